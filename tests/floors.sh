@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# The house rules that a compiler does not check:
+#   - floors: a file includes only its own folder or one below it (docs/design.md, section 1);
+#   - nothing but fusefs/mount knows of <fuse*.h>;
+#   - every header compiles alone, with every warning an error, in gcc and in clang;
+#   - no source file is longer than 1,000 lines.
+# One line per problem; exit 1 if there is any.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+# Lowest first. lsm.h lies below them all. mount and ctl share a floor and may not see each other.
+floors=(base memtable wal cache sstable version compaction db ns mount/ctl)
+max_lines=1000
+warnings=(-std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Wshadow -Wconversion
+          -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror)
+
+problems=0
+problem() {
+    printf '%s\n' "$*"
+    problems=$((problems + 1))
+}
+
+# ret_floor: the floor of folder $1, -1 if it has none.
+floor_of() {
+    local i
+    ret_floor=-1
+    for i in "${!floors[@]}"; do
+        case "/${floors[i]}/" in
+        */"$1"/*) ret_floor=$i ;;
+        esac
+    done
+}
+
+check_include() { # file, its folder, its floor, what it includes
+    local file=$1 folder=$2 floor=$3 header=$4 target
+    [ "$header" = lsm.h ] && return
+    case $header in
+    *..*)
+        problem "$file: includes \"$header\": name headers from storage/ or fusefs/, without '..'"
+        return
+        ;;
+    */*) target=${header%%/*} ;;
+    *) target=$folder ;;
+    esac
+    if [ ! -f "storage/$header" ] && [ ! -f "fusefs/$header" ] && [ ! -f "${file%/*}/$header" ]; then
+        problem "$file: includes \"$header\", which does not exist"
+        return
+    fi
+    floor_of "$target"
+    if [ "$target" != "$folder" ] && { [ "$ret_floor" -lt 0 ] || [ "$ret_floor" -ge "$floor" ]; }; then
+        problem "$file: includes \"$header\" of a floor that is not below $folder"
+    fi
+}
+
+check_floors() {
+    local file folder rest header
+    while IFS=: read -r file rest; do
+        header=${rest#*[\"<]}
+        header=${header%%[\">]*}
+        folder=${file%/*}
+        folder=${folder##*/}
+        case $rest in
+        *'<'*)
+            case $file:$header in
+            fusefs/mount/*) ;;
+            *:fuse*.h | *:*/fuse*.h) problem "$file: includes <$header>; only fusefs/mount may" ;;
+            esac
+            continue
+            ;;
+        esac
+        if [ "$file" = storage/lsm.h ]; then
+            problem "$file: includes \"$header\"; the public header stands alone"
+            continue
+        fi
+        floor_of "$folder"
+        if [ "$ret_floor" -lt 0 ]; then
+            problem "$file: folder '$folder' has no floor; add it to tests/floors.sh"
+            continue
+        fi
+        check_include "$file" "$folder" "$ret_floor" "$header"
+    done < <(grep -rHE '^[[:space:]]*#[[:space:]]*include' --include='*.[ch]' storage fusefs)
+}
+
+check_headers() {
+    local compiler header fuse_flags
+    read -ra fuse_flags <<<"$(pkg-config --cflags fuse3 2>/dev/null)"
+    for compiler in gcc clang; do
+        if ! command -v "$compiler" >/dev/null; then
+            echo "note: no $compiler here; headers not tried with it"
+            continue
+        fi
+        while IFS= read -r header; do
+            printf '#include "%s"\nextern int not_empty;\n' "$PWD/$header" |
+                "$compiler" "${warnings[@]}" -Istorage -Ifusefs -I"${header%/*}" \
+                    "${fuse_flags[@]}" -fsyntax-only -x c - ||
+                problem "$header: does not compile alone with $compiler"
+        done < <(find storage fusefs -name '*.h' | sort)
+    done
+}
+
+check_lengths() {
+    local file lines
+    while IFS= read -r file; do
+        lines=$(wc -l <"$file")
+        [ "$lines" -le "$max_lines" ] || problem "$file: $lines lines, more than $max_lines"
+    done < <(find storage fusefs tests bench mount-scripts -type f \
+        \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' \) 2>/dev/null | sort)
+}
+
+check_floors
+check_headers
+check_lengths
+if [ "$problems" -gt 0 ]; then
+    echo "floors: $problems problem(s)"
+    exit 1
+fi
+echo "floors: $(find storage fusefs -name '*.[ch]' | wc -l) files, no problem"
