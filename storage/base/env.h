@@ -1,0 +1,140 @@
+// The system as the engine sees it: files, directories, mappings, locks, time.
+//
+// All system calls of the engine go through this table, so that tests can replace the disk
+// (env_fault.h): fail the N-th call, tear writes, drop what was never synced.
+//
+// All functions are thread-safe on distinct files; on one file, pread, pwrite and sync may be used
+// from several threads at once. They return 0 or a negative lsm_status with the detail set. EINTR
+// and short transfers are handled inside.
+#ifndef LSM_BASE_ENV_H
+#define LSM_BASE_ENV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lsm.h"
+
+struct env;
+struct env_file;
+struct env_lock;
+
+enum env_open_flags {
+    ENV_READ = 0,
+    ENV_WRITE = 1,    // read and write
+    ENV_CREATE = 2,   // with ENV_WRITE: create if absent
+    ENV_EXCL = 4,     // with ENV_CREATE: LSM_EXISTS if present
+    ENV_TRUNCATE = 8, // with ENV_WRITE: cut to zero
+};
+
+enum env_advice {
+    ENV_ADVISE_NORMAL,
+    ENV_ADVISE_RANDOM,
+    ENV_ADVISE_SEQUENTIAL,
+    ENV_ADVISE_WILLNEED,
+    ENV_ADVISE_DONTNEED
+};
+
+struct env_stat {
+    uint64_t size;            // bytes
+    uint64_t allocated_bytes; // on disk
+    bool is_dir;
+};
+
+// What lives in a directory; `name` has no slash. Return non-zero to stop (passed on by list).
+typedef int env_list_fn(void *arg, const char *name);
+
+struct env_ops {
+    int (*open)(struct env *env, const char *path, int flags, struct env_file **ret_file);
+    int (*stat)(struct env *env, const char *path, struct env_stat *ret_stat);
+    int (*unlink)(struct env *env, const char *path);
+    int (*rename)(struct env *env, const char *from, const char *to); // replaces `to`
+    int (*link)(struct env *env, const char *from, const char *to);
+    int (*mkdir)(struct env *env, const char *path); // LSM_EXISTS if present
+    int (*rmdir)(struct env *env, const char *path);
+    int (*list)(struct env *env, const char *path, env_list_fn *fn, void *arg);
+    int (*sync_dir)(struct env *env, const char *path);
+    // An exclusive lock on file `path` (created if absent), held until unlock or process death.
+    // Writes "<pid>\n<note>\n" into it. LSM_BUSY with the holder's pid and note in the detail.
+    int (*lock)(struct env *env, const char *path, const char *note, struct env_lock **ret_lock);
+    void (*unlock)(struct env *env, struct env_lock *lock);
+    // Bytes free to this user and in all on the file system that holds `path`.
+    int (*space)(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);
+
+    int (*pread)(struct env_file *file, void *data, size_t size, uint64_t offset,
+                 size_t *ret_size); // short only at the end of the file
+    int (*pwrite)(struct env_file *file, const void *data, size_t size, uint64_t offset);
+    int (*sync)(struct env_file *file); // fdatasync
+    int (*truncate)(struct env_file *file, uint64_t size);
+    int (*allocate)(struct env_file *file, uint64_t offset, uint64_t size); // fallocate, grows it;
+                                                                            // LSM_INVALID if the
+                                                                            // file system cannot
+    int (*size)(struct env_file *file, uint64_t *ret_size);
+    // Maps [offset, offset + size) shared, page-aligned offset; `writable` as opened. Unmap with
+    // the same size. msync makes the range's stores durable (or says that it could not).
+    int (*map)(struct env_file *file, uint64_t offset, size_t size, bool writable, void **ret_addr);
+    void (*unmap)(struct env_file *file, void *addr, size_t size);
+    int (*msync)(struct env_file *file, void *addr, size_t size);
+    void (*advise_map)(struct env_file *file, void *addr, size_t size, enum env_advice advice);
+    void (*advise)(struct env_file *file, uint64_t offset, uint64_t size, enum env_advice advice);
+    int (*close)(struct env_file *file); // the file is gone even on failure
+};
+
+struct env {
+    const struct env_ops *ops;
+};
+
+struct env_file {
+    const struct env_ops *ops;
+    char *path; // owned; for messages
+};
+
+// The real system. Static; never freed.
+struct env *env_posix(void);
+
+// Monotonic clock.
+uint64_t env_now_us(void);
+
+// Thin wrappers, so that callers read well.
+static inline int env_open(struct env *e, const char *path, int flags, struct env_file **ret_file)
+{
+    return e->ops->open(e, path, flags, ret_file);
+}
+static inline int env_pread(struct env_file *f, void *data, size_t size, uint64_t off, size_t *ret)
+{
+    return f->ops->pread(f, data, size, off, ret);
+}
+static inline int env_pwrite(struct env_file *f, const void *data, size_t size, uint64_t off)
+{
+    return f->ops->pwrite(f, data, size, off);
+}
+static inline int env_sync(struct env_file *f)
+{
+    return f->ops->sync(f);
+}
+static inline int env_close(struct env_file *f)
+{
+    return f ? f->ops->close(f) : 0;
+}
+
+// Reads the whole file (at most `max_size` bytes, else LSM_INVALID) into a malloc'd, NUL-terminated
+// block that the caller frees.
+int env_read_file(struct env *env, const char *path, size_t max_size, char **ret_data,
+                  size_t *ret_size);
+
+// Replaces `dir`/`name` atomically and durably: temporary file, sync, rename, sync of the
+// directory.
+int env_write_file_atomic(struct env *env, const char *dir, const char *name, const void *data,
+                          size_t size);
+
+// A sequential writer with a buffer of its own over a file from offset 0. Not thread-safe.
+// Nothing is on disk before flush; errors are sticky.
+struct env_writer;
+int env_writer_new(struct env_file *file, size_t buffer_size, uint64_t offset,
+                   struct env_writer **ret_writer); // borrows the file
+int env_writer_append(struct env_writer *writer, const void *data, size_t size);
+int env_writer_flush(struct env_writer *writer);
+uint64_t env_writer_offset(const struct env_writer *writer); // next byte's offset in the file
+void env_writer_free(struct env_writer *writer);             // drops what was not flushed
+
+#endif

@@ -1,0 +1,46 @@
+// A simulated disk for tests: an in-memory file system that knows what has been synced, and can
+// fail any call.
+//
+// Each file has current and durable bytes; each directory current and durable entries. sync and
+// msync copy file bytes to the durable side; sync_dir does so for entries (a new file needs both).
+// Mappings are of the current bytes; touching one past the end of the file faults. Thread-safe (one
+// lock). Locks work between handles. At first there is only the root directory "/"; a relative path
+// starts there too. Out of memory aborts.
+#ifndef LSM_BASE_ENV_FAULT_H
+#define LSM_BASE_ENV_FAULT_H
+
+#include "base/env.h"
+
+// An empty simulated disk. Free with env_fault_free() after everything on it was closed.
+struct env *env_fault_new(void);
+void env_fault_free(struct env *env);
+
+// Calls that can fail are counted from 1 in the order they are made. env_fault_fail_at(n): the n-th
+// call from now fails with `status` (LSM_IO_ERROR, LSM_NO_SPACE), and, if `sticky`, all after it. A
+// failing pwrite may have written a prefix (in whole 512-byte sectors, chosen by the seed). 0 turns
+// it off.
+void env_fault_fail_at(struct env *env, uint64_t call, int status, bool sticky);
+uint64_t env_fault_calls(struct env *env); // counted so far
+void env_fault_seed(struct env *env, uint64_t seed);
+
+// Power cut: open handles and mappings become dead (their calls fail; stores into old mappings go
+// nowhere), locks are dropped, failures asked for are forgotten, and the disk is what was durable.
+// Handles must still be closed, mappings unmapped and locks unlocked. With `seed` != 0 a random
+// subset of unsynced 4 KiB pages, and a random prefix of the unsynced directory operations, has
+// reached the disk too.
+void env_fault_power_cut(struct env *env, uint64_t seed);
+
+// Process death: like a power cut in which everything written (mappings included) survives.
+void env_fault_kill(struct env *env);
+
+// From the n-th call from now on everything fails until env_fault_power_cut(): the moment of the
+// cut, so that a test can visit each.
+void env_fault_cut_at(struct env *env, uint64_t call);
+
+// Limits the disk's size in bytes; writes and allocations past it return LSM_NO_SPACE. 0: no limit.
+void env_fault_limit(struct env *env, uint64_t bytes);
+
+// Flips bit `bit` of byte `offset` of a file, on both sides.
+int env_fault_flip(struct env *env, const char *path, uint64_t offset, unsigned bit);
+
+#endif

@@ -1,0 +1,502 @@
+// The real system: env over POSIX and Linux calls.
+//
+// Files are opened close-on-exec and created readable by their owner only: a store holds what its
+// users protected with modes of their own. EINTR and short transfers are handled here.
+//
+// Locks are flock()s, which vanish with the process. Some file systems emulate flock with locks
+// that belong to a process instead of an open file; a list of the lock files this process holds
+// makes a second lock from the same process fail there too.
+//
+// Thread safety: as env.h says; the lock list has a mutex. On failure outputs are untouched.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/env.h"
+#include "base/status.h"
+
+#define FILE_MODE      0600
+#define DIRECTORY_MODE 0700
+#define TRANSFER_MAX   ((size_t)1 << 30)
+#define HOLDER_MAX     512
+
+// File systems that write elsewhere what is overwritten: allocated space does not keep a later
+// store into a mapping from running out of it.
+#define BTRFS_MAGIC    0x9123683eL
+#define BCACHEFS_MAGIC 0xca451a4eL
+
+struct posix_file {
+    struct env_file base;
+    int fd;
+};
+
+struct env_lock {
+    struct env_lock *next; // lock_mutex
+    int fd;
+    dev_t device;
+    ino_t inode;
+};
+
+static pthread_mutex_t lock_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct env_lock *lock_list; // held by this process; lock_mutex
+
+static int file_fd(const struct env_file *file)
+{
+    return ((const struct posix_file *)file)->fd;
+}
+
+static int fail(const char *what, const char *path)
+{
+    return status_from_errno(errno, what, path);
+}
+
+// ------------------------------------------------------------------------------------------ files
+
+static int check_range(const struct env_file *file, uint64_t offset, uint64_t size)
+{
+    if (offset > INT64_MAX || size > (uint64_t)INT64_MAX - offset)
+        return status_fail(LSM_INVALID, "%s: offset out of range", file->path);
+    return 0;
+}
+
+static int posix_pread(struct env_file *file, void *data, size_t size, uint64_t offset,
+                       size_t *ret_size)
+{
+    int rc = check_range(file, offset, size);
+    if (rc)
+        return rc;
+    size_t done = 0;
+    while (done < size) {
+        size_t part = size - done < TRANSFER_MAX ? size - done : TRANSFER_MAX;
+        ssize_t n = pread(file_fd(file), (char *)data + done, part, (off_t)(offset + done));
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            return fail("read", file->path);
+        }
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    *ret_size = done;
+    return 0;
+}
+
+static int posix_pwrite(struct env_file *file, const void *data, size_t size, uint64_t offset)
+{
+    int rc = check_range(file, offset, size);
+    if (rc)
+        return rc;
+    size_t done = 0;
+    while (done < size) {
+        size_t part = size - done < TRANSFER_MAX ? size - done : TRANSFER_MAX;
+        ssize_t n = pwrite(file_fd(file), (const char *)data + done, part, (off_t)(offset + done));
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            return fail("write", file->path);
+        }
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+// Not repeated after EINTR: a failed sync may have dropped the dirty state, so that the second call
+// would succeed without having written anything.
+static int posix_sync(struct env_file *file)
+{
+    return fdatasync(file_fd(file)) ? fail("sync", file->path) : 0;
+}
+
+static int posix_truncate(struct env_file *file, uint64_t size)
+{
+    int rc = check_range(file, size, 0);
+    if (rc)
+        return rc;
+    while (ftruncate(file_fd(file), (off_t)size)) {
+        if (errno != EINTR)
+            return fail("truncate", file->path);
+    }
+    return 0;
+}
+
+static int posix_allocate(struct env_file *file, uint64_t offset, uint64_t size)
+{
+    int rc = check_range(file, offset, size);
+    if (rc)
+        return rc;
+    struct statfs fs;
+    if (fstatfs(file_fd(file), &fs))
+        return fail("statfs", file->path);
+    if ((uint32_t)fs.f_type == BTRFS_MAGIC || (uint32_t)fs.f_type == BCACHEFS_MAGIC)
+        return status_fail(LSM_INVALID, "%s: the file system cannot reserve space", file->path);
+    while (fallocate(file_fd(file), 0, (off_t)offset, (off_t)size)) {
+        if (errno == EOPNOTSUPP || errno == ENOSYS)
+            return status_fail(LSM_INVALID, "%s: the file system cannot pre-allocate", file->path);
+        if (errno != EINTR)
+            return fail("allocate", file->path);
+    }
+    return 0;
+}
+
+static int posix_size(struct env_file *file, uint64_t *ret_size)
+{
+    struct stat st;
+    if (fstat(file_fd(file), &st))
+        return fail("stat", file->path);
+    *ret_size = (uint64_t)st.st_size;
+    return 0;
+}
+
+static int posix_map(struct env_file *file, uint64_t offset, size_t size, bool writable,
+                     void **ret_addr)
+{
+    int rc = check_range(file, offset, size);
+    if (rc)
+        return rc;
+    int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *addr = mmap(NULL, size, prot, MAP_SHARED, file_fd(file), (off_t)offset);
+    if (addr == MAP_FAILED)
+        return fail("map", file->path);
+    *ret_addr = addr;
+    return 0;
+}
+
+static void posix_unmap(struct env_file *file, void *addr, size_t size)
+{
+    (void)file;
+    munmap(addr, size);
+}
+
+static int posix_msync(struct env_file *file, void *addr, size_t size)
+{
+    size_t before = (uintptr_t)addr % (size_t)sysconf(_SC_PAGESIZE);
+    return msync((char *)addr - before, size + before, MS_SYNC) ? fail("sync", file->path) : 0;
+}
+
+static void posix_advise_map(struct env_file *file, void *addr, size_t size, enum env_advice advice)
+{
+    static const int how[] = {
+        [ENV_ADVISE_NORMAL] = MADV_NORMAL,         [ENV_ADVISE_RANDOM] = MADV_RANDOM,
+        [ENV_ADVISE_SEQUENTIAL] = MADV_SEQUENTIAL, [ENV_ADVISE_WILLNEED] = MADV_WILLNEED,
+        [ENV_ADVISE_DONTNEED] = MADV_DONTNEED,
+    };
+    (void)file;
+    size_t before = (uintptr_t)addr % (size_t)sysconf(_SC_PAGESIZE);
+    (void)madvise((char *)addr - before, size + before, how[advice]);
+}
+
+static void posix_advise(struct env_file *file, uint64_t offset, uint64_t size,
+                         enum env_advice advice)
+{
+    static const int how[] = {
+        [ENV_ADVISE_NORMAL] = POSIX_FADV_NORMAL,
+        [ENV_ADVISE_RANDOM] = POSIX_FADV_RANDOM,
+        [ENV_ADVISE_SEQUENTIAL] = POSIX_FADV_SEQUENTIAL,
+        [ENV_ADVISE_WILLNEED] = POSIX_FADV_WILLNEED,
+        [ENV_ADVISE_DONTNEED] = POSIX_FADV_DONTNEED,
+    };
+    (void)posix_fadvise(file_fd(file), (off_t)offset, (off_t)size, how[advice]);
+}
+
+static int posix_close(struct env_file *file)
+{
+    int rc = 0;
+    // After EINTR Linux has closed the descriptor; a second close might hit someone else's.
+    if (close(file_fd(file)) && errno != EINTR)
+        rc = fail("close", file->path);
+    free(file->path);
+    free(file);
+    return rc;
+}
+
+static const struct env_ops posix_ops;
+
+static int open_flags(int flags)
+{
+    int result = O_CLOEXEC | (flags & ENV_WRITE ? O_RDWR : O_RDONLY);
+    if (flags & ENV_CREATE)
+        result |= O_CREAT;
+    if (flags & ENV_EXCL)
+        result |= O_EXCL;
+    if (flags & ENV_TRUNCATE)
+        result |= O_TRUNC;
+    return result;
+}
+
+static int open_fd(const char *path, int flags)
+{
+    int fd;
+    do {
+        fd = open(path, flags, FILE_MODE);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static int posix_open(struct env *env, const char *path, int flags, struct env_file **ret_file)
+{
+    (void)env;
+    struct posix_file *file = malloc(sizeof(*file));
+    char *copy = strdup(path);
+    int rc;
+    if (!file || !copy) {
+        rc = status_no_memory(sizeof(*file) + strlen(path));
+        goto fail;
+    }
+    file->fd = open_fd(path, open_flags(flags));
+    if (file->fd < 0) {
+        rc = fail("open", path);
+        goto fail;
+    }
+    file->base.ops = &posix_ops;
+    file->base.path = copy;
+    *ret_file = &file->base;
+    return 0;
+fail:
+    free(copy);
+    free(file);
+    return rc;
+}
+
+// --------------------------------------------------------------------------------------
+// directories
+
+static int posix_stat(struct env *env, const char *path, struct env_stat *ret_stat)
+{
+    (void)env;
+    struct stat st;
+    if (stat(path, &st))
+        return fail("stat", path);
+    ret_stat->size = (uint64_t)st.st_size;
+    ret_stat->allocated_bytes = (uint64_t)st.st_blocks * 512;
+    ret_stat->is_dir = S_ISDIR(st.st_mode);
+    return 0;
+}
+
+static int posix_unlink(struct env *env, const char *path)
+{
+    (void)env;
+    return unlink(path) ? fail("unlink", path) : 0;
+}
+
+static int posix_rename(struct env *env, const char *from, const char *to)
+{
+    (void)env;
+    return rename(from, to) ? fail("rename", from) : 0;
+}
+
+static int posix_link(struct env *env, const char *from, const char *to)
+{
+    (void)env;
+    return link(from, to) ? fail("link", to) : 0;
+}
+
+static int posix_mkdir(struct env *env, const char *path)
+{
+    (void)env;
+    return mkdir(path, DIRECTORY_MODE) ? fail("mkdir", path) : 0;
+}
+
+static int posix_rmdir(struct env *env, const char *path)
+{
+    (void)env;
+    return rmdir(path) ? fail("rmdir", path) : 0;
+}
+
+static int posix_list(struct env *env, const char *path, env_list_fn *fn, void *arg)
+{
+    (void)env;
+    DIR *dir = opendir(path);
+    if (!dir)
+        return fail("list", path);
+    int rc = 0;
+    while (rc == 0) {
+        errno = 0;
+        struct dirent *entry = readdir(dir);
+        if (!entry) {
+            if (errno)
+                rc = fail("list", path);
+            break;
+        }
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            rc = fn(arg, entry->d_name);
+    }
+    closedir(dir);
+    return rc;
+}
+
+static int posix_sync_dir(struct env *env, const char *path)
+{
+    (void)env;
+    int fd = open_fd(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail("open", path);
+    int rc = fsync(fd) ? fail("sync", path) : 0;
+    close(fd);
+    return rc;
+}
+
+static int posix_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
+{
+    (void)env;
+    struct statvfs fs;
+    while (statvfs(path, &fs)) {
+        if (errno != EINTR)
+            return fail("statfs", path);
+    }
+    *ret_free = (uint64_t)fs.f_bavail * fs.f_frsize;
+    *ret_total = (uint64_t)fs.f_blocks * fs.f_frsize;
+    return 0;
+}
+
+// ------------------------------------------------------------------------------------------- locks
+
+static int lock_busy(int fd, const char *path)
+{
+    char text[HOLDER_MAX];
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+    char *note;
+    long pid = strtol(text, &note, 10);
+    if (pid <= 0 || *note != '\n')
+        return status_fail(LSM_BUSY, "%s is in use by another process", path);
+    note[1 + strcspn(note + 1, "\n")] = 0;
+    if (!note[1])
+        return status_fail(LSM_BUSY, "%s is in use by process %ld", path, pid);
+    return status_fail(LSM_BUSY, "%s is in use by process %ld (%s)", path, pid, note + 1);
+}
+
+// Says who holds the lock. Only a courtesy to whoever comes next: a full disk must not keep a store
+// from being opened. Overwrites before it cuts, as that needs no new block.
+static void lock_describe(int fd, const char *note)
+{
+    char text[HOLDER_MAX];
+    int n = snprintf(text, sizeof(text), "%ld\n%s\n", (long)getpid(), note ? note : "");
+    size_t size = (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+    off_t end = pwrite(fd, text, size, 0) == (ssize_t)size ? (off_t)size : 0;
+    if (ftruncate(fd, end))
+        return;
+}
+
+// lock_mutex is held.
+static bool lock_held_here(dev_t device, ino_t inode)
+{
+    for (const struct env_lock *lock = lock_list; lock; lock = lock->next) {
+        if (lock->device == device && lock->inode == inode)
+            return true;
+    }
+    return false;
+}
+
+// Locks the open `fd`. *ret_stale if `path` names another file by now: whoever held the lock before
+// has removed this one.
+static int lock_fd(int fd, const char *path, struct env_lock *lock, bool *ret_stale)
+{
+    struct stat here, there;
+    if (fstat(fd, &here))
+        return fail("stat", path);
+    if (lock_held_here(here.st_dev, here.st_ino))
+        return lock_busy(fd, path);
+    while (flock(fd, LOCK_EX | LOCK_NB)) {
+        if (errno == EWOULDBLOCK)
+            return lock_busy(fd, path);
+        if (errno != EINTR)
+            return fail("lock", path);
+    }
+    *ret_stale = stat(path, &there) || there.st_dev != here.st_dev || there.st_ino != here.st_ino;
+    lock->fd = fd;
+    lock->device = here.st_dev;
+    lock->inode = here.st_ino;
+    return 0;
+}
+
+static int posix_lock(struct env *env, const char *path, const char *note,
+                      struct env_lock **ret_lock)
+{
+    (void)env;
+    struct env_lock *lock = malloc(sizeof(*lock));
+    if (!lock)
+        return status_no_memory(sizeof(*lock));
+    pthread_mutex_lock(&lock_mutex);
+    int rc = 0;
+    bool stale;
+    do {
+        stale = false;
+        int fd = open_fd(path, O_RDWR | O_CREAT | O_CLOEXEC);
+        if (fd < 0) {
+            rc = fail("open", path);
+            break;
+        }
+        rc = lock_fd(fd, path, lock, &stale);
+        if (rc || stale)
+            close(fd);
+    } while (!rc && stale);
+    if (!rc) {
+        lock_describe(lock->fd, note);
+        lock->next = lock_list;
+        lock_list = lock;
+        *ret_lock = lock;
+    }
+    pthread_mutex_unlock(&lock_mutex);
+    if (rc)
+        free(lock);
+    return rc;
+}
+
+static void posix_unlock(struct env *env, struct env_lock *lock)
+{
+    (void)env;
+    if (!lock)
+        return;
+    pthread_mutex_lock(&lock_mutex);
+    struct env_lock **link = &lock_list;
+    while (*link != lock)
+        link = &(*link)->next;
+    *link = lock->next;
+    close(lock->fd);
+    pthread_mutex_unlock(&lock_mutex);
+    free(lock);
+}
+
+static const struct env_ops posix_ops = {
+    .open = posix_open,
+    .stat = posix_stat,
+    .unlink = posix_unlink,
+    .rename = posix_rename,
+    .link = posix_link,
+    .mkdir = posix_mkdir,
+    .rmdir = posix_rmdir,
+    .list = posix_list,
+    .sync_dir = posix_sync_dir,
+    .lock = posix_lock,
+    .unlock = posix_unlock,
+    .space = posix_space,
+    .pread = posix_pread,
+    .pwrite = posix_pwrite,
+    .sync = posix_sync,
+    .truncate = posix_truncate,
+    .allocate = posix_allocate,
+    .size = posix_size,
+    .map = posix_map,
+    .unmap = posix_unmap,
+    .msync = posix_msync,
+    .advise_map = posix_advise_map,
+    .advise = posix_advise,
+    .close = posix_close,
+};
+
+struct env *env_posix(void)
+{
+    static struct env env = {&posix_ops};
+    return &env;
+}

@@ -1,0 +1,187 @@
+// What is built on an env without being part of one: whole-file reading, atomic replacement, a
+// buffered sequential writer.
+//
+// Thread-safe as the env is; an env_writer belongs to one thread at a time. Each function cleans up
+// after itself on failure, except that env_write_file_atomic() may fail after the new content is in
+// place: when the directory could not be synced, either content may be found after a power loss.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/env.h"
+#include "base/status.h"
+
+uint64_t env_now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+int env_read_file(struct env *env, const char *path, size_t max_size, char **ret_data,
+                  size_t *ret_size)
+{
+    struct env_file *file;
+    int rc = env_open(env, path, ENV_READ, &file);
+    if (rc)
+        return rc;
+    char *data = NULL;
+    uint64_t size;
+    size_t got;
+    rc = file->ops->size(file, &size);
+    if (rc)
+        goto out;
+    if (size > max_size) {
+        rc = status_fail(LSM_INVALID, "%s: %" PRIu64 " bytes, at most %zu expected", path, size,
+                         max_size);
+        goto out;
+    }
+    data = malloc((size_t)size + 1);
+    if (!data) {
+        rc = status_no_memory((size_t)size + 1);
+        goto out;
+    }
+    rc = env_pread(file, data, (size_t)size, 0, &got);
+    if (rc)
+        goto out;
+    data[got] = 0;
+    *ret_data = data;
+    *ret_size = got;
+    data = NULL;
+out:
+    free(data);
+    // Nothing was written: a failing close loses nothing.
+    (void)env_close(file);
+    return rc;
+}
+
+static char *join_path(const char *dir, const char *name, const char *suffix)
+{
+    char *path;
+    if (asprintf(&path, "%s/%s%s", dir, name, suffix) < 0)
+        return NULL;
+    return path;
+}
+
+static int write_synced(struct env *env, const char *path, const void *data, size_t size)
+{
+    struct env_file *file;
+    int rc = env_open(env, path, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &file);
+    if (rc)
+        return rc;
+    rc = env_pwrite(file, data, size, 0);
+    if (!rc)
+        rc = env_sync(file);
+    int close_rc = env_close(file);
+    return rc ? rc : close_rc;
+}
+
+int env_write_file_atomic(struct env *env, const char *dir, const char *name, const void *data,
+                          size_t size)
+{
+    char *path = join_path(dir, name, "");
+    char *temporary = join_path(dir, name, ".tmp");
+    int rc;
+    if (!path || !temporary) {
+        rc = status_no_memory(strlen(dir) + strlen(name) + 6);
+        goto out;
+    }
+    rc = write_synced(env, temporary, data, size);
+    if (!rc)
+        rc = env->ops->rename(env, temporary, path);
+    if (rc) {
+        char detail[STATUS_DETAIL_MAX];
+        snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+        (void)env->ops->unlink(env, temporary);
+        rc = status_fail(rc, "%s", detail);
+        goto out;
+    }
+    rc = env->ops->sync_dir(env, dir);
+out:
+    free(temporary);
+    free(path);
+    return rc;
+}
+
+struct env_writer {
+    struct env_file *file; // borrowed
+    uint64_t offset;       // of the buffer's first byte in the file
+    size_t used;
+    size_t capacity;
+    int status; // the first failure; sticky
+    uint8_t buffer[];
+};
+
+int env_writer_new(struct env_file *file, size_t buffer_size, uint64_t offset,
+                   struct env_writer **ret_writer)
+{
+    struct env_writer *writer = malloc(sizeof(*writer) + buffer_size);
+    if (!writer)
+        return status_no_memory(sizeof(*writer) + buffer_size);
+    writer->file = file;
+    writer->offset = offset;
+    writer->used = 0;
+    writer->capacity = buffer_size;
+    writer->status = 0;
+    *ret_writer = writer;
+    return 0;
+}
+
+static int writer_failed(const struct env_writer *writer)
+{
+    return status_fail(writer->status, "%s: an earlier write failed (%s)", writer->file->path,
+                       lsm_strerror(writer->status));
+}
+
+static int writer_write(struct env_writer *writer, const void *data, size_t size)
+{
+    int rc = env_pwrite(writer->file, data, size, writer->offset);
+    if (rc) {
+        writer->status = rc;
+        return rc;
+    }
+    writer->offset += size;
+    return 0;
+}
+
+int env_writer_flush(struct env_writer *writer)
+{
+    if (writer->status)
+        return writer_failed(writer);
+    if (writer->used == 0)
+        return 0;
+    int rc = writer_write(writer, writer->buffer, writer->used);
+    if (!rc)
+        writer->used = 0;
+    return rc;
+}
+
+int env_writer_append(struct env_writer *writer, const void *data, size_t size)
+{
+    if (writer->status)
+        return writer_failed(writer);
+    if (size > writer->capacity - writer->used) {
+        int rc = env_writer_flush(writer);
+        if (rc)
+            return rc;
+    }
+    // What does not fit the empty buffer gains nothing from passing through it.
+    if (size > writer->capacity)
+        return writer_write(writer, data, size);
+    if (size)
+        memcpy(writer->buffer + writer->used, data, size);
+    writer->used += size;
+    return 0;
+}
+
+uint64_t env_writer_offset(const struct env_writer *writer)
+{
+    return writer->offset + writer->used;
+}
+
+void env_writer_free(struct env_writer *writer)
+{
+    free(writer);
+}

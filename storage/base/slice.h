@@ -1,0 +1,58 @@
+// Slices: borrowed byte strings; bufs: owned, growable ones. Not synchronised.
+#ifndef LSM_BASE_SLICE_H
+#define LSM_BASE_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct slice {
+    const uint8_t *data;
+    size_t size;
+};
+
+static inline struct slice slice_of(const void *data, size_t size)
+{
+    return (struct slice){data, size};
+}
+
+static inline struct slice slice_str(const char *text)
+{
+    return (struct slice){(const uint8_t *)text, strlen(text)};
+}
+
+static inline bool slice_equal(struct slice a, struct slice b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+// <0, 0, >0 in memcmp order, the shorter first when one is a prefix of the other.
+static inline int slice_compare(struct slice a, struct slice b)
+{
+    size_t n = a.size < b.size ? a.size : b.size;
+    int c = n ? memcmp(a.data, b.data, n) : 0;
+    if (c)
+        return c;
+    return a.size < b.size ? -1 : a.size > b.size;
+}
+
+// Owned bytes. Zero-initialise; buf_release() frees. All growers return 0 or LSM_NO_MEMORY and
+// leave the buf as it was on failure.
+struct buf {
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+};
+
+int buf_reserve(struct buf *buf, size_t extra); // room for `extra` more bytes
+int buf_append(struct buf *buf, const void *data, size_t size);
+int buf_assign(struct buf *buf, const void *data, size_t size);
+void buf_release(struct buf *buf);
+
+static inline struct slice buf_slice(const struct buf *buf)
+{
+    return (struct slice){buf->data, buf->size};
+}
+
+#endif

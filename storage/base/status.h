@@ -1,0 +1,24 @@
+// Status codes with a one-line explanation kept per thread.
+//
+// Every function that fails for a reason a user could act on sets the detail where it detects the
+// failure and passes the code up unchanged. Thread-safe: the detail is thread-local.
+#ifndef LSM_BASE_STATUS_H
+#define LSM_BASE_STATUS_H
+
+#include "lsm.h"
+
+#define STATUS_DETAIL_MAX 512
+
+// Sets the calling thread's detail (truncated to STATUS_DETAIL_MAX) and returns `status`:
+//   return status_fail(LSM_CORRUPTION, "%s: block at %" PRIu64 ": bad checksum", path, offset);
+__attribute__((format(printf, 2, 3))) int status_fail(int status, const char *format, ...);
+
+// The same for a failed system call: maps `error` (an errno) to a status and writes
+// "<what> <path>: <strerror>". ENOSPC, EDQUOT: NO_SPACE; ENOENT: NOT_FOUND; EACCES, EPERM, EROFS:
+// PERMISSION; ENOMEM: NO_MEMORY; EEXIST: EXISTS; else IO_ERROR.
+int status_from_errno(int error, const char *what, const char *path);
+
+// Shorthand for a failed allocation of `size` bytes.
+int status_no_memory(size_t size);
+
+#endif

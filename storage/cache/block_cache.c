@@ -1,0 +1,429 @@
+// The block cache: one hash table of chains, divided into shards that evict on their own.
+//
+// Layout. `buckets` is one array; a shard is a contiguous part of it with a lock, a byte budget and
+// a list of its blocks, the oldest at the tail. A lookup touches the bucket and the blocks of its
+// chain, nothing else that is written.
+//
+// Replacement. A hit sets the block's mark, if it is not set yet. To make room, the tail of the
+// list is looked at: a marked block loses the mark and goes to the head, an unmarked one is
+// evicted. So the lock is taken for misses only, and the hit rate is that of an exact LRU, as a
+// test measures. After CHANCES_MAX marked blocks the next one goes whatever its mark, which bounds
+// the time under the lock.
+//
+// Lifetime. A block has one reference for being in the cache. It is unlinked first, then retired;
+// when all readers that could have found it have unpinned, that reference is dropped. Whoever took
+// one of his own while pinned drops the last. A block does not point to its cache, so references
+// may outlive it.
+//
+// Thread safety. Chains are changed under the shard's lock by release stores and walked with
+// acquire loads under a pin; an unlinked block keeps its link, so that a reader standing on it
+// finds the rest of the chain. Shard locks are taken one at a time, and nothing is freed or retired
+// under them.
+//
+// Invariant: a shard's bytes never exceed its capacity. Failure: what cannot be kept for lack of
+// memory is NULL for the caller to report; the cache is unchanged but for evictions.
+#include "cache/block_cache.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "memtable/epoch.h"
+
+#define SHARD_BYTES_MIN ((size_t)4 << 20) // smaller ones divide unevenly and hit less
+#define SHARDS_MAX      64
+#define BLOCK_BYTES     4096              // a typical block: sizes the hash table
+#define MALLOC_OVERHEAD 32                // of a block's two allocations
+#define CHANCES_MAX     256               // marked blocks passed over in one eviction
+#define FORGET_MAX      ((size_t)1 << 20) // buckets; above, a deleted file's blocks age out
+#define FORGET_PIN      1024              // buckets looked at under one pin
+#define COUNTER_STRIPES 16
+
+struct cached_block {
+    _Atomic(struct cached_block *) chain; // written under the lock, release; read with acquire
+    uint64_t file;
+    uint64_t offset;
+    uint8_t *data; // owned
+    size_t size;
+    _Atomic uint32_t refs; // acq_rel at zero
+    _Atomic bool mark;     // used since it was last looked at; relaxed
+    union {
+        struct {
+            struct cached_block *newer, *older; // the shard's lock
+        };
+        struct epoch_node retired; // once unlinked
+    };
+};
+
+// What a block costs beside its bytes.
+#define BLOCK_OVERHEAD (sizeof(struct cached_block) + MALLOC_OVERHEAD)
+
+struct shard {
+    pthread_mutex_t lock;
+    size_t capacity;                      // constant
+    struct cached_block *newest, *oldest; // the lock
+    // Written under the lock, read by stats without it; relaxed.
+    _Atomic size_t bytes;
+    _Atomic uint64_t inserts, evictions;
+} __attribute__((aligned(64)));
+
+// Lookups count on one of several lines, by thread. Relaxed.
+struct counters {
+    _Atomic uint64_t hits, misses;
+} __attribute__((aligned(64)));
+
+struct block_cache {
+    // Constant after block_cache_new().
+    size_t bucket_mask;
+    unsigned shard_shift; // bucket index >> this: its shard
+    unsigned shard_count;
+    size_t capacity;
+    _Atomic(struct cached_block *) *buckets;
+    struct shard *shards;
+    struct counters counters[COUNTER_STRIPES];
+};
+
+static size_t hash_of(uint64_t file, uint64_t offset)
+{
+    uint64_t h = file * UINT64_C(0x9E3779B97F4A7C15) + offset;
+
+    // The finalizer of MurmurHash3: every bit of the input reaches every bit of the index.
+    h ^= h >> 33;
+    h *= UINT64_C(0xFF51AFD7ED558CCD);
+    h ^= h >> 33;
+    h *= UINT64_C(0xC4CEB9FE1A85EC53);
+    h ^= h >> 33;
+    return (size_t)h;
+}
+
+static struct counters *my_counters(struct block_cache *cache)
+{
+    static _Atomic unsigned threads;
+    static __thread unsigned number; // from 1 on
+
+    if (!number)
+        number = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+    return &cache->counters[number % COUNTER_STRIPES];
+}
+
+// ------------------------------------------------------------------------------------- life of
+// both
+
+static size_t power_of_two_from(size_t n)
+{
+    size_t p = 1;
+
+    while (p < n)
+        p <<= 1;
+    return p;
+}
+
+int block_cache_new(size_t capacity, struct block_cache **ret_cache)
+{
+    size_t shards = 1;
+    while (shards < SHARDS_MAX && capacity / (shards * 2) >= SHARD_BYTES_MIN)
+        shards *= 2;
+    size_t buckets = power_of_two_from(capacity / BLOCK_BYTES);
+    if (buckets < shards)
+        buckets = shards;
+
+    struct block_cache *cache = aligned_alloc(_Alignof(struct block_cache), sizeof(*cache));
+    if (!cache)
+        return status_no_memory(sizeof(*cache));
+    memset(cache, 0, sizeof(*cache));
+    cache->buckets = calloc(buckets, sizeof(*cache->buckets));
+    cache->shards = aligned_alloc(_Alignof(struct shard), shards * sizeof(struct shard));
+    if (!cache->buckets || !cache->shards) {
+        free(cache->buckets);
+        free(cache->shards);
+        free(cache);
+        return status_no_memory(buckets * sizeof(*cache->buckets));
+    }
+    memset(cache->shards, 0, shards * sizeof(struct shard));
+    cache->bucket_mask = buckets - 1;
+    cache->shard_shift = (unsigned)__builtin_ctzll(buckets / shards);
+    cache->shard_count = (unsigned)shards;
+    cache->capacity = capacity;
+    for (size_t i = 0; i < shards; i++) {
+        pthread_mutex_init(&cache->shards[i].lock, NULL);
+        cache->shards[i].capacity = capacity / shards;
+    }
+    *ret_cache = cache;
+    return 0;
+}
+
+void block_cache_free(struct block_cache *cache)
+{
+    if (!cache)
+        return;
+    for (unsigned i = 0; i < cache->shard_count; i++) {
+        struct cached_block *block = cache->shards[i].newest;
+        while (block) {
+            struct cached_block *older = block->older;
+            cached_block_unref(block);
+            block = older;
+        }
+        pthread_mutex_destroy(&cache->shards[i].lock);
+    }
+    free(cache->shards);
+    free(cache->buckets);
+    free(cache);
+}
+
+struct slice cached_block_data(const struct cached_block *block)
+{
+    return slice_of(block->data, block->size);
+}
+
+void cached_block_ref(struct cached_block *block)
+{
+    atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+}
+
+void cached_block_unref(struct cached_block *block)
+{
+    if (atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    free(block->data);
+    free(block);
+}
+
+static void drop_cache_reference(struct epoch_node *node)
+{
+    cached_block_unref(
+        (struct cached_block *)(void *)((char *)node - offsetof(struct cached_block, retired)));
+}
+
+static struct cached_block *block_new(uint64_t file, uint64_t offset, uint8_t *data, size_t size)
+{
+    struct cached_block *block = malloc(sizeof(*block));
+
+    if (!block)
+        return NULL;
+    atomic_init(&block->chain, NULL);
+    block->file = file;
+    block->offset = offset;
+    block->data = data;
+    block->size = size;
+    atomic_init(&block->refs, 1);
+    atomic_init(&block->mark, false);
+    return block;
+}
+
+// ------------------------------------------------------------------------------------ the hash
+// table
+
+// The block in `bucket`, or NULL. Pinned, or under the shard's lock.
+static struct cached_block *find(_Atomic(struct cached_block *) *bucket, uint64_t file,
+                                 uint64_t offset)
+{
+    struct cached_block *block = atomic_load_explicit(bucket, memory_order_acquire);
+
+    while (block && (block->offset != offset || block->file != file))
+        block = atomic_load_explicit(&block->chain, memory_order_acquire);
+    return block;
+}
+
+// Sets the mark; a line that all readers share is written once for each round of the evictor.
+static void mark_used(struct cached_block *block)
+{
+    if (!atomic_load_explicit(&block->mark, memory_order_relaxed))
+        atomic_store_explicit(&block->mark, true, memory_order_relaxed);
+}
+
+struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t file, uint64_t offset)
+{
+    struct counters *counters = my_counters(cache);
+    struct cached_block *block =
+        find(&cache->buckets[hash_of(file, offset) & cache->bucket_mask], file, offset);
+
+    if (!block) {
+        atomic_fetch_add_explicit(&counters->misses, 1, memory_order_relaxed);
+        return NULL;
+    }
+    mark_used(block);
+    atomic_fetch_add_explicit(&counters->hits, 1, memory_order_relaxed);
+    return block;
+}
+
+// The functions from here to the next line need the shard's lock.
+
+static void list_remove(struct shard *shard, struct cached_block *block)
+{
+    *(block->newer ? &block->newer->older : &shard->newest) = block->older;
+    *(block->older ? &block->older->newer : &shard->oldest) = block->newer;
+}
+
+static void list_push(struct shard *shard, struct cached_block *block)
+{
+    block->newer = NULL;
+    block->older = shard->newest;
+    *(shard->newest ? &shard->newest->newer : &shard->oldest) = block;
+    shard->newest = block;
+}
+
+static void add_bytes(struct shard *shard, size_t bytes)
+{
+    atomic_store_explicit(&shard->bytes,
+                          atomic_load_explicit(&shard->bytes, memory_order_relaxed) + bytes,
+                          memory_order_relaxed);
+}
+
+static void count(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+// Takes the block out of table and list and puts it in front of *out, linked by `older`.
+static void unlink_block(struct block_cache *cache, struct shard *shard, struct cached_block *block,
+                         struct cached_block **out)
+{
+    _Atomic(struct cached_block *) *link =
+        &cache->buckets[hash_of(block->file, block->offset) & cache->bucket_mask];
+    struct cached_block *at;
+
+    while ((at = atomic_load_explicit(link, memory_order_relaxed)) != block)
+        link = &at->chain;
+    atomic_store_explicit(link, atomic_load_explicit(&block->chain, memory_order_relaxed),
+                          memory_order_release);
+    list_remove(shard, block);
+    add_bytes(shard, 0 - (block->size + BLOCK_OVERHEAD));
+    block->older = *out;
+    *out = block;
+}
+
+// Makes room for `charge` bytes (at most the shard's capacity).
+static void evict(struct block_cache *cache, struct shard *shard, size_t charge,
+                  struct cached_block **out)
+{
+    unsigned chances = 0;
+
+    while (atomic_load_explicit(&shard->bytes, memory_order_relaxed) > shard->capacity - charge) {
+        struct cached_block *block = shard->oldest;
+        if (chances < CHANCES_MAX && atomic_load_explicit(&block->mark, memory_order_relaxed)) {
+            atomic_store_explicit(&block->mark, false, memory_order_relaxed);
+            list_remove(shard, block);
+            list_push(shard, block);
+            chances++;
+            continue;
+        }
+        unlink_block(cache, shard, block, out);
+        count(&shard->evictions);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------
+
+static void retire_all(struct cached_block *block)
+{
+    while (block) {
+        struct cached_block *older = block->older; // shares its place with `retired`
+        epoch_retire(&block->retired, drop_cache_reference);
+        block = older;
+    }
+}
+
+static struct shard *shard_of(struct block_cache *cache, size_t bucket)
+{
+    return &cache->shards[bucket >> cache->shard_shift];
+}
+
+struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t offset,
+                                        uint8_t *data, size_t size, bool keep)
+{
+    struct cached_block *block = block_new(file, offset, data, size);
+    if (!block) {
+        free(data);
+        return NULL;
+    }
+    size_t bucket = hash_of(file, offset) & cache->bucket_mask;
+    struct shard *shard = shard_of(cache, bucket);
+    size_t charge = size + BLOCK_OVERHEAD;
+    if (!keep || charge > shard->capacity) {
+        epoch_retire(&block->retired, drop_cache_reference); // lives on while the caller is pinned
+        return block;
+    }
+
+    struct cached_block *evicted = NULL;
+    pthread_mutex_lock(&shard->lock);
+    struct cached_block *present = find(&cache->buckets[bucket], file, offset);
+    if (!present) {
+        evict(cache, shard, charge, &evicted);
+        atomic_store_explicit(&block->chain,
+                              atomic_load_explicit(&cache->buckets[bucket], memory_order_relaxed),
+                              memory_order_relaxed);
+        atomic_store_explicit(&cache->buckets[bucket], block, memory_order_release);
+        list_push(shard, block);
+        add_bytes(shard, charge);
+        count(&shard->inserts);
+    }
+    pthread_mutex_unlock(&shard->lock);
+
+    retire_all(evicted);
+    if (present) {
+        cached_block_unref(block); // nobody else has seen it
+        mark_used(present);
+        return present;
+    }
+    return block;
+}
+
+// Takes the file's blocks out of one bucket.
+static void forget_in_bucket(struct block_cache *cache, size_t bucket, uint64_t file,
+                             struct cached_block **out)
+{
+    struct shard *shard = shard_of(cache, bucket);
+
+    pthread_mutex_lock(&shard->lock);
+    struct cached_block *block =
+        atomic_load_explicit(&cache->buckets[bucket], memory_order_relaxed);
+    while (block) {
+        struct cached_block *next = atomic_load_explicit(&block->chain, memory_order_relaxed);
+        if (block->file == file)
+            unlink_block(cache, shard, block, out);
+        block = next;
+    }
+    pthread_mutex_unlock(&shard->lock);
+}
+
+// Looks through the table without locks, at about a nanosecond a bucket, and takes one only where
+// there is a block of the file.
+void block_cache_forget_file(struct block_cache *cache, uint64_t file)
+{
+    if (cache->bucket_mask >= FORGET_MAX)
+        return;
+    for (size_t start = 0; start <= cache->bucket_mask; start += FORGET_PIN) {
+        struct cached_block *out = NULL;
+        epoch_pin();
+        for (size_t i = start; i < start + FORGET_PIN && i <= cache->bucket_mask; i++) {
+            struct cached_block *block =
+                atomic_load_explicit(&cache->buckets[i], memory_order_acquire);
+            while (block && block->file != file)
+                block = atomic_load_explicit(&block->chain, memory_order_acquire);
+            if (block)
+                forget_in_bucket(cache, i, file, &out);
+        }
+        epoch_unpin();
+        retire_all(out);
+    }
+}
+
+void block_cache_stats(const struct block_cache *cache, struct block_cache_stats *ret_stats)
+{
+    struct block_cache_stats stats = {.capacity = cache->capacity};
+
+    for (unsigned i = 0; i < COUNTER_STRIPES; i++) {
+        stats.hits += atomic_load_explicit(&cache->counters[i].hits, memory_order_relaxed);
+        stats.misses += atomic_load_explicit(&cache->counters[i].misses, memory_order_relaxed);
+    }
+    for (unsigned i = 0; i < cache->shard_count; i++) {
+        const struct shard *shard = &cache->shards[i];
+        stats.inserts += atomic_load_explicit(&shard->inserts, memory_order_relaxed);
+        stats.evictions += atomic_load_explicit(&shard->evictions, memory_order_relaxed);
+        stats.bytes += atomic_load_explicit(&shard->bytes, memory_order_relaxed);
+    }
+    *ret_stats = stats;
+}

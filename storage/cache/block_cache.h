@@ -1,0 +1,44 @@
+// A sharded cache of decompressed blocks, bounded by bytes.
+//
+// LRU with lazy promotion: a hit sets a mark and takes no lock; eviction, under the shard's lock,
+// gives marked entries another round. Lookups walk hash chains under an epoch pin; evicted entries
+// are retired through the epoch, so what a pinned reader found stays valid until it unpins. A
+// reader that keeps a block longer takes a reference.
+#ifndef LSM_CACHE_BLOCK_CACHE_H
+#define LSM_CACHE_BLOCK_CACHE_H
+
+#include "base/slice.h"
+
+struct block_cache;
+
+struct cached_block; // opaque; data and size through the accessor
+
+// `capacity` bytes in all (entries' own overhead counts); 0: nothing is kept.
+int block_cache_new(size_t capacity, struct block_cache **ret_cache);
+void block_cache_free(struct block_cache *cache); // no reader may be left
+
+// The caller must be pinned. NULL if absent.
+struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t file, uint64_t offset);
+
+// Takes over `data` (malloc'd). If the block is there already (another thread was faster), frees
+// `data` and returns that one. The caller must be pinned. With capacity 0, or when the block alone
+// exceeds a shard, or if `keep` is false, the entry is valid while pinned or referenced but is not
+// found by later lookups. NULL if out of memory (data is freed).
+struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t offset,
+                                        uint8_t *data, size_t size, bool keep);
+
+struct slice cached_block_data(const struct cached_block *block);
+void cached_block_ref(struct cached_block *block); // while pinned or referenced
+void cached_block_unref(struct cached_block *block);
+
+// Forgets all blocks of a deleted file. Cheap enough to call for every deleted table or a no-op
+// that lets them age out; file numbers are never reused.
+void block_cache_forget_file(struct block_cache *cache, uint64_t file);
+
+struct block_cache_stats {
+    uint64_t hits, misses, inserts, evictions;
+    size_t bytes, capacity;
+};
+void block_cache_stats(const struct block_cache *cache, struct block_cache_stats *ret_stats);
+
+#endif

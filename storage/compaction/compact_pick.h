@@ -1,0 +1,76 @@
+// Which compaction to do next: pure policy over a version, no I/O, no locks of its own.
+//
+// Leveled compaction with dynamic level targets (as RocksDB's
+// level_compaction_dynamic_level_bytes): targets are derived from the size of the last level
+// upwards, so that the last level holds about (ratio-1)/ratio of all data and space amplification
+// stays near 1.1. Level 0 compacts by count.
+//
+// It may be called at any time with a version of any shape. Applied until it picks nothing, it
+// comes to an end: each pick moves tables to a deeper level, or rids a last level's tables of their
+// tombstones.
+#ifndef LSM_COMPACTION_PICK_H
+#define LSM_COMPACTION_PICK_H
+
+#include "version/version.h"
+
+struct pick_options {
+    unsigned l0_compact;
+    uint64_t level_base_size;
+    unsigned level_ratio;
+    uint64_t table_size;
+    uint64_t oldest_snapshot; // sequence of the oldest snapshot in use, or the last sequence if
+                              // there is none: what is superseded up to here can be dropped. When
+                              // it rises, there may be something to pick again.
+};
+
+struct level_targets {
+    unsigned base_level;             // where level 0 compacts to; 1 .. VERSION_LEVELS-1
+    uint64_t target[VERSION_LEVELS]; // bytes; 0: the level is to be emptied. None for level 0
+    double score[VERSION_LEVELS];    // >= 1 wants compaction; tables already compacting not counted
+};
+void pick_targets(const struct version *version, const struct pick_options *options,
+                  struct level_targets *ret_targets);
+
+// A picked compaction: inputs of two levels and the tables of the level after (to bound the overlap
+// of outputs). File pointers borrow the version's references: keep the version while it is used.
+//
+// All versions of one user key that a level has are inputs together or not at all, so that newer
+// ones never sink below older ones and no older one is left behind where a tombstone is dropped.
+struct compaction {
+    unsigned level, output_level; // the same for a rewrite in place
+    struct file_meta **inputs[2]; // [0] from level, [1] from output_level; malloc'd arrays
+    unsigned input_count[2];      // level-0 inputs are newest first
+    struct file_meta **grandparents;
+    unsigned grandparent_count;
+    bool trivial_move; // one table that overlaps nothing: only the manifest needs to change. The
+                       // caller may rewrite it all the same (to compress it otherwise)
+    bool bottom;       // no deeper level overlaps: tombstones may go, sequences may become 0
+    bool exclusive;    // passes over levels that have tables (elsewhere): the caller must start no
+                       // other compaction while it runs. Only from compact_pick_range()
+    uint64_t input_bytes;
+};
+
+// Picks the best runnable compaction whose inputs are not marked compacting, or leaves
+// *ret_compaction NULL. `cursors[level]`: largest key compacted last from each level (round robin);
+// updated. Level-0 compactions and ones whose outputs might overlap never run together. Marks
+// nothing: the caller sets file->compacting on the inputs under its mutex, before the next pick.
+//
+// Order: the highest score, then tombstone-heavy tables (deletes over half of entries). Of the last
+// level's, only those are taken whose tombstones can all be dropped, since max_sequence <=
+// oldest_snapshot: the rewrite then leaves none, and the table is not picked again. A manual range
+// is compact_pick_range(). LSM_NO_MEMORY.
+int compact_pick(const struct version *version, const struct pick_options *options,
+                 struct buf cursors[VERSION_LEVELS], struct compaction **ret_compaction);
+
+// All tables of `level` that overlap [lower, upper] (NULL data: unbounded), and those that must go
+// with them, into `output_level`: a deeper one, or `level` itself, unless 0, to rewrite it
+// (LSM_INVALID for others). If the inputs overlap a level in between, they go only down to the
+// first such level, and that is the compaction's output_level. *ret_compaction stays NULL if
+// nothing overlaps. LSM_BUSY (no detail) if it has to wait for a running compaction.
+int compact_pick_range(const struct version *version, const struct pick_options *options,
+                       unsigned level, unsigned output_level, struct slice lower,
+                       struct slice upper, struct compaction **ret_compaction);
+
+void compaction_free(struct compaction *compaction);
+
+#endif

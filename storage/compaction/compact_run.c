@@ -1,0 +1,226 @@
+// The merge loop of flushes and compactions.
+//
+// Which versions of a key stay: the snapshots divide sequence numbers into strata, and a reader at
+// a snapshot sees the newest version at or below it, so of each stratum only the newest version is
+// kept. At the bottom a delete of the oldest stratum has nothing left to hide and goes, and a put
+// of the oldest stratum gets sequence 0, which encodes shorter and compares as older than all else.
+//
+// All versions of a user key go into one table, so that sorted levels are disjoint by user key.
+//
+// Runs in one thread without locks. On failure every table written is removed.
+#include "compaction/compact_run.h"
+
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "version/table_cache.h"
+
+#define GRANDPARENT_TABLES_MAX 10
+#define CANCEL_CHECK_ENTRIES   256
+
+struct output {
+    struct sst_builder *builder;
+    struct env_file *file;
+    uint64_t number;
+    char path[STORE_PATH_MAX];
+};
+
+struct run_state {
+    struct compact_run *run;
+    struct output out;
+    struct buf key; // last user key seen
+    bool has_key;
+    size_t stratum;            // of the last version seen of `key`
+    unsigned grandparent;      // first one whose largest key is >= the current key
+    uint64_t overlapped_bytes; // of grandparents passed by the current output
+};
+
+static int output_open(struct run_state *state)
+{
+    struct compact_run *run = state->run;
+    struct output *out = &state->out;
+    out->number = run->new_number(run->arg);
+    int rc = store_path(out->path, sizeof out->path, run->dir, STORE_TABLE, out->number);
+    if (!rc)
+        rc = env_open(run->env, out->path, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &out->file);
+    if (rc)
+        return rc;
+    rc = sst_builder_new(out->file, out->number, &run->build, &out->builder);
+    if (rc) {
+        env_close(out->file);
+        out->file = NULL;
+        run->env->ops->unlink(run->env, out->path);
+    }
+    state->overlapped_bytes = 0;
+    return rc;
+}
+
+// Closes the current output's file; removes it unless it is to be kept.
+static int output_close(struct run_state *state, bool keep)
+{
+    struct output *out = &state->out;
+    sst_builder_free(out->builder);
+    out->builder = NULL;
+    int rc = env_close(out->file);
+    out->file = NULL;
+    if (rc || !keep)
+        state->run->env->ops->unlink(state->run->env, out->path);
+    return rc;
+}
+
+static int output_to_meta(const struct output *out, const struct sst_info *info,
+                          struct file_meta **ret_file)
+{
+    struct file_meta *file =
+        file_meta_new(buf_slice(&info->smallest_key), buf_slice(&info->largest_key));
+    if (!file)
+        return status_no_memory(sizeof *file);
+    file->number = out->number;
+    file->size = info->file_size;
+    file->entries = info->entries;
+    file->deletes = info->deletes;
+    file->raw_bytes = info->raw_bytes;
+    file->max_sequence = info->max_sequence;
+    file->smallest_tag = info->smallest_tag;
+    file->largest_tag = info->largest_tag;
+    *ret_file = file;
+    return LSM_OK;
+}
+
+static int output_finish(struct run_state *state)
+{
+    struct compact_run *run = state->run;
+    struct sst_info info = {0};
+    struct file_meta *file = NULL;
+    int rc = sst_builder_finish(state->out.builder, &info);
+    if (!rc) {
+        rc = output_to_meta(&state->out, &info, &file);
+        struct file_meta **grown =
+            rc ? NULL : realloc(run->outputs, (run->output_count + 1) * sizeof(struct file_meta *));
+        if (!rc && !grown) {
+            rc = status_no_memory(sizeof *grown);
+            file_meta_unref(file);
+        }
+        if (grown)
+            run->outputs = grown;
+        sst_info_release(&info);
+    }
+    int close_rc = output_close(state, rc == LSM_OK);
+    if (rc)
+        return rc;
+    if (close_rc) {
+        file_meta_unref(file);
+        return close_rc;
+    }
+    run->bytes_written += file->size;
+    run->entries_out += file->entries;
+    run->outputs[run->output_count++] = file;
+    return LSM_OK;
+}
+
+// Before a new user key: whether the current output should end here.
+static bool output_full(struct run_state *state, struct slice key)
+{
+    struct compact_run *run = state->run;
+    while (state->grandparent < run->grandparent_count &&
+           slice_compare(run->grandparents[state->grandparent]->largest, key) < 0)
+        state->overlapped_bytes += run->grandparents[state->grandparent++]->size;
+    if (!state->out.builder)
+        return false;
+    return sst_builder_size(state->out.builder) >= run->table_size ||
+           state->overlapped_bytes / GRANDPARENT_TABLES_MAX > run->table_size;
+}
+
+// The number of snapshots older than `sequence`: versions with equal numbers are seen by the same
+// readers.
+static size_t stratum_of(const struct compact_run *run, uint64_t sequence)
+{
+    if (run->snapshot_count == 0)
+        return 0;
+    size_t low = 0, high = run->snapshot_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (run->snapshots[middle] < sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int run_entry(struct run_state *state, const struct entry *entry)
+{
+    struct compact_run *run = state->run;
+    uint64_t tag = entry->tag;
+    size_t stratum = stratum_of(run, tag_sequence(tag));
+    bool same_key = state->has_key && slice_equal(buf_slice(&state->key), entry->key);
+
+    if (same_key && stratum == state->stratum)
+        return LSM_OK; // hidden by a newer version
+    if (!same_key) {
+        if (buf_assign(&state->key, entry->key.data, entry->key.size))
+            return status_no_memory(entry->key.size);
+        state->has_key = true;
+        if (output_full(state, entry->key)) {
+            int rc = output_finish(state);
+            if (rc)
+                return rc;
+        }
+    }
+    state->stratum = stratum;
+    if (run->bottom && stratum == 0) {
+        if (tag_type(tag) == ENTRY_DELETE)
+            return LSM_OK;
+        tag = tag_make(0, tag_type(tag));
+    }
+    if (!state->out.builder) {
+        int rc = output_open(state);
+        if (rc)
+            return rc;
+    }
+    return sst_builder_add(state->out.builder, entry->key, tag, entry->value);
+}
+
+static int run_loop(struct run_state *state, struct iter *input)
+{
+    struct compact_run *run = state->run;
+    for (iter_seek_first(input); input->valid; iter_next(input)) {
+        if (run->entries_in++ % CANCEL_CHECK_ENTRIES == 0 && run->cancel &&
+            atomic_load_explicit(run->cancel, memory_order_relaxed))
+            return status_fail(LSM_CLOSED, "compaction cancelled: the store is closing");
+        int rc = run_entry(state, &input->entry);
+        if (rc)
+            return rc;
+    }
+    if (input->status)
+        return input->status;
+    return state->out.builder ? output_finish(state) : LSM_OK;
+}
+
+int compact_run(struct compact_run *run, struct iter *input)
+{
+    struct run_state state = {.run = run};
+    int rc = run_loop(&state, input);
+    if (rc && state.out.builder)
+        output_close(&state, false);
+    buf_release(&state.key);
+    if (!rc && run->output_count)
+        rc = run->env->ops->sync_dir(run->env, run->dir);
+    if (rc)
+        compact_run_release(run, true);
+    return rc;
+}
+
+void compact_run_release(struct compact_run *run, bool remove)
+{
+    for (unsigned i = 0; i < run->output_count; i++) {
+        char path[STORE_PATH_MAX];
+        if (remove &&
+            !store_path(path, sizeof path, run->dir, STORE_TABLE, run->outputs[i]->number))
+            run->env->ops->unlink(run->env, path);
+        file_meta_unref(run->outputs[i]);
+    }
+    free(run->outputs);
+    run->outputs = NULL;
+    run->output_count = 0;
+}

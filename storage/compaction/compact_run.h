@@ -1,0 +1,42 @@
+// Carrying out a flush or a compaction: merged entries in, finished and synced tables out, dropping
+// what no reader can see any more. Touches neither version nor manifest.
+#ifndef LSM_COMPACTION_RUN_H
+#define LSM_COMPACTION_RUN_H
+
+#include <stdatomic.h>
+
+#include "base/env.h"
+#include "base/iter.h"
+#include "sstable/sst_builder.h"
+#include "version/file_meta.h"
+
+struct compact_run {
+    // Set by the caller.
+    struct env *env;
+    const char *dir;
+    struct sst_build_options build;
+    uint64_t table_size;       // an output is finished when it reaches this; UINT64_MAX: one table
+    const uint64_t *snapshots; // sequences of live snapshots, ascending
+    size_t snapshot_count;
+    bool bottom;                     // nothing older of these keys exists below the output
+    struct file_meta **grandparents; // tables below the output, ascending; outputs are cut so that
+    unsigned grandparent_count;      // none overlaps more than ten tables' worth of them
+    const _Atomic bool *cancel;      // becomes true to stop with LSM_CLOSED
+    uint64_t (*new_number)(void *arg); // a fresh file number
+    void *arg;
+
+    // Results. On failure all output files have been removed again.
+    struct file_meta **outputs; // one reference each, the caller's; the array too
+    unsigned output_count;
+    uint64_t bytes_written;
+    uint64_t entries_in, entries_out;
+};
+
+// Consumes `input` (not freed), which yields internal entries in order. An empty result (all
+// dropped) gives no output. The directory has been synced if there are outputs.
+int compact_run(struct compact_run *run, struct iter *input);
+
+// Drops the references to the outputs and, if `remove`, their files.
+void compact_run_release(struct compact_run *run, bool remove);
+
+#endif

@@ -1,0 +1,183 @@
+// Building and walking batches. The layout is in batch.h. Not synchronised: a batch belongs to one
+// thread. A failed append leaves the batch as it was.
+#include "db/batch.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/coding.h"
+#include "base/status.h"
+
+int batch_check_key(size_t key_size)
+{
+    if (key_size == 0 || key_size > LSM_MAX_KEY)
+        return status_fail(LSM_INVALID, "key of %zu bytes: must be 1 to %u", key_size, LSM_MAX_KEY);
+    return LSM_OK;
+}
+
+int batch_check_value(uint64_t value_size)
+{
+    if (value_size > LSM_MAX_VALUE)
+        return status_fail(LSM_INVALID, "value of %" PRIu64 " bytes: must be at most %u",
+                           value_size, LSM_MAX_VALUE);
+    return LSM_OK;
+}
+
+int lsm_batch_new(struct lsm_batch **ret_batch)
+{
+    struct lsm_batch *batch = calloc(1, sizeof *batch);
+    if (!batch)
+        return status_no_memory(sizeof *batch);
+    if (buf_reserve(&batch->payload, 256)) {
+        free(batch);
+        return status_no_memory(256);
+    }
+    lsm_batch_clear(batch);
+    *ret_batch = batch;
+    return LSM_OK;
+}
+
+void lsm_batch_free(struct lsm_batch *batch)
+{
+    if (!batch)
+        return;
+    buf_release(&batch->payload);
+    free(batch);
+}
+
+void lsm_batch_clear(struct lsm_batch *batch)
+{
+    put_fixed32(batch->payload.data, 0);
+    batch->payload.size = BATCH_HEADER;
+    batch->count = 0;
+    batch->slices = 0;
+}
+
+size_t lsm_batch_count(const struct lsm_batch *batch)
+{
+    return batch->count;
+}
+
+size_t lsm_batch_size(const struct lsm_batch *batch)
+{
+    return batch->payload.size;
+}
+
+// Room for an operation whose keys and values are `bytes` in all; 64 covers type and lengths.
+static int batch_grow(struct lsm_batch *batch, uint64_t bytes)
+{
+    if (batch->payload.size + bytes + 64 > BATCH_MAX_SIZE)
+        return status_fail(LSM_INVALID, "batch of more than %u bytes", BATCH_MAX_SIZE);
+    if (batch->payload.capacity - batch->payload.size >= bytes + 64)
+        return LSM_OK;
+    size_t extra = (size_t)bytes + 64;
+    if (extra < batch->payload.capacity)
+        extra = batch->payload.capacity; // double
+    if (buf_reserve(&batch->payload, extra))
+        return status_no_memory(extra);
+    return LSM_OK;
+}
+
+static void batch_finish(struct lsm_batch *batch, uint8_t *end)
+{
+    batch->payload.size = (size_t)(end - batch->payload.data);
+    put_fixed32(batch->payload.data, ++batch->count);
+}
+
+int lsm_batch_put(struct lsm_batch *batch, const void *key, size_t key_size, const void *value,
+                  size_t value_size)
+{
+    int rc = batch_check_key(key_size);
+    if (!rc)
+        rc = batch_check_value(value_size);
+    if (!rc)
+        rc = batch_grow(batch, (uint64_t)key_size + value_size);
+    if (rc)
+        return rc;
+    uint8_t *p = batch->payload.data + batch->payload.size;
+    *p++ = BATCH_PUT;
+    p = put_slice(p, slice_of(key, key_size));
+    p = put_slice(p, slice_of(value, value_size));
+    batch_finish(batch, p);
+    return LSM_OK;
+}
+
+int lsm_batch_delete(struct lsm_batch *batch, const void *key, size_t key_size)
+{
+    int rc = batch_check_key(key_size);
+    if (!rc)
+        rc = batch_grow(batch, key_size);
+    if (rc)
+        return rc;
+    uint8_t *p = batch->payload.data + batch->payload.size;
+    *p++ = BATCH_DELETE;
+    p = put_slice(p, slice_of(key, key_size));
+    batch_finish(batch, p);
+    return LSM_OK;
+}
+
+int lsm_batch_put_slice(struct lsm_batch *batch, const void *key, size_t key_size,
+                        const void *src_key, size_t src_key_size, uint64_t offset, uint64_t length)
+{
+    int rc = batch_check_key(key_size);
+    if (!rc)
+        rc = batch_check_key(src_key_size);
+    if (!rc)
+        rc = batch_check_value(length);
+    if (!rc)
+        rc = batch_grow(batch, (uint64_t)key_size + src_key_size);
+    if (rc)
+        return rc;
+    uint8_t *p = batch->payload.data + batch->payload.size;
+    *p++ = BATCH_PUT_SLICE;
+    p = put_slice(p, slice_of(key, key_size));
+    p = put_slice(p, slice_of(src_key, src_key_size));
+    p = put_varint64(p, offset);
+    p = put_varint64(p, length);
+    batch_finish(batch, p);
+    batch->slices++;
+    return LSM_OK;
+}
+
+const uint8_t *batch_begin(struct slice payload, uint32_t *ret_count)
+{
+    if (payload.size < BATCH_HEADER)
+        return NULL;
+    *ret_count = get_fixed32(payload.data);
+    return payload.data + BATCH_HEADER;
+}
+
+int batch_next(const uint8_t **position, const uint8_t *end, struct batch_op *ret_op)
+{
+    const uint8_t *p = *position;
+    if (p >= end || *p > BATCH_PUT_SLICE)
+        return LSM_CORRUPTION;
+    ret_op->type = (enum batch_op_type) * p++;
+    p = get_slice(p, end, &ret_op->key);
+    ret_op->value = (struct slice){NULL, 0};
+    if (p && ret_op->type == BATCH_PUT) {
+        p = get_slice(p, end, &ret_op->value);
+    } else if (p && ret_op->type == BATCH_PUT_SLICE) {
+        p = get_slice(p, end, &ret_op->source);
+        p = p ? get_varint64(p, end, &ret_op->offset) : NULL;
+        p = p ? get_varint64(p, end, &ret_op->length) : NULL;
+    }
+    if (!p || ret_op->key.size == 0 || ret_op->key.size > LSM_MAX_KEY)
+        return LSM_CORRUPTION;
+    *position = p;
+    return LSM_OK;
+}
+
+bool batch_valid(struct slice payload)
+{
+    uint32_t count;
+    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    if (!p)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct batch_op op;
+        if (batch_next(&p, end, &op) || op.type == BATCH_PUT_SLICE)
+            return false;
+    }
+    return p == end;
+}

@@ -1,0 +1,229 @@
+// The open store: its shared state, who may touch what, and the interfaces between the files of
+// this folder.
+//
+// Threads: user threads; one flush thread; options.compaction_threads compaction threads; with
+// sync_interval_ms one sync thread.
+//
+// Locks, in the order they are taken:
+//   write queue  (queue.mutex)  who leads the next group of writers; held for a few instructions
+//   the lead                    not a lock: being the write leader. Owns the active log's append
+//                               side, the active memtable's insert hint and last_sequence
+//   manifest lead               not a lock: `manifest_busy` under mutex. Owns the manifest's
+//                               writing side; held across its I/O
+//   mutex                       all other shared state; never held across I/O
+//   obsolete_mutex              the list of files to remove; a leaf, taken in epoch callbacks
+//
+// Readers take none of them: they pin an epoch and load `view`.
+#ifndef LSM_DB_DB_H
+#define LSM_DB_DB_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/env.h"
+#include "base/iter.h"
+#include "base/logger.h"
+#include "base/status.h"
+#include "cache/block_cache.h"
+#include "compaction/compact_pick.h"
+#include "lsm.h"
+#include "memtable/epoch.h"
+#include "memtable/memtable.h"
+#include "version/manifest.h"
+#include "version/table_cache.h"
+#include "wal/wal_writer.h"
+
+#define DB_MAX_IMMUTABLES 16
+
+// A log and the memtable whose entries it holds share their number.
+struct db_log {
+    struct wal_writer *wal;
+    uint64_t number;
+    _Atomic uint32_t refs; // the store's, and those of running syncs
+    bool remove;           // with the last reference the file goes; set before that one is dropped
+    char path[];
+};
+
+// What readers look at: one consistent set of memtables and tables. Immutable.
+struct read_view {
+    struct epoch_node retire;
+    _Atomic uint32_t refs; // the current pointer's, and iterators'
+    struct memtable *active;
+    struct memtable *immutables[DB_MAX_IMMUTABLES]; // newest first
+    unsigned immutable_count;
+    struct version *version;
+};
+
+struct lsm_snapshot {
+    uint64_t sequence;
+    struct lsm_snapshot *prev, *next; // list ordered by sequence; mutex
+};
+
+// One thread waiting in the write queue; lives on its stack.
+struct writer {
+    const struct lsm_batch *batch; // NULL: only wants to become leader
+    bool use_reserve, sync;
+    bool done; // queue.mutex; someone else wrote the batch: `status` is the result
+    int status;
+    struct db_log *sync_log; // of a syncing writer: where its record went (one reference)
+    uint64_t sync_end;
+    char *detail;        // STATUS_DETAIL_MAX bytes of the waiting thread, for a failure
+    pthread_cond_t wake; // done, or became head
+    struct writer *next;
+};
+
+// What a file_meta's owner points to, and later the entry in the list of files to remove.
+struct obsolete_file {
+    struct lsm *db;
+    struct obsolete_file *next;
+    uint64_t number;
+};
+
+struct db_counters { // relaxed; for properties
+    _Atomic uint64_t user_bytes, wal_bytes, flush_bytes, compact_read, compact_written;
+    _Atomic uint64_t flushes, compactions, trivial_moves, stall_us, slowdown_us, writes, groups;
+};
+
+struct lsm {
+    // Constant after open.
+    char *dir;
+    struct env *env;
+    struct lsm_options options;
+    struct logger logger;
+    struct env_lock *lock;
+    struct block_cache *block_cache;
+    struct table_cache *table_cache;
+
+    // Readers. `view` is stored with release under mutex, loaded with acquire while pinned.
+    // `visible`: sequence of the last write readers may see; stored with release by the leader
+    // after its inserts, loaded with acquire, after the view, by readers.
+    _Atomic(struct read_view *) view;
+    _Atomic uint64_t visible;
+
+    struct {
+        pthread_mutex_t mutex;
+        struct writer *head, *tail; // head leads
+    } queue;
+
+    // The lead's.
+    struct memtable *active; // changed under mutex as well
+    struct memtable_hint hint;
+    uint64_t last_sequence;
+    uint64_t delay_debt_ns; // slow-down owed, not yet slept
+
+    // mutex
+    pthread_mutex_t mutex;
+    pthread_cond_t work;    // background threads wait: something may be due
+    pthread_cond_t changed; // users wait: a flush or compaction ended, state moved on
+    struct db_log *log;     // active log
+    struct db_log *spare;   // prepared next log, or NULL
+    enum { SPARE_NONE, SPARE_WANTED, SPARE_MAKING } spare_state;
+    struct {
+        struct memtable *memtable;
+        struct db_log *log;
+    } immutables[DB_MAX_IMMUTABLES]; // oldest first
+    unsigned immutable_count;
+    struct version *version; // current; also in the view
+    uint64_t manifest_log_number, manifest_last_sequence;
+    char *recyclable[2];           // paths of old logs to reuse, or NULL
+    struct lsm_snapshot snapshots; // list head
+    struct buf cursors[VERSION_LEVELS];
+    struct manifest *manifest; // manifest lead
+    bool manifest_busy;
+    bool manual_running; // a manual compaction keeps automatic ones off
+    unsigned compactions_running;
+    bool flush_running;
+    int background_error; // sticky
+    char background_detail[STATUS_DETAIL_MAX];
+    int space_error; // LSM_NO_SPACE while flush or compaction cannot proceed for lack of space
+    bool stopping;
+    unsigned thread_count;
+    pthread_t threads[20];
+
+    _Atomic bool cancel; // stops running compactions
+    _Atomic uint64_t next_file;
+    _Atomic unsigned pressure; // 0 .. 1000: how much writers are slowed; set under mutex
+
+    pthread_mutex_t obsolete_mutex;
+    struct obsolete_file *obsolete;
+    _Atomic bool keep_files; // after a failed manifest write nothing may be removed
+
+    struct db_counters counters;
+};
+
+static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+// ---- db_view.c
+// Installing a view has two steps, so that it cannot fail after a change was made: memory first;
+// then, with mutex held, a view of the current memtables and version replaces the current view.
+int db_view_new(struct read_view **ret_view);
+void db_view_install(struct lsm *db, struct read_view *view);
+struct read_view *db_view_ref(struct lsm *db); // the current one, for an iterator
+void db_view_unref(struct read_view *view);
+uint64_t db_read_sequence(struct lsm *db, const struct lsm_snapshot *snapshot); // after the view
+
+// ---- db_error.c
+// Records the first failure of background work or logging; the store is read-only from then on.
+// Mutex held.
+void db_set_error(struct lsm *db, int status, const char *what);
+// The sticky failure as a status of this call, or 0. Mutex held.
+int db_check_error(struct lsm *db);
+
+// ---- db_log.c
+int db_log_new(struct lsm *db, struct db_log **ret_log); // creates the file; no locks held
+void db_log_ref(struct db_log *log);
+void db_log_unref(struct lsm *db, struct db_log *log);
+// The log is not needed any more: kept for recycling or removed. No locks held. Drops the
+// reference.
+void db_log_retire(struct lsm *db, struct db_log *log);
+// Makes everything up to `end` of `log` durable, and all logs before it.
+int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end);
+
+// ---- db_write.c
+// Waits until the caller is the write leader, and gives the lead up again. For switching memtables
+// from outside a write.
+void db_lead_acquire(struct lsm *db, struct writer *writer);
+void db_lead_release(struct lsm *db, struct writer *writer);
+// Makes the active memtable immutable and starts a new one. Lead held.
+int db_switch_memtable(struct lsm *db);
+
+// ---- db_background.c
+int db_background_start(struct lsm *db);
+void db_background_stop(struct lsm *db);
+// Recomputes the write pressure from the current version; mutex held.
+void db_update_pressure(struct lsm *db);
+void db_remove_obsolete(struct lsm *db); // no locks held
+bool db_flush_due(struct lsm *db);       // mutex held
+uint64_t db_new_file_number(void *db);
+struct pick_options db_pick_options(struct lsm *db); // mutex held
+
+// ---- db_manifest.c
+// Logs the edit, applies it and installs the new version and view. Called without locks. With
+// `drop_immutable` the oldest immutable memtable, which the edit makes superfluous, goes as well.
+int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable);
+// Ties a table that is going to be part of a version to this store: when its last reference goes,
+// its reader is closed and, if it is obsolete, its file is put on the list of files to remove.
+int db_adopt_file(struct lsm *db, struct file_meta *file);
+
+// ---- db_compact.c
+// One flush of the oldest immutable memtable.
+int db_flush_oldest(struct lsm *db);
+// Runs a picked compaction; its inputs are marked compacting. Takes it over.
+int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction);
+// Writes a memtable to a level-0 table; the edit gets it added. For flush and recovery.
+int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit);
+
+// ---- db_recover.c
+int db_recover(struct lsm *db);
+// ---- db_options.c
+int db_options_check(const struct lsm_options *options);
+
+// ---- db_iter.c
+// An internal iterator over everything in the view; holds no reference to it.
+int db_internal_iter(struct lsm *db, struct read_view *view, const struct sst_iter_options *options,
+                     struct iter **ret_iter);
+
+#endif

@@ -1,0 +1,234 @@
+// Flushes and compactions: from memtable or tables to new tables, and into the version.
+//
+// Both run in background threads without locks; only gathering the snapshots and the final switch
+// take the mutex. On failure everything written is removed and the version is as before, except
+// after a failed manifest write, which keeps all files.
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "compaction/compact_run.h"
+#include "compaction/level_iter.h"
+#include "compaction/merge_iter.h"
+#include "db/db.h"
+
+static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
+{
+    pthread_mutex_lock(&db->mutex);
+    size_t count = 0, i = 0;
+    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+        count++;
+    uint64_t *sequences = malloc((count ? count : 1) * sizeof *sequences);
+    if (sequences)
+        for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+            sequences[i++] = s->sequence;
+    pthread_mutex_unlock(&db->mutex);
+    if (!sequences)
+        return status_no_memory(count * sizeof *sequences);
+    *ret_sequences = sequences;
+    *ret_count = count;
+    return LSM_OK;
+}
+
+static struct compact_run run_init(struct lsm *db, bool bottom)
+{
+    return (struct compact_run){
+        .env = db->env,
+        .dir = db->dir,
+        .build = {.block_size = db->options.block_size,
+                  .restart_interval = db->options.restart_interval,
+                  .bloom_bits_per_key = db->options.bloom_bits_per_key,
+                  .compression = bottom ? db->options.bottom_compression : db->options.compression},
+        .table_size = UINT64_MAX,
+        .bottom = bottom,
+        .new_number = db_new_file_number,
+        .arg = db,
+    };
+}
+
+// ------------------------------------------------------------------------------------- flush
+
+int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
+{
+    uint64_t *snapshots;
+    struct compact_run run = run_init(db, false);
+    struct iter *input;
+    int rc = snapshots_collect(db, &snapshots, &run.snapshot_count);
+    if (rc)
+        return rc;
+    run.snapshots = snapshots;
+    rc = memtable_iter_new(memtable, &input);
+    if (!rc) {
+        rc = compact_run(&run, input);
+        iter_free(input);
+    }
+    free(snapshots);
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < run.output_count && !rc; i++) {
+        struct file_meta *file = run.outputs[i];
+        rc = version_edit_add(edit, 0, file);
+        if (!edit->has_last_sequence || edit->last_sequence < file->max_sequence)
+            edit->last_sequence = file->max_sequence;
+        edit->has_last_sequence = true;
+    }
+    counter_add(&db->counters.flush_bytes, run.bytes_written);
+    compact_run_release(&run, rc != LSM_OK);
+    return rc;
+}
+
+static void remove_added(struct lsm *db, const struct version_edit *edit)
+{
+    if (atomic_load_explicit(&db->keep_files, memory_order_acquire))
+        return;
+    for (unsigned i = 0; i < edit->added_count; i++) {
+        char path[STORE_PATH_MAX];
+        if (!store_path(path, sizeof path, db->dir, STORE_TABLE, edit->added[i].file->number))
+            (void)!db->env->ops->unlink(db->env, path);
+    }
+}
+
+int db_flush_oldest(struct lsm *db)
+{
+    pthread_mutex_lock(&db->mutex);
+    struct memtable *memtable = db->immutables[0].memtable;
+    uint64_t next_log = db->immutable_count > 1 ? db->immutables[1].log->number : db->log->number;
+    uint64_t last = db->manifest_last_sequence;
+    pthread_mutex_unlock(&db->mutex);
+
+    uint64_t start = env_now_us();
+    struct version_edit edit = {.has_log_number = true, .log_number = next_log};
+    int rc = db_write_level0(db, memtable, &edit);
+    if (!rc) {
+        if (edit.has_last_sequence && edit.last_sequence < last)
+            edit.last_sequence = last;
+        unsigned tables = edit.added_count;
+        uint64_t bytes = tables ? edit.added[0].file->size : 0;
+        rc = db_apply_edit(db, &edit, true);
+        if (rc)
+            remove_added(db, &edit);
+        else
+            logger_log(&db->logger, LSM_LOG_INFO,
+                       "flushed a memtable: %" PRIu64 " bytes in %" PRIu64 " ms", bytes,
+                       (env_now_us() - start) / 1000);
+    }
+    if (!rc)
+        counter_add(&db->counters.flushes, 1);
+    version_edit_release(&edit);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- compaction
+
+static int compaction_input(struct lsm *db, const struct compaction *c, struct iter **ret_iter)
+{
+    size_t most = c->input_count[0] + 1, count = 0;
+    struct iter **iters = calloc(most, sizeof *iters);
+    struct sst_iter_options options = {.fill_cache = false, .readahead = SIZE_MAX};
+    if (!iters)
+        return status_no_memory(most * sizeof *iters);
+    int rc = LSM_OK;
+    if (c->level == 0) {
+        for (unsigned i = 0; i < c->input_count[0] && !rc; i++) {
+            rc = table_iter_new(db->table_cache, c->inputs[0][i], &options, &iters[count]);
+            count += rc == LSM_OK;
+        }
+    } else {
+        rc = level_iter_new(db->table_cache, c->inputs[0], c->input_count[0], &options, &iters[0]);
+        count = rc == LSM_OK;
+    }
+    if (!rc && c->input_count[1]) {
+        rc = level_iter_new(db->table_cache, c->inputs[1], c->input_count[1], &options,
+                            &iters[count]);
+        count += rc == LSM_OK;
+    }
+    if (!rc) {
+        rc = merge_iter_new(iters, count, ret_iter);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            iter_free(iters[i]);
+    }
+    free(iters);
+    return rc;
+}
+
+static int edit_remove_inputs(const struct compaction *c, struct version_edit *edit)
+{
+    int rc = LSM_OK;
+    for (unsigned side = 0; side < 2; side++)
+        for (unsigned i = 0; i < c->input_count[side] && !rc; i++)
+            rc = version_edit_remove(edit, side ? c->output_level : c->level,
+                                     c->inputs[side][i]->number);
+    return rc;
+}
+
+static int run_move(struct lsm *db, const struct compaction *c)
+{
+    struct version_edit edit = {0};
+    int rc = edit_remove_inputs(c, &edit);
+    for (unsigned i = 0; i < c->input_count[0] && !rc; i++)
+        rc = version_edit_add(&edit, c->output_level, c->inputs[0][i]);
+    if (!rc)
+        rc = db_apply_edit(db, &edit, false);
+    if (!rc)
+        counter_add(&db->counters.trivial_moves, 1);
+    version_edit_release(&edit);
+    return rc;
+}
+
+static int run_merge(struct lsm *db, const struct compaction *c)
+{
+    struct compact_run run = run_init(db, c->bottom);
+    uint64_t *snapshots, start = env_now_us();
+    struct iter *input;
+    int rc = snapshots_collect(db, &snapshots, &run.snapshot_count);
+    if (rc)
+        return rc;
+    run.snapshots = snapshots;
+    run.table_size = db->options.table_size;
+    run.grandparents = c->grandparents;
+    run.grandparent_count = c->grandparent_count;
+    run.cancel = &db->cancel;
+    rc = compaction_input(db, c, &input);
+    if (!rc) {
+        rc = compact_run(&run, input);
+        iter_free(input);
+    }
+    free(snapshots);
+    if (rc)
+        return rc;
+
+    struct version_edit edit = {0};
+    rc = edit_remove_inputs(c, &edit);
+    for (unsigned i = 0; i < run.output_count && !rc; i++)
+        rc = version_edit_add(&edit, c->output_level, run.outputs[i]);
+    if (!rc)
+        rc = db_apply_edit(db, &edit, false);
+    bool remove = rc && !atomic_load_explicit(&db->keep_files, memory_order_acquire);
+    if (!rc) {
+        counter_add(&db->counters.compactions, 1);
+        counter_add(&db->counters.compact_read, c->input_bytes);
+        counter_add(&db->counters.compact_written, run.bytes_written);
+        logger_log(&db->logger, LSM_LOG_INFO,
+                   "compacted %u+%u tables of level %u to %u of level %u: %" PRIu64 " to %" PRIu64
+                   " bytes in %" PRIu64 " ms",
+                   c->input_count[0], c->input_count[1], c->level, run.output_count,
+                   c->output_level, c->input_bytes, run.bytes_written,
+                   (env_now_us() - start) / 1000);
+    }
+    version_edit_release(&edit);
+    compact_run_release(&run, remove);
+    return rc;
+}
+
+int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction)
+{
+    int rc = compaction->trivial_move ? run_move(db, compaction) : run_merge(db, compaction);
+    pthread_mutex_lock(&db->mutex);
+    for (unsigned side = 0; side < 2; side++)
+        for (unsigned i = 0; i < compaction->input_count[side]; i++)
+            compaction->inputs[side][i]->compacting = false;
+    pthread_mutex_unlock(&db->mutex);
+    compaction_free(compaction);
+    version_unref(version);
+    return rc;
+}

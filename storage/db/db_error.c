@@ -1,0 +1,27 @@
+// Sticky failures. The first failed background write or sync turns the store read-only: what is on
+// disk is as it was, and nothing is built on top of a write whose fate is unknown.
+#include <stdio.h>
+
+#include "db/db.h"
+
+void db_set_error(struct lsm *db, int status, const char *what)
+{
+    if (db->background_error || status == LSM_CLOSED)
+        return;
+    db->background_error = status;
+    const char *detail = lsm_error_detail();
+    snprintf(db->background_detail, sizeof db->background_detail, "%s: %.400s", what,
+             *detail ? detail : lsm_strerror(status));
+    atomic_store_explicit(&db->pressure, 1000, memory_order_release);
+    logger_log(&db->logger, LSM_LOG_ERROR, "the store is read-only from now on: %s",
+               db->background_detail);
+    pthread_cond_broadcast(&db->changed);
+    pthread_cond_broadcast(&db->work);
+}
+
+int db_check_error(struct lsm *db)
+{
+    if (!db->background_error)
+        return LSM_OK;
+    return status_fail(LSM_READ_ONLY, "read-only after a failure: %s", db->background_detail);
+}

@@ -1,0 +1,152 @@
+// The store's logs: one per memtable, prepared ahead, recycled when the memtable is on disk.
+//
+// Power-loss prefix: logs are synced oldest first, so whenever a record is durable, so is all that
+// came before it. A log is kept alive by references while a sync of it runs.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "db/db.h"
+
+// A memtable's arena holds more than its log: 1/8 more than the write buffer is room enough for
+// nearly all; the log grows if not.
+static size_t log_capacity(const struct lsm *db)
+{
+    return db->options.write_buffer_size + db->options.write_buffer_size / 8;
+}
+
+int db_log_new(struct lsm *db, struct db_log **ret_log)
+{
+    uint64_t number = db_new_file_number(db);
+    char path[STORE_PATH_MAX];
+    int rc = store_path(path, sizeof path, db->dir, STORE_LOG, number);
+    if (rc)
+        return rc;
+    struct db_log *log = calloc(1, sizeof *log + strlen(path) + 1);
+    if (!log)
+        return status_no_memory(sizeof *log);
+    strcpy(log->path, path);
+    log->number = number;
+    atomic_init(&log->refs, 1);
+
+    pthread_mutex_lock(&db->mutex);
+    char *recycle = db->recyclable[1] ? db->recyclable[1] : db->recyclable[0];
+    db->recyclable[db->recyclable[1] ? 1 : 0] = NULL;
+    pthread_mutex_unlock(&db->mutex);
+
+    struct wal_options options = {
+        .env = db->env, .mode = db->options.wal_mode, .capacity = log_capacity(db)};
+    rc = wal_writer_new(&options, path, number, recycle, &log->wal);
+    free(recycle);
+    if (!rc) {
+        rc = db->env->ops->sync_dir(db->env, db->dir);
+        if (rc) {
+            wal_writer_free(log->wal, false);
+            db->env->ops->unlink(db->env, path);
+        }
+    }
+    if (rc) {
+        free(log);
+        return rc;
+    }
+    *ret_log = log;
+    return LSM_OK;
+}
+
+void db_log_ref(struct db_log *log)
+{
+    atomic_fetch_add_explicit(&log->refs, 1, memory_order_relaxed);
+}
+
+void db_log_unref(struct lsm *db, struct db_log *log)
+{
+    if (!log || atomic_fetch_sub_explicit(&log->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    wal_writer_free(log->wal, false);
+    if (log->remove)
+        db->env->ops->unlink(db->env, log->path);
+    free(log);
+}
+
+// Keeps the file of a log that nobody refers to any more for the next one; false if there is no
+// place for it.
+static bool log_recycle(struct lsm *db, const struct db_log *log)
+{
+    char path[STORE_PATH_MAX];
+    if (store_path(path, sizeof path, db->dir, STORE_RECYCLED, log->number))
+        return false;
+    char *copy = strdup(path);
+    if (!copy)
+        return false;
+    pthread_mutex_lock(&db->mutex);
+    int place = !db->recyclable[0] ? 0 : !db->recyclable[1] ? 1 : -1;
+    bool stopping = db->stopping;
+    pthread_mutex_unlock(&db->mutex);
+    if (place < 0 || stopping || db->env->ops->rename(db->env, log->path, path)) {
+        free(copy);
+        return false;
+    }
+    pthread_mutex_lock(&db->mutex);
+    place = !db->recyclable[0] ? 0 : !db->recyclable[1] ? 1 : -1;
+    if (place >= 0)
+        db->recyclable[place] = copy;
+    pthread_mutex_unlock(&db->mutex);
+    if (place < 0) {
+        db->env->ops->unlink(db->env, path);
+        free(copy);
+    }
+    return true;
+}
+
+void db_log_retire(struct lsm *db, struct db_log *log)
+{
+    // New references are only taken under mutex from the lists this log is no longer in.
+    log->remove = true;
+    if (atomic_load_explicit(&log->refs, memory_order_acquire) == 1) {
+        wal_writer_free(log->wal, false);
+        log->wal = NULL;
+        if (!log_recycle(db, log))
+            db->env->ops->unlink(db->env, log->path);
+        free(log);
+        return;
+    }
+    db_log_unref(db, log);
+}
+
+// Syncs the immutable memtables' logs that are older than `log` and not yet durable.
+static int sync_older(struct lsm *db, const struct db_log *log)
+{
+    struct db_log *older[DB_MAX_IMMUTABLES];
+    unsigned count = 0;
+    pthread_mutex_lock(&db->mutex);
+    for (unsigned i = 0; i < db->immutable_count; i++) {
+        struct db_log *each = db->immutables[i].log;
+        if (each->number < log->number && wal_durable(each->wal) < wal_end(each->wal)) {
+            db_log_ref(each);
+            older[count++] = each;
+        }
+    }
+    pthread_mutex_unlock(&db->mutex);
+    int rc = LSM_OK;
+    for (unsigned i = 0; i < count; i++) {
+        if (!rc)
+            rc = wal_sync(older[i]->wal, wal_end(older[i]->wal));
+        db_log_unref(db, older[i]);
+    }
+    return rc;
+}
+
+int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
+{
+    if (wal_durable(log->wal) >= end)
+        return LSM_OK;
+    int rc = sync_older(db, log);
+    if (!rc)
+        rc = wal_sync(log->wal, end);
+    if (rc) {
+        pthread_mutex_lock(&db->mutex);
+        db_set_error(db, rc, "sync of the log failed");
+        pthread_mutex_unlock(&db->mutex);
+    }
+    return rc;
+}

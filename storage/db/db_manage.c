@@ -1,0 +1,257 @@
+// Operations on the whole store: manual compaction, checkpoint, check.
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "db/db.h"
+
+// ------------------------------------------------------------------------------------- compaction
+
+// Keeps automatic compactions off and waits for running ones.
+static int manual_begin(struct lsm *db)
+{
+    pthread_mutex_lock(&db->mutex);
+    while (db->manual_running && !db->background_error && !db->stopping)
+        pthread_cond_wait(&db->changed, &db->mutex);
+    int rc = db_check_error(db);
+    if (!rc)
+        db->manual_running = true;
+    while (!rc && db->compactions_running && !db->stopping)
+        pthread_cond_wait(&db->changed, &db->mutex);
+    pthread_mutex_unlock(&db->mutex);
+    return rc;
+}
+
+static void manual_end(struct lsm *db)
+{
+    pthread_mutex_lock(&db->mutex);
+    db->manual_running = false;
+    pthread_cond_broadcast(&db->changed);
+    pthread_cond_broadcast(&db->work);
+    pthread_mutex_unlock(&db->mutex);
+    db_remove_obsolete(db);
+}
+
+// Compacts what overlaps the range from `level` to `output`, if anything does.
+static int compact_level(struct lsm *db, unsigned level, unsigned output, struct slice lower,
+                         struct slice upper)
+{
+    struct compaction *compaction = NULL;
+    pthread_mutex_lock(&db->mutex);
+    struct pick_options options = db_pick_options(db);
+    struct version *version = db->version;
+    int rc = compact_pick_range(version, &options, level, output, lower, upper, &compaction);
+    if (!rc && compaction) {
+        version_ref(version);
+        for (unsigned side = 0; side < 2; side++)
+            for (unsigned i = 0; i < compaction->input_count[side]; i++)
+                compaction->inputs[side][i]->compacting = true;
+    }
+    pthread_mutex_unlock(&db->mutex);
+    if (rc || !compaction)
+        return rc;
+    return db_run_compaction(db, version, compaction);
+}
+
+// Where a manual compaction ends: the deepest level with data in the range, or where level 0 goes.
+static unsigned last_level(struct lsm *db, struct slice lower, struct slice upper,
+                           bool *ret_rewrite)
+{
+    struct level_targets targets;
+    unsigned last = 0, levels = 0;
+    pthread_mutex_lock(&db->mutex);
+    struct pick_options options = db_pick_options(db);
+    pick_targets(db->version, &options, &targets);
+    for (unsigned n = 0; n < VERSION_LEVELS; n++) {
+        if (version_overlaps(db->version, n, lower, upper)) {
+            last = n;
+            levels++;
+        }
+    }
+    bool deletes = false;
+    for (unsigned i = 0; i < db->version->levels[last].count; i++)
+        deletes = deletes || db->version->levels[last].files[i]->deletes;
+    pthread_mutex_unlock(&db->mutex);
+    *ret_rewrite = levels == 1 && last > 0 && deletes;
+    return last ? last : targets.base_level;
+}
+
+static unsigned next_level(struct lsm *db, unsigned level, unsigned last, struct slice lower,
+                           struct slice upper)
+{
+    unsigned next = level + 1;
+    pthread_mutex_lock(&db->mutex);
+    while (level == 0 && next < last && !version_overlaps(db->version, next, lower, upper))
+        next++;
+    pthread_mutex_unlock(&db->mutex);
+    return next;
+}
+
+int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size, const void *upper,
+                      size_t upper_size)
+{
+    struct slice low = slice_of(lower, lower ? lower_size : 0);
+    struct slice high = slice_of(upper, upper ? upper_size : 0);
+    int rc = lsm_flush(db);
+    if (!rc)
+        rc = manual_begin(db);
+    if (rc)
+        return rc;
+    bool rewrite;
+    unsigned last = last_level(db, low, high, &rewrite);
+    // From the top down, each level into the next (level 0 into the first that has data), so that
+    // newer never gets below older and the large levels are rewritten once.
+    for (unsigned n = 0; n < last && !rc; n++)
+        rc = compact_level(db, n, next_level(db, n, last, low, high), low, high);
+    if (!rc && rewrite)
+        rc = compact_level(db, last, last, low, high);
+    manual_end(db);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- checkpoint
+
+static int link_tables(struct lsm *db, const struct version *version, const char *target)
+{
+    for (unsigned n = 0; n < VERSION_LEVELS; n++) {
+        for (unsigned i = 0; i < version->levels[n].count; i++) {
+            char from[STORE_PATH_MAX], to[STORE_PATH_MAX];
+            uint64_t number = version->levels[n].files[i]->number;
+            int rc = store_path(from, sizeof from, db->dir, STORE_TABLE, number);
+            if (!rc)
+                rc = store_path(to, sizeof to, target, STORE_TABLE, number);
+            if (!rc)
+                rc = db->env->ops->link(db->env, from, to);
+            if (rc)
+                return rc;
+        }
+    }
+    return LSM_OK;
+}
+
+static void remove_checkpoint(struct lsm *db, const struct version *version, const char *target)
+{
+    for (unsigned n = 0; n < VERSION_LEVELS; n++) {
+        for (unsigned i = 0; i < version->levels[n].count; i++) {
+            char path[STORE_PATH_MAX];
+            if (!store_path(path, sizeof path, target, STORE_TABLE,
+                            version->levels[n].files[i]->number))
+                (void)!db->env->ops->unlink(db->env, path);
+        }
+    }
+    (void)!db->env->ops->rmdir(db->env, target);
+}
+
+int lsm_checkpoint(struct lsm *db, const char *target)
+{
+    int rc = lsm_flush(db);
+    if (!rc)
+        rc = db->env->ops->mkdir(db->env, target);
+    if (rc)
+        return rc == LSM_EXISTS ? status_fail(rc, "%s exists already", target) : rc;
+    // After the flush the tables hold all that was written before it. The references keep the
+    // files while they are linked.
+    pthread_mutex_lock(&db->mutex);
+    struct version *version = db->version;
+    version_ref(version);
+    struct manifest_state state = {.version = version, .last_sequence = db->manifest_last_sequence};
+    pthread_mutex_unlock(&db->mutex);
+    uint64_t number = db_new_file_number(db);
+    state.next_file = number + 1;
+    state.log_number = number + 1;
+    struct manifest *manifest = NULL;
+    rc = link_tables(db, version, target);
+    if (!rc)
+        rc = manifest_create(db->env, target, number, &state, &manifest);
+    manifest_free(manifest);
+    if (rc) {
+        char detail[STATUS_DETAIL_MAX];
+        strncpy(detail, lsm_error_detail(), sizeof detail - 1);
+        detail[sizeof detail - 1] = 0;
+        remove_checkpoint(db, version, target);
+        rc = status_fail(rc, "%s", detail);
+    }
+    version_unref(version);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- check
+
+struct check {
+    struct lsm *db;
+    lsm_check_fn *report;
+    lsm_progress_fn *progress;
+    void *arg;
+    uint64_t done, total;
+    int first;
+};
+
+static void check_problem(struct check *check, int rc)
+{
+    if (!check->first)
+        check->first = rc;
+    if (check->report)
+        check->report(check->arg, lsm_error_detail());
+}
+
+static int check_table(struct check *check, struct file_meta *file)
+{
+    struct sst_reader *reader;
+    struct sst_properties properties;
+    epoch_pin();
+    int rc = table_cache_get(check->db->table_cache, file, &reader);
+    if (!rc)
+        sst_reader_ref(reader);
+    epoch_unpin();
+    if (rc)
+        return rc;
+    sst_reader_properties(reader, &properties);
+    rc = sst_verify(reader);
+    if (!rc && (properties.entries != file->entries || properties.deletes != file->deletes))
+        rc = status_fail(LSM_CORRUPTION,
+                         "table %" PRIu64 " has %" PRIu64 " entries, the manifest says %" PRIu64,
+                         file->number, properties.entries, file->entries);
+    sst_reader_unref(reader);
+    return rc;
+}
+
+static int check_manifest(struct lsm *db)
+{
+    struct manifest_state state = {0};
+    pthread_mutex_lock(&db->mutex); // no edit is being appended while it is read
+    while (db->manifest_busy)
+        pthread_cond_wait(&db->changed, &db->mutex);
+    db->manifest_busy = true;
+    pthread_mutex_unlock(&db->mutex);
+    int rc = manifest_recover(db->env, db->dir, &state);
+    pthread_mutex_lock(&db->mutex);
+    db->manifest_busy = false;
+    pthread_cond_broadcast(&db->changed);
+    pthread_mutex_unlock(&db->mutex);
+    if (!rc)
+        version_unref(state.version);
+    return rc;
+}
+
+int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress, void *arg)
+{
+    struct check check = {.db = db, .report = report, .progress = progress, .arg = arg};
+    int rc = check_manifest(db);
+    if (rc)
+        check_problem(&check, rc);
+    struct read_view *view = db_view_ref(db);
+    check.total = version_bytes(view->version);
+    for (unsigned n = 0; n < VERSION_LEVELS; n++) {
+        for (unsigned i = 0; i < view->version->levels[n].count; i++) {
+            struct file_meta *file = view->version->levels[n].files[i];
+            rc = check_table(&check, file);
+            if (rc)
+                check_problem(&check, rc);
+            check.done += file->size;
+            if (progress)
+                progress(arg, check.done, check.total);
+        }
+    }
+    db_view_unref(view);
+    return check.first;
+}

@@ -1,0 +1,186 @@
+// Changing the current version: log the edit in the manifest, then show readers the result.
+//
+// One change at a time (the manifest lead); its I/O runs outside of the mutex. Order: memory for
+// the view first, the new version next (which validates the edit), then the manifest, then the
+// switch, which cannot fail. A failed manifest write leaves it unknown which version a restart
+// would find, so from then on nothing is removed and the store is read-only.
+#include <stdlib.h>
+
+#include "db/db.h"
+
+#define MANIFEST_MAX_BYTES (4u << 20) // beyond it a new one is started with a snapshot
+
+static void file_last_unref(struct file_meta *file, void *owner)
+{
+    struct obsolete_file *node = owner;
+    struct lsm *db = node->db;
+    table_cache_forget(db->table_cache, file);
+    if (!atomic_load_explicit(&file->obsolete, memory_order_acquire)) {
+        free(node);
+        return;
+    }
+    block_cache_forget_file(db->block_cache, file->number);
+    pthread_mutex_lock(&db->obsolete_mutex);
+    node->next = db->obsolete;
+    db->obsolete = node;
+    pthread_mutex_unlock(&db->obsolete_mutex);
+}
+
+int db_adopt_file(struct lsm *db, struct file_meta *file)
+{
+    if (file->owner)
+        return LSM_OK;
+    struct obsolete_file *node = malloc(sizeof *node);
+    if (!node)
+        return status_no_memory(sizeof *node);
+    *node = (struct obsolete_file){.db = db, .number = file->number};
+    file->owner = node;
+    file->on_last_unref = file_last_unref;
+    return LSM_OK;
+}
+
+void db_remove_obsolete(struct lsm *db)
+{
+    epoch_reclaim();
+    if (atomic_load_explicit(&db->keep_files, memory_order_acquire))
+        return;
+    pthread_mutex_lock(&db->obsolete_mutex);
+    struct obsolete_file *node = db->obsolete;
+    db->obsolete = NULL;
+    pthread_mutex_unlock(&db->obsolete_mutex);
+    while (node) {
+        struct obsolete_file *next = node->next;
+        char path[STORE_PATH_MAX];
+        if (!store_path(path, sizeof path, db->dir, STORE_TABLE, node->number) &&
+            db->env->ops->unlink(db->env, path))
+            logger_log(&db->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
+        free(node);
+        node = next;
+    }
+}
+
+// Starts a new manifest with `version` as it will be. Manifest lead held.
+static int manifest_roll(struct lsm *db, struct version *version, const struct version_edit *edit)
+{
+    struct manifest_state state = {
+        .version = version,
+        .log_number = edit->has_log_number ? edit->log_number : db->manifest_log_number,
+        .next_file = atomic_load(&db->next_file),
+        .last_sequence = edit->has_last_sequence ? edit->last_sequence : db->manifest_last_sequence,
+    };
+    uint64_t number = db_new_file_number(db), old_number = manifest_number(db->manifest);
+    state.next_file = atomic_load(&db->next_file);
+    struct manifest *manifest;
+    int rc = manifest_create(db->env, db->dir, number, &state, &manifest);
+    if (rc)
+        return rc;
+    char path[STORE_PATH_MAX];
+    manifest_free(db->manifest);
+    db->manifest = manifest;
+    if (!store_path(path, sizeof path, db->dir, STORE_MANIFEST, old_number))
+        (void)!db->env->ops->unlink(db->env, path);
+    return LSM_OK;
+}
+
+// Tables the edit removes and does not put back on another level.
+static void mark_obsolete(const struct version *base, const struct version_edit *edit)
+{
+    for (unsigned i = 0; i < edit->removed_count; i++) {
+        const struct version_level *level = &base->levels[edit->removed[i].level];
+        uint64_t number = edit->removed[i].number;
+        bool moved = false;
+        for (unsigned k = 0; k < edit->added_count && !moved; k++)
+            moved = edit->added[k].file->number == number;
+        for (unsigned k = 0; k < level->count && !moved; k++)
+            if (level->files[k]->number == number)
+                atomic_store_explicit(&level->files[k]->obsolete, true, memory_order_release);
+    }
+}
+
+static struct version *manifest_lead_take(struct lsm *db, int *ret_status)
+{
+    pthread_mutex_lock(&db->mutex);
+    while (db->manifest_busy)
+        pthread_cond_wait(&db->changed, &db->mutex);
+    struct version *base = NULL;
+    *ret_status = db_check_error(db);
+    if (!*ret_status) {
+        db->manifest_busy = true;
+        base = db->version;
+        version_ref(base);
+    }
+    pthread_mutex_unlock(&db->mutex);
+    return base;
+}
+
+// Readers see `version` from here on. Mutex held.
+static void install(struct lsm *db, struct version *version, struct read_view *view,
+                    const struct version_edit *edit, bool drop_immutable)
+{
+    if (edit->has_log_number)
+        db->manifest_log_number = edit->log_number;
+    if (edit->has_last_sequence)
+        db->manifest_last_sequence = edit->last_sequence;
+    db->version = version;
+    if (drop_immutable) {
+        db->immutable_count--;
+        for (unsigned i = 0; i < db->immutable_count; i++)
+            db->immutables[i] = db->immutables[i + 1];
+    }
+    db_view_install(db, view);
+    db_update_pressure(db);
+}
+
+int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable)
+{
+    int rc;
+    struct version *base = manifest_lead_take(db, &rc), *version = NULL;
+    if (rc)
+        return rc;
+    struct read_view *view = NULL;
+    bool logged = false;
+    edit->has_next_file = true;
+    edit->next_file = atomic_load(&db->next_file);
+    rc = db_view_new(&view);
+    for (unsigned i = 0; i < edit->added_count && !rc; i++)
+        rc = db_adopt_file(db, edit->added[i].file);
+    if (!rc)
+        rc = version_apply(base, edit, &version);
+    if (!rc) {
+        logged = true;
+        rc = manifest_size(db->manifest) > MANIFEST_MAX_BYTES ? manifest_roll(db, version, edit)
+                                                              : manifest_append(db->manifest, edit);
+    }
+
+    struct memtable *memtable = NULL;
+    struct db_log *log = NULL;
+    pthread_mutex_lock(&db->mutex);
+    if (!rc) {
+        mark_obsolete(base, edit);
+        if (drop_immutable) {
+            memtable = db->immutables[0].memtable;
+            log = db->immutables[0].log;
+        }
+        install(db, version, view, edit, drop_immutable);
+    } else if (logged) {
+        atomic_store_explicit(&db->keep_files, true, memory_order_release);
+        db_set_error(db, rc, "writing the manifest failed");
+    }
+    db->manifest_busy = false;
+    pthread_cond_broadcast(&db->changed);
+    pthread_mutex_unlock(&db->mutex);
+
+    version_unref(base);
+    if (rc) {
+        if (version)
+            version_unref(version);
+        db_view_unref(view);
+        return rc;
+    }
+    version_unref(base); // the store's own reference to the replaced version
+    if (drop_immutable) {
+        memtable_unref(memtable);
+        db_log_retire(db, log);
+    }
+    return LSM_OK;
+}

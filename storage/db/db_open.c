@@ -1,0 +1,273 @@
+// Opening and closing a store.
+//
+// Before anything is changed the directory is looked at: it must be absent or empty (a new store is
+// made), or hold a store. The lock is taken next, and only then is anything written.
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "db/db.h"
+
+// ------------------------------------------------------------------------------------- the place
+
+struct place {
+    bool has_current, has_data; // data: tables or logs
+    bool has_foreign;           // names that are no store's
+};
+
+static int place_name(void *arg, const char *name)
+{
+    struct place *place = arg;
+    uint64_t number;
+    if (!strcmp(name, "lost+found") || !strcmp(name, "lost"))
+        return LSM_OK;
+    switch (store_parse_name(name, &number)) {
+    case STORE_CURRENT:
+        place->has_current = true;
+        break;
+    case STORE_TABLE:
+    case STORE_LOG:
+        place->has_data = true;
+        break;
+    case STORE_UNKNOWN:
+        place->has_foreign = true;
+        break;
+    default: // LOCK, temporary files and a first manifest may be left of an interrupted creation
+        break;
+    }
+    return LSM_OK;
+}
+
+// Makes the directory's own name durable.
+static int sync_parent(struct lsm *db)
+{
+    char parent[STORE_PATH_MAX];
+    size_t size = strlen(db->dir);
+    while (size > 1 && db->dir[size - 1] == '/')
+        size--;
+    while (size > 0 && db->dir[size - 1] != '/')
+        size--;
+    while (size > 1 && db->dir[size - 1] == '/')
+        size--;
+    if (size >= sizeof parent)
+        return status_fail(LSM_INVALID, "%s: path too long", db->dir);
+    memcpy(parent, db->dir, size);
+    parent[size] = 0;
+    return db->env->ops->sync_dir(db->env, size ? parent : ".");
+}
+
+// Tells a store from a place for a new one. Changes nothing but an absent directory, if it may be
+// created.
+static int place_examine(struct lsm *db, bool *ret_fresh)
+{
+    const struct lsm_options *options = &db->options;
+    bool may_create = options->create_if_missing && !options->read_only;
+    struct env_stat stat;
+    struct place place = {0};
+    int rc = db->env->ops->stat(db->env, db->dir, &stat);
+    if (rc == LSM_NOT_FOUND && !may_create)
+        return status_fail(LSM_NOT_A_STORE, "%s does not exist", db->dir);
+    if (rc == LSM_NOT_FOUND) {
+        *ret_fresh = true;
+        rc = db->env->ops->mkdir(db->env, db->dir);
+        return rc ? rc : sync_parent(db);
+    }
+    if (rc)
+        return rc;
+    if (!stat.is_dir)
+        return status_fail(LSM_NOT_A_STORE, "%s is not a directory", db->dir);
+    rc = db->env->ops->list(db->env, db->dir, place_name, &place);
+    if (rc)
+        return rc;
+    *ret_fresh = !place.has_current && !place.has_data;
+    if (*ret_fresh && place.has_foreign)
+        return status_fail(LSM_NOT_A_STORE, "%s is neither a store nor empty", db->dir);
+    if (*ret_fresh && !may_create)
+        return status_fail(LSM_NOT_A_STORE, "%s is empty, not a store", db->dir);
+    if (!*ret_fresh && options->error_if_exists)
+        return status_fail(LSM_EXISTS, "%s is a store already", db->dir);
+    return LSM_OK;
+}
+
+// The first manifest of a new store: no tables, no logs. Until CURRENT is there, opening starts
+// over.
+static int create_store(struct lsm *db)
+{
+    struct manifest_state state = {.log_number = 2, .next_file = 2};
+    struct manifest *manifest;
+    int rc = version_new(&state.version);
+    if (rc)
+        return rc;
+    rc = manifest_create(db->env, db->dir, 1, &state, &manifest);
+    version_unref(state.version);
+    if (!rc)
+        manifest_free(manifest);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- the handle
+
+static void locks_init(struct lsm *db)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&db->mutex, NULL);
+    pthread_mutex_init(&db->queue.mutex, NULL);
+    pthread_mutex_init(&db->obsolete_mutex, NULL);
+    pthread_cond_init(&db->work, &attr);
+    pthread_cond_init(&db->changed, NULL);
+    pthread_condattr_destroy(&attr);
+}
+
+static int handle_new(const char *path, const struct lsm_options *options, struct lsm **ret_db)
+{
+    struct lsm *db = calloc(1, sizeof *db);
+    if (!db)
+        return status_no_memory(sizeof *db);
+    locks_init(db);
+    db->options = *options;
+    db->logger = (struct logger){options->log, options->log_arg};
+    db->env = options->env ? options->env : env_posix();
+    db->snapshots.next = db->snapshots.prev = &db->snapshots;
+    db->dir = strdup(path);
+    if (!db->dir) {
+        free(db);
+        return status_no_memory(strlen(path) + 1);
+    }
+    *ret_db = db;
+    return LSM_OK;
+}
+
+static int caches_new(struct lsm *db)
+{
+    int rc = block_cache_new(db->options.block_cache_size, &db->block_cache);
+    if (rc)
+        return rc;
+    struct sst_read_options options = {.checksums = db->options.checksums,
+                                       .cache = db->block_cache};
+    return table_cache_new(db->env, db->dir, db->options.max_open_tables, &options,
+                           &db->table_cache);
+}
+
+static void free_obsolete_list(struct lsm *db)
+{
+    db_remove_obsolete(db);
+    while (db->obsolete) { // kept files
+        struct obsolete_file *next = db->obsolete->next;
+        free(db->obsolete);
+        db->obsolete = next;
+    }
+}
+
+static void free_logs(struct lsm *db)
+{
+    for (unsigned i = 0; i < db->immutable_count; i++) {
+        memtable_unref(db->immutables[i].memtable);
+        db_log_unref(db, db->immutables[i].log);
+    }
+    if (db->spare)
+        db->spare->remove = true;
+    db_log_unref(db, db->spare);
+    db_log_unref(db, db->log);
+    for (int i = 0; i < 2; i++) {
+        if (db->recyclable[i])
+            (void)!db->env->ops->unlink(db->env, db->recyclable[i]);
+        free(db->recyclable[i]);
+    }
+}
+
+// Frees everything; background threads have ended. Works on a partly opened handle.
+static void handle_free(struct lsm *db)
+{
+    struct read_view *view = atomic_exchange(&db->view, NULL);
+    db_view_unref(view);
+    if (db->active)
+        memtable_unref(db->active);
+    free_logs(db);
+    if (db->version)
+        version_unref(db->version);
+    manifest_free(db->manifest);
+    epoch_barrier();
+    free_obsolete_list(db);
+    if (db->table_cache)
+        table_cache_free(db->table_cache);
+    epoch_barrier();
+    if (db->block_cache)
+        block_cache_free(db->block_cache);
+    if (db->lock)
+        db->env->ops->unlock(db->env, db->lock);
+    for (unsigned i = 0; i < VERSION_LEVELS; i++)
+        buf_release(&db->cursors[i]);
+    pthread_cond_destroy(&db->changed);
+    pthread_cond_destroy(&db->work);
+    pthread_mutex_destroy(&db->obsolete_mutex);
+    pthread_mutex_destroy(&db->queue.mutex);
+    pthread_mutex_destroy(&db->mutex);
+    free(db->dir);
+    free(db);
+}
+
+static int take_lock(struct lsm *db)
+{
+    char path[STORE_PATH_MAX];
+    int rc = store_path(path, sizeof path, db->dir, STORE_LOCK, 0);
+    if (!rc)
+        rc = db->env->ops->lock(db->env, path, db->options.lock_note ? db->options.lock_note : "",
+                                &db->lock);
+    db->options.lock_note = NULL; // the user's; not ours to keep
+    return rc;
+}
+
+static int open_run(struct lsm *db)
+{
+    bool fresh = false;
+    int rc = place_examine(db, &fresh);
+    if (!rc)
+        rc = take_lock(db);
+    if (!rc && fresh)
+        rc = create_store(db);
+    if (!rc)
+        rc = caches_new(db);
+    if (!rc)
+        rc = db_recover(db);
+    if (!rc && !db->options.read_only)
+        rc = db_background_start(db);
+    return rc;
+}
+
+int lsm_open(const char *path, const struct lsm_options *options, struct lsm **ret_db)
+{
+    struct lsm_options defaults;
+    if (!options) {
+        lsm_options_init(&defaults);
+        options = &defaults;
+    }
+    struct lsm *db = NULL;
+    int rc = db_options_check(options);
+    if (!rc)
+        rc = handle_new(path, options, &db);
+    if (rc)
+        return rc;
+    rc = open_run(db);
+    if (rc) {
+        char detail[STATUS_DETAIL_MAX]; // of the cause, not of what cleaning up meets
+        strncpy(detail, lsm_error_detail(), sizeof detail - 1);
+        detail[sizeof detail - 1] = 0;
+        db_background_stop(db);
+        handle_free(db);
+        return status_fail(rc, "%s", detail);
+    }
+    *ret_db = db;
+    return LSM_OK;
+}
+
+int lsm_close(struct lsm *db)
+{
+    if (!db)
+        return LSM_OK;
+    db_background_stop(db);
+    int rc = lsm_sync(db);
+    handle_free(db);
+    return rc;
+}

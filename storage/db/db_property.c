@@ -1,0 +1,213 @@
+// Properties: what the store tells about itself. Numbers are relaxed counters or are taken under
+// mutex; the texts are for people.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "db/db.h"
+
+struct totals { // gathered once under mutex
+    uint64_t memtable_bytes, entries, wal_bytes, snapshots;
+};
+
+static struct totals totals_gather(struct lsm *db)
+{
+    struct totals t = {0};
+    pthread_mutex_lock(&db->mutex);
+    t.memtable_bytes = memtable_bytes(db->active);
+    t.entries = memtable_entries(db->active);
+    t.wal_bytes = db->log ? wal_end(db->log->wal) : 0;
+    for (unsigned i = 0; i < db->immutable_count; i++) {
+        t.memtable_bytes += memtable_bytes(db->immutables[i].memtable);
+        t.entries += memtable_entries(db->immutables[i].memtable);
+        t.wal_bytes += wal_end(db->immutables[i].log->wal);
+    }
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        for (unsigned i = 0; i < db->version->levels[n].count; i++)
+            t.entries += db->version->levels[n].files[i]->entries;
+    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+        t.snapshots++;
+    pthread_mutex_unlock(&db->mutex);
+    return t;
+}
+
+struct disk_scan {
+    struct lsm *db;
+    uint64_t bytes;
+};
+
+static int disk_name(void *arg, const char *name)
+{
+    struct disk_scan *scan = arg;
+    char path[STORE_PATH_MAX];
+    struct env_stat stat;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", scan->db->dir, name) < sizeof path &&
+        scan->db->env->ops->stat(scan->db->env, path, &stat) == LSM_OK && !stat.is_dir)
+        scan->bytes += stat.allocated_bytes;
+    return LSM_OK;
+}
+
+static uint64_t disk_bytes(struct lsm *db)
+{
+    struct disk_scan scan = {.db = db};
+    (void)!db->env->ops->list(db->env, db->dir, disk_name, &scan);
+    return scan.bytes;
+}
+
+static uint64_t counter(const _Atomic uint64_t *c)
+{
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+static uint64_t write_amp_x100(struct lsm *db)
+{
+    const struct db_counters *c = &db->counters;
+    uint64_t user = counter(&c->user_bytes);
+    uint64_t all = counter(&c->wal_bytes) + counter(&c->flush_bytes) + counter(&c->compact_written);
+    return user ? all * 100 / user : 0;
+}
+
+static bool level_property(struct lsm *db, const char *name, uint64_t *ret_value)
+{
+    static const char prefix[] = "num-tables-at-level";
+    char *end;
+    if (strncmp(name, prefix, sizeof prefix - 1))
+        return false;
+    unsigned long level = strtoul(name + sizeof prefix - 1, &end, 10);
+    if (*end || end == name + sizeof prefix - 1 || level >= VERSION_LEVELS)
+        return false;
+    pthread_mutex_lock(&db->mutex);
+    *ret_value = db->version->levels[level].count;
+    pthread_mutex_unlock(&db->mutex);
+    return true;
+}
+
+bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
+{
+    if (level_property(db, name, ret_value))
+        return true;
+    if (!strcmp(name, "disk-bytes")) {
+        *ret_value = disk_bytes(db);
+        return true;
+    }
+    struct totals t = totals_gather(db);
+    struct block_cache_stats cache;
+    block_cache_stats(db->block_cache, &cache);
+    const struct db_counters *c = &db->counters;
+    pthread_mutex_lock(&db->mutex);
+    uint64_t tables = version_files(db->version), bytes = version_bytes(db->version);
+    pthread_mutex_unlock(&db->mutex);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } values[] = {
+        {"num-tables", tables},
+        {"table-bytes", bytes},
+        {"wal-bytes", t.wal_bytes},
+        {"entries", t.entries},
+        {"memtable-bytes", t.memtable_bytes},
+        {"cache-bytes", cache.bytes},
+        {"cache-capacity", cache.capacity},
+        {"cache-hits", cache.hits},
+        {"cache-misses", cache.misses},
+        {"open-tables", table_cache_open_tables(db->table_cache)},
+        {"table-mem-bytes", table_cache_memory(db->table_cache)},
+        {"user-bytes-written", counter(&c->user_bytes)},
+        {"wal-bytes-written", counter(&c->wal_bytes)},
+        {"flush-bytes-written", counter(&c->flush_bytes)},
+        {"compact-bytes-read", counter(&c->compact_read)},
+        {"compact-bytes-written", counter(&c->compact_written)},
+        {"flushes", counter(&c->flushes)},
+        {"compactions", counter(&c->compactions)},
+        {"trivial-moves", counter(&c->trivial_moves)},
+        {"stall-us", counter(&c->stall_us)},
+        {"slowdown-us", counter(&c->slowdown_us)},
+        {"last-sequence", atomic_load(&db->visible)},
+        {"snapshots", t.snapshots},
+        {"write-amp-x100", write_amp_x100(db)},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        if (!strcmp(name, values[i].name)) {
+            *ret_value = values[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_levels(struct lsm *db, FILE *out)
+{
+    struct read_view *view = db_view_ref(db);
+    fprintf(out, "level  tables        bytes      entries   deletes\n");
+    for (unsigned n = 0; n < VERSION_LEVELS; n++) {
+        const struct version_level *level = &view->version->levels[n];
+        uint64_t entries = 0, deletes = 0;
+        for (unsigned i = 0; i < level->count; i++) {
+            entries += level->files[i]->entries;
+            deletes += level->files[i]->deletes;
+        }
+        if (level->count || n == 0)
+            fprintf(out, "%5u %7u %12" PRIu64 " %12" PRIu64 " %9" PRIu64 "\n", n, level->count,
+                    level->bytes, entries, deletes);
+    }
+    db_view_unref(view);
+}
+
+static void print_stats(struct lsm *db, FILE *out)
+{
+    struct totals t = totals_gather(db);
+    struct block_cache_stats cache;
+    const struct db_counters *c = &db->counters;
+    block_cache_stats(db->block_cache, &cache);
+    uint64_t lookups = cache.hits + cache.misses;
+    print_levels(db, out);
+    fprintf(out, "memtables    %" PRIu64 " bytes, log %" PRIu64 " bytes\n", t.memtable_bytes,
+            t.wal_bytes);
+    fprintf(out, "block cache  %zu of %zu bytes, %.1f %% of %" PRIu64 " look-ups hit\n",
+            cache.bytes, cache.capacity,
+            lookups ? 100.0 * (double)cache.hits / (double)lookups : 0.0, lookups);
+    fprintf(out, "open tables  %u, %zu bytes of index and filters\n",
+            table_cache_open_tables(db->table_cache), table_cache_memory(db->table_cache));
+    fprintf(out, "disk         %" PRIu64 " bytes in all files\n", disk_bytes(db));
+    fprintf(out,
+            "written      user %" PRIu64 ", log %" PRIu64 ", flush %" PRIu64 ", compaction %" PRIu64
+            " bytes (write amplification %.2f)\n",
+            counter(&c->user_bytes), counter(&c->wal_bytes), counter(&c->flush_bytes),
+            counter(&c->compact_written), (double)write_amp_x100(db) / 100);
+    fprintf(out, "jobs         %" PRIu64 " flushes, %" PRIu64 " compactions, %" PRIu64 " moves\n",
+            counter(&c->flushes), counter(&c->compactions), counter(&c->trivial_moves));
+    fprintf(out, "waits        %" PRIu64 " ms stalled, %" PRIu64 " ms slowed down\n",
+            counter(&c->stall_us) / 1000, counter(&c->slowdown_us) / 1000);
+    fprintf(out, "sequence     %" PRIu64 ", %" PRIu64 " snapshots\n",
+            (uint64_t)atomic_load(&db->visible), t.snapshots);
+}
+
+char *lsm_property(struct lsm *db, const char *name)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    uint64_t value;
+    if (!out)
+        return NULL;
+    bool known = true;
+    if (!strcmp(name, "stats")) {
+        print_stats(db, out);
+    } else if (!strcmp(name, "levels")) {
+        print_levels(db, out);
+    } else if (!strcmp(name, "background-error")) {
+        pthread_mutex_lock(&db->mutex);
+        fputs(db->background_error ? db->background_detail : "", out);
+        pthread_mutex_unlock(&db->mutex);
+    } else if (lsm_property_uint(db, name, &value)) {
+        fprintf(out, "%" PRIu64, value);
+    } else {
+        known = false;
+    }
+    if (fclose(out) || !known) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

@@ -1,0 +1,175 @@
+// Point reads and snapshots.
+//
+// A get pins an epoch, loads the view, and looks from the newest place to the oldest: active
+// memtable, immutable memtables, level 0 from its newest table on, then one table of each deeper
+// level. The first version found at or below the read sequence is the answer. Nothing shared is
+// written and no lock is taken unless a block or table has to be brought in.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "db/batch.h"
+#include "db/db.h"
+
+struct lookup {
+    struct slice key;
+    uint64_t hash;
+    uint64_t sequence;
+    bool fill_cache;
+    // result
+    uint64_t tag;
+    struct slice value;
+};
+
+static int lookup_table(struct lsm *db, struct file_meta *file, struct lookup *lookup)
+{
+    struct sst_reader *reader;
+    int rc = table_cache_get(db->table_cache, file, &reader);
+    if (rc)
+        return rc;
+    return sst_get(reader, lookup->key, lookup->hash, lookup->sequence, lookup->fill_cache,
+                   &lookup->tag, &lookup->value);
+}
+
+static int lookup_tables(struct lsm *db, const struct version *version, struct lookup *lookup)
+{
+    const struct version_level *level = &version->levels[0];
+    for (unsigned i = 0; i < level->count; i++) {
+        struct file_meta *file = level->files[i];
+        if (slice_compare(lookup->key, file->smallest) < 0 ||
+            slice_compare(lookup->key, file->largest) > 0)
+            continue;
+        int rc = lookup_table(db, file, lookup);
+        if (rc != LSM_NOT_FOUND)
+            return rc;
+    }
+    for (unsigned n = 1; n < VERSION_LEVELS; n++) {
+        level = &version->levels[n];
+        if (level->count == 0)
+            continue;
+        unsigned i = version_find(level, lookup->key);
+        if (i == level->count || slice_compare(lookup->key, level->files[i]->smallest) < 0)
+            continue;
+        int rc = lookup_table(db, level->files[i], lookup);
+        if (rc != LSM_NOT_FOUND)
+            return rc;
+    }
+    return LSM_NOT_FOUND;
+}
+
+// Finds the newest visible version; pinned. LSM_NOT_FOUND also for a delete.
+static int lookup_run(struct lsm *db, const struct lsm_read_options *ro, struct lookup *lookup)
+{
+    const struct read_view *view = atomic_load_explicit(&db->view, memory_order_acquire);
+    lookup->sequence = db_read_sequence(db, ro ? ro->snapshot : NULL);
+    lookup->fill_cache = !ro || !ro->no_fill_cache;
+    int rc = LSM_OK;
+    bool found =
+        memtable_get(view->active, lookup->key, lookup->sequence, &lookup->tag, &lookup->value);
+    for (unsigned i = 0; !found && i < view->immutable_count; i++)
+        found = memtable_get(view->immutables[i], lookup->key, lookup->sequence, &lookup->tag,
+                             &lookup->value);
+    if (!found) {
+        lookup->hash = hash64(lookup->key.data, lookup->key.size);
+        rc = lookup_tables(db, view->version, lookup);
+    }
+    if (!rc && tag_type(lookup->tag) == ENTRY_DELETE)
+        rc = LSM_NOT_FOUND;
+    return rc;
+}
+
+static int value_copy(struct lsm_buf *out, struct slice value)
+{
+    if (out->capacity < value.size || !out->data) {
+        size_t capacity = value.size < 64 ? 64 : value.size;
+        void *data = malloc(capacity);
+        if (!data)
+            return status_no_memory(capacity);
+        free(out->data);
+        out->data = data;
+        out->capacity = capacity;
+    }
+    if (value.size)
+        memcpy(out->data, value.data, value.size);
+    out->size = value.size;
+    return LSM_OK;
+}
+
+void lsm_buf_release(struct lsm_buf *buf)
+{
+    free(buf->data);
+    *buf = (struct lsm_buf){0};
+}
+
+int lsm_get(struct lsm *db, const struct lsm_read_options *ro, const void *key, size_t key_size,
+            struct lsm_buf *value)
+{
+    int rc = batch_check_key(key_size);
+    if (rc)
+        return rc;
+    struct lookup lookup = {.key = slice_of(key, key_size)};
+    epoch_pin();
+    rc = lookup_run(db, ro, &lookup);
+    if (!rc)
+        rc = value_copy(value, lookup.value);
+    epoch_unpin();
+    return rc;
+}
+
+int lsm_get_range(struct lsm *db, const struct lsm_read_options *ro, const void *key,
+                  size_t key_size, uint64_t offset, void *data, size_t size, size_t *ret_size,
+                  uint64_t *ret_value_size)
+{
+    int rc = batch_check_key(key_size);
+    if (rc)
+        return rc;
+    struct lookup lookup = {.key = slice_of(key, key_size)};
+    epoch_pin();
+    rc = lookup_run(db, ro, &lookup);
+    if (!rc) {
+        size_t n = 0;
+        if (offset < lookup.value.size) {
+            n = lookup.value.size - (size_t)offset;
+            if (n > size)
+                n = size;
+            if (n)
+                memcpy(data, lookup.value.data + offset, n);
+        }
+        *ret_size = n;
+        if (ret_value_size)
+            *ret_value_size = lookup.value.size;
+    }
+    epoch_unpin();
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- snapshots
+
+int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
+{
+    struct lsm_snapshot *snapshot = malloc(sizeof *snapshot);
+    if (!snapshot)
+        return status_no_memory(sizeof *snapshot);
+    pthread_mutex_lock(&db->mutex);
+    snapshot->sequence = atomic_load_explicit(&db->visible, memory_order_acquire);
+    snapshot->prev = db->snapshots.prev; // the newest: the list stays ordered
+    snapshot->next = &db->snapshots;
+    snapshot->prev->next = snapshot;
+    snapshot->next->prev = snapshot;
+    pthread_mutex_unlock(&db->mutex);
+    *ret_snapshot = snapshot;
+    return LSM_OK;
+}
+
+void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot)
+{
+    if (!snapshot)
+        return;
+    pthread_mutex_lock(&db->mutex);
+    snapshot->prev->next = snapshot->next;
+    snapshot->next->prev = snapshot->prev;
+    if (snapshot->prev == &db->snapshots)
+        pthread_cond_broadcast(&db->work); // the oldest one held back the dropping of tombstones
+    pthread_mutex_unlock(&db->mutex);
+    free((struct lsm_snapshot *)(uintptr_t)snapshot);
+}

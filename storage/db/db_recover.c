@@ -1,0 +1,282 @@
+// Recovery: from what is on disk to the state at the last acknowledged write.
+//
+// The manifest gives the tables and the first log that still matters. The logs are replayed in the
+// order of their numbers; their records must continue each other's sequence numbers without a gap.
+// A log ends at its first invalid record. Then:
+//  - nothing after it, or only unsynced bytes: the normal end after a crash;
+//  - a gap at the start of a later log (an older log's unsynced tail was lost in a power cut): that
+//    log and all after it are dropped, unless something in them was synced, which makes it
+//    corruption, since a sync covers all older logs.
+//
+// What was replayed is written to level 0, and a new manifest and log are started, so old logs are
+// never appended to. Read-only opening keeps the replayed entries in memory and writes nothing.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "db/batch.h"
+#include "db/db.h"
+#include "wal/wal_format.h"
+#include "wal/wal_reader.h"
+
+struct number_list {
+    uint64_t *numbers;
+    size_t count, capacity;
+};
+
+struct scan {
+    struct number_list logs;
+    uint64_t max_number; // of any file
+};
+
+struct replay {
+    struct lsm *db;
+    struct memtable *memtable;
+    struct memtable_hint hint;
+    struct version_edit edit;
+    uint64_t sequence; // of the last operation replayed
+    const char *path;  // of the log being read
+    bool gap;          // its first record does not continue the one before
+    uint64_t records;
+};
+
+static int list_add(struct number_list *list, uint64_t number)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 16;
+        uint64_t *numbers = realloc(list->numbers, capacity * sizeof *numbers);
+        if (!numbers)
+            return status_no_memory(capacity * sizeof *numbers);
+        list->numbers = numbers;
+        list->capacity = capacity;
+    }
+    list->numbers[list->count++] = number;
+    return LSM_OK;
+}
+
+static int scan_name(void *arg, const char *name)
+{
+    struct scan *scan = arg;
+    uint64_t number;
+    enum store_file kind = store_parse_name(name, &number);
+    if (kind == STORE_TABLE || kind == STORE_LOG || kind == STORE_MANIFEST ||
+        kind == STORE_RECYCLED)
+        scan->max_number = number > scan->max_number ? number : scan->max_number;
+    if (kind == STORE_LOG)
+        return list_add(&scan->logs, number);
+    return LSM_OK;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+// ------------------------------------------------------------------------------------- replay
+
+static int replay_flush(struct replay *replay)
+{
+    if (memtable_entries(replay->memtable) == 0)
+        return LSM_OK;
+    int rc = db_write_level0(replay->db, replay->memtable, &replay->edit);
+    if (rc)
+        return rc;
+    struct memtable *fresh;
+    rc = memtable_new(replay->db->options.write_buffer_size, &fresh);
+    if (rc)
+        return rc;
+    memtable_unref(replay->memtable);
+    replay->memtable = fresh;
+    memset(&replay->hint, 0, sizeof replay->hint);
+    return LSM_OK;
+}
+
+static int replay_record(void *arg, uint64_t sequence, struct slice payload, uint64_t offset)
+{
+    struct replay *replay = arg;
+    if (replay->gap)
+        return LSM_OK;
+    if (sequence != replay->sequence + 1) {
+        if (sequence > replay->sequence && replay->records == 0) {
+            replay->gap = true;
+            return LSM_OK;
+        }
+        return status_fail(LSM_CORRUPTION,
+                           "%s: record at %" PRIu64 " has sequence %" PRIu64 ", expected %" PRIu64,
+                           replay->path, offset, sequence, replay->sequence + 1);
+    }
+    if (!batch_valid(payload))
+        return status_fail(LSM_CORRUPTION, "%s: record at %" PRIu64 " is not a batch", replay->path,
+                           offset);
+    uint32_t count;
+    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    int rc = LSM_OK;
+    while (p < end && !rc) {
+        struct batch_op op;
+        rc = batch_next(&p, end, &op);
+        if (rc)
+            break;
+        enum entry_type type = op.type == BATCH_PUT ? ENTRY_PUT : ENTRY_DELETE;
+        rc = memtable_add(replay->memtable, op.key, tag_make(++replay->sequence, type), op.value,
+                          &replay->hint);
+    }
+    replay->records++;
+    if (!rc && !replay->db->options.read_only &&
+        memtable_bytes(replay->memtable) >= replay->db->options.write_buffer_size)
+        rc = replay_flush(replay);
+    return rc;
+}
+
+static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t first)
+{
+    struct lsm *db = replay->db;
+    for (size_t i = 0; i < scan->logs.count; i++) {
+        char path[STORE_PATH_MAX];
+        struct wal_read_result result;
+        if (scan->logs.numbers[i] < first)
+            continue;
+        int rc = store_path(path, sizeof path, db->dir, STORE_LOG, scan->logs.numbers[i]);
+        bool gap_before = replay->gap;
+        replay->path = path;
+        replay->records = 0;
+        if (!rc)
+            rc = wal_read(db->env, path, scan->logs.numbers[i], replay_record, replay, &result);
+        if (rc)
+            return rc;
+        if (replay->gap && result.records && result.max_durable > WAL_HEADER_SIZE)
+            return status_fail(LSM_CORRUPTION,
+                               "%s: synced records follow a gap after sequence %" PRIu64
+                               ": an older log was damaged",
+                               path, replay->sequence);
+        if (replay->gap && !gap_before)
+            logger_log(&db->logger, LSM_LOG_WARN,
+                       "%s: dropped unsynced writes that followed a torn log", path);
+        else if (result.torn)
+            logger_log(&db->logger, LSM_LOG_INFO,
+                       "%s: ends with a torn unsynced record at %" PRIu64, path, result.end);
+    }
+    return LSM_OK;
+}
+
+// ------------------------------------------------------------------------------------- leftovers
+
+// Removes what a crash left behind: logs that were replayed, tables in no version, old manifests,
+// temporary files, recycled logs.
+static int sweep_name(void *arg, const char *name)
+{
+    struct lsm *db = arg;
+    uint64_t number;
+    enum store_file kind = store_parse_name(name, &number);
+    bool keep = kind == STORE_UNKNOWN || kind == STORE_CURRENT || kind == STORE_LOCK;
+    if (kind == STORE_MANIFEST)
+        keep = number == manifest_number(db->manifest);
+    if (kind == STORE_LOG)
+        keep = number == db->log->number;
+    if (kind == STORE_TABLE) {
+        for (unsigned n = 0; n < VERSION_LEVELS && !keep; n++)
+            for (unsigned i = 0; i < db->version->levels[n].count && !keep; i++)
+                keep = db->version->levels[n].files[i]->number == number;
+    }
+    if (keep)
+        return LSM_OK;
+    char path[STORE_PATH_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", db->dir, name) < sizeof path)
+        (void)!db->env->ops->unlink(db->env, path);
+    return LSM_OK;
+}
+
+// ------------------------------------------------------------------------------------- the whole
+
+static int adopt_version(struct lsm *db, struct version *version)
+{
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        for (unsigned i = 0; i < version->levels[n].count; i++) {
+            int rc = db_adopt_file(db, version->levels[n].files[i]);
+            if (rc)
+                return rc;
+        }
+    return LSM_OK;
+}
+
+// Writes the replayed rest to level 0, starts a manifest and a log. The old ones stay valid until
+// the new manifest is in force.
+static int start_writing(struct lsm *db, struct replay *replay)
+{
+    int rc = replay_flush(replay);
+    if (rc)
+        return rc;
+    struct version *version;
+    for (unsigned i = 0; i < replay->edit.added_count && !rc; i++)
+        rc = db_adopt_file(db, replay->edit.added[i].file);
+    if (!rc)
+        rc = version_apply(db->version, &replay->edit, &version);
+    if (rc)
+        return rc;
+    version_unref(db->version);
+    db->version = version;
+    rc = db_log_new(db, &db->log);
+    if (rc)
+        return rc;
+    db->manifest_log_number = db->log->number;
+    db->manifest_last_sequence = replay->sequence;
+    uint64_t number = db_new_file_number(db);
+    struct manifest_state state = {.version = db->version,
+                                   .log_number = db->manifest_log_number,
+                                   .next_file = atomic_load(&db->next_file),
+                                   .last_sequence = replay->sequence};
+    return manifest_create(db->env, db->dir, number, &state, &db->manifest);
+}
+
+static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state *state)
+{
+    struct replay replay = {.db = db, .sequence = state->last_sequence};
+    db->version = state->version;
+    int rc = adopt_version(db, db->version);
+    if (!rc)
+        rc = memtable_new(db->options.write_buffer_size, &replay.memtable);
+    if (rc)
+        return rc;
+    uint64_t next =
+        scan->max_number + 1 > state->next_file ? scan->max_number + 1 : state->next_file;
+    atomic_store(&db->next_file, next);
+    rc = replay_logs(&replay, scan, state->log_number);
+    if (!rc && !db->options.read_only)
+        rc = start_writing(db, &replay);
+    if (!rc) {
+        db->active = replay.memtable;
+        db->last_sequence = replay.sequence;
+        atomic_store(&db->visible, replay.sequence);
+        struct read_view *view;
+        rc = db_view_new(&view);
+        if (!rc) {
+            db_view_install(db, view);
+            db_update_pressure(db);
+        }
+    } else {
+        memtable_unref(replay.memtable);
+    }
+    if (!rc && !db->options.read_only) {
+        db->spare_state = SPARE_WANTED;
+        rc = db->env->ops->list(db->env, db->dir, sweep_name, db);
+    }
+    version_edit_release(&replay.edit);
+    return rc;
+}
+
+int db_recover(struct lsm *db)
+{
+    struct scan scan = {0};
+    struct manifest_state state = {0};
+    int rc = db->env->ops->list(db->env, db->dir, scan_name, &scan);
+    if (!rc)
+        rc = manifest_recover(db->env, db->dir, &state);
+    if (!rc) {
+        if (scan.logs.count)
+            qsort(scan.logs.numbers, scan.logs.count, sizeof *scan.logs.numbers, compare_numbers);
+        rc = recover_run(db, &scan, &state);
+    }
+    free(scan.logs.numbers);
+    return rc;
+}

@@ -1,0 +1,358 @@
+// Repair and removal of a store that is not open.
+//
+// Repair trusts nothing but what verifies: every table that opens and checks, every log record that
+// is valid. All of it is merged by key and sequence number, so the newest surviving version of each
+// key wins wherever it was, and is written to the last level as one sorted run, with a new manifest
+// on top. What does not verify goes to the folder `lost`, never away. It needs room for a second
+// copy of the data. If CURRENT and its manifest are intact only live tables are taken; if not, all
+// tables are, and a key whose delete was already compacted away may come back from an old table
+// that a crash left behind.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compaction/compact_run.h"
+#include "compaction/merge_iter.h"
+#include "db/batch.h"
+#include "db/db.h"
+#include "wal/wal_reader.h"
+
+struct repair {
+    struct env *env;
+    struct logger logger;
+    const char *dir;
+    struct block_cache *cache;
+    struct lsm_options options;
+    uint64_t *tables, *logs;
+    size_t table_count, log_count;
+    struct iter **sources;
+    size_t source_count;
+    struct memtable *memtable; // of all logs' records
+    uint64_t last_sequence;
+    _Atomic uint64_t next_file;
+};
+
+static int number_add(uint64_t **list, size_t *count, uint64_t number)
+{
+    uint64_t *grown = realloc(*list, (*count + 1) * sizeof *grown);
+    if (!grown)
+        return status_no_memory((*count + 1) * sizeof *grown);
+    grown[(*count)++] = number;
+    *list = grown;
+    return LSM_OK;
+}
+
+static int repair_name(void *arg, const char *name)
+{
+    struct repair *repair = arg;
+    uint64_t number = 0;
+    enum store_file kind = store_parse_name(name, &number);
+    if (kind == STORE_UNKNOWN)
+        return LSM_OK;
+    if (number >= atomic_load(&repair->next_file))
+        atomic_store(&repair->next_file, number + 1);
+    if (kind == STORE_TABLE)
+        return number_add(&repair->tables, &repair->table_count, number);
+    if (kind == STORE_LOG)
+        return number_add(&repair->logs, &repair->log_count, number);
+    return LSM_OK;
+}
+
+// Moves a file into `lost`.
+static int set_aside(struct repair *repair, enum store_file kind, uint64_t number)
+{
+    char from[STORE_PATH_MAX], folder[STORE_PATH_MAX + 8], to[2 * STORE_PATH_MAX];
+    int rc = store_path(from, sizeof from, repair->dir, kind, number);
+    if (rc)
+        return rc;
+    snprintf(folder, sizeof folder, "%s/lost", repair->dir);
+    rc = repair->env->ops->mkdir(repair->env, folder);
+    if (rc && rc != LSM_EXISTS)
+        return rc;
+    const char *name = strrchr(from, '/');
+    snprintf(to, sizeof to, "%s%s", folder, name);
+    return repair->env->ops->rename(repair->env, from, to);
+}
+
+// ------------------------------------------------------------------------------------- gathering
+
+static int take_table(struct repair *repair, uint64_t number)
+{
+    char path[STORE_PATH_MAX];
+    struct env_stat stat;
+    struct sst_reader *reader = NULL;
+    struct sst_read_options options = {.checksums = LSM_CHECKSUMS_ALWAYS, .cache = repair->cache};
+    int rc = store_path(path, sizeof path, repair->dir, STORE_TABLE, number);
+    if (!rc)
+        rc = repair->env->ops->stat(repair->env, path, &stat);
+    if (!rc)
+        rc = sst_open(repair->env, path, number, stat.size, &options, &reader);
+    if (!rc)
+        rc = sst_verify(reader);
+    if (rc == LSM_CORRUPTION) {
+        logger_log(&repair->logger, LSM_LOG_WARN, "%s: set aside in lost", lsm_error_detail());
+        if (reader)
+            sst_reader_unref(reader);
+        return set_aside(repair, STORE_TABLE, number);
+    }
+    struct sst_properties properties;
+    if (!rc) {
+        sst_reader_properties(reader, &properties);
+        if (properties.max_sequence > repair->last_sequence)
+            repair->last_sequence = properties.max_sequence;
+        struct sst_iter_options iter_options = {.readahead = SIZE_MAX};
+        rc = sst_iter_new(reader, &iter_options, &repair->sources[repair->source_count]);
+    }
+    if (!rc)
+        repair->source_count++;
+    if (reader)
+        sst_reader_unref(reader);
+    return rc;
+}
+
+static int take_record(void *arg, uint64_t sequence, struct slice payload, uint64_t offset)
+{
+    struct repair *repair = arg;
+    uint32_t count;
+    (void)offset;
+    if (!batch_valid(payload))
+        return LSM_OK;
+    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    while (p < end) {
+        struct batch_op op;
+        int rc = batch_next(&p, end, &op);
+        if (rc)
+            return rc;
+        enum entry_type type = op.type == BATCH_PUT ? ENTRY_PUT : ENTRY_DELETE;
+        if (sequence > repair->last_sequence)
+            repair->last_sequence = sequence;
+        rc = memtable_add(repair->memtable, op.key, tag_make(sequence++, type), op.value, NULL);
+        if (rc)
+            return rc;
+    }
+    return LSM_OK;
+}
+
+static int take_log(struct repair *repair, uint64_t number)
+{
+    char path[STORE_PATH_MAX];
+    struct wal_read_result result;
+    int rc = store_path(path, sizeof path, repair->dir, STORE_LOG, number);
+    if (!rc)
+        rc = wal_read(repair->env, path, number, take_record, repair, &result);
+    if (rc == LSM_CORRUPTION) { // what was valid before the damage has been taken
+        logger_log(&repair->logger, LSM_LOG_WARN, "%s: set aside in lost", lsm_error_detail());
+        rc = set_aside(repair, STORE_LOG, number);
+    }
+    return rc;
+}
+
+static int gather(struct repair *repair)
+{
+    int rc = repair->env->ops->list(repair->env, repair->dir, repair_name, repair);
+    if (!rc && repair->table_count + repair->log_count == 0)
+        return status_fail(LSM_NOT_A_STORE, "%s holds no tables and no logs to repair from",
+                           repair->dir);
+    struct manifest_state state = {0};
+    if (!rc && manifest_recover(repair->env, repair->dir, &state) == LSM_OK) {
+        // Only what is live counts; the rest is garbage of a crash.
+        repair->table_count = 0;
+        for (unsigned n = 0; n < VERSION_LEVELS && !rc; n++)
+            for (unsigned i = 0; i < state.version->levels[n].count && !rc; i++)
+                rc = number_add(&repair->tables, &repair->table_count,
+                                state.version->levels[n].files[i]->number);
+        repair->last_sequence = state.last_sequence;
+        size_t live = 0;
+        for (size_t i = 0; i < repair->log_count; i++)
+            if (repair->logs[i] >= state.log_number)
+                repair->logs[live++] = repair->logs[i];
+        repair->log_count = live;
+        version_unref(state.version);
+    }
+    if (!rc)
+        rc = memtable_new(repair->options.write_buffer_size, &repair->memtable);
+    repair->sources = calloc(repair->table_count + 1, sizeof *repair->sources);
+    if (!rc && !repair->sources)
+        rc = status_no_memory((repair->table_count + 1) * sizeof *repair->sources);
+    for (size_t i = 0; i < repair->log_count && !rc; i++)
+        rc = take_log(repair, repair->logs[i]);
+    if (!rc)
+        rc = memtable_iter_new(repair->memtable, &repair->sources[0]);
+    repair->source_count = !rc;
+    for (size_t i = 0; i < repair->table_count && !rc; i++) {
+        rc = take_table(repair, repair->tables[i]);
+        if (rc == LSM_NOT_FOUND) { // the manifest names a table that is gone
+            logger_log(&repair->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
+            rc = LSM_OK;
+        }
+    }
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- rewriting
+
+static uint64_t repair_number(void *arg)
+{
+    return atomic_fetch_add(&((struct repair *)arg)->next_file, 1);
+}
+
+static int write_manifest(struct repair *repair, const struct compact_run *run)
+{
+    struct version *empty, *version = NULL;
+    struct version_edit edit = {0};
+    struct manifest *manifest = NULL;
+    int rc = version_new(&empty);
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < run->output_count && !rc; i++)
+        rc = version_edit_add(&edit, VERSION_LEVELS - 1, run->outputs[i]);
+    if (!rc)
+        rc = version_apply(empty, &edit, &version);
+    if (!rc) {
+        uint64_t number = repair_number(repair);
+        struct manifest_state state = {.version = version,
+                                       .log_number = number + 1,
+                                       .next_file = number + 1,
+                                       .last_sequence = repair->last_sequence};
+        rc = manifest_create(repair->env, repair->dir, number, &state, &manifest);
+    }
+    manifest_free(manifest);
+    if (version)
+        version_unref(version);
+    version_unref(empty);
+    version_edit_release(&edit);
+    return rc;
+}
+
+static int rewrite(struct repair *repair)
+{
+    struct compact_run run = {
+        .env = repair->env,
+        .dir = repair->dir,
+        .build = {.block_size = repair->options.block_size,
+                  .restart_interval = repair->options.restart_interval,
+                  .bloom_bits_per_key = repair->options.bloom_bits_per_key,
+                  .compression = repair->options.bottom_compression},
+        .table_size = repair->options.table_size,
+        .bottom = true,
+        .new_number = repair_number,
+        .arg = repair,
+    };
+    struct iter *input;
+    int rc = merge_iter_new(repair->sources, repair->source_count, &input);
+    repair->source_count = 0; // taken over
+    if (rc)
+        return rc;
+    rc = compact_run(&run, input);
+    iter_free(input);
+    if (rc)
+        return rc;
+    rc = write_manifest(repair, &run);
+    logger_log(&repair->logger, LSM_LOG_INFO, "repaired: %" PRIu64 " of %" PRIu64 " entries kept",
+               run.entries_out, run.entries_in);
+    compact_run_release(&run, rc != LSM_OK);
+    return rc;
+}
+
+static void repair_release(struct repair *repair)
+{
+    for (size_t i = 0; i < repair->source_count; i++)
+        iter_free(repair->sources[i]);
+    free(repair->sources);
+    free(repair->tables);
+    free(repair->logs);
+    if (repair->memtable)
+        memtable_unref(repair->memtable);
+    epoch_barrier();
+    if (repair->cache)
+        block_cache_free(repair->cache);
+}
+
+static int lock_store(struct env *env, const char *path, struct env_lock **ret_lock)
+{
+    char name[STORE_PATH_MAX];
+    struct env_stat stat;
+    int rc = env->ops->stat(env, path, &stat);
+    if (rc == LSM_NOT_FOUND)
+        return status_fail(LSM_NOT_A_STORE, "%s does not exist", path);
+    if (!rc && !stat.is_dir)
+        return status_fail(LSM_NOT_A_STORE, "%s is not a directory", path);
+    if (!rc)
+        rc = store_path(name, sizeof name, path, STORE_LOCK, 0);
+    if (!rc)
+        rc = env->ops->lock(env, name, "", ret_lock);
+    return rc;
+}
+
+int lsm_repair(const char *path, const struct lsm_options *options)
+{
+    struct repair repair = {.dir = path};
+    struct env_lock *lock;
+    if (options)
+        repair.options = *options;
+    else
+        lsm_options_init(&repair.options);
+    int rc = db_options_check(&repair.options);
+    if (rc)
+        return rc;
+    repair.env = repair.options.env ? repair.options.env : env_posix();
+    repair.logger = (struct logger){repair.options.log, repair.options.log_arg};
+    atomic_init(&repair.next_file, 1);
+    rc = lock_store(repair.env, path, &lock);
+    if (rc)
+        return rc;
+    rc = block_cache_new(0, &repair.cache);
+    if (!rc)
+        rc = gather(&repair);
+    if (!rc)
+        rc = rewrite(&repair);
+    repair_release(&repair);
+    repair.env->ops->unlock(repair.env, lock);
+    return rc; // opening sweeps away the files that are in no version now
+}
+
+// ------------------------------------------------------------------------------------- destroy
+
+struct destroy {
+    struct env *env;
+    const char *dir;
+};
+
+static int destroy_name(void *arg, const char *name)
+{
+    struct destroy *destroy = arg;
+    char path[STORE_PATH_MAX];
+    uint64_t number;
+    if (store_parse_name(name, &number) == STORE_UNKNOWN)
+        return LSM_OK;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", destroy->dir, name) >= sizeof path)
+        return status_fail(LSM_INVALID, "%s: path too long", destroy->dir);
+    return destroy->env->ops->unlink(destroy->env, path);
+}
+
+static int has_current(void *arg, const char *name)
+{
+    (void)arg;
+    return strcmp(name, "CURRENT") == 0 ? 1 : 0;
+}
+
+int lsm_destroy(const char *path, const struct lsm_options *options)
+{
+    struct env *env = options && options->env ? options->env : env_posix();
+    struct env_lock *lock;
+    int rc = env->ops->list(env, path, has_current, NULL);
+    if (rc == 0)
+        return status_fail(LSM_NOT_A_STORE, "%s is not a store", path);
+    if (rc < 0)
+        return rc == LSM_NOT_FOUND ? status_fail(LSM_NOT_A_STORE, "%s does not exist", path) : rc;
+    rc = lock_store(env, path, &lock);
+    if (rc)
+        return rc;
+    struct destroy destroy = {env, path};
+    rc = env->ops->list(env, path, destroy_name, &destroy);
+    env->ops->unlock(env, lock);
+    if (!rc)
+        (void)!env->ops->rmdir(env, path); // stays if something of the user's is in it
+    return rc;
+}

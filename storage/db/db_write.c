@@ -1,0 +1,506 @@
+// The write path.
+//
+// Writers queue; the one at the head leads. It makes room (slowing down, or waiting, when flush and
+// compaction are behind), takes the waiting batches as a group, appends them to the log as one
+// write, inserts them into the memtable, and publishes their last sequence number. Then it wakes
+// the group and hands the lead to the next. (LevelDB's write queue.)
+//
+// A writer that asked for it syncs after that, outside of the lead: the log's sync is a group
+// commit of its own, and the next group is appended meanwhile. A reader may thus see a write that
+// is not durable yet; its writer has not been told that it is.
+//
+// Failure: if the log refuses a group, none of it is visible and all its writers get the status. If
+// a memtable insert fails after logging, the store turns read-only, since log and memory differ.
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "db/batch.h"
+#include "db/db.h"
+
+#define GROUP_MAX_BATCHES 64
+#define GROUP_MAX_BYTES   (1u << 20)
+
+// ------------------------------------------------------------------------------------- the queue
+
+static void lead_or_wait(struct lsm *db, struct writer *writer)
+{
+    pthread_mutex_lock(&db->queue.mutex);
+    writer->next = NULL;
+    if (db->queue.head) {
+        pthread_cond_init(&writer->wake, NULL);
+        db->queue.tail->next = writer;
+        db->queue.tail = writer;
+        while (!writer->done && db->queue.head != writer)
+            pthread_cond_wait(&writer->wake, &db->queue.mutex);
+        pthread_cond_destroy(&writer->wake);
+    } else {
+        db->queue.head = db->queue.tail = writer;
+    }
+    pthread_mutex_unlock(&db->queue.mutex);
+}
+
+// Ends the lead: the writers from the head to `last` are done, the one after it leads.
+static void lead_end(struct lsm *db, struct writer *leader, struct writer *last)
+{
+    pthread_mutex_lock(&db->queue.mutex);
+    struct writer *next = last->next, *each = leader->next;
+    db->queue.head = next;
+    if (!next)
+        db->queue.tail = NULL;
+    if (leader != last) {
+        for (;;) {
+            struct writer *following = each->next; // once done, it may return and be gone
+            bool end = each == last;
+            each->done = true;
+            pthread_cond_signal(&each->wake);
+            if (end)
+                break;
+            each = following;
+        }
+    }
+    if (next)
+        pthread_cond_signal(&next->wake);
+    pthread_mutex_unlock(&db->queue.mutex);
+}
+
+void db_lead_acquire(struct lsm *db, struct writer *writer)
+{
+    *writer = (struct writer){0};
+    lead_or_wait(db, writer);
+}
+
+void db_lead_release(struct lsm *db, struct writer *writer)
+{
+    lead_end(db, writer, writer);
+}
+
+// ------------------------------------------------------------------------------------- making room
+
+static int take_next_log(struct lsm *db, struct db_log **ret_log)
+{
+    pthread_mutex_lock(&db->mutex);
+    while (db->spare_state == SPARE_MAKING) // numbers must be used in the order they are given out
+        pthread_cond_wait(&db->changed, &db->mutex);
+    struct db_log *log = db->spare;
+    db->spare = NULL;
+    db->spare_state = SPARE_NONE;
+    pthread_mutex_unlock(&db->mutex);
+    if (log) {
+        *ret_log = log;
+        return LSM_OK;
+    }
+    return db_log_new(db, ret_log);
+}
+
+int db_switch_memtable(struct lsm *db)
+{
+    struct db_log *log;
+    struct memtable *memtable;
+    struct read_view *view;
+    int rc = db_view_new(&view);
+    if (rc)
+        return rc;
+    rc = memtable_new(db->options.write_buffer_size, &memtable);
+    if (rc) {
+        db_view_unref(view);
+        return rc;
+    }
+    rc = take_next_log(db, &log);
+    if (rc) {
+        memtable_unref(memtable);
+        db_view_unref(view);
+        return rc;
+    }
+    pthread_mutex_lock(&db->mutex);
+    db->immutables[db->immutable_count].memtable = db->active;
+    db->immutables[db->immutable_count].log = db->log;
+    db->immutable_count++;
+    db->active = memtable;
+    db->log = log;
+    memset(&db->hint, 0, sizeof db->hint);
+    db_view_install(db, view);
+    db->spare_state = SPARE_WANTED;
+    pthread_cond_broadcast(&db->work);
+    pthread_mutex_unlock(&db->mutex);
+    return LSM_OK;
+}
+
+// Whether a full memtable has to wait before it can be switched; mutex held.
+static bool must_wait(struct lsm *db)
+{
+    return db->immutable_count + 1 >= db->options.max_write_buffers ||
+           db->version->levels[0].count >= db->options.l0_stop;
+}
+
+// Under pressure p (0..1) writers get a rate that falls exponentially from 256 MB/s to 1 MB/s: a
+// smooth brake instead of a wall.
+static void slow_down(struct lsm *db, unsigned pressure, size_t bytes)
+{
+    static const double ns_per_byte[] = {3.9, 7.8, 15.6, 31.2, 62.5, 125, 250, 500, 1000};
+    double position = (double)(pressure > 1000 ? 1000 : pressure) * 8 / 1000;
+    unsigned step = (unsigned)position;
+    double rate = ns_per_byte[step];
+    if (step < 8)
+        rate += (ns_per_byte[step + 1] - rate) * (position - step);
+    db->delay_debt_ns += (uint64_t)(rate * (double)bytes);
+    if (db->delay_debt_ns < 1000000)
+        return;
+    uint64_t delay = db->delay_debt_ns > 10000000 ? 10000000 : db->delay_debt_ns;
+    db->delay_debt_ns = 0;
+    struct timespec time = {.tv_nsec = (long)delay};
+    nanosleep(&time, NULL);
+    counter_add(&db->counters.slowdown_us, delay / 1000);
+}
+
+static int make_room_slowly(struct lsm *db, const struct writer *writer)
+{
+    int rc;
+    pthread_mutex_lock(&db->mutex);
+    for (;;) {
+        rc = db_check_error(db);
+        if (rc)
+            break;
+        if (db->space_error && !writer->use_reserve) {
+            rc = status_fail(LSM_NO_SPACE, "%s: the disk is full; delete something or make room",
+                             db->dir);
+            break;
+        }
+        if (memtable_bytes(db->active) < db->options.write_buffer_size)
+            break;
+        if (must_wait(db)) {
+            if (db->space_error) {
+                rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
+                break;
+            }
+            uint64_t start = env_now_us();
+            pthread_cond_wait(&db->changed, &db->mutex);
+            counter_add(&db->counters.stall_us, env_now_us() - start);
+            continue;
+        }
+        pthread_mutex_unlock(&db->mutex);
+        rc = db_switch_memtable(db);
+        pthread_mutex_lock(&db->mutex);
+        if (rc)
+            break;
+    }
+    pthread_mutex_unlock(&db->mutex);
+    return rc;
+}
+
+static int make_room(struct lsm *db, const struct writer *writer)
+{
+    unsigned pressure = atomic_load_explicit(&db->pressure, memory_order_relaxed);
+    if (pressure == 0 && memtable_bytes(db->active) < db->options.write_buffer_size)
+        return LSM_OK;
+    int rc = make_room_slowly(db, writer);
+    if (!rc && pressure && !writer->use_reserve)
+        slow_down(db, pressure, writer->batch->payload.size);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- the group
+
+struct group {
+    struct wal_record records[GROUP_MAX_BATCHES];
+    struct writer *writers[GROUP_MAX_BATCHES];
+    unsigned count;
+    uint64_t bytes;
+    uint64_t next_sequence;
+};
+
+// Collects the leader's batch and those waiting behind it. Stops at one that must not share the
+// leader's fate: without a batch, or without the reserve the leader was let in on.
+static void group_collect(struct lsm *db, struct writer *leader, struct group *group)
+{
+    group->count = 0;
+    group->bytes = 0;
+    group->next_sequence = db->last_sequence + 1;
+    pthread_mutex_lock(&db->queue.mutex);
+    for (struct writer *w = leader; w && group->count < GROUP_MAX_BATCHES; w = w->next) {
+        if (!w->batch || w->use_reserve < leader->use_reserve)
+            break;
+        size_t size = w->batch->payload.size;
+        if (group->count && group->bytes + size > GROUP_MAX_BYTES)
+            break;
+        group->records[group->count].sequence = group->next_sequence;
+        group->records[group->count].payload = buf_slice(&w->batch->payload);
+        group->writers[group->count++] = w;
+        group->bytes += size;
+        group->next_sequence += w->batch->count;
+    }
+    pthread_mutex_unlock(&db->queue.mutex);
+}
+
+static int insert_batch(struct lsm *db, const struct wal_record *record)
+{
+    struct slice payload = record->payload;
+    uint32_t count;
+    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    uint64_t sequence = record->sequence;
+    while (p < end) {
+        struct batch_op op;
+        int rc = batch_next(&p, end, &op);
+        if (rc)
+            return status_fail(rc, "malformed batch in memory");
+        enum entry_type type = op.type == BATCH_PUT ? ENTRY_PUT : ENTRY_DELETE;
+        rc = memtable_add(db->active, op.key, tag_make(sequence++, type), op.value, &db->hint);
+        if (rc)
+            return rc;
+    }
+    return LSM_OK;
+}
+
+static int group_write(struct lsm *db, struct group *group)
+{
+    uint64_t end, start = wal_end(db->log->wal);
+    int rc = wal_append(db->log->wal, group->records, group->count, &end);
+    if (rc) {
+        if (rc != LSM_NO_SPACE) {
+            pthread_mutex_lock(&db->mutex);
+            db_set_error(db, rc, "writing the log failed");
+            pthread_mutex_unlock(&db->mutex);
+        }
+        return rc;
+    }
+    for (unsigned i = 0; i < group->count && !rc; i++)
+        rc = insert_batch(db, &group->records[i]);
+    if (rc) {
+        pthread_mutex_lock(&db->mutex);
+        db_set_error(db, rc, "a logged write could not be applied");
+        pthread_mutex_unlock(&db->mutex);
+        return rc;
+    }
+    db->last_sequence = group->next_sequence - 1;
+    atomic_store_explicit(&db->visible, db->last_sequence, memory_order_release);
+    for (unsigned i = 0; i < group->count; i++) {
+        if (group->writers[i]->sync) {
+            db_log_ref(db->log);
+            group->writers[i]->sync_log = db->log;
+            group->writers[i]->sync_end = end;
+        }
+    }
+    counter_add(&db->counters.user_bytes, group->bytes);
+    counter_add(&db->counters.wal_bytes, end - start);
+    counter_add(&db->counters.writes, group->count);
+    counter_add(&db->counters.groups, 1);
+    return LSM_OK;
+}
+
+static void lead(struct lsm *db, struct writer *leader)
+{
+    struct group group;
+    int rc = make_room(db, leader);
+    if (rc) {
+        leader->status = rc;
+        lead_end(db, leader, leader);
+        return;
+    }
+    group_collect(db, leader, &group);
+    rc = group_write(db, &group);
+    for (unsigned i = 0; i < group.count; i++) {
+        group.writers[i]->status = rc;
+        if (rc && group.writers[i] != leader)
+            memcpy(group.writers[i]->detail, lsm_error_detail(), STATUS_DETAIL_MAX);
+    }
+    lead_end(db, leader, group.writers[group.count - 1]);
+}
+
+static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
+                       const struct lsm_batch *batch)
+{
+    char detail[STATUS_DETAIL_MAX];
+    struct writer writer = {.batch = batch,
+                            .sync = wo && wo->sync,
+                            .use_reserve = wo && wo->use_reserve,
+                            .detail = detail};
+    lead_or_wait(db, &writer);
+    if (!writer.done)
+        lead(db, &writer);
+    else if (writer.status)
+        return status_fail(writer.status, "%s", detail);
+    int rc = writer.status;
+    if (writer.sync_log) {
+        rc = db_log_sync(db, writer.sync_log, writer.sync_end);
+        db_log_unref(db, writer.sync_log);
+    }
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- interface
+
+// Appends to `out` the put that a slice operation stands for.
+static int resolve_slice(struct lsm *db, const struct batch_op *op, struct lsm_batch *out)
+{
+    struct buf value = {0};
+    size_t got;
+    uint64_t value_size;
+    int rc = buf_reserve(&value, op->length ? (size_t)op->length : 1);
+    if (rc)
+        return status_no_memory((size_t)op->length);
+    rc = lsm_get_range(db, NULL, op->source.data, op->source.size, op->offset, value.data,
+                       (size_t)op->length, &got, &value_size);
+    if (rc == LSM_NOT_FOUND)
+        rc = status_fail(rc, "the source of a slice does not exist");
+    else if (!rc && (op->offset > value_size || op->length > value_size - op->offset))
+        rc = status_fail(LSM_INVALID, "a slice reaches beyond its source's value");
+    else if (!rc)
+        rc = lsm_batch_put(out, op->key.data, op->key.size, value.data, got);
+    buf_release(&value);
+    return rc;
+}
+
+static int resolve_slices(struct lsm *db, const struct lsm_batch *batch,
+                          struct lsm_batch **ret_batch)
+{
+    struct lsm_batch *out;
+    int rc = lsm_batch_new(&out);
+    if (rc)
+        return rc;
+    uint32_t count;
+    struct slice payload = buf_slice(&batch->payload);
+    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    while (!rc && p < end) {
+        struct batch_op op;
+        rc = batch_next(&p, end, &op);
+        if (rc)
+            rc = status_fail(rc, "malformed batch in memory");
+        else if (op.type == BATCH_PUT_SLICE)
+            rc = resolve_slice(db, &op, out);
+        else if (op.type == BATCH_PUT)
+            rc = lsm_batch_put(out, op.key.data, op.key.size, op.value.data, op.value.size);
+        else
+            rc = lsm_batch_delete(out, op.key.data, op.key.size);
+    }
+    if (rc) {
+        lsm_batch_free(out);
+        return rc;
+    }
+    *ret_batch = out;
+    return LSM_OK;
+}
+
+int lsm_write(struct lsm *db, const struct lsm_write_options *wo, const struct lsm_batch *batch)
+{
+    if (db->options.read_only)
+        return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
+    if (batch->count == 0)
+        return wo && wo->sync ? lsm_sync(db) : LSM_OK;
+    if (batch->slices == 0)
+        return write_batch(db, wo, batch);
+    struct lsm_batch *resolved;
+    int rc = resolve_slices(db, batch, &resolved);
+    if (rc)
+        return rc;
+    rc = write_batch(db, wo, resolved);
+    lsm_batch_free(resolved);
+    return rc;
+}
+
+// A thread's batch for single puts and deletes, so that they allocate nothing.
+static _Thread_local struct lsm_batch single;
+static pthread_key_t single_key;
+static pthread_once_t single_once = PTHREAD_ONCE_INIT;
+
+static void single_release(void *batch)
+{
+    buf_release(&((struct lsm_batch *)batch)->payload);
+}
+
+static void single_init(void)
+{
+    pthread_key_create(&single_key, single_release);
+}
+
+static int single_begin(void)
+{
+    if (single.payload.capacity == 0) {
+        pthread_once(&single_once, single_init);
+        if (buf_reserve(&single.payload, 256))
+            return status_no_memory(256);
+        pthread_setspecific(single_key, &single);
+    }
+    lsm_batch_clear(&single);
+    return LSM_OK;
+}
+
+// A rare huge value must not stay allocated for the thread's life.
+static void single_end(void)
+{
+    if (single.payload.capacity > GROUP_MAX_BYTES)
+        buf_release(&single.payload);
+}
+
+int lsm_put(struct lsm *db, const struct lsm_write_options *wo, const void *key, size_t key_size,
+            const void *value, size_t value_size)
+{
+    int rc = single_begin();
+    if (!rc)
+        rc = lsm_batch_put(&single, key, key_size, value, value_size);
+    if (!rc)
+        rc = lsm_write(db, wo, &single);
+    single_end();
+    return rc;
+}
+
+int lsm_delete(struct lsm *db, const struct lsm_write_options *wo, const void *key, size_t key_size)
+{
+    int rc = single_begin();
+    if (!rc)
+        rc = lsm_batch_delete(&single, key, key_size);
+    if (!rc)
+        rc = lsm_write(db, wo, &single);
+    single_end();
+    return rc;
+}
+
+int lsm_sync(struct lsm *db)
+{
+    if (db->options.read_only)
+        return LSM_OK;
+    pthread_mutex_lock(&db->mutex);
+    int rc = db_check_error(db);
+    struct db_log *log = db->log;
+    db_log_ref(log);
+    uint64_t end = wal_end(log->wal);
+    pthread_mutex_unlock(&db->mutex);
+    if (!rc)
+        rc = db_log_sync(db, log, end);
+    db_log_unref(db, log);
+    return rc;
+}
+
+int lsm_flush(struct lsm *db)
+{
+    if (db->options.read_only)
+        return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
+    struct writer writer;
+    db_lead_acquire(db, &writer);
+    pthread_mutex_lock(&db->mutex);
+    int rc = db_check_error(db);
+    while (!rc && memtable_entries(db->active) && must_wait(db)) {
+        if (db->space_error)
+            rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
+        else
+            pthread_cond_wait(&db->changed, &db->mutex);
+        if (!rc)
+            rc = db_check_error(db);
+    }
+    uint64_t number = db->log->number;
+    pthread_mutex_unlock(&db->mutex);
+    if (!rc && memtable_entries(db->active))
+        rc = db_switch_memtable(db);
+    db_lead_release(db, &writer);
+
+    pthread_mutex_lock(&db->mutex);
+    while (!rc && db->immutable_count && db->immutables[0].log->number <= number) {
+        if (db->space_error)
+            rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
+        else
+            pthread_cond_wait(&db->changed, &db->mutex);
+        if (!rc)
+            rc = db_check_error(db);
+    }
+    pthread_mutex_unlock(&db->mutex);
+    return rc;
+}

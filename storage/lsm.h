@@ -1,0 +1,296 @@
+// tinylsm: an embedded, ordered key-value store, built as a log-structured merge tree.
+//
+// This is the library's only public header and its reference documentation.
+//
+// Keys and values are byte strings. Keys are ordered by memcmp, the shorter first when one is a
+// prefix of the other. A key is 1 to LSM_MAX_KEY bytes, a value 0 to LSM_MAX_VALUE bytes.
+//
+// Handles are opaque. Unless a function says otherwise:
+//  - A `struct lsm` may be used by any number of threads at once. A batch, an iterator or a buffer
+//    belongs to one thread at a time.
+//  - Functions return 0 (LSM_OK) or a negative `enum lsm_status`; outputs are untouched on failure.
+//  - lsm_error_detail() describes the calling thread's latest failure in one line: file, offset,
+//    option, reason. lsm_strerror() names a status.
+//  - Key and value bytes passed in are copied before the call returns.
+//  - The library never prints, never exits and installs no signal handler.
+//
+// Durability: what a write call has acknowledged survives the death of the process. What was
+// written with `sync`, or before a successful lsm_sync(), survives power loss; of what came after,
+// a prefix in write order survives. A batch is atomic under both.
+//
+// Failure: the first failed background write or sync makes the store read-only (LSM_READ_ONLY with
+// the cause in the detail); reads go on. Running out of space is not such a failure: writes return
+// LSM_NO_SPACE until there is room again.
+#ifndef LSM_H
+#define LSM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LSM_MAX_KEY   65535u
+#define LSM_MAX_VALUE (1u << 30)
+
+#if defined(__GNUC__)
+#define LSM_NODISCARD __attribute__((warn_unused_result))
+#define LSM_API       __attribute__((visibility("default")))
+#else
+#define LSM_NODISCARD
+#define LSM_API
+#endif
+
+enum lsm_status {
+    LSM_OK = 0,
+    LSM_NOT_FOUND = -1,    // no such key (or no such file, inside the engine)
+    LSM_CORRUPTION = -2,   // bytes on disk are not what was written
+    LSM_IO_ERROR = -3,     // a system call failed
+    LSM_INVALID = -4,      // an argument or option is out of its range
+    LSM_NO_SPACE = -5,     // the disk or the quota is full
+    LSM_BUSY = -6,         // another process (or handle) has the store open
+    LSM_NO_MEMORY = -7,    // an allocation failed
+    LSM_NOT_A_STORE = -8,  // the directory holds something else
+    LSM_NEWER_FORMAT = -9, // written by a version this one does not know
+    LSM_READ_ONLY = -10,   // an earlier failure, or the open mode, forbids writing
+    LSM_EXISTS = -11,      // error_if_exists, or the target of a checkpoint exists
+    LSM_PERMISSION = -12,  // the system denied access
+    LSM_CLOSED = -13,      // the operation was cancelled because the store is closing
+};
+
+// A name for `status`, e.g. "corruption". Never NULL; static storage.
+LSM_API const char *lsm_strerror(int status);
+
+// One line about the latest failure seen by the calling thread; "" if there was none. Valid until
+// the thread's next failing call.
+LSM_API const char *lsm_error_detail(void);
+
+// ---------------------------------------------------------------------------------------- options
+
+struct lsm;
+struct lsm_batch;
+struct lsm_iter;
+struct lsm_snapshot;
+struct env; // the system the store runs on: NULL means the real one (see base/env.h)
+
+enum lsm_compression {
+    LSM_COMPRESSION_NONE = 0,
+    LSM_COMPRESSION_LZ4 = 1,
+    LSM_COMPRESSION_ZLIB = 2
+};
+enum lsm_checksums { LSM_CHECKSUMS_ONCE = 0, LSM_CHECKSUMS_ALWAYS = 1, LSM_CHECKSUMS_NEVER = 2 };
+enum lsm_wal_mode { LSM_WAL_AUTO = 0, LSM_WAL_MAPPED = 1, LSM_WAL_WRITTEN = 2 };
+enum lsm_log_level { LSM_LOG_ERROR = 0, LSM_LOG_WARN = 1, LSM_LOG_INFO = 2, LSM_LOG_DEBUG = 3 };
+
+typedef void lsm_log_fn(void *arg, enum lsm_log_level level, const char *message);
+
+// Fill with lsm_options_init() first, then change what you need. Sizes are bytes. Values out of
+// the range given in brackets make lsm_open() fail with LSM_INVALID and a detail that names the
+// option.
+struct lsm_options {
+    bool create_if_missing;      // default true: an absent or empty directory becomes a store
+    bool error_if_exists;        // default false
+    bool read_only;              // default false: no writes, no background work, no log kept
+    size_t write_buffer_size;    // 64 MiB [64 KiB, 4 GiB]: a memtable's arena before it is flushed
+    unsigned max_write_buffers;  // 2 [2, 16]: memtables in memory, the active one included
+    size_t block_cache_size;     // 64 MiB [0, 1 TiB]: decompressed blocks
+    unsigned max_open_tables;    // 1000 [16, 1000000]: tables with index and filter resident
+    size_t block_size;           // 4 KiB [512, 1 MiB]: uncompressed bytes of a data block
+    unsigned restart_interval;   // 16 [1, 1024]: keys between restart points
+    unsigned bloom_bits_per_key; // 10 [0, 32]: 0 means no filters
+    enum lsm_compression compression;        // LZ4
+    enum lsm_compression bottom_compression; // LZ4: for tables of the last level
+    enum lsm_checksums checksums;            // ONCE: a block is verified when it is first read
+    size_t table_size;                       // 32 MiB [64 KiB, 4 GiB]: target size of a table
+    size_t level_base_size;      // 256 MiB [128 KiB, 1 TiB]: target of the first sorted level
+    unsigned level_ratio;        // 10 [2, 100]: size ratio between neighbouring levels
+    unsigned l0_compact;         // 4 [1, 1000]: level-0 tables that start a compaction
+    unsigned l0_slowdown;        // 12 [2, 1000]: ... that begin to slow writers
+    unsigned l0_stop;            // 24 [3, 1000]: ... that stop writers until one is gone
+    unsigned compaction_threads; // 1 [1, 16]: beside the flush thread
+    enum lsm_wal_mode wal_mode;  // AUTO: mapped where the file system can pre-allocate
+    unsigned sync_interval_ms;   // 0 [0, 3600000]: >0 syncs the log this often in the background
+    lsm_log_fn *log;             // NULL: messages are dropped
+    void *log_arg;
+    const char *lock_note; // NULL or one line kept in LOCK for whoever finds the store in
+                           // use, e.g. "mounted on /mnt"; copied
+    struct env *env;       // NULL: the POSIX environment; must outlive the store
+};
+
+LSM_API void lsm_options_init(struct lsm_options *options);
+
+// ------------------------------------------------------------------------------- opening, closing
+
+// Opens (or creates) the store in directory `path`, recovering from the log what the tables do not
+// hold yet. `options` may be NULL. LSM_BUSY's detail names the process that has it and its note.
+LSM_NODISCARD LSM_API int lsm_open(const char *path, const struct lsm_options *options,
+                                   struct lsm **ret_db);
+
+// Stops background work (within a second), syncs the log, releases everything. All iterators and
+// snapshots must have been released. `db` is gone whatever is returned; the result tells whether
+// all acknowledged writes are durable. NULL is allowed.
+LSM_API int lsm_close(struct lsm *db);
+
+// Removes the store's files from `path` and the directory if it is then empty. Refuses a store in
+// use. `options` supplies env only and may be NULL.
+LSM_NODISCARD LSM_API int lsm_destroy(const char *path, const struct lsm_options *options);
+
+// Rebuilds the manifest of a store from its tables and logs, keeping all that verifies; files that
+// do not are moved to `path`/lost. For a store whose CURRENT or manifest is gone or damaged.
+LSM_NODISCARD LSM_API int lsm_repair(const char *path, const struct lsm_options *options);
+
+// Makes an openable copy of the store as of now in the new directory `target` (same file system:
+// tables are hard-linked). Writes go on meanwhile.
+LSM_NODISCARD LSM_API int lsm_checkpoint(struct lsm *db, const char *target);
+
+// ---------------------------------------------------------------------------------------- reading
+
+// A growable buffer owned by the caller; zero-initialise, reuse across calls, release at the end.
+struct lsm_buf {
+    void *data;
+    size_t size;     // bytes valid
+    size_t capacity; // bytes allocated
+};
+
+LSM_API void lsm_buf_release(struct lsm_buf *buf);
+
+struct lsm_read_options {
+    const struct lsm_snapshot *snapshot; // NULL: the latest state
+    bool no_fill_cache;                  // do not keep what is read in the block cache
+};
+
+// The value of `key` into `value` (grown as needed). LSM_NOT_FOUND if there is none (no detail is
+// recorded for that). `ro` may be NULL.
+LSM_NODISCARD LSM_API int lsm_get(struct lsm *db, const struct lsm_read_options *ro,
+                                  const void *key, size_t key_size, struct lsm_buf *value);
+
+// Copies up to `size` bytes of the value from `offset` on into `data`; *ret_size gets how many,
+// *ret_value_size (may be NULL) the whole value's size. `size` 0 tests for existence.
+LSM_NODISCARD LSM_API int lsm_get_range(struct lsm *db, const struct lsm_read_options *ro,
+                                        const void *key, size_t key_size, uint64_t offset,
+                                        void *data, size_t size, size_t *ret_size,
+                                        uint64_t *ret_value_size);
+
+// A snapshot fixes what readers that name it see. Holds superseded versions on disk until
+// released. Cheap to take (one lock, no I/O).
+LSM_NODISCARD LSM_API int lsm_snapshot_new(struct lsm *db,
+                                           const struct lsm_snapshot **ret_snapshot);
+LSM_API void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot);
+
+struct lsm_iter_options {
+    const struct lsm_snapshot *snapshot; // NULL: the state when the iterator was made
+    const void *lower;                   // first key that may be seen; NULL: no bound; copied
+    size_t lower_size;
+    const void *upper; // first key beyond; NULL: no bound; copied
+    size_t upper_size;
+    bool no_fill_cache;
+    size_t readahead; // bytes to ask the kernel for ahead of a scan; 0: adaptive
+};
+
+// An iterator over the store as of its making. Not positioned at first. `options` may be NULL.
+LSM_NODISCARD LSM_API int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *options,
+                                       struct lsm_iter **ret_iter);
+LSM_API void lsm_iter_free(struct lsm_iter *iter);
+
+// Positioning. After each, lsm_iter_valid() tells whether there is an entry; if not,
+// lsm_iter_status() tells an end (0) from a failure (<0). next and prev need a valid position.
+LSM_API void lsm_iter_seek_first(struct lsm_iter *iter);
+LSM_API void lsm_iter_seek_last(struct lsm_iter *iter);
+LSM_API void lsm_iter_seek(struct lsm_iter *iter, const void *key, size_t key_size); // first >=
+LSM_API void lsm_iter_seek_prev(struct lsm_iter *iter, const void *key, size_t key_size); // last <=
+LSM_API void lsm_iter_next(struct lsm_iter *iter);
+LSM_API void lsm_iter_prev(struct lsm_iter *iter);
+LSM_API bool lsm_iter_valid(const struct lsm_iter *iter);
+LSM_API int lsm_iter_status(const struct lsm_iter *iter);
+
+// The current entry; valid until the iterator is moved or freed.
+LSM_API const void *lsm_iter_key(const struct lsm_iter *iter, size_t *ret_size);
+LSM_API const void *lsm_iter_value(const struct lsm_iter *iter, size_t *ret_size);
+
+// ---------------------------------------------------------------------------------------- writing
+
+struct lsm_write_options {
+    bool sync;        // durable when the call returns
+    bool use_reserve; // this write frees space (deletes): it may use the reserve kept for a full
+                      // disk
+};
+
+// `wo` may be NULL (no sync). Deleting an absent key is no error.
+LSM_NODISCARD LSM_API int lsm_put(struct lsm *db, const struct lsm_write_options *wo,
+                                  const void *key, size_t key_size, const void *value,
+                                  size_t value_size);
+LSM_NODISCARD LSM_API int lsm_delete(struct lsm *db, const struct lsm_write_options *wo,
+                                     const void *key, size_t key_size);
+
+// A batch collects changes that are applied as one. Later changes of a key win.
+LSM_NODISCARD LSM_API int lsm_batch_new(struct lsm_batch **ret_batch);
+LSM_API void lsm_batch_free(struct lsm_batch *batch);
+LSM_API void lsm_batch_clear(struct lsm_batch *batch);
+LSM_API size_t lsm_batch_count(const struct lsm_batch *batch);
+LSM_API size_t lsm_batch_size(const struct lsm_batch *batch); // bytes it takes in the log
+LSM_NODISCARD LSM_API int lsm_batch_put(struct lsm_batch *batch, const void *key, size_t key_size,
+                                        const void *value, size_t value_size);
+LSM_NODISCARD LSM_API int lsm_batch_delete(struct lsm_batch *batch, const void *key,
+                                           size_t key_size);
+
+// The value of `key` becomes bytes [offset, offset + length) of the value `src_key` has when the
+// batch is written, before any change of the batch itself. lsm_write() fails with LSM_NOT_FOUND or
+// LSM_INVALID, writing nothing, if the source or the range does not exist. The caller keeps other
+// writers off the source during lsm_write().
+LSM_NODISCARD LSM_API int lsm_batch_put_slice(struct lsm_batch *batch, const void *key,
+                                              size_t key_size, const void *src_key,
+                                              size_t src_key_size, uint64_t offset,
+                                              uint64_t length);
+
+// Applies the batch: all of it or nothing. The batch is unchanged and may be used again.
+LSM_NODISCARD LSM_API int lsm_write(struct lsm *db, const struct lsm_write_options *wo,
+                                    const struct lsm_batch *batch);
+
+// Everything acknowledged before the call is durable when it returns 0.
+LSM_NODISCARD LSM_API int lsm_sync(struct lsm *db);
+
+// ------------------------------------------------------------------------------------- management
+
+// Writes the memtable out to a table and waits for it.
+LSM_NODISCARD LSM_API int lsm_flush(struct lsm *db);
+
+// Compacts all tables that overlap [lower, upper) (NULL: unbounded) down to one sorted level and
+// waits for it. Flushes first.
+LSM_NODISCARD LSM_API int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size,
+                                            const void *upper, size_t upper_size);
+
+// Waits until no flush or compaction is running or due. For tests and benches.
+LSM_NODISCARD LSM_API int lsm_wait_idle(struct lsm *db);
+
+// A property as text (malloc'd, freed by the caller; NULL: unknown name or no memory), or as a
+// number (false: unknown name or not a number). Names:
+//   "stats"            a table of levels, then memory, stalls and cache figures (text)
+//   "levels"           one line a level: number, tables, bytes (text)
+//   "num-tables"       tables in all levels; "num-tables-at-level<N>" of one
+//   "table-bytes"      bytes of all live tables;  "wal-bytes"  bytes of all live logs
+//   "disk-bytes"       bytes of all the store's files
+//   "entries"          entries in all tables and memtables (superseded ones included)
+//   "memtable-bytes"   arena bytes of all memtables
+//   "cache-bytes" "cache-capacity" "cache-hits" "cache-misses" "open-tables" "table-mem-bytes"
+//   "user-bytes-written" "wal-bytes-written" "flush-bytes-written" "compact-bytes-read"
+//   "compact-bytes-written" "flushes" "compactions" "trivial-moves"
+//   "stall-us" "slowdown-us"  time writers have waited
+//   "last-sequence" "snapshots" "write-amp-x100"
+//   "background-error" the sticky failure, or "" (text)
+LSM_API char *lsm_property(struct lsm *db, const char *name);
+LSM_API bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value);
+
+// Verifies every byte the store refers to: manifest, tables (checksums, order, bounds, counts).
+// Each problem is reported as one line; the first one's status is returned, 0 if there is none.
+// `progress` (may be NULL) is called with bytes done and bytes in all.
+typedef void lsm_check_fn(void *arg, const char *problem);
+typedef void lsm_progress_fn(void *arg, uint64_t done, uint64_t total);
+LSM_NODISCARD LSM_API int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress,
+                                    void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

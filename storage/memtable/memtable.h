@@ -1,0 +1,46 @@
+// A memtable: the newest entries, in memory, in a lock-free skip list.
+//
+// Any number of threads may add and read at once. A reader that holds an epoch pin, or a reference,
+// sees every entry whose add finished before it looked. Entries are never changed or removed; the
+// whole memtable is freed at once when its last reference goes.
+#ifndef LSM_MEMTABLE_MEMTABLE_H
+#define LSM_MEMTABLE_MEMTABLE_H
+
+#include "base/iter.h"
+#include "lsm.h"
+
+struct memtable;
+
+// One reference, the caller's. `size_hint`: bytes it is expected to hold (write_buffer_size).
+int memtable_new(size_t size_hint, struct memtable **ret_memtable);
+void memtable_ref(struct memtable *mt);
+void memtable_unref(struct memtable *mt); // at zero, freed through epoch_retire
+
+// Where the last insert was; makes runs of ascending keys cheap. One per writing thread, zeroed for
+// each memtable.
+#define MEMTABLE_MAX_HEIGHT 16
+struct memtable_hint {
+    void *prev[MEMTABLE_MAX_HEIGHT];
+    void *next[MEMTABLE_MAX_HEIGHT];
+    int height;
+};
+
+// Copies key and value into the arena. `hint` may be NULL. 0 or LSM_NO_MEMORY (nothing added).
+// (key, tag) must be unique.
+int memtable_add(struct memtable *mt, struct slice key, uint64_t tag, struct slice value,
+                 struct memtable_hint *hint);
+
+// The newest version of `key` with sequence <= `sequence`: true if there is one (a delete too).
+// The value points into the arena: valid while pinned or referenced.
+bool memtable_get(struct memtable *mt, struct slice key, uint64_t sequence, uint64_t *ret_tag,
+                  struct slice *ret_value);
+
+// Bytes of the arena; entries; of these, deletes.
+size_t memtable_bytes(const struct memtable *mt);
+uint64_t memtable_entries(const struct memtable *mt);
+uint64_t memtable_deletes(const struct memtable *mt);
+
+// An iterator; holds a reference until freed. Sees entries added after it was made.
+int memtable_iter_new(struct memtable *mt, struct iter **ret_iter);
+
+#endif

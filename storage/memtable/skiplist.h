@@ -1,0 +1,70 @@
+// A lock-free skip list of entries in internal-key order (key ascending, tag descending), its nodes
+// in an arena. The memtable's only data structure.
+//
+// Inserts run concurrently with each other and with readers; readers never wait and never retry.
+// Nodes are immutable but for their links, and live as long as the arena.
+#ifndef LSM_MEMTABLE_SKIPLIST_H
+#define LSM_MEMTABLE_SKIPLIST_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/iter.h"
+#include "memtable/memtable.h"
+
+// A node of height h: links of levels h-1 .. 1, then this struct, then key and value. The link of
+// level i is i pointers before `next`, so that whatever the height, the level-0 link and the
+// fields a comparison reads lie side by side in one cache line.
+struct skiplist_node {
+    _Atomic(struct skiplist_node *) next; // store/CAS release, load acquire; NULL at the end
+    uint64_t prefix;                      // the key's first 8 bytes, big-endian, padded with zeros
+    uint64_t tag;
+    uint32_t value_size;
+    uint16_t key_size;
+    uint8_t bytes[]; // key, value
+};
+
+struct skiplist {
+    struct arena *arena;        // borrowed
+    struct skiplist_node *head; // of full height; its key is never compared
+    _Atomic int height;         // of the highest node; only grows; relaxed: a stale value is a
+                                // valid place to start from
+};
+
+// 0 or LSM_NO_MEMORY.
+int skiplist_init(struct skiplist *list, struct arena *arena);
+
+// Copies the entry in. (key, tag) must not be in the list. `hint` as in memtable.h, not NULL.
+// 0 or LSM_NO_MEMORY (list and hint unchanged).
+int skiplist_insert(struct skiplist *list, const struct entry *entry, struct memtable_hint *hint);
+
+// The first entry at or after (key, tag), or NULL.
+struct skiplist_node *skiplist_seek(const struct skiplist *list, struct slice key, uint64_t tag);
+
+// The last entry before (key, tag), or NULL.
+struct skiplist_node *skiplist_seek_before(const struct skiplist *list, struct slice key,
+                                           uint64_t tag);
+
+struct skiplist_node *skiplist_last(const struct skiplist *list);
+
+static inline struct skiplist_node *skiplist_next(const struct skiplist_node *node)
+{
+    return atomic_load_explicit(&node->next, memory_order_acquire);
+}
+
+static inline struct skiplist_node *skiplist_first(const struct skiplist *list)
+{
+    return skiplist_next(list->head);
+}
+
+static inline struct slice skiplist_key(const struct skiplist_node *node)
+{
+    return slice_of(node->bytes, node->key_size);
+}
+
+static inline struct slice skiplist_value(const struct skiplist_node *node)
+{
+    return slice_of(node->bytes + node->key_size, node->value_size);
+}
+
+#endif

@@ -1,0 +1,286 @@
+// Walking a table in both directions.
+//
+// One data block is open at a time, in place in the mapping or by a reference to the cache; with
+// fill_cache off, compressed blocks are decompressed into a buffer of the iterator's own and the
+// cache is not touched.
+//
+// Readahead. The mapping is advised RANDOM, so that point gets read only what they need; scans ask
+// for what lies ahead themselves. After READAHEAD_AFTER blocks in a row in one direction the
+// iterator asks for a window of the file in that direction, from 64 KiB on, doubling up to 1 MiB.
+// A given size is used from the first block on; SIZE_MAX (compaction) means 1 MiB.
+//
+// Invariant: while base.valid, `block_index` is the open block and block.current the entry.
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "sstable/block.h"
+#include "sstable/sst_format.h"
+#include "sstable/sst_reader_impl.h"
+
+#define READAHEAD_AFTER 2
+#define READAHEAD_MIN   (64u << 10)
+#define READAHEAD_MAX   (1u << 20)
+
+struct sst_iter {
+    struct iter base; // first: struct iter * and struct sst_iter * convert
+    struct sst_reader *reader;
+    struct block_iter block;
+    size_t block_index;
+    bool loaded; // block is set to block_index
+    bool fill_cache;
+    struct cached_block *cached; // referenced; NULL: the block is in place or in `own`
+    struct buf own;
+
+    bool adaptive;
+    size_t window;              // bytes to ask for next
+    unsigned run;               // blocks in a row
+    bool backward;              // the direction of the run
+    uint64_t asked_from, asked; // [asked_from, asked) has been asked for in this run
+};
+
+static void drop_block(struct sst_iter *it)
+{
+    it->loaded = false;
+    if (it->cached) {
+        cached_block_unref(it->cached);
+        it->cached = NULL;
+    }
+}
+
+static void readahead_reset(struct sst_iter *it)
+{
+    it->run = 0;
+    it->asked_from = it->asked = 0;
+    if (it->adaptive)
+        it->window = READAHEAD_MIN;
+}
+
+// Called for each block of a run before it is read.
+static void readahead(struct sst_iter *it, const struct sst_place *place, bool backward)
+{
+    if (backward != it->backward) {
+        it->backward = backward;
+        readahead_reset(it);
+    }
+    it->run++;
+    if (it->adaptive && it->run < READAHEAD_AFTER)
+        return;
+    uint64_t data_end = sst_index_offset(&it->reader->index, it->reader->index.count);
+    uint64_t begin = place->offset, end = place->offset + place->size + SST_TRAILER_SIZE;
+    if (it->asked == it->asked_from) // the first window of the run begins at this block
+        it->asked_from = it->asked = backward ? end : begin;
+    uint64_t from, to;
+    if (backward) {
+        if (begin >= it->asked_from + it->window / 2 || it->asked_from == 0)
+            return;
+        to = it->asked_from;
+        from = to > it->window ? to - it->window : 0;
+        it->asked_from = from;
+    } else {
+        if (end + it->window / 2 <= it->asked || it->asked >= data_end)
+            return;
+        from = it->asked;
+        to = data_end - from > it->window ? from + it->window : data_end;
+        it->asked = to;
+    }
+    it->reader->file->ops->advise(it->reader->file, from, to - from, ENV_ADVISE_WILLNEED);
+    if (it->adaptive && it->window < READAHEAD_MAX)
+        it->window *= 2;
+}
+
+static int fetch(struct sst_iter *it, size_t index, const struct sst_place *place,
+                 struct slice *ret_contents)
+{
+    if (sst_in_place(it->reader, place))
+        return sst_block_in_place(it->reader, index, place, ret_contents);
+    int status;
+    if (it->fill_cache) {
+        epoch_pin();
+        status = sst_block_cached(it->reader, place, true, &it->cached);
+        if (!status) {
+            cached_block_ref(it->cached);
+            *ret_contents = cached_block_data(it->cached);
+        }
+        epoch_unpin();
+    } else {
+        bool verify = it->reader->checksums != LSM_CHECKSUMS_NEVER;
+        status = sst_block_read(it->reader, place, verify, &it->own);
+        *ret_contents = buf_slice(&it->own);
+    }
+    return status;
+}
+
+// Opens block `index`. Not positioned after that.
+static int load(struct sst_iter *it, size_t index)
+{
+    drop_block(it);
+    struct sst_place place = sst_place_of(it->reader, index);
+    struct slice contents;
+    int status = fetch(it, index, &place, &contents);
+    if (status)
+        return status;
+    status = block_iter_set(&it->block, contents);
+    if (status)
+        return sst_block_failure(it->reader, place.offset, status, "malformed");
+    it->block_index = index;
+    it->loaded = true;
+    return LSM_OK;
+}
+
+static void fail(struct sst_iter *it, int status)
+{
+    it->base.valid = false;
+    it->base.status = status;
+    drop_block(it);
+}
+
+// Takes the result of a move inside the open block that did not run off its end.
+static void settle(struct sst_iter *it, int status)
+{
+    if (!status) {
+        it->base.valid = true;
+        it->base.status = LSM_OK;
+        return;
+    }
+    uint64_t offset = sst_index_offset(&it->reader->index, it->block_index);
+    fail(it, sst_block_failure(it->reader, offset, status, "malformed"));
+}
+
+static void end(struct sst_iter *it)
+{
+    it->base.valid = false;
+    it->base.status = LSM_OK;
+}
+
+// Goes to the first entry of block `index`, if there is such a block.
+static void enter_forward(struct sst_iter *it, size_t index)
+{
+    if (index == it->reader->index.count) {
+        end(it);
+        return;
+    }
+    struct sst_place place = sst_place_of(it->reader, index);
+    readahead(it, &place, false);
+    int status = load(it, index);
+    if (status)
+        fail(it, status);
+    else
+        settle(it, block_iter_seek_first(&it->block, &it->base.entry));
+}
+
+static void enter_backward(struct sst_iter *it, size_t index)
+{
+    struct sst_place place = sst_place_of(it->reader, index);
+    readahead(it, &place, true);
+    int status = load(it, index);
+    if (status)
+        fail(it, status);
+    else
+        settle(it, block_iter_seek_last(&it->block, &it->base.entry));
+}
+
+static void seek(struct iter *base, struct slice key, uint64_t tag)
+{
+    struct sst_iter *it = (struct sst_iter *)base;
+    if (!key.size)
+        key.data = (const uint8_t *)"";
+    size_t index = sst_index_seek(&it->reader->index, key, tag);
+    readahead_reset(it);
+    if (index == it->reader->index.count) {
+        end(it);
+        return;
+    }
+    if (!it->loaded || it->block_index != index) {
+        struct sst_place place = sst_place_of(it->reader, index);
+        if (!it->adaptive)
+            readahead(it, &place, false);
+        int status = load(it, index);
+        if (status) {
+            fail(it, status);
+            return;
+        }
+    }
+    int status = block_iter_seek(&it->block, key, tag, &it->base.entry);
+    if (status == 1)
+        enter_forward(it, index + 1); // (key, tag) lies between the last entry and the separator
+    else
+        settle(it, status);
+}
+
+static void seek_first(struct iter *base)
+{
+    struct sst_iter *it = (struct sst_iter *)base;
+    readahead_reset(it);
+    enter_forward(it, 0);
+}
+
+static void seek_last(struct iter *base)
+{
+    struct sst_iter *it = (struct sst_iter *)base;
+    readahead_reset(it);
+    enter_backward(it, it->reader->index.count - 1);
+}
+
+static void next(struct iter *base)
+{
+    struct sst_iter *it = (struct sst_iter *)base;
+    int status = block_iter_next(&it->block, &it->base.entry);
+    if (__builtin_expect(status == 0, 1))
+        return;
+    if (status == 1)
+        enter_forward(it, it->block_index + 1);
+    else
+        settle(it, status);
+}
+
+static void prev(struct iter *base)
+{
+    struct sst_iter *it = (struct sst_iter *)base;
+    int status = block_iter_prev(&it->block, &it->base.entry);
+    if (__builtin_expect(status == 0, 1))
+        return;
+    if (status < 0)
+        settle(it, status);
+    else if (it->block_index == 0)
+        end(it);
+    else
+        enter_backward(it, it->block_index - 1);
+}
+
+static void iter_release(struct iter *base)
+{
+    struct sst_iter *it = (struct sst_iter *)base;
+    drop_block(it);
+    block_iter_release(&it->block);
+    buf_release(&it->own);
+    sst_reader_unref(it->reader);
+    free(it);
+}
+
+int sst_iter_new(struct sst_reader *reader, const struct sst_iter_options *options,
+                 struct iter **ret_iter)
+{
+    static const struct iter_ops ops = {
+        .seek = seek,
+        .seek_first = seek_first,
+        .seek_last = seek_last,
+        .next = next,
+        .prev = prev,
+        .free = iter_release,
+    };
+    struct sst_iter *it = calloc(1, sizeof(*it));
+    if (!it)
+        return status_no_memory(sizeof(*it));
+    it->base.ops = &ops;
+    it->reader = reader;
+    it->fill_cache = options->fill_cache;
+    it->adaptive = options->readahead == 0;
+    it->window = options->readahead < READAHEAD_MAX ? options->readahead : READAHEAD_MAX;
+    if (options->readahead == SIZE_MAX)
+        it->fill_cache = false;
+    block_iter_init(&it->block);
+    readahead_reset(it);
+    sst_reader_ref(reader);
+    *ret_iter = &it->base;
+    return LSM_OK;
+}

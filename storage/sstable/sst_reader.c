@@ -1,0 +1,370 @@
+// Opening a table, finding a key in it, fetching its blocks.
+//
+// A point get asks the filter, searches the index, fetches one block and searches that. A block
+// that is stored as it is is used in place, in the mapping of the whole file. A compressed one is
+// read with pread, not through the mapping, so that the memory the process holds for it is the
+// cache's and no more, and is decompressed into the cache. If the file cannot be mapped (the system
+// limits the number of mappings) all blocks go through the cache.
+//
+// Checksums. Footer, filter, index and properties are verified when the table is opened. A data
+// block in the mapping is verified at its first use (ONCE), at each (ALWAYS) or not at all (NEVER).
+// What is read with pread is verified whenever it is read, unless the mode is NEVER. Decoding is
+// checked in all modes: damage can give an error, and with NEVER wrong data, but no access out of
+// place.
+//
+// An error while the kernel reads a mapped page raises SIGBUS, which a library cannot handle; that
+// the file is as long as the manifest says is checked before it is mapped.
+//
+// Thread-safe. On failure nothing is left open and outputs are untouched.
+#include "sstable/sst_reader.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/coding.h"
+#include "base/status.h"
+#include "sstable/block.h"
+#include "sstable/codec.h"
+#include "sstable/sst_format.h"
+#include "sstable/sst_reader_impl.h"
+
+// Stored blocks up to this size are read into the stack.
+#define STACK_READ (16u << 10)
+
+int sst_block_failure(const struct sst_reader *reader, uint64_t offset, int status,
+                      const char *what)
+{
+    if (status != LSM_CORRUPTION)
+        return status;
+    return status_fail(LSM_CORRUPTION, "%s: block at offset %" PRIu64 ": %s", reader->file->path,
+                       offset, what);
+}
+
+// ------------------------------------------------------------------------------------- opening
+
+// pread of exactly `size` bytes.
+static int read_exactly(struct env_file *file, uint64_t offset, size_t size, uint8_t *out)
+{
+    size_t got;
+    int status = env_pread(file, out, size, offset, &got);
+    if (!status && got != size)
+        status = status_fail(LSM_CORRUPTION, "%s: %zu bytes at offset %" PRIu64 ", not %zu",
+                             file->path, got, offset, size);
+    return status;
+}
+
+static int read_footer(struct sst_reader *r, struct sst_footer *ret_footer)
+{
+    uint8_t tail[SST_FOOTER_MAX];
+    uint64_t size;
+    int status = r->file->ops->size(r->file, &size);
+    if (status)
+        return status;
+    if (size != r->size)
+        return status_fail(LSM_CORRUPTION, "%s: the file has %" PRIu64 " bytes instead of %" PRIu64,
+                           r->file->path, size, r->size);
+    size_t n = size < sizeof(tail) ? (size_t)size : sizeof(tail);
+    status = read_exactly(r->file, size - n, n, tail);
+    if (status)
+        return status;
+    return sst_footer_decode(slice_of(tail, n), size, r->number, r->file->path, ret_footer);
+}
+
+// Reads and verifies an uncompressed block and its trailer into `out`.
+static int read_meta(struct sst_reader *r, uint64_t offset, uint64_t size, uint8_t *out)
+{
+    int status = read_exactly(r->file, offset, (size_t)size + SST_TRAILER_SIZE, out);
+    if (status)
+        return status;
+    if (!sst_trailer_ok(out, (size_t)size, sst_seed(r->number, offset)) ||
+        out[size] != LSM_COMPRESSION_NONE)
+        return sst_block_failure(r, offset, LSM_CORRUPTION, "bad checksum");
+    return LSM_OK;
+}
+
+static int open_properties(struct sst_reader *r, const struct sst_footer *footer)
+{
+    uint8_t *bytes = malloc((size_t)footer->properties_size + SST_TRAILER_SIZE);
+    if (!bytes)
+        return status_no_memory((size_t)footer->properties_size);
+    int status = read_meta(r, footer->properties_offset, footer->properties_size, bytes);
+    if (!status) {
+        status =
+            sst_properties_decode(slice_of(bytes, (size_t)footer->properties_size), &r->properties);
+        status = sst_block_failure(r, footer->properties_offset, status, "bad properties");
+    }
+    free(bytes);
+    return status;
+}
+
+static int open_index(struct sst_reader *r, const struct sst_footer *footer)
+{
+    uint8_t *bytes = malloc((size_t)footer->index_size + SST_TRAILER_SIZE);
+    if (!bytes)
+        return status_no_memory((size_t)footer->index_size);
+    int status = read_meta(r, footer->index_offset, footer->index_size, bytes);
+    if (!status) {
+        status = sst_index_new(slice_of(bytes, (size_t)footer->index_size),
+                               r->properties.data_blocks, footer->filter_offset, &r->index);
+        status = sst_block_failure(r, footer->index_offset, status, "bad index");
+    }
+    free(bytes);
+    return status;
+}
+
+static int open_filter(struct sst_reader *r, const struct sst_footer *footer)
+{
+    if (!footer->filter_size)
+        return LSM_OK;
+    size_t size = (size_t)footer->filter_size;
+    size_t room = (size + SST_TRAILER_SIZE + FILTER_LINE - 1) / FILTER_LINE * FILTER_LINE;
+    r->filter_memory = aligned_alloc(FILTER_LINE, room);
+    if (!r->filter_memory)
+        return status_no_memory(room);
+    int status = read_meta(r, footer->filter_offset, size, r->filter_memory);
+    if (status)
+        return status;
+    status = filter_init(&r->filter, slice_of(r->filter_memory, size));
+    return sst_block_failure(r, footer->filter_offset, status, "bad filter");
+}
+
+static void map_file(struct sst_reader *r)
+{
+    void *map;
+    if (r->file->ops->map(r->file, 0, (size_t)r->size, false, &map))
+        return;
+    r->map = map;
+    r->file->ops->advise_map(r->file, map, (size_t)r->size, ENV_ADVISE_RANDOM);
+}
+
+static int open_parts(struct sst_reader *r)
+{
+    struct sst_footer footer;
+    int status = read_footer(r, &footer);
+    if (!status)
+        status = open_properties(r, &footer);
+    if (!status)
+        status = open_index(r, &footer);
+    if (!status)
+        status = open_filter(r, &footer);
+    if (status)
+        return status;
+    size_t words = (r->index.count + 63) / 64;
+    r->verified = calloc(words, sizeof(*r->verified));
+    if (!r->verified)
+        return status_no_memory(words * sizeof(*r->verified));
+    r->file->ops->advise(r->file, 0, r->size, ENV_ADVISE_RANDOM);
+    map_file(r);
+    return LSM_OK;
+}
+
+static void reader_free(struct epoch_node *node)
+{
+    struct sst_reader *r = (struct sst_reader *)((char *)node - offsetof(struct sst_reader, node));
+    if (r->map)
+        r->file->ops->unmap(r->file, r->map, (size_t)r->size);
+    (void)env_close(r->file); // opened for reading: there is nothing to lose
+    sst_index_release(&r->index);
+    free(r->filter_memory);
+    free(r->verified);
+    free(r);
+}
+
+int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_size,
+             const struct sst_read_options *options, struct sst_reader **ret_reader)
+{
+    struct sst_reader *r = calloc(1, sizeof(*r));
+    if (!r)
+        return status_no_memory(sizeof(*r));
+    r->number = number;
+    r->size = file_size;
+    r->checksums = options->checksums;
+    r->cache = options->cache;
+    atomic_init(&r->refs, 1);
+    int status = env_open(env, path, ENV_READ, &r->file);
+    if (status) {
+        free(r);
+        return status;
+    }
+    status = open_parts(r);
+    if (status) {
+        reader_free(&r->node);
+        return status;
+    }
+    *ret_reader = r;
+    return LSM_OK;
+}
+
+void sst_reader_ref(struct sst_reader *reader)
+{
+    atomic_fetch_add_explicit(&reader->refs, 1, memory_order_relaxed);
+}
+
+void sst_reader_unref(struct sst_reader *reader)
+{
+    if (atomic_fetch_sub_explicit(&reader->refs, 1, memory_order_acq_rel) == 1)
+        epoch_retire(&reader->node, reader_free);
+}
+
+void sst_reader_properties(const struct sst_reader *reader, struct sst_properties *ret_properties)
+{
+    *ret_properties = reader->properties;
+}
+
+size_t sst_reader_memory(const struct sst_reader *reader)
+{
+    return sizeof(*reader) + sst_index_memory(&reader->index) +
+           (size_t)reader->properties.filter_bytes + (reader->index.count + 63) / 64 * 8;
+}
+
+// ------------------------------------------------------------------------------------- blocks
+
+// `stored`: a block as it is in the file, with its trailer.
+static bool stored_ok(const struct sst_reader *r, const struct sst_place *place,
+                      const uint8_t *stored)
+{
+    return sst_trailer_ok(stored, place->size, sst_seed(r->number, place->offset)) &&
+           stored[place->size] == place->compression;
+}
+
+int sst_block_in_place(struct sst_reader *reader, size_t block, const struct sst_place *place,
+                       struct slice *ret_contents)
+{
+    const uint8_t *data = reader->map + place->offset;
+    if (reader->checksums != LSM_CHECKSUMS_NEVER) {
+        _Atomic uint64_t *word = &reader->verified[block / 64];
+        uint64_t bit = UINT64_C(1) << (block % 64);
+        if (reader->checksums == LSM_CHECKSUMS_ALWAYS ||
+            !(atomic_load_explicit(word, memory_order_relaxed) & bit)) {
+            if (!stored_ok(reader, place, data))
+                return sst_block_failure(reader, place->offset, LSM_CORRUPTION, "bad checksum");
+            if (reader->checksums == LSM_CHECKSUMS_ONCE)
+                atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+        }
+    }
+    *ret_contents = slice_of(data, place->size);
+    return LSM_OK;
+}
+
+// An uncompressed block, straight into `out`.
+static int read_plain(struct sst_reader *r, const struct sst_place *place, bool verify,
+                      struct buf *out)
+{
+    int status = buf_reserve(out, place->size + SST_TRAILER_SIZE);
+    if (!status)
+        status = read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, out->data);
+    if (status)
+        return status;
+    if (verify && !stored_ok(r, place, out->data))
+        return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad checksum");
+    out->size = place->size;
+    return LSM_OK;
+}
+
+// A compressed block by way of `stored`, room for it and its trailer.
+static int read_compressed(struct sst_reader *r, const struct sst_place *place, bool verify,
+                           uint8_t *stored, struct buf *out)
+{
+    int status = read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, stored);
+    if (status)
+        return status;
+    if (verify && !stored_ok(r, place, stored))
+        return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad checksum");
+    struct slice bytes = slice_of(stored, place->size);
+    size_t size = codec_size(bytes);
+    if (!size)
+        return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad uncompressed size");
+    status = buf_reserve(out, size);
+    if (status)
+        return status;
+    status = codec_decompress(place->compression, bytes, out->data);
+    if (status)
+        return sst_block_failure(r, place->offset, status, "does not decompress");
+    out->size = size;
+    return LSM_OK;
+}
+
+int sst_block_read(struct sst_reader *reader, const struct sst_place *place, bool verify,
+                   struct buf *out)
+{
+    out->size = 0;
+    if (place->compression == LSM_COMPRESSION_NONE)
+        return read_plain(reader, place, verify, out);
+    size_t size = place->size + SST_TRAILER_SIZE;
+    if (size <= STACK_READ) {
+        uint8_t stored[STACK_READ];
+        return read_compressed(reader, place, verify, stored, out);
+    }
+    if (size > SST_COMPRESS_MAX)
+        return sst_block_failure(reader, place->offset, LSM_CORRUPTION, "bad compressed size");
+    uint8_t *stored = malloc(size);
+    if (!stored)
+        return status_no_memory(size);
+    int status = read_compressed(reader, place, verify, stored, out);
+    free(stored);
+    return status;
+}
+
+int sst_block_cached(struct sst_reader *reader, const struct sst_place *place, bool fill_cache,
+                     struct cached_block **ret_cached)
+{
+    struct cached_block *cached = block_cache_lookup(reader->cache, reader->number, place->offset);
+    if (!cached) {
+        struct buf bytes = {0};
+        bool verify = reader->checksums != LSM_CHECKSUMS_NEVER;
+        int status = sst_block_read(reader, place, verify, &bytes);
+        if (status) {
+            buf_release(&bytes);
+            return status;
+        }
+        cached = block_cache_insert(reader->cache, reader->number, place->offset, bytes.data,
+                                    bytes.size, fill_cache);
+        if (!cached)
+            return status_no_memory(bytes.size);
+    }
+    *ret_cached = cached;
+    return LSM_OK;
+}
+
+// ------------------------------------------------------------------------------------- look-up
+
+bool sst_may_contain(const struct sst_reader *reader, uint64_t hash)
+{
+    return filter_may_contain(&reader->filter, hash);
+}
+
+int sst_get(struct sst_reader *reader, struct slice key, uint64_t hash, uint64_t sequence,
+            bool fill_cache, uint64_t *ret_tag, struct slice *ret_value)
+{
+    if (!filter_may_contain(&reader->filter, hash))
+        return LSM_NOT_FOUND;
+    uint64_t tag = sequence << 8 | 0xff;
+    size_t i = sst_index_seek(&reader->index, key, tag);
+    if (i == reader->index.count)
+        return LSM_NOT_FOUND;
+    struct sst_place place = sst_place_of(reader, i);
+    struct slice contents;
+    int status;
+    if (sst_in_place(reader, &place)) {
+        // The search begins at the end, with the restart array, and goes on in the middle: pages
+        // that are likely to miss the TLB, so let the misses overlap.
+        const uint8_t *data = reader->map + place.offset;
+        __builtin_prefetch(data + place.size - 4);
+        __builtin_prefetch(data);
+        __builtin_prefetch(data + place.size / 2);
+        status = sst_block_in_place(reader, i, &place, &contents);
+    } else {
+        struct cached_block *cached;
+        status = sst_block_cached(reader, &place, fill_cache, &cached);
+        if (!status)
+            contents = cached_block_data(cached);
+    }
+    if (status)
+        return status;
+    struct block block;
+    status = block_init(&block, contents);
+    if (!status)
+        status = block_get(&block, key, tag, ret_tag, ret_value);
+    return sst_block_failure(reader, place.offset, status, "malformed");
+}

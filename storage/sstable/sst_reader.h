@@ -1,0 +1,55 @@
+// Reads one table. Index and filter are resident; uncompressed blocks are read in place from the
+// mapping, compressed ones through the block cache. Thread-safe.
+//
+// Lifetime: a reader is reference-counted. Point gets run under an epoch pin without touching the
+// count; iterators hold a reference.
+#ifndef LSM_SSTABLE_READER_H
+#define LSM_SSTABLE_READER_H
+
+#include "base/env.h"
+#include "base/iter.h"
+#include "cache/block_cache.h"
+
+struct sst_reader;
+
+struct sst_read_options {
+    enum lsm_checksums checksums;
+    struct block_cache *cache; // borrowed; outlives the reader
+};
+
+// One reference, the caller's. Verifies footer, index, filter and properties; CORRUPTION or
+// NEWER_FORMAT with the path in the detail.
+int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_size,
+             const struct sst_read_options *options, struct sst_reader **ret_reader);
+void sst_reader_ref(struct sst_reader *reader);
+void sst_reader_unref(struct sst_reader *reader); // at zero, freed through epoch_retire
+
+// The newest version of `key` with sequence <= `sequence`. `hash` is hash64 of the key. Returns 0
+// and a tag and value, LSM_NOT_FOUND if the table has none (no detail), or a failure. The caller
+// must be pinned; the value stays valid until it unpins. `fill_cache` false: blocks read are not
+// kept.
+int sst_get(struct sst_reader *reader, struct slice key, uint64_t hash, uint64_t sequence,
+            bool fill_cache, uint64_t *ret_tag, struct slice *ret_value);
+
+// False if the filter excludes the key.
+bool sst_may_contain(const struct sst_reader *reader, uint64_t hash);
+
+struct sst_iter_options {
+    bool fill_cache;
+    size_t readahead; // bytes; 0: adaptive; SIZE_MAX: the whole table at once (compaction)
+};
+int sst_iter_new(struct sst_reader *reader, const struct sst_iter_options *options,
+                 struct iter **ret_iter);
+
+struct sst_properties {
+    uint64_t entries, deletes, raw_bytes, data_blocks, data_bytes, index_bytes, filter_bytes;
+    uint64_t min_sequence, max_sequence;
+};
+void sst_reader_properties(const struct sst_reader *reader, struct sst_properties *ret_properties);
+size_t sst_reader_memory(const struct sst_reader *reader); // resident index, filter, bookkeeping
+
+// Reads everything: checksums, key order, counts against the properties. Stops at the first
+// problem.
+int sst_verify(struct sst_reader *reader);
+
+#endif

@@ -1,0 +1,68 @@
+// What the parts of the table reader (sst_reader.c, sst_iter.c, sst_verify.c) share.
+#ifndef LSM_SSTABLE_READER_IMPL_H
+#define LSM_SSTABLE_READER_IMPL_H
+
+#include <stdatomic.h>
+
+#include "memtable/epoch.h"
+#include "sstable/filter.h"
+#include "sstable/sst_format.h"
+#include "sstable/sst_index.h"
+#include "sstable/sst_reader.h"
+
+// Immutable once open, but for `refs` and `verified`.
+struct sst_reader {
+    struct epoch_node node; // for the retirement
+    _Atomic uint32_t refs;  // dropped with release, the last one with acquire
+    struct env_file *file;
+    uint64_t number, size;
+    uint8_t *map; // the whole file; NULL if it could not be mapped
+    enum lsm_checksums checksums;
+    struct block_cache *cache; // borrowed
+    struct sst_index index;
+    struct filter filter;
+    uint8_t *filter_memory;
+    struct sst_properties properties;
+    _Atomic uint64_t *verified; // a bit a data block: its mapped bytes have been verified. Relaxed:
+                                // the bytes do not change, so nothing needs to be ordered by it
+};
+
+// Where a data block is, without trailer.
+struct sst_place {
+    uint64_t offset;
+    size_t size;
+    enum lsm_compression compression;
+};
+
+static inline struct sst_place sst_place_of(const struct sst_reader *reader, size_t block)
+{
+    uint64_t offset = sst_index_offset(&reader->index, block);
+    uint64_t end = sst_index_offset(&reader->index, block + 1);
+    return (struct sst_place){offset, (size_t)(end - offset) - SST_TRAILER_SIZE,
+                              sst_index_compression(&reader->index, block)};
+}
+
+// Whether the block can be used where it lies in the mapping.
+static inline bool sst_in_place(const struct sst_reader *reader, const struct sst_place *place)
+{
+    return reader->map && place->compression == LSM_COMPRESSION_NONE;
+}
+
+// The bytes of a block that is in place, verified as the reader's options ask.
+int sst_block_in_place(struct sst_reader *reader, size_t block, const struct sst_place *place,
+                       struct slice *ret_contents);
+
+// The bytes of any other block through the cache. The caller must be pinned; valid until it unpins
+// or for as long as it refers to *ret_cached.
+int sst_block_cached(struct sst_reader *reader, const struct sst_place *place, bool fill_cache,
+                     struct cached_block **ret_cached);
+
+// Reads and decompresses any block into `out` (replacing what is there), past the cache.
+int sst_block_read(struct sst_reader *reader, const struct sst_place *place, bool verify,
+                   struct buf *out);
+
+// LSM_CORRUPTION with file, offset and `what` in the detail; other failures as they are.
+int sst_block_failure(const struct sst_reader *reader, uint64_t offset, int status,
+                      const char *what);
+
+#endif

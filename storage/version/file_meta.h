@@ -1,0 +1,52 @@
+// What the manifest says of one table, shared by all versions that contain it.
+#ifndef LSM_VERSION_FILE_META_H
+#define LSM_VERSION_FILE_META_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "lsm.h"
+
+struct sst_reader;
+
+struct file_meta {
+    // Set once, before the struct is shared.
+    uint64_t number;
+    uint64_t size;
+    uint64_t entries;
+    uint64_t deletes;
+    uint64_t raw_bytes;
+    uint64_t max_sequence; // orders level 0
+    uint64_t smallest_tag, largest_tag;
+    struct slice smallest, largest; // user keys, in this allocation
+
+    _Atomic uint32_t refs;               // versions (and edits in flight) that hold it
+    _Atomic(struct sst_reader *) reader; // the open table or NULL; owned by the table cache:
+                                         // stored with release under its lock, loaded with acquire
+                                         // while pinned
+    _Atomic uint32_t used;               // mark of recent use, for the table cache's eviction
+    bool compacting;                     // a running compaction has it as input; the db's mutex
+    _Atomic bool obsolete;               // no later version has it: its file may be removed
+    void *cache_slot;                    // the table cache's own; its lock
+    void *owner;                         // passed to the on_free hook below
+    void (*on_last_unref)(struct file_meta *file, void *owner); // closes the reader, schedules the
+                                                                // file's removal; may be NULL
+};
+
+// One reference, the caller's; all else zero. Keys are copied. NULL if out of memory (the detail is
+// set).
+struct file_meta *file_meta_new(struct slice smallest, struct slice largest);
+void file_meta_ref(struct file_meta *file);
+// At zero calls the hook, which finds the struct intact but must not revive it, and frees it. May
+// run in an epoch callback: the hook must not wait for anything long.
+void file_meta_unref(struct file_meta *file);
+
+// Over half of the entries are deletes: worth compacting even when no level is too large.
+static inline bool file_meta_tombstone_heavy(const struct file_meta *file)
+{
+    return file->deletes > file->entries - file->deletes;
+}
+
+#endif

@@ -1,0 +1,56 @@
+// The manifest: an append-only log of version edits; CURRENT names the one in force.
+//
+// manifest_format.h has the bytes. The first record is a whole snapshot of the version; each later
+// one an edit, durable before the next is begun. A record that was being written when the power
+// went is an edit that was never acknowledged and is dropped; anything else wrong is corruption,
+// reported with file and offset.
+#ifndef LSM_VERSION_MANIFEST_H
+#define LSM_VERSION_MANIFEST_H
+
+#include "base/env.h"
+#include "version/version.h"
+
+struct manifest; // the writing side; used by one thread at a time (the db's manifest lock)
+
+struct manifest_state {
+    struct version *version; // one reference, the caller's
+    uint64_t log_number, next_file, last_sequence;
+    uint64_t manifest_number;
+    struct buf cursors[VERSION_LEVELS]; // where each level's next compaction begins; may be empty
+};
+
+// Drops the version and the cursors; leaves zeros.
+void manifest_state_release(struct manifest_state *state);
+
+// Reads CURRENT and the manifest it names. next_file is beyond every number in use by then, also
+// those of the manifest and its tables. Writes nothing. Fails with, and leaves *ret_state alone:
+//   LSM_NOT_FOUND     there is no CURRENT, and no trace of a store that has lost it (the remains of
+//                     a creation that was interrupted before CURRENT count as nothing)
+//   LSM_CORRUPTION    something is damaged or missing; the detail says what and where
+//   LSM_NEWER_FORMAT  CURRENT or the manifest is of a later format
+//   LSM_NOT_A_STORE   CURRENT is another program's
+//   LSM_IO_ERROR, LSM_PERMISSION, LSM_NO_MEMORY
+int manifest_recover(struct env *env, const char *dir, struct manifest_state *ret_state);
+
+// Reads one manifest, whatever CURRENT says. Fails as above, with LSM_NOT_FOUND if there is no such
+// file. *ret_incomplete (may be NULL) tells on LSM_CORRUPTION whether it is one whose first record
+// was never completed, and so never was in force.
+int manifest_read(struct env *env, const char *dir, uint64_t number,
+                  struct manifest_state *ret_state, bool *ret_incomplete);
+
+// Starts manifest `number` (not in use by any file that matters) with a snapshot of `state`,
+// synced, and points CURRENT at it, durably. state->manifest_number is ignored. After a failure
+// CURRENT names either the old manifest or, complete and synced, the new one.
+int manifest_create(struct env *env, const char *dir, uint64_t number,
+                    const struct manifest_state *state, struct manifest **ret_manifest);
+
+// Appends an edit and syncs it. After a failure the manifest is unusable (later calls fail too) and
+// it is unknown whether the edit is in it: the caller must not delete files on either side of it
+// before a manifest_create() with the state it wants has settled the question.
+int manifest_append(struct manifest *manifest, const struct version_edit *edit);
+
+uint64_t manifest_size(const struct manifest *manifest); // bytes; start anew when it grows large
+uint64_t manifest_number(const struct manifest *manifest);
+void manifest_free(struct manifest *manifest); // NULL is allowed
+
+#endif

@@ -1,0 +1,193 @@
+// The manifest, writing side: creating one, switching CURRENT to it, appending edits.
+//
+// A new manifest takes effect in an order in which each step is durable before the next begins:
+// header and snapshot in one write, sync, the directory entry, CURRENT by rename. Until the rename
+// the old manifest is in force and complete; after it the new one is.
+//
+// An append is one write at the known end and one sync. The first failure is kept: bytes of unknown
+// extent may be in the file, and writing after them could turn a torn end into damage in the
+// middle.
+//
+// One thread at a time.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/coding.h"
+#include "base/hash.h"
+#include "base/status.h"
+#include "version/manifest.h"
+#include "version/manifest_format.h"
+#include "version/store_files.h"
+
+struct manifest {
+    struct env_file *file;
+    uint64_t number;
+    uint64_t size; // where the next record goes
+    int status;    // the first failure; sticky
+    struct buf record;
+};
+
+void manifest_state_release(struct manifest_state *state)
+{
+    if (state->version)
+        version_unref(state->version);
+    for (unsigned level = 0; level < VERSION_LEVELS; level++)
+        buf_release(&state->cursors[level]);
+    *state = (struct manifest_state){0};
+}
+
+static int append_header(struct buf *out, uint64_t number)
+{
+    int rc = buf_reserve(out, MANIFEST_HEADER_SIZE);
+    if (rc)
+        return rc;
+    uint8_t header[MANIFEST_HEADER_SIZE] = {0};
+    memcpy(header, MANIFEST_MAGIC, 8);
+    put_fixed32(header + 8, MANIFEST_FORMAT);
+    put_fixed64(header + 16, number);
+    // The checksum is taken over the header without its own field.
+    uint8_t covered[MANIFEST_HEADER_SIZE - 4];
+    memcpy(covered, header, 12);
+    memcpy(covered + 12, header + 16, MANIFEST_HEADER_SIZE - 16);
+    put_fixed32(header + 12, crc32_of(covered, sizeof(covered)));
+    return buf_append(out, header, sizeof(header));
+}
+
+static int append_record(struct buf *out, const struct version_edit *edit)
+{
+    static const uint8_t end_mark = MANIFEST_END_MARK;
+    static const uint8_t no_header[MANIFEST_RECORD_HEADER];
+    size_t start = out->size;
+    int rc = buf_append(out, no_header, sizeof(no_header));
+    if (!rc)
+        rc = version_edit_encode(edit, out);
+    if (!rc)
+        rc = buf_append(out, &end_mark, 1);
+    if (rc)
+        return rc;
+    uint8_t *header = out->data + start;
+    size_t size = out->size - start - MANIFEST_RECORD_HEADER - 1;
+    if (size > MANIFEST_MAX_SIZE / 2)
+        return status_fail(LSM_INVALID, "a version edit of %zu bytes", size);
+    put_fixed32(header, (uint32_t)size);
+    put_fixed32(header + 4, crc32_of(header + MANIFEST_RECORD_HEADER, size));
+    put_fixed32(header + 8, crc32_of(header, 8));
+    return 0;
+}
+
+// An edit that makes `state` from nothing.
+static int snapshot_edit(const struct manifest_state *state, uint64_t number,
+                         struct version_edit *edit)
+{
+    edit->has_log_number = edit->has_next_file = edit->has_last_sequence = true;
+    edit->log_number = state->log_number;
+    edit->next_file = state->next_file > number ? state->next_file : number + 1;
+    edit->last_sequence = state->last_sequence;
+    int rc = 0;
+    for (unsigned level = 0; level < VERSION_LEVELS && !rc; level++) {
+        const struct version_level *l = &state->version->levels[level];
+        for (unsigned i = 0; i < l->count && !rc; i++)
+            rc = version_edit_add(edit, level, l->files[i]);
+        if (!rc && state->cursors[level].size)
+            rc = version_edit_set_pointer(edit, level, buf_slice(&state->cursors[level]));
+    }
+    return rc;
+}
+
+// The bytes of a new manifest.
+static int build_snapshot(const struct manifest_state *state, uint64_t number, struct buf *out)
+{
+    struct version_edit edit = {0};
+    int rc = snapshot_edit(state, number, &edit);
+    if (!rc)
+        rc = append_header(out, number);
+    if (!rc)
+        rc = append_record(out, &edit);
+    version_edit_release(&edit);
+    return rc;
+}
+
+static int set_current(struct env *env, const char *dir, uint64_t number)
+{
+    char text[128];
+    int n = snprintf(text, sizeof(text), "%s%u\nMANIFEST-%06" PRIu64 "\n", CURRENT_MAGIC,
+                     CURRENT_FORMAT, number);
+    uint32_t crc = crc32_of(text, (size_t)n);
+    n += snprintf(text + n, sizeof(text) - (size_t)n, "crc32 %08" PRIx32 "\n", crc);
+    return env_write_file_atomic(env, dir, "CURRENT", text, (size_t)n);
+}
+
+int manifest_create(struct env *env, const char *dir, uint64_t number,
+                    const struct manifest_state *state, struct manifest **ret_manifest)
+{
+    char path[STORE_PATH_MAX];
+    int rc = store_path(path, sizeof(path), dir, STORE_MANIFEST, number);
+    if (rc)
+        return rc;
+    struct manifest *manifest = calloc(1, sizeof(*manifest));
+    if (!manifest)
+        return status_no_memory(sizeof(*manifest));
+    manifest->number = number;
+    rc = build_snapshot(state, number, &manifest->record);
+    // A file of this name can only be left from a creation that failed before CURRENT named it.
+    if (!rc)
+        rc = env_open(env, path, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &manifest->file);
+    if (!rc)
+        rc = env_pwrite(manifest->file, manifest->record.data, manifest->record.size, 0);
+    if (!rc)
+        rc = env_sync(manifest->file);
+    if (!rc)
+        rc = env->ops->sync_dir(env, dir);
+    if (!rc)
+        rc = set_current(env, dir, number);
+    if (rc) {
+        // The file stays: CURRENT may name it. An unused one is swept as any unknown manifest is.
+        manifest_free(manifest);
+        return rc;
+    }
+    manifest->size = manifest->record.size;
+    *ret_manifest = manifest;
+    return 0;
+}
+
+int manifest_append(struct manifest *manifest, const struct version_edit *edit)
+{
+    if (manifest->status)
+        return status_fail(manifest->status, "%s: an earlier write failed (%s)",
+                           manifest->file->path, lsm_strerror(manifest->status));
+    struct buf *record = &manifest->record;
+    record->size = 0;
+    int rc = append_record(record, edit);
+    if (rc)
+        return rc; // nothing was written
+    rc = env_pwrite(manifest->file, record->data, record->size, manifest->size);
+    if (!rc)
+        rc = env_sync(manifest->file);
+    if (rc) {
+        manifest->status = rc;
+        return rc;
+    }
+    manifest->size += record->size;
+    return 0;
+}
+
+uint64_t manifest_size(const struct manifest *manifest)
+{
+    return manifest->size;
+}
+
+uint64_t manifest_number(const struct manifest *manifest)
+{
+    return manifest->number;
+}
+
+void manifest_free(struct manifest *manifest)
+{
+    if (!manifest)
+        return;
+    // All that counts was synced.
+    (void)env_close(manifest->file);
+    buf_release(&manifest->record);
+    free(manifest);
+}

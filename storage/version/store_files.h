@@ -1,0 +1,29 @@
+// The names of a store's files: one place that makes and reads them.
+#ifndef LSM_VERSION_STORE_FILES_H
+#define LSM_VERSION_STORE_FILES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum store_file {
+    STORE_TABLE,    // <number>.sst
+    STORE_LOG,      // <number>.log
+    STORE_MANIFEST, // MANIFEST-<number>
+    STORE_CURRENT,  // CURRENT
+    STORE_LOCK,     // LOCK
+    STORE_TEMP,     // <anything>.tmp: worthless after a crash
+    STORE_RECYCLED, // <number>.old: a log kept for its disk space
+    STORE_UNKNOWN   // not ours
+};
+
+#define STORE_PATH_MAX 4096
+
+// "<dir>/<name>" into `path`; numbers have at least 6 digits and are ignored by names without one.
+// LSM_INVALID if `size` is too small (the path is then undefined) or `kind` is STORE_UNKNOWN.
+int store_path(char *path, size_t size, const char *dir, enum store_file kind, uint64_t number);
+
+// What a file of this name is. *ret_number gets its number, 0 if the name has none. Only names that
+// store_path() makes are recognised (and all that end in ".tmp").
+enum store_file store_parse_name(const char *name, uint64_t *ret_number);
+
+#endif

@@ -1,0 +1,212 @@
+// The table cache: which tables are open, and closing the ones least in use.
+//
+// A table's open reader hangs on its file_meta; the cache is a clock (second chance) over the files
+// that have one. `slots` has room for `capacity` files from the start, [0, count) are taken, and
+// file->cache_slot is the file's index plus one. An opening that finds the clock full turns it: a
+// file marked as used loses the mark and stays, the first without one is closed and its slot
+// reused. A forgotten file's slot is filled with the last one.
+//
+// Invariants, under the mutex: file->reader is not NULL exactly if the file has a slot; the cache
+// holds one reference of each reader; `memory` is the sum over the slots.
+//
+// Thread safety: a hit takes no lock. file->reader is stored with release under the mutex and
+// loaded with acquire by pinned threads; a reader that was unlinked is retired through the epoch,
+// so what a pinned thread loaded stays open until it unpins. Opening does its I/O outside of the
+// mutex: two threads may open one table at once, the second to finish drops its own. A reader is
+// never dropped under the mutex: that may run due frees, of file_metas too, which take it.
+//
+// Failure: nothing changes.
+#include "version/table_cache.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+
+struct slot {
+    struct file_meta *file;
+    size_t memory; // of its reader
+};
+
+struct table_cache {
+    struct env *env;
+    struct sst_read_options options;
+    char *dir;
+    unsigned capacity;
+
+    pthread_mutex_t mutex; // protects what follows
+    unsigned count;
+    unsigned hand; // where the clock stands
+    size_t memory;
+    struct slot *slots;
+};
+
+int table_cache_new(struct env *env, const char *dir, unsigned capacity,
+                    const struct sst_read_options *options, struct table_cache **ret_cache)
+{
+    assert(capacity > 0);
+    struct table_cache *cache = calloc(1, sizeof(*cache));
+    if (!cache)
+        return status_no_memory(sizeof(*cache));
+    cache->dir = strdup(dir);
+    cache->slots = calloc(capacity, sizeof(*cache->slots));
+    if (!cache->dir || !cache->slots || pthread_mutex_init(&cache->mutex, NULL)) {
+        free(cache->dir);
+        free(cache->slots);
+        free(cache);
+        return status_no_memory(capacity * sizeof(*cache->slots));
+    }
+    cache->env = env;
+    cache->options = *options;
+    cache->capacity = capacity;
+    *ret_cache = cache;
+    return 0;
+}
+
+void table_cache_free(struct table_cache *cache)
+{
+    if (!cache)
+        return;
+    assert(cache->count == 0);
+    pthread_mutex_destroy(&cache->mutex);
+    free(cache->slots);
+    free(cache->dir);
+    free(cache);
+}
+
+static void set_slot(struct table_cache *cache, unsigned index, struct slot slot)
+{
+    cache->slots[index] = slot;
+    slot.file->cache_slot = (void *)(uintptr_t)(index + 1);
+}
+
+// Takes the file of a slot out of its hands; the caller fills the slot and drops the reader.
+static struct sst_reader *unlink_reader(struct table_cache *cache, unsigned index)
+{
+    struct file_meta *file = cache->slots[index].file;
+    struct sst_reader *reader = atomic_load_explicit(&file->reader, memory_order_relaxed);
+    atomic_store_explicit(&file->reader, NULL, memory_order_release);
+    file->cache_slot = NULL;
+    cache->memory -= cache->slots[index].memory;
+    return reader;
+}
+
+// Turns the clock to a file that has not been used since the last turn. Ends within two rounds,
+// unless readers mark files as fast as the hand moves: then the third visit takes any.
+static unsigned find_victim(struct table_cache *cache)
+{
+    for (uint64_t steps = 0;; steps++) {
+        unsigned index = cache->hand;
+        cache->hand = (cache->hand + 1) % cache->count;
+        struct file_meta *file = cache->slots[index].file;
+        if (steps >= 2 * (uint64_t)cache->count ||
+            !atomic_load_explicit(&file->used, memory_order_relaxed))
+            return index;
+        atomic_store_explicit(&file->used, 0, memory_order_relaxed);
+    }
+}
+
+// Hangs `reader` on the file unless another thread was faster. Returns the reader to use; *ret_drop
+// is one to unref after the mutex is released, or NULL.
+static struct sst_reader *install(struct table_cache *cache, struct file_meta *file,
+                                  struct sst_reader *reader, struct sst_reader **ret_drop)
+{
+    struct sst_reader *there = atomic_load_explicit(&file->reader, memory_order_relaxed);
+    if (there) {
+        *ret_drop = reader;
+        return there;
+    }
+    unsigned index = cache->count;
+    *ret_drop = NULL;
+    if (cache->count < cache->capacity) {
+        cache->count++;
+    } else {
+        index = find_victim(cache);
+        *ret_drop = unlink_reader(cache, index);
+    }
+    struct slot slot = {.file = file, .memory = sst_reader_memory(reader)};
+    set_slot(cache, index, slot);
+    cache->memory += slot.memory;
+    atomic_store_explicit(&file->used, 1, memory_order_relaxed);
+    atomic_store_explicit(&file->reader, reader, memory_order_release);
+    return reader;
+}
+
+static int open_table(struct table_cache *cache, const struct file_meta *file,
+                      struct sst_reader **ret_reader)
+{
+    char path[STORE_PATH_MAX];
+    int rc = store_path(path, sizeof(path), cache->dir, STORE_TABLE, file->number);
+    if (rc)
+        return rc;
+    rc = sst_open(cache->env, path, file->number, file->size, &cache->options, ret_reader);
+    // Not the same as a key that is not there.
+    if (rc == LSM_NOT_FOUND)
+        return status_fail(LSM_CORRUPTION, "%s: the table is missing", path);
+    return rc;
+}
+
+static int get_slowly(struct table_cache *cache, struct file_meta *file,
+                      struct sst_reader **ret_reader)
+{
+    struct sst_reader *reader, *drop;
+    int rc = open_table(cache, file, &reader);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&cache->mutex);
+    *ret_reader = install(cache, file, reader, &drop);
+    pthread_mutex_unlock(&cache->mutex);
+    if (drop)
+        sst_reader_unref(drop);
+    return 0;
+}
+
+int table_cache_get(struct table_cache *cache, struct file_meta *file,
+                    struct sst_reader **ret_reader)
+{
+    struct sst_reader *reader = atomic_load_explicit(&file->reader, memory_order_acquire);
+    if (!reader)
+        return get_slowly(cache, file, ret_reader);
+    // A store only when it changes something: the line stays shared between readers.
+    if (!atomic_load_explicit(&file->used, memory_order_relaxed))
+        atomic_store_explicit(&file->used, 1, memory_order_relaxed);
+    *ret_reader = reader;
+    return 0;
+}
+
+void table_cache_forget(struct table_cache *cache, struct file_meta *file)
+{
+    struct sst_reader *reader = NULL;
+    pthread_mutex_lock(&cache->mutex);
+    if (file->cache_slot) {
+        unsigned index = (unsigned)((uintptr_t)file->cache_slot - 1);
+        reader = unlink_reader(cache, index);
+        cache->count--;
+        if (index != cache->count)
+            set_slot(cache, index, cache->slots[cache->count]);
+        if (cache->hand >= cache->count)
+            cache->hand = 0;
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    if (reader)
+        sst_reader_unref(reader);
+}
+
+unsigned table_cache_open_tables(struct table_cache *cache)
+{
+    pthread_mutex_lock(&cache->mutex);
+    unsigned count = cache->count;
+    pthread_mutex_unlock(&cache->mutex);
+    return count;
+}
+
+size_t table_cache_memory(struct table_cache *cache)
+{
+    pthread_mutex_lock(&cache->mutex);
+    size_t memory = cache->memory;
+    pthread_mutex_unlock(&cache->mutex);
+    return memory;
+}

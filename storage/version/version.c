@@ -1,0 +1,332 @@
+// Versions: building one from another and an edit, and searching one.
+//
+// version_apply() makes one pass over the base's tables. Removals and additions are sorted by
+// number first, so that each table of the base is looked up in both in logarithmic time: a store of
+// n tables and an edit of m costs n log m. Each level's additions, in the level's order, are then
+// merged with what stays. Only neighbours of an added table need a check for overlap, since
+// removing tables cannot create any.
+//
+// Invariants of a finished version: a table number occurs once; level 0 is newest first; the tables
+// of a sorted level are disjoint and ascending as (key, tag) ranges; each table is referenced once;
+// `bytes` and `tombstone_heavy` are sums over `files`.
+//
+// Thread safety: a version never changes once returned; references are atomic.
+// Failure: the result is untouched, nothing is kept.
+#include "version/version.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+
+int version_new(struct version **ret_version)
+{
+    struct version *version = calloc(1, sizeof(*version));
+    if (!version)
+        return status_no_memory(sizeof(*version));
+    atomic_init(&version->refs, 1);
+    *ret_version = version;
+    return 0;
+}
+
+void version_ref(struct version *version)
+{
+    uint32_t before = atomic_fetch_add_explicit(&version->refs, 1, memory_order_relaxed);
+    assert(before > 0);
+    (void)before;
+}
+
+void version_unref(struct version *version)
+{
+    if (atomic_fetch_sub_explicit(&version->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (unsigned level = 0; level < VERSION_LEVELS; level++) {
+        struct version_level *l = &version->levels[level];
+        for (unsigned i = 0; i < l->count; i++)
+            file_meta_unref(l->files[i]);
+        free(l->files);
+    }
+    free(version);
+}
+
+// -------------------------------------------------------------------------------------- applying
+
+struct removal {
+    uint64_t number;
+    unsigned level;
+    bool matched;
+};
+
+// What an edit does, sorted for lookups.
+struct change {
+    struct removal *removed; // by number
+    unsigned removed_count;
+    struct version_edit_file *by_number; // the additions by number
+    struct version_edit_file *by_level;  // the additions by level, then in the level's order
+    unsigned added_count;
+};
+
+static int compare_numbers(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int compare_removals(const void *a, const void *b)
+{
+    return compare_numbers(((const struct removal *)a)->number,
+                           ((const struct removal *)b)->number);
+}
+
+static int compare_added_numbers(const void *a, const void *b)
+{
+    return compare_numbers(((const struct version_edit_file *)a)->file->number,
+                           ((const struct version_edit_file *)b)->file->number);
+}
+
+// <0 if `a` stands before `b` in a level.
+static int level_order(unsigned level, const struct file_meta *a, const struct file_meta *b)
+{
+    if (level > 0)
+        return entry_compare(a->smallest, a->smallest_tag, b->smallest, b->smallest_tag);
+    int c = compare_numbers(b->max_sequence, a->max_sequence);
+    return c ? c : compare_numbers(b->number, a->number);
+}
+
+static int compare_added_places(const void *a, const void *b)
+{
+    const struct version_edit_file *x = a, *y = b;
+    if (x->level != y->level)
+        return x->level < y->level ? -1 : 1;
+    return level_order(x->level, x->file, y->file);
+}
+
+static void change_release(struct change *change)
+{
+    free(change->removed);
+    free(change->by_number);
+    free(change->by_level);
+}
+
+static void *sorted_copy(const void *items, unsigned count, size_t size,
+                         int (*compare)(const void *, const void *))
+{
+    void *copy = malloc(count * size);
+    if (!copy)
+        return NULL;
+    memcpy(copy, items, count * size);
+    qsort(copy, count, size, compare);
+    return copy;
+}
+
+static int change_init(struct change *change, const struct version_edit *edit)
+{
+    *change =
+        (struct change){.removed_count = edit->removed_count, .added_count = edit->added_count};
+    size_t want = 0;
+    if (edit->removed_count) {
+        want = edit->removed_count * sizeof(*change->removed);
+        change->removed = malloc(want);
+        if (!change->removed)
+            goto no_memory;
+        for (unsigned i = 0; i < edit->removed_count; i++)
+            change->removed[i] = (struct removal){.number = edit->removed[i].number,
+                                                  .level = edit->removed[i].level};
+        qsort(change->removed, edit->removed_count, sizeof(*change->removed), compare_removals);
+    }
+    if (edit->added_count) {
+        size_t size = sizeof(*edit->added);
+        want = edit->added_count * size;
+        change->by_number =
+            sorted_copy(edit->added, edit->added_count, size, compare_added_numbers);
+        change->by_level = sorted_copy(edit->added, edit->added_count, size, compare_added_places);
+        if (!change->by_number || !change->by_level)
+            goto no_memory;
+    }
+    for (unsigned i = 1; i < edit->added_count; i++)
+        if (change->by_number[i - 1].file->number == change->by_number[i].file->number) {
+            uint64_t number = change->by_number[i].file->number;
+            change_release(change);
+            return status_fail(LSM_CORRUPTION, "table %" PRIu64 " is added twice", number);
+        }
+    return 0;
+no_memory:
+    change_release(change);
+    return status_no_memory(want);
+}
+
+static struct removal *find_removal(const struct change *change, uint64_t number)
+{
+    unsigned low = 0, high = change->removed_count;
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (change->removed[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < change->removed_count && change->removed[low].number == number
+               ? &change->removed[low]
+               : NULL;
+}
+
+static bool is_added(const struct change *change, uint64_t number)
+{
+    unsigned low = 0, high = change->added_count;
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (change->by_number[middle].file->number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < change->added_count && change->by_number[low].file->number == number;
+}
+
+// Appends `file`, which comes after all that is there.
+static int level_push(struct version_level *out, unsigned level, struct file_meta *file, bool check)
+{
+    if (check && level > 0 && out->count > 0) {
+        const struct file_meta *last = out->files[out->count - 1];
+        if (entry_compare(last->largest, last->largest_tag, file->smallest, file->smallest_tag) >=
+            0)
+            return status_fail(LSM_CORRUPTION,
+                               "tables %" PRIu64 " and %" PRIu64 " of level %u overlap",
+                               last->number, file->number, level);
+    }
+    file_meta_ref(file);
+    out->files[out->count++] = file;
+    out->bytes += file->size;
+    out->tombstone_heavy += file_meta_tombstone_heavy(file);
+    return 0;
+}
+
+// What becomes of a table of the base: *ret_keep tells whether it stays.
+static int judge(const struct change *change, unsigned level, const struct file_meta *file,
+                 bool *ret_keep)
+{
+    struct removal *removal = find_removal(change, file->number);
+    *ret_keep = !(removal && removal->level == level && !removal->matched);
+    if (!*ret_keep)
+        removal->matched = true;
+    else if (is_added(change, file->number))
+        return status_fail(LSM_CORRUPTION, "table %" PRIu64 " is added but level %u has it",
+                           file->number, level);
+    return 0;
+}
+
+// Merges what stays of a level with the additions `added` .. `added + count`, both in order.
+static int apply_level(const struct version_level *base, unsigned level,
+                       const struct change *change, const struct version_edit_file *added,
+                       unsigned count, struct version_level *out)
+{
+    if (base->count + count == 0)
+        return 0;
+    size_t size = ((size_t)base->count + count) * sizeof(*out->files);
+    out->files = malloc(size);
+    if (!out->files)
+        return status_no_memory(size);
+    unsigned next = 0;
+    bool after_added = false;
+    int rc = 0;
+    for (unsigned i = 0; i < base->count && !rc; i++) {
+        bool keep;
+        rc = judge(change, level, base->files[i], &keep);
+        if (rc || !keep)
+            continue;
+        while (!rc && next < count && level_order(level, added[next].file, base->files[i]) < 0) {
+            rc = level_push(out, level, added[next++].file, true);
+            after_added = true;
+        }
+        if (!rc)
+            rc = level_push(out, level, base->files[i], after_added);
+        after_added = false;
+    }
+    while (!rc && next < count)
+        rc = level_push(out, level, added[next++].file, true);
+    return rc;
+}
+
+int version_apply(const struct version *base, const struct version_edit *edit,
+                  struct version **ret_version)
+{
+    struct change change;
+    struct version *version;
+    int rc = change_init(&change, edit);
+    if (rc)
+        return rc;
+    rc = version_new(&version);
+    if (rc) {
+        change_release(&change);
+        return rc;
+    }
+    unsigned first = 0;
+    for (unsigned level = 0; level < VERSION_LEVELS && !rc; level++) {
+        unsigned end = first;
+        while (end < change.added_count && change.by_level[end].level == level)
+            end++;
+        rc = apply_level(&base->levels[level], level, &change,
+                         end > first ? change.by_level + first : NULL, end - first,
+                         &version->levels[level]);
+        first = end;
+    }
+    for (unsigned i = 0; i < change.removed_count && !rc; i++)
+        if (!change.removed[i].matched)
+            rc = status_fail(LSM_CORRUPTION,
+                             "table %" PRIu64 " is removed but level %u does not have it",
+                             change.removed[i].number, change.removed[i].level);
+    change_release(&change);
+    if (rc) {
+        version_unref(version);
+        return rc;
+    }
+    *ret_version = version;
+    return 0;
+}
+
+// ------------------------------------------------------------------------------------- searching
+
+unsigned version_find(const struct version_level *level, struct slice key)
+{
+    unsigned low = 0, high = level->count;
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (slice_compare(level->files[middle]->largest, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool version_overlaps(const struct version *version, unsigned level, struct slice smallest,
+                      struct slice largest)
+{
+    const struct version_level *l = &version->levels[level];
+    if (level > 0) {
+        unsigned i = smallest.data ? version_find(l, smallest) : 0;
+        return i < l->count &&
+               (!largest.data || slice_compare(l->files[i]->smallest, largest) <= 0);
+    }
+    for (unsigned i = 0; i < l->count; i++)
+        if ((!smallest.data || slice_compare(l->files[i]->largest, smallest) >= 0) &&
+            (!largest.data || slice_compare(l->files[i]->smallest, largest) <= 0))
+            return true;
+    return false;
+}
+
+uint64_t version_bytes(const struct version *version)
+{
+    uint64_t bytes = 0;
+    for (unsigned level = 0; level < VERSION_LEVELS; level++)
+        bytes += version->levels[level].bytes;
+    return bytes;
+}
+
+unsigned version_files(const struct version *version)
+{
+    unsigned files = 0;
+    for (unsigned level = 0; level < VERSION_LEVELS; level++)
+        files += version->levels[level].count;
+    return files;
+}

@@ -1,0 +1,86 @@
+// A version: which tables make up the store at one moment. Immutable once built.
+//
+// Level 0 holds flushed memtables, newest first, which may overlap; levels 1 and up are sorted runs
+// of tables that do not.
+//
+// In a sorted run, tables are disjoint as ranges of (key, tag). Two neighbours may hold versions of
+// one user key: it is then the largest of the first and the smallest of the second, the first has
+// the newer versions. A point get that finds no visible version in the first goes on to the second
+// (version_next_shares); compactions always take both (compact_pick.h).
+#ifndef LSM_VERSION_VERSION_H
+#define LSM_VERSION_VERSION_H
+
+#include "base/iter.h"
+#include "version/file_meta.h"
+
+#define VERSION_LEVELS 7
+
+struct version_level {
+    struct file_meta **files; // level 0: newest first (by max_sequence, then number); else by key
+    unsigned count;
+    unsigned tombstone_heavy; // how many of them are
+    uint64_t bytes;
+};
+
+struct version {
+    struct version_level levels[VERSION_LEVELS];
+    _Atomic uint32_t refs;
+};
+
+// A change of version, and what the manifest logs of it. Zero-initialise; release at the end.
+struct version_edit {
+    bool has_log_number, has_next_file, has_last_sequence;
+    uint64_t log_number;    // logs before this one are no longer needed
+    uint64_t next_file;     // file numbers from here on are unused
+    uint64_t last_sequence; // highest sequence in any table
+    struct version_edit_file {
+        unsigned level;
+        struct file_meta *file; // holds a reference
+    } * added;
+    unsigned added_count, added_capacity;
+    struct version_edit_removal {
+        unsigned level;
+        uint64_t number;
+    } * removed;
+    unsigned removed_count, removed_capacity;
+    struct slice *compact_pointers; // where each level's next compaction begins: NULL or
+                                    // VERSION_LEVELS owned keys, unused ones {NULL, 0}
+};
+
+void version_edit_release(struct version_edit *edit); // leaves it as zero-initialised
+// 0 or LSM_NO_MEMORY, the edit then as it was.
+int version_edit_add(struct version_edit *edit, unsigned level, struct file_meta *file); // refs
+int version_edit_remove(struct version_edit *edit, unsigned level, uint64_t number);
+int version_edit_set_pointer(struct version_edit *edit, unsigned level, struct slice key); // copies
+int version_edit_encode(const struct version_edit *edit, struct buf *out); // appends
+// The whole of `in` as one edit; version_edit_format.h has the layout. LSM_CORRUPTION with the
+// place in the detail, or LSM_NO_MEMORY; *ret_edit is then untouched.
+int version_edit_decode(struct slice in, struct version_edit *ret_edit);
+
+// An empty version with one reference.
+int version_new(struct version **ret_version);
+// `base` with `edit` applied (removals first), one reference. LSM_CORRUPTION if the edit removes
+// what is not there, adds what is, or makes a sorted level overlap (the detail names the files).
+// Base is unchanged.
+int version_apply(const struct version *base, const struct version_edit *edit,
+                  struct version **ret_version);
+void version_ref(struct version *version);
+void version_unref(struct version *version); // not through the epoch: the read view does that
+
+// Index of the first table of a sorted level whose largest key is >= `key` (== count if none).
+unsigned version_find(const struct version_level *level, struct slice key);
+
+// Whether the table after `index` of a sorted level goes on with the same user key.
+static inline bool version_next_shares(const struct version_level *level, unsigned index)
+{
+    return index + 1 < level->count &&
+           slice_equal(level->files[index]->largest, level->files[index + 1]->smallest);
+}
+
+// Whether any table of `level` overlaps [smallest, largest] (NULL data: unbounded).
+bool version_overlaps(const struct version *version, unsigned level, struct slice smallest,
+                      struct slice largest);
+uint64_t version_bytes(const struct version *version);
+unsigned version_files(const struct version *version);
+
+#endif

@@ -1,0 +1,376 @@
+// Version edits: collecting one, and its form on disk (version_edit_format.h).
+//
+// Decoding trusts nothing: every number is checked for what the rest of the engine relies on (a
+// level that exists, keys of legal size in order, counts that fit each other), so that a damaged
+// edit whose checksum happens to match ends as LSM_CORRUPTION and not as a broken version.
+//
+// An edit belongs to one thread. On failure it is as it was before.
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/coding.h"
+#include "base/status.h"
+#include "version/version.h"
+#include "version/version_edit_format.h"
+
+void version_edit_release(struct version_edit *edit)
+{
+    for (unsigned i = 0; i < edit->added_count; i++)
+        file_meta_unref(edit->added[i].file);
+    free(edit->added);
+    free(edit->removed);
+    if (edit->compact_pointers)
+        for (unsigned level = 0; level < VERSION_LEVELS; level++)
+            free((void *)edit->compact_pointers[level].data);
+    free(edit->compact_pointers);
+    *edit = (struct version_edit){0};
+}
+
+// Room for one more item.
+static int grow(void **items, unsigned count, unsigned *capacity, size_t item_size)
+{
+    if (count < *capacity)
+        return 0;
+    unsigned wanted = *capacity ? *capacity * 2 : 8;
+    void *grown = wanted > count ? realloc(*items, wanted * item_size) : NULL;
+    if (!grown)
+        return status_no_memory(wanted * item_size);
+    *items = grown;
+    *capacity = wanted;
+    return 0;
+}
+
+int version_edit_add(struct version_edit *edit, unsigned level, struct file_meta *file)
+{
+    assert(level < VERSION_LEVELS);
+    void *items = edit->added;
+    int rc = grow(&items, edit->added_count, &edit->added_capacity, sizeof(*edit->added));
+    if (rc)
+        return rc;
+    edit->added = items;
+    file_meta_ref(file);
+    edit->added[edit->added_count++] = (struct version_edit_file){.level = level, .file = file};
+    return 0;
+}
+
+int version_edit_remove(struct version_edit *edit, unsigned level, uint64_t number)
+{
+    assert(level < VERSION_LEVELS);
+    void *items = edit->removed;
+    int rc = grow(&items, edit->removed_count, &edit->removed_capacity, sizeof(*edit->removed));
+    if (rc)
+        return rc;
+    edit->removed = items;
+    edit->removed[edit->removed_count++] =
+        (struct version_edit_removal){.level = level, .number = number};
+    return 0;
+}
+
+int version_edit_set_pointer(struct version_edit *edit, unsigned level, struct slice key)
+{
+    assert(level < VERSION_LEVELS && key.size > 0);
+    uint8_t *copy = malloc(key.size);
+    if (!copy)
+        return status_no_memory(key.size);
+    if (!edit->compact_pointers) {
+        size_t size = VERSION_LEVELS * sizeof(*edit->compact_pointers);
+        edit->compact_pointers = calloc(1, size);
+        if (!edit->compact_pointers) {
+            free(copy);
+            return status_no_memory(size);
+        }
+    }
+    memcpy(copy, key.data, key.size);
+    free((void *)edit->compact_pointers[level].data);
+    edit->compact_pointers[level] = slice_of(copy, key.size);
+    return 0;
+}
+
+// -------------------------------------------------------------------------------------- encoding
+
+static size_t slice_encoded_size(struct slice s)
+{
+    return varint_size(s.size) + s.size;
+}
+
+static size_t file_payload_size(unsigned level, const struct file_meta *f)
+{
+    return varint_size(level) + varint_size(f->number) + varint_size(f->size) +
+           varint_size(f->entries) + varint_size(f->deletes) + varint_size(f->raw_bytes) +
+           varint_size(f->max_sequence) + varint_size(f->smallest_tag) +
+           slice_encoded_size(f->smallest) + varint_size(f->largest_tag) +
+           slice_encoded_size(f->largest);
+}
+
+static uint8_t *put_file_payload(uint8_t *p, unsigned level, const struct file_meta *f)
+{
+    p = put_varint64(p, level);
+    p = put_varint64(p, f->number);
+    p = put_varint64(p, f->size);
+    p = put_varint64(p, f->entries);
+    p = put_varint64(p, f->deletes);
+    p = put_varint64(p, f->raw_bytes);
+    p = put_varint64(p, f->max_sequence);
+    p = put_varint64(p, f->smallest_tag);
+    p = put_slice(p, f->smallest);
+    p = put_varint64(p, f->largest_tag);
+    return put_slice(p, f->largest);
+}
+
+// A field's tag and payload size; the caller writes the payload and moves out->size on.
+static int begin_field(struct buf *out, enum edit_tag tag, size_t payload, uint8_t **ret_p)
+{
+    int rc = buf_reserve(out, 2 * CODING_VARINT64_MAX + payload);
+    if (rc)
+        return rc;
+    uint8_t *p = put_varint64(out->data + out->size, (uint64_t)tag);
+    *ret_p = put_varint64(p, payload);
+    return 0;
+}
+
+static void end_field(struct buf *out, const uint8_t *p)
+{
+    out->size = (size_t)(p - out->data);
+}
+
+static int put_scalar(struct buf *out, enum edit_tag tag, uint64_t value)
+{
+    uint8_t *p;
+    int rc = begin_field(out, tag, varint_size(value), &p);
+    if (!rc)
+        end_field(out, put_varint64(p, value));
+    return rc;
+}
+
+static int put_removal(struct buf *out, const struct version_edit_removal *removal)
+{
+    uint8_t *p;
+    int rc = begin_field(out, EDIT_REMOVED,
+                         varint_size(removal->level) + varint_size(removal->number), &p);
+    if (rc)
+        return rc;
+    p = put_varint64(p, removal->level);
+    end_field(out, put_varint64(p, removal->number));
+    return 0;
+}
+
+static int put_added(struct buf *out, const struct version_edit_file *added)
+{
+    uint8_t *p;
+    int rc = begin_field(out, EDIT_ADDED, file_payload_size(added->level, added->file), &p);
+    if (!rc)
+        end_field(out, put_file_payload(p, added->level, added->file));
+    return rc;
+}
+
+static int put_pointer(struct buf *out, unsigned level, struct slice key)
+{
+    uint8_t *p;
+    int rc = begin_field(out, EDIT_POINTER, varint_size(level) + slice_encoded_size(key), &p);
+    if (rc)
+        return rc;
+    p = put_varint64(p, level);
+    end_field(out, put_slice(p, key));
+    return 0;
+}
+
+int version_edit_encode(const struct version_edit *edit, struct buf *out)
+{
+    size_t before = out->size;
+    int rc = 0;
+    if (edit->has_log_number)
+        rc = put_scalar(out, EDIT_LOG_NUMBER, edit->log_number);
+    if (!rc && edit->has_next_file)
+        rc = put_scalar(out, EDIT_NEXT_FILE, edit->next_file);
+    if (!rc && edit->has_last_sequence)
+        rc = put_scalar(out, EDIT_LAST_SEQUENCE, edit->last_sequence);
+    for (unsigned i = 0; i < edit->removed_count && !rc; i++)
+        rc = put_removal(out, &edit->removed[i]);
+    for (unsigned i = 0; i < edit->added_count && !rc; i++)
+        rc = put_added(out, &edit->added[i]);
+    for (unsigned level = 0; level < VERSION_LEVELS && !rc && edit->compact_pointers; level++)
+        if (edit->compact_pointers[level].size)
+            rc = put_pointer(out, level, edit->compact_pointers[level]);
+    if (rc)
+        out->size = before;
+    return rc;
+}
+
+// -------------------------------------------------------------------------------------- decoding
+
+static int corrupt(const char *what)
+{
+    return status_fail(LSM_CORRUPTION, "version edit: %s", what);
+}
+
+// Varints from *p on, each into the next of `count` outputs; moves *p on, or returns false.
+static bool get_numbers(const uint8_t **p, const uint8_t *end, uint64_t *const *outputs,
+                        size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        *p = get_varint64(*p, end, outputs[i]);
+        if (!*p)
+            return false;
+    }
+    return true;
+}
+
+static int decode_scalar(struct slice in, const char *name, bool *has, uint64_t *ret_value)
+{
+    const uint8_t *end = in.data + in.size;
+    uint64_t value;
+    if (*has)
+        return status_fail(LSM_CORRUPTION, "version edit: %s occurs twice", name);
+    if (get_varint64(in.data, end, &value) != end)
+        return status_fail(LSM_CORRUPTION, "version edit: malformed %s", name);
+    *has = true;
+    *ret_value = value;
+    return 0;
+}
+
+static int decode_removal(struct slice in, struct version_edit *edit)
+{
+    const uint8_t *p = in.data, *end = in.data + in.size;
+    uint64_t level, number;
+    if (!get_numbers(&p, end, (uint64_t *const[]){&level, &number}, 2) || p != end)
+        return corrupt("malformed removal");
+    if (level >= VERSION_LEVELS)
+        return corrupt("removal from a level that does not exist");
+    return version_edit_remove(edit, (unsigned)level, number);
+}
+
+static bool legal_key(struct slice key)
+{
+    return key.size >= 1 && key.size <= LSM_MAX_KEY;
+}
+
+static int decode_pointer(struct slice in, struct version_edit *edit)
+{
+    const uint8_t *p = in.data, *end = in.data + in.size;
+    uint64_t level;
+    struct slice key;
+    p = get_varint64(p, end, &level);
+    if (p)
+        p = get_slice(p, end, &key);
+    if (p != end)
+        return corrupt("malformed compaction pointer");
+    if (level >= VERSION_LEVELS || !legal_key(key))
+        return corrupt("compaction pointer out of range");
+    return version_edit_set_pointer(edit, (unsigned)level, key);
+}
+
+// Whether a table with these fields can exist.
+static bool plausible(const struct file_meta *f, struct slice smallest, struct slice largest)
+{
+    return f->number > 0 && f->number < UINT64_MAX && f->entries > 0 && f->deletes <= f->entries &&
+           f->max_sequence <= SEQUENCE_MAX && legal_key(smallest) && legal_key(largest) &&
+           tag_sequence(f->smallest_tag) <= f->max_sequence &&
+           tag_sequence(f->largest_tag) <= f->max_sequence &&
+           entry_compare(smallest, f->smallest_tag, largest, f->largest_tag) <= 0;
+}
+
+// The sub-fields after a table's fixed part: none is known here.
+static int skip_subfields(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end) {
+        uint64_t tag;
+        struct slice payload;
+        p = get_varint64(p, end, &tag);
+        if (p)
+            p = get_slice(p, end, &payload);
+        if (!p)
+            return corrupt("malformed field of a table");
+        if (!(tag & EDIT_SKIPPABLE))
+            return status_fail(LSM_CORRUPTION, "version edit: unknown field %" PRIu64 " of a table",
+                               tag);
+    }
+    return 0;
+}
+
+static int decode_added(struct slice in, struct version_edit *edit)
+{
+    const uint8_t *p = in.data, *end = in.data + in.size;
+    struct file_meta fixed = {0};
+    struct slice smallest, largest;
+    uint64_t level;
+    uint64_t *const numbers[] = {
+        &level,         &fixed.number,    &fixed.size,         &fixed.entries,
+        &fixed.deletes, &fixed.raw_bytes, &fixed.max_sequence, &fixed.smallest_tag};
+    if (!get_numbers(&p, end, numbers, sizeof(numbers) / sizeof(numbers[0])) ||
+        !(p = get_slice(p, end, &smallest)) || !(p = get_varint64(p, end, &fixed.largest_tag)) ||
+        !(p = get_slice(p, end, &largest)))
+        return corrupt("malformed table");
+    if (level >= VERSION_LEVELS)
+        return corrupt("table in a level that does not exist");
+    if (!plausible(&fixed, smallest, largest))
+        return status_fail(LSM_CORRUPTION, "version edit: impossible table %" PRIu64, fixed.number);
+    int rc = skip_subfields(p, end);
+    if (rc)
+        return rc;
+    struct file_meta *file = file_meta_new(smallest, largest);
+    if (!file)
+        return LSM_NO_MEMORY;
+    file->number = fixed.number;
+    file->size = fixed.size;
+    file->entries = fixed.entries;
+    file->deletes = fixed.deletes;
+    file->raw_bytes = fixed.raw_bytes;
+    file->max_sequence = fixed.max_sequence;
+    file->smallest_tag = fixed.smallest_tag;
+    file->largest_tag = fixed.largest_tag;
+    rc = version_edit_add(edit, (unsigned)level, file);
+    file_meta_unref(file);
+    return rc;
+}
+
+static int decode_field(uint64_t tag, struct slice payload, struct version_edit *edit)
+{
+    switch (tag) {
+    case EDIT_LOG_NUMBER:
+        return decode_scalar(payload, "log number", &edit->has_log_number, &edit->log_number);
+    case EDIT_NEXT_FILE:
+        return decode_scalar(payload, "next file number", &edit->has_next_file, &edit->next_file);
+    case EDIT_LAST_SEQUENCE:
+        return decode_scalar(payload, "last sequence", &edit->has_last_sequence,
+                             &edit->last_sequence);
+    case EDIT_REMOVED:
+        return decode_removal(payload, edit);
+    case EDIT_ADDED:
+        return decode_added(payload, edit);
+    case EDIT_POINTER:
+        return decode_pointer(payload, edit);
+    default:
+        if (tag & EDIT_SKIPPABLE)
+            return 0;
+        return status_fail(LSM_CORRUPTION, "version edit: unknown field %" PRIu64, tag);
+    }
+}
+
+int version_edit_decode(struct slice in, struct version_edit *ret_edit)
+{
+    struct version_edit edit = {0};
+    const uint8_t *p = in.data, *end = in.size ? in.data + in.size : in.data;
+    int rc = 0;
+    while (p < end && !rc) {
+        uint64_t tag;
+        struct slice payload;
+        const uint8_t *start = p;
+        p = get_varint64(p, end, &tag);
+        if (p)
+            p = get_slice(p, end, &payload);
+        if (!p)
+            rc = status_fail(LSM_CORRUPTION, "version edit: cut short at byte %zu",
+                             (size_t)(start - in.data));
+        else
+            rc = decode_field(tag, payload, &edit);
+    }
+    if (!rc && edit.has_last_sequence && edit.last_sequence > SEQUENCE_MAX)
+        rc = corrupt("last sequence out of range");
+    if (rc) {
+        version_edit_release(&edit);
+        return rc;
+    }
+    *ret_edit = edit;
+    return 0;
+}

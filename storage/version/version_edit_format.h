@@ -1,0 +1,28 @@
+// A version edit on disk (a record's payload in the manifest): fields one after another, each
+//
+//   varint  tag
+//   slice   payload
+//
+// The lowest bit of a tag says what a reader does that does not know it: skip the field (1), or
+// refuse the edit as corrupt (0). What must not be lost when an older program rewrites the manifest
+// takes an even tag and a new format version. A payload is used up exactly: bytes left over are
+// corruption. Scalar fields occur at most once.
+#ifndef LSM_VERSION_EDIT_FORMAT_H
+#define LSM_VERSION_EDIT_FORMAT_H
+
+enum edit_tag {
+    EDIT_LOG_NUMBER = 2,    // varint
+    EDIT_NEXT_FILE = 4,     // varint
+    EDIT_LAST_SEQUENCE = 6, // varint
+    EDIT_REMOVED = 8,       // varint level, varint number
+    EDIT_ADDED = 10,        // a table: see below
+    EDIT_POINTER = 12,      // varint level, slice key: where its next compaction begins
+};
+
+// An added table's payload: varints level, number, size, entries, deletes, raw_bytes, max_sequence,
+// smallest_tag; slice smallest; varint largest_tag; slice largest; then any number of sub-fields
+// (varint tag, slice payload) under the same rule of the lowest bit. None is defined yet.
+
+#define EDIT_SKIPPABLE 1u
+
+#endif

@@ -1,0 +1,346 @@
+// The log's writing side: creation, appending, group commit of syncs.
+//
+// Creation writes and syncs the header before anything is appended, so that recovery can tell a log
+// that was never used from one whose header was damaged.
+//
+// Appending copies each record into the mapping (or into one buffer for a single pwrite) and then
+// publishes the new `end`. It takes no lock and, mapped, makes no system call except to grow.
+//
+// wal_sync() is a group commit: the first caller becomes the leader, notes `end` and syncs the
+// file; those who come meanwhile wait, and the first of them whose records that sync did not
+// cover leads the next one, which covers all of them. The mapped log is synced through the file
+// descriptor too: it costs the same as msync and does not care which part is mapped just now.
+//
+// Invariants: durable <= end; both are multiples of 8 and only grow; all below `end` is whole
+// records. After a failed sync the page cache may have forgotten what it could not write, so no
+// later sync can be trusted: the failure is final.
+//
+// Threads: the fields of the appender are its own; sync state is under sync_mutex; `end`, `durable`
+// and `status` are read without.
+#include "wal/wal_writer.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "wal/wal_format.h"
+#include "wal/wal_window.h"
+
+#define CACHE_LINE         64
+#define CAPACITY_MIN       ((size_t)4096)
+#define BATCH_BUFFER_KEPT  ((size_t)1 << 20)
+#define RECYCLE_MAX_FACTOR 4u
+
+struct wal_writer {
+    // The appender's.
+    struct wal_window window; // mapped logs
+    struct buf batch;         // written logs: the records of one append
+    bool mapped;              // constant
+    uint32_t tag;             // constant
+    uint64_t number;          // constant
+    struct env_file *file;    // constant
+
+    // Stored by the appender (release: the records below are in the page cache), loaded by syncers
+    // (acquire).
+    _Alignas(CACHE_LINE) _Atomic uint64_t end;
+
+    // Stored under sync_mutex (release), loaded by anyone (acquire).
+    _Alignas(CACHE_LINE) _Atomic uint64_t durable;
+    _Atomic int status; // the first failed sync; 0: none
+
+    pthread_mutex_t sync_mutex;
+    pthread_cond_t sync_done;
+    bool syncing;                   // a leader is at work; sync_mutex
+    char detail[STATUS_DETAIL_MAX]; // of `status`; written once, before it is set
+};
+
+// --------------------------------------------------------------------------------------- creation
+
+static uint64_t random_salt(void)
+{
+    uint64_t salt;
+    if (getrandom(&salt, sizeof(salt), GRND_NONBLOCK) == (ssize_t)sizeof(salt))
+        return salt;
+    // It has to differ, not to be secret.
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t seed[3] = {(uint64_t)now.tv_sec, (uint64_t)now.tv_nsec, (uint64_t)getpid()};
+    return hash64(seed, sizeof(seed));
+}
+
+// Opens the new log's file: created, or the recycled one moved into place.
+static int open_file(const struct wal_options *options, const char *path, const char *recycle_path,
+                     struct env_file **ret_file)
+{
+    struct env *env = options->env;
+    if (!recycle_path)
+        return env_open(env, path, ENV_WRITE | ENV_CREATE | ENV_EXCL, ret_file);
+    struct env_stat st;
+    int rc = env->ops->stat(env, path, &st);
+    if (rc != LSM_NOT_FOUND)
+        return rc ? rc : status_fail(LSM_EXISTS, "open %s: File exists", path);
+    rc = env->ops->rename(env, recycle_path, path);
+    if (rc)
+        return rc;
+    rc = env_open(env, path, ENV_WRITE, ret_file);
+    if (rc)
+        (void)env->ops->unlink(env, path);
+    return rc;
+}
+
+static int write_header(struct wal_writer *wal, uint64_t salt)
+{
+    uint8_t data[WAL_HEADER_SIZE];
+    struct wal_header header = {wal->number, salt};
+    wal->tag = wal_tag(&header);
+    wal_header_encode(data, &header);
+    int rc = env_pwrite(wal->file, data, sizeof(data), 0);
+    if (rc)
+        return rc;
+    // Of a recycled file only this page: what its former life left dirty is not worth writing.
+    if (wal->mapped)
+        return wal->file->ops->msync(wal->file, wal_window_at(&wal->window, 0), sizeof(data));
+    return env_sync(wal->file);
+}
+
+// Decides between mapped and written, and allocates and maps the former.
+static int set_up(struct wal_writer *wal, const struct wal_options *options)
+{
+    uint64_t size;
+    size_t capacity = options->capacity < CAPACITY_MIN ? CAPACITY_MIN : options->capacity;
+    int rc = wal->file->ops->size(wal->file, &size);
+    if (rc)
+        return rc;
+    // A recycled file is taken as long as it is, unless something made it oversized.
+    if (size > (uint64_t)capacity * RECYCLE_MAX_FACTOR) {
+        rc = wal->file->ops->truncate(wal->file, capacity);
+        size = capacity;
+    }
+    if (rc || options->mode == LSM_WAL_WRITTEN)
+        return rc;
+    rc = wal_window_init(&wal->window, wal->file, size > capacity ? size : capacity, capacity);
+    wal->mapped = rc == 0;
+    // A store into a page that has left the page cache would wait for the disk.
+    if (wal->mapped && size > 0)
+        wal->file->ops->advise(wal->file, 0, size, ENV_ADVISE_WILLNEED);
+    return rc == LSM_INVALID && options->mode == LSM_WAL_AUTO ? 0 : rc;
+}
+
+static struct wal_writer *writer_alloc(uint64_t number)
+{
+    struct wal_writer *wal = aligned_alloc(CACHE_LINE, sizeof(*wal));
+    if (!wal)
+        return NULL;
+    memset(wal, 0, sizeof(*wal));
+    wal->number = number;
+    atomic_init(&wal->end, WAL_HEADER_SIZE);
+    atomic_init(&wal->durable, WAL_HEADER_SIZE);
+    atomic_init(&wal->status, 0);
+    if (pthread_mutex_init(&wal->sync_mutex, NULL)) {
+        free(wal);
+        return NULL;
+    }
+    if (pthread_cond_init(&wal->sync_done, NULL)) {
+        pthread_mutex_destroy(&wal->sync_mutex);
+        free(wal);
+        return NULL;
+    }
+    return wal;
+}
+
+int wal_writer_new(const struct wal_options *options, const char *path, uint64_t number,
+                   const char *recycle_path, struct wal_writer **ret_wal)
+{
+    struct wal_writer *wal = writer_alloc(number);
+    if (!wal)
+        return status_no_memory(sizeof(*wal));
+    int rc = open_file(options, path, recycle_path, &wal->file);
+    if (rc)
+        goto fail;
+    rc = set_up(wal, options);
+    if (!rc)
+        rc = write_header(wal, random_salt());
+    if (rc) {
+        char detail[STATUS_DETAIL_MAX];
+        snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+        (void)options->env->ops->unlink(options->env, path);
+        status_fail(rc, "%s", detail);
+        goto fail;
+    }
+    *ret_wal = wal;
+    return 0;
+fail:
+    wal_writer_free(wal, false);
+    return rc;
+}
+
+void wal_writer_free(struct wal_writer *wal, bool trim)
+{
+    if (!wal)
+        return;
+    wal_window_release(&wal->window);
+    if (wal->file) {
+        // A failure leaves the file longer, which recovery copes with.
+        if (trim)
+            (void)wal->file->ops->truncate(wal->file, wal_end(wal));
+        (void)env_close(wal->file);
+    }
+    buf_release(&wal->batch);
+    pthread_cond_destroy(&wal->sync_done);
+    pthread_mutex_destroy(&wal->sync_mutex);
+    free(wal);
+}
+
+// -------------------------------------------------------------------------------------- appending
+
+static int failed(const struct wal_writer *wal, int status)
+{
+    return status_fail(status, "the log has failed: %s", wal->detail);
+}
+
+// The first failure stays.
+static void set_failed(struct wal_writer *wal, int status)
+{
+    pthread_mutex_lock(&wal->sync_mutex);
+    if (!atomic_load_explicit(&wal->status, memory_order_relaxed)) {
+        snprintf(wal->detail, sizeof(wal->detail), "%s", lsm_error_detail());
+        atomic_store_explicit(&wal->status, status, memory_order_release);
+    }
+    pthread_mutex_unlock(&wal->sync_mutex);
+}
+
+// A failed pwrite may have left whole records behind that nobody will acknowledge: cuts them off.
+static int undo_write(struct wal_writer *wal, uint64_t at, int status)
+{
+    char detail[STATUS_DETAIL_MAX];
+    snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+    int rc = wal->file->ops->truncate(wal->file, at);
+    status_fail(status, "%s", detail);
+    if (rc)
+        set_failed(wal, status);
+    return status;
+}
+
+static void encode_all(const struct wal_writer *wal, uint8_t *p, const struct wal_record *records,
+                       size_t count)
+{
+    uint64_t durable = atomic_load_explicit(&wal->durable, memory_order_relaxed);
+    for (size_t i = 0; i < count; i++) {
+        wal_record_encode(p, wal->tag, durable, records[i].sequence, records[i].payload);
+        p += wal_record_size(records[i].payload.size);
+    }
+}
+
+static int append_written(struct wal_writer *wal, const struct wal_record *records, size_t count,
+                          uint64_t at, uint64_t size)
+{
+    int rc = buf_reserve(&wal->batch, (size_t)size);
+    if (rc)
+        return rc;
+    encode_all(wal, wal->batch.data, records, count);
+    rc = env_pwrite(wal->file, wal->batch.data, (size_t)size, at);
+    if (rc)
+        rc = undo_write(wal, at, rc);
+    if (wal->batch.capacity > BATCH_BUFFER_KEPT)
+        buf_release(&wal->batch);
+    return rc;
+}
+
+static int append_mapped(struct wal_writer *wal, const struct wal_record *records, size_t count,
+                         uint64_t at, uint64_t size)
+{
+    if (size > wal->window.limit - at) {
+        int rc = wal_window_grow(&wal->window, at, size);
+        if (rc)
+            return rc;
+    }
+    encode_all(wal, wal_window_at(&wal->window, at), records, count);
+    return 0;
+}
+
+int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t count,
+               uint64_t *ret_end)
+{
+    int rc = atomic_load_explicit(&wal->status, memory_order_acquire);
+    if (rc)
+        return failed(wal, rc);
+    uint64_t at = atomic_load_explicit(&wal->end, memory_order_relaxed);
+    uint64_t size = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].payload.size > WAL_PAYLOAD_MAX)
+            return status_fail(LSM_INVALID, "%s: a record of %zu bytes is too large",
+                               wal->file->path, records[i].payload.size);
+        size += wal_record_size(records[i].payload.size);
+    }
+    if (size > WAL_SIZE_MAX - at)
+        return status_fail(LSM_INVALID, "%s: the log would exceed %" PRIu64 " bytes",
+                           wal->file->path, WAL_SIZE_MAX);
+    rc = wal->mapped ? append_mapped(wal, records, count, at, size)
+                     : append_written(wal, records, count, at, size);
+    if (rc)
+        return rc;
+    atomic_store_explicit(&wal->end, at + size, memory_order_release);
+    *ret_end = at + size;
+    return 0;
+}
+
+// ---------------------------------------------------------------------------------------- syncing
+
+// Syncs all that is appended, on behalf of everyone waiting. Called and returns with sync_mutex
+// held, releases it meanwhile.
+static void lead_sync(struct wal_writer *wal)
+{
+    wal->syncing = true;
+    uint64_t target = wal_end(wal);
+    pthread_mutex_unlock(&wal->sync_mutex);
+    int rc = env_sync(wal->file);
+    if (rc)
+        set_failed(wal, rc);
+    pthread_mutex_lock(&wal->sync_mutex);
+    if (!rc)
+        atomic_store_explicit(&wal->durable, target, memory_order_release);
+    wal->syncing = false;
+    pthread_cond_broadcast(&wal->sync_done);
+}
+
+int wal_sync(struct wal_writer *wal, uint64_t end)
+{
+    // More than is appended cannot be waited for.
+    uint64_t appended = wal_end(wal);
+    if (end > appended)
+        end = appended;
+    if (wal_durable(wal) < end) {
+        pthread_mutex_lock(&wal->sync_mutex);
+        while (wal_durable(wal) < end && !atomic_load(&wal->status)) {
+            if (wal->syncing)
+                pthread_cond_wait(&wal->sync_done, &wal->sync_mutex);
+            else
+                lead_sync(wal);
+        }
+        pthread_mutex_unlock(&wal->sync_mutex);
+    }
+    int rc = atomic_load_explicit(&wal->status, memory_order_acquire);
+    return rc ? failed(wal, rc) : 0;
+}
+
+uint64_t wal_end(const struct wal_writer *wal)
+{
+    return atomic_load_explicit(&wal->end, memory_order_acquire);
+}
+
+uint64_t wal_durable(const struct wal_writer *wal)
+{
+    return atomic_load_explicit(&wal->durable, memory_order_acquire);
+}
+
+uint64_t wal_number(const struct wal_writer *wal)
+{
+    return wal->number;
+}

@@ -1,0 +1,120 @@
+// The arena: alignment, distinct memory, many threads, requests larger than a chunk.
+#include <check.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+
+START_TEST(test_alignment_and_bytes)
+{
+    struct arena arena;
+    ck_assert_int_eq(arena_init(&arena, 65536), 0);
+    ck_assert_uint_eq(arena_bytes(&arena), 65536);
+    for (size_t size = 0; size < 300; size++) {
+        char *p = arena_alloc(&arena, size);
+        ck_assert_ptr_nonnull(p);
+        ck_assert_uint_eq((uintptr_t)p % 8, 0);
+        memset(p, 1, size);
+    }
+    ck_assert_uint_eq(arena_bytes(&arena), 65536);
+    // Beyond a quarter of a chunk: room of its own, the current chunk stays.
+    char *large = arena_alloc(&arena, 1 << 20);
+    ck_assert_ptr_nonnull(large);
+    memset(large, 2, 1 << 20);
+    ck_assert_uint_ge(arena_bytes(&arena), 65536 + (1 << 20));
+    size_t bytes = arena_bytes(&arena);
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 100));
+    ck_assert_uint_eq(arena_bytes(&arena), bytes);
+    ck_assert_ptr_null(arena_alloc(&arena, SIZE_MAX));
+    ck_assert_ptr_null(arena_alloc(&arena, SIZE_MAX / 2));
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 100));
+    arena_release(&arena);
+}
+END_TEST
+
+START_TEST(test_huge_page_chunks)
+{
+    struct arena arena;
+    ck_assert_int_eq(arena_init(&arena, 4 << 20), 0);
+    for (int i = 0; i < 1000; i++) {
+        char *p = arena_alloc(&arena, 10000);
+        ck_assert_ptr_nonnull(p);
+        p[0] = p[9999] = 1;
+    }
+    ck_assert_uint_ge(arena_bytes(&arena), 10000000);
+    ck_assert_uint_le(arena_bytes(&arena), 16 << 20);
+    arena_release(&arena);
+}
+END_TEST
+
+#define THREADS 4
+#define EACH    20000
+
+struct worker {
+    struct arena *arena;
+    uint64_t id;
+    uint64_t **blocks;
+};
+
+static size_t words_of(uint64_t i)
+{
+    return i % 997 == 0 ? 600 : 1 + i % 13;
+}
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+    for (uint64_t i = 0; i < EACH; i++) {
+        uint64_t *p = arena_alloc(worker->arena, words_of(i) * 8);
+        if (!p)
+            return NULL;
+        for (size_t k = 0; k < words_of(i); k++)
+            p[k] = worker->id << 32 | i;
+        worker->blocks[i] = p;
+    }
+    return worker;
+}
+
+START_TEST(test_threads)
+{
+    struct arena arena;
+    struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+    ck_assert_int_eq(arena_init(&arena, 8192), 0);
+    for (uint64_t t = 0; t < THREADS; t++) {
+        workers[t] = (struct worker){&arena, t, calloc(EACH, sizeof(uint64_t *))};
+        ck_assert_ptr_nonnull(workers[t].blocks);
+        ck_assert_int_eq(pthread_create(&threads[t], NULL, work, &workers[t]), 0);
+    }
+    for (uint64_t t = 0; t < THREADS; t++) {
+        void *result;
+        pthread_join(threads[t], &result);
+        ck_assert_ptr_nonnull(result);
+    }
+    for (uint64_t t = 0; t < THREADS; t++) {
+        for (uint64_t i = 0; i < EACH; i++) {
+            for (size_t k = 0; k < words_of(i); k++)
+                ck_assert(workers[t].blocks[i][k] == (t << 32 | i));
+        }
+        free(workers[t].blocks);
+    }
+    arena_release(&arena);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("arena");
+    TCase *tc = tcase_create("all");
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, test_alignment_and_bytes);
+    tcase_add_test(tc, test_huge_page_chunks);
+    tcase_add_test(tc, test_threads);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
