@@ -1,0 +1,284 @@
+// Refusals. Everything that can be known to be wrong is said here, before a store is created and
+// before anything is mounted: one line with the path, what is wrong, and what to do about it.
+#include "mount/checks.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FUSE_DEVICE "/dev/fuse"
+#define FUSE_CONF   "/etc/fuse.conf"
+
+__attribute__((format(printf, 1, 2))) static bool refuse(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("lsmfs: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return false;
+}
+
+// ------------------------------------------------------------------------------ the list of mounts
+
+// Undoes the kernel's \ooo in place.
+static void unescape(char *text)
+{
+    char *out = text;
+    for (const char *p = text; *p;) {
+        if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
+            *out++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
+            p += 4;
+        } else {
+            *out++ = *p++;
+        }
+    }
+    *out = 0;
+}
+
+// One line: ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS
+static bool parse_mount(char *line, const char *mountpoint, struct mount_info *ret_info)
+{
+    char *fields[5], *save = NULL;
+    char *p = strtok_r(line, " ", &save);
+    for (size_t i = 0; i < 5; i++, p = strtok_r(NULL, " ", &save)) {
+        if (!p)
+            return false;
+        fields[i] = p;
+    }
+    unescape(fields[4]);
+    if (strcmp(fields[4], mountpoint) != 0)
+        return false;
+    while (p && strcmp(p, "-") != 0)
+        p = strtok_r(NULL, " ", &save);
+    char *type = strtok_r(NULL, " ", &save);
+    char *source = strtok_r(NULL, " ", &save);
+    if (!p || !type || !source)
+        return false;
+    unescape(source);
+    snprintf(ret_info->device, sizeof ret_info->device, "%s", fields[2]);
+    snprintf(ret_info->type, sizeof ret_info->type, "%s", type);
+    snprintf(ret_info->source, sizeof ret_info->source, "%s", source);
+    return true;
+}
+
+bool mount_info_find(const char *mountpoint, struct mount_info *ret_info)
+{
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    if (!f)
+        return false;
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    // Later lines are mounted over earlier ones.
+    while (getline(&line, &size, f) > 0) {
+        line[strcspn(line, "\n")] = 0;
+        found |= parse_mount(line, mountpoint, ret_info);
+    }
+    free(line);
+    fclose(f);
+    return found;
+}
+
+// ----------------------------------------------------------------------------------- mount point
+
+static bool check_mountpoint(struct mount_options *options)
+{
+    const char *given = options->mountpoint;
+    struct stat st;
+    struct mount_info info;
+    char *resolved = realpath(given, NULL);
+    if (!resolved || stat(resolved, &st)) {
+        int error = errno;
+        free(resolved);
+        if (error == ENOENT)
+            return refuse("%s: no such directory: make it first (mkdir)", given);
+        if (error == ENOTCONN)
+            return refuse("%s: the daemon of the file system mounted there is gone: unmount it "
+                          "first (umount, fusermount3 -u)",
+                          given);
+        if (error == ENOTDIR)
+            return refuse("%s: not a directory: a mount point must be one", given);
+        return refuse("%s: cannot be used as mount point: %s", given, strerror(error));
+    }
+    free(options->mountpoint);
+    options->mountpoint = resolved;
+    if (!S_ISDIR(st.st_mode))
+        return refuse("%s: not a directory: a mount point must be one", resolved);
+    if (mount_info_find(resolved, &info) && strcmp(info.type, "fuse.lsmfs") == 0)
+        return refuse("%s: already mounted by lsmfs (store %s): unmount it first", resolved,
+                      info.source);
+    if (geteuid() != 0 && access(resolved, W_OK) != 0)
+        return refuse("%s: no permission to mount there: only root may mount on a directory it "
+                      "cannot write to",
+                      resolved);
+    return true;
+}
+
+// ------------------------------------------------------------------------------------- the store
+
+// The absolute path of what `path` names, which need not exist; NULL with errno if its parent does
+// not, or with ENOMEM.
+static char *absolute(const char *path)
+{
+    char *resolved = realpath(path, NULL);
+    if (resolved || errno != ENOENT)
+        return resolved;
+    char *copy = strdup(path);
+    if (!copy)
+        return NULL;
+    size_t n = strlen(copy);
+    while (n > 1 && copy[n - 1] == '/')
+        copy[--n] = 0;
+    char *slash = strrchr(copy, '/');
+    const char *name = slash ? slash + 1 : copy;
+    char *parent = NULL, *result = NULL;
+    if (slash)
+        *slash = 0;
+    parent = realpath(!slash ? "." : *copy ? copy : "/", NULL);
+    if (parent && asprintf(&result, "%s/%s", strcmp(parent, "/") ? parent : "", name) < 0) {
+        result = NULL;
+        errno = ENOMEM;
+    }
+    int error = errno;
+    free(parent);
+    free(copy);
+    errno = error;
+    return result;
+}
+
+// Whether `path` is `directory` or lies below it; both absolute.
+static bool is_within(const char *path, const char *directory)
+{
+    size_t n = strlen(directory);
+    if (strcmp(directory, "/") == 0)
+        return true;
+    return strncmp(path, directory, n) == 0 && (path[n] == 0 || path[n] == '/');
+}
+
+static bool directory_is_empty(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir)
+        return false; // opening the store will say why
+    const struct dirent *entry;
+    bool empty = true;
+    while (empty && (entry = readdir(dir)))
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    closedir(dir);
+    return empty;
+}
+
+static bool check_absent_store(const struct mount_options *options)
+{
+    char *parent = strdup(options->db);
+    if (!parent)
+        return refuse("%s: out of memory", options->db);
+    *strrchr(parent, '/') = 0;
+    bool may_create = access(*parent ? parent : "/", W_OK | X_OK) == 0;
+    int error = errno;
+    free(parent);
+    if (options->read_only)
+        return refuse("%s: no such store: mount it once without 'ro' to create it", options->db);
+    if (!may_create)
+        return refuse("%s: cannot create the store: %s", options->db, strerror(error));
+    return true;
+}
+
+static bool check_store(struct mount_options *options, enum store_state *ret_store)
+{
+    char *path = absolute(options->db);
+    if (!path)
+        return refuse("%s: %s", options->db,
+                      errno == ENOENT ? "the directory it would be created in does not exist"
+                                      : strerror(errno));
+    free(options->db);
+    options->db = path;
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    if (!exists && errno != ENOENT)
+        return refuse("%s: %s", path, strerror(errno));
+    if (exists && !S_ISDIR(st.st_mode))
+        return refuse("%s: not a directory: a store is a directory of its own", path);
+    if (is_within(path, options->mountpoint))
+        return refuse("%s: the store must not lie under its own mount point %s", path,
+                      options->mountpoint);
+    if (is_within(options->mountpoint, path))
+        return refuse("%s: the mount point must not lie inside the store %s", options->mountpoint,
+                      path);
+    *ret_store = !exists ? STORE_ABSENT : directory_is_empty(path) ? STORE_EMPTY : STORE_PRESENT;
+    if (*ret_store == STORE_ABSENT)
+        return check_absent_store(options);
+    if (*ret_store == STORE_EMPTY && options->read_only)
+        return refuse("%s: an empty directory, not a store: mount it once without 'ro' to create "
+                      "one",
+                      path);
+    return true;
+}
+
+// ------------------------------------------------------------------------------------- the system
+
+static bool find_fusermount(void)
+{
+    const char *path = getenv("PATH");
+    char *dirs = strdup(path ? path : ""), *save = NULL;
+    bool found = access("/usr/bin/fusermount3", X_OK) == 0;
+    for (char *dir = dirs ? strtok_r(dirs, ":", &save) : NULL; dir && !found;
+         dir = strtok_r(NULL, ":", &save)) {
+        char candidate[PATH_MAX];
+        snprintf(candidate, sizeof candidate, "%s/fusermount3", dir);
+        found = access(candidate, X_OK) == 0;
+    }
+    free(dirs);
+    return found;
+}
+
+static bool conf_allows_other(void)
+{
+    FILE *f = fopen(FUSE_CONF, "re");
+    if (!f)
+        return false;
+    char line[256];
+    bool allowed = false;
+    while (!allowed && fgets(line, sizeof line, f)) {
+        char *save = NULL;
+        const char *word = strtok_r(line, " \t\n", &save);
+        allowed = word && strcmp(word, "user_allow_other") == 0;
+    }
+    fclose(f);
+    return allowed;
+}
+
+static bool check_system(const struct mount_options *options)
+{
+    int fd = open(FUSE_DEVICE, O_RDWR | O_CLOEXEC);
+    if (fd < 0 && (errno == EACCES || errno == EPERM))
+        return refuse(FUSE_DEVICE ": permission denied: ask the administrator for access to it "
+                                  "(usually mode 0666)");
+    if (fd < 0)
+        return refuse(FUSE_DEVICE ": %s: the kernel's FUSE module is needed (modprobe fuse)",
+                      strerror(errno));
+    close(fd);
+    if (geteuid() == 0)
+        return true;
+    if (!find_fusermount())
+        return refuse("fusermount3 not found: ordinary users need it to mount (package fuse3)");
+    if ((options->allow_other || options->allow_root) && !conf_allows_other())
+        return refuse("option '%s': users may give it only if " FUSE_CONF
+                      " has a line 'user_allow_other'",
+                      options->allow_other ? "allow_other" : "allow_root");
+    return true;
+}
+
+bool checks_run(struct mount_options *options, enum store_state *ret_store)
+{
+    return check_mountpoint(options) && check_store(options, ret_store) && check_system(options);
+}

@@ -1,0 +1,24 @@
+// What can be wrong before anything is touched: the mount point, the store's place, the system.
+#ifndef LSMFS_MOUNT_CHECKS_H
+#define LSMFS_MOUNT_CHECKS_H
+
+#include "mount/options.h"
+
+// A mount as the kernel lists it.
+struct mount_info {
+    char device[32]; // major:minor
+    char type[64];
+    char source[4096];
+};
+
+// The mount on top at `mountpoint` (absolute, resolved); false if nothing is mounted there.
+bool mount_info_find(const char *mountpoint, struct mount_info *ret_info);
+
+// Whether the store's directory has to be made or filled: it is absent or empty.
+enum store_state { STORE_ABSENT, STORE_EMPTY, STORE_PRESENT };
+
+// Makes options->db and options->mountpoint absolute and checks all that can be checked without
+// changing anything. False: one line on stderr has said what is wrong.
+bool checks_run(struct mount_options *options, enum store_state *ret_store);
+
+#endif

@@ -1,0 +1,74 @@
+// Node ids and the kernel's references. See inode_table.h.
+//
+// Counting: LOOKUP, CREATE, MKNOD, MKDIR, SYMLINK, LINK and every entry of READDIRPLUS that carries
+// an inode give the kernel one reference when their reply is accepted; FORGET gives back any number
+// of them. After a successful reply the reference is not ours any more: the kernel may have
+// forgotten it, on another thread, before the reply call returns.
+//
+// The kernel does not forget what it holds when the mount ends: ns_close() drops it.
+#include "mount/inode_table.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino)
+{
+    struct ns_inode *inode = ns_inode_find(lsmfs_of(req)->ns, ino);
+    if (!inode)
+        fuse_reply_err(req, ESTALE);
+    return inode;
+}
+
+void inode_put(fuse_req_t req, struct ns_inode *inode)
+{
+    ns_inode_put(lsmfs_of(req)->ns, inode, 1);
+}
+
+void inode_forget(struct lsmfs *fs, fuse_ino_t ino, uint64_t count)
+{
+    struct ns_inode *inode = ino == NS_ROOT_INO ? NULL : ns_inode_find(fs->ns, ino);
+    if (inode)
+        ns_inode_put(fs->ns, inode, count + 1);
+}
+
+void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat)
+{
+    *ret_stat = (struct stat){
+        .st_ino = attr->ino,
+        .st_mode = attr->mode,
+        .st_nlink = attr->nlink,
+        .st_uid = attr->uid,
+        .st_gid = attr->gid,
+        .st_rdev = attr->rdev,
+        .st_size = (off_t)attr->size,
+        .st_blocks = (blkcnt_t)attr->blocks,
+        .st_blksize = 4096,
+        .st_atim = attr->atime,
+        .st_mtim = attr->mtime,
+        .st_ctim = attr->ctime,
+    };
+}
+
+void entry_fill(const struct ns_attr *attr, struct fuse_entry_param *ret_entry)
+{
+    *ret_entry = (struct fuse_entry_param){
+        .ino = attr->ino,
+        .attr_timeout = CACHE_FOREVER_S,
+        .entry_timeout = CACHE_FOREVER_S,
+    };
+    attr_to_stat(attr, &ret_entry->attr);
+}
+
+void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *attr)
+{
+    struct ns *ns = lsmfs_of(req)->ns; // the request is gone once it has been answered
+    struct fuse_entry_param entry;
+    entry_fill(attr, &entry);
+    if (fuse_reply_entry(req, &entry))
+        ns_inode_put(ns, inode, 1);
+}
+
+int commit_names(struct lsmfs *fs)
+{
+    return fs->options.dirsync ? ns_sync(fs->ns) : 0;
+}

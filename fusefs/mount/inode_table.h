@@ -1,0 +1,45 @@
+// Node ids. A FUSE node id is the inode number, looked up in the namespace's table of live inodes
+// for each request; the kernel's lookup counts are references there. The root's id is 1 on both
+// sides, and it stays live whatever the kernel forgets.
+//
+// A handler that needs an inode does
+//     struct ns_inode *inode = inode_get(req, ino);   // replied with an error if NULL
+//     ...
+//     inode_put(req, inode);
+// and the inode cannot go away between the two, even if the kernel forgets it meanwhile.
+#ifndef LSMFS_MOUNT_INODE_TABLE_H
+#define LSMFS_MOUNT_INODE_TABLE_H
+
+#include "mount/fuse_api.h"
+#include "mount/lsmfs.h"
+
+// How long the kernel may keep entries and attributes: 31 years. All changes go through it.
+#define CACHE_FOREVER_S 1e9
+
+static inline struct lsmfs *lsmfs_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+// With one reference more, or NULL after replying ESTALE: the kernel named an inode it does not
+// hold.
+struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino);
+void inode_put(fuse_req_t req, struct ns_inode *inode);
+
+// Gives back `count` of the kernel's references.
+void inode_forget(struct lsmfs *fs, fuse_ino_t ino, uint64_t count);
+
+void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat);
+
+// What the kernel is told about an inode it may keep; it may do so without asking again, as all
+// changes go through it.
+void entry_fill(const struct ns_attr *attr, struct fuse_entry_param *ret_entry);
+
+// Replies with the inode, whose one reference becomes the kernel's; if the kernel does not take the
+// reply (the caller was killed), the reference is given back.
+void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *attr);
+
+// For handlers that changed a name: makes it durable when the mount asks for that. 0 or -errno.
+int commit_names(struct lsmfs *fs);
+
+#endif

@@ -1,0 +1,61 @@
+// The daemon's messages. Libfuse's own are routed here too, so that they do not get lost with
+// stderr when the daemon goes into the background.
+#include "mount/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mount/fuse_api.h"
+
+static atomic_bool use_syslog; // set once, when the daemon goes into the background
+static bool show_debug;        // set before any thread exists
+
+static void log_valist(int priority, const char *format, va_list args)
+{
+    if (priority > LOG_NOTICE && !show_debug)
+        return;
+    if (atomic_load_explicit(&use_syslog, memory_order_relaxed)) {
+        vsyslog(priority, format, args);
+        return;
+    }
+    char line[1024];
+    vsnprintf(line, sizeof line, format, args);
+    size_t n = strlen(line);
+    while (n && line[n - 1] == '\n')
+        line[--n] = 0;
+    fprintf(stderr, "lsmfs: %s\n", line);
+}
+
+static void log_fuse(enum fuse_log_level level, const char *format, va_list args)
+{
+    log_valist((int)level, format, args); // libfuse numbers its levels as syslog does
+}
+
+void log_init(bool debug)
+{
+    show_debug = debug;
+    fuse_set_log_func(log_fuse);
+}
+
+void log_to_syslog(void)
+{
+    openlog("lsmfs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+    atomic_store_explicit(&use_syslog, true, memory_order_relaxed);
+}
+
+void log_message(int priority, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    log_valist(priority, format, args);
+    va_end(args);
+}
+
+void log_engine(void *arg, enum lsm_log_level level, const char *message)
+{
+    (void)arg;
+    static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    log_message(priorities[level > LSM_LOG_DEBUG ? LSM_LOG_DEBUG : level], "%s", message);
+}

@@ -1,0 +1,292 @@
+// The receive loop.
+//
+// Every thread blocks in read(2) on the one FUSE descriptor; the kernel wakes one of them for each
+// request, which then runs to its reply on that thread. With `spin_us` a thread first looks for
+// that long whether a request is there already, which saves the price of a sleep and a wake-up when
+// requests follow each other closely.
+//
+// All traffic goes through the two hooks of fuse_session_custom_io(), because libfuse 3.14 neither
+// offers nor passes on FUSE_HANDLE_KILLPRIV_V2, which a FUSE file system with a write-back cache
+// wants: without it the kernel asks for the file's security.capability attribute before every
+// single write(2), to see whether it has to be removed. So the INIT reply is amended on its way
+// out when the kernel offers the feature, and the flag that comes with it in a request
+// ("clear setuid and setgid") is noted, per thread, while that request is being served.
+//
+// The end: when the mount goes away, read(2) returns ENODEV in every thread. loop_stop() is for
+// ending while the mount still exists: it sets libfuse's exit flag and interrupts the threads with
+// a signal whose handler does nothing; loop_join() repeats the signal until they have seen the
+// flag, as one that arrives just before read(2) is lost.
+#include "mount/loop.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mount/log.h"
+
+#define KICK_SIGNAL SIGUSR1
+
+struct loop {
+    struct fuse_session *session;
+    unsigned threads;
+    unsigned spin_us;
+    int ended_fd;
+    atomic_uint running; // threads that have not ended
+    atomic_int error;    // the first failed read's errno, negative
+    unsigned started;
+    pthread_t *ids;
+};
+
+// The request that this thread is serving.
+static _Thread_local struct {
+    bool is_init;
+    bool init_done;   // the kernel was told that we agree
+    bool offers_suid; // INIT: the kernel knows FUSE_HANDLE_KILLPRIV_V2
+    bool kills_suid;
+} request;
+
+static bool handles_suid; // set by INIT, before there are threads
+
+bool loop_request_kills_suid(void)
+{
+    return request.kills_suid;
+}
+
+bool loop_handles_suid(void)
+{
+    return handles_suid;
+}
+
+// -------------------------------------------------------------------------------- libfuse's hooks
+
+static ssize_t loop_read(int fd, void *data, size_t size, void *userdata)
+{
+    (void)userdata;
+    return read(fd, data, size);
+}
+
+static void amend_init(const struct fuse_out_header *header, struct fuse_init_out *reply,
+                       size_t size)
+{
+    if (header->error || size < FUSE_COMPAT_22_INIT_OUT_SIZE || reply->major != FUSE_KERNEL_VERSION)
+        return;
+    if (request.offers_suid)
+        reply->flags |= FUSE_HANDLE_KILLPRIV_V2;
+    handles_suid = request.offers_suid;
+    request.init_done = true;
+}
+
+static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+    (void)userdata;
+    if (request.is_init && count == 2)
+        amend_init(iov[0].iov_base, iov[1].iov_base, iov[1].iov_len);
+    return writev(fd, iov, count);
+}
+
+// Notes what libfuse 3.14 does not pass on.
+static void request_note(const struct fuse_buf *buf)
+{
+    const struct fuse_in_header *header = buf->mem;
+    const void *body = header + 1;
+    size_t size = buf->size - sizeof *header;
+    memset(&request, 0, sizeof request);
+    switch (header->opcode) {
+    case FUSE_INIT:
+        request.is_init = true;
+        if (size >= 16) { // fuse_init_in of protocol 7.6
+            const struct fuse_init_in *in = body;
+            request.offers_suid = in->flags & FUSE_HANDLE_KILLPRIV_V2;
+        }
+        break;
+    case FUSE_WRITE:
+        if (size >= sizeof(struct fuse_write_in)) {
+            const struct fuse_write_in *in = body;
+            request.kills_suid = in->write_flags & FUSE_WRITE_KILL_SUIDGID;
+        }
+        break;
+    case FUSE_OPEN:
+        if (size >= sizeof(struct fuse_open_in)) {
+            const struct fuse_open_in *in = body;
+            request.kills_suid = in->open_flags & FUSE_OPEN_KILL_SUIDGID;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+// ------------------------------------------------------------------------------------ the threads
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+// Looks for a request for spin_us.
+static void spin(const struct loop *loop)
+{
+    struct pollfd p = {.fd = fuse_session_fd(loop->session), .events = POLLIN};
+    uint64_t end = now_us() + loop->spin_us;
+    while (poll(&p, 1, 0) == 0 && now_us() < end)
+        ;
+}
+
+// Serves one request. 0; 1 when the connection has ended; a negative errno.
+static int serve_one(struct loop *loop, struct fuse_buf *buf)
+{
+    if (loop->spin_us)
+        spin(loop);
+    int n = fuse_session_receive_buf(loop->session, buf);
+    if (n == -EINTR || n == -EAGAIN)
+        return 0;
+    if (n <= 0)
+        return n ? n : 1;
+    request_note(buf);
+    fuse_session_process_buf(loop->session, buf);
+    return 0;
+}
+
+static void *serve(void *arg)
+{
+    struct loop *loop = arg;
+    struct fuse_buf buf = {0};
+    int result = 0;
+    while (result == 0 && !fuse_session_exited(loop->session))
+        result = serve_one(loop, &buf);
+    if (result < 0) {
+        int none = 0;
+        atomic_compare_exchange_strong(&loop->error, &none, result);
+        fuse_session_exit(loop->session);
+    }
+    free(buf.mem);
+    if (atomic_fetch_sub(&loop->running, 1) == 1) {
+        uint64_t one = 1;
+        if (write(loop->ended_fd, &one, sizeof one) != sizeof one)
+            log_message(LOG_ERR, "eventfd: %s", strerror(errno));
+    }
+    return NULL;
+}
+
+static void on_kick(int sig)
+{
+    (void)sig;
+}
+
+int loop_new(struct fuse_session *session, unsigned threads, unsigned spin_us,
+             struct loop **ret_loop)
+{
+    static const struct fuse_custom_io io = {.writev = loop_writev, .read = loop_read};
+    struct loop *loop = calloc(1, sizeof *loop);
+    int result = -ENOMEM;
+    if (!loop)
+        return result;
+    loop->session = session;
+    loop->threads = threads;
+    loop->spin_us = spin_us;
+    loop->ended_fd = eventfd(0, EFD_CLOEXEC);
+    if (loop->ended_fd < 0) {
+        result = -errno;
+        goto fail;
+    }
+    loop->ids = calloc(threads, sizeof *loop->ids);
+    if (!loop->ids)
+        goto fail;
+    result = fuse_session_custom_io(session, &io, fuse_session_fd(session));
+    if (result < 0)
+        goto fail;
+    *ret_loop = loop;
+    return 0;
+fail:
+    loop_free(loop);
+    return result;
+}
+
+void loop_free(struct loop *loop)
+{
+    if (!loop)
+        return;
+    if (loop->ended_fd >= 0)
+        close(loop->ended_fd);
+    free(loop->ids);
+    free(loop);
+}
+
+int loop_handshake(struct loop *loop)
+{
+    struct fuse_buf buf = {0};
+    int result = 0;
+    // A kernel with another major version sends INIT twice.
+    while (result == 0 && !request.init_done && !fuse_session_exited(loop->session))
+        result = serve_one(loop, &buf);
+    free(buf.mem);
+    return result > 0 || fuse_session_exited(loop->session) ? -ENODEV : result;
+}
+
+int loop_start(struct loop *loop)
+{
+    struct sigaction action = {.sa_handler = on_kick};
+    sigemptyset(&action.sa_mask);
+    sigaction(KICK_SIGNAL, &action, NULL);
+    atomic_store(&loop->running, loop->threads);
+    while (loop->started < loop->threads) {
+        int error = pthread_create(&loop->ids[loop->started], NULL, serve, loop);
+        if (error) {
+            atomic_fetch_sub(&loop->running, loop->threads - loop->started);
+            loop_stop(loop);
+            loop_join(loop);
+            return -error;
+        }
+        char name[16];
+        snprintf(name, sizeof name, "lsmfs-%u", loop->started);
+        pthread_setname_np(loop->ids[loop->started], name);
+        loop->started++;
+    }
+    return 0;
+}
+
+int loop_ended_fd(const struct loop *loop)
+{
+    return loop->ended_fd;
+}
+
+void loop_stop(struct loop *loop)
+{
+    fuse_session_exit(loop->session);
+    for (unsigned i = 0; i < loop->started; i++)
+        pthread_kill(loop->ids[i], KICK_SIGNAL);
+}
+
+int loop_join(struct loop *loop)
+{
+    for (unsigned i = 0; i < loop->started; i++) {
+        for (;;) {
+            struct timespec until;
+            clock_gettime(CLOCK_REALTIME, &until);
+            until.tv_nsec += 20000000;
+            if (until.tv_nsec >= 1000000000) {
+                until.tv_nsec -= 1000000000;
+                until.tv_sec++;
+            }
+            if (pthread_timedjoin_np(loop->ids[i], NULL, &until) == 0)
+                break;
+            if (fuse_session_exited(loop->session))
+                pthread_kill(loop->ids[i], KICK_SIGNAL);
+        }
+    }
+    loop->started = 0;
+    return atomic_load(&loop->error);
+}

@@ -1,0 +1,17 @@
+// One mounted file system: what every request handler gets as libfuse's userdata.
+#ifndef LSMFS_MOUNT_LSMFS_H
+#define LSMFS_MOUNT_LSMFS_H
+
+#include <stdbool.h>
+
+#include "mount/options.h"
+#include "ns/namespace.h"
+
+struct lsmfs {
+    struct ns *ns;
+    struct mount_options options;
+    bool writeback; // agreed with the kernel: it gathers writes and keeps sizes and times of
+                    // regular files; set by INIT, before there are threads
+};
+
+#endif

@@ -1,0 +1,251 @@
+// lsmfs: mounts a store.
+//
+// The order of things: check everything that can be checked without a change; go into the
+// background; open (or create) the store; mount; agree with the kernel; start the threads; report
+// ready. A failure undoes what was done, a created store included.
+//
+// The main thread then waits for a signal or for the threads to end. The end comes in one of three
+// ways, and the store is closed, and thereby flushed, last in each:
+//  - somebody unmounts: the kernel closes the connection and the threads end;
+//  - SIGTERM, SIGINT, SIGHUP: we unmount. If the mount is in use it is synced and detached, so that
+//    nobody can come in, and its users are served until the last one has gone;
+//  - a second signal while users remain: the threads are stopped, the users get errors.
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mount/checks.h"
+#include "mount/daemon.h"
+#include "mount/log.h"
+#include "mount/loop.h"
+#include "mount/lsmfs.h"
+#include "mount/ops.h"
+#include "mount/session.h"
+
+#define READAHEAD_KIB 1024
+
+// What to do about a store that does not open.
+static const char *open_hint(int status)
+{
+    switch (status) {
+    case LSM_NOT_A_STORE:
+        return ": give an existing store, or a new or empty directory";
+    case LSM_NEWER_FORMAT:
+        return ": a newer lsmfs is needed";
+    case LSM_CORRUPTION:
+        return ": try 'lsmfsctl check', then 'lsmfsctl repair'";
+    default:
+        return "";
+    }
+}
+
+static int store_open(struct lsmfs *fs)
+{
+    char *note;
+    if (asprintf(&note, "mounted on %s", fs->options.mountpoint) < 0) {
+        fprintf(stderr, "lsmfs: out of memory\n");
+        return LSM_NO_MEMORY;
+    }
+    struct lsm_options *engine = &fs->options.ns.engine;
+    engine->lock_note = note;
+    engine->log = log_engine;
+    int status = ns_open(fs->options.db, &fs->options.ns, &fs->ns);
+    engine->lock_note = NULL;
+    free(note);
+    if (status < 0) {
+        const char *detail = lsm_error_detail();
+        const char *what = *detail ? detail : lsm_strerror(status);
+        bool named = strncmp(what, fs->options.db, strlen(fs->options.db)) == 0;
+        fprintf(stderr, "lsmfs: %s%s%s%s\n", named ? "" : fs->options.db, named ? "" : ": ", what,
+                open_hint(status));
+    }
+    return (int)status;
+}
+
+// Removes a store that was created for a mount that then failed, and leaves an empty directory
+// where there was one.
+static void store_undo(const struct mount_options *options, enum store_state before,
+                       const struct stat *directory)
+{
+    if (before == STORE_PRESENT)
+        return;
+    if (lsm_destroy(options->db, &options->ns.engine) < 0)
+        log_message(LOG_WARNING, "%s: the new store could not be removed: %s", options->db,
+                    lsm_error_detail());
+    if (before == STORE_EMPTY && mkdir(options->db, directory->st_mode & 07777) == 0 &&
+        (chmod(options->db, directory->st_mode & 07777) ||
+         chown(options->db, directory->st_uid, directory->st_gid)))
+        log_message(LOG_WARNING, "%s: %s", options->db, strerror(errno));
+}
+
+// The end of the mount on a signal. False: the mount is gone or going; true: end at once.
+static bool unmount_on_signal(struct lsmfs *fs, unsigned signals_seen)
+{
+    if (signals_seen > 1)
+        return true;
+    int error = session_unmount(&fs->options, false);
+    if (error == EBUSY) {
+        session_sync(&fs->options);
+        error = session_unmount(&fs->options, true);
+        if (error == 0)
+            log_message(LOG_NOTICE,
+                        "%s: in use: unmounted for newcomers, serving those inside until they "
+                        "leave; another signal ends them",
+                        fs->options.mountpoint);
+    }
+    if (error == 0)
+        return false;
+    log_message(LOG_WARNING, "%s: cannot be unmounted (%s): ending anyway", fs->options.mountpoint,
+                strerror(error));
+    return true;
+}
+
+// Waits until the threads have ended or have been told to.
+static void wait_for_end(struct lsmfs *fs, struct loop *loop, int signal_fd)
+{
+    struct pollfd fds[] = {{.fd = loop_ended_fd(loop), .events = POLLIN},
+                           {.fd = signal_fd, .events = POLLIN}};
+    for (unsigned signals_seen = 0;;) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return;
+        if (fds[0].revents)
+            return;
+        struct signalfd_siginfo info;
+        if (fds[1].revents && read(signal_fd, &info, sizeof info) == sizeof info &&
+            unmount_on_signal(fs, ++signals_seen)) {
+            loop_stop(loop);
+            return;
+        }
+    }
+}
+
+// Everything between opening and closing the session. Returns whether it went well.
+static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mounted)
+{
+    struct loop *loop = NULL;
+    bool ok = false;
+    *ret_mounted = false;
+    struct fuse_session *session = session_mount(&fs->options, &lsmfs_ops, fs);
+    if (!session)
+        return false;
+    int result = loop_new(session, fs->options.threads, fs->options.spin_us, &loop);
+    if (result == 0)
+        result = loop_handshake(loop);
+    if (result == 0)
+        result = loop_start(loop);
+    if (result < 0) {
+        log_message(LOG_ERR, "%s: the mount could not be started: %s", fs->options.mountpoint,
+                    strerror(-result));
+        session_unmount(&fs->options, true);
+        goto out;
+    }
+    *ret_mounted = true;
+    session_set_readahead(&fs->options, READAHEAD_KIB);
+    if (ready_fd >= 0)
+        daemon_ready(ready_fd);
+    wait_for_end(fs, loop, signal_fd);
+    result = loop_join(loop);
+    ok = result == 0;
+    if (!ok) {
+        log_message(LOG_ERR, "%s: reading requests failed: %s", fs->options.mountpoint,
+                    strerror(-result));
+        session_unmount(&fs->options, true);
+    }
+out:
+    fuse_session_destroy(session); // closes the connection
+    loop_free(loop);
+    return ok;
+}
+
+// The process's own surroundings.
+static int prepare(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max; // tables and logs are kept open
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    // The kernel must not make us wait, for memory or for dirty pages to be written, for what only
+    // we can write. Allowed to root.
+    prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+    signal(SIGPIPE, SIG_IGN);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+// The daemon proper. Returns the exit status.
+static enum exit_status run(struct lsmfs *fs, enum store_state before, int ready_fd)
+{
+    struct stat directory = {0};
+    bool ok, mounted;
+    int signal_fd = prepare();
+    if (signal_fd < 0 || (before == STORE_EMPTY && stat(fs->options.db, &directory))) {
+        fprintf(stderr, "lsmfs: %s\n", strerror(errno));
+        return EXIT_FAILED;
+    }
+    if (store_open(fs) < 0) {
+        close(signal_fd);
+        return EXIT_FAILED;
+    }
+    ok = serve(fs, signal_fd, ready_fd, &mounted);
+    int status = ns_close(fs->ns);
+    if (status < 0) {
+        log_message(LOG_ERR, "%s: closing the store failed, the last changes may be lost: %s",
+                    fs->options.db, lsm_error_detail());
+        ok = false;
+    }
+    if (!mounted)
+        store_undo(&fs->options, before, &directory);
+    close(signal_fd);
+    return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    struct lsmfs fs = {0};
+    enum store_state before;
+    enum exit_status status = EXIT_FAILED;
+    int ready_fd = -1;
+    switch (options_parse(argc, argv, &fs.options)) {
+    case OPTIONS_DONE:
+        status = EXIT_OK;
+        goto out;
+    case OPTIONS_WRONG:
+        status = EXIT_USAGE;
+        goto out;
+    case OPTIONS_RUN:
+        break;
+    }
+    log_init(fs.options.debug);
+    if (!checks_run(&fs.options, &before))
+        goto out;
+    if (fs.options.fake) {
+        status = EXIT_OK;
+        goto out;
+    }
+    if (!fs.options.foreground) {
+        ready_fd = daemon_start();
+        if (ready_fd < 0) {
+            fprintf(stderr, "lsmfs: cannot start a process: %s\n", strerror(-ready_fd));
+            goto out;
+        }
+    }
+    status = run(&fs, before, ready_fd);
+out:
+    options_release(&fs.options);
+    return (int)status;
+}

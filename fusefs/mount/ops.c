@@ -1,0 +1,83 @@
+// The table of handlers, and the terms agreed with the kernel when the mount begins.
+//
+// What is left out on purpose:
+//  - flush: libfuse answers ENOSYS and the kernel stops sending it. With the write-back cache the
+//    kernel itself writes out dirty pages and times when a file is closed.
+//  - access: permissions are checked in the kernel (default_permissions).
+//  - getlk, setlk, flock: locks stay in the kernel, which sees all users of the mount.
+//  - lookups of "." and ".." by number alone (FUSE_CAP_EXPORT_SUPPORT, for NFS): a file's key is
+//    its path, so a file that is not live cannot be found by its number.
+//  - POSIX ACLs: not offered, so that nobody relies on entries that are not enforced.
+#include "mount/ops.h"
+
+#include "mount/lsmfs.h"
+
+#define MAX_WRITE     (1u << 20)
+#define MAX_READAHEAD (1u << 20)
+
+static void want(struct fuse_conn_info *conn, unsigned capability, bool on)
+{
+    conn->want &= ~capability;
+    if (on)
+        conn->want |= conn->capable & capability;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    struct lsmfs *fs = userdata;
+    want(conn, FUSE_CAP_WRITEBACK_CACHE, !fs->options.no_writeback && !fs->options.read_only);
+    fs->writeback = conn->want & FUSE_CAP_WRITEBACK_CACHE;
+    want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
+    want(conn, FUSE_CAP_ATOMIC_O_TRUNC, true);
+    want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
+    want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO, true);
+    // Pages never go stale behind the kernel's back: a changed mtime is no reason to drop them.
+    want(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
+    want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+    // Requests and replies pass through memory; the data is copied into or out of the store anyway.
+    want(conn, FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, false);
+    if (conn->max_write > MAX_WRITE)
+        conn->max_write = MAX_WRITE;
+    if (conn->max_readahead > MAX_READAHEAD)
+        conn->max_readahead = MAX_READAHEAD;
+    conn->max_background = 64;
+    conn->congestion_threshold = 48;
+    conn->time_gran = 1;
+}
+
+const struct fuse_lowlevel_ops lsmfs_ops = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .setattr = op_setattr,
+    .readlink = op_readlink,
+    .mknod = op_mknod,
+    .mkdir = op_mkdir,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
+    .symlink = op_symlink,
+    .rename = op_rename,
+    .link = op_link,
+    .open = op_open,
+    .read = op_read,
+    .write = op_write,
+    .release = op_release,
+    .fsync = op_fsync,
+    .opendir = op_opendir,
+    .readdir = op_readdir,
+    .readdirplus = op_readdirplus,
+    .releasedir = op_releasedir,
+    .fsyncdir = op_fsyncdir,
+    .statfs = op_statfs,
+    .setxattr = op_setxattr,
+    .getxattr = op_getxattr,
+    .listxattr = op_listxattr,
+    .removexattr = op_removexattr,
+    .create = op_create,
+    .fallocate = op_fallocate,
+    .lseek = op_lseek,
+    .copy_file_range = op_copy_file_range,
+    .ioctl = op_ioctl,
+};

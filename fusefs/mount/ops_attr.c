@@ -1,0 +1,94 @@
+// Attributes: GETATTR, SETATTR, STATFS.
+//
+// With the write-back cache the kernel is the owner of size, mtime and ctime of regular files while
+// it holds the inode: it sends them here explicitly (SETATTR with MTIME and CTIME) before it lets
+// go of the inode and at close and fsync, and does not take them from replies. For everything else
+// times are set here, and the kernel asks again after each operation that changes them.
+#include <errno.h>
+
+#include "mount/inode_table.h"
+#include "mount/ops.h"
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct ns_attr attr;
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    int result = ns_getattr(lsmfs_of(req)->ns, inode, &attr);
+    inode_put(req, inode);
+    if (result < 0) {
+        fuse_reply_err(req, -result);
+        return;
+    }
+    struct stat st;
+    attr_to_stat(&attr, &st);
+    fuse_reply_attr(req, &st, CACHE_FOREVER_S);
+}
+
+// The namespace's mask for what the kernel wants set.
+static unsigned set_mask(int to_set)
+{
+    static const struct {
+        int fuse;
+        unsigned ns;
+    } bits[] = {
+        {FUSE_SET_ATTR_MODE, NS_SET_MODE},   {FUSE_SET_ATTR_UID, NS_SET_UID},
+        {FUSE_SET_ATTR_GID, NS_SET_GID},     {FUSE_SET_ATTR_SIZE, NS_SET_SIZE},
+        {FUSE_SET_ATTR_CTIME, NS_SET_CTIME}, {FUSE_SET_ATTR_KILL_SUID, NS_SET_KILL_SUID},
+    };
+    unsigned mask = 0;
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++)
+        if (to_set & bits[i].fuse)
+            mask |= bits[i].ns;
+    // NOW comes together with a time that does not count.
+    if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+        mask |= NS_SET_ATIME_NOW;
+    else if (to_set & FUSE_SET_ATTR_ATIME)
+        mask |= NS_SET_ATIME;
+    if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+        mask |= NS_SET_MTIME_NOW;
+    else if (to_set & FUSE_SET_ATTR_MTIME)
+        mask |= NS_SET_MTIME;
+    return mask;
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+                struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    const struct ns_attr wanted = {
+        .mode = st->st_mode,
+        .uid = st->st_uid,
+        .gid = st->st_gid,
+        .size = (uint64_t)st->st_size,
+        .atime = st->st_atim,
+        .mtime = st->st_mtim,
+        .ctime = st->st_ctim,
+    };
+    struct ns_attr attr;
+    int result = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, set_mask(to_set), &attr);
+    inode_put(req, inode);
+    if (result < 0) {
+        fuse_reply_err(req, -result);
+        return;
+    }
+    struct stat reply;
+    attr_to_stat(&attr, &reply);
+    fuse_reply_attr(req, &reply, CACHE_FOREVER_S);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    (void)ino;
+    struct statvfs st;
+    int result = ns_statfs(lsmfs_of(req)->ns, &st);
+    if (result < 0)
+        fuse_reply_err(req, -result);
+    else
+        fuse_reply_statfs(req, &st);
+}

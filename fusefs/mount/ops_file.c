@@ -1,0 +1,175 @@
+// Open files: CREATE, OPEN, RELEASE, READ, WRITE, FSYNC, FALLOCATE, LSEEK, COPY_FILE_RANGE, IOCTL.
+//
+// A file handle is a pointer to the inode, which holds one reference and counts as open until
+// RELEASE. Handles carry no access mode: the kernel checks it, and with the write-back cache it
+// reads through files opened for writing only, and writes pages through any handle of the inode.
+// O_APPEND is the kernel's business too: it knows the size.
+//
+// Times of a write. A write that the kernel has gathered (fi->writepage) leaves mtime and ctime
+// alone when the write-back cache is on: the kernel has set them when the program wrote, and sends
+// them in a SETATTR that may arrive before this data.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "mount/inode_table.h"
+#include "mount/loop.h"
+#include "mount/ops.h"
+#include "mount/scratch.h"
+
+static struct ns_inode *inode_of(const struct fuse_file_info *fi)
+{
+    return (struct ns_inode *)(uintptr_t)fi->fh;
+}
+
+// Makes `inode`'s reference that of a handle in `fi`.
+static void handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_file_info *fi)
+{
+    ns_inode_opened(fs->ns, inode);
+    fi->fh = (uintptr_t)inode;
+    fi->keep_cache = 1; // all changes go through the kernel
+}
+
+static void handle_close(struct lsmfs *fs, struct ns_inode *inode)
+{
+    ns_inode_closed(fs->ns, inode);
+    ns_inode_put(fs->ns, inode, 1);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+               struct fuse_file_info *fi)
+{
+    struct lsmfs *fs = lsmfs_of(req);
+    const struct fuse_ctx *ctx = fuse_req_ctx(req);
+    const struct ns_cred cred = {.uid = ctx->uid, .gid = ctx->gid};
+    struct ns_inode *dir = inode_get(req, parent), *inode;
+    struct ns_attr attr;
+    if (!dir)
+        return;
+    mode = (mode & ~(mode_t)S_IFMT) | S_IFREG;
+    int result = ns_mknod(fs->ns, &cred, dir, name, strlen(name), mode, 0, &inode, &attr);
+    ns_inode_put(fs->ns, dir, 1);
+    if (result == 0) {
+        result = commit_names(fs);
+        if (result < 0)
+            ns_inode_put(fs->ns, inode, 1);
+    }
+    if (result < 0) {
+        fuse_reply_err(req, -result);
+        return;
+    }
+    struct fuse_entry_param entry;
+    entry_fill(&attr, &entry);
+    ns_inode_ref(inode);
+    handle_open(fs, inode, fi);
+    if (fuse_reply_create(req, &entry, fi)) {
+        handle_close(fs, inode);
+        ns_inode_put(fs->ns, inode, 1);
+    }
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct lsmfs *fs = lsmfs_of(req);
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    if (fi->flags & O_TRUNC) {
+        const struct ns_attr empty = {.size = 0};
+        unsigned mask = NS_SET_SIZE | NS_SET_MTIME_NOW;
+        if (loop_request_kills_suid())
+            mask |= NS_SET_KILL_SUID;
+        int result = ns_setattr(fs->ns, inode, &empty, mask, NULL);
+        if (result < 0) {
+            inode_put(req, inode);
+            fuse_reply_err(req, -result);
+            return;
+        }
+    }
+    handle_open(fs, inode, fi);
+    if (fuse_reply_open(req, fi))
+        handle_close(fs, inode);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    handle_close(lsmfs_of(req), inode_of(fi));
+    fuse_reply_err(req, 0);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    (void)ino;
+    void *data = scratch_get(size);
+    ssize_t n =
+        data ? ns_read(lsmfs_of(req)->ns, inode_of(fi), data, size, (uint64_t)offset) : -ENOMEM;
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
+    else
+        fuse_reply_buf(req, data, (size_t)n);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+              struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct lsmfs *fs = lsmfs_of(req);
+    unsigned flags = loop_request_kills_suid() ? 0 : NS_WRITE_KEEP_SUID;
+    if (fi->writepage && fs->writeback)
+        flags |= NS_WRITE_KEEP_TIMES;
+    ssize_t n = ns_write(fs->ns, inode_of(fi), data, size, (uint64_t)offset, flags, NULL);
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
+    else
+        fuse_reply_write(req, (size_t)n);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+    (void)ino;
+    int result = ns_fsync(lsmfs_of(req)->ns, inode_of(fi), data_only != 0);
+    fuse_reply_err(req, -result);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                  struct fuse_file_info *fi)
+{
+    (void)ino;
+    int result =
+        ns_fallocate(lsmfs_of(req)->ns, inode_of(fi), mode, (uint64_t)offset, (uint64_t)length);
+    fuse_reply_err(req, -result);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+    (void)ino;
+    int64_t result = ns_seek(lsmfs_of(req)->ns, inode_of(fi), (uint64_t)offset, whence);
+    if (result < 0)
+        fuse_reply_err(req, (int)-result);
+    else
+        fuse_reply_lseek(req, result);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
+                        struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_offset,
+                        struct fuse_file_info *to_fi, size_t size, int flags)
+{
+    (void)from;
+    (void)to;
+    ssize_t n = flags ? -EINVAL
+                      : ns_copy_range(lsmfs_of(req)->ns, inode_of(from_fi), (uint64_t)from_offset,
+                                      inode_of(to_fi), (uint64_t)to_offset, size);
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
+    else
+        fuse_reply_write(req, (size_t)n);
+}
+
+// Programs ask files whether they are terminals; the answer must be ENOTTY, not ENOSYS.
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
+              unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+    (void)ino, (void)cmd, (void)arg, (void)fi, (void)flags, (void)in, (void)in_size, (void)out_size;
+    fuse_reply_err(req, ENOTTY);
+}

@@ -1,0 +1,181 @@
+// Names: LOOKUP, FORGET, and everything that makes, moves or removes a name.
+#include <errno.h>
+#include <string.h>
+
+#include "mount/inode_table.h"
+#include "mount/ops.h"
+
+static struct ns_cred cred_of(fuse_req_t req)
+{
+    const struct fuse_ctx *ctx = fuse_req_ctx(req);
+    return (struct ns_cred){.uid = ctx->uid, .gid = ctx->gid}; // the kernel has applied the umask
+}
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct ns_inode *dir = inode_get(req, parent), *inode;
+    struct ns_attr attr;
+    if (!dir)
+        return;
+    int result = ns_lookup(lsmfs_of(req)->ns, dir, name, strlen(name), &inode, &attr);
+    inode_put(req, dir);
+    if (result == -ENOENT) {
+        // Inode 0 with a timeout: the kernel remembers that there is no such name.
+        const struct fuse_entry_param none = {.entry_timeout = CACHE_FOREVER_S};
+        fuse_reply_entry(req, &none);
+    } else if (result < 0) {
+        fuse_reply_err(req, -result);
+    } else {
+        reply_inode(req, inode, &attr);
+    }
+}
+
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+    inode_forget(lsmfs_of(req), ino, count);
+    fuse_reply_none(req);
+}
+
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    for (size_t i = 0; i < count; i++)
+        inode_forget(lsmfs_of(req), forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+// The end of every handler that has made `inode` (one reference) unless `result` says otherwise.
+static void reply_made(fuse_req_t req, int result, struct ns_inode *inode,
+                       const struct ns_attr *attr)
+{
+    if (result == 0) {
+        result = commit_names(lsmfs_of(req));
+        if (result < 0)
+            inode_put(req, inode);
+    }
+    if (result < 0)
+        fuse_reply_err(req, -result);
+    else
+        reply_inode(req, inode, attr);
+}
+
+static void reply_done(fuse_req_t req, int result)
+{
+    if (result == 0)
+        result = commit_names(lsmfs_of(req));
+    fuse_reply_err(req, -result);
+}
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    struct ns_inode *dir = inode_get(req, parent), *inode = NULL;
+    struct ns_cred cred = cred_of(req);
+    struct ns_attr attr;
+    if (!dir)
+        return;
+    int result =
+        ns_mknod(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, rdev, &inode, &attr);
+    inode_put(req, dir);
+    reply_made(req, result, inode, &attr);
+}
+
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    struct ns_inode *dir = inode_get(req, parent), *inode = NULL;
+    struct ns_cred cred = cred_of(req);
+    struct ns_attr attr;
+    if (!dir)
+        return;
+    int result = ns_mkdir(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, &inode, &attr);
+    inode_put(req, dir);
+    reply_made(req, result, inode, &attr);
+}
+
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    struct ns_inode *dir = inode_get(req, parent), *inode = NULL;
+    struct ns_cred cred = cred_of(req);
+    struct ns_attr attr;
+    if (!dir)
+        return;
+    int result = ns_symlink(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), target,
+                            strlen(target), &inode, &attr);
+    inode_put(req, dir);
+    reply_made(req, result, inode, &attr);
+}
+
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    struct ns *ns = lsmfs_of(req)->ns;
+    struct ns_inode *inode = inode_get(req, ino), *dir;
+    struct ns_attr attr;
+    if (!inode)
+        return;
+    dir = inode_get(req, parent);
+    if (!dir) {
+        ns_inode_put(ns, inode, 1);
+        return;
+    }
+    int result = ns_link(ns, inode, dir, name, strlen(name), &attr);
+    ns_inode_put(ns, dir, 1);
+    if (result < 0) {
+        ns_inode_put(ns, inode, 1);
+        fuse_reply_err(req, -result);
+        return;
+    }
+    reply_made(req, 0, inode, &attr); // our reference becomes the kernel's
+}
+
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct ns_inode *dir = inode_get(req, parent);
+    if (!dir)
+        return;
+    int result = ns_unlink(lsmfs_of(req)->ns, dir, name, strlen(name));
+    inode_put(req, dir);
+    reply_done(req, result);
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct ns_inode *dir = inode_get(req, parent);
+    if (!dir)
+        return;
+    int result = ns_rmdir(lsmfs_of(req)->ns, dir, name, strlen(name));
+    inode_put(req, dir);
+    reply_done(req, result);
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+               const char *new_name, unsigned flags)
+{
+    struct ns *ns = lsmfs_of(req)->ns;
+    struct ns_inode *from = inode_get(req, parent), *to;
+    if (!from)
+        return;
+    to = inode_get(req, new_parent);
+    if (!to) {
+        ns_inode_put(ns, from, 1);
+        return;
+    }
+    // RENAME_NOREPLACE and RENAME_EXCHANGE have the namespace's values.
+    int result = ns_rename(ns, from, name, strlen(name), to, new_name, strlen(new_name), flags);
+    ns_inode_put(ns, from, 1);
+    ns_inode_put(ns, to, 1);
+    reply_done(req, result);
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    char target[NS_SYMLINK_MAX + 1];
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    ssize_t size = ns_readlink(lsmfs_of(req)->ns, inode, target, NS_SYMLINK_MAX);
+    inode_put(req, inode);
+    if (size < 0) {
+        fuse_reply_err(req, (int)-size);
+        return;
+    }
+    target[size] = 0;
+    fuse_reply_readlink(req, target);
+}

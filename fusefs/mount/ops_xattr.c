@@ -1,0 +1,83 @@
+// Extended attributes: SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR.
+//
+// The kernel checks who may touch which namespace (user, trusted, security). Attributes of
+// "system", which are POSIX ACLs, are refused: stored but not enforced they would be a lie.
+#include <errno.h>
+#include <string.h>
+
+#include "mount/inode_table.h"
+#include "mount/ops.h"
+#include "mount/scratch.h"
+
+static bool is_refused(const char *name)
+{
+    return strncmp(name, "system.", 7) == 0;
+}
+
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+                 int flags)
+{
+    if (is_refused(name)) {
+        fuse_reply_err(req, EOPNOTSUPP);
+        return;
+    }
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    // XATTR_CREATE and XATTR_REPLACE have the namespace's values.
+    int result = ns_setxattr(lsmfs_of(req)->ns, inode, name, value, size, (unsigned)flags);
+    inode_put(req, inode);
+    fuse_reply_err(req, -result);
+}
+
+// Answers a question for the size (`asked` 0) or for the bytes.
+static void reply_bytes(fuse_req_t req, ssize_t result, const void *data, size_t asked)
+{
+    if (result < 0)
+        fuse_reply_err(req, (int)-result);
+    else if (asked == 0)
+        fuse_reply_xattr(req, (size_t)result);
+    else
+        fuse_reply_buf(req, data, (size_t)result);
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+    if (is_refused(name)) {
+        fuse_reply_err(req, EOPNOTSUPP);
+        return;
+    }
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    void *value = size ? scratch_get(size) : NULL;
+    ssize_t result =
+        size && !value ? -ENOMEM : ns_getxattr(lsmfs_of(req)->ns, inode, name, value, size);
+    inode_put(req, inode);
+    reply_bytes(req, result, value, size);
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    char *list = size ? scratch_get(size) : NULL;
+    ssize_t result = size && !list ? -ENOMEM : ns_listxattr(lsmfs_of(req)->ns, inode, list, size);
+    inode_put(req, inode);
+    reply_bytes(req, result, list, size);
+}
+
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    if (is_refused(name)) {
+        fuse_reply_err(req, EOPNOTSUPP);
+        return;
+    }
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    int result = ns_removexattr(lsmfs_of(req)->ns, inode, name);
+    inode_put(req, inode);
+    fuse_reply_err(req, -result);
+}

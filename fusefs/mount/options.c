@@ -1,0 +1,424 @@
+// The command line of lsmfs.
+//
+// Options come as mount(8), fstab and mount.fuse3 hand them over: one comma-separated list after
+// -o, in which generic mount options and our own are mixed. Each is found in one table that says
+// what becomes of it: a value of ours with its range, a flag of ours, something for libfuse and the
+// kernel, something that only concerns mount(8) and is skipped, or something that cannot be done
+// and is refused with the reason. What is not in the table is refused by name.
+//
+// A backslash takes the meaning from the comma or backslash after it.
+#include "mount/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mount/fuse_api.h"
+
+#define KiB (UINT64_C(1) << 10)
+#define MiB (UINT64_C(1) << 20)
+#define GiB (UINT64_C(1) << 30)
+#define TiB (UINT64_C(1) << 40)
+
+enum option_kind {
+    OPT_SIZE,   // bytes, with K, M, G, T
+    OPT_COUNT,  // a plain number
+    OPT_CHOICE, // one of `words`; the value is its index
+    OPT_SYNC,   // "none" or milliseconds; without a value, mount(8)'s sync
+    OPT_ON,     // a flag of ours
+    OPT_OFF,    // clears it
+    OPT_PASS,   // for libfuse, as it is
+    OPT_SKIP,   // of no meaning here
+    OPT_REFUSE, // `words[0]` says why
+};
+
+struct option_spec {
+    const char *name;
+    enum option_kind kind;
+    size_t offset; // of the field in struct mount_options
+    size_t width;  // of the field in bytes
+    uint64_t min, max;
+    const char *const *words; // NULL-terminated
+};
+
+static const char *const compressions[] = {"none", "lz4", "zlib", NULL};
+static const char *const checksum_modes[] = {"once", "always", "never", NULL};
+static const char *const wal_modes[] = {"auto", "mapped", "written", NULL};
+static const char *const no_remount[] = {
+    "a mounted store cannot be remounted: unmount it, then mount it again", NULL};
+static const char *const no_symfollow[] = {"FUSE file systems cannot be mounted with it", NULL};
+
+#define FIELD(f)  offsetof(struct mount_options, f), sizeof(((struct mount_options *)NULL)->f)
+#define ENGINE(f) FIELD(ns.engine.f)
+
+static const struct option_spec specs[] = {
+    {"cache_size", OPT_SIZE, ENGINE(block_cache_size), 0, TiB, NULL},
+    {"write_buffer", OPT_SIZE, ENGINE(write_buffer_size), 64 * KiB, 4 * GiB, NULL},
+    {"write_buffers", OPT_COUNT, ENGINE(max_write_buffers), 2, 16, NULL},
+    {"max_open_tables", OPT_COUNT, ENGINE(max_open_tables), 16, 1000000, NULL},
+    {"table_size", OPT_SIZE, ENGINE(table_size), 64 * KiB, 4 * GiB, NULL},
+    {"block_size", OPT_SIZE, ENGINE(block_size), 512, MiB, NULL},
+    {"bloom_bits", OPT_COUNT, ENGINE(bloom_bits_per_key), 0, 32, NULL},
+    {"compaction_threads", OPT_COUNT, ENGINE(compaction_threads), 1, 16, NULL},
+    {"compression", OPT_CHOICE, ENGINE(compression), 0, 0, compressions},
+    {"bottom_compression", OPT_CHOICE, ENGINE(bottom_compression), 0, 0, compressions},
+    {"checksums", OPT_CHOICE, ENGINE(checksums), 0, 0, checksum_modes},
+    {"wal", OPT_CHOICE, ENGINE(wal_mode), 0, 0, wal_modes},
+    {"sync", OPT_SYNC, ENGINE(sync_interval_ms), 0, 3600000, NULL},
+    {"inline_max", OPT_SIZE, FIELD(ns.inline_max), 0, 64 * KiB, NULL},
+    {"threads", OPT_COUNT, FIELD(threads), 1, 64, NULL},
+    {"spin", OPT_COUNT, FIELD(spin_us), 0, 10000, NULL},
+    {"no_writeback", OPT_ON, FIELD(no_writeback), 0, 0, NULL},
+    {"writeback", OPT_OFF, FIELD(no_writeback), 0, 0, NULL},
+    {"allow_other", OPT_ON, FIELD(allow_other), 0, 0, NULL},
+    {"no_allow_other", OPT_OFF, FIELD(allow_other), 0, 0, NULL},
+    {"allow_root", OPT_ON, FIELD(allow_root), 0, 0, NULL},
+    {"dirsync", OPT_ON, FIELD(dirsync), 0, 0, NULL},
+    {"ro", OPT_ON, FIELD(read_only), 0, 0, NULL},
+    {"rw", OPT_OFF, FIELD(read_only), 0, 0, NULL},
+    {"default_permissions", OPT_SKIP, 0, 0, 0, 0, NULL}, // always on
+    {"remount", OPT_REFUSE, 0, 0, 0, 0, no_remount},
+    {"nosymfollow", OPT_REFUSE, 0, 0, 0, 0, no_symfollow},
+};
+
+// Generic options that libfuse and the kernel understand.
+static const char *const passed_on[] = {
+    "suid",         "nosuid", "dev",     "nodev",    "exec",       "noexec",      "async",
+    "auto_unmount", "atime",  "noatime", "context=", "fscontext=", "defcontext=", "rootcontext="};
+
+// Generic options that concern mount(8) only, or times of access, which lsmfs does not keep.
+static const char *const skipped[] = {
+    "defaults", "auto",       "noauto",   "nofail",     "user",        "user=",
+    "nouser",   "users",      "owner",    "group",      "_netdev",     "comment=",
+    "x-",       "X-",         "relatime", "norelatime", "strictatime", "nostrictatime",
+    "lazytime", "nolazytime", "diratime", "nodiratime", "loud",        "silent",
+    "mand",     "nomand",     "iversion", "noiversion", "symfollow",   "helper="};
+
+static const char help_text[] =
+    "usage: lsmfs [-f] [-o OPTION[,OPTION...]] DB MOUNTPOINT\n"
+    "Mounts the store in directory DB; an absent or empty DB becomes a new store.\n"
+    "  -f  stay in the foreground, messages to stderr;  -d  and trace every request\n"
+    "  -h, --help;  -V, --version         Unmount with: umount.lsmfs MOUNTPOINT\n"
+    "Options (sizes take K, M, G, T):\n"
+    "  ro                    read only\n"
+    "  allow_other           let other users in (root's default)\n"
+    "  allow_root            let root in;  no_allow_other: only the mounting user\n"
+    "  no_writeback          pass on every write(2) at once instead of gathering them\n"
+    "  dirsync, sync         names, or names and data, are on disk when a call returns\n"
+    "  sync=none|MS          sync the log every MS milliseconds (none)\n"
+    "  cache_size=SIZE       cache of decompressed blocks (64M)\n"
+    "  write_buffer=SIZE     memory for changes before they become a table (64M)\n"
+    "  compression=C         none, lz4 or zlib (lz4);  bottom_compression=C: last level\n"
+    "  inline_max=SIZE       files up to this size live in their entry (2K)\n"
+    "  max_open_tables=N     tables whose index is kept in memory (1000)\n"
+    "  threads=N             threads that serve requests\n"
+    "  spin=US               microseconds an idle thread polls before it sleeps (0)\n"
+    "  auto_unmount          unmount even if the daemon is killed\n"
+    "More, and what fstab takes: lsmfs(8). Status: 0 mounted, 1 failed, 2 wrong usage.\n";
+
+static enum options_result wrong(const char *option, const char *what)
+{
+    fprintf(stderr, "lsmfs: option '%s': %s\n", option, what);
+    return OPTIONS_WRONG;
+}
+
+// Whether `option` (name or name=value) is the table's `name`; one that ends in '=' or '-' matches
+// all that begin with it.
+static bool option_is(const char *option, const char *name)
+{
+    size_t n = strlen(name);
+    if (name[n - 1] == '=' || name[n - 1] == '-')
+        return strncmp(option, name, n) == 0;
+    return strcmp(option, name) == 0;
+}
+
+static bool option_in(const char *option, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (option_is(option, names[i]))
+            return true;
+    return false;
+}
+
+// Appends to the list for libfuse, commas and backslashes inside the option escaped.
+static enum options_result pass_on(struct mount_options *options, const char *option)
+{
+    if (fuse_opt_add_opt_escaped(&options->kernel, option))
+        return wrong(option, "out of memory");
+    return OPTIONS_RUN;
+}
+
+static void store_field(struct mount_options *options, const struct option_spec *spec,
+                        uint64_t value)
+{
+    char *field = (char *)options + spec->offset;
+    uint32_t narrow = (uint32_t)value;
+    if (spec->width == sizeof value)
+        memcpy(field, &value, sizeof value);
+    else if (spec->width == sizeof narrow)
+        memcpy(field, &narrow, sizeof narrow);
+    else
+        *field = (char)(value != 0);
+}
+
+// A number with, for sizes, a suffix. False: not a number, or more than 64 bits.
+static bool parse_number(const char *text, bool is_size, uint64_t *ret_value)
+{
+    if (!isdigit((unsigned char)*text))
+        return false;
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (errno)
+        return false;
+    unsigned shift = 0;
+    if (is_size && *end) {
+        const char *suffixes = "KMGT";
+        const char *s = strchr(suffixes, toupper((unsigned char)*end));
+        if (!s)
+            return false;
+        shift = 10 * (unsigned)(s - suffixes + 1);
+        end++;
+    }
+    if (*end || (shift && n >> (64 - shift)))
+        return false;
+    *ret_value = (uint64_t)n << shift;
+    return true;
+}
+
+// `value` as a human writes it: with the largest suffix that divides it.
+static void print_size(char *text, size_t size, uint64_t value)
+{
+    const char *suffixes = "KMGT";
+    unsigned step = 0;
+    while (step < 4 && value && value % 1024 == 0) {
+        value /= 1024;
+        step++;
+    }
+    snprintf(text, size, "%llu%.1s", (unsigned long long)value, step ? &suffixes[step - 1] : "");
+}
+
+static enum options_result set_number(struct mount_options *options, const struct option_spec *spec,
+                                      const char *option, const char *text)
+{
+    bool is_size = spec->kind == OPT_SIZE;
+    uint64_t value;
+    if (!parse_number(text, is_size, &value))
+        return wrong(option, is_size ? "takes a size: a number and perhaps K, M, G or T"
+                                     : "takes a number");
+    if (value < spec->min || value > spec->max) {
+        char low[32], high[32], message[96];
+        print_size(low, sizeof low, spec->min);
+        print_size(high, sizeof high, spec->max);
+        if (!is_size) {
+            snprintf(low, sizeof low, "%llu", (unsigned long long)spec->min);
+            snprintf(high, sizeof high, "%llu", (unsigned long long)spec->max);
+        }
+        snprintf(message, sizeof message, "must be from %s to %s", low, high);
+        return wrong(option, message);
+    }
+    store_field(options, spec, value);
+    return OPTIONS_RUN;
+}
+
+static enum options_result set_choice(struct mount_options *options, const struct option_spec *spec,
+                                      const char *option, const char *text)
+{
+    char message[96] = "takes one of";
+    for (unsigned i = 0; spec->words[i]; i++) {
+        if (strcmp(text, spec->words[i]) == 0) {
+            store_field(options, spec, i);
+            return OPTIONS_RUN;
+        }
+        size_t used = strlen(message);
+        snprintf(message + used, sizeof message - used, "%s %s", i ? "," : "", spec->words[i]);
+    }
+    return wrong(option, message);
+}
+
+static enum options_result apply(struct mount_options *options, const struct option_spec *spec,
+                                 const char *option, const char *value)
+{
+    switch (spec->kind) {
+    case OPT_SIZE:
+    case OPT_COUNT:
+        return value ? set_number(options, spec, option, value) : wrong(option, "needs a value");
+    case OPT_CHOICE:
+        return value ? set_choice(options, spec, option, value) : wrong(option, "needs a value");
+    case OPT_SYNC:
+        if (!value) {
+            options->dirsync = true;
+            return pass_on(options, "sync");
+        }
+        if (strcmp(value, "none") == 0)
+            value = "0";
+        return set_number(options, spec, option, value);
+    case OPT_REFUSE:
+        return wrong(option, spec->words[0]);
+    case OPT_ON:
+    case OPT_OFF:
+        if (value)
+            return wrong(option, "takes no value");
+        store_field(options, spec, spec->kind == OPT_ON);
+        return OPTIONS_RUN;
+    case OPT_PASS:
+    case OPT_SKIP:
+        break;
+    }
+    return OPTIONS_RUN;
+}
+
+static enum options_result set_option(struct mount_options *options, const char *option)
+{
+    const char *equals = strchr(option, '=');
+    size_t name_size = equals ? (size_t)(equals - option) : strlen(option);
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        if (strlen(specs[i].name) == name_size && memcmp(specs[i].name, option, name_size) == 0)
+            return apply(options, &specs[i], option, equals ? equals + 1 : NULL);
+    if (option_in(option, passed_on, sizeof passed_on / sizeof *passed_on))
+        return pass_on(options, option);
+    if (option_in(option, skipped, sizeof skipped / sizeof *skipped) || options->sloppy)
+        return OPTIONS_RUN;
+    return wrong(option, "unknown (lsmfs --help lists what there is)");
+}
+
+// Splits `list` at its commas and sets each option.
+static enum options_result set_options(struct mount_options *options, const char *list)
+{
+    char *option = malloc(strlen(list) + 1);
+    if (!option)
+        return wrong(list, "out of memory");
+    enum options_result result = OPTIONS_RUN;
+    for (const char *p = list; result == OPTIONS_RUN; p++) {
+        size_t n = 0;
+        for (; *p && *p != ','; p++) {
+            if (*p == '\\' && (p[1] == ',' || p[1] == '\\'))
+                p++;
+            option[n++] = *p;
+        }
+        option[n] = 0;
+        if (n)
+            result = set_option(options, option);
+        if (!*p)
+            break;
+    }
+    free(option);
+    return result;
+}
+
+static enum options_result usage_error(const char *what, const char *arg)
+{
+    fprintf(stderr, "lsmfs: %s%s%s (lsmfs --help explains)\n", what, arg ? " " : "",
+            arg ? arg : "");
+    return OPTIONS_WRONG;
+}
+
+static enum options_result set_positional(struct mount_options *options, const char *arg)
+{
+    char **field = !options->db ? &options->db : &options->mountpoint;
+    if (*field)
+        return usage_error("one argument too many:", arg);
+    if (!*arg)
+        return usage_error("an empty name for", field == &options->db ? "DB" : "MOUNTPOINT");
+    *field = strdup(arg);
+    return *field ? OPTIONS_RUN : usage_error("out of memory", NULL);
+}
+
+static enum options_result set_flag(struct mount_options *options, char flag)
+{
+    switch (flag) {
+    case 'd':
+        options->debug = true;
+        options->foreground = true;
+        return OPTIONS_RUN;
+    case 'f':
+        options->foreground = true;
+        return OPTIONS_RUN;
+    case 'r':
+        options->read_only = true;
+        return OPTIONS_RUN;
+    case 'w':
+        options->read_only = false;
+        return OPTIONS_RUN;
+    case 's':
+        options->sloppy = true;
+        return OPTIONS_RUN;
+    case 'n':
+    case 'v':
+        return OPTIONS_RUN;
+    case 'h':
+        fputs(help_text, stdout);
+        return OPTIONS_DONE;
+    case 'V':
+        printf("lsmfs %s (libfuse %s)\n", LSMFS_VERSION, fuse_pkgversion());
+        return OPTIONS_DONE;
+    default:
+        return usage_error("unknown flag", (char[]){'-', flag, 0});
+    }
+}
+
+static enum options_result set_long(struct mount_options *options, const char *arg)
+{
+    if (strcmp(arg, "--help") == 0)
+        return set_flag(options, 'h');
+    if (strcmp(arg, "--version") == 0)
+        return set_flag(options, 'V');
+    if (strcmp(arg, "--fake") == 0) {
+        options->fake = true;
+        return OPTIONS_RUN;
+    }
+    return usage_error("unknown flag", arg);
+}
+
+static void set_defaults(struct mount_options *options)
+{
+    memset(options, 0, sizeof *options);
+    ns_options_init(&options->ns);
+    options->ns.root_uid = getuid();
+    options->ns.root_gid = getgid();
+    options->allow_other = getuid() == 0;
+    // More than there are processors: a thread that waits for the disk in an fsync serves nobody.
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    options->threads = cpus < 2 ? 4 : cpus > 16 ? 32 : 2 * (unsigned)cpus;
+}
+
+enum options_result options_parse(int argc, char **argv, struct mount_options *options)
+{
+    set_defaults(options);
+    enum options_result result = OPTIONS_RUN;
+    bool flags_end = false;
+    for (int i = 1; i < argc && result == OPTIONS_RUN; i++) {
+        const char *arg = argv[i];
+        if (flags_end || arg[0] != '-' || !arg[1]) {
+            result = set_positional(options, arg);
+        } else if (strcmp(arg, "--") == 0) {
+            flags_end = true;
+        } else if (arg[1] == '-') {
+            result = set_long(options, arg);
+        } else if (arg[1] == 'o') {
+            const char *list = arg[2] ? arg + 2 : ++i < argc ? argv[i] : NULL;
+            result = list ? set_options(options, list) : usage_error("-o needs options", NULL);
+        } else {
+            for (const char *p = arg + 1; *p && result == OPTIONS_RUN; p++)
+                result = set_flag(options, *p);
+        }
+    }
+    if (result == OPTIONS_RUN && !options->mountpoint)
+        result = usage_error(
+            options->db ? "MOUNTPOINT is missing" : "DB and MOUNTPOINT are missing", NULL);
+    options->ns.engine.read_only = options->read_only;
+    return result;
+}
+
+void options_release(struct mount_options *options)
+{
+    free(options->db);
+    free(options->mountpoint);
+    free(options->kernel);
+    options->db = options->mountpoint = options->kernel = NULL;
+}

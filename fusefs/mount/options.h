@@ -1,0 +1,38 @@
+// The command line: DB, MOUNTPOINT and the -o options, parsed and checked against their ranges.
+#ifndef LSMFS_MOUNT_OPTIONS_H
+#define LSMFS_MOUNT_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "ns/namespace.h"
+
+// Exit statuses, also in lsmfs(8).
+enum exit_status { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct mount_options {
+    char *db;         // as given; mountpoint.c makes both absolute
+    char *mountpoint; // as given
+    char *kernel;     // options handed on to libfuse, joined by commas; NULL: none
+    bool foreground;
+    bool debug;     // every request and all of the engine's messages to stderr
+    bool sloppy;    // mount(8)'s -s: unknown options are skipped
+    bool fake;      // mount(8)'s -f through mount.lsmfs: all checks, no mount
+    bool read_only; // ro
+    bool allow_other;
+    bool allow_root;
+    bool no_writeback; // write(2) reaches the daemon at once
+    bool dirsync;      // changes of names are durable when they return (dirsync, sync)
+    unsigned threads;  // that serve requests
+    unsigned spin_us;  // how long an idle thread looks for the next request before it sleeps
+    struct ns_options ns;
+};
+
+// What options_parse() found out beside the options.
+enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };
+
+// Fills `options` from the command line. OPTIONS_DONE: help or version was printed. OPTIONS_WRONG:
+// one line on stderr says what and where. Release the options whatever is returned.
+enum options_result options_parse(int argc, char **argv, struct mount_options *options);
+void options_release(struct mount_options *options);
+
+#endif

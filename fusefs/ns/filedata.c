@@ -1,0 +1,213 @@
+// Extents: finding, trimming, adding, and changing a file's size. See filedata.h.
+//
+// Since no extent crosses a multiple of NS_EXTENT_MAX (the grid), the one that covers an offset
+// begins in the same cell; most begin at the cell's start, where one point get finds them.
+//
+// Thread safety: the inode's stripe lock is the caller's.
+// Failure: the batch may hold part of the change; the caller drops it.
+#include "ns/filedata.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define RESIZE_BATCH_EXTENTS 4096u
+
+bool filedata_is_gone(const struct ns_inode *inode)
+{
+    return inode_location(inode) == AT_NONE && inode->ghost->data_gone;
+}
+
+static int list_add(struct extent_list *list, struct extent extent)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 16;
+        struct extent *at = realloc(list->at, capacity * sizeof *at);
+        if (!at)
+            return -ENOMEM;
+        list->at = at;
+        list->capacity = capacity;
+    }
+    list->at[list->count++] = extent;
+    return 0;
+}
+
+static int extent_at(struct lsm_iter *iter, uint64_t ino, struct extent *ret_extent)
+{
+    size_t size;
+    uint64_t key_ino;
+    const void *key = lsm_iter_key(iter, &size);
+    if (!pathkey_parse_extent(slice_of(key, size), &key_ino, &ret_extent->start) || key_ino != ino)
+        return -EIO;
+    lsm_iter_value(iter, &size);
+    ret_extent->size = size;
+    return 0;
+}
+
+int extents_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
+                 struct extent_list *list)
+{
+    struct pathkey lower, upper;
+    list->count = 0;
+    if (from >= to)
+        return 0;
+    pathkey_extent(&lower, ino, from - from % NS_EXTENT_MAX);
+    if (to == UINT64_MAX)
+        pathkey_ino_bounds(KEY_EXTENT, ino, &(struct pathkey){0}, &upper);
+    else
+        pathkey_extent(&upper, ino, to);
+    struct lsm_iter_options options = {.lower = lower.data,
+                                       .lower_size = lower.size,
+                                       .upper = upper.data,
+                                       .upper_size = upper.size};
+    struct lsm_iter *iter;
+    int rc = ns_err(lsm_iter_new(ns->db, &options, &iter));
+    if (rc)
+        return rc;
+    for (lsm_iter_seek_first(iter); !rc && lsm_iter_valid(iter) && list->count < most;
+         lsm_iter_next(iter)) {
+        struct extent extent;
+        rc = extent_at(iter, ino, &extent);
+        if (!rc && extent.start + extent.size > from)
+            rc = list_add(list, extent);
+    }
+    if (!rc && !lsm_iter_valid(iter))
+        rc = ns_err(lsm_iter_status(iter));
+    lsm_iter_free(iter);
+    return rc;
+}
+
+static int share_slice(struct op *op, uint64_t ino, uint64_t start, uint64_t source,
+                       uint64_t offset, uint64_t length)
+{
+    struct pathkey key, source_key;
+    pathkey_extent(&key, ino, start);
+    pathkey_extent(&source_key, ino, source);
+    return ns_err(lsm_batch_put_slice(op->batch, key.data, key.size, source_key.data,
+                                      source_key.size, offset, length));
+}
+
+int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to)
+{
+    int rc = 0;
+    for (size_t i = 0; i < op->extents.count && !rc; i++) {
+        struct extent e = op->extents.at[i];
+        uint64_t end = e.start + e.size;
+        if (e.start >= from) {
+            struct pathkey key;
+            pathkey_extent(&key, rec->ino, e.start);
+            rc = op_delete(op, &key);
+        } else {
+            rc = share_slice(op, rec->ino, e.start, e.start, 0, from - e.start);
+        }
+        if (!rc && end > to)
+            rc = share_slice(op, rec->ino, to, e.start, to - e.start, end - to);
+        rec->data_bytes -= (end < to ? end : to) - (e.start > from ? e.start : from);
+    }
+    return rc;
+}
+
+int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data)
+{
+    rec->data_bytes += data.size;
+    while (data.size) {
+        uint64_t room = NS_EXTENT_MAX - offset % NS_EXTENT_MAX;
+        size_t n = data.size < room ? data.size : (size_t)room;
+        struct pathkey key;
+        pathkey_extent(&key, rec->ino, offset);
+        int rc = op_put(op, &key, slice_of(data.data, n));
+        if (rc)
+            return rc;
+        offset += n;
+        data.data += n;
+        data.size -= n;
+    }
+    return 0;
+}
+
+// ------------------------------------------------------------------------------- size
+
+// Very many extents go in batches of their own, from the end backwards: wherever a crash stops
+// this, the file is a prefix of what it was. Only while more than one batch's worth is left.
+static int cut_in_batches(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                          uint64_t size)
+{
+    int rc = extents_list(ns, rec->ino, size, UINT64_MAX, SIZE_MAX, &op->source);
+    size_t left = op->source.count;
+    while (!rc && left > RESIZE_BATCH_EXTENTS) {
+        for (size_t i = 0; i < RESIZE_BATCH_EXTENTS && !rc; i++) {
+            struct extent e = op->source.at[--left];
+            struct pathkey key;
+            pathkey_extent(&key, rec->ino, e.start);
+            rc = op_delete(op, &key);
+            rec->data_bytes -= e.size;
+            rec->size = e.start;
+        }
+        op->frees_space = true;
+        if (!rc)
+            rc = op_store(op, inode, rec);
+        if (!rc)
+            rc = op_commit(ns, op);
+        if (!rc)
+            op_stored(inode);
+    }
+    return rc;
+}
+
+static int shrink(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                  uint64_t size)
+{
+    int rc = 0;
+    if (rec->data_bytes / NS_EXTENT_MAX + 1 > RESIZE_BATCH_EXTENTS)
+        rc = cut_in_batches(ns, op, inode, rec, size);
+    if (!rc)
+        rc = extents_list(ns, rec->ino, size, UINT64_MAX, SIZE_MAX, &op->extents);
+    if (!rc)
+        rc = extents_trim(op, rec, size, UINT64_MAX);
+    if (rc)
+        return rc;
+    rec->size = size;
+    rec->is_inline = size == 0;
+    rec->content = slice_of(NULL, 0);
+    return 0;
+}
+
+static int resize_inline(struct ns *ns, struct op *op, struct record *rec, uint64_t size)
+{
+    struct slice old = rec->content;
+    if (size <= old.size) {
+        rec->content.size = (size_t)size;
+    } else if (size <= ns->inline_max) {
+        op->content.size = 0;
+        if (buf_assign(&op->content, old.data, old.size) ||
+            buf_reserve(&op->content, (size_t)size - old.size))
+            return -ENOMEM;
+        memset(op->content.data + old.size, 0, (size_t)size - old.size);
+        op->content.size = (size_t)size;
+        rec->content = buf_slice(&op->content);
+    } else {
+        rec->is_inline = false;
+        rec->content = slice_of(NULL, 0);
+        rec->data_bytes = 0;
+        rec->size = size;
+        return extents_put(op, rec, 0, old);
+    }
+    rec->size = size;
+    return 0;
+}
+
+int filedata_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                    uint64_t size)
+{
+    if (size > (uint64_t)NS_FILE_MAX)
+        return -EFBIG;
+    if (filedata_is_gone(inode))
+        return -ESTALE;
+    if (size == rec->size)
+        return 0;
+    if (rec->is_inline)
+        return resize_inline(ns, op, rec, size);
+    if (size < rec->size)
+        return shrink(ns, op, inode, rec, size);
+    rec->size = size; // a hole
+    return 0;
+}

@@ -1,0 +1,32 @@
+// File content: inline in the record while it is short, else in extents.
+//
+// An extent is a key 'D' ino start with the bytes from `start` on. Extents of a file do not
+// overlap, do not reach beyond its size, and do not cross a multiple of NS_EXTENT_MAX. What no
+// extent covers is a hole and reads as zeros. A record's data_bytes is the sum of its extents.
+#ifndef NS_FILEDATA_H
+#define NS_FILEDATA_H
+
+#include "ns/ns_internal.h"
+
+// The extents that overlap [from, to), ascending, at most `most` of them. Stripe lock held (or
+// nobody can reach the inode).
+int extents_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
+                 struct extent_list *list);
+
+// Adds to the batch what makes [from, to) a hole: deletes extents inside, trims those across an
+// edge. op->extents holds the extents that overlap. data_bytes follows.
+int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to);
+
+// Adds extents for `data` at `offset` to the batch, cut on the grid. data_bytes follows.
+int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data);
+
+// Changes the size of a regular file; `rec` is its loaded record. Small changes go into the batch,
+// which the caller commits with the record; when very many extents have to go, batches of their own
+// are committed first, from the end backwards, each with the size it leaves. Exclusive lock held.
+int filedata_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                    uint64_t size);
+
+// Content of a file that was unlinked while nobody had it open is gone.
+bool filedata_is_gone(const struct ns_inode *inode);
+
+#endif

@@ -1,0 +1,386 @@
+// The table of live inodes and the stripe locks: see inode.h.
+//
+// Table: 64 shards by hash of the inode number, each a mutex and a chained hash table that doubles
+// when it is full and halves when it is an eighth full, so that it shrinks again after a walk over
+// a large tree. An inode with a 16-byte name costs about 150 bytes, malloc's and the bucket's share
+// included.
+//
+// References: a count that stays above zero changes without a lock; the step to zero is taken under
+// the shard's mutex, where inode_find takes its references, so that an inode found is never one
+// being freed.
+//
+// Locks: 1024 read-write locks, writers preferred. An operation takes all of its stripes at once
+// in rising order, which is what makes them free of deadlock; no stripe is taken while another is
+// held otherwise. Shard mutexes are leaves.
+//
+// Failure: functions that allocate return NULL and have changed nothing.
+#include "ns/inode.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHARD_MIN_BUCKETS 16u
+
+static uint64_t mix(uint64_t ino)
+{
+    uint64_t h = ino * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ (h >> 32);
+}
+
+// ---- prefixes
+
+struct prefix *prefix_new(struct slice bytes)
+{
+    struct prefix *prefix = malloc(sizeof(*prefix) + bytes.size);
+    if (!prefix)
+        return NULL;
+    atomic_init(&prefix->refs, 1);
+    prefix->size = (uint32_t)bytes.size;
+    if (bytes.size)
+        memcpy(prefix->data, bytes.data, bytes.size);
+    return prefix;
+}
+
+struct prefix *prefix_ref(struct prefix *prefix)
+{
+    atomic_fetch_add_explicit(&prefix->refs, 1, memory_order_relaxed);
+    return prefix;
+}
+
+void prefix_put(struct prefix *prefix)
+{
+    if (prefix && atomic_fetch_sub_explicit(&prefix->refs, 1, memory_order_acq_rel) == 1)
+        free(prefix);
+}
+
+// ---- one inode
+
+struct inode_name *inode_name_new(struct slice name)
+{
+    assert(name.size <= UINT8_MAX);
+    struct inode_name *copy = malloc(sizeof(*copy) + name.size);
+    if (!copy)
+        return NULL;
+    copy->size = (uint8_t)name.size;
+    if (name.size)
+        memcpy(copy->data, name.data, name.size);
+    return copy;
+}
+
+struct ns_inode *inode_new(const struct inode_init *init)
+{
+    struct ns_inode *inode = calloc(1, sizeof(*inode));
+    if (!inode)
+        return NULL;
+    inode->ino = init->ino;
+    atomic_init(&inode->refs, 1);
+    inode->type = (uint16_t)init->type;
+    atomic_init(&inode->location, (uint8_t)init->location);
+    if (init->location == AT_ENTRY) {
+        inode->name = inode_name_new(init->name);
+        if (!inode->name) {
+            free(inode);
+            return NULL;
+        }
+        inode->dir_prefix = prefix_ref(init->dir_prefix);
+    }
+    if (init->own_prefix)
+        inode->own_prefix = prefix_ref(init->own_prefix);
+    if (init->parent) {
+        atomic_fetch_add_explicit(&init->parent->refs, 1, memory_order_relaxed);
+        inode->parent = init->parent;
+    }
+    return inode;
+}
+
+static void inode_free(struct ns_inode *inode)
+{
+    free(inode->ghost);
+    prefix_put(inode->dir_prefix);
+    prefix_put(inode->own_prefix);
+    free(inode->name);
+    free(inode);
+}
+
+void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key)
+{
+    switch (inode_location(inode)) {
+    case AT_ROOT:
+        pathkey_single(ret_key, KEY_ROOT);
+        return;
+    case AT_ENTRY:
+        pathkey_entry(ret_key, prefix_slice(inode->dir_prefix),
+                      slice_of(inode->name->data, inode->name->size));
+        return;
+    case AT_INODE:
+        pathkey_number(ret_key, KEY_INODE, inode->ino);
+        return;
+    case AT_ORPHAN:
+    case AT_NONE:
+        pathkey_number(ret_key, KEY_ORPHAN, inode->ino);
+        return;
+    }
+}
+
+static void leave_location(struct ns_inode *inode)
+{
+    prefix_put(inode->dir_prefix);
+    inode->dir_prefix = NULL;
+    free(inode->name);
+    inode->name = NULL;
+    free(inode->ghost);
+    inode->ghost = NULL;
+}
+
+static void set_location(struct ns_inode *inode, enum inode_location location)
+{
+    atomic_store_explicit(&inode->location, (uint8_t)location, memory_order_release);
+}
+
+void inode_move(struct ns_inode *inode, struct prefix *dir_prefix, struct inode_name *name)
+{
+    leave_location(inode);
+    inode->dir_prefix = dir_prefix;
+    inode->name = name;
+    set_location(inode, AT_ENTRY);
+}
+
+void inode_set_location(struct ns_inode *inode, enum inode_location location)
+{
+    leave_location(inode);
+    set_location(inode, location);
+}
+
+void inode_set_ghost(struct ns_inode *inode, struct inode_ghost *ghost)
+{
+    leave_location(inode);
+    inode->ghost = ghost;
+    set_location(inode, AT_NONE);
+}
+
+// ---- the table
+
+static struct inode_shard *shard_of(struct inode_table *table, uint64_t ino)
+{
+    return &table->shards[mix(ino) >> 58 & (INODE_SHARDS - 1)];
+}
+
+static struct ns_inode **bucket_of(const struct inode_shard *shard, uint64_t ino)
+{
+    return &shard->buckets[mix(ino) & (shard->bucket_count - 1)];
+}
+
+// Best effort: a table that cannot be resized works on, only slower.
+static void shard_resize(struct inode_shard *shard, size_t bucket_count)
+{
+    struct ns_inode **old = shard->buckets;
+    size_t old_count = shard->bucket_count;
+    struct ns_inode **fresh = calloc(bucket_count, sizeof(*fresh));
+    if (!fresh)
+        return;
+    shard->buckets = fresh;
+    shard->bucket_count = bucket_count;
+    for (size_t i = 0; i < old_count; i++) {
+        struct ns_inode *next;
+        for (struct ns_inode *inode = old[i]; inode; inode = next) {
+            next = inode->hash_next;
+            struct ns_inode **bucket = bucket_of(shard, inode->ino);
+            inode->hash_next = *bucket;
+            *bucket = inode;
+        }
+    }
+    free(old);
+}
+
+static struct ns_inode *shard_find(const struct inode_shard *shard, uint64_t ino)
+{
+    struct ns_inode *inode = *bucket_of(shard, ino);
+    while (inode && inode->ino != ino)
+        inode = inode->hash_next;
+    return inode;
+}
+
+static void shard_remove(struct inode_shard *shard, struct ns_inode *inode)
+{
+    struct ns_inode **link = bucket_of(shard, inode->ino);
+    while (*link != inode)
+        link = &(*link)->hash_next;
+    *link = inode->hash_next;
+    shard->used--;
+    if (shard->bucket_count > SHARD_MIN_BUCKETS && shard->used < shard->bucket_count / 8)
+        shard_resize(shard, shard->bucket_count / 2);
+}
+
+int inode_table_init(struct inode_table *table)
+{
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    for (size_t i = 0; i < INODE_STRIPES; i++)
+        pthread_rwlock_init(&table->stripes[i].lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
+    atomic_init(&table->moves, 0);
+    bool ok = true;
+    for (size_t i = 0; i < INODE_SHARDS; i++) {
+        struct inode_shard *shard = &table->shards[i];
+        pthread_mutex_init(&shard->mutex, NULL);
+        shard->used = 0;
+        shard->bucket_count = SHARD_MIN_BUCKETS;
+        shard->buckets = calloc(SHARD_MIN_BUCKETS, sizeof(struct ns_inode *));
+        ok = ok && shard->buckets;
+    }
+    if (ok)
+        return 0;
+    inode_table_release(table);
+    return -ENOMEM;
+}
+
+void inode_table_release(struct inode_table *table)
+{
+    for (size_t i = 0; i < INODE_SHARDS; i++) {
+        struct inode_shard *shard = &table->shards[i];
+        for (size_t b = 0; shard->buckets && b < shard->bucket_count; b++) {
+            struct ns_inode *next;
+            for (struct ns_inode *inode = shard->buckets[b]; inode; inode = next) {
+                next = inode->hash_next;
+                inode_free(inode);
+            }
+        }
+        free(shard->buckets);
+        shard->buckets = NULL;
+        pthread_mutex_destroy(&shard->mutex);
+    }
+    for (size_t i = 0; i < INODE_STRIPES; i++)
+        pthread_rwlock_destroy(&table->stripes[i].lock);
+}
+
+uint64_t inode_table_count(struct inode_table *table)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < INODE_SHARDS; i++) {
+        pthread_mutex_lock(&table->shards[i].mutex);
+        count += table->shards[i].used;
+        pthread_mutex_unlock(&table->shards[i].mutex);
+    }
+    return count;
+}
+
+struct ns_inode *inode_insert(struct inode_table *table, struct ns_inode *inode)
+{
+    struct inode_shard *shard = shard_of(table, inode->ino);
+    pthread_mutex_lock(&shard->mutex);
+    struct ns_inode *present = shard_find(shard, inode->ino);
+    if (present) {
+        atomic_fetch_add_explicit(&present->refs, 1, memory_order_relaxed);
+    } else {
+        if (shard->used >= shard->bucket_count)
+            shard_resize(shard, shard->bucket_count * 2);
+        struct ns_inode **bucket = bucket_of(shard, inode->ino);
+        inode->hash_next = *bucket;
+        *bucket = inode;
+        shard->used++;
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    if (!present)
+        return inode;
+    // The parent is held by the caller too, so this reference is never its last.
+    if (inode->parent)
+        atomic_fetch_sub_explicit(&inode->parent->refs, 1, memory_order_release);
+    inode_free(inode);
+    return present;
+}
+
+struct ns_inode *inode_find(struct inode_table *table, uint64_t ino)
+{
+    struct inode_shard *shard = shard_of(table, ino);
+    pthread_mutex_lock(&shard->mutex);
+    struct ns_inode *inode = shard_find(shard, ino);
+    if (inode)
+        atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&shard->mutex);
+    return inode;
+}
+
+void inode_put(struct inode_table *table, struct ns_inode *inode, uint64_t count,
+               inode_orphan_fn *orphan, void *arg)
+{
+    while (inode) {
+        uint64_t refs = atomic_load_explicit(&inode->refs, memory_order_relaxed);
+        while (refs > count)
+            if (atomic_compare_exchange_weak_explicit(&inode->refs, &refs, refs - count,
+                                                      memory_order_release, memory_order_relaxed))
+                return;
+        struct inode_shard *shard = shard_of(table, inode->ino);
+        pthread_mutex_lock(&shard->mutex);
+        refs = atomic_fetch_sub_explicit(&inode->refs, count, memory_order_acq_rel);
+        assert(refs >= count);
+        if (refs == count)
+            shard_remove(shard, inode);
+        pthread_mutex_unlock(&shard->mutex);
+        if (refs != count)
+            return;
+        if (inode_location(inode) == AT_ORPHAN)
+            orphan(arg, inode->ino);
+        struct ns_inode *parent = inode->parent;
+        inode_free(inode);
+        inode = parent;
+        count = 1;
+    }
+}
+
+// ---- locks
+
+static uint16_t stripe_of(uint64_t ino)
+{
+    return (uint16_t)(ino & (INODE_STRIPES - 1));
+}
+
+static void stripe_take(struct inode_table *table, unsigned stripe, bool exclusive)
+{
+    if (exclusive)
+        pthread_rwlock_wrlock(&table->stripes[stripe].lock);
+    else
+        pthread_rwlock_rdlock(&table->stripes[stripe].lock);
+}
+
+void inode_locks_add(struct inode_locks *locks, uint64_t ino, bool exclusive)
+{
+    uint16_t stripe = stripe_of(ino);
+    unsigned i = 0;
+    while (i < locks->count && locks->at[i].stripe < stripe)
+        i++;
+    if (i < locks->count && locks->at[i].stripe == stripe) {
+        locks->at[i].exclusive |= exclusive;
+        return;
+    }
+    assert(locks->count < 4);
+    memmove(&locks->at[i + 1], &locks->at[i], (locks->count - i) * sizeof(locks->at[0]));
+    locks->at[i].stripe = stripe;
+    locks->at[i].exclusive = exclusive;
+    locks->count++;
+}
+
+void inode_locks_take(struct inode_table *table, struct inode_locks *locks)
+{
+    for (unsigned i = 0; i < locks->count; i++)
+        stripe_take(table, locks->at[i].stripe, locks->at[i].exclusive);
+}
+
+void inode_locks_drop(struct inode_table *table, struct inode_locks *locks)
+{
+    for (unsigned i = locks->count; i-- > 0;)
+        pthread_rwlock_unlock(&table->stripes[locks->at[i].stripe].lock);
+    locks->count = 0;
+}
+
+void inode_lock(struct inode_table *table, uint64_t ino, bool exclusive)
+{
+    stripe_take(table, stripe_of(ino), exclusive);
+}
+
+void inode_unlock(struct inode_table *table, uint64_t ino)
+{
+    pthread_rwlock_unlock(&table->stripes[stripe_of(ino)].lock);
+}

@@ -1,0 +1,172 @@
+// Live inodes: what memory holds about files that somebody has a reference to, and the locks.
+//
+// The table maps inode numbers to live inodes. It caches no attributes: every record is read from
+// and written through to the engine under the inode's stripe lock. What a live inode adds is where
+// the record is (its location), how often the file is open, and, for a directory, its prefix and
+// its parent.
+//
+// Locations change under the exclusive stripe lock of the inode; a change that takes a file away
+// from the entry key where a lookup may have seen it also bumps inode_table.moves before the lock
+// is released (see ns_lookup.c).
+#ifndef NS_INODE_H
+#define NS_INODE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "base/slice.h"
+#include "ns/namespace.h"
+#include "ns/pathkey.h"
+
+#define INODE_STRIPES 1024u
+#define INODE_SHARDS  64u
+
+// An immutable prefix shared by a directory and its live children.
+struct prefix {
+    _Atomic uint32_t refs;
+    uint32_t size;
+    uint8_t data[];
+};
+struct prefix *prefix_new(struct slice bytes); // one reference; NULL: no memory
+struct prefix *prefix_ref(struct prefix *prefix);
+void prefix_put(struct prefix *prefix); // NULL is legal
+
+static inline struct slice prefix_slice(const struct prefix *prefix)
+{
+    return slice_of(prefix->data, prefix->size);
+}
+
+// Where an inode's record is.
+enum inode_location {
+    AT_ROOT,   // key 'R'
+    AT_ENTRY,  // key 'E' dir_prefix 0 name
+    AT_INODE,  // key 'I' ino
+    AT_ORPHAN, // key 'O' ino: no names left
+    AT_NONE,   // no names left and nothing in the store: the record is in `ghost`
+};
+
+struct inode_name {
+    uint8_t size;
+    char data[];
+};
+
+struct inode_ghost {
+    bool data_gone; // the content was dropped with the last name: reading it is ESTALE
+    size_t size;
+    uint8_t record[];
+};
+
+struct ns_inode {
+    struct ns_inode *hash_next;  // shard lock
+    uint64_t ino;                // constant
+    _Atomic uint64_t refs;       // becomes 0 only under the shard lock
+    struct prefix *own_prefix;   // directories: constant; else NULL
+    struct ns_inode *parent;     // directories but the root: one reference held. Changes under the
+                                 // rename mutex and this inode's exclusive stripe lock
+    struct prefix *dir_prefix;   // AT_ENTRY; stripe lock
+    struct inode_name *name;     // AT_ENTRY; stripe lock
+    struct inode_ghost *ghost;   // AT_NONE; stripe lock (see inode_set_ghost)
+    _Atomic uint32_t open_count; // rises under the shared stripe lock
+    uint16_t type;               // S_IFMT bits; constant
+    _Atomic uint8_t location;    // enum inode_location; written under the exclusive stripe lock
+};
+
+struct inode_stripe {
+    pthread_rwlock_t lock;
+};
+
+struct inode_shard {
+    pthread_mutex_t mutex;
+    struct ns_inode **buckets; // mutex
+    size_t bucket_count, used; // mutex
+};
+
+struct inode_table {
+    struct inode_shard shards[INODE_SHARDS];
+    struct inode_stripe stripes[INODE_STRIPES];
+    _Atomic uint64_t moves; // counts location changes; pairs acquire loads with release adds
+};
+
+int inode_table_init(struct inode_table *table); // 0 or -errno
+// Drops every inode that is left.
+void inode_table_release(struct inode_table *table);
+uint64_t inode_table_count(struct inode_table *table);
+
+// A new inode with one reference, not yet in the table. For AT_ENTRY it takes a reference on
+// dir_prefix and copies `name`; for a directory one on own_prefix and parent. NULL: no memory.
+struct inode_init {
+    uint64_t ino;
+    uint32_t type;
+    enum inode_location location;
+    struct prefix *dir_prefix;
+    struct slice name;
+    struct prefix *own_prefix;
+    struct ns_inode *parent;
+};
+struct ns_inode *inode_new(const struct inode_init *init);
+
+// Puts `inode` into the table unless its number is there already. Returns the one in the table
+// with a reference for the caller; if that is another one, `inode` was freed.
+struct ns_inode *inode_insert(struct inode_table *table, struct ns_inode *inode);
+struct ns_inode *inode_find(struct inode_table *table, uint64_t ino);
+
+// Gives back references; inodes whose last one goes leave the table. The numbers of those that
+// were orphans are passed to `orphan`. Walks up through parents without recursion.
+typedef void inode_orphan_fn(void *arg, uint64_t ino);
+void inode_put(struct inode_table *table, struct ns_inode *inode, uint64_t count,
+               inode_orphan_fn *orphan, void *arg);
+
+struct inode_name *inode_name_new(struct slice name); // malloc'd; NULL: no memory
+
+static inline enum inode_location inode_location(const struct ns_inode *inode)
+{
+    return (enum inode_location)atomic_load_explicit(&inode->location, memory_order_acquire);
+}
+
+static inline bool inode_is_unlinked(const struct ns_inode *inode)
+{
+    return inode_location(inode) >= AT_ORPHAN;
+}
+
+static inline bool inode_is_dir(const struct ns_inode *inode)
+{
+    return S_ISDIR(inode->type);
+}
+
+static inline bool inode_is_regular(const struct ns_inode *inode)
+{
+    return S_ISREG(inode->type);
+}
+
+// The key of the inode's record; not for AT_NONE. Stripe lock held.
+void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key);
+
+// All four need the exclusive stripe lock. inode_move takes over `name` and one reference on
+// `dir_prefix`. inode_set_ghost takes over `ghost`.
+void inode_move(struct ns_inode *inode, struct prefix *dir_prefix, struct inode_name *name);
+void inode_set_location(struct ns_inode *inode, enum inode_location location); // not AT_NONE
+void inode_set_ghost(struct ns_inode *inode, struct inode_ghost *ghost);
+static inline void inode_table_moved(struct inode_table *table)
+{
+    atomic_fetch_add_explicit(&table->moves, 1, memory_order_release);
+}
+
+// The set of stripes an operation locks, taken in stripe order; one inode may be named twice, and
+// the stronger mode wins. At most 4 inodes.
+struct inode_locks {
+    unsigned count;
+    struct {
+        uint16_t stripe;
+        bool exclusive;
+    } at[4];
+};
+void inode_locks_add(struct inode_locks *locks, uint64_t ino, bool exclusive);
+void inode_locks_take(struct inode_table *table, struct inode_locks *locks);
+void inode_locks_drop(struct inode_table *table, struct inode_locks *locks);
+
+// The same for one inode.
+void inode_lock(struct inode_table *table, uint64_t ino, bool exclusive);
+void inode_unlock(struct inode_table *table, uint64_t ino);
+
+#endif

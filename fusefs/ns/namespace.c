@@ -1,0 +1,393 @@
+// Opening and closing a namespace; what belongs to it as a whole: superblock, inode numbers, file
+// counters, markers, figures.
+//
+// A store is a namespace if its superblock says so: an empty store becomes one (superblock, root
+// and first inode range in one batch), a store with anything else in it is refused.
+//
+// Markers are counted by hash at ns_open, so that a path without moved directories costs nothing to
+// verify; past MARKERS_COUNTED markers every prefix is treated as perhaps marked instead.
+//
+// Thread safety: ns_open and ns_close by one thread; the rest from any.
+#include "ns/namespace.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/coding.h"
+#include "base/hash.h"
+#include "base/status.h"
+#include "ns/ns_internal.h"
+
+#define MARKERS_COUNTED 65536u
+
+static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
+#define SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
+
+void ns_options_init(struct ns_options *options)
+{
+    *options = (struct ns_options){.inline_max = 2048, .root_mode = 0755};
+    lsm_options_init(&options->engine);
+}
+
+int ns_errno(int lsm_status)
+{
+    switch (lsm_status) {
+    case LSM_OK:
+        return 0;
+    case LSM_NOT_FOUND:
+        return ENOENT;
+    case LSM_INVALID:
+        return EINVAL;
+    case LSM_NO_SPACE:
+        return ENOSPC;
+    case LSM_BUSY:
+        return EBUSY;
+    case LSM_NO_MEMORY:
+        return ENOMEM;
+    case LSM_READ_ONLY:
+        return EROFS;
+    case LSM_EXISTS:
+        return EEXIST;
+    case LSM_PERMISSION:
+        return EACCES;
+    case LSM_CLOSED:
+        return ESHUTDOWN;
+    default: // CORRUPTION, IO_ERROR, and what only ns_open can meet
+        return EIO;
+    }
+}
+
+// ---- the superblock and a new store
+
+static int create_namespace(struct ns *ns, const struct ns_options *options)
+{
+    uint8_t super[SUPER_SIZE] = {0}, number[8];
+    memcpy(super, super_magic, sizeof(super_magic));
+    put_fixed32(super + 8, NS_FORMAT_VERSION);
+    struct timespec now = ns_now();
+    struct record root = {
+        .ino = NS_ROOT_INO,
+        .mode = S_IFDIR | (options->root_mode & 07777),
+        .nlink = 2,
+        .uid = options->root_uid,
+        .gid = options->root_gid,
+        .atime = now,
+        .mtime = now,
+        .ctime = now,
+        .btime = now,
+    };
+    struct lsm_batch *batch;
+    struct buf out = {0};
+    int status = lsm_batch_new(&batch);
+    if (status)
+        return status;
+    struct pathkey key;
+    pathkey_single(&key, KEY_SUPER);
+    status = lsm_batch_put(batch, key.data, key.size, super, sizeof(super));
+    pathkey_single(&key, KEY_RESERVED);
+    put_fixed64(number, NS_ROOT_INO + 1);
+    if (!status)
+        status = lsm_batch_put(batch, key.data, key.size, number, sizeof(number));
+    pathkey_counter(&key, 0);
+    put_fixed64(number, 1);
+    if (!status)
+        status = lsm_batch_put(batch, key.data, key.size, number, sizeof(number));
+    pathkey_single(&key, KEY_ROOT);
+    if (!status)
+        status = record_encode(&root, &out);
+    if (!status)
+        status = lsm_batch_put(batch, key.data, key.size, out.data, out.size);
+    if (!status)
+        status = lsm_write(ns->db, NULL, batch);
+    lsm_batch_free(batch);
+    buf_release(&out);
+    return status;
+}
+
+static int store_is_empty(struct ns *ns, bool *ret_empty)
+{
+    struct lsm_iter *iter;
+    int status = lsm_iter_new(ns->db, NULL, &iter);
+    if (status)
+        return status;
+    lsm_iter_seek_first(iter);
+    *ret_empty = !lsm_iter_valid(iter);
+    status = lsm_iter_status(iter);
+    lsm_iter_free(iter);
+    return status;
+}
+
+static int check_super(struct ns *ns, const struct ns_options *options)
+{
+    struct lsm_buf value = {0};
+    struct pathkey key;
+    pathkey_single(&key, KEY_SUPER);
+    int status = lsm_get(ns->db, NULL, key.data, key.size, &value);
+    if (status == LSM_NOT_FOUND) {
+        bool empty;
+        status = store_is_empty(ns, &empty);
+        if (!status && (!empty || ns->read_only))
+            status = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store without a file system in it",
+                                 ns->path);
+        if (!status)
+            status = create_namespace(ns, options);
+        return status;
+    }
+    const uint8_t *p = value.data;
+    if (status) {
+        // passed on
+    } else if (value.size < 12 || memcmp(p, super_magic, sizeof(super_magic)) != 0) {
+        status = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store of something else", ns->path);
+    } else if (get_fixed32(p + 8) > NS_FORMAT_VERSION) {
+        status = status_fail(LSM_NEWER_FORMAT, "%s: file system format %u, this program knows %u",
+                             ns->path, get_fixed32(p + 8), NS_FORMAT_VERSION);
+    } else if (value.size != SUPER_SIZE) {
+        status = status_fail(LSM_CORRUPTION, "%s: superblock of %zu bytes", ns->path, value.size);
+    } else if (get_fixed32(p + 12) != 0) {
+        status = status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", ns->path,
+                             get_fixed32(p + 12));
+    }
+    lsm_buf_release(&value);
+    return status;
+}
+
+// ---- inode numbers, counters, markers
+
+static int load_number(struct ns *ns, const struct pathkey *key, uint64_t *ret_value)
+{
+    uint8_t bytes[8];
+    size_t got;
+    uint64_t size;
+    int status =
+        lsm_get_range(ns->db, NULL, key->data, key->size, 0, bytes, sizeof(bytes), &got, &size);
+    if (status)
+        return status;
+    if (size != sizeof(bytes) || got != sizeof(bytes))
+        return status_fail(LSM_CORRUPTION, "%s: key '%c': a number of %llu bytes", ns->path,
+                           key->data[0], (unsigned long long)size);
+    *ret_value = get_fixed64(bytes);
+    return 0;
+}
+
+static int load_numbers(struct ns *ns)
+{
+    struct pathkey key;
+    uint64_t value;
+    pathkey_single(&key, KEY_RESERVED);
+    int status = load_number(ns, &key, &value);
+    if (status == LSM_NOT_FOUND || (!status && value <= NS_ROOT_INO))
+        return status_fail(LSM_CORRUPTION, "%s: inode numbers are missing", ns->path);
+    if (status)
+        return status;
+    ns->ino_next = ns->ino_reserved = value;
+    for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++) {
+        pathkey_counter(&key, i);
+        status = load_number(ns, &key, &value);
+        if (status && status != LSM_NOT_FOUND)
+            return status;
+        ns->counters[i].value = status ? 0 : (int64_t)value;
+    }
+    return 0;
+}
+
+static _Atomic uint32_t *marker_bucket(struct ns *ns, struct slice prefix)
+{
+    return &ns->markers[hash64(prefix.data, prefix.size) % NS_MARKER_BUCKETS];
+}
+
+bool ns_may_be_marked(struct ns *ns, struct slice prefix)
+{
+    return ns->all_marked || atomic_load_explicit(marker_bucket(ns, prefix), memory_order_acquire);
+}
+
+void ns_marker_added(struct ns *ns, struct slice prefix)
+{
+    atomic_fetch_add_explicit(marker_bucket(ns, prefix), 1, memory_order_release);
+}
+
+void ns_marker_removed(struct ns *ns, struct slice prefix)
+{
+    atomic_fetch_sub_explicit(marker_bucket(ns, prefix), 1, memory_order_release);
+}
+
+int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked)
+{
+    *ret_marked = false;
+    if (!ns_may_be_marked(ns, prefix))
+        return 0;
+    struct pathkey key;
+    size_t got;
+    pathkey_marker(&key, prefix);
+    int status = lsm_get_range(ns->db, NULL, key.data, key.size, 0, NULL, 0, &got, NULL);
+    *ret_marked = !status;
+    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+}
+
+static int count_markers(struct ns *ns)
+{
+    struct pathkey lower, upper;
+    pathkey_type_bounds(KEY_MARKER, &lower, &upper);
+    struct lsm_iter_options bounds = {.lower = lower.data,
+                                      .lower_size = lower.size,
+                                      .upper = upper.data,
+                                      .upper_size = upper.size,
+                                      .no_fill_cache = true};
+    struct lsm_iter *iter;
+    int status = lsm_iter_new(ns->db, &bounds, &iter);
+    if (status)
+        return status;
+    size_t count = 0;
+    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter) && count < MARKERS_COUNTED; count++) {
+        size_t size;
+        const uint8_t *key = lsm_iter_key(iter, &size);
+        ns_marker_added(ns, slice_of(key + 1, size - 1));
+        lsm_iter_next(iter);
+    }
+    ns->all_marked = count == MARKERS_COUNTED;
+    status = lsm_iter_status(iter);
+    lsm_iter_free(iter);
+    return status;
+}
+
+// ---- open, close
+
+static int make_root(struct ns *ns)
+{
+    struct loaded root = {0};
+    struct pathkey key;
+    pathkey_single(&key, KEY_ROOT);
+    int status = lsm_get(ns->db, NULL, key.data, key.size, &root.raw);
+    if (!status)
+        status = record_decode(root.raw.data, root.raw.size, &root.rec);
+    if (status == LSM_NOT_FOUND ||
+        (!status && (root.rec.is_link || !S_ISDIR(root.rec.mode) || root.rec.ino != NS_ROOT_INO)))
+        status = status_fail(LSM_CORRUPTION, "%s: the root directory is missing", ns->path);
+    lsm_buf_release(&root.raw);
+    if (status)
+        return status;
+    struct inode_init init = {.ino = NS_ROOT_INO, .type = S_IFDIR, .location = AT_ROOT};
+    init.own_prefix = prefix_new(slice_of(NULL, 0));
+    struct ns_inode *inode = init.own_prefix ? inode_new(&init) : NULL;
+    prefix_put(init.own_prefix);
+    if (!inode)
+        return status_no_memory(sizeof(*inode));
+    ns->root = inode_insert(&ns->table, inode);
+    return 0;
+}
+
+static struct ns *ns_new(const char *path, const struct ns_options *options)
+{
+    struct ns *ns = calloc(1, sizeof(*ns));
+    if (!ns)
+        return NULL;
+    ns->path = strdup(path);
+    if (!ns->path || inode_table_init(&ns->table)) {
+        free(ns->path);
+        free(ns);
+        return NULL;
+    }
+    ns->inline_max = options->inline_max;
+    ns->read_only = options->engine.read_only;
+    ns->env = options->engine.env ? options->engine.env : env_posix();
+    pthread_mutex_init(&ns->rename_mutex, NULL);
+    pthread_mutex_init(&ns->ino_mutex, NULL);
+    pthread_mutex_init(&ns->op_mutex, NULL);
+    for (size_t i = 0; i < NS_COUNTER_STRIPES; i++)
+        pthread_mutex_init(&ns->counters[i].mutex, NULL);
+    return ns;
+}
+
+int ns_open(const char *path, const struct ns_options *options, struct ns **ret_ns)
+{
+    if (options->inline_max > RECORD_CONTENT_MAX)
+        return status_fail(LSM_INVALID, "inline_max: %u is more than %u", options->inline_max,
+                           RECORD_CONTENT_MAX);
+    struct ns *ns = ns_new(path, options);
+    if (!ns)
+        return status_no_memory(sizeof(*ns));
+    int status = lsm_open(path, &options->engine, &ns->db);
+    if (!status)
+        status = check_super(ns, options);
+    if (!status)
+        status = load_numbers(ns);
+    if (!status)
+        status = count_markers(ns);
+    if (!status)
+        status = make_root(ns);
+    if (!status && !ns->read_only && reclaim_start(ns, &ns->reclaim))
+        status = status_fail(LSM_IO_ERROR, "%s: cannot start reclaiming", path);
+    if (status) {
+        // Closing must not replace the reason.
+        char detail[STATUS_DETAIL_MAX];
+        snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+        ns_close(ns);
+        return status_fail(status, "%s", detail);
+    }
+    *ret_ns = ns;
+    return 0;
+}
+
+int ns_close(struct ns *ns)
+{
+    if (!ns)
+        return 0;
+    reclaim_stop(ns->reclaim);
+    inode_table_release(&ns->table);
+    op_free_idle(ns);
+    int status = lsm_close(ns->db);
+    pthread_mutex_destroy(&ns->rename_mutex);
+    pthread_mutex_destroy(&ns->ino_mutex);
+    pthread_mutex_destroy(&ns->op_mutex);
+    for (size_t i = 0; i < NS_COUNTER_STRIPES; i++)
+        pthread_mutex_destroy(&ns->counters[i].mutex);
+    free(ns->path);
+    free(ns);
+    return status;
+}
+
+// ---- the whole
+
+struct lsm *ns_engine(struct ns *ns)
+{
+    return ns->db;
+}
+
+int ns_sync(struct ns *ns)
+{
+    return ns_err(lsm_sync(ns->db));
+}
+
+int ns_wait_idle(struct ns *ns)
+{
+    return ns->reclaim ? reclaim_wait(ns->reclaim) : 0;
+}
+
+int ns_statfs(struct ns *ns, struct statvfs *ret_stat)
+{
+    uint64_t free_bytes, total_bytes;
+    int status = ns->env->ops->space(ns->env, ns->path, &free_bytes, &total_bytes);
+    if (status)
+        return ns_err(status);
+    int64_t used = 0;
+    for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++) {
+        pthread_mutex_lock(&ns->counters[i].mutex);
+        used += ns->counters[i].value;
+        pthread_mutex_unlock(&ns->counters[i].mutex);
+    }
+    uint64_t free_blocks = free_bytes / 4096;
+    *ret_stat = (struct statvfs){
+        .f_bsize = 4096,
+        .f_frsize = 4096,
+        .f_blocks = total_bytes / 4096,
+        .f_bfree = free_blocks,
+        .f_bavail = free_blocks,
+        // Every free block could become a file.
+        .f_files = (uint64_t)(used > 0 ? used : 0) + free_blocks,
+        .f_ffree = free_blocks,
+        .f_favail = free_blocks,
+        .f_namemax = NS_NAME_MAX,
+    };
+    return 0;
+}

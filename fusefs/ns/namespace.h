@@ -1,0 +1,233 @@
+// The namespace: a POSIX tree of files over a tinylsm store. Knows nothing of FUSE; the daemon, the
+// command-line tool and the tests are equal users of this interface.
+//
+// A file's key is its path (key scheme: pathkey.h; record format: record.h; both in
+// docs/format.md). Every operation that changes something is exactly one batch, so after a crash it
+// has happened whole or not at all.
+//
+// Results: 0 (or a byte count) or a negative errno, as the POSIX call of the same name would give.
+// Names are byte strings of 1..255 bytes without '/' and NUL; "." and ".." are not names here
+// (EINVAL).
+//
+// Live inodes: `struct ns_inode` is the in-memory side of a file that somebody holds: the kernel's
+// lookup counts, open handles and running operations are all plain references. The table of live
+// inodes is keyed by inode number, so an inode number may serve as FUSE node id; numbers are never
+// reused. A live inode costs at most 200 bytes, a usual name included. An inode without links lives
+// until its last reference goes; then its space is reclaimed (also after a crash: at the next
+// ns_open, in the background).
+//
+// Threads: everything may be called from any number of threads. Locks (docs/design.md has the whole
+// order): striped read-write locks by inode number, taken in stripe order; one mutex for renames
+// that move a directory to another parent; the table's own locks are leaves.
+//
+// Permissions are the caller's business (default_permissions in the kernel); this layer enforces
+// structure: types, emptiness, limits, loops. It clears setuid/setgid on write, truncate and chown,
+// and inherits the group and setgid bit from setgid directories.
+#ifndef NS_NAMESPACE_H
+#define NS_NAMESPACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "lsm.h"
+
+#define NS_NAME_MAX    255
+#define NS_SYMLINK_MAX 4095
+#define NS_LINK_MAX    65000
+#define NS_ROOT_INO    1
+#define NS_FILE_MAX    (INT64_C(1) << 60) // largest file size in bytes; beyond it EFBIG
+
+struct ns;
+struct ns_inode;
+
+struct ns_options {
+    struct lsm_options engine;   // lsm_options_init() it first (ns_options_init does)
+    unsigned inline_max;         // bytes of content kept in the entry; default 2048 [0, 65536]
+    uint32_t root_uid, root_gid; // owner and mode of the root of a new store
+    uint32_t root_mode;          // default 0755
+};
+void ns_options_init(struct ns_options *options);
+
+// Opens or creates the store at `path`. On failure returns a negative lsm_status (not an errno),
+// with lsm_error_detail() saying why: LSM_NOT_A_STORE also for a tinylsm store that holds no
+// namespace, LSM_NEWER_FORMAT for one of a later version.
+int ns_open(const char *path, const struct ns_options *options, struct ns **ret_ns);
+
+// Stops background work, closes the store; all inodes must have been put (those that were not are
+// dropped). Returns lsm_close()'s status.
+int ns_close(struct ns *ns);
+
+struct lsm *ns_engine(struct ns *ns); // for properties
+int ns_errno(int lsm_status);         // the one mapping of engine status to (positive) errno
+
+// Syncs everything (ns_sync) to disk.
+int ns_sync(struct ns *ns);
+
+// ------------------------------------------------------------------------------- inodes,
+// attributes
+
+struct ns_attr {
+    uint64_t ino;
+    uint32_t mode; // type and permissions
+    uint32_t nlink;
+    uint32_t uid, gid;
+    uint64_t rdev;
+    uint64_t size;
+    uint64_t blocks; // 512-byte units that hold data; holes do not count
+    struct timespec atime, mtime, ctime, btime;
+};
+
+struct ns_cred { // who creates
+    uint32_t uid, gid;
+    uint32_t umask; // applied to the mode of what is created; 0 if the caller has applied it
+};
+
+uint64_t ns_inode_ino(const struct ns_inode *inode);
+uint32_t ns_inode_type(const struct ns_inode *inode); // S_IFMT bits of its mode
+struct ns_inode *ns_root(struct ns *ns);              // borrowed: lives as long as ns
+
+// The live inode of that number with one more reference, or NULL if it is not live.
+struct ns_inode *ns_inode_find(struct ns *ns, uint64_t ino);
+void ns_inode_ref(struct ns_inode *inode);
+// Gives back `count` references. The last one of an unlinked inode reclaims it.
+void ns_inode_put(struct ns *ns, struct ns_inode *inode, uint64_t count);
+uint64_t ns_live_inodes(struct ns *ns);
+
+// Open handles keep an unlinked file's content: between these two the inode counts as open. The
+// caller holds a reference of its own for that time.
+void ns_inode_opened(struct ns *ns, struct ns_inode *inode);
+void ns_inode_closed(struct ns *ns, struct ns_inode *inode);
+
+// All functions that return an inode return one reference, the caller's.
+int ns_lookup(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
+              struct ns_inode **ret_inode, struct ns_attr *ret_attr);
+int ns_parent(struct ns *ns, struct ns_inode *dir, struct ns_inode **ret_inode); // ".."
+int ns_getattr(struct ns *ns, struct ns_inode *inode, struct ns_attr *ret_attr);
+
+enum ns_set {
+    NS_SET_MODE = 1,
+    NS_SET_UID = 2,
+    NS_SET_GID = 4,
+    NS_SET_SIZE = 8,
+    NS_SET_ATIME = 16,
+    NS_SET_MTIME = 32,
+    NS_SET_ATIME_NOW = 64,
+    NS_SET_MTIME_NOW = 128,
+    NS_SET_CTIME = 256,
+    NS_SET_KILL_SUID = 512, // clear setuid and setgid as a write by a non-owner does
+};
+// Changes what `mask` names from `attr`; SIZE truncates or extends. ctime moves unless CTIME sets
+// it.
+int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr, unsigned mask,
+               struct ns_attr *ret_attr);
+
+// A resolved path ("/a/b", relative to the root; "" and "/" are the root; symlinks are not
+// followed;
+// "." and ".." components are resolved textually). For tools. A path without moved ancestors costs
+// one point get.
+int ns_resolve(struct ns *ns, const char *path, struct ns_inode **ret_inode,
+               struct ns_attr *ret_attr);
+
+// ------------------------------------------------------------------------------- names
+
+// Creates a regular file, fifo, socket or device (type bits in `mode`; none: regular).
+int ns_mknod(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, const char *name,
+             size_t name_size, uint32_t mode, uint64_t rdev, struct ns_inode **ret_inode,
+             struct ns_attr *ret_attr);
+int ns_mkdir(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, const char *name,
+             size_t name_size, uint32_t mode, struct ns_inode **ret_inode,
+             struct ns_attr *ret_attr);
+int ns_symlink(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, const char *name,
+               size_t name_size, const char *target, size_t target_size,
+               struct ns_inode **ret_inode, struct ns_attr *ret_attr);
+int ns_link(struct ns *ns, struct ns_inode *inode, struct ns_inode *dir, const char *name,
+            size_t name_size, struct ns_attr *ret_attr);
+int ns_unlink(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size);
+int ns_rmdir(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size);
+
+enum ns_rename_flags { NS_RENAME_NOREPLACE = 1, NS_RENAME_EXCHANGE = 2 }; // others: EINVAL
+int ns_rename(struct ns *ns, struct ns_inode *from_dir, const char *from, size_t from_size,
+              struct ns_inode *to_dir, const char *to, size_t to_size, unsigned flags);
+
+// The target's bytes, not terminated; returns its length or -errno. ERANGE if `size` is too small.
+ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t size);
+
+// ------------------------------------------------------------------------------- content
+
+// Returns bytes read (short only at the end), or -errno. Holes read as zeros. atime is not changed.
+ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data, size_t size, uint64_t offset);
+// Writes all of it (one batch) or nothing; returns `size` or -errno. The new attributes into
+// ret_attr if not NULL.
+enum ns_write_flags {
+    NS_WRITE_KEEP_SUID = 1,  // do not clear setuid and setgid
+    NS_WRITE_KEEP_TIMES = 2, // leave mtime and ctime: who buffered the write sets them by setattr
+};
+ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
+                 uint64_t offset, unsigned flags, struct ns_attr *ret_attr);
+// fallocate(2): mode 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE (with or without KEEP_SIZE).
+int ns_fallocate(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset, uint64_t length);
+// SEEK_DATA / SEEK_HOLE; returns the offset or -errno (ENXIO past the end).
+int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int whence);
+// copy_file_range(2): shares bytes through slices where it can. Returns bytes copied or -errno.
+ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
+                      struct ns_inode *to, uint64_t to_offset, uint64_t size);
+// Durable when it returns 0.
+int ns_fsync(struct ns *ns, struct ns_inode *inode, bool data_only);
+
+// ------------------------------------------------------------------------------- directories
+
+// An open directory. Lists names in a fixed order; each name that existed from ns_dir_open (or the
+// last rewind, i.e. a read at cookie 0) until the end of the listing appears exactly once,
+// whatever happens meanwhile.
+// Cookies are exact positions: any cookie handed out by this handle may be read from again.
+// "." and ".." come first. Memory per handle is bounded (a sparse list of positions).
+struct ns_dir;
+int ns_dir_open(struct ns *ns, struct ns_inode *inode, struct ns_dir **ret_dir);
+void ns_dir_close(struct ns_dir *dir);
+
+struct ns_dirent {
+    const char *name; // not terminated
+    size_t name_size;
+    uint64_t ino;
+    uint32_t type;          // S_IFMT bits
+    uint64_t cookie;        // read from here to continue after this entry; never 0
+    struct ns_inode *inode; // with `plus`: one reference, the callback's if it returns 0; NULL for
+                            // "." and ".." and for names that are gone by now
+    const struct ns_attr *attr; // with `plus` and inode
+};
+// Return non-zero to stop before this entry (it will be delivered again by the next read).
+typedef int ns_dirent_fn(void *arg, const struct ns_dirent *entry);
+// Calls fn for the entries after `cookie` (0: from the start) until it stops or the list ends.
+int ns_dir_read(struct ns_dir *dir, uint64_t cookie, bool plus, ns_dirent_fn *fn, void *arg);
+
+// ------------------------------------------------------------------------------- xattrs, statfs
+
+enum ns_xattr_flags { NS_XATTR_CREATE = 1, NS_XATTR_REPLACE = 2 };
+#define NS_XATTR_SIZE_MAX 65536
+int ns_setxattr(struct ns *ns, struct ns_inode *inode, const char *name, const void *value,
+                size_t size, unsigned flags);
+// Both return the size (of value or list); with `size` 0 only that; ERANGE if it does not fit.
+ssize_t ns_getxattr(struct ns *ns, struct ns_inode *inode, const char *name, void *value,
+                    size_t size);
+ssize_t ns_listxattr(struct ns *ns, struct ns_inode *inode, char *list, size_t size);
+int ns_removexattr(struct ns *ns, struct ns_inode *inode, const char *name);
+
+// True figures: blocks and free blocks of the disk below, used files exactly.
+int ns_statfs(struct ns *ns, struct statvfs *ret_stat);
+
+// ------------------------------------------------------------------------------- checking
+
+// Verifies the tree (after lsm_check() has verified the bytes): every entry reachable, inode
+// numbers unique, link counts and directory link counts right, sizes and blocks match extents, no
+// extent, attribute or marker without an owner, the file count right. No change may run meanwhile.
+// Each problem is one line to `report`; returns how many there were or -errno.
+int64_t ns_check(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress, void *arg);
+
+// Waits until background reclaiming of unlinked files has nothing left to do. For tests and tools.
+int ns_wait_idle(struct ns *ns);
+
+#endif

@@ -1,0 +1,175 @@
+// What the files of the namespace share: the open namespace, an operation's context, and the
+// helpers that read, change and write records.
+//
+// Inside the namespace every function returns 0 (or a count) or a negative errno; engine statuses
+// are translated where the engine is called (ns_err).
+#ifndef NS_INTERNAL_H
+#define NS_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/env.h"
+#include "base/slice.h"
+#include "lsm.h"
+#include "ns/inode.h"
+#include "ns/namespace.h"
+#include "ns/pathkey.h"
+#include "ns/reclaim.h"
+#include "ns/record.h"
+
+// Bytes of an extent at most, and the grid on which long writes are cut into extents.
+#define NS_EXTENT_MAX (128u << 10)
+
+#define NS_COUNTER_STRIPES 16u
+#define NS_MARKER_BUCKETS  4096u
+#define NS_INO_RANGE       4096u
+#define NS_FORMAT_VERSION  1u
+
+// The number of linked inodes, spread so that creators do not wait for each other. The mutex is
+// held over lsm_write(), so that the values in the store are written in order.
+struct counter {
+    pthread_mutex_t mutex;
+    int64_t value; // mutex
+};
+
+struct ns {
+    struct lsm *db;
+    struct env *env;
+    char *path; // of the store
+    unsigned inline_max;
+    bool read_only;
+    struct ns_inode *root;
+    struct inode_table table;
+
+    pthread_mutex_t rename_mutex; // renames of a directory to another parent; before all stripes
+
+    pthread_mutex_t ino_mutex;       // leaf, held over an engine put
+    uint64_t ino_next, ino_reserved; // ino_mutex: numbers [next, reserved) are free to use
+
+    struct counter counters[NS_COUNTER_STRIPES]; // after the stripes
+
+    // How many markers hash to each bucket: what is 0 has none. Raised before a marker is written,
+    // lowered after it was removed. `all_marked`: too many to count at ns_open.
+    _Atomic uint32_t markers[NS_MARKER_BUCKETS];
+    bool all_marked;
+
+    pthread_mutex_t op_mutex; // leaf
+    struct op *idle_ops;      // op_mutex
+    unsigned idle_op_count;   // op_mutex
+
+    struct reclaim *reclaim; // NULL if read-only
+};
+
+static inline int ns_err(int status)
+{
+    return status ? -ns_errno(status) : 0;
+}
+
+// ---- one operation
+
+struct loaded {
+    struct record rec; // slices point into raw
+    struct lsm_buf raw;
+};
+
+struct extent {
+    uint64_t start;
+    uint64_t size;
+};
+
+struct extent_list {
+    struct extent *at;
+    size_t count, capacity;
+};
+
+// What an operation needs while it runs; reused, so that the usual one allocates nothing.
+struct op {
+    struct op *next;
+    struct lsm_batch *batch;
+    struct loaded rec[6];
+    struct buf out;     // a record being encoded
+    struct buf content; // file content being put together
+    struct extent_list extents, source;
+    struct counter *counter; // locked by op_count, released by op_commit or op_end
+    int64_t counter_delta;
+    bool batch_was_large; // do not keep it for later
+    bool frees_space;     // op_commit may use the engine's reserve for a full disk
+};
+
+struct op *op_begin(struct ns *ns); // NULL: no memory
+void op_end(struct ns *ns, struct op *op);
+void op_free_idle(struct ns *ns); // at close
+
+// The record under `key`, or of a live inode (stripe lock held). -ENOENT only from op_load_key.
+int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec);
+int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec);
+
+// Add to the batch. op_store writes the record back to where the inode's record is; one that is
+// nowhere any more (AT_NONE) comes back as an orphan, for which op_stored must follow the commit.
+int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec);
+int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec);
+void op_stored(struct ns_inode *inode);
+int op_put(struct op *op, const struct pathkey *key, struct slice value);
+int op_delete(struct op *op, const struct pathkey *key);
+int op_count(struct ns *ns, struct op *op, int64_t delta); // at most once in an op; last before
+                                                           // op_commit
+int op_commit(struct ns *ns, struct op *op);               // the batch is empty afterwards
+
+// ---- helpers
+
+struct timespec ns_now(void);
+int ns_ino_new(struct ns *ns, uint64_t *ret_ino); // takes ino_mutex; may write to the engine
+void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr);
+int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG
+void ns_inode_drop(struct ns *ns, struct ns_inode *inode); // puts one reference; NULL is legal
+
+// A directory's record after it gained or lost entries.
+void ns_touch_parent(struct record *dir, struct timespec now, int entries, int subdirs);
+
+// Clears setuid, and setgid of what is executable by its group.
+void ns_kill_suid(struct record *rec);
+
+// Markers: whether there may be one for the prefix (from memory), and whether there is.
+bool ns_may_be_marked(struct ns *ns, struct slice prefix);
+int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked);
+void ns_marker_added(struct ns *ns, struct slice prefix);
+void ns_marker_removed(struct ns *ns, struct slice prefix);
+
+// Looks `name` up; `ino_hint` != 0 is the number it probably has, which saves a lock round.
+int ns_lookup_hint(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t ino_hint,
+                   struct ns_inode **ret_inode, struct ns_attr *ret_attr);
+
+// Finds the non-directory at the key (dir_prefix, name), of which the caller knew, when `moves` was
+// table.moves, that it is the right one. -ESTALE: it is a directory, or that is not sure any more.
+int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
+                  struct ns_inode **ret_inode, struct ns_attr *ret_attr);
+
+// The prefix of the directory that `rec` is the record of, found under `name` in the directory
+// that owns `dir_prefix`. Points into rec or into space.
+int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
+                 struct pathkey_prefix *space, struct slice *ret_prefix);
+
+// ---- losing a name (ns_remove.c)
+
+// What becomes of an inode that loses a name: prepared into the batch, finished after the commit.
+struct removal {
+    uint64_t ino;
+    struct ns_inode *live;     // a reference; NULL if nobody holds it
+    struct inode_ghost *ghost; // what a live inode is left with if all is gone from the store
+    bool unlinked;             // its last name goes
+    bool orphaned;             // space is left to be reclaimed
+    bool is_marked;            // a directory whose marker goes
+    struct pathkey_prefix prefix;
+};
+// Adds to the batch all that goes with the last name, or the lower link count. `rec` is the full
+// record (changed here); from_inode_key: it is at 'I'. The entry key and the parent are the
+// caller's. `dir_prefix`, `name`: where it is. Exclusive stripe lock held. removal_release in any
+// case.
+int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
+                    struct slice dir_prefix, struct slice name, struct timespec now,
+                    struct removal *ret_removal);
+void removal_finish(struct ns *ns, struct removal *removal);  // after the commit, locks held
+void removal_release(struct ns *ns, struct removal *removal); // after the locks were dropped
+
+#endif

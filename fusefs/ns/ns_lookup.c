@@ -1,0 +1,281 @@
+// From names and paths to live inodes, and from live inodes to attributes.
+//
+// A lookup must never bring a stale location to life, and should cost one get. It reads the entry
+// without any lock, which tells the inode number, then locks that inode's stripe (shared). Whoever
+// takes an inode away from an entry key (unlink, rename, link) holds that stripe exclusively and
+// bumps table.moves after the write, before unlocking. So if `moves` has not changed since before
+// the read, the entry is still what was read; otherwise it is read again under the lock, and
+// everything starts over if it names another inode by now. If the inode is live already, its own
+// location is right by construction.
+//
+// A removed directory's prefix may have a new owner; its location, which changes before anyone else
+// can take the prefix, tells the old live inode from it.
+//
+// Thread safety: any thread. Failure: nothing is changed, no reference is kept.
+#include <errno.h>
+#include <string.h>
+
+#include "ns/ns_internal.h"
+
+static void orphan_to_reclaim(void *arg, uint64_t ino)
+{
+    struct ns *ns = arg;
+    if (ns->reclaim)
+        reclaim_queue(ns->reclaim, ino);
+}
+
+uint64_t ns_inode_ino(const struct ns_inode *inode)
+{
+    return inode->ino;
+}
+
+uint32_t ns_inode_type(const struct ns_inode *inode)
+{
+    return inode->type;
+}
+
+struct ns_inode *ns_root(struct ns *ns)
+{
+    return ns->root;
+}
+
+struct ns_inode *ns_inode_find(struct ns *ns, uint64_t ino)
+{
+    return inode_find(&ns->table, ino);
+}
+
+void ns_inode_ref(struct ns_inode *inode)
+{
+    atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
+}
+
+void ns_inode_put(struct ns *ns, struct ns_inode *inode, uint64_t count)
+{
+    if (count)
+        inode_put(&ns->table, inode, count, orphan_to_reclaim, ns);
+}
+
+void ns_inode_drop(struct ns *ns, struct ns_inode *inode)
+{
+    if (inode)
+        ns_inode_put(ns, inode, 1);
+}
+
+uint64_t ns_live_inodes(struct ns *ns)
+{
+    return inode_table_count(&ns->table);
+}
+
+void ns_inode_opened(struct ns *ns, struct ns_inode *inode)
+{
+    // The lock: an unlink that has looked at the count has decided for good.
+    inode_lock(&ns->table, inode->ino, false);
+    atomic_fetch_add_explicit(&inode->open_count, 1, memory_order_relaxed);
+    inode_unlock(&ns->table, inode->ino);
+}
+
+void ns_inode_closed(struct ns *ns, struct ns_inode *inode)
+{
+    (void)ns;
+    atomic_fetch_sub_explicit(&inode->open_count, 1, memory_order_relaxed);
+}
+
+int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
+                 struct pathkey_prefix *space, struct slice *ret_prefix)
+{
+    if (rec->prefix.size) {
+        *ret_prefix = rec->prefix;
+        return 0;
+    }
+    // mkdir has given a directory whose default prefix is too long an explicit one.
+    if (!pathkey_child_prefix(dir_prefix, name, space))
+        return -EIO;
+    *ret_prefix = pathkey_prefix_slice(space);
+    return 0;
+}
+
+// The live inode for the entry `rec` at (dir_prefix, name), its stripe being held. `dir` is its
+// parent and may be NULL if it is not a directory.
+static int bring_to_life(struct ns *ns, struct ns_inode *dir, struct prefix *dir_prefix,
+                         struct slice name, const struct record *rec, struct ns_inode **ret_inode)
+{
+    struct inode_init init = {
+        .ino = rec->ino,
+        .type = record_type(rec),
+        .location = rec->is_link ? AT_INODE : AT_ENTRY,
+        .dir_prefix = dir_prefix,
+        .name = name,
+    };
+    if (S_ISDIR(rec->mode)) {
+        struct pathkey_prefix space;
+        struct slice prefix;
+        int rc = ns_prefix_of(rec, prefix_slice(dir_prefix), name, &space, &prefix);
+        if (rc)
+            return rc;
+        init.own_prefix = prefix_new(prefix);
+        if (!init.own_prefix)
+            return -ENOMEM;
+        init.parent = dir;
+    }
+    struct ns_inode *inode = inode_new(&init);
+    prefix_put(init.own_prefix);
+    if (!inode)
+        return -ENOMEM;
+    *ret_inode = inode_insert(&ns->table, inode);
+    return 0;
+}
+
+struct lookup {
+    struct ns_inode *dir; // NULL when a path is resolved by its key
+    struct prefix *dir_prefix;
+    struct slice name;
+    struct pathkey key;
+    uint64_t moves; // as of before rec was read
+};
+
+static bool moved_since(struct ns *ns, uint64_t moves)
+{
+    return atomic_load_explicit(&ns->table.moves, memory_order_acquire) != moves;
+}
+
+// One attempt with the stripe of `ino` locked here. `have_rec`: rec was read since lookup->moves.
+// -EAGAIN: the name belongs to another inode, whose number is in *ret_ino.
+static int lookup_locked(struct ns *ns, const struct lookup *lookup, uint64_t ino, bool have_rec,
+                         struct loaded *rec, struct ns_inode **ret_inode, struct ns_attr *ret_attr,
+                         uint64_t *ret_ino)
+{
+    int rc = 0;
+    inode_lock(&ns->table, ino, false);
+    bool moved = moved_since(ns, lookup->moves);
+    if (!lookup->dir && (moved || S_ISDIR(rec->rec.mode)))
+        rc = -ESTALE;
+    else if (!have_rec || moved)
+        rc = op_load_key(ns, &lookup->key, rec);
+    if (!rc && lookup->dir && inode_is_unlinked(lookup->dir))
+        rc = -ENOENT;
+    if (!rc && rec->rec.ino != ino) {
+        *ret_ino = rec->rec.ino;
+        rc = -EAGAIN;
+    }
+    struct ns_inode *inode = NULL;
+    if (!rc) {
+        inode = inode_find(&ns->table, ino);
+        if (!inode)
+            rc =
+                bring_to_life(ns, lookup->dir, lookup->dir_prefix, lookup->name, &rec->rec, &inode);
+    }
+    if (!rc && rec->rec.is_link)
+        rc = op_load(ns, inode, rec);
+    inode_unlock(&ns->table, ino);
+    if (rc) {
+        ns_inode_drop(ns, inode);
+        return rc;
+    }
+    *ret_inode = inode;
+    if (ret_attr)
+        ns_attr_from(&rec->rec, ret_attr);
+    return 0;
+}
+
+static int lookup_run(struct ns *ns, struct lookup *lookup, uint64_t ino_hint,
+                      struct ns_inode **ret_inode, struct ns_attr *ret_attr)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    uint64_t ino = ino_hint;
+    bool have_rec = false;
+    int rc = 0;
+    if (!ino) {
+        if (lookup->dir)
+            lookup->moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
+        rc = op_load_key(ns, &lookup->key, &op->rec[0]);
+        ino = rc ? 0 : op->rec[0].rec.ino;
+        have_rec = true;
+    }
+    while (!rc) {
+        rc = lookup_locked(ns, lookup, ino, have_rec, &op->rec[0], ret_inode, ret_attr, &ino);
+        if (rc != -EAGAIN)
+            break;
+        rc = 0;
+        have_rec = false;
+    }
+    op_end(ns, op);
+    return rc;
+}
+
+int ns_lookup_hint(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t ino_hint,
+                   struct ns_inode **ret_inode, struct ns_attr *ret_attr)
+{
+    if (!inode_is_dir(dir))
+        return -ENOTDIR;
+    struct lookup lookup = {.dir = dir, .dir_prefix = dir->own_prefix, .name = name};
+    pathkey_entry(&lookup.key, prefix_slice(dir->own_prefix), name);
+    return lookup_run(ns, &lookup, ino_hint, ret_inode, ret_attr);
+}
+
+int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
+                  struct ns_inode **ret_inode, struct ns_attr *ret_attr)
+{
+    struct lookup lookup = {.dir_prefix = dir_prefix, .name = name, .moves = moves};
+    pathkey_entry(&lookup.key, prefix_slice(dir_prefix), name);
+    return lookup_run(ns, &lookup, 0, ret_inode, ret_attr);
+}
+
+int ns_lookup(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
+              struct ns_inode **ret_inode, struct ns_attr *ret_attr)
+{
+    int rc = ns_name_check(name, name_size);
+    if (rc)
+        return rc;
+    return ns_lookup_hint(ns, dir, slice_of(name, name_size), 0, ret_inode, ret_attr);
+}
+
+int ns_parent(struct ns *ns, struct ns_inode *dir, struct ns_inode **ret_inode)
+{
+    if (!inode_is_dir(dir))
+        return -ENOTDIR;
+    inode_lock(&ns->table, dir->ino, false);
+    struct ns_inode *parent = dir->parent ? dir->parent : ns->root;
+    ns_inode_ref(parent);
+    inode_unlock(&ns->table, dir->ino);
+    *ret_inode = parent;
+    return 0;
+}
+
+int ns_getattr(struct ns *ns, struct ns_inode *inode, struct ns_attr *ret_attr)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, false);
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (!rc)
+        ns_attr_from(&op->rec[0].rec, ret_attr);
+    inode_unlock(&ns->table, inode->ino);
+    op_end(ns, op);
+    return rc;
+}
+
+ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t size)
+{
+    if (!S_ISLNK(inode->type))
+        return -EINVAL;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, false);
+    ssize_t rc = op_load(ns, inode, &op->rec[0]);
+    if (!rc) {
+        struct slice content = op->rec[0].rec.content;
+        if (content.size > size)
+            rc = -ERANGE;
+        else if (content.size)
+            memcpy(target, content.data, content.size);
+        if (!rc)
+            rc = (ssize_t)content.size;
+    }
+    inode_unlock(&ns->table, inode->ino);
+    op_end(ns, op);
+    return rc;
+}

@@ -1,0 +1,241 @@
+// The context of an operation: records in, one batch out.
+//
+// Every operation that changes something takes a struct op, loads records into it, changes them,
+// adds what changed to the batch and commits the batch once. Nothing in memory changes before the
+// commit succeeded, so a failure leaves everything as it was.
+//
+// Contexts are kept on a short list between operations together with their buffers; a buffer that
+// grew large is released. Thread safety: a context belongs to one thread; the list has a mutex.
+#include "ns/ns_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define IDLE_OPS_MAX    16u
+#define KEEP_BUFFER_MAX (256u << 10)
+
+static void op_free(struct op *op)
+{
+    lsm_batch_free(op->batch);
+    for (size_t i = 0; i < sizeof(op->rec) / sizeof(op->rec[0]); i++)
+        lsm_buf_release(&op->rec[i].raw);
+    buf_release(&op->out);
+    buf_release(&op->content);
+    free(op->extents.at);
+    free(op->source.at);
+    free(op);
+}
+
+struct op *op_begin(struct ns *ns)
+{
+    pthread_mutex_lock(&ns->op_mutex);
+    struct op *op = ns->idle_ops;
+    if (op) {
+        ns->idle_ops = op->next;
+        ns->idle_op_count--;
+    }
+    pthread_mutex_unlock(&ns->op_mutex);
+    if (op)
+        return op;
+    op = calloc(1, sizeof(*op));
+    if (op && lsm_batch_new(&op->batch)) {
+        free(op);
+        op = NULL;
+    }
+    return op;
+}
+
+static void counter_release(struct op *op)
+{
+    if (op->counter)
+        pthread_mutex_unlock(&op->counter->mutex);
+    op->counter = NULL;
+}
+
+void op_end(struct ns *ns, struct op *op)
+{
+    if (!op)
+        return;
+    counter_release(op);
+    bool large = lsm_batch_size(op->batch) > KEEP_BUFFER_MAX || op->batch_was_large ||
+                 op->out.capacity > KEEP_BUFFER_MAX || op->content.capacity > KEEP_BUFFER_MAX ||
+                 op->extents.capacity > 4096 || op->source.capacity > 4096;
+    op->batch_was_large = op->frees_space = false;
+    lsm_batch_clear(op->batch);
+    pthread_mutex_lock(&ns->op_mutex);
+    bool keep = !large && ns->idle_op_count < IDLE_OPS_MAX;
+    if (keep) {
+        op->next = ns->idle_ops;
+        ns->idle_ops = op;
+        ns->idle_op_count++;
+    }
+    pthread_mutex_unlock(&ns->op_mutex);
+    if (!keep)
+        op_free(op);
+}
+
+void op_free_idle(struct ns *ns)
+{
+    while (ns->idle_ops) {
+        struct op *op = ns->idle_ops;
+        ns->idle_ops = op->next;
+        op_free(op);
+    }
+    ns->idle_op_count = 0;
+}
+
+int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec)
+{
+    int status = lsm_get(ns->db, NULL, key->data, key->size, &ret_rec->raw);
+    if (!status)
+        status = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
+    return ns_err(status);
+}
+
+int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
+{
+    if (inode_location(inode) == AT_NONE)
+        return ns_err(record_decode(inode->ghost->record, inode->ghost->size, &ret_rec->rec));
+    struct pathkey key;
+    inode_record_key(inode, &key);
+    int rc = op_load_key(ns, &key, ret_rec);
+    // A live inode always has a record, and it is its own.
+    if (rc == -ENOENT)
+        return -EIO;
+    if (!rc && (ret_rec->rec.is_link || ret_rec->rec.ino != inode->ino))
+        return -EIO;
+    return rc;
+}
+
+int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec)
+{
+    int status = record_encode(rec, &op->out);
+    if (!status)
+        status = lsm_batch_put(op->batch, key->data, key->size, op->out.data, op->out.size);
+    return ns_err(status);
+}
+
+int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec)
+{
+    struct pathkey key;
+    inode_record_key(inode, &key);
+    return op_store_key(op, &key, rec);
+}
+
+void op_stored(struct ns_inode *inode)
+{
+    if (inode_location(inode) == AT_NONE)
+        inode_set_location(inode, AT_ORPHAN);
+}
+
+int op_put(struct op *op, const struct pathkey *key, struct slice value)
+{
+    return ns_err(lsm_batch_put(op->batch, key->data, key->size, value.data, value.size));
+}
+
+int op_delete(struct op *op, const struct pathkey *key)
+{
+    return ns_err(lsm_batch_delete(op->batch, key->data, key->size));
+}
+
+int op_count(struct ns *ns, struct op *op, int64_t delta)
+{
+    assert(!op->counter);
+    uint64_t self = (uint64_t)(uintptr_t)pthread_self();
+    unsigned start = (unsigned)(self * UINT64_C(0x9e3779b97f4a7c15) >> 60), i = 0;
+    while (i < NS_COUNTER_STRIPES &&
+           pthread_mutex_trylock(&ns->counters[(start + i) % NS_COUNTER_STRIPES].mutex))
+        i++;
+    unsigned stripe = (start + i) % NS_COUNTER_STRIPES;
+    if (i == NS_COUNTER_STRIPES)
+        pthread_mutex_lock(&ns->counters[stripe].mutex);
+    op->counter = &ns->counters[stripe];
+    op->counter_delta = delta;
+    struct pathkey key;
+    uint8_t value[8];
+    pathkey_counter(&key, stripe);
+    put_fixed64(value, (uint64_t)(op->counter->value + delta));
+    return op_put(op, &key, slice_of(value, sizeof(value)));
+}
+
+int op_commit(struct ns *ns, struct op *op)
+{
+    struct lsm_write_options options = {.use_reserve = op->frees_space};
+    int status = lsm_write(ns->db, &options, op->batch);
+    if (!status && op->counter)
+        op->counter->value += op->counter_delta;
+    counter_release(op);
+    op->batch_was_large |= lsm_batch_size(op->batch) > KEEP_BUFFER_MAX;
+    lsm_batch_clear(op->batch);
+    return ns_err(status);
+}
+
+struct timespec ns_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now;
+}
+
+int ns_ino_new(struct ns *ns, uint64_t *ret_ino)
+{
+    int status = 0;
+    pthread_mutex_lock(&ns->ino_mutex);
+    if (ns->ino_next == ns->ino_reserved) {
+        struct pathkey key;
+        uint8_t value[8];
+        pathkey_single(&key, KEY_RESERVED);
+        put_fixed64(value, ns->ino_reserved + NS_INO_RANGE);
+        status = lsm_put(ns->db, NULL, key.data, key.size, value, sizeof(value));
+        if (!status)
+            ns->ino_reserved += NS_INO_RANGE;
+    }
+    if (!status)
+        *ret_ino = ns->ino_next++;
+    pthread_mutex_unlock(&ns->ino_mutex);
+    return ns_err(status);
+}
+
+void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr)
+{
+    uint64_t bytes = rec->is_inline && S_ISREG(rec->mode) ? rec->size : rec->data_bytes;
+    *ret_attr = (struct ns_attr){
+        .ino = rec->ino,
+        .mode = rec->mode,
+        .nlink = rec->nlink,
+        .uid = rec->uid,
+        .gid = rec->gid,
+        .rdev = rec->rdev,
+        .size = rec->size,
+        .blocks = (bytes + 511) / 512,
+        .atime = rec->atime,
+        .mtime = rec->mtime,
+        .ctime = rec->ctime,
+        .btime = rec->btime,
+    };
+}
+
+int ns_name_check(const char *name, size_t name_size)
+{
+    if (name_size > NS_NAME_MAX)
+        return -ENAMETOOLONG;
+    return pathkey_name_ok(slice_of(name, name_size)) ? 0 : -EINVAL;
+}
+
+void ns_kill_suid(struct record *rec)
+{
+    if (!S_ISREG(rec->mode))
+        return;
+    rec->mode &= ~(uint32_t)S_ISUID;
+    if (rec->mode & S_IXGRP)
+        rec->mode &= ~(uint32_t)S_ISGID;
+}
+
+void ns_touch_parent(struct record *dir, struct timespec now, int entries, int subdirs)
+{
+    dir->mtime = dir->ctime = now;
+    dir->size += (uint64_t)(int64_t)entries;
+    dir->nlink += (uint32_t)subdirs;
+}

@@ -1,0 +1,309 @@
+// Operations on ranges of a file: fallocate, SEEK_DATA and SEEK_HOLE, copy_file_range.
+//
+// Space is not reserved ahead: fallocate's plain mode only extends the size. Long ranges are worked
+// off in batches of bounded size; a crash may leave the first part of them done, as POSIX allows
+// for these calls.
+//
+// Locks: the stripes of the inodes concerned. Failure: what earlier batches did stays.
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include "ns/filedata.h"
+#include "ns/ns_internal.h"
+
+#define PUNCH_BATCH_EXTENTS 1024u
+#define COPY_BATCH_BYTES    (8u << 20)  // slices are copied by the engine, within one batch
+#define COPY_MAX_BYTES      (64u << 20) // of one call; the caller asks again for the rest
+
+// Stores the record, commits, and loads it again for the next batch.
+static int commit_record(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec)
+{
+    int rc = op_store(op, inode, rec);
+    if (!rc)
+        rc = op_commit(ns, op);
+    if (!rc)
+        op_stored(inode);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- fallocate
+
+// Zeroes [from, to) of inline content.
+static int punch_inline(struct op *op, struct record *rec, uint64_t from, uint64_t to)
+{
+    if (from >= rec->size)
+        return 0;
+    if (to > rec->size)
+        to = rec->size;
+    if (buf_assign(&op->content, rec->content.data, rec->content.size))
+        return -ENOMEM;
+    memset(op->content.data + from, 0, (size_t)(to - from));
+    rec->content = buf_slice(&op->content);
+    return 0;
+}
+
+static int punch(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                 uint64_t from, uint64_t to)
+{
+    if (rec->is_inline)
+        return punch_inline(op, rec, from, to);
+    if (to > rec->size)
+        to = rec->size;
+    int rc = 0;
+    while (!rc && from < to) {
+        uint64_t end = to;
+        rc = extents_list(ns, rec->ino, from, to, PUNCH_BATCH_EXTENTS, &op->extents);
+        if (!rc && op->extents.count == PUNCH_BATCH_EXTENTS) {
+            struct extent last = op->extents.at[op->extents.count - 1];
+            end = last.start + last.size < to ? last.start + last.size : to;
+        }
+        if (!rc)
+            rc = extents_trim(op, rec, from, end);
+        if (!rc && end < to)
+            rc = commit_record(ns, op, inode, rec);
+        from = end;
+    }
+    return rc;
+}
+
+static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode, int mode,
+                            uint64_t offset, uint64_t length)
+{
+    struct record *rec = &op->rec[0].rec;
+    if (filedata_is_gone(inode))
+        return -ESTALE;
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (!rc && mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+        rc = punch(ns, op, inode, rec, offset, offset + length);
+    if (!rc && !(mode & FALLOC_FL_KEEP_SIZE) && offset + length > rec->size)
+        rc = filedata_resize(ns, op, inode, rec, offset + length);
+    if (rc)
+        return rc;
+    rec->mtime = rec->ctime = ns_now();
+    ns_kill_suid(rec);
+    return commit_record(ns, op, inode, rec);
+}
+
+int ns_fallocate(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset, uint64_t length)
+{
+    if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE && mode != FALLOC_FL_ZERO_RANGE &&
+        mode != (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE) &&
+        mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+        return -EOPNOTSUPP;
+    if (inode_is_dir(inode))
+        return -EISDIR;
+    if (!inode_is_regular(inode))
+        return -ENODEV;
+    if (length == 0)
+        return -EINVAL;
+    if (length > (uint64_t)NS_FILE_MAX || offset > (uint64_t)NS_FILE_MAX - length)
+        return -EFBIG;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, true);
+    int rc = fallocate_locked(ns, op, inode, mode, offset, length);
+    inode_unlock(&ns->table, inode->ino);
+    op_end(ns, op);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- seek
+
+// The first offset at or after `offset` that is data, or a hole. Extents that touch are one run.
+static int64_t seek_extents(struct ns *ns, struct op *op, const struct record *rec, uint64_t offset,
+                            bool want_data)
+{
+    uint64_t at = offset;
+    for (;;) {
+        int rc = extents_list(ns, rec->ino, at, rec->size, 256, &op->extents);
+        if (rc)
+            return rc;
+        for (size_t i = 0; i < op->extents.count; i++) {
+            struct extent e = op->extents.at[i];
+            if (want_data)
+                return (int64_t)(e.start > offset ? e.start : offset);
+            if (e.start > at)
+                return (int64_t)at;
+            at = e.start + e.size;
+        }
+        if (want_data)
+            return -ENXIO;
+        if (op->extents.count < 256 || at >= rec->size)
+            return (int64_t)(at < rec->size ? at : rec->size);
+    }
+}
+
+int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int whence)
+{
+    if (whence != SEEK_DATA && whence != SEEK_HOLE)
+        return -EINVAL;
+    if (!inode_is_regular(inode))
+        return -EINVAL;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, false);
+    const struct record *rec = &op->rec[0].rec;
+    int64_t rc = filedata_is_gone(inode) ? -ESTALE : op_load(ns, inode, &op->rec[0]);
+    if (!rc) {
+        if (offset >= rec->size)
+            rc = -ENXIO;
+        else if (rec->is_inline)
+            rc = (int64_t)(whence == SEEK_DATA ? offset : rec->size);
+        else
+            rc = seek_extents(ns, op, rec, offset, whence == SEEK_DATA);
+    }
+    inode_unlock(&ns->table, inode->ino);
+    op_end(ns, op);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- copy
+
+struct copying {
+    struct ns_inode *from, *to;
+    uint64_t from_offset, to_offset, size;
+};
+
+// Adds to the batch the piece [start, start + size) of extent `e`, at `target`, cut on the grid.
+static int copy_piece(struct op *op, const struct copying *c, struct extent e, uint64_t start,
+                      uint64_t size, uint64_t target)
+{
+    struct pathkey key, source;
+    int rc = 0;
+    pathkey_extent(&source, c->from->ino, e.start);
+    while (size && !rc) {
+        uint64_t room = NS_EXTENT_MAX - target % NS_EXTENT_MAX;
+        uint64_t n = size < room ? size : room;
+        pathkey_extent(&key, c->to->ino, target);
+        rc = ns_err(lsm_batch_put_slice(op->batch, key.data, key.size, source.data, source.size,
+                                        start - e.start, n));
+        start += n;
+        target += n;
+        size -= n;
+    }
+    return rc;
+}
+
+// One batch's worth between two files that both have extents.
+static int copy_shared(struct ns *ns, struct op *op, const struct copying *c, struct record *to)
+{
+    uint64_t to_end = c->to_offset + c->size, from_end = c->from_offset + c->size;
+    int rc = extents_list(ns, to->ino, c->to_offset, to_end, SIZE_MAX, &op->extents);
+    if (!rc)
+        rc = extents_trim(op, to, c->to_offset, to_end);
+    if (!rc)
+        rc = extents_list(ns, c->from->ino, c->from_offset, from_end, SIZE_MAX, &op->source);
+    for (size_t i = 0; i < op->source.count && !rc; i++) {
+        struct extent e = op->source.at[i];
+        uint64_t start = e.start > c->from_offset ? e.start : c->from_offset;
+        uint64_t end = e.start + e.size < from_end ? e.start + e.size : from_end;
+        rc = copy_piece(op, c, e, start, end - start, start - c->from_offset + c->to_offset);
+        to->data_bytes += end - start;
+    }
+    return rc;
+}
+
+// The target of a shared copy must have extents: its inline content becomes one.
+static int move_out(struct op *op, struct record *rec)
+{
+    struct slice old = rec->content;
+    if (!rec->is_inline)
+        return 0;
+    rec->is_inline = false;
+    rec->content = slice_of(NULL, 0);
+    rec->data_bytes = 0;
+    return extents_put(op, rec, 0, old);
+}
+
+static int copy_batch(struct ns *ns, struct op *op, const struct copying *c)
+{
+    struct record *to = &op->rec[1].rec;
+    int rc = op_load(ns, c->to, &op->rec[1]);
+    if (!rc && to->is_inline) {
+        rc = move_out(op, to);
+        if (!rc)
+            rc = commit_record(ns, op, c->to, to);
+    }
+    if (!rc)
+        rc = copy_shared(ns, op, c, to);
+    if (rc)
+        return rc;
+    if (c->to_offset + c->size > to->size)
+        to->size = c->to_offset + c->size;
+    to->mtime = to->ctime = ns_now();
+    ns_kill_suid(to);
+    return commit_record(ns, op, c->to, to);
+}
+
+static ssize_t copy_locked(struct ns *ns, struct op *op, struct copying *c, bool *ret_plain)
+{
+    if (filedata_is_gone(c->from) || filedata_is_gone(c->to))
+        return -ESTALE;
+    const struct record *from = &op->rec[0].rec;
+    int rc = op_load(ns, c->from, &op->rec[0]);
+    if (rc || c->from_offset >= from->size)
+        return rc;
+    uint64_t left = from->size - c->from_offset;
+    left = left < c->size ? left : c->size;
+    left = left < COPY_MAX_BYTES ? left : COPY_MAX_BYTES;
+    if (c->from == c->to && c->from_offset < c->to_offset + left &&
+        c->to_offset < c->from_offset + left)
+        return -EINVAL;
+    *ret_plain = from->is_inline;
+    if (*ret_plain)
+        return (ssize_t)left;
+    uint64_t done = 0;
+    while (done < left && !rc) {
+        c->size = left - done < COPY_BATCH_BYTES ? left - done : COPY_BATCH_BYTES;
+        rc = copy_batch(ns, op, c);
+        if (rc)
+            break;
+        done += c->size;
+        c->from_offset += c->size;
+        c->to_offset += c->size;
+    }
+    return done ? (ssize_t)done : rc;
+}
+
+// A short source is read and written as any other data.
+static ssize_t copy_plain(struct ns *ns, const struct copying *c, size_t size)
+{
+    struct buf bytes = {0};
+    if (buf_reserve(&bytes, size))
+        return -ENOMEM;
+    ssize_t n = ns_read(ns, c->from, bytes.data, size, c->from_offset);
+    if (n > 0)
+        n = ns_write(ns, c->to, bytes.data, (size_t)n, c->to_offset, 0, NULL);
+    buf_release(&bytes);
+    return n;
+}
+
+ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
+                      struct ns_inode *to, uint64_t to_offset, uint64_t size)
+{
+    if (inode_is_dir(from) || inode_is_dir(to))
+        return -EISDIR;
+    if (!inode_is_regular(from) || !inode_is_regular(to))
+        return -EINVAL;
+    if (size > (uint64_t)NS_FILE_MAX)
+        size = (uint64_t)NS_FILE_MAX;
+    if (to_offset > (uint64_t)NS_FILE_MAX - size)
+        return -EFBIG;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    struct copying c = {from, to, from_offset, to_offset, size};
+    struct inode_locks locks = {0};
+    bool plain = false;
+    inode_locks_add(&locks, from->ino, from == to);
+    inode_locks_add(&locks, to->ino, true);
+    inode_locks_take(&ns->table, &locks);
+    ssize_t rc = copy_locked(ns, op, &c, &plain);
+    inode_locks_drop(&ns->table, &locks);
+    op_end(ns, op);
+    return rc > 0 && plain ? copy_plain(ns, &c, (size_t)rc) : rc;
+}

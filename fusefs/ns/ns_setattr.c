@@ -1,0 +1,90 @@
+// Changing attributes: mode, owner, size, times.
+//
+// One batch, except for a truncation that drops very many extents (filedata_resize).
+// Locks: the inode's stripe, exclusively. Failure: nothing has changed (a long truncation may have
+// happened in part).
+#include <errno.h>
+
+#include "ns/filedata.h"
+#include "ns/ns_internal.h"
+
+static void set_owner(struct record *rec, const struct ns_attr *attr, unsigned mask)
+{
+    if (mask & NS_SET_UID)
+        rec->uid = attr->uid;
+    if (mask & NS_SET_GID)
+        rec->gid = attr->gid;
+    if (mask & (NS_SET_UID | NS_SET_GID) && !(mask & NS_SET_MODE))
+        ns_kill_suid(rec);
+}
+
+static void set_times(struct record *rec, const struct ns_attr *attr, unsigned mask,
+                      struct timespec now)
+{
+    if (mask & NS_SET_ATIME)
+        rec->atime = attr->atime;
+    if (mask & NS_SET_MTIME)
+        rec->mtime = attr->mtime;
+    if (mask & NS_SET_ATIME_NOW)
+        rec->atime = now;
+    if (mask & NS_SET_MTIME_NOW)
+        rec->mtime = now;
+    rec->ctime = mask & NS_SET_CTIME ? attr->ctime : now;
+}
+
+static int check_times(const struct ns_attr *attr, unsigned mask)
+{
+    bool bad = (mask & NS_SET_ATIME && (unsigned long)attr->atime.tv_nsec > 999999999) ||
+               (mask & NS_SET_MTIME && (unsigned long)attr->mtime.tv_nsec > 999999999) ||
+               (mask & NS_SET_CTIME && (unsigned long)attr->ctime.tv_nsec > 999999999);
+    return bad ? -EINVAL : 0;
+}
+
+static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
+                          const struct ns_attr *attr, unsigned mask)
+{
+    struct record *rec = &op->rec[0].rec;
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (rc)
+        return rc;
+    struct timespec now = ns_now();
+    if (mask & NS_SET_SIZE) {
+        if (attr->size != rec->size && !(mask & (NS_SET_MTIME | NS_SET_MTIME_NOW)))
+            rec->mtime = now;
+        rc = filedata_resize(ns, op, inode, rec, attr->size);
+        if (rc)
+            return rc;
+    }
+    if (mask & NS_SET_MODE)
+        rec->mode = (rec->mode & S_IFMT) | (attr->mode & 07777);
+    set_owner(rec, attr, mask);
+    if (mask & NS_SET_KILL_SUID)
+        ns_kill_suid(rec);
+    set_times(rec, attr, mask, now);
+    rc = op_store(op, inode, rec);
+    if (!rc)
+        rc = op_commit(ns, op);
+    if (!rc)
+        op_stored(inode);
+    return rc;
+}
+
+int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr, unsigned mask,
+               struct ns_attr *ret_attr)
+{
+    if (mask & NS_SET_SIZE && !inode_is_regular(inode))
+        return inode_is_dir(inode) ? -EISDIR : -EINVAL;
+    int rc = check_times(attr, mask);
+    if (rc)
+        return rc;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, true);
+    rc = setattr_locked(ns, op, inode, attr, mask);
+    inode_unlock(&ns->table, inode->ino);
+    if (!rc && ret_attr)
+        ns_attr_from(&op->rec[0].rec, ret_attr);
+    op_end(ns, op);
+    return rc;
+}

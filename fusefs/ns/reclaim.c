@@ -1,0 +1,222 @@
+// Background reclaiming: gives back the space of files without names and without users.
+//
+// A file that lost its last name while it was open, or with much content, has its record at 'O' ino
+// (see ns_remove.c). When its last reference goes its number is queued here; what a crash or an
+// unmount left is found by a scan at the start. One thread works off the queue: extents and
+// extended attributes in batches of bounded size, the 'O' key with the last. A crash in between
+// leaves a shorter orphan.
+//
+// The queue only holds numbers nobody can reach any more, so no lock of the namespace is needed.
+// Lock: the queue's mutex, a leaf, not held during engine calls.
+// Failure: the orphan stays for the next start; a full disk is tried again after a pause.
+#include "ns/reclaim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ns/ns_internal.h"
+
+#define RECLAIM_BATCH_KEYS 1024u
+
+struct reclaim {
+    struct ns *ns;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    uint64_t *queue; // mutex, as all below
+    size_t count, capacity;
+    bool working, stopping;
+    int error; // of the last attempt, negative errno
+};
+
+// Adds deletions of up to `most` keys in the range to the batch; *ret_count tells how many.
+static int delete_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *lower,
+                       const struct pathkey *upper, unsigned most, unsigned *ret_count)
+{
+    struct lsm_iter_options options = {.lower = lower->data,
+                                       .lower_size = lower->size,
+                                       .upper = upper->data,
+                                       .upper_size = upper->size,
+                                       .no_fill_cache = true};
+    struct lsm_iter *iter;
+    int status = lsm_iter_new(ns->db, &options, &iter);
+    if (status)
+        return status;
+    unsigned count = 0;
+    for (lsm_iter_seek_first(iter); !status && count < most && lsm_iter_valid(iter);
+         lsm_iter_next(iter)) {
+        size_t size;
+        const void *key = lsm_iter_key(iter, &size);
+        status = lsm_batch_delete(batch, key, size);
+        count++;
+    }
+    if (!status && !lsm_iter_valid(iter))
+        status = lsm_iter_status(iter);
+    lsm_iter_free(iter);
+    *ret_count = count;
+    return status;
+}
+
+// One batch of the orphan's keys; *ret_done once nothing is left of it.
+static int reclaim_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
+{
+    struct pathkey lower, upper, key;
+    unsigned extents, xattrs = 0;
+    lsm_batch_clear(batch);
+    pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
+    int status = delete_keys(ns, batch, &lower, &upper, RECLAIM_BATCH_KEYS, &extents);
+    if (!status && extents < RECLAIM_BATCH_KEYS) {
+        pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
+        status = delete_keys(ns, batch, &lower, &upper, RECLAIM_BATCH_KEYS - extents, &xattrs);
+    }
+    *ret_done = extents + xattrs < RECLAIM_BATCH_KEYS;
+    if (!status && *ret_done) {
+        pathkey_number(&key, KEY_ORPHAN, ino);
+        status = lsm_batch_delete(batch, key.data, key.size);
+    }
+    struct lsm_write_options options = {.use_reserve = true};
+    return status ? status : lsm_write(ns->db, &options, batch);
+}
+
+static int reclaim_one(struct reclaim *reclaim, uint64_t ino, struct lsm_batch *batch)
+{
+    bool done = false;
+    int status = 0;
+    while (!status && !done) {
+        pthread_mutex_lock(&reclaim->mutex);
+        bool stopping = reclaim->stopping;
+        pthread_mutex_unlock(&reclaim->mutex);
+        if (stopping)
+            return 0;
+        status = reclaim_step(reclaim->ns, ino, batch, &done);
+    }
+    return ns_err(status);
+}
+
+// Sleeps a second or until stopped; mutex held.
+static void pause_second(struct reclaim *reclaim)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    if (!reclaim->stopping)
+        pthread_cond_timedwait(&reclaim->changed, &reclaim->mutex, &until);
+}
+
+static void *reclaim_thread(void *arg)
+{
+    struct reclaim *reclaim = arg;
+    struct lsm_batch *batch = NULL;
+    if (lsm_batch_new(&batch))
+        return NULL; // orphans wait for the next start
+    pthread_mutex_lock(&reclaim->mutex);
+    while (!reclaim->stopping) {
+        if (reclaim->count == 0) {
+            pthread_cond_wait(&reclaim->changed, &reclaim->mutex);
+            continue;
+        }
+        uint64_t ino = reclaim->queue[--reclaim->count];
+        reclaim->working = true;
+        pthread_mutex_unlock(&reclaim->mutex);
+        int rc = reclaim_one(reclaim, ino, batch);
+        pthread_mutex_lock(&reclaim->mutex);
+        reclaim->working = false;
+        reclaim->error = rc;
+        pthread_cond_broadcast(&reclaim->changed);
+        if (rc == -ENOSPC) {
+            reclaim->queue[reclaim->count++] = ino; // there is room: it was taken from there
+            pause_second(reclaim);
+        }
+    }
+    pthread_mutex_unlock(&reclaim->mutex);
+    lsm_batch_free(batch);
+    return NULL;
+}
+
+static int queue_leftovers(struct reclaim *reclaim)
+{
+    struct pathkey lower, upper;
+    struct lsm_iter *iter;
+    pathkey_type_bounds(KEY_ORPHAN, &lower, &upper);
+    struct lsm_iter_options options = {.lower = lower.data,
+                                       .lower_size = lower.size,
+                                       .upper = upper.data,
+                                       .upper_size = upper.size};
+    int status = lsm_iter_new(reclaim->ns->db, &options, &iter);
+    if (status)
+        return ns_err(status);
+    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter)) {
+        size_t size;
+        uint64_t ino;
+        const void *key = lsm_iter_key(iter, &size);
+        if (pathkey_parse_number(slice_of(key, size), KEY_ORPHAN, &ino))
+            reclaim_queue(reclaim, ino);
+    }
+    status = lsm_iter_status(iter);
+    lsm_iter_free(iter);
+    return ns_err(status);
+}
+
+int reclaim_start(struct ns *ns, struct reclaim **ret_reclaim)
+{
+    struct reclaim *reclaim = calloc(1, sizeof *reclaim);
+    if (!reclaim)
+        return -ENOMEM;
+    reclaim->ns = ns;
+    pthread_mutex_init(&reclaim->mutex, NULL);
+    pthread_cond_init(&reclaim->changed, NULL);
+    int rc = queue_leftovers(reclaim);
+    if (!rc)
+        rc = -pthread_create(&reclaim->thread, NULL, reclaim_thread, reclaim);
+    if (rc) {
+        free(reclaim->queue);
+        free(reclaim);
+        return rc;
+    }
+    *ret_reclaim = reclaim;
+    return 0;
+}
+
+void reclaim_stop(struct reclaim *reclaim)
+{
+    if (!reclaim)
+        return;
+    pthread_mutex_lock(&reclaim->mutex);
+    reclaim->stopping = true;
+    pthread_cond_broadcast(&reclaim->changed);
+    pthread_mutex_unlock(&reclaim->mutex);
+    pthread_join(reclaim->thread, NULL);
+    pthread_cond_destroy(&reclaim->changed);
+    pthread_mutex_destroy(&reclaim->mutex);
+    free(reclaim->queue);
+    free(reclaim);
+}
+
+void reclaim_queue(struct reclaim *reclaim, uint64_t ino)
+{
+    pthread_mutex_lock(&reclaim->mutex);
+    // One place more than is queued: for the one being worked on, should it have to come back.
+    if (reclaim->count + 1 >= reclaim->capacity) {
+        size_t capacity = reclaim->capacity ? 2 * reclaim->capacity : 64;
+        uint64_t *queue = realloc(reclaim->queue, capacity * sizeof *queue);
+        if (queue) {
+            reclaim->queue = queue;
+            reclaim->capacity = capacity;
+        }
+    }
+    if (reclaim->count + 1 < reclaim->capacity)
+        reclaim->queue[reclaim->count++] = ino;
+    pthread_cond_broadcast(&reclaim->changed);
+    pthread_mutex_unlock(&reclaim->mutex);
+}
+
+int reclaim_wait(struct reclaim *reclaim)
+{
+    pthread_mutex_lock(&reclaim->mutex);
+    while ((reclaim->count || reclaim->working) && reclaim->error != -ENOSPC)
+        pthread_cond_wait(&reclaim->changed, &reclaim->mutex);
+    int rc = reclaim->error;
+    pthread_mutex_unlock(&reclaim->mutex);
+    return rc;
+}
