@@ -494,12 +494,11 @@ int lsm_flush(struct lsm *db)
 
     pthread_mutex_lock(&db->mutex);
     while (!rc && db->immutable_count && db->immutables[0].log->number <= number) {
-        if (db->space_error)
+        rc = db_check_error(db); // before each wait: nothing flushes after a failure
+        if (!rc && db->space_error)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
-        else
-            pthread_cond_wait(&db->changed, &db->mutex);
         if (!rc)
-            rc = db_check_error(db);
+            pthread_cond_wait(&db->changed, &db->mutex);
     }
     pthread_mutex_unlock(&db->mutex);
     return rc;
