@@ -19,7 +19,7 @@ struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino)
     return inode;
 }
 
-void inode_put(fuse_req_t req, struct ns_inode *inode)
+void inode_done(fuse_req_t req, struct ns_inode *inode)
 {
     ns_inode_put(lsmfs_of(req)->ns, inode, 1);
 }

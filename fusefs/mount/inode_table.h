@@ -5,7 +5,7 @@
 // A handler that needs an inode does
 //     struct ns_inode *inode = inode_get(req, ino);   // replied with an error if NULL
 //     ...
-//     inode_put(req, inode);
+//     inode_done(req, inode);
 // and the inode cannot go away between the two, even if the kernel forgets it meanwhile.
 #ifndef LSMFS_MOUNT_INODE_TABLE_H
 #define LSMFS_MOUNT_INODE_TABLE_H
@@ -24,7 +24,7 @@ static inline struct lsmfs *lsmfs_of(fuse_req_t req)
 // With one reference more, or NULL after replying ESTALE: the kernel named an inode it does not
 // hold.
 struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino);
-void inode_put(fuse_req_t req, struct ns_inode *inode);
+void inode_done(fuse_req_t req, struct ns_inode *inode);
 
 // Gives back `count` of the kernel's references.
 void inode_forget(struct lsmfs *fs, fuse_ino_t ino, uint64_t count);

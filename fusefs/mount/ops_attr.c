@@ -17,7 +17,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (!inode)
         return;
     int result = ns_getattr(lsmfs_of(req)->ns, inode, &attr);
-    inode_put(req, inode);
+    inode_done(req, inode);
     if (result < 0) {
         fuse_reply_err(req, -result);
         return;
@@ -72,7 +72,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     };
     struct ns_attr attr;
     int result = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, set_mask(to_set), &attr);
-    inode_put(req, inode);
+    inode_done(req, inode);
     if (result < 0) {
         fuse_reply_err(req, -result);
         return;

@@ -4,6 +4,10 @@
 // reads one handle from one place at a time, but a reader that was killed may leave its request
 // running while the next one begins.
 //
+// The kernel is not asked to cache listings (FOPEN_CACHE_DIR): it would serve one handle from what
+// another one has read, and then come back here with a position of that other, perhaps long closed,
+// handle; positions are exact only in the listing they belong to.
+//
 // READDIRPLUS gives the kernel one reference for every entry that carries an inode. An entry that
 // does not fit is refused, and the namespace keeps its reference; when the kernel does not take the
 // reply, the references in it are found again by reading the buffer.
@@ -62,13 +66,11 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     int result = handle_open(fs, inode, &handle);
     if (result < 0) {
-        inode_put(req, inode);
+        inode_done(req, inode);
         fuse_reply_err(req, -result);
         return;
     }
     fi->fh = (uintptr_t)handle;
-    fi->cache_readdir = 1;
-    fi->keep_cache = 1;
     if (fuse_reply_open(req, fi))
         handle_close(fs, handle);
 }

@@ -81,7 +81,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
             mask |= NS_SET_KILL_SUID;
         int result = ns_setattr(fs->ns, inode, &empty, mask, NULL);
         if (result < 0) {
-            inode_put(req, inode);
+            inode_done(req, inode);
             fuse_reply_err(req, -result);
             return;
         }

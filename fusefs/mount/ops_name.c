@@ -18,7 +18,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!dir)
         return;
     int result = ns_lookup(lsmfs_of(req)->ns, dir, name, strlen(name), &inode, &attr);
-    inode_put(req, dir);
+    inode_done(req, dir);
     if (result == -ENOENT) {
         // Inode 0 with a timeout: the kernel remembers that there is no such name.
         const struct fuse_entry_param none = {.entry_timeout = CACHE_FOREVER_S};
@@ -50,7 +50,7 @@ static void reply_made(fuse_req_t req, int result, struct ns_inode *inode,
     if (result == 0) {
         result = commit_names(lsmfs_of(req));
         if (result < 0)
-            inode_put(req, inode);
+            inode_done(req, inode);
     }
     if (result < 0)
         fuse_reply_err(req, -result);
@@ -74,7 +74,7 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
         return;
     int result =
         ns_mknod(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, rdev, &inode, &attr);
-    inode_put(req, dir);
+    inode_done(req, dir);
     reply_made(req, result, inode, &attr);
 }
 
@@ -86,7 +86,7 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
     if (!dir)
         return;
     int result = ns_mkdir(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, &inode, &attr);
-    inode_put(req, dir);
+    inode_done(req, dir);
     reply_made(req, result, inode, &attr);
 }
 
@@ -99,7 +99,7 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
         return;
     int result = ns_symlink(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), target,
                             strlen(target), &inode, &attr);
-    inode_put(req, dir);
+    inode_done(req, dir);
     reply_made(req, result, inode, &attr);
 }
 
@@ -131,7 +131,7 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!dir)
         return;
     int result = ns_unlink(lsmfs_of(req)->ns, dir, name, strlen(name));
-    inode_put(req, dir);
+    inode_done(req, dir);
     reply_done(req, result);
 }
 
@@ -141,7 +141,7 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (!dir)
         return;
     int result = ns_rmdir(lsmfs_of(req)->ns, dir, name, strlen(name));
-    inode_put(req, dir);
+    inode_done(req, dir);
     reply_done(req, result);
 }
 
@@ -171,7 +171,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
     if (!inode)
         return;
     ssize_t size = ns_readlink(lsmfs_of(req)->ns, inode, target, NS_SYMLINK_MAX);
-    inode_put(req, inode);
+    inode_done(req, inode);
     if (size < 0) {
         fuse_reply_err(req, (int)-size);
         return;

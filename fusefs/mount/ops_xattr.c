@@ -26,7 +26,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
         return;
     // XATTR_CREATE and XATTR_REPLACE have the namespace's values.
     int result = ns_setxattr(lsmfs_of(req)->ns, inode, name, value, size, (unsigned)flags);
-    inode_put(req, inode);
+    inode_done(req, inode);
     fuse_reply_err(req, -result);
 }
 
@@ -53,7 +53,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     void *value = size ? scratch_get(size) : NULL;
     ssize_t result =
         size && !value ? -ENOMEM : ns_getxattr(lsmfs_of(req)->ns, inode, name, value, size);
-    inode_put(req, inode);
+    inode_done(req, inode);
     reply_bytes(req, result, value, size);
 }
 
@@ -64,7 +64,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         return;
     char *list = size ? scratch_get(size) : NULL;
     ssize_t result = size && !list ? -ENOMEM : ns_listxattr(lsmfs_of(req)->ns, inode, list, size);
-    inode_put(req, inode);
+    inode_done(req, inode);
     reply_bytes(req, result, list, size);
 }
 
@@ -78,6 +78,6 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     if (!inode)
         return;
     int result = ns_removexattr(lsmfs_of(req)->ns, inode, name);
-    inode_put(req, inode);
+    inode_done(req, inode);
     fuse_reply_err(req, -result);
 }

@@ -1,0 +1,195 @@
+// Extended attributes: one key 'X' ino name each.
+//
+// The record says whether a file may have any (has_xattrs), so that asking a file without them costs
+// what its record costs. The flag stays set when the last attribute goes.
+//
+// A change is one batch: the attribute and the record with its ctime. Names are whatever the caller
+// allows; who may touch which is the caller's business.
+//
+// Locks: the inode's stripe, shared to read, exclusive to change. Failure: nothing has changed.
+#include <errno.h>
+#include <string.h>
+
+#include "ns/ns_internal.h"
+
+static int xattr_key(const struct ns_inode *inode, const char *name, struct pathkey *ret_key)
+{
+    size_t size = strlen(name);
+    if (size == 0 || size > PATHKEY_NAME_MAX)
+        return -ERANGE;
+    pathkey_xattr(ret_key, inode->ino, slice_of(name, size));
+    return 0;
+}
+
+static int xattr_exists(struct ns *ns, const struct pathkey *key, bool *ret_exists)
+{
+    size_t got;
+    int status = lsm_get_range(ns->db, NULL, key->data, key->size, 0, NULL, 0, &got, NULL);
+    *ret_exists = !status;
+    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+}
+
+// Commits the batch, which has the change of the attribute, with the record.
+static int xattr_commit(struct ns *ns, struct op *op, struct ns_inode *inode)
+{
+    struct record *rec = &op->rec[0].rec;
+    rec->ctime = ns_now();
+    int rc = op_store(op, inode, rec);
+    if (!rc)
+        rc = op_commit(ns, op);
+    if (!rc)
+        op_stored(inode);
+    return rc;
+}
+
+static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
+                      const struct pathkey *key, struct slice value, unsigned flags)
+{
+    bool exists = false;
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (!rc && flags && op->rec[0].rec.has_xattrs)
+        rc = xattr_exists(ns, key, &exists);
+    if (rc)
+        return rc;
+    if (flags & NS_XATTR_CREATE && exists)
+        return -EEXIST;
+    if (flags & NS_XATTR_REPLACE && !exists)
+        return -ENODATA;
+    op->rec[0].rec.has_xattrs = true;
+    rc = op_put(op, key, value);
+    return rc ? rc : xattr_commit(ns, op, inode);
+}
+
+int ns_setxattr(struct ns *ns, struct ns_inode *inode, const char *name, const void *value,
+                size_t size, unsigned flags)
+{
+    struct pathkey key;
+    if (flags & ~(unsigned)(NS_XATTR_CREATE | NS_XATTR_REPLACE) ||
+        flags == (NS_XATTR_CREATE | NS_XATTR_REPLACE))
+        return -EINVAL;
+    if (size > NS_XATTR_SIZE_MAX)
+        return -E2BIG;
+    int rc = xattr_key(inode, name, &key);
+    if (rc)
+        return rc;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, true);
+    rc = set_locked(ns, op, inode, &key, slice_of(value, size), flags);
+    inode_unlock(&ns->table, inode->ino);
+    op_end(ns, op);
+    return rc;
+}
+
+static int remove_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
+                         const struct pathkey *key)
+{
+    bool exists = false;
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (!rc && op->rec[0].rec.has_xattrs)
+        rc = xattr_exists(ns, key, &exists);
+    if (!rc && !exists)
+        rc = -ENODATA;
+    if (!rc)
+        rc = op_delete(op, key);
+    return rc ? rc : xattr_commit(ns, op, inode);
+}
+
+int ns_removexattr(struct ns *ns, struct ns_inode *inode, const char *name)
+{
+    struct pathkey key;
+    int rc = xattr_key(inode, name, &key);
+    if (rc)
+        return rc;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, true);
+    rc = remove_locked(ns, op, inode, &key);
+    inode_unlock(&ns->table, inode->ino);
+    op_end(ns, op);
+    return rc;
+}
+
+static ssize_t get_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
+                          const struct pathkey *key, void *value, size_t size)
+{
+    size_t got;
+    uint64_t whole;
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (rc)
+        return rc;
+    if (!op->rec[0].rec.has_xattrs)
+        return -ENODATA;
+    int status = lsm_get_range(ns->db, NULL, key->data, key->size, 0, value, size, &got, &whole);
+    if (status)
+        return status == LSM_NOT_FOUND ? -ENODATA : ns_err(status);
+    return size && whole > size ? -ERANGE : (ssize_t)whole;
+}
+
+ssize_t ns_getxattr(struct ns *ns, struct ns_inode *inode, const char *name, void *value,
+                    size_t size)
+{
+    struct pathkey key;
+    int rc = xattr_key(inode, name, &key);
+    if (rc)
+        return rc;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, false);
+    ssize_t result = get_locked(ns, op, inode, &key, value, size);
+    inode_unlock(&ns->table, inode->ino);
+    op_end(ns, op);
+    return result;
+}
+
+// Copies the names that fit, and returns how much all of them take.
+static ssize_t list_names(struct ns *ns, uint64_t ino, char *list, size_t size)
+{
+    struct pathkey lower, upper;
+    struct lsm_iter *iter;
+    pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
+    struct lsm_iter_options options = {.lower = lower.data,
+                                       .lower_size = lower.size,
+                                       .upper = upper.data,
+                                       .upper_size = upper.size};
+    int rc = ns_err(lsm_iter_new(ns->db, &options, &iter));
+    if (rc)
+        return rc;
+    size_t used = 0;
+    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter) && !rc; lsm_iter_next(iter)) {
+        size_t key_size;
+        uint64_t key_ino;
+        struct slice name;
+        const void *key = lsm_iter_key(iter, &key_size);
+        if (!pathkey_parse_xattr(slice_of(key, key_size), &key_ino, &name)) {
+            rc = -EIO;
+            break;
+        }
+        if (used + name.size + 1 <= size) {
+            memcpy(list + used, name.data, name.size);
+            list[used + name.size] = 0;
+        }
+        used += name.size + 1;
+    }
+    if (!rc)
+        rc = ns_err(lsm_iter_status(iter));
+    lsm_iter_free(iter);
+    return rc ? rc : (ssize_t)used;
+}
+
+ssize_t ns_listxattr(struct ns *ns, struct ns_inode *inode, char *list, size_t size)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, false);
+    ssize_t result = op_load(ns, inode, &op->rec[0]);
+    if (!result && op->rec[0].rec.has_xattrs)
+        result = list_names(ns, inode->ino, list, size);
+    inode_unlock(&ns->table, inode->ino);
+    op_end(ns, op);
+    return size && result > (ssize_t)size ? -ERANGE : result;
+}
