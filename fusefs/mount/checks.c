@@ -101,7 +101,7 @@ static bool check_mountpoint(struct mount_options *options)
         free(resolved);
         if (error == ENOENT)
             return refuse("%s: no such directory: make it first (mkdir)", given);
-        if (error == ENOTCONN)
+        if (error == ENOTCONN || error == ECONNABORTED)
             return refuse("%s: the daemon of the file system mounted there is gone: unmount it "
                           "first (umount, fusermount3 -u)",
                           given);

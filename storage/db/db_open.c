@@ -75,17 +75,17 @@ static int place_examine(struct lsm *db, bool *ret_fresh)
     if (rc)
         return rc;
     if (!stat.is_dir)
-        return status_fail(LSM_NOT_A_STORE, "%s is not a directory", db->dir);
+        return status_fail(LSM_NOT_A_STORE, "%s: not a directory", db->dir);
     rc = db->env->ops->list(db->env, db->dir, place_name, &place);
     if (rc)
         return rc;
     *ret_fresh = !place.has_current && !place.has_data;
     if (*ret_fresh && place.has_foreign)
-        return status_fail(LSM_NOT_A_STORE, "%s is neither a store nor empty", db->dir);
+        return status_fail(LSM_NOT_A_STORE, "%s: not a store, and not empty", db->dir);
     if (*ret_fresh && !may_create)
-        return status_fail(LSM_NOT_A_STORE, "%s is empty, not a store", db->dir);
+        return status_fail(LSM_NOT_A_STORE, "%s: empty, not a store", db->dir);
     if (!*ret_fresh && options->error_if_exists)
-        return status_fail(LSM_EXISTS, "%s is a store already", db->dir);
+        return status_fail(LSM_EXISTS, "%s: a store already", db->dir);
     return LSM_OK;
 }
 

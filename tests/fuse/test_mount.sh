@@ -143,7 +143,7 @@ check "umount.lsmfs through it" umount_store "$work/link"
 # --- mount(8): its helpers in a private place, seen by nobody else
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     cat >"$work/mount8.sh" <<'SH'
-. "$LIB"
+. "$LIB" "$BIN"
 db=$1 mnt=$2
 mkdir -p "$work/etc" "$work/sbin"
 cp /etc/fstab "$work/etc/fstab" 2>/dev/null || : >"$work/etc/fstab"
@@ -179,14 +179,14 @@ check "nothing is mounted" not_mounted "$mnt"
 umount "$sbin" /etc/fstab
 finish
 SH
-    check "mount(8) and fstab" env LIB="$here/lib.sh" unshare -m --propagation private \
+    check "mount(8) and fstab" env LIB="$here/lib.sh" BIN="$bin" unshare -m --propagation private \
         bash "$work/mount8.sh" "$db" "$mnt"
 fi
 
 # --- an ordinary user, who may open /dev/fuse here
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null && command -v setpriv >/dev/null; then
     cat >"$work/user.sh" <<'SH'
-. "$LIB"
+. "$LIB" "$BIN"
 umask 022
 mknod "$work/fuse" c 10 229 && chmod 666 "$work/fuse" && mount --bind "$work/fuse" /dev/fuse
 home=$work/home
@@ -230,7 +230,7 @@ check "umount" umount_store mnt
 umount /etc/fuse.conf /dev/fuse
 finish
 SH
-    check "an ordinary user" env LIB="$here/lib.sh" unshare -m --propagation private \
+    check "an ordinary user" env LIB="$here/lib.sh" BIN="$bin" unshare -m --propagation private \
         bash "$work/user.sh"
 fi
 

@@ -5,8 +5,8 @@ cd "$work" || exit 1
 mkdir mnt
 echo content >file
 
-# Everything in $work but the test's own notes, with times of change.
-snapshot() { find . -not -path ./notes -not -path . -printf '%p %s %C@ %m\n' | sort; }
+# Everything in $work but the test's own notes and LOCK (who tried last), with times of change.
+snapshot() { find . -not -path ./notes -not -path . -not -name LOCK -printf '%p %s %C@ %m\n' | sort; }
 
 # refused WHAT STATUS PATTERN ARGUMENTS...: lsmfs must end with STATUS and one line like PATTERN,
 # and leave everything as it was.
@@ -72,7 +72,9 @@ refused "DB's parent missing" 1 "lsmfs: no/db: *does not exist*" no/db mnt
 mkdir other && echo precious >other/data
 refused "DB not a store" 1 "lsmfs: $work/other: *not a*store*" other mnt
 refused "DB below the mount point" 1 "lsmfs: $work/mnt/db: *under its own mount point*" mnt/db mnt
-refused "mount point inside the store" 1 "lsmfs: $work/other/in: *" other/in/.. other
+mkdir other/in
+refused "mount point inside the store" 1 "lsmfs: $work/other/in: *inside the store*" \
+    other/in/.. other/in
 mkdir over/in
 refused "mount point inside an existing store" 1 "lsmfs: $work/over/in: *inside the store*" \
     over over/in
