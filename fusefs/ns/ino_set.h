@@ -1,0 +1,33 @@
+// Sets for the check of a whole store: inode numbers, compactly, and sorted lists of numbers.
+#ifndef NS_INO_SET_H
+#define NS_INO_SET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A set of inode numbers. Zero-initialise. At most 2 bytes a member and 24 bytes for each 65,536
+// consecutive numbers of which one is a member; from 4,096 members of these on, 8 KiB.
+struct ino_chunk;
+struct ino_set {
+    struct ino_chunk *chunks; // ascending by number
+    size_t count, capacity;
+};
+
+int ino_set_add(struct ino_set *set, uint64_t ino, bool *ret_added); // 0 or -ENOMEM
+bool ino_set_has(const struct ino_set *set, uint64_t ino);
+void ino_set_release(struct ino_set *set);
+
+// A list of numbers, to be sorted once and searched. Zero-initialise. 8 bytes a number, 16 while it
+// grows.
+struct number_list {
+    uint64_t *at;
+    size_t count, capacity;
+};
+
+int number_list_add(struct number_list *list, uint64_t number); // 0 or -ENOMEM
+void number_list_sort(struct number_list *list);
+bool number_list_has(const struct number_list *list, uint64_t number); // after sorting
+void number_list_release(struct number_list *list);
+
+#endif
