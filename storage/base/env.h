@@ -123,7 +123,7 @@ int env_read_file(struct env *env, const char *path, size_t max_size, char **ret
                   size_t *ret_size);
 
 // Replaces `dir`/`name` atomically and durably: temporary file, sync, rename, sync of the
-// directory.
+// directory. LSM_NO_SPACE: nothing was replaced.
 int env_write_file_atomic(struct env *env, const char *dir, const char *name, const void *data,
                           size_t size);
 

@@ -37,6 +37,9 @@ struct fault {
     uint64_t fail_at; // 0: none
     int fail_status;
     bool fail_sticky;
+    uint64_t space_calls; // of the calls, those that may take space
+    uint64_t full_at;     // of these; 0: none
+    bool full_sticky;
     uint64_t cut_at; // 0: none
     bool down;       // the cut has come; until power_cut
     uint64_t random;
@@ -89,18 +92,40 @@ static int enter(struct fault *fault, const char *what, const char *path)
     return 0;
 }
 
+// The same for a call that may take space.
+static int enter_space(struct fault *fault, const char *what, const char *path)
+{
+    int rc = enter(fault, what, path);
+    uint64_t call = ++fault->space_calls;
+    if (!rc && fault->full_at &&
+        (call == fault->full_at || (call > fault->full_at && fault->full_sticky)))
+        rc = status_fail(LSM_NO_SPACE, "%s %s: No space left on device (call %" PRIu64 ")", what,
+                         path, call);
+    return rc;
+}
+
 static int leave(struct fault *fault, int rc)
 {
     pthread_mutex_unlock(&fault->mutex);
     return rc;
 }
 
-static int enter_file(struct fault_file *file, const char *what)
+// Whether the handle is of this generation; `rc` is the result so far.
+static int check_handle(const struct fault_file *file, const char *what, int rc)
 {
-    int rc = enter(file->fault, what, file->base.path);
     if (!rc && file->generation != file->fault->generation)
         rc = status_fail(LSM_IO_ERROR, "%s %s: opened before the power cut", what, file->base.path);
     return rc;
+}
+
+static int enter_file(struct fault_file *file, const char *what)
+{
+    return check_handle(file, what, enter(file->fault, what, file->base.path));
+}
+
+static int enter_file_space(struct fault_file *file, const char *what)
+{
+    return check_handle(file, what, enter_space(file->fault, what, file->base.path));
 }
 
 static int not_found(const char *what, const char *path)
@@ -166,7 +191,7 @@ static int fault_open(struct env *env, const char *path, int flags, struct env_f
         free(file);
         return status_no_memory(sizeof(*file));
     }
-    int rc = enter(fault, "open", path);
+    int rc = flags & ENV_CREATE ? enter_space(fault, "open", path) : enter(fault, "open", path);
     if (!rc)
         rc = open_or_create(fault, path, flags, &file->inode);
     if (rc) {
@@ -253,7 +278,7 @@ static int move_entry(struct fault *fault, const char *from, const char *to)
 static int fault_rename(struct env *env, const char *from, const char *to)
 {
     struct fault *fault = fault_of(env);
-    int rc = enter(fault, "rename", from);
+    int rc = enter_space(fault, "rename", from);
     return leave(fault, rc ? rc : move_entry(fault, from, to));
 }
 
@@ -276,7 +301,7 @@ static int link_entry(struct fault *fault, const char *from, const char *to)
 static int fault_link(struct env *env, const char *from, const char *to)
 {
     struct fault *fault = fault_of(env);
-    int rc = enter(fault, "link", to);
+    int rc = enter_space(fault, "link", to);
     return leave(fault, rc ? rc : link_entry(fault, from, to));
 }
 
@@ -284,7 +309,7 @@ static int fault_mkdir(struct env *env, const char *path)
 {
     struct fault *fault = fault_of(env);
     struct dir_change place;
-    int rc = enter(fault, "mkdir", path);
+    int rc = enter_space(fault, "mkdir", path);
     if (!rc && disk_lookup(fault->disk, path))
         rc = status_fail(LSM_EXISTS, "mkdir %s: File exists", path);
     if (!rc)
@@ -485,7 +510,7 @@ static int write_some(struct fault_file *file, const void *data, size_t size, ui
 static int fault_pwrite(struct env_file *base, const void *data, size_t size, uint64_t offset)
 {
     struct fault_file *file = file_of(base);
-    int rc = enter_file(file, "write");
+    int rc = enter_file_space(file, "write");
     if (!rc)
         return leave(file->fault, write_some(file, data, size, offset));
     // A failing write may have written a part, in whole sectors: neither the page cache nor a disk
@@ -527,7 +552,7 @@ static int fault_truncate(struct env_file *base, uint64_t size)
 static int fault_allocate(struct env_file *base, uint64_t offset, uint64_t size)
 {
     struct fault_file *file = file_of(base);
-    int rc = enter_file(file, "allocate");
+    int rc = enter_file_space(file, "allocate");
     if (!rc)
         rc = write_allowed(file);
     if (!rc) {
@@ -567,7 +592,7 @@ static int fault_map(struct env_file *base, uint64_t offset, size_t size, bool w
     }
     struct inode *inode = file->inode;
     inode->mapped_writable |= writable;
-    image_ref(inode->current);
+    image_map(inode->current);
     mapping->image = inode->current;
     mapping->addr = inode->current->base + offset;
     mapping->size = size;
@@ -693,6 +718,24 @@ void env_fault_fail_at(struct env *env, uint64_t call, int status, bool sticky)
     leave(fault, 0);
 }
 
+void env_fault_full_at(struct env *env, uint64_t call, bool sticky)
+{
+    struct fault *fault = fault_of(env);
+    pthread_mutex_lock(&fault->mutex);
+    fault->full_at = call ? fault->space_calls + call : 0;
+    fault->full_sticky = sticky;
+    leave(fault, 0);
+}
+
+uint64_t env_fault_space_calls(struct env *env)
+{
+    struct fault *fault = fault_of(env);
+    pthread_mutex_lock(&fault->mutex);
+    uint64_t calls = fault->space_calls;
+    leave(fault, 0);
+    return calls;
+}
+
 uint64_t env_fault_calls(struct env *env)
 {
     struct fault *fault = fault_of(env);
@@ -715,6 +758,7 @@ static void restart(struct fault *fault)
 {
     fault->generation++;
     fault->fail_at = 0;
+    fault->full_at = 0;
     fault->cut_at = 0;
     fault->down = false;
     while (fault->locks)

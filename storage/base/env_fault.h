@@ -23,6 +23,12 @@ void env_fault_fail_at(struct env *env, uint64_t call, int status, bool sticky);
 uint64_t env_fault_calls(struct env *env); // counted so far
 void env_fault_seed(struct env *env, uint64_t seed);
 
+// A full disk by the call instead of by the byte: of the calls that may take space (making a file
+// or a name, writing, allocating) the n-th from now fails with LSM_NO_SPACE, and, if
+// `sticky`, all after it. 0 turns it off.
+void env_fault_full_at(struct env *env, uint64_t call, bool sticky);
+uint64_t env_fault_space_calls(struct env *env); // counted so far
+
 // Power cut: open handles and mappings become dead (their calls fail; stores into old mappings go
 // nowhere), locks are dropped, failures asked for are forgotten, and the disk is what was durable.
 // Handles must still be closed, mappings unmapped and locks unlocked. With `seed` != 0 a random

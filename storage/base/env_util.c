@@ -99,6 +99,11 @@ int env_write_file_atomic(struct env *env, const char *dir, const char *name, co
         goto out;
     }
     rc = env->ops->sync_dir(env, dir);
+    if (rc == LSM_NO_SPACE) { // says elsewhere that nothing was changed
+        char detail[STATUS_DETAIL_MAX];
+        snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+        rc = status_fail(LSM_IO_ERROR, "%s", detail);
+    }
 out:
     free(temporary);
     free(path);

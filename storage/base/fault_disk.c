@@ -10,9 +10,14 @@
 // loops are therefore hidden from the thread sanitizer.
 #include "base/fault_disk.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#define IMAGE_POOL       256
+#define IMAGE_POOL_BYTES ((size_t)1 << 20) // larger ones are given back at once
+#define IMAGE_STEP       ((size_t)16 * DISK_PAGE)
 
 struct pending {
     struct pending *next;
@@ -79,42 +84,83 @@ __attribute__((no_sanitize("thread"))) static void touch_racy(char *to, const ch
         }
 }
 
+// Images that are free for reuse: of size 0, their accessible pages zero. Mapping and unmapping so
+// much address space for each small file would be most of what a simulated store costs, changing
+// the protection of pages most of the rest.
+static struct {
+    pthread_mutex_t mutex;
+    struct image *images[IMAGE_POOL];
+    unsigned count;
+} pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
 static struct image *image_new(void)
 {
-    struct image *image = must(calloc(1, sizeof(*image)));
-    void *base =
-        mmap(NULL, DISK_FILE_MAX, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    image->base = base == MAP_FAILED ? must(NULL) : base;
+    struct image *image = NULL;
+    pthread_mutex_lock(&pool.mutex);
+    if (pool.count)
+        image = pool.images[--pool.count];
+    pthread_mutex_unlock(&pool.mutex);
+    if (!image) {
+        image = must(calloc(1, sizeof(*image)));
+        void *base = mmap(NULL, DISK_FILE_MAX, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        image->base = base == MAP_FAILED ? must(NULL) : base;
+    }
     image->refs = 1;
     return image;
 }
 
-void image_ref(struct image *image)
+// Makes the first `size` bytes accessible, whole pages, and no others.
+static void image_expose(struct image *image, size_t size)
 {
-    image->refs++;
-}
-
-void image_unref(struct image *image)
-{
-    if (--image->refs)
-        return;
-    munmap(image->base, DISK_FILE_MAX);
-    free(image);
+    size_t had = image->accessible;
+    if (size > had && mprotect(image->base + had, size - had, PROT_READ | PROT_WRITE))
+        abort();
+    if (size < had && mprotect(image->base + size, had - size, PROT_NONE))
+        abort();
+    image->accessible = size;
 }
 
 static void image_resize(struct image *image, size_t size)
 {
     size_t had = round_up(image->size), want = round_up(size);
-    if (size < image->size && size % DISK_PAGE) {
-        size_t end = image->size < want ? image->size : want;
-        zero_racy(image->base + size, end - size);
-    }
-    if (want > had && mprotect(image->base + had, want - had, PROT_READ | PROT_WRITE))
-        abort();
-    if (want < had && (madvise(image->base + want, had - want, MADV_DONTNEED) ||
-                       mprotect(image->base + want, had - want, PROT_NONE)))
-        abort();
+    if (size < image->size)
+        zero_racy(image->base + size, (want < had ? want : image->size) - size);
+    if (want < had)
+        memset(image->base + want, 0, had - want); // no mapping reaches beyond the new end
     image->size = size;
+    if (image->refs > 1)
+        image_expose(image, want);
+    else if (want > image->accessible)
+        image_expose(image, (want + IMAGE_STEP - 1) & ~(IMAGE_STEP - 1));
+}
+
+void image_map(struct image *image)
+{
+    image->refs++;
+    image_expose(image, round_up(image->size));
+}
+
+static bool image_reuse(struct image *image)
+{
+    if (image->accessible > IMAGE_POOL_BYTES)
+        return false;
+    image->refs = 1;
+    image_resize(image, 0);
+    pthread_mutex_lock(&pool.mutex);
+    bool room = pool.count < IMAGE_POOL;
+    if (room)
+        pool.images[pool.count++] = image;
+    pthread_mutex_unlock(&pool.mutex);
+    return room;
+}
+
+void image_unref(struct image *image)
+{
+    if (--image->refs || image_reuse(image))
+        return;
+    munmap(image->base, DISK_FILE_MAX);
+    free(image);
 }
 
 // Makes pages [offset, offset + size) of `to` equal to those of `from`; both are long enough.

@@ -18,7 +18,8 @@
 struct image {
     char *base;
     size_t size;
-    unsigned refs; // one by the inode, one by each mapping
+    size_t accessible; // pages from the start: those of the file, and more while nothing is mapped
+    unsigned refs;     // one by the inode, one by each mapping
 };
 
 struct dir_entry {
@@ -56,7 +57,7 @@ struct inode *disk_inode_new(struct disk *disk, bool is_dir); // with one refere
 void inode_ref(struct inode *inode);
 void inode_unref(struct disk *disk, struct inode *inode);
 
-void image_ref(struct image *image);
+void image_map(struct image *image); // a reference; from now on pages past the end fault
 void image_unref(struct image *image);
 
 // The inode at `path`, NULL if there is none. Borrowed.
