@@ -2,8 +2,9 @@
 //
 // One change at a time (the manifest lead); its I/O runs outside of the mutex. Order: memory for
 // the view first, the new version next (which validates the edit), then the manifest, then the
-// switch, which cannot fail. A failed manifest write leaves it unknown which version a restart
-// would find, so from then on nothing is removed and the store is read-only.
+// switch, which cannot fail. A full disk leaves everything as it was. Any other failed manifest
+// write leaves it unknown which version a restart would find, so from then on nothing is removed
+// and the store is read-only.
 #include <stdlib.h>
 
 #include "db/db.h"
@@ -71,10 +72,15 @@ static int manifest_roll(struct lsm *db, struct version *version, const struct v
     uint64_t number = db_new_file_number(db), old_number = manifest_number(db->manifest);
     state.next_file = atomic_load(&db->next_file);
     struct manifest *manifest;
+    char path[STORE_PATH_MAX];
     int rc = manifest_create(db->env, db->dir, number, &state, &manifest);
+    if (rc == LSM_NO_SPACE) { // the old one is still in force
+        if (!store_path(path, sizeof path, db->dir, STORE_MANIFEST, number))
+            (void)!db->env->ops->unlink(db->env, path);
+        return manifest_append(db->manifest, edit);
+    }
     if (rc)
         return rc;
-    char path[STORE_PATH_MAX];
     manifest_free(db->manifest);
     db->manifest = manifest;
     if (!store_path(path, sizeof path, db->dir, STORE_MANIFEST, old_number))
@@ -138,7 +144,7 @@ int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable
     if (rc)
         return rc;
     struct read_view *view = NULL;
-    bool logged = false;
+    bool unknown = false; // whether the edit is in the manifest
     edit->has_next_file = true;
     edit->next_file = atomic_load(&db->next_file);
     rc = db_view_new(&view);
@@ -147,9 +153,9 @@ int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable
     if (!rc)
         rc = version_apply(base, edit, &version);
     if (!rc) {
-        logged = true;
         rc = manifest_size(db->manifest) > MANIFEST_MAX_BYTES ? manifest_roll(db, version, edit)
                                                               : manifest_append(db->manifest, edit);
+        unknown = rc && rc != LSM_NO_SPACE && rc != LSM_NO_MEMORY;
     }
 
     struct memtable *memtable = NULL;
@@ -162,7 +168,7 @@ int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable
             log = db->immutables[0].log;
         }
         install(db, version, view, edit, drop_immutable);
-    } else if (logged) {
+    } else if (unknown) {
         atomic_store_explicit(&db->keep_files, true, memory_order_release);
         db_set_error(db, rc, "writing the manifest failed");
     }

@@ -40,13 +40,15 @@ int manifest_read(struct env *env, const char *dir, uint64_t number,
 
 // Starts manifest `number` (not in use by any file that matters) with a snapshot of `state`,
 // synced, and points CURRENT at it, durably. state->manifest_number is ignored. After a failure
-// CURRENT names either the old manifest or, complete and synced, the new one.
+// CURRENT names either the old manifest or, complete and synced, the new one; the old one after
+// LSM_NO_SPACE.
 int manifest_create(struct env *env, const char *dir, uint64_t number,
                     const struct manifest_state *state, struct manifest **ret_manifest);
 
-// Appends an edit and syncs it. After a failure the manifest is unusable (later calls fail too) and
-// it is unknown whether the edit is in it: the caller must not delete files on either side of it
-// before a manifest_create() with the state it wants has settled the question.
+// Appends an edit and syncs it. LSM_NO_SPACE, LSM_NO_MEMORY: nothing has changed. After any other
+// failure the manifest is unusable (later calls fail too) and it is unknown whether the edit is in
+// it: the caller must not delete files on either side of it before a manifest_create() with the
+// state it wants has settled the question.
 int manifest_append(struct manifest *manifest, const struct version_edit *edit);
 
 uint64_t manifest_size(const struct manifest *manifest); // bytes; start anew when it grows large

@@ -449,11 +449,34 @@ START_TEST(test_append_failure_is_sticky)
     struct manifest_state state = new_state();
     ck_assert_int_eq(manifest_create(env, DIR, 1, &state, &manifest), 0);
     manifest_state_release(&state);
-    env_fault_fail_at(env, 1, LSM_NO_SPACE, false);
-    ck_assert_int_eq(append_nth(manifest, 0), LSM_NO_SPACE);
-    ck_assert_int_eq(append_nth(manifest, 1), LSM_NO_SPACE);
+    env_fault_fail_at(env, 1, LSM_IO_ERROR, false);
+    ck_assert_int_eq(append_nth(manifest, 0), LSM_IO_ERROR);
+    ck_assert_int_eq(append_nth(manifest, 1), LSM_IO_ERROR);
     manifest_free(manifest);
     ck_assert_uint_eq(recovered_edits(1, 1), 0);
+}
+END_TEST
+
+START_TEST(test_full_disk_takes_an_append_back)
+{
+    struct manifest *manifest;
+    struct manifest_state state = new_state();
+    ck_assert_int_eq(manifest_create(env, DIR, 1, &state, &manifest), 0);
+    manifest_state_release(&state);
+    ck_assert_int_eq(append_nth(manifest, 0), 0);
+    uint64_t size = manifest_size(manifest);
+    env_fault_full_at(env, 1, false);
+    ck_assert_int_eq(append_nth(manifest, 1), LSM_NO_SPACE);
+    ck_assert_uint_eq(manifest_size(manifest), size);
+    ck_assert_int_eq(append_nth(manifest, 1), 0);
+    env_fault_full_at(env, 1, false);
+    ck_assert_int_eq(append_nth(manifest, 2), LSM_NO_SPACE);
+    env_fault_fail_at(env, 1, LSM_NO_SPACE, true); // and it cannot be taken back
+    ck_assert_int_eq(append_nth(manifest, 2), LSM_IO_ERROR);
+    env_fault_fail_at(env, 0, 0, false);
+    ck_assert_int_eq(append_nth(manifest, 2), LSM_IO_ERROR);
+    manifest_free(manifest);
+    ck_assert_uint_eq(recovered_edits(2, 1), 2);
 }
 END_TEST
 
@@ -596,6 +619,7 @@ int main(void)
     tcase_add_test(tc, test_power_cut_after_every_call);
     tcase_add_test(tc, test_failed_calls);
     tcase_add_test(tc, test_append_failure_is_sticky);
+    tcase_add_test(tc, test_full_disk_takes_an_append_back);
     tcase_add_test(tc, test_current);
     tcase_add_test(tc, test_newer_manifest);
     tcase_add_test(tc, test_without_current);
