@@ -1,0 +1,801 @@
+// Random histories of the whole engine against a sorted map in memory, on a simulated disk.
+//
+// A history draws its options, its set of keys and its mix of operations from its seed: writes of
+// all kinds, gets, iterators that live across writes, snapshots, flush, compaction, checkpoint,
+// repair, and the ends of a store: closed, killed, power cut, opened read-only. After every step
+// that reads, what the engine says is what the model says. After a power cut the store has to hold
+// a prefix of the writes that were not synced; the model is taken back to it.
+//
+// The operations of a history are fixed by its seed; how its background threads interleave is not.
+// LSM_SEED replays one history (with LSM_HISTORIES=1); LSM_HISTORIES sets how many there are.
+#include <sys/mman.h>
+
+#include "engine_util.h"
+
+#define KEYS_MAX     256
+#define KEY_SIZE_MAX 3000
+#define VALUE_MAX    (40u << 10)
+#define SNAPSHOTS    4
+#define ITERATORS    3
+#define NO_VALUE     UINT32_MAX
+
+// What each key's value is; size NO_VALUE: absent. Indexed as the history's keys, which are sorted.
+struct map {
+    struct value values[KEYS_MAX];
+};
+
+struct undo {
+    unsigned key;
+    unsigned write; // number of the write
+    struct value before;
+};
+
+struct cursor {
+    struct lsm_iter *iter;
+    struct map map; // as of its making
+    int low, end;   // keys within its bounds
+    int at;         // -1: not valid
+};
+
+struct history {
+    struct random random;
+    struct env *env;
+    struct lsm *db;
+    struct lsm_options options;
+    uint8_t *keys[KEYS_MAX];
+    size_t key_sizes[KEYS_MAX];
+    unsigned key_count;
+    unsigned value_max;
+    struct map map;
+    struct {
+        const struct lsm_snapshot *snapshot;
+        struct map map;
+    } snapshots[SNAPSHOTS];
+    struct cursor cursors[ITERATORS];
+    // What was written since all was durable.
+    struct undo *undo;
+    size_t undo_count, undo_capacity;
+    unsigned writes;
+    unsigned copies; // checkpoints made
+    struct lsm_buf buf;
+};
+
+// Shared with the parent, which tells of it if the child dies.
+static struct {
+    uint64_t seed;
+    uint64_t step;
+    char last[64];
+} * running;
+
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            char message_[512];                                                                    \
+            snprintf(message_, sizeof message_, __VA_ARGS__);                                      \
+            expect_failed(                                                                         \
+                __FILE__, __LINE__, #condition,                                                    \
+                "%s (seed %" PRIu64 ", step %" PRIu64 " %s; the engine's last word: %s)",          \
+                message_, running->seed, running->step, running->last, lsm_error_detail());        \
+        }                                                                                          \
+    } while (0)
+
+#define OK(call) CHECK((call) == LSM_OK, "failed")
+
+// ------------------------------------------------------------------------------------- the history
+
+static struct random *rnd(struct history *h)
+{
+    return &h->random;
+}
+
+static int compare_bytes(const void *a, size_t a_size, const void *b, size_t b_size)
+{
+    size_t n = a_size < b_size ? a_size : b_size;
+    int c = n ? memcmp(a, b, n) : 0;
+    return c ? c : a_size < b_size ? -1 : a_size > b_size;
+}
+
+static size_t make_key(struct history *h, unsigned kind, unsigned i, uint8_t *key)
+{
+    static const uint8_t few[] = {0x00, 0x01, 0x02, 'a', 'b', 0xfe, 0xff};
+    size_t size = 0;
+    switch (kind) {
+    case 0: // ascending text
+        return (size_t)sprintf((char *)key, "key%08u", i * 7);
+    case 1: // spread
+        for (; size < 8; size++)
+            key[size] = (uint8_t)random_next(rnd(h));
+        return size;
+    case 2: // each the beginning of the next
+        memset(key, 'p', i + 1);
+        return i + 1;
+    case 3: // few different bytes, 1 to 5 of them
+        size = 1 + random_below(rnd(h), 5);
+        for (size_t k = 0; k < size; k++)
+            key[k] = few[random_below(rnd(h), sizeof few)];
+        return size;
+    default: // long, alike for the most part
+        size = 100 + random_below(rnd(h), KEY_SIZE_MAX - 100);
+        memset(key, 'L', size);
+        key[90 + random_below(rnd(h), 10)] = (uint8_t)random_next(rnd(h));
+        key[size - 1] = (uint8_t)i;
+        return size;
+    }
+}
+
+// Draws the keys, in order and without doubles.
+static void make_keys(struct history *h)
+{
+    static const unsigned counts[] = {1, 3, 12, 40, 120, KEYS_MAX};
+    unsigned wanted = counts[random_below(rnd(h), 6)], kind = random_below(rnd(h), 5);
+    if (kind == 4 && wanted > 40)
+        kind = 3;
+    for (unsigned i = 0; i < wanted; i++) {
+        uint8_t key[KEY_SIZE_MAX];
+        size_t size = make_key(h, kind, i, key);
+        unsigned at = h->key_count;
+        while (at > 0 && compare_bytes(h->keys[at - 1], h->key_sizes[at - 1], key, size) > 0)
+            at--;
+        if (at > 0 && compare_bytes(h->keys[at - 1], h->key_sizes[at - 1], key, size) == 0)
+            continue;
+        memmove(h->keys + at + 1, h->keys + at, (h->key_count - at) * sizeof *h->keys);
+        memmove(h->key_sizes + at + 1, h->key_sizes + at,
+                (h->key_count - at) * sizeof *h->key_sizes);
+        h->keys[at] = malloc(size);
+        memcpy(h->keys[at], key, size);
+        h->key_sizes[at] = size;
+        h->key_count++;
+    }
+}
+
+static void draw_options(struct history *h)
+{
+    static const size_t blocks[] = {512, 512, 1024, 4096, 65536};
+    static const unsigned restarts[] = {1, 2, 16, 1024};
+    static const unsigned blooms[] = {0, 1, 10, 32};
+    static const size_t caches[] = {0, 2048, 64 << 10, 8 << 20};
+    static const unsigned intervals[] = {0, 0, 0, 1, 1000};
+    struct lsm_options *o = &h->options;
+    lsm_options_init(o);
+    o->env = h->env;
+    o->write_buffer_size = 64 << 10;
+    o->max_write_buffers = 2 + random_below(rnd(h), 3);
+    o->block_cache_size = caches[random_below(rnd(h), 4)];
+    o->max_open_tables = one_in(rnd(h), 2) ? 16 : 1000;
+    o->block_size = blocks[random_below(rnd(h), 5)];
+    o->restart_interval = restarts[random_below(rnd(h), 4)];
+    o->bloom_bits_per_key = blooms[random_below(rnd(h), 4)];
+    o->compression = random_below(rnd(h), 3);
+    o->bottom_compression = random_below(rnd(h), 3);
+    o->checksums = random_below(rnd(h), 3);
+    o->table_size = 64 << 10;
+    o->level_base_size = one_in(rnd(h), 2) ? 128 << 10 : 1 << 20;
+    o->level_ratio = 2 + random_below(rnd(h), 9);
+    o->l0_compact = 1 + random_below(rnd(h), 4);
+    o->l0_slowdown = o->l0_compact + 1 + random_below(rnd(h), 8);
+    o->l0_stop = o->l0_slowdown + 1 + random_below(rnd(h), 8);
+    o->compaction_threads = 1 + random_below(rnd(h), 2);
+    o->wal_mode = random_below(rnd(h), 3);
+    o->sync_interval_ms = intervals[random_below(rnd(h), 5)];
+}
+
+static struct history *history_new(uint64_t seed)
+{
+    static const unsigned sizes[] = {10, 100, 500, 3000, VALUE_MAX};
+    struct history *h = calloc(1, sizeof *h);
+    CHECK(h, "no memory");
+    h->random.state = seed;
+    h->env = env_fault_new();
+    env_fault_seed(h->env, seed);
+    draw_options(h);
+    make_keys(h);
+    h->value_max = sizes[random_below(rnd(h), one_in(rnd(h), 4) ? 5 : 4)];
+    for (unsigned i = 0; i < KEYS_MAX; i++)
+        h->map.values[i].size = NO_VALUE;
+    return h;
+}
+
+static void history_free(struct history *h)
+{
+    lsm_buf_release(&h->buf);
+    env_fault_free(h->env);
+    for (unsigned i = 0; i < h->key_count; i++)
+        free(h->keys[i]);
+    free(h->undo);
+    free(h);
+}
+
+static void all_durable(struct history *h)
+{
+    h->undo_count = 0;
+}
+
+// ------------------------------------------------------------------------------------- comparing
+
+static void compare_entry(struct history *h, struct lsm_iter *it, const struct map *map, int at)
+{
+    size_t size;
+    const void *data = lsm_iter_key(it, &size);
+    CHECK(compare_bytes(data, size, h->keys[at], h->key_sizes[at]) == 0, "key %d expected", at);
+    data = lsm_iter_value(it, &size);
+    CHECK(value_equal(&map->values[at], data, size), "wrong value of key %d (%zu bytes, not %u)",
+          at, size, map->values[at].size);
+}
+
+// The next present key from `at` on in [low, end), in steps of 1 or -1; -1 if there is none.
+static int next_present(const struct map *map, int at, int step, int low, int end)
+{
+    for (; at >= low && at < end; at += step)
+        if (map->values[at].size != NO_VALUE)
+            return at;
+    return -1;
+}
+
+// Walks the whole store both ways; it holds exactly what the map says.
+static void compare_all(struct history *h, struct lsm *db, const struct map *map)
+{
+    struct lsm_iter *it;
+    OK(lsm_iter_new(db, NULL, &it));
+    int count = (int)h->key_count, at = next_present(map, 0, 1, 0, count);
+    for (lsm_iter_seek_first(it); lsm_iter_valid(it); lsm_iter_next(it)) {
+        CHECK(at >= 0, "an entry too many");
+        compare_entry(h, it, map, at);
+        at = next_present(map, at + 1, 1, 0, count);
+    }
+    OK(lsm_iter_status(it));
+    CHECK(at < 0, "key %d is missing", at);
+    at = next_present(map, count - 1, -1, 0, count);
+    for (lsm_iter_seek_last(it); lsm_iter_valid(it); lsm_iter_prev(it)) {
+        CHECK(at >= 0, "an entry too many, going back");
+        compare_entry(h, it, map, at);
+        at = next_present(map, at - 1, -1, 0, count);
+    }
+    OK(lsm_iter_status(it));
+    CHECK(at < 0, "key %d is missing, going back", at);
+    lsm_iter_free(it);
+}
+
+static void compare_get(struct history *h, const struct lsm_snapshot *snapshot,
+                        const struct map *map, unsigned key)
+{
+    struct lsm_read_options ro = {.snapshot = snapshot, .no_fill_cache = one_in(rnd(h), 4)};
+    int rc = lsm_get(h->db, &ro, h->keys[key], h->key_sizes[key], &h->buf);
+    if (map->values[key].size == NO_VALUE)
+        CHECK(rc == LSM_NOT_FOUND, "get of absent key %u: %d", key, rc);
+    else
+        CHECK(rc == 0 && value_equal(&map->values[key], h->buf.data, h->buf.size),
+              "get of key %u: %d", key, rc);
+}
+
+static void check_store(struct history *h, struct lsm *db)
+{
+    int rc = lsm_check(db, NULL, NULL, NULL);
+    CHECK(rc == LSM_OK, "check: %d", rc);
+    (void)h;
+}
+
+// ------------------------------------------------------------------------------------- writing
+
+static void model_set(struct history *h, unsigned key, struct value value)
+{
+    if (h->undo_count == h->undo_capacity) {
+        h->undo_capacity = h->undo_capacity ? 2 * h->undo_capacity : 64;
+        h->undo = realloc(h->undo, h->undo_capacity * sizeof *h->undo);
+    }
+    h->undo[h->undo_count++] = (struct undo){key, h->writes, h->map.values[key]};
+    h->map.values[key] = value;
+}
+
+static struct value draw_value(struct history *h)
+{
+    struct value v = {.seed = random_next(rnd(h)), .size = random_below(rnd(h), h->value_max + 1)};
+    if (one_in(rnd(h), 10))
+        v.size = 0;
+    return v;
+}
+
+static const uint8_t *bytes_of(const struct value *v)
+{
+    static uint8_t data[VALUE_MAX];
+    value_bytes(v, data);
+    return data;
+}
+
+static unsigned draw_key(struct history *h)
+{
+    return random_below(rnd(h), h->key_count);
+}
+
+static struct lsm_write_options draw_write_options(struct history *h)
+{
+    return (struct lsm_write_options){.sync = one_in(rnd(h), 20), .use_reserve = one_in(rnd(h), 9)};
+}
+
+static void do_put(struct history *h)
+{
+    struct lsm_write_options wo = draw_write_options(h);
+    unsigned key = draw_key(h);
+    struct value v = draw_value(h);
+    h->writes++;
+    if (one_in(rnd(h), 3)) {
+        v.size = NO_VALUE;
+        OK(lsm_delete(h->db, &wo, h->keys[key], h->key_sizes[key]));
+    } else {
+        OK(lsm_put(h->db, &wo, h->keys[key], h->key_sizes[key], bytes_of(&v), v.size));
+    }
+    model_set(h, key, v);
+    if (wo.sync)
+        all_durable(h);
+}
+
+// One random operation into the batch; `after` is what the store will be. Slices are of `h->map`.
+static void batch_one(struct history *h, struct lsm_batch *batch, struct map *after)
+{
+    unsigned key = draw_key(h), source = draw_key(h);
+    const struct value *from = &h->map.values[source];
+    struct value v = draw_value(h);
+    unsigned what = random_below(rnd(h), 4);
+    if (what == 0) {
+        v.size = NO_VALUE;
+        OK(lsm_batch_delete(batch, h->keys[key], h->key_sizes[key]));
+    } else if (what == 1 && from->size != NO_VALUE) {
+        uint32_t start = random_below(rnd(h), (uint64_t)from->size + 1);
+        v = (struct value){from->seed, from->offset + start,
+                           random_below(rnd(h), (uint64_t)from->size - start + 1)};
+        OK(lsm_batch_put_slice(batch, h->keys[key], h->key_sizes[key], h->keys[source],
+                               h->key_sizes[source], start, v.size));
+    } else {
+        OK(lsm_batch_put(batch, h->keys[key], h->key_sizes[key], bytes_of(&v), v.size));
+    }
+    after->values[key] = v;
+}
+
+static void do_batch(struct history *h)
+{
+    struct lsm_write_options wo = draw_write_options(h);
+    struct lsm_batch *batch;
+    struct map after = h->map;
+    unsigned count = random_below(rnd(h), one_in(rnd(h), 8) ? 60 : 8);
+    OK(lsm_batch_new(&batch));
+    for (unsigned i = 0; i < count; i++)
+        batch_one(h, batch, &after);
+    CHECK(lsm_batch_count(batch) == count, "%zu operations", lsm_batch_count(batch));
+    if (one_in(rnd(h), 10)) { // one that must be refused as a whole
+        unsigned source = draw_key(h);
+        uint32_t size = h->map.values[source].size;
+        OK(lsm_batch_put_slice(batch, "x", 1, h->keys[source], h->key_sizes[source],
+                               size == NO_VALUE ? 0 : size, 1));
+        int rc = lsm_write(h->db, &wo, batch);
+        CHECK(rc == (size == NO_VALUE ? LSM_NOT_FOUND : LSM_INVALID), "bad slice: %d", rc);
+    } else {
+        h->writes++;
+        OK(lsm_write(h->db, &wo, batch));
+        for (unsigned i = 0; i < h->key_count; i++)
+            if (memcmp(&after.values[i], &h->map.values[i], sizeof after.values[i]))
+                model_set(h, i, after.values[i]);
+        if (wo.sync)
+            all_durable(h);
+    }
+    lsm_batch_free(batch);
+}
+
+// ------------------------------------------------------------------------------------- reading
+
+static void do_get(struct history *h)
+{
+    int which = (int)random_below(rnd(h), SNAPSHOTS + 2);
+    for (unsigned n = 1 + random_below(rnd(h), 8); n > 0; n--) {
+        if (which < SNAPSHOTS && h->snapshots[which].snapshot)
+            compare_get(h, h->snapshots[which].snapshot, &h->snapshots[which].map, draw_key(h));
+        else
+            compare_get(h, NULL, &h->map, draw_key(h));
+    }
+}
+
+static void do_get_range(struct history *h)
+{
+    static uint8_t data[VALUE_MAX + 8];
+    unsigned key = draw_key(h);
+    struct value v = h->map.values[key];
+    size_t size = random_below(rnd(h), h->value_max + 8), got = 77;
+    uint64_t offset = random_below(rnd(h), h->value_max + 4), whole = 77;
+    int rc = lsm_get_range(h->db, NULL, h->keys[key], h->key_sizes[key], offset, data, size, &got,
+                           &whole);
+    if (v.size == NO_VALUE) {
+        CHECK(rc == LSM_NOT_FOUND && got == 77, "range of absent key %u: %d", key, rc);
+        return;
+    }
+    CHECK(rc == 0 && whole == v.size, "range of key %u: %d", key, rc);
+    uint32_t want = offset >= v.size ? 0 : v.size - (uint32_t)offset;
+    v = (struct value){v.seed, v.offset + (uint32_t)offset, want < size ? want : (uint32_t)size};
+    CHECK(value_equal(&v, data, got), "range [%" PRIu64 ", +%zu) of key %u", offset, size, key);
+}
+
+static void do_snapshot(struct history *h)
+{
+    unsigned i = random_below(rnd(h), SNAPSHOTS);
+    if (h->snapshots[i].snapshot) {
+        lsm_snapshot_free(h->db, h->snapshots[i].snapshot);
+        h->snapshots[i].snapshot = NULL;
+    } else {
+        OK(lsm_snapshot_new(h->db, &h->snapshots[i].snapshot));
+        h->snapshots[i].map = h->map;
+    }
+}
+
+// A key to seek to: one of the history's, or one near it. Returns the index of the first key that
+// is not less; *ret_equal if it is that.
+static int draw_target(struct history *h, uint8_t *target, size_t *ret_size, bool *ret_equal)
+{
+    unsigned key = draw_key(h);
+    size_t size = h->key_sizes[key];
+    memcpy(target, h->keys[key], size);
+    switch (random_below(rnd(h), 6)) {
+    case 0:
+        target[size++] = (uint8_t)random_next(rnd(h));
+        break;
+    case 1:
+        size = 1 + random_below(rnd(h), size);
+        break;
+    case 2:
+        target[random_below(rnd(h), size)] += (uint8_t)(random_below(rnd(h), 3) - 1);
+        break;
+    default:
+        break;
+    }
+    int at = 0;
+    while (at < (int)h->key_count && compare_bytes(h->keys[at], h->key_sizes[at], target, size) < 0)
+        at++;
+    *ret_equal =
+        at < (int)h->key_count && compare_bytes(h->keys[at], h->key_sizes[at], target, size) == 0;
+    *ret_size = size;
+    return at;
+}
+
+static void cursor_open(struct history *h, struct cursor *c)
+{
+    uint8_t lower[KEY_SIZE_MAX + 1], upper[KEY_SIZE_MAX + 1];
+    struct lsm_iter_options io = {.no_fill_cache = one_in(rnd(h), 3),
+                                  .readahead = one_in(rnd(h), 4) ? 65536 : 0};
+    bool equal;
+    c->low = 0;
+    c->end = (int)h->key_count;
+    if (one_in(rnd(h), 2)) {
+        io.lower = lower;
+        c->low = draw_target(h, lower, &io.lower_size, &equal);
+    }
+    if (one_in(rnd(h), 2)) {
+        io.upper = upper;
+        c->end = draw_target(h, upper, &io.upper_size, &equal);
+    }
+    unsigned which = random_below(rnd(h), SNAPSHOTS);
+    c->map = h->map;
+    if (h->snapshots[which].snapshot) {
+        io.snapshot = h->snapshots[which].snapshot;
+        c->map = h->snapshots[which].map;
+    }
+    OK(lsm_iter_new(h->db, &io, &c->iter));
+    CHECK(!lsm_iter_valid(c->iter), "a new iterator has no position");
+    c->at = -1;
+}
+
+static void cursor_move(struct history *h, struct cursor *c)
+{
+    uint8_t target[KEY_SIZE_MAX + 1];
+    size_t size;
+    bool equal;
+    unsigned what = random_below(rnd(h), c->at < 0 ? 4 : 12);
+    int at, last = c->end - 1;
+    switch (what) {
+    case 0:
+        lsm_iter_seek_first(c->iter);
+        c->at = next_present(&c->map, c->low, 1, c->low, c->end);
+        break;
+    case 1:
+        lsm_iter_seek_last(c->iter);
+        c->at = next_present(&c->map, last, -1, c->low, c->end);
+        break;
+    case 2:
+        at = draw_target(h, target, &size, &equal);
+        lsm_iter_seek(c->iter, target, size);
+        c->at = next_present(&c->map, at > c->low ? at : c->low, 1, c->low, c->end);
+        break;
+    case 3:
+        at = draw_target(h, target, &size, &equal);
+        at = equal ? at : at - 1;
+        lsm_iter_seek_prev(c->iter, target, size);
+        c->at = next_present(&c->map, at < last ? at : last, -1, c->low, c->end);
+        break;
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+        lsm_iter_next(c->iter);
+        c->at = next_present(&c->map, c->at + 1, 1, c->low, c->end);
+        break;
+    default:
+        lsm_iter_prev(c->iter);
+        c->at = next_present(&c->map, c->at - 1, -1, c->low, c->end);
+        break;
+    }
+    OK(lsm_iter_status(c->iter));
+    CHECK(lsm_iter_valid(c->iter) == (c->at >= 0), "move %u: key %d expected", what, c->at);
+    if (c->at >= 0)
+        compare_entry(h, c->iter, &c->map, c->at);
+}
+
+static void do_iterate(struct history *h)
+{
+    struct cursor *c = &h->cursors[random_below(rnd(h), ITERATORS)];
+    if (c->iter && one_in(rnd(h), 6)) {
+        lsm_iter_free(c->iter);
+        c->iter = NULL;
+        return;
+    }
+    if (!c->iter)
+        cursor_open(h, c);
+    for (unsigned n = 1 + random_below(rnd(h), 20); n > 0; n--)
+        cursor_move(h, c);
+}
+
+// ------------------------------------------------------------------------------------- management
+
+static void do_compact(struct history *h)
+{
+    uint8_t lower[KEY_SIZE_MAX + 1], upper[KEY_SIZE_MAX + 1];
+    size_t lower_size = 0, upper_size = 0;
+    bool equal, low = one_in(rnd(h), 2), high = one_in(rnd(h), 2);
+    if (low)
+        draw_target(h, lower, &lower_size, &equal);
+    if (high)
+        draw_target(h, upper, &upper_size, &equal);
+    OK(lsm_compact_range(h->db, low ? lower : NULL, lower_size, high ? upper : NULL, upper_size));
+    all_durable(h);
+}
+
+static void do_maintain(struct history *h)
+{
+    switch (random_below(rnd(h), 6)) {
+    case 0:
+        OK(lsm_sync(h->db));
+        all_durable(h);
+        break;
+    case 1:
+        OK(lsm_wait_idle(h->db));
+        break;
+    case 2:
+        do_compact(h);
+        break;
+    default:
+        OK(lsm_flush(h->db));
+        all_durable(h);
+    }
+}
+
+static void release_readers(struct history *h)
+{
+    for (unsigned i = 0; i < ITERATORS; i++) {
+        lsm_iter_free(h->cursors[i].iter);
+        h->cursors[i].iter = NULL;
+    }
+    for (unsigned i = 0; i < SNAPSHOTS; i++) {
+        lsm_snapshot_free(h->db, h->snapshots[i].snapshot);
+        h->snapshots[i].snapshot = NULL;
+    }
+}
+
+static void open_store(struct history *h)
+{
+    OK(lsm_open("/db", &h->options, &h->db));
+    all_durable(h); // recovery writes to tables what it replays
+}
+
+// The copy holds what the store held, and is a store of its own.
+static void do_checkpoint(struct history *h)
+{
+    char path[32];
+    struct lsm *copy;
+    struct lsm_options options = h->options;
+    snprintf(path, sizeof path, "/copy%u", h->copies++);
+    OK(lsm_checkpoint(h->db, path));
+    all_durable(h);
+    options.error_if_exists = false;
+    options.create_if_missing = false;
+    options.read_only = one_in(rnd(h), 2);
+    OK(lsm_open(path, &options, &copy));
+    compare_all(h, copy, &h->map);
+    if (!options.read_only) {
+        OK(lsm_put(copy, NULL, h->keys[0], h->key_sizes[0], "copy", 4));
+        OK(lsm_flush(copy));
+    }
+    check_store(h, copy);
+    OK(lsm_close(copy));
+    compare_get(h, NULL, &h->map, 0);
+    OK(lsm_destroy(path, &h->options));
+}
+
+// Takes the model back to the write that the store ends with: the newest state of it since all was
+// durable that equals the store.
+static void find_prefix(struct history *h)
+{
+    struct map found;
+    struct lsm_iter *it;
+    unsigned at = 0;
+    OK(lsm_iter_new(h->db, NULL, &it));
+    bool present[KEYS_MAX] = {false};
+    for (lsm_iter_seek_first(it); lsm_iter_valid(it); lsm_iter_next(it)) {
+        size_t size;
+        const void *key = lsm_iter_key(it, &size);
+        while (at < h->key_count && compare_bytes(h->keys[at], h->key_sizes[at], key, size) < 0)
+            at++;
+        CHECK(at < h->key_count, "a key from nowhere");
+        present[at] = true;
+    }
+    OK(lsm_iter_status(it));
+    lsm_iter_free(it);
+    for (;;) {
+        bool equal = true;
+        found = h->map;
+        for (unsigned i = 0; i < h->key_count && equal; i++) {
+            equal = present[i] == (found.values[i].size != NO_VALUE);
+            if (equal && present[i]) {
+                OK(lsm_get(h->db, NULL, h->keys[i], h->key_sizes[i], &h->buf));
+                equal = value_equal(&found.values[i], h->buf.data, h->buf.size);
+            }
+        }
+        if (equal)
+            return;
+        CHECK(h->undo_count > 0, "after the power cut the store is no prefix of what was written");
+        unsigned write = h->undo[h->undo_count - 1].write;
+        while (h->undo_count > 0 && h->undo[h->undo_count - 1].write == write) {
+            h->undo_count--;
+            h->map.values[h->undo[h->undo_count].key] = h->undo[h->undo_count].before;
+        }
+    }
+}
+
+static void do_power_cut(struct history *h)
+{
+    uint64_t seed = one_in(rnd(h), 3) ? 0 : random_next(rnd(h));
+    release_readers(h);
+    env_fault_power_cut(h->env, seed);
+    (void)!lsm_close(h->db);
+    OK(lsm_open("/db", &h->options, &h->db));
+    find_prefix(h);
+    all_durable(h);
+}
+
+static void open_read_only(struct history *h)
+{
+    struct lsm_options options = h->options;
+    options.read_only = true;
+    OK(lsm_open("/db", &options, &h->db));
+    compare_all(h, h->db, &h->map);
+    int rc = lsm_put(h->db, NULL, "x", 1, "", 0);
+    CHECK(rc == LSM_READ_ONLY, "put: %d", rc);
+    for (unsigned n = 0; n < 5; n++) {
+        do_get(h);
+        do_iterate(h);
+    }
+    check_store(h, h->db);
+    release_readers(h);
+    OK(lsm_close(h->db));
+}
+
+// CURRENT or the manifest is gone, the rest is as a clean close left it.
+static void lose_manifest(struct history *h)
+{
+    OK(h->env->ops->unlink(h->env, "/db/CURRENT"));
+    OK(lsm_repair("/db", &h->options));
+}
+
+static void do_reopen(struct history *h)
+{
+    unsigned what = random_below(rnd(h), 8);
+    if (what == 0) {
+        do_power_cut(h);
+        return;
+    }
+    release_readers(h);
+    if (what < 3) {
+        env_fault_kill(h->env);
+        (void)!lsm_close(h->db);
+    } else {
+        OK(lsm_close(h->db));
+        all_durable(h);
+    }
+    if (one_in(rnd(h), 4))
+        open_read_only(h);
+    if (what >= 6)
+        lose_manifest(h);
+    if (one_in(rnd(h), 3))
+        draw_options(h); // nothing that is on disk depends on them
+    open_store(h);
+    if (one_in(rnd(h), 2))
+        compare_all(h, h->db, &h->map);
+}
+
+// ------------------------------------------------------------------------------------- running
+
+struct operation {
+    const char *name;
+    void (*run)(struct history *);
+    unsigned most; // its weight is drawn up to this
+};
+
+static const struct operation operations[] = {
+    {"put", do_put, 40},          {"batch", do_batch, 15},
+    {"get", do_get, 20},          {"get_range", do_get_range, 8},
+    {"iterate", do_iterate, 20},  {"snapshot", do_snapshot, 6},
+    {"maintain", do_maintain, 5}, {"checkpoint", do_checkpoint, 1},
+    {"reopen", do_reopen, 2},
+};
+#define OPERATIONS (sizeof operations / sizeof *operations)
+
+static void run_steps(struct history *h, unsigned steps)
+{
+    unsigned weights[OPERATIONS], total = 0;
+    for (unsigned i = 0; i < OPERATIONS; i++)
+        total += weights[i] = random_below(rnd(h), operations[i].most + 1);
+    if (total == 0)
+        total = weights[0] = 1;
+    for (unsigned i = 0; i < steps; i++) {
+        unsigned draw = random_below(rnd(h), total), which = 0;
+        while (draw >= weights[which])
+            draw -= weights[which++];
+        running->step = i;
+        snprintf(running->last, sizeof running->last, "%s", operations[which].name);
+        operations[which].run(h);
+    }
+}
+
+static void run_history(uint64_t seed)
+{
+    running->seed = seed;
+    struct history *h = history_new(seed);
+    open_store(h);
+    run_steps(h, 10 + random_below(rnd(h), one_in(rnd(h), 20) ? 600 : 80));
+    snprintf(running->last, sizeof running->last, "%s", "the end");
+    compare_all(h, h->db, &h->map);
+    for (unsigned i = 0; i < SNAPSHOTS; i++)
+        for (unsigned k = 0; k < h->key_count && h->snapshots[i].snapshot; k++)
+            compare_get(h, h->snapshots[i].snapshot, &h->snapshots[i].map, k);
+    check_store(h, h->db);
+    release_readers(h);
+    OK(lsm_close(h->db));
+    OK(lsm_destroy("/db", &h->options));
+    struct env_stat stat;
+    CHECK(h->env->ops->stat(h->env, "/db", &stat) == LSM_NOT_FOUND, "something is left");
+    history_free(h);
+}
+
+START_TEST(test_histories)
+{
+    uint64_t seed = seed_from_env(), count = from_env("LSM_HISTORIES", 10000);
+    printf("%" PRIu64 " histories from seed %" PRIu64 "\n", count, seed);
+    fflush(stdout);
+    for (uint64_t i = 0; i < count; i++)
+        run_history(seed + i);
+}
+END_TEST
+
+int main(void)
+{
+    running =
+        mmap(NULL, sizeof *running, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    Suite *suite = suite_create("engine model");
+    TCase *tc = tcase_create("histories");
+    tcase_set_timeout(tc, 3600);
+    tcase_add_test(tc, test_histories);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    if (failed)
+        fprintf(stderr,
+                "failed in the history of seed %" PRIu64 ", step %" PRIu64 " (%s); "
+                "to run it again: LSM_HISTORIES=1 LSM_SEED=%" PRIu64 "\n",
+                running->seed, running->step, running->last, running->seed);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
