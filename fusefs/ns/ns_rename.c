@@ -90,7 +90,7 @@ static int check_types(const struct renaming *r)
         return -EINVAL;
     if (exchange)
         return !r->same_dir && side_is_dir(to) && is_within(from->dir, to->ino) ? -EINVAL : 0;
-    if (!to->ino)
+    if (!to->ino || to->ino == from->ino)
         return 0;
     if (side_is_dir(from) && !side_is_dir(to))
         return -ENOTDIR;
