@@ -14,7 +14,7 @@
 
 bool filedata_is_gone(const struct ns_inode *inode)
 {
-    return inode_location(inode) == AT_NONE && inode->ghost->data_gone;
+    return inode->data_gone;
 }
 
 static int list_add(struct extent_list *list, struct extent extent)

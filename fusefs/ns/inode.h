@@ -52,7 +52,6 @@ struct inode_name {
 };
 
 struct inode_ghost {
-    bool data_gone; // the content was dropped with the last name: reading it is ESTALE
     size_t size;
     uint8_t record[];
 };
@@ -70,6 +69,7 @@ struct ns_inode {
     _Atomic uint32_t open_count; // rises under the shared stripe lock
     uint16_t type;               // S_IFMT bits; constant
     _Atomic uint8_t location;    // enum inode_location; written under the exclusive stripe lock
+    bool data_gone; // the content was dropped with the last name: reading it is ESTALE. Stripe lock
 };
 
 struct inode_stripe {

@@ -159,6 +159,7 @@ struct removal {
     struct inode_ghost *ghost; // what a live inode is left with if all is gone from the store
     bool unlinked;             // its last name goes
     bool orphaned;             // space is left to be reclaimed
+    bool data_gone;            // content was deleted
     bool is_marked;            // a directory whose marker goes
     struct pathkey_prefix prefix;
 };

@@ -18,8 +18,7 @@
 #define REMOVE_AT_ONCE_BYTES   (4u << 20)
 #define REMOVE_AT_ONCE_EXTENTS 256u
 
-static int ghost_make(struct op *op, const struct record *rec, bool data_gone,
-                      struct inode_ghost **ret_ghost)
+static int ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost)
 {
     int status = record_encode(rec, &op->out);
     if (status)
@@ -27,7 +26,6 @@ static int ghost_make(struct op *op, const struct record *rec, bool data_gone,
     struct inode_ghost *ghost = malloc(sizeof *ghost + op->out.size);
     if (!ghost)
         return -ENOMEM;
-    ghost->data_gone = data_gone;
     ghost->size = op->out.size;
     memcpy(ghost->record, op->out.data, op->out.size);
     *ret_ghost = ghost;
@@ -60,7 +58,7 @@ static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool
                           struct removal *removal)
 {
     struct pathkey key;
-    bool done = false, had_data = rec->data_bytes > 0;
+    bool done = false;
     bool is_open =
         removal->live && atomic_load_explicit(&removal->live->open_count, memory_order_relaxed) > 0;
     rec->nlink = 0;
@@ -77,8 +75,9 @@ static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool
         pathkey_number(&key, KEY_ORPHAN, rec->ino);
         return op_store_key(op, &key, rec);
     }
+    removal->data_gone = rec->data_bytes > 0;
     rec->data_bytes = 0;
-    return removal->live ? ghost_make(op, rec, had_data, &removal->ghost) : 0;
+    return removal->live ? ghost_make(op, rec, &removal->ghost) : 0;
 }
 
 int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
@@ -119,6 +118,7 @@ void removal_finish(struct ns *ns, struct removal *removal)
         } else {
             inode_set_ghost(removal->live, removal->ghost);
             removal->ghost = NULL;
+            removal->live->data_gone = removal->data_gone;
         }
     } else if (removal->orphaned && ns->reclaim) {
         reclaim_queue(ns->reclaim, removal->ino);
