@@ -269,7 +269,10 @@ static void repair_release(struct repair *repair)
         block_cache_free(repair->cache);
 }
 
-static int lock_store(struct env *env, const char *path, struct env_lock **ret_lock)
+// Locks the store in `path` after looking at it: nothing is written into what is none. `is_sign`
+// returns 1 for the name of a file that only a store has.
+static int lock_store(struct env *env, const char *path, env_list_fn *is_sign,
+                      struct env_lock **ret_lock)
 {
     char name[STORE_PATH_MAX];
     struct env_stat stat;
@@ -279,10 +282,22 @@ static int lock_store(struct env *env, const char *path, struct env_lock **ret_l
     if (!rc && !stat.is_dir)
         return status_fail(LSM_NOT_A_STORE, "%s is not a directory", path);
     if (!rc)
+        rc = env->ops->list(env, path, is_sign, NULL);
+    if (rc == 0)
+        return status_fail(LSM_NOT_A_STORE, "%s is not a store", path);
+    if (rc == 1)
         rc = store_path(name, sizeof name, path, STORE_LOCK, 0);
     if (!rc)
         rc = env->ops->lock(env, name, "", ret_lock);
     return rc;
+}
+
+static int is_data(void *arg, const char *name)
+{
+    uint64_t number;
+    (void)arg;
+    enum store_file kind = store_parse_name(name, &number);
+    return kind == STORE_TABLE || kind == STORE_LOG ? 1 : 0;
 }
 
 int lsm_repair(const char *path, const struct lsm_options *options)
@@ -299,7 +314,7 @@ int lsm_repair(const char *path, const struct lsm_options *options)
     repair.env = repair.options.env ? repair.options.env : env_posix();
     repair.logger = (struct logger){repair.options.log, repair.options.log_arg};
     atomic_init(&repair.next_file, 1);
-    rc = lock_store(repair.env, path, &lock);
+    rc = lock_store(repair.env, path, is_data, &lock);
     if (rc)
         return rc;
     rc = block_cache_new(0, &repair.cache);
@@ -331,7 +346,7 @@ static int destroy_name(void *arg, const char *name)
     return destroy->env->ops->unlink(destroy->env, path);
 }
 
-static int has_current(void *arg, const char *name)
+static int is_current(void *arg, const char *name)
 {
     (void)arg;
     return strcmp(name, "CURRENT") == 0 ? 1 : 0;
@@ -341,12 +356,7 @@ int lsm_destroy(const char *path, const struct lsm_options *options)
 {
     struct env *env = options && options->env ? options->env : env_posix();
     struct env_lock *lock;
-    int rc = env->ops->list(env, path, has_current, NULL);
-    if (rc == 0)
-        return status_fail(LSM_NOT_A_STORE, "%s is not a store", path);
-    if (rc < 0)
-        return rc == LSM_NOT_FOUND ? status_fail(LSM_NOT_A_STORE, "%s does not exist", path) : rc;
-    rc = lock_store(env, path, &lock);
+    int rc = lock_store(env, path, is_current, &lock);
     if (rc)
         return rc;
     struct destroy destroy = {env, path};

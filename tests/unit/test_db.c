@@ -365,6 +365,9 @@ START_TEST(test_refusals)
     ck_assert_int_eq(lsm_open("/full", &options, &other), LSM_NOT_A_STORE);
     ck_assert_int_eq(lsm_open("/full/readme", &options, &other), LSM_NOT_A_STORE);
     ck_assert_int_eq(lsm_destroy("/full", &options), LSM_NOT_A_STORE);
+    ck_assert_int_eq(lsm_repair("/full", &options), LSM_NOT_A_STORE);
+    struct env_stat stat;
+    ck_assert_int_eq(env->ops->stat(env, "/full/LOCK", &stat), LSM_NOT_FOUND);
 
     bad = options;
     bad.read_only = true;
@@ -375,7 +378,6 @@ START_TEST(test_refusals)
     ck_assert_int_eq(lsm_close(db), 0);
     db = NULL;
     ck_assert_int_eq(lsm_destroy("/db", &options), 0);
-    struct env_stat stat;
     ck_assert_int_eq(env->ops->stat(env, "/db", &stat), LSM_NOT_FOUND);
 }
 END_TEST
