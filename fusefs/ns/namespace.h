@@ -132,6 +132,11 @@ int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr
 int ns_resolve(struct ns *ns, const char *path, struct ns_inode **ret_inode,
                struct ns_attr *ret_attr);
 
+// Resolves a path and, if it is a regular file, reads its first `size` bytes; returns how many (0 if
+// it is something else) or -errno. Of a short file this is the same single point get.
+ssize_t ns_resolve_read(struct ns *ns, const char *path, void *data, size_t size,
+                        struct ns_inode **ret_inode, struct ns_attr *ret_attr);
+
 // ------------------------------------------------------------------------------- names
 
 // Creates a regular file, fifo, socket or device (type bits in `mode`; none: regular).

@@ -140,10 +140,19 @@ void ns_marker_removed(struct ns *ns, struct slice prefix);
 int ns_lookup_hint(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t ino_hint,
                    struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
+// The beginning of a file's content, if a lookup comes by it: short content is in the record.
+struct head {
+    void *data;
+    size_t size; // room
+    size_t got;
+    bool found; // `got` is right
+};
+
 // Finds the non-directory at the key (dir_prefix, name), of which the caller knew, when `moves` was
 // table.moves, that it is the right one. -ESTALE: it is a directory, or that is not sure any more.
+// `head` may be NULL.
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
-                  struct ns_inode **ret_inode, struct ns_attr *ret_attr);
+                  struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct head *head);
 
 // The prefix of the directory that `rec` is the record of, found under `name` in the directory
 // that owns `dir_prefix`. Points into rec or into space.

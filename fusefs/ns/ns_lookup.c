@@ -130,8 +130,19 @@ struct lookup {
     struct prefix *dir_prefix;
     struct slice name;
     struct pathkey key;
-    uint64_t moves; // as of before rec was read
+    uint64_t moves;    // as of before rec was read
+    struct head *head; // may be NULL
 };
+
+static void head_fill(struct head *head, const struct record *rec)
+{
+    if (!S_ISREG(rec->mode) || !rec->is_inline)
+        return;
+    head->got = rec->content.size < head->size ? rec->content.size : head->size;
+    if (head->got)
+        memcpy(head->data, rec->content.data, head->got);
+    head->found = true;
+}
 
 static bool moved_since(struct ns *ns, uint64_t moves)
 {
@@ -195,6 +206,8 @@ static int lookup_run(struct ns *ns, struct lookup *lookup, uint64_t ino_hint,
     }
     while (!rc) {
         rc = lookup_locked(ns, lookup, ino, have_rec, &op->rec[0], ret_inode, ret_attr, &ino);
+        if (!rc && lookup->head)
+            head_fill(lookup->head, &op->rec[0].rec);
         if (rc != -EAGAIN)
             break;
         rc = 0;
@@ -215,9 +228,9 @@ int ns_lookup_hint(struct ns *ns, struct ns_inode *dir, struct slice name, uint6
 }
 
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
-                  struct ns_inode **ret_inode, struct ns_attr *ret_attr)
+                  struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct head *head)
 {
-    struct lookup lookup = {.dir_prefix = dir_prefix, .name = name, .moves = moves};
+    struct lookup lookup = {.dir_prefix = dir_prefix, .name = name, .moves = moves, .head = head};
     pathkey_entry(&lookup.key, prefix_slice(dir_prefix), name);
     return lookup_run(ns, &lookup, 0, ret_inode, ret_attr);
 }

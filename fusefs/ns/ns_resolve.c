@@ -49,7 +49,7 @@ static int path_split(const char *text, struct path *ret_path)
 
 // One get of the whole path's key. -ESTALE or -ENOENT: walk.
 static int resolve_direct(struct ns *ns, const struct path *path, struct ns_inode **ret_inode,
-                          struct ns_attr *ret_attr)
+                          struct ns_attr *ret_attr, struct head *head)
 {
     uint64_t moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
     struct pathkey_prefix prefix[2];
@@ -64,8 +64,8 @@ static int resolve_direct(struct ns *ns, const struct path *path, struct ns_inod
     struct prefix *dir_prefix = prefix_new(pathkey_prefix_slice(&prefix[now]));
     if (!dir_prefix)
         return -ENOMEM;
-    int rc =
-        ns_lookup_key(ns, dir_prefix, path->names[path->count - 1], moves, ret_inode, ret_attr);
+    int rc = ns_lookup_key(ns, dir_prefix, path->names[path->count - 1], moves, ret_inode, ret_attr,
+                           head);
     prefix_put(dir_prefix);
     return rc;
 }
@@ -96,8 +96,8 @@ static int resolve_walk(struct ns *ns, const struct path *path, struct ns_inode 
     return rc;
 }
 
-int ns_resolve(struct ns *ns, const char *path_text, struct ns_inode **ret_inode,
-               struct ns_attr *ret_attr)
+static int resolve(struct ns *ns, const char *path_text, struct ns_inode **ret_inode,
+                   struct ns_attr *ret_attr, struct head *head)
 {
     struct path path;
     int rc = path_split(path_text, &path);
@@ -105,9 +105,33 @@ int ns_resolve(struct ns *ns, const char *path_text, struct ns_inode **ret_inode
         return rc;
     rc = -ESTALE;
     if (path.count && !path.must_be_dir)
-        rc = resolve_direct(ns, &path, ret_inode, ret_attr);
+        rc = resolve_direct(ns, &path, ret_inode, ret_attr, head);
     if (rc == -ESTALE || rc == -ENOENT)
         rc = resolve_walk(ns, &path, ret_inode, ret_attr);
     free(path.names);
     return rc;
+}
+
+int ns_resolve(struct ns *ns, const char *path, struct ns_inode **ret_inode,
+               struct ns_attr *ret_attr)
+{
+    return resolve(ns, path, ret_inode, ret_attr, NULL);
+}
+
+ssize_t ns_resolve_read(struct ns *ns, const char *path, void *data, size_t size,
+                        struct ns_inode **ret_inode, struct ns_attr *ret_attr)
+{
+    struct head head = {.data = data, .size = size};
+    struct ns_inode *inode;
+    int rc = resolve(ns, path, &inode, ret_attr, &head);
+    if (rc)
+        return rc;
+    ssize_t got = (ssize_t)head.got;
+    if (!head.found && inode_is_regular(inode))
+        got = ns_read(ns, inode, data, size, 0);
+    if (got < 0)
+        ns_inode_drop(ns, inode);
+    else
+        *ret_inode = inode;
+    return got;
 }
