@@ -161,12 +161,12 @@ grep -Eq '^-rw-r--r--   3 .* 6 .* hard$' out || fail "ls -l: $(cat out)"
 expect 0 "ls -d" ls -d db /other
 same "ls -d" "$(cat out)" /other
 expect 0 "ls -R" ls -R db
-same "ls -R" "$(grep -c . out)" 20
+same "ls -R" "$(grep -c . out)" 21
 expect 0 "ls -i" ls -i db /p
 expect 1 "ls of nothing" ls db /nothing /p
 grep -q '^file' out || fail "ls stops at the first failure"
 expect 0 "tree" tree db
-same "tree" "$(tail -1 out)" "6 directories, 7 files"
+same "tree" "$(tail -1 out)" "7 directories, 6 files"
 grep -q '^│   └── soft\|^│   ├── soft -> ../dir/file' out || fail "tree: $(cat out)"
 expect 0 "tree -L" tree -L 1 db
 same "tree -L" "$(tail -1 out)" "4 directories, 0 files"
@@ -230,6 +230,61 @@ expect 0 "check the copy" check copy.db
 expect 0 "read the copy" get copy.db /dir/values
 cmp -s out values || fail "the checkpoint has another content"
 expect 1 "the copy is of then" get copy.db /dir/new
+
+# --- a store in use: put has it open once it has taken more than its first piece
+mkfifo hold
+"$ctl" put db /held hold >held.out 2>&1 &
+holder=$!
+exec 7>hold
+head -c 3000000 big >&7
+before=$(fingerprint copy.db)
+for command in "ls db" "put db /x" "check db" "repair db" "destroy --yes db" "compact db"; do
+    # shellcheck disable=SC2086
+    expect 1 "in use: $command" $command
+    says "in use: $command" "lsmfsctl: db/LOCK is in use by process $holder (lsmfsctl put)"
+done
+kill -TERM $holder
+wait $holder
+same "put after a signal" "$?" 1
+exec 7>&-
+same "it says why" "$(cat held.out)" "lsmfsctl: hold: Interrupted"
+expect 1 "nothing is left of it" stat db /held
+expect 0 "check after it" check db
+"$ctl" get copy.db /dir/values | "$ctl" put copy.db /dir/again ||
+    fail "put from a get of the same store"
+expect 0 "get of it" get copy.db /dir/again
+cmp -s out values || fail "put from a get of the same store gives other bytes"
+
+# --- refusals change nothing
+refuse() { # what, shell pattern: of store bad
+    local before
+    before=$(fingerprint bad)
+    for command in "ls bad" "put bad /x" "check bad" "scan bad" "compact bad"; do
+        # shellcheck disable=SC2086
+        expect 1 "$1: $command" $command
+        says "$1: $command" "$2"
+        same "$1: $command changes nothing" "$(fingerprint bad)" "$before"
+    done
+}
+current() { # version: writes bad/CURRENT anew
+    local crc
+    crc=$({ echo "tinylsm $1" && sed -n 2p bad/CURRENT; } | tee text | gzip -c | tail -c 8 |
+        od -An -N4 -tx4 --endian=little)
+    { cat text && echo "crc32 ${crc# }"; } >bad/CURRENT
+}
+cp -a copy.db bad
+current 1
+expect 0 "CURRENT can be written here" ls bad
+current 2
+refuse "a newer format" "lsmfsctl: bad/CURRENT: *: a newer lsmfs is needed"
+current 1
+manifest=$(sed -n 2p bad/CURRENT)
+printf '\xff\xff\xff\xff' | dd of="bad/$manifest" bs=1 seek=40 conv=notrunc status=none
+refuse "a damaged manifest" "lsmfsctl: bad/$manifest: *repair*"
+expect 0 "repair of a damaged manifest" repair bad
+expect 0 "check after repair of a damaged manifest" check bad
+expect 0 "get after repair of a damaged manifest" get bad /dir/values
+cmp -s out values || fail "repair of a damaged manifest has lost a file"
 
 # --- damage
 table=$(find copy.db -name '*.sst' -size +0 | head -1)

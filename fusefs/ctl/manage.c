@@ -1,0 +1,315 @@
+// The commands that are about the store: scan, stats, check, repair, compact, checkpoint, destroy.
+//
+// Thread safety: one thread; the engine is asked for figures from the progress thread as well.
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/slice.h"
+#include "ctl/ctl.h"
+#include "ctl/output.h"
+
+// ------------------------------------------------------------------------------- scan
+
+static int hex_digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *p = c ? strchr(digits, c >= 'A' && c <= 'F' ? c + ('a' - 'A') : c) : NULL;
+    return p ? (int)(p - digits) : -1;
+}
+
+// Undoes print_escaped. False: not well-formed. `ret_data` has room for strlen(text) bytes.
+static bool unescape(const char *text, uint8_t *ret_data, size_t *ret_size)
+{
+    size_t n = 0;
+    while (*text) {
+        if (*text != '\\') {
+            ret_data[n++] = (uint8_t)*text++;
+        } else if (text[1] == '\\') {
+            ret_data[n++] = '\\';
+            text += 2;
+        } else {
+            int high = text[1] == 'x' ? hex_digit(text[2]) : -1;
+            int low = high >= 0 ? hex_digit(text[3]) : -1;
+            if (low < 0)
+                return false;
+            ret_data[n++] = (uint8_t)(high << 4 | low);
+            text += 4;
+        }
+    }
+    *ret_size = n;
+    return true;
+}
+
+// The first key behind all that begin with the prefix, in place; size 0: there is none.
+static size_t prefix_end(uint8_t *data, size_t size)
+{
+    while (size && data[size - 1] == 0xff)
+        size--;
+    if (size)
+        data[size - 1]++;
+    return size;
+}
+
+struct scan {
+    uint64_t most, width;
+    bool backwards;
+    uint8_t *lower, *upper; // each with room for the prefix as given
+    size_t lower_size, upper_size;
+};
+
+static void scan_line(const struct lsm_iter *iter, uint64_t width)
+{
+    size_t key_size, value_size;
+    const void *key = lsm_iter_key(iter, &key_size);
+    const void *value = lsm_iter_value(iter, &value_size);
+    print_escaped(stdout, key, key_size);
+    printf("\t%zu\t", value_size);
+    print_escaped(stdout, value, value_size < width ? value_size : (size_t)width);
+    putchar('\n');
+    progress_add(1);
+}
+
+static int scan_run(struct ctl *ctl, const struct scan *scan)
+{
+    struct lsm_iter_options options = {.lower = scan->lower_size ? scan->lower : NULL,
+                                       .lower_size = scan->lower_size,
+                                       .upper = scan->upper_size ? scan->upper : NULL,
+                                       .upper_size = scan->upper_size,
+                                       .no_fill_cache = true};
+    struct lsm_iter *iter;
+    int status = lsm_iter_new(ctl->engine, &options, &iter);
+    if (status)
+        return status;
+    if (scan->backwards)
+        lsm_iter_seek_last(iter);
+    else
+        lsm_iter_seek_first(iter);
+    for (uint64_t n = 0; n < scan->most && lsm_iter_valid(iter); n++) {
+        scan_line(iter, scan->width);
+        if (scan->backwards)
+            lsm_iter_prev(iter);
+        else
+            lsm_iter_next(iter);
+    }
+    status = lsm_iter_status(iter);
+    lsm_iter_free(iter);
+    return status;
+}
+
+// False, with a message: wrong usage or no memory.
+static bool scan_parse(struct ctl *ctl, struct scan *scan)
+{
+    const char *prefix = ctl->arg_count ? ctl->args[0] : "";
+    if (!ctl_number(ctl, 'n', 10, UINT64_MAX, &scan->most) ||
+        !ctl_number(ctl, 'w', 10, UINT64_MAX, &scan->width))
+        return false;
+    scan->backwards = ctl_has(ctl, 'b');
+    scan->lower = malloc(strlen(prefix) + 1);
+    scan->upper = malloc(strlen(prefix) + 1);
+    if (!scan->lower || !scan->upper) {
+        complain("out of memory");
+        return false;
+    }
+    if (!unescape(prefix, scan->lower, &scan->lower_size) || scan->lower_size > LSM_MAX_KEY) {
+        complain_usage("scan", "not a prefix of a key: '%s' (a backslash is \\\\, a byte \\xNN)",
+                       prefix);
+        return false;
+    }
+    memcpy(scan->upper, scan->lower, scan->lower_size);
+    scan->upper_size = prefix_end(scan->upper, scan->lower_size);
+    return true;
+}
+
+enum exit_status command_scan(struct ctl *ctl)
+{
+    struct scan scan = {.most = UINT64_MAX, .width = 32};
+    enum exit_status status = EXIT_USAGE;
+    if (scan_parse(ctl, &scan)) {
+        status = EXIT_FAILED;
+        if (engine_open(ctl, OPEN_READ)) {
+            progress_unit(PROGRESS_NAMES);
+            int rc = scan_run(ctl, &scan);
+            if (rc)
+                store_failed(ctl, rc);
+            status = store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+        }
+    }
+    free(scan.lower);
+    free(scan.upper);
+    return status;
+}
+
+// ------------------------------------------------------------------------------- stats
+
+static enum exit_status print_property(struct ctl *ctl, const char *name)
+{
+    char *text = lsm_property(ctl->engine, name);
+    if (!text) {
+        complain("%s: no such property", name);
+        return EXIT_FAILED;
+    }
+    size_t size = strlen(text);
+    printf("%s%s", text, size && text[size - 1] == '\n' ? "" : "\n");
+    free(text);
+    return EXIT_OK;
+}
+
+static enum exit_status print_stats(struct ctl *ctl)
+{
+    struct statvfs fs;
+    uint64_t entries = 0;
+    int rc = ns_statfs(ctl->ns, &fs);
+    if (rc)
+        return path_failed(ctl->db, rc);
+    lsm_property_uint(ctl->engine, "entries", &entries);
+    printf("files        %" PRIu64 "\n", (uint64_t)(fs.f_files - fs.f_ffree));
+    printf("entries      %" PRIu64 " keys, superseded ones included\n", entries);
+    return print_property(ctl, "stats");
+}
+
+enum exit_status command_stats(struct ctl *ctl)
+{
+    if (!tree_open(ctl, OPEN_READ))
+        return EXIT_FAILED;
+    return store_close(ctl, ctl->arg_count ? for_each_path(ctl, print_property) : print_stats(ctl));
+}
+
+// ------------------------------------------------------------------------------- check
+
+static void print_problem(void *arg, const char *problem)
+{
+    uint64_t *count = arg;
+    ++*count;
+    screen_take();
+    print_name(stdout, problem, strlen(problem));
+    putchar('\n');
+    fflush(stdout);
+    screen_give();
+}
+
+static void show_progress(void *arg, uint64_t done, uint64_t total)
+{
+    (void)arg;
+    progress_set(done, total);
+}
+
+// The bytes. False: the store cannot be opened.
+static bool check_bytes(struct ctl *ctl, uint64_t *problems, enum exit_status *status)
+{
+    if (!engine_open(ctl, OPEN_READ))
+        return false;
+    progress_unit(PROGRESS_BYTES);
+    uint64_t before = *problems;
+    int rc = lsm_check(ctl->engine, print_problem, show_progress, problems);
+    if (rc && *problems == before)
+        print_problem(problems, lsm_error_detail());
+    *status = store_close(ctl, *status);
+    return true;
+}
+
+// The tree, as far as it can be read: what keeps it from being read is a problem of its own.
+static bool check_tree(struct ctl *ctl, uint64_t *problems, enum exit_status *status)
+{
+    char *text = NULL;
+    int rc = tree_try(ctl);
+    if (rc && rc != LSM_CORRUPTION) {
+        store_failed(ctl, rc);
+        return false;
+    }
+    if (rc) {
+        print_problem(problems, lsm_error_detail());
+        return true;
+    }
+    progress_unit(PROGRESS_NAMES);
+    int64_t result = ns_check(ctl->ns, print_problem, show_progress, problems);
+    if (result < 0 && asprintf(&text, "the tree cannot be checked to its end: %s: %s",
+                               strerror((int)-result), lsm_error_detail()) >= 0)
+        print_problem(problems, text);
+    free(text);
+    *status = store_close(ctl, result < 0 ? EXIT_FAILED : *status);
+    return true;
+}
+
+enum exit_status command_check(struct ctl *ctl)
+{
+    uint64_t problems = 0;
+    enum exit_status status = EXIT_OK;
+    if (!check_bytes(ctl, &problems, &status) || !check_tree(ctl, &problems, &status))
+        return EXIT_FAILED;
+    screen_take();
+    print_name(stdout, ctl->db, strlen(ctl->db));
+    if (problems)
+        printf(": %" PRIu64 " problem%s found\n", problems, problems == 1 ? "" : "s");
+    else
+        puts(": no problem found");
+    screen_give();
+    return problems ? EXIT_FAILED : status;
+}
+
+// ------------------------------------------------------------------------------- the rest
+
+static void print_log(void *arg, enum lsm_log_level level, const char *message)
+{
+    (void)arg;
+    if (level > LSM_LOG_INFO)
+        return;
+    screen_take();
+    print_name(stdout, message, strlen(message));
+    putchar('\n');
+    screen_give();
+}
+
+enum exit_status command_repair(struct ctl *ctl)
+{
+    struct lsm_options options;
+    lsm_options_init(&options);
+    options.log = print_log;
+    int rc = lsm_repair(ctl->db, &options);
+    if (rc)
+        store_failed(ctl, rc);
+    return rc ? EXIT_FAILED : EXIT_OK;
+}
+
+static uint64_t bytes_compacted(void *arg)
+{
+    uint64_t bytes = 0;
+    lsm_property_uint(arg, "compact-bytes-written", &bytes);
+    return bytes;
+}
+
+enum exit_status command_compact(struct ctl *ctl)
+{
+    if (!engine_open(ctl, OPEN_WRITE))
+        return EXIT_FAILED;
+    progress_poll(bytes_compacted, ctl->engine);
+    int rc = lsm_compact_range(ctl->engine, NULL, 0, NULL, 0);
+    progress_poll(NULL, NULL);
+    if (rc)
+        store_failed(ctl, rc);
+    return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+}
+
+enum exit_status command_checkpoint(struct ctl *ctl)
+{
+    if (!engine_open(ctl, OPEN_WRITE))
+        return EXIT_FAILED;
+    int rc = lsm_checkpoint(ctl->engine, ctl->args[0]);
+    if (rc)
+        complain("%s", lsm_error_detail());
+    return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+}
+
+enum exit_status command_destroy(struct ctl *ctl)
+{
+    if (!ctl_has(ctl, 'y')) {
+        complain_usage("destroy", "needs --yes: it deletes %s for good", ctl->db);
+        return EXIT_USAGE;
+    }
+    int rc = lsm_destroy(ctl->db, NULL);
+    if (rc)
+        store_failed(ctl, rc);
+    return rc ? EXIT_FAILED : EXIT_OK;
+}

@@ -1,0 +1,170 @@
+// Progress on a terminal: one line on standard error that is written over and taken away again.
+//
+// A thread of its own shows it, so that it moves, and tells the time, while the command waits in
+// the engine. It exists only if there is a terminal to show it on.
+//
+// Thread safety: progress_add, progress_set and screen_take, from any thread; the rest, the main
+// one.
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl/output.h"
+
+#define FIRST_MS 1000u
+#define EVERY_MS 250u
+
+static struct {
+    const char *command; // set before the thread starts
+    bool running;        // main thread
+    pthread_t thread;
+    struct timespec start;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;     // of stopping
+    bool stopping;              // mutex
+    bool visible;               // mutex: the terminal shows a line of ours
+    progress_sample_fn *sample; // mutex
+    void *sample_arg;           // mutex
+
+    _Atomic uint64_t done, total; // relaxed
+    _Atomic int unit;             // relaxed
+} progress = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void erase(void)
+{
+    if (progress.visible)
+        fputs("\r\033[K", stderr);
+    progress.visible = false;
+}
+
+// In units of 1024, three digits.
+static void size_text(uint64_t bytes, char *text, size_t size)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)bytes;
+    unsigned unit = 0;
+    for (; value >= 1024 && unit < 6; unit++)
+        value /= 1024;
+    snprintf(text, size, "%.*f %s", unit && value < 10 ? 1 : 0, value, units[unit]);
+}
+
+static void amount_text(uint64_t amount, char *text, size_t size)
+{
+    if (atomic_load_explicit(&progress.unit, memory_order_relaxed) == PROGRESS_BYTES)
+        size_text(amount, text, size);
+    else
+        snprintf(text, size, "%" PRIu64, amount);
+}
+
+static void show(void)
+{
+    char amount[32];
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (progress.sample)
+        progress_set(progress.sample(progress.sample_arg), 0);
+    uint64_t done = atomic_load_explicit(&progress.done, memory_order_relaxed);
+    uint64_t total = atomic_load_explicit(&progress.total, memory_order_relaxed);
+    fprintf(stderr, "\r%s: ", progress.command);
+    if (total) {
+        amount_text(total, amount, sizeof amount);
+        fprintf(stderr, "%d %% of %s, ", (int)(100.0 * (double)done / (double)total), amount);
+    } else if (done) {
+        amount_text(done, amount, sizeof amount);
+        fprintf(stderr, "%s, ", amount);
+    }
+    fprintf(stderr, "%lld s\033[K", (long long)(now.tv_sec - progress.start.tv_sec));
+    progress.visible = true;
+}
+
+static void add_ms(struct timespec *time, unsigned ms)
+{
+    time->tv_nsec += (long)(ms % 1000) * 1000000;
+    time->tv_sec += ms / 1000 + time->tv_nsec / 1000000000;
+    time->tv_nsec %= 1000000000;
+}
+
+static void *show_thread(void *arg)
+{
+    (void)arg;
+    struct timespec until = progress.start;
+    add_ms(&until, FIRST_MS);
+    pthread_mutex_lock(&progress.mutex);
+    while (!progress.stopping) {
+        if (pthread_cond_timedwait(&progress.changed, &progress.mutex, &until) == 0)
+            continue;
+        show();
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        add_ms(&until, EVERY_MS);
+    }
+    erase();
+    pthread_mutex_unlock(&progress.mutex);
+    return NULL;
+}
+
+void progress_start(const char *command, bool wanted)
+{
+    if (!wanted || !isatty(STDERR_FILENO))
+        return;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&progress.changed, &attr);
+    pthread_condattr_destroy(&attr);
+    progress.command = command;
+    progress.stopping = false;
+    clock_gettime(CLOCK_MONOTONIC, &progress.start);
+    progress.running = pthread_create(&progress.thread, NULL, show_thread, NULL) == 0;
+}
+
+void progress_stop(void)
+{
+    if (!progress.running)
+        return;
+    pthread_mutex_lock(&progress.mutex);
+    progress.stopping = true;
+    pthread_cond_signal(&progress.changed);
+    pthread_mutex_unlock(&progress.mutex);
+    pthread_join(progress.thread, NULL);
+    pthread_cond_destroy(&progress.changed);
+    progress.running = false;
+}
+
+void progress_unit(enum progress_unit unit)
+{
+    atomic_store_explicit(&progress.unit, (int)unit, memory_order_relaxed);
+    progress_set(0, 0);
+}
+
+void progress_add(uint64_t amount)
+{
+    atomic_fetch_add_explicit(&progress.done, amount, memory_order_relaxed);
+}
+
+void progress_set(uint64_t done, uint64_t total)
+{
+    atomic_store_explicit(&progress.done, done, memory_order_relaxed);
+    atomic_store_explicit(&progress.total, total, memory_order_relaxed);
+}
+
+void progress_poll(progress_sample_fn *sample, void *arg)
+{
+    pthread_mutex_lock(&progress.mutex);
+    progress.sample = sample;
+    progress.sample_arg = arg;
+    pthread_mutex_unlock(&progress.mutex);
+}
+
+void screen_take(void)
+{
+    pthread_mutex_lock(&progress.mutex);
+    erase();
+}
+
+void screen_give(void)
+{
+    pthread_mutex_unlock(&progress.mutex);
+}

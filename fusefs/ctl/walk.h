@@ -1,0 +1,60 @@
+// Directories one after the other: listings, and walks down a tree that need no recursion.
+#ifndef CTL_WALK_H
+#define CTL_WALK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "ns/namespace.h"
+
+struct entry {
+    uint64_t ino;
+    uint32_t type;          // S_IFMT bits
+    struct ns_inode *inode; // with `plus`: the listing's reference
+    struct ns_attr attr;    // with `plus`
+    size_t name_size;
+    char name[NS_NAME_MAX + 1]; // terminated
+};
+
+// The names of a directory but "." and "..". Memory is that of a small batch of entries, and of
+// the namespace's handle until the last batch has been read.
+struct listing;
+int listing_new(struct ns *ns, struct ns_inode *dir, bool plus, struct listing **ret_listing);
+void listing_free(struct listing *listing);
+// 0 and the next entry, valid until the next call; 1 at the end; or a negative errno.
+int listing_next(struct listing *listing, const struct entry **ret_entry);
+// 0: listing_next will give an entry; else as listing_next. Ends the validity of the present one.
+int listing_more(struct listing *listing);
+
+struct walk_level {
+    struct ns_inode *dir; // a reference
+    struct listing *listing;
+    size_t path_size; // of the path of `dir`
+    bool failed;      // for the user
+};
+
+// From a directory down to where the walk is.
+struct walk {
+    struct ns *ns;
+    struct walk_level *levels;
+    size_t depth, capacity; // levels
+    struct buf path;        // of the deepest level, terminated
+};
+void walk_init(struct walk *walk, struct ns *ns);
+void walk_release(struct walk *walk);
+// Goes down into `dir`. The first `name` is the path to start from.
+int walk_enter(struct walk *walk, struct ns_inode *dir, const char *name, size_t name_size);
+void walk_leave(struct walk *walk);
+
+static inline struct walk_level *walk_top(struct walk *walk)
+{
+    return &walk->levels[walk->depth - 1];
+}
+
+// The path of `name` in the deepest level, with an empty name that of the level itself; valid until
+// the walk moves or is asked again; "" if there is no memory.
+const char *walk_path(struct walk *walk, const char *name, size_t name_size);
+
+#endif
