@@ -112,6 +112,14 @@ struct lsm_options {
     unsigned compaction_threads; // 1 [1, 16]: beside the flush thread
     enum lsm_wal_mode wal_mode;  // AUTO: mapped where the file system can pre-allocate
     unsigned sync_interval_ms;   // 0 [0, 3600000]: >0 syncs the log this often in the background
+    // Large values live in blob files: written once, shared by slices, reclaimed when they are
+    // mostly garbage.
+    size_t blob_min; // 0 [0, 1 GiB]: values of this size or more go there; 0: none do
+    enum lsm_compression blob_compression; // LZ4: where a sample of the value says that it pays
+    size_t blob_file_size;       // 64 MiB [64 KiB, 1 GiB]: of a file; up to 4 times that in a large
+                                 // store
+    unsigned blob_garbage_ratio; // 25 [5, 95]: per cent of garbage in all blob files beyond which
+                                 // it is reclaimed
     lsm_log_fn *log;             // NULL: messages are dropped
     void *log_arg;
     const char *lock_note; // NULL or one line kept in LOCK for whoever finds the store in
@@ -205,9 +213,19 @@ LSM_API void lsm_iter_prev(struct lsm_iter *iter);
 LSM_API bool lsm_iter_valid(const struct lsm_iter *iter);
 LSM_API int lsm_iter_status(const struct lsm_iter *iter);
 
-// The current entry; valid until the iterator is moved or freed.
+// The current entry; valid until the iterator is moved or freed. A value in a blob file is read
+// when it is asked for: if that fails, lsm_iter_value() returns NULL, and the iterator is no longer
+// valid and has the status.
 LSM_API const void *lsm_iter_key(const struct lsm_iter *iter, size_t *ret_size);
 LSM_API const void *lsm_iter_value(const struct lsm_iter *iter, size_t *ret_size);
+
+// The size of the current entry's value, without reading it.
+LSM_API size_t lsm_iter_value_size(const struct lsm_iter *iter);
+
+// Copies up to `size` bytes of the current entry's value from `offset` on into `data`, as
+// lsm_get_range() does. On failure the iterator stays where it is.
+LSM_NODISCARD LSM_API int lsm_iter_read(const struct lsm_iter *iter, uint64_t offset, void *data,
+                                        size_t size, size_t *ret_size);
 
 // ---------------------------------------------------------------------------------------- writing
 
@@ -232,13 +250,19 @@ LSM_API size_t lsm_batch_count(const struct lsm_batch *batch);
 LSM_API size_t lsm_batch_size(const struct lsm_batch *batch); // bytes it takes in the log
 LSM_NODISCARD LSM_API int lsm_batch_put(struct lsm_batch *batch, const void *key, size_t key_size,
                                         const void *value, size_t value_size);
+// The same without a copy: the value's bytes are the caller's and must stay as they are until the
+// batch is cleared or freed. For large values, which go from there straight to a blob file.
+LSM_NODISCARD LSM_API int lsm_batch_put_borrowed(struct lsm_batch *batch, const void *key,
+                                                 size_t key_size, const void *value,
+                                                 size_t value_size);
 LSM_NODISCARD LSM_API int lsm_batch_delete(struct lsm_batch *batch, const void *key,
                                            size_t key_size);
 
 // The value of `key` becomes bytes [offset, offset + length) of the value `src_key` has when the
 // batch is written, before any change of the batch itself. lsm_write() fails with LSM_NOT_FOUND or
 // LSM_INVALID, writing nothing, if the source or the range does not exist. The caller keeps other
-// writers off the source during lsm_write().
+// writers off the source during lsm_write(). Slices of values in blob files share their bytes;
+// short ones, and those of other values, are copied.
 LSM_NODISCARD LSM_API int lsm_batch_put_slice(struct lsm_batch *batch, const void *key,
                                               size_t key_size, const void *src_key,
                                               size_t src_key_size, uint64_t offset,
@@ -277,14 +301,19 @@ LSM_NODISCARD LSM_API int lsm_wait_idle(struct lsm *db);
 //   "user-bytes-written" "wal-bytes-written" "flush-bytes-written" "compact-bytes-read"
 //   "compact-bytes-written" "flushes" "compactions" "trivial-moves"
 //   "stall-us" "slowdown-us"  time writers have waited
-//   "last-sequence" "snapshots" "write-amp-x100"
+//   "last-sequence" "snapshots"
+//   "num-blobs" "blob-bytes"  blob files;  "blob-live-bytes" of these are referenced,
+//   "blob-garbage-bytes" are not;  "blob-bytes-written" "blob-bytes-moved"  by writes, by reclaim;
+//   "blobs-draining"  files that reclaim is emptying
+//   "write-amp-x100"  bytes written to all files per byte of the user's, since opening
+//   "space-amp-x100"  bytes of tables and blob files per byte of the largest level and live blobs
 //   "background-error" the sticky failure, or "" (text)
 LSM_API char *lsm_property(struct lsm *db, const char *name);
 LSM_API bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value);
 
-// Verifies every byte the store refers to: manifest, tables (checksums, order, bounds, counts).
-// Each problem is reported as one line; the first one's status is returned, 0 if there is none.
-// `progress` (may be NULL) is called with bytes done and bytes in all.
+// Verifies every byte the store refers to: manifest, tables (checksums, order, bounds, counts),
+// blobs. Each problem is reported as one line; the first one's status is returned, 0 if there is
+// none. `progress` (may be NULL) is called with bytes done and bytes in all.
 typedef void lsm_check_fn(void *arg, const char *problem);
 typedef void lsm_progress_fn(void *arg, uint64_t done, uint64_t total);
 LSM_NODISCARD LSM_API int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress,

@@ -12,12 +12,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "lsm.h"
 
 struct env;
 struct env_file;
 struct env_lock;
+
+#define ENV_PIECES_MAX 1024
 
 enum env_open_flags {
     ENV_READ = 0,
@@ -64,6 +67,10 @@ struct env_ops {
     int (*pread)(struct env_file *file, void *data, size_t size, uint64_t offset,
                  size_t *ret_size); // short only at the end of the file
     int (*pwrite)(struct env_file *file, const void *data, size_t size, uint64_t offset);
+    // The same from and into up to ENV_PIECES_MAX pieces of memory, as one call.
+    int (*preadv)(struct env_file *file, const struct iovec *pieces, int count, uint64_t offset,
+                  size_t *ret_size);
+    int (*pwritev)(struct env_file *file, const struct iovec *pieces, int count, uint64_t offset);
     int (*sync)(struct env_file *file); // fdatasync
     int (*truncate)(struct env_file *file, uint64_t size);
     int (*allocate)(struct env_file *file, uint64_t offset, uint64_t size); // fallocate, grows it;
@@ -107,6 +114,16 @@ static inline int env_pread(struct env_file *f, void *data, size_t size, uint64_
 static inline int env_pwrite(struct env_file *f, const void *data, size_t size, uint64_t off)
 {
     return f->ops->pwrite(f, data, size, off);
+}
+static inline int env_preadv(struct env_file *f, const struct iovec *pieces, int count,
+                             uint64_t off, size_t *ret)
+{
+    return f->ops->preadv(f, pieces, count, off, ret);
+}
+static inline int env_pwritev(struct env_file *f, const struct iovec *pieces, int count,
+                              uint64_t off)
+{
+    return f->ops->pwritev(f, pieces, count, off);
 }
 static inline int env_sync(struct env_file *f)
 {

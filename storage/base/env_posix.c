@@ -111,6 +111,66 @@ static int posix_pwrite(struct env_file *file, const void *data, size_t size, ui
     return 0;
 }
 
+static uint64_t pieces_size(const struct iovec *pieces, int count)
+{
+    uint64_t size = 0;
+    for (int i = 0; i < count; i++)
+        size += pieces[i].iov_len;
+    return size;
+}
+
+static int posix_preadv(struct env_file *file, const struct iovec *pieces, int count,
+                        uint64_t offset, size_t *ret_size)
+{
+    uint64_t size = pieces_size(pieces, count);
+    int rc = check_range(file, offset, size);
+    if (rc)
+        return rc;
+    ssize_t n = preadv(file_fd(file), pieces, count, (off_t)offset);
+    if (n < 0 && errno != EINTR)
+        return fail("read", file->path);
+    size_t done = n > 0 ? (size_t)n : 0, before = 0;
+    // What a short transfer left, piece by piece.
+    for (int i = 0; i < count && done < size; before += pieces[i++].iov_len) {
+        size_t skip = done - before, got;
+        if (skip >= pieces[i].iov_len)
+            continue;
+        rc = posix_pread(file, (char *)pieces[i].iov_base + skip, pieces[i].iov_len - skip,
+                         offset + done, &got);
+        if (rc)
+            return rc;
+        done += got;
+        if (got < pieces[i].iov_len - skip)
+            break;
+    }
+    *ret_size = done;
+    return 0;
+}
+
+static int posix_pwritev(struct env_file *file, const struct iovec *pieces, int count,
+                         uint64_t offset)
+{
+    uint64_t size = pieces_size(pieces, count);
+    int rc = check_range(file, offset, size);
+    if (rc)
+        return rc;
+    ssize_t n = pwritev(file_fd(file), pieces, count, (off_t)offset);
+    if (n < 0 && errno != EINTR)
+        return fail("write", file->path);
+    size_t done = n > 0 ? (size_t)n : 0, before = 0;
+    for (int i = 0; i < count && done < size; before += pieces[i++].iov_len) {
+        size_t skip = done - before;
+        if (skip >= pieces[i].iov_len)
+            continue;
+        rc = posix_pwrite(file, (const char *)pieces[i].iov_base + skip, pieces[i].iov_len - skip,
+                          offset + done);
+        if (rc)
+            return rc;
+        done += pieces[i].iov_len - skip;
+    }
+    return 0;
+}
+
 // Not repeated after EINTR: a failed sync may have dropped the dirty state, so that the second call
 // would succeed without having written anything.
 static int posix_sync(struct env_file *file)
@@ -483,6 +543,8 @@ static const struct env_ops posix_ops = {
     .space = posix_space,
     .pread = posix_pread,
     .pwrite = posix_pwrite,
+    .preadv = posix_preadv,
+    .pwritev = posix_pwritev,
     .sync = posix_sync,
     .truncate = posix_truncate,
     .allocate = posix_allocate,

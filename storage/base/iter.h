@@ -13,7 +13,8 @@
 
 // A tag is sequence << 8 | type. Of two versions of a key the one with the higher tag is newer and
 // comes first.
-enum entry_type { ENTRY_DELETE = 0, ENTRY_PUT = 1 };
+// ENTRY_BLOB: the value is a pointer into a blob file (blob/blob_format.h).
+enum entry_type { ENTRY_DELETE = 0, ENTRY_PUT = 1, ENTRY_BLOB = 2 };
 
 #define SEQUENCE_MAX ((UINT64_C(1) << 56) - 1)
 #define TAG_MAX      UINT64_MAX

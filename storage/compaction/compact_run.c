@@ -5,6 +5,9 @@
 // kept. At the bottom a delete of the oldest stratum has nothing left to hide and goes, and a put
 // of the oldest stratum gets sequence 0, which encodes shorter and compares as older than all else.
 //
+// Blobs: each output keeps count of what it references of each blob file. A value in a blob file
+// that is being drained is read and appended to another, or taken into the table if it is small.
+//
 // All versions of a user key go into one table, so that sorted levels are disjoint by user key.
 //
 // Runs in one thread without locks. On failure every table written is removed.
@@ -33,6 +36,9 @@ struct run_state {
     size_t stratum;            // of the last version seen of `key`
     unsigned grandparent;      // first one whose largest key is >= the current key
     uint64_t overlapped_bytes; // of grandparents passed by the current output
+    struct blob_refs blobs;    // referenced by the current output
+    struct buf value;          // a moved blob
+    uint8_t pointer[BLOB_POINTER_MAX];
 };
 
 static int output_open(struct run_state *state)
@@ -52,6 +58,7 @@ static int output_open(struct run_state *state)
         run->env->ops->unlink(run->env, out->path);
     }
     state->overlapped_bytes = 0;
+    state->blobs.count = 0;
     return rc;
 }
 
@@ -69,7 +76,7 @@ static int output_close(struct run_state *state, bool keep)
 }
 
 static int output_to_meta(const struct output *out, const struct sst_info *info,
-                          struct file_meta **ret_file)
+                          const struct blob_refs *blobs, struct file_meta **ret_file)
 {
     struct file_meta *file =
         file_meta_new(buf_slice(&info->smallest_key), buf_slice(&info->largest_key));
@@ -83,6 +90,11 @@ static int output_to_meta(const struct output *out, const struct sst_info *info,
     file->max_sequence = info->max_sequence;
     file->smallest_tag = info->smallest_tag;
     file->largest_tag = info->largest_tag;
+    int rc = file_meta_set_blobs(file, blobs->refs, blobs->count);
+    if (rc) {
+        file_meta_unref(file);
+        return rc;
+    }
     *ret_file = file;
     return LSM_OK;
 }
@@ -94,7 +106,7 @@ static int output_finish(struct run_state *state)
     struct file_meta *file = NULL;
     int rc = sst_builder_finish(state->out.builder, &info);
     if (!rc) {
-        rc = output_to_meta(&state->out, &info, &file);
+        rc = output_to_meta(&state->out, &info, &state->blobs, &file);
         struct file_meta **grown =
             rc ? NULL : realloc(run->outputs, (run->output_count + 1) * sizeof(struct file_meta *));
         if (!rc && !grown) {
@@ -148,6 +160,77 @@ static size_t stratum_of(const struct compact_run *run, uint64_t sequence)
     return low;
 }
 
+// Copies a value to another blob file, or hands it out to be kept in the table.
+static int move_blob(struct run_state *state, struct blob_file *from, struct blob_pointer *pointer,
+                     enum entry_type *type, struct slice *value)
+{
+    struct compact_run *run = state->run;
+    struct blob_file *file;
+    state->value.size = 0;
+    if (buf_reserve(&state->value, pointer->length))
+        return status_no_memory(pointer->length);
+    int rc = blob_file_read(from, pointer, 0, state->value.data, pointer->length);
+    if (rc)
+        return rc;
+    *value = slice_of(state->value.data, pointer->length);
+    if (pointer->length < run->inline_size) {
+        *type = ENTRY_PUT;
+        return LSM_OK;
+    }
+    struct blob_ref *ref = NULL;
+    rc = blob_store_append(run->blobs, BLOB_MOVES, *value, pointer, &file);
+    if (rc)
+        return rc;
+    uint64_t bytes = blob_pointer_bytes(pointer);
+    rc = blob_refs_add(&run->moved, pointer->file, bytes, &ref);
+    if (rc || ref->file)
+        blob_file_unref(file);
+    else
+        ref->file = file;
+    if (rc)
+        return rc;
+    blob_file_add_mem(ref->file, (int64_t)bytes); // until the outputs are in a version
+    *value = slice_of(state->pointer, blob_pointer_encode(pointer, state->pointer));
+    return LSM_OK;
+}
+
+static int move_if_draining(struct run_state *state, struct blob_pointer *pointer,
+                            enum entry_type *type, struct slice *value)
+{
+    struct blob_file *file;
+    int rc = blob_store_get(state->run->blobs, pointer->file, &file);
+    if (rc)
+        return rc;
+    if (blob_file_draining(file)) {
+        rc = move_blob(state, file, pointer, type, value);
+        // Damage stays where it is, to be reported when it is read; it must not stop all else.
+        if (rc == LSM_CORRUPTION) {
+            blob_file_set_damaged(file);
+            rc = LSM_OK;
+        }
+    }
+    blob_file_unref(file);
+    return rc;
+}
+
+// An entry whose value is a pointer, on its way into the output. *ret_drop: it is not to go there.
+static int run_pointer(struct run_state *state, enum entry_type *type, struct slice *value,
+                       struct blob_ref *ret_ref, bool *ret_drop)
+{
+    struct compact_run *run = state->run;
+    struct blob_pointer pointer;
+    if (blob_pointer_decode(*value, &pointer))
+        return status_fail(LSM_CORRUPTION, "%s: a malformed blob pointer in a table", run->dir);
+    if (run->keep_pointer && !run->keep_pointer(run->arg, &pointer)) {
+        *ret_drop = true;
+        return LSM_OK;
+    }
+    int rc = run->move_blobs ? move_if_draining(state, &pointer, type, value) : LSM_OK;
+    if (!rc && *type == ENTRY_BLOB)
+        *ret_ref = (struct blob_ref){.number = pointer.file, .bytes = blob_pointer_bytes(&pointer)};
+    return rc;
+}
+
 static int run_entry(struct run_state *state, const struct entry *entry)
 {
     struct compact_run *run = state->run;
@@ -173,12 +256,22 @@ static int run_entry(struct run_state *state, const struct entry *entry)
             return LSM_OK;
         tag = tag_make(0, tag_type(tag));
     }
-    if (!state->out.builder) {
-        int rc = output_open(state);
-        if (rc)
+    struct slice value = entry->value;
+    struct blob_ref ref = {0};
+    if (tag_type(tag) == ENTRY_BLOB) {
+        enum entry_type type = ENTRY_BLOB;
+        bool drop = false;
+        int rc = run_pointer(state, &type, &value, &ref, &drop);
+        if (rc || drop)
             return rc;
+        tag = tag_make(tag_sequence(tag), type);
     }
-    return sst_builder_add(state->out.builder, entry->key, tag, entry->value);
+    int rc = state->out.builder ? LSM_OK : output_open(state);
+    if (!rc && ref.number)
+        rc = blob_refs_add(&state->blobs, ref.number, ref.bytes, NULL);
+    if (!rc)
+        rc = sst_builder_add(state->out.builder, entry->key, tag, value);
+    return rc;
 }
 
 static int run_loop(struct run_state *state, struct iter *input)
@@ -204,6 +297,10 @@ int compact_run(struct compact_run *run, struct iter *input)
     if (rc && state.out.builder)
         output_close(&state, false);
     buf_release(&state.key);
+    buf_release(&state.value);
+    blob_refs_release(&state.blobs);
+    if (!rc && run->moved.count)
+        rc = blob_store_sync(run->blobs);
     if (!rc && run->output_count)
         rc = run->env->ops->sync_dir(run->env, run->dir);
     if (rc)
@@ -223,4 +320,9 @@ void compact_run_release(struct compact_run *run, bool remove)
     free(run->outputs);
     run->outputs = NULL;
     run->output_count = 0;
+    for (size_t i = 0; i < run->moved.count; i++)
+        if (run->moved.refs[i].file)
+            blob_file_add_mem(run->moved.refs[i].file, -(int64_t)run->moved.refs[i].bytes);
+    blob_refs_unref(&run->moved);
+    blob_refs_release(&run->moved);
 }

@@ -7,6 +7,7 @@
 
 #include "base/env.h"
 #include "base/iter.h"
+#include "blob/blob_store.h"
 #include "sstable/sst_builder.h"
 #include "version/file_meta.h"
 
@@ -24,19 +25,26 @@ struct compact_run {
     const _Atomic bool *cancel;      // becomes true to stop with LSM_CLOSED
     uint64_t (*new_number)(void *arg); // a fresh file number
     void *arg;
+    struct blob_store *blobs; // NULL: pointers are kept as they are
+    bool move_blobs;          // values in draining blob files are moved to others
+    size_t inline_size;       // ... or into the table, if they are smaller than this
+    // NULL, or asked for every pointer; false: the entry is dropped (repair).
+    bool (*keep_pointer)(void *arg, const struct blob_pointer *pointer);
 
     // Results. On failure all output files have been removed again.
     struct file_meta **outputs; // one reference each, the caller's; the array too
     unsigned output_count;
     uint64_t bytes_written;
     uint64_t entries_in, entries_out;
+    struct blob_refs moved; // files that values were moved to, with a reference each
 };
 
 // Consumes `input` (not freed), which yields internal entries in order. An empty result (all
-// dropped) gives no output. The directory has been synced if there are outputs.
+// dropped) gives no output. The directory has been synced if there are outputs, and so have the
+// blobs moved. Outputs know what they reference of blob files.
 int compact_run(struct compact_run *run, struct iter *input);
 
-// Drops the references to the outputs and, if `remove`, their files.
+// Drops the references to the outputs and to blob files and, if `remove`, the outputs' files.
 void compact_run_release(struct compact_run *run, bool remove);
 
 #endif

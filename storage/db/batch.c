@@ -7,6 +7,7 @@
 
 #include "base/coding.h"
 #include "base/status.h"
+#include "blob/blob_format.h"
 
 int batch_check_key(size_t key_size)
 {
@@ -50,7 +51,8 @@ void lsm_batch_clear(struct lsm_batch *batch)
     put_fixed32(batch->payload.data, 0);
     batch->payload.size = BATCH_HEADER;
     batch->count = 0;
-    batch->slices = 0;
+    batch->unresolved = 0;
+    batch->largest = 0;
 }
 
 size_t lsm_batch_count(const struct lsm_batch *batch)
@@ -99,6 +101,41 @@ int lsm_batch_put(struct lsm_batch *batch, const void *key, size_t key_size, con
     p = put_slice(p, slice_of(key, key_size));
     p = put_slice(p, slice_of(value, value_size));
     batch_finish(batch, p);
+    if (value_size > batch->largest)
+        batch->largest = value_size;
+    return LSM_OK;
+}
+
+int lsm_batch_put_borrowed(struct lsm_batch *batch, const void *key, size_t key_size,
+                           const void *value, size_t value_size)
+{
+    int rc = batch_check_key(key_size);
+    if (!rc)
+        rc = batch_check_value(value_size);
+    if (!rc)
+        rc = batch_grow(batch, key_size);
+    if (rc)
+        return rc;
+    uint8_t *p = batch->payload.data + batch->payload.size;
+    *p++ = BATCH_PUT_BORROWED;
+    p = put_slice(p, slice_of(key, key_size));
+    p = put_fixed64(p, (uint64_t)(uintptr_t)value);
+    p = put_varint64(p, value_size);
+    batch_finish(batch, p);
+    batch->unresolved++;
+    return LSM_OK;
+}
+
+int batch_put_blob(struct lsm_batch *batch, struct slice key, struct slice pointer)
+{
+    int rc = batch_grow(batch, key.size + pointer.size);
+    if (rc)
+        return rc;
+    uint8_t *p = batch->payload.data + batch->payload.size;
+    *p++ = BATCH_PUT_BLOB;
+    p = put_slice(p, key);
+    p = put_slice(p, pointer);
+    batch_finish(batch, p);
     return LSM_OK;
 }
 
@@ -135,7 +172,7 @@ int lsm_batch_put_slice(struct lsm_batch *batch, const void *key, size_t key_siz
     p = put_varint64(p, offset);
     p = put_varint64(p, length);
     batch_finish(batch, p);
-    batch->slices++;
+    batch->unresolved++;
     return LSM_OK;
 }
 
@@ -150,13 +187,20 @@ const uint8_t *batch_begin(struct slice payload, uint32_t *ret_count)
 int batch_next(const uint8_t **position, const uint8_t *end, struct batch_op *ret_op)
 {
     const uint8_t *p = *position;
-    if (p >= end || *p > BATCH_PUT_SLICE)
+    if (p >= end || *p > BATCH_PUT_BLOB)
         return LSM_CORRUPTION;
     ret_op->type = (enum batch_op_type) * p++;
     p = get_slice(p, end, &ret_op->key);
     ret_op->value = (struct slice){NULL, 0};
-    if (p && ret_op->type == BATCH_PUT) {
+    if (p && (ret_op->type == BATCH_PUT || ret_op->type == BATCH_PUT_BLOB)) {
         p = get_slice(p, end, &ret_op->value);
+    } else if (p && ret_op->type == BATCH_PUT_BORROWED) {
+        uint64_t size;
+        if (end - p < 8)
+            return LSM_CORRUPTION;
+        ret_op->value.data = (const uint8_t *)(uintptr_t)get_fixed64(p);
+        p = get_varint64(p + 8, end, &size);
+        ret_op->value.size = (size_t)size;
     } else if (p && ret_op->type == BATCH_PUT_SLICE) {
         p = get_slice(p, end, &ret_op->source);
         p = p ? get_varint64(p, end, &ret_op->offset) : NULL;
@@ -168,16 +212,23 @@ int batch_next(const uint8_t **position, const uint8_t *end, struct batch_op *re
     return LSM_OK;
 }
 
-bool batch_valid(struct slice payload)
+bool batch_valid(struct slice payload, bool *ret_blobs)
 {
     uint32_t count;
+    struct blob_pointer pointer;
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    *ret_blobs = false;
     if (!p)
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct batch_op op;
-        if (batch_next(&p, end, &op) || op.type == BATCH_PUT_SLICE)
+        if (batch_next(&p, end, &op) || op.type == BATCH_PUT_SLICE || op.type == BATCH_PUT_BORROWED)
             return false;
+        if (op.type != BATCH_PUT_BLOB)
+            continue;
+        if (blob_pointer_decode(op.value, &pointer))
+            return false;
+        *ret_blobs = true;
     }
     return p == end;
 }

@@ -3,8 +3,9 @@
 //   fixed32 count, then per operation
 //     0x00  slice key                                       delete
 //     0x01  slice key, slice value                          put
-//     0x02  slice key, slice source, varint offset, length  put a slice (in memory only: resolved
-//                                                           to a put before it is logged)
+//     0x02  slice key, slice source, varint offset, length  put a slice       } in memory only:
+//     0x03  slice key, fixed64 address, varint size         put borrowed bytes } see db_blob.c
+//     0x04  slice key, slice pointer                        put a value that is in a blob file
 //
 // Operation i of a batch whose log record says sequence s has sequence s + i.
 #ifndef LSM_DB_BATCH_H
@@ -17,18 +18,31 @@
 #define BATCH_HEADER   4u
 #define BATCH_MAX_SIZE UINT32_C(0x7fff0000)
 
-enum batch_op_type { BATCH_DELETE = 0, BATCH_PUT = 1, BATCH_PUT_SLICE = 2 };
+enum batch_op_type {
+    BATCH_DELETE = 0,
+    BATCH_PUT = 1,
+    BATCH_PUT_SLICE = 2,
+    BATCH_PUT_BORROWED = 3,
+    BATCH_PUT_BLOB = 4
+};
+
+// The type of the entry that a logged operation makes.
+static inline enum entry_type batch_entry_type(enum batch_op_type type)
+{
+    return type == BATCH_PUT ? ENTRY_PUT : type == BATCH_PUT_BLOB ? ENTRY_BLOB : ENTRY_DELETE;
+}
 
 struct lsm_batch {
     struct buf payload;
     uint32_t count;
-    uint32_t slices; // operations of type BATCH_PUT_SLICE
+    uint32_t unresolved; // operations of the types that are not logged
+    size_t largest;      // size of the largest value put
 };
 
 struct batch_op {
     enum batch_op_type type;
     struct slice key;
-    struct slice value;  // put
+    struct slice value;  // put; borrowed bytes; pointer
     struct slice source; // put slice
     uint64_t offset, length;
 };
@@ -39,8 +53,12 @@ struct batch_op {
 const uint8_t *batch_begin(struct slice payload, uint32_t *ret_count);
 int batch_next(const uint8_t **position, const uint8_t *end, struct batch_op *ret_op);
 
-// Whether the whole payload decodes, has `count` operations and no slices: for recovery.
-bool batch_valid(struct slice payload);
+// Whether the whole payload decodes, has `count` operations and only such as are logged: for
+// recovery. *ret_blobs: there are pointers among them.
+bool batch_valid(struct slice payload, bool *ret_blobs);
+
+// Appends a put of an encoded pointer.
+int batch_put_blob(struct lsm_batch *batch, struct slice key, struct slice pointer);
 
 // Checks the sizes a user passed; LSM_INVALID with detail.
 int batch_check_key(size_t key_size);

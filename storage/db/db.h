@@ -24,6 +24,7 @@
 #include "base/iter.h"
 #include "base/logger.h"
 #include "base/status.h"
+#include "blob/blob_store.h"
 #include "cache/block_cache.h"
 #include "compaction/compact_pick.h"
 #include "lsm.h"
@@ -59,9 +60,18 @@ struct lsm_snapshot {
     struct lsm_snapshot *prev, *next; // list ordered by sequence; mutex
 };
 
+// A batch whose large values have been written to blob files, and what it refers to there.
+struct db_blob_write {
+    struct lsm_batch *batch;
+    struct blob_refs pins; // with a reference each, until the memtable has its own
+    uint64_t written;      // bytes appended for it
+    uint64_t value_bytes;  // of the values that were separated
+};
+
 // One thread waiting in the write queue; lives on its stack.
 struct writer {
-    const struct lsm_batch *batch; // NULL: only wants to become leader
+    const struct lsm_batch *batch;     // NULL: only wants to become leader
+    const struct db_blob_write *blobs; // or NULL
     bool use_reserve, sync;
     bool done; // queue.mutex; someone else wrote the batch: `status` is the result
     int status;
@@ -93,6 +103,7 @@ struct lsm {
     struct env_lock *lock;
     struct block_cache *block_cache;
     struct table_cache *table_cache;
+    struct blob_store *blobs;
 
     // Readers. `view` is stored with release under mutex, loaded with acquire while pinned.
     // `visible`: sequence of the last write readers may see; stored with release by the leader
@@ -215,6 +226,42 @@ int db_flush_oldest(struct lsm *db);
 int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction);
 // Writes a memtable to a level-0 table; the edit gets it added. For flush and recovery.
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit);
+
+// ---- db_blob.c
+int db_blob_store_new(struct env *env, const char *dir, const struct lsm_options *options,
+                      struct logger logger, uint64_t (*new_number)(void *arg), void *arg,
+                      struct blob_store **ret_store);
+// Values shorter than this are kept in the tree when they are sliced or moved.
+size_t db_blob_inline_size(const struct lsm_options *options);
+// Whether the batch has to be resolved before it is logged; if so, prepare writes large values to
+// blob files and makes the batch to log. Release when it is in a memtable, or given up.
+bool db_blob_needed(const struct lsm *db, const struct lsm_batch *batch);
+int db_blob_prepare(struct lsm *db, const struct lsm_batch *batch, struct db_blob_write *ret_write);
+void db_blob_release(struct db_blob_write *write);
+// Decodes a pointer and references its file. The caller is pinned, or otherwise holds whatever the
+// pointer was found in.
+int db_blob_open(struct lsm *db, struct slice encoded, struct blob_pointer *ret_pointer,
+                 struct blob_file **ret_file);
+// A memtable that keeps references to the blob files its entries point into. They are registered
+// before the entries are added; db_blob_flushed() says that its table counts instead.
+int db_memtable_new(struct lsm *db, struct memtable **ret_memtable);
+int db_blob_register(struct memtable *memtable, const struct blob_refs *refs, uint64_t written);
+uint64_t db_memtable_blob_bytes(const struct memtable *memtable); // appended for it
+const struct blob_refs *db_memtable_blobs(const struct memtable *memtable);
+void db_blob_flushed(struct memtable *memtable);
+// Takes and drops a table's references to blob files.
+int db_blob_adopt(struct lsm *db, struct file_meta *file);
+void db_blob_abandon(struct file_meta *file);
+// Keeps count of what the current version references. Mutex held.
+void db_blob_account_version(const struct version *version);
+void db_blob_account(const struct version *base, const struct version_edit *edit);
+int db_blob_before_sync(void *db);
+
+// ---- db_read.c
+// The newest version of `key` that is visible: its tag and value, which may be a pointer. Pinned.
+// LSM_NOT_FOUND also for a delete.
+int db_lookup(struct lsm *db, const struct lsm_read_options *ro, struct slice key,
+              uint64_t *ret_tag, struct slice *ret_value);
 
 // ---- db_recover.c
 int db_recover(struct lsm *db);

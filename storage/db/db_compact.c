@@ -42,6 +42,8 @@ static struct compact_run run_init(struct lsm *db, bool bottom)
         .bottom = bottom,
         .new_number = db_new_file_number,
         .arg = db,
+        .blobs = db->blobs,
+        .inline_size = db_blob_inline_size(&db->options),
     };
 }
 
@@ -64,9 +66,12 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
     free(snapshots);
     if (rc)
         return rc;
+    rc = blob_store_sync(db->blobs);
     for (unsigned i = 0; i < run.output_count && !rc; i++) {
         struct file_meta *file = run.outputs[i];
-        rc = version_edit_add(edit, 0, file);
+        rc = db_adopt_file(db, file); // holds its blob files from now on
+        if (!rc)
+            rc = version_edit_add(edit, 0, file);
         if (!edit->has_last_sequence || edit->last_sequence < file->max_sequence)
             edit->last_sequence = file->max_sequence;
         edit->has_last_sequence = true;

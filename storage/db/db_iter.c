@@ -8,6 +8,9 @@
 //  backward  the merge stands before all versions of the shown key; key and value are copies, since
 //            the newest visible version is the last one met going backwards.
 //
+// A value in a blob file is read when it is asked for. The view holds the file: whatever the
+// pointer was found in is part of it.
+//
 // Belongs to one thread. A failure ends the iteration; lsm_iter_status() tells.
 #include <stdlib.h>
 
@@ -16,6 +19,7 @@
 #include "db/db.h"
 
 struct lsm_iter {
+    struct lsm *db;
     struct iter *merge;
     struct read_view *view;
     uint64_t sequence;
@@ -23,6 +27,9 @@ struct lsm_iter {
     bool valid;
     int status;
     struct slice shown_key, shown_value;
+    bool is_blob;     // shown_value is a pointer
+    bool blob_loaded; // `blob` has what it points to
+    struct buf blob;
     struct buf key, value;
     bool has_lower, has_upper;
     struct buf lower, upper;
@@ -130,6 +137,8 @@ static void find_forward(struct lsm_iter *it, bool skip)
             continue;
         it->shown_key = entry->key;
         it->shown_value = entry->value;
+        it->is_blob = tag_type(entry->tag) == ENTRY_BLOB;
+        it->blob_loaded = false;
         it->valid = true;
         it->status = LSM_OK;
         return;
@@ -161,6 +170,8 @@ static void find_backward(struct lsm_iter *it)
             iter_fail_memory(it, entry->key.size + entry->value.size);
             return;
         }
+        it->is_blob = tag_type(entry->tag) == ENTRY_BLOB;
+        it->blob_loaded = false;
         have = true;
     }
     if (!have || (!merge->valid && merge->status)) {
@@ -264,8 +275,60 @@ const void *lsm_iter_key(const struct lsm_iter *it, size_t *ret_size)
     return it->shown_key.data;
 }
 
+size_t lsm_iter_value_size(const struct lsm_iter *it)
+{
+    struct blob_pointer pointer;
+    if (!it->is_blob)
+        return it->shown_value.size;
+    return blob_pointer_decode(it->shown_value, &pointer) ? 0 : pointer.length;
+}
+
+int lsm_iter_read(const struct lsm_iter *it, uint64_t offset, void *data, size_t size,
+                  size_t *ret_size)
+{
+    struct blob_pointer pointer;
+    struct blob_file *file = NULL;
+    int rc = it->is_blob ? db_blob_open(it->db, it->shown_value, &pointer, &file) : LSM_OK;
+    if (rc)
+        return rc;
+    size_t whole = it->is_blob ? pointer.length : it->shown_value.size, n = 0;
+    if (offset < whole)
+        n = whole - offset < size ? whole - (size_t)offset : size;
+    if (it->is_blob)
+        rc = blob_file_read(file, &pointer, (uint32_t)offset, data, n);
+    else if (n)
+        memcpy(data, it->shown_value.data + offset, n);
+    blob_file_unref(file);
+    if (!rc)
+        *ret_size = n;
+    return rc;
+}
+
+static const void *load_blob(struct lsm_iter *it, size_t *ret_size)
+{
+    size_t size = lsm_iter_value_size(it), got = 0;
+    if (!it->blob_loaded) {
+        it->blob.size = 0;
+        int rc = buf_reserve(&it->blob, size ? size : 1);
+        if (!rc)
+            rc = lsm_iter_read(it, 0, it->blob.data, size, &got);
+        if (rc) {
+            it->valid = false;
+            it->status = rc;
+            *ret_size = 0;
+            return NULL;
+        }
+        it->blob.size = got;
+        it->blob_loaded = true;
+    }
+    *ret_size = it->blob.size;
+    return it->blob.data;
+}
+
 const void *lsm_iter_value(const struct lsm_iter *it, size_t *ret_size)
 {
+    if (it->is_blob)
+        return load_blob((struct lsm_iter *)(uintptr_t)it, ret_size);
     *ret_size = it->shown_value.size;
     return it->shown_value.data;
 }
@@ -292,6 +355,7 @@ int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *options, struct 
         return status_no_memory(sizeof *it);
     int rc = set_bounds(it, options);
     if (!rc) {
+        it->db = db;
         it->view = db_view_ref(db);
         it->sequence = db_read_sequence(db, options->snapshot);
         struct sst_iter_options table_options = {.fill_cache = !options->no_fill_cache,
@@ -314,6 +378,7 @@ void lsm_iter_free(struct lsm_iter *it)
     db_view_unref(it->view);
     buf_release(&it->key);
     buf_release(&it->value);
+    buf_release(&it->blob);
     buf_release(&it->lower);
     buf_release(&it->upper);
     free(it);

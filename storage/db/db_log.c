@@ -34,8 +34,11 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     db->recyclable[db->recyclable[1] ? 1 : 0] = NULL;
     pthread_mutex_unlock(&db->mutex);
 
-    struct wal_options options = {
-        .env = db->env, .mode = db->options.wal_mode, .capacity = log_capacity(db)};
+    struct wal_options options = {.env = db->env,
+                                  .mode = db->options.wal_mode,
+                                  .capacity = log_capacity(db),
+                                  .before_sync = db_blob_before_sync,
+                                  .arg = db};
     rc = wal_writer_new(&options, path, number, recycle, &log->wal);
     free(recycle);
     if (!rc) {

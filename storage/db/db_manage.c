@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compaction/level_iter.h"
 #include "db/db.h"
 
 // ------------------------------------------------------------------------------------- compaction
@@ -111,34 +112,58 @@ int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size, cons
 
 // ------------------------------------------------------------------------------------- checkpoint
 
-static int link_tables(struct lsm *db, const struct version *version, const char *target)
+static int link_file(struct lsm *db, enum store_file kind, uint64_t number, const char *target)
 {
-    for (unsigned n = 0; n < VERSION_LEVELS; n++) {
-        for (unsigned i = 0; i < version->levels[n].count; i++) {
-            char from[STORE_PATH_MAX], to[STORE_PATH_MAX];
-            uint64_t number = version->levels[n].files[i]->number;
-            int rc = store_path(from, sizeof from, db->dir, STORE_TABLE, number);
-            if (!rc)
-                rc = store_path(to, sizeof to, target, STORE_TABLE, number);
-            if (!rc)
-                rc = db->env->ops->link(db->env, from, to);
-            if (rc)
-                return rc;
-        }
-    }
-    return LSM_OK;
+    char from[STORE_PATH_MAX], to[STORE_PATH_MAX];
+    int rc = store_path(from, sizeof from, db->dir, kind, number);
+    if (!rc)
+        rc = store_path(to, sizeof to, target, kind, number);
+    if (!rc)
+        rc = db->env->ops->link(db->env, from, to);
+    return rc;
 }
 
-static void remove_checkpoint(struct lsm *db, const struct version *version, const char *target)
+// The blob files that the tables of a version refer to.
+static int blobs_of(const struct version *version, struct blob_refs *refs)
 {
+    int rc = LSM_OK;
     for (unsigned n = 0; n < VERSION_LEVELS; n++) {
         for (unsigned i = 0; i < version->levels[n].count; i++) {
-            char path[STORE_PATH_MAX];
-            if (!store_path(path, sizeof path, target, STORE_TABLE,
-                            version->levels[n].files[i]->number))
-                (void)!db->env->ops->unlink(db->env, path);
+            const struct file_meta *file = version->levels[n].files[i];
+            for (size_t k = 0; k < file->blob_count && !rc; k++)
+                rc = blob_refs_add(refs, file->blobs[k].number, 0, NULL);
         }
     }
+    return rc;
+}
+
+static int link_files(struct lsm *db, const struct version *version, const struct blob_refs *blobs,
+                      const char *target)
+{
+    int rc = LSM_OK;
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        for (unsigned i = 0; i < version->levels[n].count && !rc; i++)
+            rc = link_file(db, STORE_TABLE, version->levels[n].files[i]->number, target);
+    for (size_t i = 0; i < blobs->count && !rc; i++)
+        rc = link_file(db, STORE_BLOB, blobs->refs[i].number, target);
+    return rc;
+}
+
+static void unlink_file(struct lsm *db, enum store_file kind, uint64_t number, const char *target)
+{
+    char path[STORE_PATH_MAX];
+    if (!store_path(path, sizeof path, target, kind, number))
+        (void)!db->env->ops->unlink(db->env, path);
+}
+
+static void remove_checkpoint(struct lsm *db, const struct version *version,
+                              const struct blob_refs *blobs, const char *target)
+{
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        for (unsigned i = 0; i < version->levels[n].count; i++)
+            unlink_file(db, STORE_TABLE, version->levels[n].files[i]->number, target);
+    for (size_t i = 0; i < blobs->count; i++)
+        unlink_file(db, STORE_BLOB, blobs->refs[i].number, target);
     (void)!db->env->ops->rmdir(db->env, target);
 }
 
@@ -160,7 +185,14 @@ int lsm_checkpoint(struct lsm *db, const char *target)
     state.next_file = number + 1;
     state.log_number = number + 1;
     struct manifest *manifest = NULL;
-    rc = link_tables(db, version, target);
+    struct blob_refs blobs = {0};
+    rc = blobs_of(version, &blobs);
+    if (!rc) {
+        // What goes on being written to a file that two stores share is garbage in the copy: end
+        // it.
+        blob_store_seal(db->blobs);
+        rc = link_files(db, version, &blobs, target);
+    }
     if (!rc)
         rc = manifest_create(db->env, target, number, &state, &manifest);
     manifest_free(manifest);
@@ -168,9 +200,10 @@ int lsm_checkpoint(struct lsm *db, const char *target)
         char detail[STATUS_DETAIL_MAX];
         strncpy(detail, lsm_error_detail(), sizeof detail - 1);
         detail[sizeof detail - 1] = 0;
-        remove_checkpoint(db, version, target);
+        remove_checkpoint(db, version, &blobs, target);
         rc = status_fail(rc, "%s", detail);
     }
+    blob_refs_release(&blobs);
     version_unref(version);
     return rc;
 }
@@ -215,6 +248,76 @@ static int check_table(struct check *check, struct file_meta *file)
     return rc;
 }
 
+// Verifies what the pointers of a source lead to, and adds up what they reference.
+static void check_pointers(struct check *check, struct iter *it, struct blob_refs *refs)
+{
+    for (iter_seek_first(it); it->valid; iter_next(it)) {
+        struct blob_pointer pointer;
+        struct blob_file *file;
+        if (tag_type(it->entry.tag) != ENTRY_BLOB)
+            continue;
+        int rc = db_blob_open(check->db, it->entry.value, &pointer, &file);
+        if (!rc) {
+            rc = blob_file_verify(file, &pointer);
+            blob_file_unref(file);
+            check->done += blob_pointer_bytes(&pointer);
+            if (blob_refs_add(refs, pointer.file, blob_pointer_bytes(&pointer), NULL))
+                rc = LSM_NO_MEMORY;
+        }
+        if (rc)
+            check_problem(check, rc);
+    }
+    if (it->status)
+        check_problem(check, it->status);
+}
+
+static bool refs_equal(const struct file_meta *file, const struct blob_refs *refs)
+{
+    if (file->blob_count != refs->count)
+        return false;
+    for (size_t i = 0; i < refs->count; i++)
+        if (file->blobs[i].number != refs->refs[i].number ||
+            file->blobs[i].bytes != refs->refs[i].bytes)
+            return false;
+    return true;
+}
+
+static void check_table_blobs(struct check *check, struct file_meta *file)
+{
+    struct iter *it;
+    struct blob_refs refs = {0};
+    struct sst_iter_options options = {.fill_cache = false};
+    int rc = table_iter_new(check->db->table_cache, file, &options, &it);
+    if (rc) {
+        check_problem(check, rc);
+        return;
+    }
+    check_pointers(check, it, &refs);
+    iter_free(it);
+    if (!refs_equal(file, &refs))
+        check_problem(check,
+                      status_fail(LSM_CORRUPTION,
+                                  "table %" PRIu64 " refers to other blobs than the manifest says",
+                                  file->number));
+    blob_refs_release(&refs);
+}
+
+static void check_memtable_blobs(struct check *check, struct memtable *memtable)
+{
+    struct iter *it;
+    struct blob_refs refs = {0};
+    if (db_memtable_blobs(memtable)->count == 0)
+        return;
+    int rc = memtable_iter_new(memtable, &it);
+    if (rc) {
+        check_problem(check, rc);
+        return;
+    }
+    check_pointers(check, it, &refs);
+    iter_free(it);
+    blob_refs_release(&refs);
+}
+
 static int check_manifest(struct lsm *db)
 {
     struct manifest_state state = {0};
@@ -241,17 +344,24 @@ int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress, v
         check_problem(&check, rc);
     struct read_view *view = db_view_ref(db);
     check.total = version_bytes(view->version);
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        check.total += view->version->levels[n].blob_bytes;
     for (unsigned n = 0; n < VERSION_LEVELS; n++) {
         for (unsigned i = 0; i < view->version->levels[n].count; i++) {
             struct file_meta *file = view->version->levels[n].files[i];
             rc = check_table(&check, file);
             if (rc)
                 check_problem(&check, rc);
+            else
+                check_table_blobs(&check, file);
             check.done += file->size;
             if (progress)
                 progress(arg, check.done, check.total);
         }
     }
+    check_memtable_blobs(&check, view->active);
+    for (unsigned i = 0; i < view->immutable_count; i++)
+        check_memtable_blobs(&check, view->immutables[i]);
     db_view_unref(view);
     return check.first;
 }

@@ -16,6 +16,7 @@ static void file_last_unref(struct file_meta *file, void *owner)
     struct obsolete_file *node = owner;
     struct lsm *db = node->db;
     table_cache_forget(db->table_cache, file);
+    db_blob_abandon(file);
     if (!atomic_load_explicit(&file->obsolete, memory_order_acquire)) {
         free(node);
         return;
@@ -34,6 +35,11 @@ int db_adopt_file(struct lsm *db, struct file_meta *file)
     struct obsolete_file *node = malloc(sizeof *node);
     if (!node)
         return status_no_memory(sizeof *node);
+    int rc = db_blob_adopt(db, file);
+    if (rc) {
+        free(node);
+        return rc;
+    }
     *node = (struct obsolete_file){.db = db, .number = file->number};
     file->owner = node;
     file->on_last_unref = file_last_unref;
@@ -49,6 +55,8 @@ void db_remove_obsolete(struct lsm *db)
     struct obsolete_file *node = db->obsolete;
     db->obsolete = NULL;
     pthread_mutex_unlock(&db->obsolete_mutex);
+    if (db->blobs)
+        blob_store_remove_unused(db->blobs);
     while (node) {
         struct obsolete_file *next = node->next;
         char path[STORE_PATH_MAX];
@@ -163,8 +171,10 @@ int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable
     pthread_mutex_lock(&db->mutex);
     if (!rc) {
         mark_obsolete(base, edit);
+        db_blob_account(base, edit);
         if (drop_immutable) {
             memtable = db->immutables[0].memtable;
+            db_blob_flushed(memtable);
             log = db->immutables[0].log;
         }
         install(db, version, view, edit, drop_immutable);

@@ -11,7 +11,7 @@
 // ------------------------------------------------------------------------------------- the place
 
 struct place {
-    bool has_current, has_data; // data: tables or logs
+    bool has_current, has_data; // data: tables, logs, blob files
     bool has_foreign;           // names that are no store's
 };
 
@@ -27,6 +27,7 @@ static int place_name(void *arg, const char *name)
         break;
     case STORE_TABLE:
     case STORE_LOG:
+    case STORE_BLOB:
         place->has_data = true;
         break;
     case STORE_UNKNOWN:
@@ -142,6 +143,9 @@ static int handle_new(const char *path, const struct lsm_options *options, struc
 static int caches_new(struct lsm *db)
 {
     int rc = block_cache_new(db->options.block_cache_size, &db->block_cache);
+    if (!rc)
+        rc = db_blob_store_new(db->env, db->dir, &db->options, db->logger, db_new_file_number, db,
+                               &db->blobs);
     if (rc)
         return rc;
     struct sst_read_options options = {.checksums = db->options.checksums,
@@ -180,6 +184,8 @@ static void free_logs(struct lsm *db)
 // Frees everything; background threads have ended. Works on a partly opened handle.
 static void handle_free(struct lsm *db)
 {
+    if (db->blobs)
+        blob_store_hold(db->blobs, true); // what is let go of from here on is still needed
     struct read_view *view = atomic_exchange(&db->view, NULL);
     db_view_unref(view);
     if (db->active)
@@ -193,6 +199,7 @@ static void handle_free(struct lsm *db)
     if (db->table_cache)
         table_cache_free(db->table_cache);
     epoch_barrier();
+    blob_store_free(db->blobs);
     if (db->block_cache)
         block_cache_free(db->block_cache);
     if (db->lock)
@@ -268,6 +275,7 @@ int lsm_close(struct lsm *db)
         return LSM_OK;
     db_background_stop(db);
     int rc = lsm_sync(db);
+    db_remove_obsolete(db);
     handle_free(db);
     return rc;
 }

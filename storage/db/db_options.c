@@ -24,6 +24,10 @@ void lsm_options_init(struct lsm_options *options)
         .l0_slowdown = 12,
         .l0_stop = 24,
         .compaction_threads = 1,
+        .blob_min = 0,
+        .blob_compression = LSM_COMPRESSION_LZ4,
+        .blob_file_size = 64u << 20,
+        .blob_garbage_ratio = 25,
     };
 }
 
@@ -60,6 +64,10 @@ int db_options_check(const struct lsm_options *o)
         {"l0_stop", o->l0_stop, 3, 1000},
         {"compaction_threads", o->compaction_threads, 1, 16},
         {"wal_mode", (uint64_t)o->wal_mode, 0, LSM_WAL_WRITTEN},
+        {"blob_min", o->blob_min, 0, gib},
+        {"blob_compression", (uint64_t)o->blob_compression, 0, LSM_COMPRESSION_ZLIB},
+        {"blob_file_size", o->blob_file_size, 64 * kib, gib},
+        {"blob_garbage_ratio", o->blob_garbage_ratio, 5, 95},
         {"sync_interval_ms", o->sync_interval_ms, 0, 3600000},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {

@@ -64,8 +64,27 @@ static uint64_t write_amp_x100(struct lsm *db)
 {
     const struct db_counters *c = &db->counters;
     uint64_t user = counter(&c->user_bytes);
-    uint64_t all = counter(&c->wal_bytes) + counter(&c->flush_bytes) + counter(&c->compact_written);
+    struct blob_stats blobs;
+    blob_store_stats(db->blobs, &blobs);
+    uint64_t all = counter(&c->wal_bytes) + counter(&c->flush_bytes) +
+                   counter(&c->compact_written) + blobs.written + blobs.moved;
     return user ? all * 100 / user : 0;
+}
+
+// Bytes of tables and blob files over those in the largest level and live blobs: what it takes more
+// than once.
+static uint64_t space_amp_x100(struct lsm *db, uint64_t table_bytes)
+{
+    struct blob_stats blobs;
+    blob_store_stats(db->blobs, &blobs);
+    uint64_t largest = 0;
+    pthread_mutex_lock(&db->mutex);
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        if (db->version->levels[n].bytes > largest)
+            largest = db->version->levels[n].bytes;
+    pthread_mutex_unlock(&db->mutex);
+    uint64_t wanted = largest + blobs.live;
+    return wanted ? (table_bytes + blobs.bytes) * 100 / wanted : 100;
 }
 
 static bool level_property(struct lsm *db, const char *name, uint64_t *ret_value)
@@ -93,7 +112,9 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
     }
     struct totals t = totals_gather(db);
     struct block_cache_stats cache;
+    struct blob_stats blobs;
     block_cache_stats(db->block_cache, &cache);
+    blob_store_stats(db->blobs, &blobs);
     const struct db_counters *c = &db->counters;
     pthread_mutex_lock(&db->mutex);
     uint64_t tables = version_files(db->version), bytes = version_bytes(db->version);
@@ -126,6 +147,14 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
         {"last-sequence", atomic_load(&db->visible)},
         {"snapshots", t.snapshots},
         {"write-amp-x100", write_amp_x100(db)},
+        {"space-amp-x100", space_amp_x100(db, bytes)},
+        {"num-blobs", blobs.files},
+        {"blob-bytes", blobs.bytes},
+        {"blob-live-bytes", blobs.live},
+        {"blob-garbage-bytes", blobs.garbage},
+        {"blob-bytes-written", blobs.written},
+        {"blob-bytes-moved", blobs.moved},
+        {"blobs-draining", blobs.draining},
     };
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         if (!strcmp(name, values[i].name)) {
@@ -169,6 +198,12 @@ static void print_stats(struct lsm *db, FILE *out)
             lookups ? 100.0 * (double)cache.hits / (double)lookups : 0.0, lookups);
     fprintf(out, "open tables  %u, %zu bytes of index and filters\n",
             table_cache_open_tables(db->table_cache), table_cache_memory(db->table_cache));
+    struct blob_stats blobs;
+    blob_store_stats(db->blobs, &blobs);
+    fprintf(out,
+            "blob files   %" PRIu64 ", %" PRIu64 " bytes, %" PRIu64 " live, %" PRIu64
+            " garbage; written %" PRIu64 ", moved %" PRIu64 "\n",
+            blobs.files, blobs.bytes, blobs.live, blobs.garbage, blobs.written, blobs.moved);
     fprintf(out, "disk         %" PRIu64 " bytes in all files\n", disk_bytes(db));
     fprintf(out,
             "written      user %" PRIu64 ", log %" PRIu64 ", flush %" PRIu64 ", compaction %" PRIu64

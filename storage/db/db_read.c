@@ -78,10 +78,22 @@ static int lookup_run(struct lsm *db, const struct lsm_read_options *ro, struct 
     return rc;
 }
 
-static int value_copy(struct lsm_buf *out, struct slice value)
+int db_lookup(struct lsm *db, const struct lsm_read_options *ro, struct slice key,
+              uint64_t *ret_tag, struct slice *ret_value)
 {
-    if (out->capacity < value.size || !out->data) {
-        size_t capacity = value.size < 64 ? 64 : value.size;
+    struct lookup lookup = {.key = key};
+    int rc = lookup_run(db, ro, &lookup);
+    if (!rc) {
+        *ret_tag = lookup.tag;
+        *ret_value = lookup.value;
+    }
+    return rc;
+}
+
+static int value_reserve(struct lsm_buf *out, size_t size)
+{
+    if (out->capacity < size || !out->data) {
+        size_t capacity = size < 64 ? 64 : size;
         void *data = malloc(capacity);
         if (!data)
             return status_no_memory(capacity);
@@ -89,6 +101,54 @@ static int value_copy(struct lsm_buf *out, struct slice value)
         out->data = data;
         out->capacity = capacity;
     }
+    return LSM_OK;
+}
+
+// Reads a value in a blob file that was found pinned; unpins, since reading may wait for the disk.
+static int read_blob(struct lsm *db, struct slice encoded, struct lsm_buf *value)
+{
+    struct blob_pointer pointer;
+    struct blob_file *file;
+    int rc = db_blob_open(db, encoded, &pointer, &file);
+    epoch_unpin();
+    if (rc)
+        return rc;
+    rc = value_reserve(value, pointer.length);
+    if (!rc)
+        rc = blob_file_read(file, &pointer, 0, value->data, pointer.length);
+    if (!rc)
+        value->size = pointer.length;
+    blob_file_unref(file);
+    return rc;
+}
+
+static int read_blob_range(struct lsm *db, struct slice encoded, uint64_t offset, void *data,
+                           size_t size, size_t *ret_size, uint64_t *ret_value_size)
+{
+    struct blob_pointer pointer;
+    struct blob_file *file;
+    int rc = db_blob_open(db, encoded, &pointer, &file);
+    epoch_unpin();
+    if (rc)
+        return rc;
+    size_t n = 0;
+    if (offset < pointer.length)
+        n = pointer.length - offset < size ? (size_t)(pointer.length - offset) : size;
+    rc = blob_file_read(file, &pointer, (uint32_t)offset, data, n);
+    if (!rc) {
+        *ret_size = n;
+        if (ret_value_size)
+            *ret_value_size = pointer.length;
+    }
+    blob_file_unref(file);
+    return rc;
+}
+
+static int value_copy(struct lsm_buf *out, struct slice value)
+{
+    int rc = value_reserve(out, value.size);
+    if (rc)
+        return rc;
     if (value.size)
         memcpy(out->data, value.data, value.size);
     out->size = value.size;
@@ -110,6 +170,8 @@ int lsm_get(struct lsm *db, const struct lsm_read_options *ro, const void *key, 
     struct lookup lookup = {.key = slice_of(key, key_size)};
     epoch_pin();
     rc = lookup_run(db, ro, &lookup);
+    if (!rc && tag_type(lookup.tag) == ENTRY_BLOB)
+        return read_blob(db, lookup.value, value);
     if (!rc)
         rc = value_copy(value, lookup.value);
     epoch_unpin();
@@ -126,6 +188,8 @@ int lsm_get_range(struct lsm *db, const struct lsm_read_options *ro, const void 
     struct lookup lookup = {.key = slice_of(key, key_size)};
     epoch_pin();
     rc = lookup_run(db, ro, &lookup);
+    if (!rc && tag_type(lookup.tag) == ENTRY_BLOB)
+        return read_blob_range(db, lookup.value, offset, data, size, ret_size, ret_value_size);
     if (!rc) {
         size_t n = 0;
         if (offset < lookup.value.size) {

@@ -4,6 +4,9 @@
 // order of their numbers; their records must continue each other's sequence numbers without a gap.
 // A log ends at its first invalid record. Then:
 //  - nothing after it, or only unsynced bytes: the normal end after a crash;
+//  - a record that points at blob bytes which are not there: it was not synced, and counts as the
+//    torn end of its log. Records that were synced are not looked at: their blobs were synced
+//    first;
 //  - a gap at the start of a later log (an older log's unsynced tail was lost in a power cut): that
 //    log and all after it are dropped, unless something in them was synced, which makes it
 //    corruption, since a sync covers all older logs.
@@ -27,6 +30,7 @@ struct number_list {
 
 struct scan {
     struct number_list logs;
+    bool blobs;          // there are blob files
     uint64_t max_number; // of any file
 };
 
@@ -38,6 +42,8 @@ struct replay {
     uint64_t sequence; // of the last operation replayed
     const char *path;  // of the log being read
     bool gap;          // its first record does not continue the one before
+    bool blob_torn;    // a record's blobs are not there: it ends the log
+    uint64_t durable;  // what lies before this offset of the log was synced
     uint64_t records;
 };
 
@@ -61,8 +67,9 @@ static int scan_name(void *arg, const char *name)
     uint64_t number;
     enum store_file kind = store_parse_name(name, &number);
     if (kind == STORE_TABLE || kind == STORE_LOG || kind == STORE_MANIFEST ||
-        kind == STORE_RECYCLED)
+        kind == STORE_RECYCLED || kind == STORE_BLOB)
         scan->max_number = number > scan->max_number ? number : scan->max_number;
+    scan->blobs = scan->blobs || kind == STORE_BLOB;
     if (kind == STORE_LOG)
         return list_add(&scan->logs, number);
     return LSM_OK;
@@ -80,23 +87,66 @@ static int replay_flush(struct replay *replay)
 {
     if (memtable_entries(replay->memtable) == 0)
         return LSM_OK;
-    int rc = db_write_level0(replay->db, replay->memtable, &replay->edit);
+    // A process that died may have left them in the page cache only.
+    int rc = blob_refs_sync(db_memtable_blobs(replay->memtable));
+    if (!rc)
+        rc = db_write_level0(replay->db, replay->memtable, &replay->edit);
     if (rc)
         return rc;
     struct memtable *fresh;
-    rc = memtable_new(replay->db->options.write_buffer_size, &fresh);
+    rc = db_memtable_new(replay->db, &fresh);
     if (rc)
         return rc;
+    db_blob_flushed(replay->memtable);
     memtable_unref(replay->memtable);
     replay->memtable = fresh;
     memset(&replay->hint, 0, sizeof replay->hint);
     return LSM_OK;
 }
 
+// References the blob files that a record's pointers name and, unless it was synced, verifies what
+// they point to. *ret_there: it is there.
+static int replay_blobs(struct replay *replay, struct slice payload, bool verify, bool *ret_there)
+{
+    struct blob_refs refs = {0};
+    uint32_t count;
+    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    int rc = LSM_OK;
+    *ret_there = true;
+    while (p < end && !rc && *ret_there) {
+        struct batch_op op;
+        struct blob_pointer pointer;
+        struct blob_file *file;
+        rc = batch_next(&p, end, &op);
+        if (rc || op.type != BATCH_PUT_BLOB)
+            continue;
+        rc = db_blob_open(replay->db, op.value, &pointer, &file);
+        if (!rc && verify)
+            rc = blob_file_verify(file, &pointer);
+        if (rc == LSM_CORRUPTION) {
+            *ret_there = false;
+            rc = LSM_OK;
+        }
+        struct blob_ref *ref = NULL;
+        if (!rc)
+            rc = blob_refs_add(&refs, pointer.file, blob_pointer_bytes(&pointer), &ref);
+        if (rc || ref->file)
+            blob_file_unref(file);
+        else
+            ref->file = file;
+    }
+    if (!rc && *ret_there)
+        rc = db_blob_register(replay->memtable, &refs, 0);
+    blob_refs_unref(&refs);
+    blob_refs_release(&refs);
+    return rc;
+}
+
 static int replay_record(void *arg, uint64_t sequence, struct slice payload, uint64_t offset)
 {
     struct replay *replay = arg;
-    if (replay->gap)
+    bool blobs, there = true;
+    if (replay->gap || replay->blob_torn)
         return LSM_OK;
     if (sequence != replay->sequence + 1) {
         if (sequence > replay->sequence && replay->records == 0) {
@@ -107,18 +157,27 @@ static int replay_record(void *arg, uint64_t sequence, struct slice payload, uin
                            "%s: record at %" PRIu64 " has sequence %" PRIu64 ", expected %" PRIu64,
                            replay->path, offset, sequence, replay->sequence + 1);
     }
-    if (!batch_valid(payload))
+    if (!batch_valid(payload, &blobs))
         return status_fail(LSM_CORRUPTION, "%s: record at %" PRIu64 " is not a batch", replay->path,
                            offset);
+    int rc = blobs ? replay_blobs(replay, payload, offset >= replay->durable, &there) : LSM_OK;
+    if (rc)
+        return rc;
+    if (!there) {
+        replay->blob_torn = true;
+        logger_log(&replay->db->logger, LSM_LOG_INFO,
+                   "%s: the unsynced record at %" PRIu64 " lacks its blobs: %s", replay->path,
+                   offset, lsm_error_detail());
+        return LSM_OK;
+    }
     uint32_t count;
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
-    int rc = LSM_OK;
     while (p < end && !rc) {
         struct batch_op op;
         rc = batch_next(&p, end, &op);
         if (rc)
             break;
-        enum entry_type type = op.type == BATCH_PUT ? ENTRY_PUT : ENTRY_DELETE;
+        enum entry_type type = batch_entry_type(op.type);
         rc = memtable_add(replay->memtable, op.key, tag_make(++replay->sequence, type), op.value,
                           &replay->hint);
     }
@@ -127,6 +186,12 @@ static int replay_record(void *arg, uint64_t sequence, struct slice payload, uin
         memtable_bytes(replay->memtable) >= replay->db->options.write_buffer_size)
         rc = replay_flush(replay);
     return rc;
+}
+
+static int skip_record(void *arg, uint64_t sequence, struct slice payload, uint64_t offset)
+{
+    (void)arg, (void)sequence, (void)payload, (void)offset;
+    return LSM_OK;
 }
 
 static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t first)
@@ -141,6 +206,12 @@ static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t 
         bool gap_before = replay->gap;
         replay->path = path;
         replay->records = 0;
+        replay->blob_torn = false;
+        replay->durable = 0;
+        if (!rc && scan->blobs) {
+            rc = wal_read(db->env, path, scan->logs.numbers[i], skip_record, NULL, &result);
+            replay->durable = rc ? 0 : result.max_durable;
+        }
         if (!rc)
             rc = wal_read(db->env, path, scan->logs.numbers[i], replay_record, replay, &result);
         if (rc)
@@ -174,6 +245,8 @@ static int sweep_name(void *arg, const char *name)
         keep = number == manifest_number(db->manifest);
     if (kind == STORE_LOG)
         keep = number == db->log->number;
+    if (kind == STORE_BLOB) // a known one goes when it turns out that nothing refers to it
+        keep = blob_store_knows(db->blobs, number);
     if (kind == STORE_TABLE) {
         for (unsigned n = 0; n < VERSION_LEVELS && !keep; n++)
             for (unsigned i = 0; i < db->version->levels[n].count && !keep; i++)
@@ -235,7 +308,7 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
     db->version = state->version;
     int rc = adopt_version(db, db->version);
     if (!rc)
-        rc = memtable_new(db->options.write_buffer_size, &replay.memtable);
+        rc = db_memtable_new(db, &replay.memtable);
     if (rc)
         return rc;
     uint64_t next =
@@ -260,6 +333,8 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
     if (!rc && !db->options.read_only) {
         db->spare_state = SPARE_WANTED;
         rc = db->env->ops->list(db->env, db->dir, sweep_name, db);
+        db_blob_account_version(db->version);
+        blob_store_hold(db->blobs, false);
     }
     version_edit_release(&replay.edit);
     return rc;

@@ -4,9 +4,10 @@
 // is valid. All of it is merged by key and sequence number, so the newest surviving version of each
 // key wins wherever it was, and is written to the last level as one sorted run, with a new manifest
 // on top. What does not verify goes to the folder `lost`, never away. It needs room for a second
-// copy of the data. If CURRENT and its manifest are intact only live tables are taken; if not, all
-// tables are, and a key whose delete was already compacted away may come back from an old table
-// that a crash left behind.
+// copy of what the tables hold; blob files stay as they are: an entry is kept if the record it
+// points to is there, also when pages of it are damaged, which reading them reports. If CURRENT and
+// its manifest are intact only live tables are taken; if not, all tables are, and a key whose
+// delete was already compacted away may come back from an old table that a crash left behind.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,9 @@ struct repair {
     struct logger logger;
     const char *dir;
     struct block_cache *cache;
+    struct blob_store *blobs;
+    bool log_ended; // a record of the log lacks its blobs: it is the torn end
+    uint64_t dropped;
     struct lsm_options options;
     uint64_t *tables, *logs;
     size_t table_count, log_count;
@@ -111,20 +115,49 @@ static int take_table(struct repair *repair, uint64_t number)
     return rc;
 }
 
+// Whether all blobs of a log's record are there, whole.
+static bool has_blobs(struct repair *repair, struct slice payload)
+{
+    uint32_t count;
+    bool whole = true;
+    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    while (p < end && whole) {
+        struct batch_op op;
+        struct blob_pointer pointer;
+        struct blob_file *file;
+        whole = batch_next(&p, end, &op) == LSM_OK;
+        if (!whole || op.type != BATCH_PUT_BLOB)
+            continue;
+        whole = blob_pointer_decode(op.value, &pointer) == LSM_OK &&
+                blob_store_get(repair->blobs, pointer.file, &file) == LSM_OK;
+        if (whole) {
+            whole = blob_file_verify(file, &pointer) == LSM_OK;
+            blob_file_unref(file);
+        }
+    }
+    return whole;
+}
+
 static int take_record(void *arg, uint64_t sequence, struct slice payload, uint64_t offset)
 {
     struct repair *repair = arg;
     uint32_t count;
+    bool blobs;
     (void)offset;
-    if (!batch_valid(payload))
+    if (repair->log_ended || !batch_valid(payload, &blobs))
         return LSM_OK;
+    if (blobs && !has_blobs(repair, payload)) {
+        logger_log(&repair->logger, LSM_LOG_WARN, "%s: the log ends here", lsm_error_detail());
+        repair->log_ended = true;
+        return LSM_OK;
+    }
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
     while (p < end) {
         struct batch_op op;
         int rc = batch_next(&p, end, &op);
         if (rc)
             return rc;
-        enum entry_type type = op.type == BATCH_PUT ? ENTRY_PUT : ENTRY_DELETE;
+        enum entry_type type = batch_entry_type(op.type);
         if (sequence > repair->last_sequence)
             repair->last_sequence = sequence;
         rc = memtable_add(repair->memtable, op.key, tag_make(sequence++, type), op.value, NULL);
@@ -138,6 +171,7 @@ static int take_log(struct repair *repair, uint64_t number)
 {
     char path[STORE_PATH_MAX];
     struct wal_read_result result;
+    repair->log_ended = false;
     int rc = store_path(path, sizeof path, repair->dir, STORE_LOG, number);
     if (!rc)
         rc = wal_read(repair->env, path, number, take_record, repair, &result);
@@ -197,6 +231,20 @@ static uint64_t repair_number(void *arg)
     return atomic_fetch_add(&((struct repair *)arg)->next_file, 1);
 }
 
+static bool keep_pointer(void *arg, const struct blob_pointer *pointer)
+{
+    struct repair *repair = arg;
+    struct blob_file *file;
+    if (blob_store_get(repair->blobs, pointer->file, &file))
+        return false;
+    bool keep = blob_file_verify_head(file, pointer) == LSM_OK;
+    blob_file_unref(file);
+    if (!keep && repair->dropped++ == 0)
+        logger_log(&repair->logger, LSM_LOG_WARN, "%s: entries that point there are dropped",
+                   lsm_error_detail());
+    return keep;
+}
+
 static int write_manifest(struct repair *repair, const struct compact_run *run)
 {
     struct version *empty, *version = NULL;
@@ -238,6 +286,7 @@ static int rewrite(struct repair *repair)
         .bottom = true,
         .new_number = repair_number,
         .arg = repair,
+        .keep_pointer = keep_pointer,
     };
     struct iter *input;
     int rc = merge_iter_new(repair->sources, repair->source_count, &input);
@@ -265,6 +314,7 @@ static void repair_release(struct repair *repair)
     if (repair->memtable)
         memtable_unref(repair->memtable);
     epoch_barrier();
+    blob_store_free(repair->blobs);
     if (repair->cache)
         block_cache_free(repair->cache);
 }
@@ -318,6 +368,9 @@ int lsm_repair(const char *path, const struct lsm_options *options)
     if (rc)
         return rc;
     rc = block_cache_new(0, &repair.cache);
+    if (!rc)
+        rc = db_blob_store_new(repair.env, path, &repair.options, repair.logger, repair_number,
+                               &repair, &repair.blobs);
     if (!rc)
         rc = gather(&repair);
     if (!rc)

@@ -9,6 +9,8 @@
 // commit of its own, and the next group is appended meanwhile. A reader may thus see a write that
 // is not durable yet; its writer has not been told that it is.
 //
+// Large values are written to blob files before the batch queues (db_blob.c).
+//
 // Failure: if the log refuses a group, none of it is visible and all its writers get the status. If
 // a memtable insert fails after logging, the store turns read-only, since log and memory differ.
 #include <stdlib.h>
@@ -101,7 +103,7 @@ int db_switch_memtable(struct lsm *db)
     int rc = db_view_new(&view);
     if (rc)
         return rc;
-    rc = memtable_new(db->options.write_buffer_size, &memtable);
+    rc = db_memtable_new(db, &memtable);
     if (rc) {
         db_view_unref(view);
         return rc;
@@ -243,7 +245,7 @@ static int insert_batch(struct lsm *db, const struct wal_record *record)
         int rc = batch_next(&p, end, &op);
         if (rc)
             return status_fail(rc, "malformed batch in memory");
-        enum entry_type type = op.type == BATCH_PUT ? ENTRY_PUT : ENTRY_DELETE;
+        enum entry_type type = batch_entry_type(op.type);
         rc = memtable_add(db->active, op.key, tag_make(sequence++, type), op.value, &db->hint);
         if (rc)
             return rc;
@@ -251,10 +253,27 @@ static int insert_batch(struct lsm *db, const struct wal_record *record)
     return LSM_OK;
 }
 
+// The memtable holds the blob files that the group's pointers name before any of them is in it.
+static int group_register_blobs(struct lsm *db, struct group *group)
+{
+    int rc = LSM_OK;
+    for (unsigned i = 0; i < group->count && !rc; i++) {
+        const struct db_blob_write *blobs = group->writers[i]->blobs;
+        if (!blobs)
+            continue;
+        rc = db_blob_register(db->active, &blobs->pins, blobs->written);
+        counter_add(&db->counters.user_bytes, blobs->value_bytes);
+    }
+    return rc;
+}
+
 static int group_write(struct lsm *db, struct group *group)
 {
     uint64_t end, start = wal_end(db->log->wal);
-    int rc = wal_append(db->log->wal, group->records, group->count, &end);
+    int rc = group_register_blobs(db, group);
+    if (rc)
+        return rc;
+    rc = wal_append(db->log->wal, group->records, group->count, &end);
     if (rc) {
         if (rc != LSM_NO_SPACE) {
             pthread_mutex_lock(&db->mutex);
@@ -307,10 +326,11 @@ static void lead(struct lsm *db, struct writer *leader)
 }
 
 static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
-                       const struct lsm_batch *batch)
+                       const struct lsm_batch *batch, const struct db_blob_write *blobs)
 {
     char detail[STATUS_DETAIL_MAX];
     struct writer writer = {.batch = batch,
+                            .blobs = blobs,
                             .sync = wo && wo->sync,
                             .use_reserve = wo && wo->use_reserve,
                             .detail = detail};
@@ -329,71 +349,20 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
 
 // ------------------------------------------------------------------------------------- interface
 
-// Appends to `out` the put that a slice operation stands for.
-static int resolve_slice(struct lsm *db, const struct batch_op *op, struct lsm_batch *out)
-{
-    struct buf value = {0};
-    size_t got;
-    uint64_t value_size;
-    int rc = buf_reserve(&value, op->length ? (size_t)op->length : 1);
-    if (rc)
-        return status_no_memory((size_t)op->length);
-    rc = lsm_get_range(db, NULL, op->source.data, op->source.size, op->offset, value.data,
-                       (size_t)op->length, &got, &value_size);
-    if (rc == LSM_NOT_FOUND)
-        rc = status_fail(rc, "the source of a slice does not exist");
-    else if (!rc && (op->offset > value_size || op->length > value_size - op->offset))
-        rc = status_fail(LSM_INVALID, "a slice reaches beyond its source's value");
-    else if (!rc)
-        rc = lsm_batch_put(out, op->key.data, op->key.size, value.data, got);
-    buf_release(&value);
-    return rc;
-}
-
-static int resolve_slices(struct lsm *db, const struct lsm_batch *batch,
-                          struct lsm_batch **ret_batch)
-{
-    struct lsm_batch *out;
-    int rc = lsm_batch_new(&out);
-    if (rc)
-        return rc;
-    uint32_t count;
-    struct slice payload = buf_slice(&batch->payload);
-    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
-    while (!rc && p < end) {
-        struct batch_op op;
-        rc = batch_next(&p, end, &op);
-        if (rc)
-            rc = status_fail(rc, "malformed batch in memory");
-        else if (op.type == BATCH_PUT_SLICE)
-            rc = resolve_slice(db, &op, out);
-        else if (op.type == BATCH_PUT)
-            rc = lsm_batch_put(out, op.key.data, op.key.size, op.value.data, op.value.size);
-        else
-            rc = lsm_batch_delete(out, op.key.data, op.key.size);
-    }
-    if (rc) {
-        lsm_batch_free(out);
-        return rc;
-    }
-    *ret_batch = out;
-    return LSM_OK;
-}
-
 int lsm_write(struct lsm *db, const struct lsm_write_options *wo, const struct lsm_batch *batch)
 {
     if (db->options.read_only)
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
     if (batch->count == 0)
         return wo && wo->sync ? lsm_sync(db) : LSM_OK;
-    if (batch->slices == 0)
-        return write_batch(db, wo, batch);
-    struct lsm_batch *resolved;
-    int rc = resolve_slices(db, batch, &resolved);
+    if (!db_blob_needed(db, batch))
+        return write_batch(db, wo, batch, NULL);
+    struct db_blob_write blobs;
+    int rc = db_blob_prepare(db, batch, &blobs);
     if (rc)
         return rc;
-    rc = write_batch(db, wo, resolved);
-    lsm_batch_free(resolved);
+    rc = write_batch(db, wo, blobs.batch, &blobs);
+    db_blob_release(&blobs);
     return rc;
 }
 
@@ -435,7 +404,9 @@ int lsm_put(struct lsm *db, const struct lsm_write_options *wo, const void *key,
             const void *value, size_t value_size)
 {
     int rc = single_begin();
-    if (!rc)
+    if (!rc && db->options.blob_min && value_size >= db->options.blob_min)
+        rc = lsm_batch_put_borrowed(&single, key, key_size, value, value_size);
+    else if (!rc)
         rc = lsm_batch_put(&single, key, key_size, value, value_size);
     if (!rc)
         rc = lsm_write(db, wo, &single);

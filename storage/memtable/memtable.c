@@ -26,6 +26,8 @@ struct memtable {
     struct skiplist list;
     struct epoch_node retired;
     _Atomic uint32_t refs; // acq_rel at zero
+    void *owner;           // constant once shared
+    void (*release_owner)(void *owner);
     // On a line of their own: adding threads write them, reading ones need what is above.
     __attribute__((aligned(64))) _Atomic uint64_t entries; // relaxed
     _Atomic uint64_t deletes;                              // relaxed
@@ -50,6 +52,7 @@ int memtable_new(size_t size_hint, struct memtable **ret_memtable)
         arena_release(&mt->arena);
         goto fail;
     }
+    mt->owner = NULL;
     atomic_init(&mt->refs, 1);
     atomic_init(&mt->entries, 0);
     atomic_init(&mt->deletes, 0);
@@ -65,8 +68,21 @@ static void memtable_free(struct epoch_node *node)
     struct memtable *mt =
         (struct memtable *)(void *)((char *)node - offsetof(struct memtable, retired));
 
+    if (mt->owner)
+        mt->release_owner(mt->owner);
     arena_release(&mt->arena);
     free(mt);
+}
+
+void memtable_set_owner(struct memtable *mt, void *owner, void (*release)(void *owner))
+{
+    mt->owner = owner;
+    mt->release_owner = release;
+}
+
+void *memtable_owner(const struct memtable *mt)
+{
+    return mt->owner;
 }
 
 void memtable_ref(struct memtable *mt)

@@ -25,6 +25,11 @@ struct memtable_hint {
     int height;
 };
 
+// Ties something to the memtable's life: `release(owner)` is called when it is freed, from an epoch
+// callback. At most once, before the memtable is shared. memtable_owner() is NULL if there is none.
+void memtable_set_owner(struct memtable *mt, void *owner, void (*release)(void *owner));
+void *memtable_owner(const struct memtable *mt);
+
 // Copies key and value into the arena. `hint` may be NULL. 0 or LSM_NO_MEMORY (nothing added).
 // (key, tag) must be unique.
 int memtable_add(struct memtable *mt, struct slice key, uint64_t tag, struct slice value,

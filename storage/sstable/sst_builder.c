@@ -44,6 +44,7 @@ struct sst_builder {
     uint64_t pending_size;
     enum lsm_compression pending_compression;
 
+    bool blobs; // there are entries of type ENTRY_BLOB
     uint64_t last_tag;
     struct buf smallest_key;
     uint64_t smallest_tag;
@@ -211,6 +212,7 @@ static int add(struct sst_builder *b, struct slice key, uint64_t tag, struct sli
     struct sst_properties *p = &b->properties;
     p->entries++;
     p->deletes += tag_type(tag) == ENTRY_DELETE;
+    b->blobs = b->blobs || tag_type(tag) == ENTRY_BLOB;
     p->raw_bytes += key.size + value.size;
     if (sequence < p->min_sequence)
         p->min_sequence = sequence;
@@ -299,7 +301,7 @@ static int finish(struct sst_builder *b, struct sst_info *info)
 {
     if (!b->properties.entries)
         return status_fail(LSM_INVALID, "%s: a table without entries", b->file->path);
-    struct sst_footer footer = {.number = b->number};
+    struct sst_footer footer = {.version = b->blobs ? SST_VERSION_BLOB : 1, .number = b->number};
     int status = LSM_OK;
     if (b->data.entries)
         status = finish_data_block(b);

@@ -30,7 +30,7 @@ void sst_footer_encode(const struct sst_footer *footer, uint8_t out[SST_FOOTER_S
     p = put_fixed64(p, footer->index_size);
     p = put_fixed64(p, footer->properties_offset);
     p = put_fixed64(p, footer->properties_size);
-    p = put_fixed16(p, SST_VERSION);
+    p = put_fixed16(p, (uint16_t)footer->version);
     p = put_fixed16(p, SST_FOOTER_SIZE);
     memcpy(p, SST_MAGIC, 8);
     p += 8;
@@ -78,6 +78,7 @@ int sst_footer_decode(struct slice tail, uint64_t file_size, uint64_t number, co
                            size);
     const uint8_t *p = end - size;
     struct sst_footer f = {
+        .version = version,
         .number = get_fixed64(p),
         .filter_offset = get_fixed64(p + 8),
         .filter_size = get_fixed64(p + 16),

@@ -44,7 +44,8 @@
 #include "lsm.h"
 #include "sstable/sst_reader.h"
 
-#define SST_VERSION      1
+#define SST_VERSION      2 // the newest; written is the oldest that will do
+#define SST_VERSION_BLOB 2 // the first with entries of type ENTRY_BLOB
 #define SST_MAGIC        "tlsmTABL"
 #define SST_FOOTER_SIZE  72
 #define SST_FOOTER_MAX   4096 // a footer of any version is no larger
@@ -70,6 +71,7 @@ enum sst_property {
 };
 
 struct sst_footer {
+    unsigned version;
     uint64_t number;
     uint64_t filter_offset, filter_size;
     uint64_t index_offset, index_size;

@@ -35,7 +35,7 @@ static int visit(void *arg, const struct entry *e)
     struct sst_properties *p = &v->seen;
     if (e->key.size == 0)
         return wrong(v, "an empty key");
-    if (tag_type(e->tag) != ENTRY_PUT && tag_type(e->tag) != ENTRY_DELETE)
+    if (tag_type(e->tag) > ENTRY_BLOB)
         return wrong(v, "an entry of unknown type");
     if (p->entries && entry_compare(buf_slice(&v->last_key), v->last_tag, e->key, e->tag) >= 0)
         return wrong(v, "entries out of order");

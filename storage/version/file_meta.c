@@ -32,6 +32,22 @@ struct file_meta *file_meta_new(struct slice smallest, struct slice largest)
     return file;
 }
 
+int file_meta_set_blobs(struct file_meta *file, const struct blob_ref *blobs, size_t count)
+{
+    struct blob_ref *copy = count ? malloc(count * sizeof *copy) : NULL;
+    if (count && !copy)
+        return status_no_memory(count * sizeof *copy);
+    file->blob_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = (struct blob_ref){.number = blobs[i].number, .bytes = blobs[i].bytes};
+        file->blob_bytes += blobs[i].bytes;
+    }
+    free(file->blobs);
+    file->blobs = copy;
+    file->blob_count = count;
+    return LSM_OK;
+}
+
 void file_meta_ref(struct file_meta *file)
 {
     uint32_t before = atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
@@ -46,5 +62,6 @@ void file_meta_unref(struct file_meta *file)
         return;
     if (file->on_last_unref)
         file->on_last_unref(file, file->owner);
+    free(file->blobs);
     free(file);
 }

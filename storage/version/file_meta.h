@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "blob/blob_store.h"
 #include "lsm.h"
 
 struct sst_reader;
@@ -21,6 +22,9 @@ struct file_meta {
     uint64_t max_sequence; // orders level 0
     uint64_t smallest_tag, largest_tag;
     struct slice smallest, largest; // user keys, in this allocation
+    struct blob_ref *blobs;         // blob files it points into, by number; owned. Their `file` is
+    size_t blob_count;              // NULL until the owner has looked it up
+    uint64_t blob_bytes;            // referenced in all of them
 
     _Atomic uint32_t refs;               // versions (and edits in flight) that hold it
     _Atomic(struct sst_reader *) reader; // the open table or NULL; owned by the table cache:
@@ -38,6 +42,8 @@ struct file_meta {
 // One reference, the caller's; all else zero. Keys are copied. NULL if out of memory (the detail is
 // set).
 struct file_meta *file_meta_new(struct slice smallest, struct slice largest);
+// Copies what the table references of blob files. 0 or LSM_NO_MEMORY. Before the struct is shared.
+int file_meta_set_blobs(struct file_meta *file, const struct blob_ref *blobs, size_t count);
 void file_meta_ref(struct file_meta *file);
 // At zero calls the hook, which finds the struct intact but must not revive it, and frees it. May
 // run in an epoch callback: the hook must not wait for anything long.

@@ -142,6 +142,9 @@ static int apply_edit(struct manifest_state *state, const struct version_edit *e
     for (unsigned i = 0; i < edit->added_count; i++) {
         raise_to(&state->next_file, edit->added[i].file->number + 1);
         raise_to(&state->last_sequence, edit->added[i].file->max_sequence);
+        if (edit->added[i].file->blob_count) // ascending
+            raise_to(&state->next_file,
+                     edit->added[i].file->blobs[edit->added[i].file->blob_count - 1].number + 1);
     }
     return 0;
 }
@@ -299,7 +302,7 @@ static int parse_current(const char *path, const char *text, size_t size, uint64
 // What a directory without CURRENT holds. Collected first, examined after: the listing may hold
 // locks that reading files takes.
 struct remains {
-    bool table;
+    bool table;                 // or blob file
     struct buf manifests, logs; // numbers, 8 bytes each
 };
 
@@ -309,6 +312,7 @@ static int note_file(void *arg, const char *name)
     uint64_t number;
     switch (store_parse_name(name, &number)) {
     case STORE_TABLE:
+    case STORE_BLOB:
         remains->table = true;
         return 0;
     case STORE_MANIFEST:

@@ -21,6 +21,8 @@ static int name_format(char *name, size_t size, enum store_file kind, uint64_t n
         return snprintf(name, size, "%06" PRIu64 ".sst", number);
     case STORE_LOG:
         return snprintf(name, size, "%06" PRIu64 ".log", number);
+    case STORE_BLOB:
+        return snprintf(name, size, "%06" PRIu64 ".blob", number);
     case STORE_MANIFEST:
         return snprintf(name, size, "%s%06" PRIu64, manifest_prefix, number);
     case STORE_CURRENT:
@@ -84,7 +86,10 @@ enum store_file store_parse_name(const char *name, uint64_t *ret_number)
     static const struct {
         const char *suffix;
         enum store_file kind;
-    } suffixes[] = {{".sst", STORE_TABLE}, {".log", STORE_LOG}, {".old", STORE_RECYCLED}};
+    } suffixes[] = {{".sst", STORE_TABLE},
+                    {".log", STORE_LOG},
+                    {".old", STORE_RECYCLED},
+                    {".blob", STORE_BLOB}};
     size_t size = strlen(name);
     const char *end = name + size;
 
@@ -103,9 +108,11 @@ enum store_file store_parse_name(const char *name, uint64_t *ret_number)
         (void)numbered(name, STORE_TEMP, name, end - 4, ret_number);
         return STORE_TEMP;
     }
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
-        if (strcmp(end - 4, suffixes[i].suffix) == 0 &&
-            numbered(name, suffixes[i].kind, name, end - 4, ret_number))
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        size_t n = strlen(suffixes[i].suffix);
+        if (size > n && strcmp(end - n, suffixes[i].suffix) == 0 &&
+            numbered(name, suffixes[i].kind, name, end - n, ret_number))
             return suffixes[i].kind;
+    }
     return STORE_UNKNOWN;
 }

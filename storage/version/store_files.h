@@ -8,6 +8,7 @@
 enum store_file {
     STORE_TABLE,    // <number>.sst
     STORE_LOG,      // <number>.log
+    STORE_BLOB,     // <number>.blob
     STORE_MANIFEST, // MANIFEST-<number>
     STORE_CURRENT,  // CURRENT
     STORE_LOCK,     // LOCK

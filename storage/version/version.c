@@ -8,7 +8,7 @@
 //
 // Invariants of a finished version: a table number occurs once; level 0 is newest first; the tables
 // of a sorted level are disjoint and ascending as (key, tag) ranges; each table is referenced once;
-// `bytes` and `tombstone_heavy` are sums over `files`.
+// `bytes`, `blob_bytes` and `tombstone_heavy` are sums over `files`.
 //
 // Thread safety: a version never changes once returned; references are atomic.
 // Failure: the result is untouched, nothing is kept.
@@ -197,6 +197,7 @@ static int level_push(struct version_level *out, unsigned level, struct file_met
     file_meta_ref(file);
     out->files[out->count++] = file;
     out->bytes += file->size;
+    out->blob_bytes += file->blob_bytes;
     out->tombstone_heavy += file_meta_tombstone_heavy(file);
     return 0;
 }

@@ -20,6 +20,7 @@ struct version_level {
     unsigned count;
     unsigned tombstone_heavy; // how many of them are
     uint64_t bytes;
+    uint64_t blob_bytes; // that they reference
 };
 
 struct version {

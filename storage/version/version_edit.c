@@ -94,13 +94,33 @@ static size_t slice_encoded_size(struct slice s)
     return varint_size(s.size) + s.size;
 }
 
+static size_t blobs_size(const struct file_meta *f)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < f->blob_count; i++)
+        size += varint_size(f->blobs[i].number) + varint_size(f->blobs[i].bytes);
+    return size;
+}
+
 static size_t file_payload_size(unsigned level, const struct file_meta *f)
 {
     return varint_size(level) + varint_size(f->number) + varint_size(f->size) +
            varint_size(f->entries) + varint_size(f->deletes) + varint_size(f->raw_bytes) +
            varint_size(f->max_sequence) + varint_size(f->smallest_tag) +
            slice_encoded_size(f->smallest) + varint_size(f->largest_tag) +
-           slice_encoded_size(f->largest);
+           slice_encoded_size(f->largest) +
+           (f->blob_count ? 1 + varint_size(blobs_size(f)) + blobs_size(f) : 0);
+}
+
+static uint8_t *put_blobs(uint8_t *p, const struct file_meta *f)
+{
+    *p++ = EDIT_TABLE_BLOBS;
+    p = put_varint64(p, blobs_size(f));
+    for (size_t i = 0; i < f->blob_count; i++) {
+        p = put_varint64(p, f->blobs[i].number);
+        p = put_varint64(p, f->blobs[i].bytes);
+    }
+    return p;
 }
 
 static uint8_t *put_file_payload(uint8_t *p, unsigned level, const struct file_meta *f)
@@ -115,7 +135,8 @@ static uint8_t *put_file_payload(uint8_t *p, unsigned level, const struct file_m
     p = put_varint64(p, f->smallest_tag);
     p = put_slice(p, f->smallest);
     p = put_varint64(p, f->largest_tag);
-    return put_slice(p, f->largest);
+    p = put_slice(p, f->largest);
+    return f->blob_count ? put_blobs(p, f) : p;
 }
 
 // A field's tag and payload size; the caller writes the payload and moves out->size on.
@@ -270,20 +291,45 @@ static bool plausible(const struct file_meta *f, struct slice smallest, struct s
            entry_compare(smallest, f->smallest_tag, largest, f->largest_tag) <= 0;
 }
 
-// The sub-fields after a table's fixed part: none is known here.
-static int skip_subfields(const uint8_t *p, const uint8_t *end)
+static int decode_blobs(struct slice in, struct blob_refs *blobs)
+{
+    const uint8_t *p = in.data, *end = in.data + in.size;
+    uint64_t last = 0;
+    if (blobs->count || in.size == 0)
+        return corrupt("blob references of a table twice, or none");
+    while (p < end) {
+        uint64_t number, bytes;
+        if (!get_numbers(&p, end, (uint64_t *const[]){&number, &bytes}, 2))
+            return corrupt("malformed blob references of a table");
+        if (number <= last || number == UINT64_MAX || bytes == 0 || bytes > INT64_MAX)
+            return corrupt("blob references of a table out of range");
+        int rc = blob_refs_add(blobs, number, bytes, NULL);
+        if (rc)
+            return rc;
+        last = number;
+    }
+    return 0;
+}
+
+// The sub-fields after a table's fixed part.
+static int decode_subfields(const uint8_t *p, const uint8_t *end, struct blob_refs *blobs)
 {
     while (p < end) {
         uint64_t tag;
         struct slice payload;
+        int rc = 0;
         p = get_varint64(p, end, &tag);
         if (p)
             p = get_slice(p, end, &payload);
         if (!p)
             return corrupt("malformed field of a table");
-        if (!(tag & EDIT_SKIPPABLE))
-            return status_fail(LSM_CORRUPTION, "version edit: unknown field %" PRIu64 " of a table",
-                               tag);
+        if (tag == EDIT_TABLE_BLOBS)
+            rc = decode_blobs(payload, blobs);
+        else if (!(tag & EDIT_SKIPPABLE))
+            rc = status_fail(LSM_CORRUPTION, "version edit: unknown field %" PRIu64 " of a table",
+                             tag);
+        if (rc)
+            return rc;
     }
     return 0;
 }
@@ -305,12 +351,17 @@ static int decode_added(struct slice in, struct version_edit *edit)
         return corrupt("table in a level that does not exist");
     if (!plausible(&fixed, smallest, largest))
         return status_fail(LSM_CORRUPTION, "version edit: impossible table %" PRIu64, fixed.number);
-    int rc = skip_subfields(p, end);
-    if (rc)
+    struct blob_refs blobs = {0};
+    int rc = decode_subfields(p, end, &blobs);
+    struct file_meta *file = rc ? NULL : file_meta_new(smallest, largest);
+    if (!rc)
+        rc = file ? file_meta_set_blobs(file, blobs.refs, blobs.count) : LSM_NO_MEMORY;
+    blob_refs_release(&blobs);
+    if (rc) {
+        if (file)
+            file_meta_unref(file);
         return rc;
-    struct file_meta *file = file_meta_new(smallest, largest);
-    if (!file)
-        return LSM_NO_MEMORY;
+    }
     file->number = fixed.number;
     file->size = fixed.size;
     file->entries = fixed.entries;

@@ -21,7 +21,11 @@ enum edit_tag {
 
 // An added table's payload: varints level, number, size, entries, deletes, raw_bytes, max_sequence,
 // smallest_tag; slice smallest; varint largest_tag; slice largest; then any number of sub-fields
-// (varint tag, slice payload) under the same rule of the lowest bit. None is defined yet.
+// (varint tag, slice payload) under the same rule of the lowest bit.
+enum edit_table_tag {
+    EDIT_TABLE_BLOBS = 2, // pairs of varint blob file number (ascending), varint bytes it
+                          // references; at most once, not empty
+};
 
 #define EDIT_SKIPPABLE 1u
 

@@ -40,12 +40,14 @@
 
 struct wal_writer {
     // The appender's.
-    struct wal_window window; // mapped logs
-    struct buf batch;         // written logs: the records of one append
-    bool mapped;              // constant
-    uint32_t tag;             // constant
-    uint64_t number;          // constant
-    struct env_file *file;    // constant
+    struct wal_window window;      // mapped logs
+    struct buf batch;              // written logs: the records of one append
+    bool mapped;                   // constant
+    uint32_t tag;                  // constant
+    uint64_t number;               // constant
+    struct env_file *file;         // constant
+    int (*before_sync)(void *arg); // constant
+    void *arg;                     // constant
 
     // Stored by the appender (release: the records below are in the page cache), loaded by syncers
     // (acquire).
@@ -161,6 +163,8 @@ int wal_writer_new(const struct wal_options *options, const char *path, uint64_t
     struct wal_writer *wal = writer_alloc(number);
     if (!wal)
         return status_no_memory(sizeof(*wal));
+    wal->before_sync = options->before_sync;
+    wal->arg = options->arg;
     int rc = open_file(options, path, recycle_path, &wal->file);
     if (rc)
         goto fail;
@@ -300,7 +304,9 @@ static void lead_sync(struct wal_writer *wal)
     wal->syncing = true;
     uint64_t target = wal_end(wal);
     pthread_mutex_unlock(&wal->sync_mutex);
-    int rc = env_sync(wal->file);
+    int rc = wal->before_sync ? wal->before_sync(wal->arg) : 0;
+    if (!rc)
+        rc = env_sync(wal->file);
     if (rc)
         set_failed(wal, rc);
     pthread_mutex_lock(&wal->sync_mutex);

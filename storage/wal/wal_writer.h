@@ -23,6 +23,10 @@ struct wal_options {
     struct env *env;
     enum lsm_wal_mode mode;
     size_t capacity; // bytes to pre-allocate; grows by this when full
+    // NULL, or called before each sync of the log, once it is settled up to where: makes durable
+    // what the records up to there need. A failure is one of the sync.
+    int (*before_sync)(void *arg);
+    void *arg;
 };
 
 // Creates log `number` at `path`, its header written and synced; the file must not exist. If

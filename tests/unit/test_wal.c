@@ -571,7 +571,8 @@ START_TEST(test_posix)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/1.log", dir);
     snprintf(old, sizeof(old), "%s/0.log", dir);
-    struct wal_options options = {env_posix(), _i == 2 ? LSM_WAL_AUTO : modes[_i], 65536};
+    struct wal_options options = {
+        .env = env_posix(), .mode = _i == 2 ? LSM_WAL_AUTO : modes[_i], .capacity = 65536};
     struct sharing sharing = {0};
     const char *recycle = NULL;
     for (int life = 0; life < 2; life++) {

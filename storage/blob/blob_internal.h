@@ -1,0 +1,72 @@
+// The structs behind blob_store.h. Internal to this folder.
+#ifndef LSM_BLOB_INTERNAL_H
+#define LSM_BLOB_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/status.h"
+#include "blob/blob_store.h"
+
+#define BLOB_PATH_MAX 4096
+
+struct blob_file {
+    struct blob_store *store; // constant
+    uint64_t number;          // constant
+    _Atomic uint64_t refs;    // 0 only under the store's mutex
+    _Atomic int64_t live;     // bytes referenced by tables of the current version; relaxed
+    _Atomic int64_t mem;      // by memtables not flushed yet; relaxed
+    _Atomic bool draining;    // relaxed
+    _Atomic bool damaged;     // relaxed
+
+    // The store's mutex.
+    struct blob_file *next; // of its bucket
+    struct blob_file *next_unused, *next_dirty;
+    uint64_t size;           // bytes, ranges reserved but not written included
+    uint64_t written;        // finished writes
+    uint64_t synced;         // of these, known to be durable
+    unsigned writing;        // writes under way
+    struct env_file *handle; // NULL: not open. A dirty file's stays
+    unsigned users;          // of the handle
+    bool used;               // since the clock passed
+    bool current;            // of a stream
+    bool syncing;            // a thread is at it
+    bool listed;             // on the list of unused files
+};
+
+struct blob_store {
+    // Constant.
+    struct env *env;
+    char *dir;
+    int (*path)(const char *dir, uint64_t number, char *path, size_t size);
+    enum lsm_compression compression;
+    uint64_t file_size;
+    uint64_t (*new_number)(void *arg);
+    void *arg;
+    struct logger logger;
+
+    _Atomic uint64_t bytes;      // of all files; changed under mutex, read without
+    _Atomic bool unsynced;       // some file may have unsynced writes: set before the writer
+                                 // returns, cleared under mutex
+    _Atomic unsigned probe_rest; // values to take unprobed
+    _Atomic unsigned probe_step;
+
+    pthread_mutex_t mutex; // what follows
+    struct blob_file **buckets;
+    size_t bucket_count, file_count;
+    struct blob_file *unused; // lost their last reference
+    struct blob_file *dirty;  // may have unsynced writes; one reference and one use of the handle
+    bool held;
+    unsigned handles;
+    size_t hand; // of the clock over the buckets
+    uint64_t written[BLOB_STREAMS];
+    int sync_status; // the first failed sync; final
+    char sync_detail[STATUS_DETAIL_MAX];
+    pthread_cond_t sync_done;
+
+    struct {
+        pthread_mutex_t roll;      // creating the next file
+        struct blob_file *current; // mutex; one reference
+    } streams[BLOB_STREAMS];
+};
+
+#endif

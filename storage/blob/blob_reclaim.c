@@ -1,0 +1,164 @@
+// What is in use of each blob file, and which files to drain.
+//
+// A file's live bytes are those that tables of the current version reference plus those of
+// memtables; a range that several values share counts for each. So the garbage of a file is never
+// overestimated, and what is live in it, which is what draining copies, never underestimated.
+//
+// Draining goes in rounds. A round begins when the garbage of all files is more than the given
+// share; the files with the largest share of garbage are marked, until they have ROUND_SHARE of all
+// bytes as garbage, so that rewriting the tables that refer to them is worth it however many there
+// are. Compactions then move the live parts elsewhere. The next round begins when no table refers
+// to a marked file. Within a file less than half of the share is never worth it.
+//
+// Greedy choice among uniformly overwritten files: at 1.4 times the live data the fullest victims
+// are under half live, so that at most one byte is copied for each that is written.
+#include <stdlib.h>
+
+#include "blob/blob_internal.h"
+
+#define ROUND_SHARE 32
+
+static uint64_t file_live(const struct blob_file *file)
+{
+    int64_t live = atomic_load_explicit(&file->live, memory_order_relaxed) +
+                   atomic_load_explicit(&file->mem, memory_order_relaxed);
+    if (live < 0)
+        live = 0;
+    return (uint64_t)live < file->size ? (uint64_t)live : file->size;
+}
+
+bool blob_file_draining(const struct blob_file *file)
+{
+    return atomic_load_explicit(&file->draining, memory_order_relaxed);
+}
+
+void blob_file_set_damaged(struct blob_file *file)
+{
+    atomic_store_explicit(&file->damaged, true, memory_order_relaxed);
+    atomic_store_explicit(&file->draining, false, memory_order_relaxed);
+}
+
+uint64_t blob_refs_draining(const struct blob_ref *refs, size_t count)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        if (refs[i].file && blob_file_draining(refs[i].file))
+            bytes += refs[i].bytes;
+    return bytes;
+}
+
+void blob_file_add_live(struct blob_file *file, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&file->live, bytes, memory_order_relaxed);
+}
+
+void blob_file_add_mem(struct blob_file *file, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&file->mem, bytes, memory_order_relaxed);
+}
+
+void blob_store_stats(struct blob_store *store, struct blob_stats *ret_stats)
+{
+    struct blob_stats stats = {0};
+    pthread_mutex_lock(&store->mutex);
+    for (size_t i = 0; i < store->bucket_count; i++) {
+        for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
+            stats.files++;
+            stats.bytes += file->size;
+            stats.live += file_live(file);
+            stats.draining += blob_file_draining(file);
+        }
+    }
+    stats.garbage = stats.bytes - stats.live;
+    stats.written = store->written[BLOB_WRITES];
+    stats.moved = store->written[BLOB_MOVES];
+    pthread_mutex_unlock(&store->mutex);
+    *ret_stats = stats;
+}
+
+uint64_t blob_store_bytes(struct blob_store *store)
+{
+    return atomic_load_explicit(&store->bytes, memory_order_relaxed);
+}
+
+struct candidate {
+    struct blob_file *file;
+    uint64_t garbage;
+    double share;
+};
+
+static int compare_candidates(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    return x->share < y->share ? 1 : x->share > y->share ? -1 : 0;
+}
+
+// Files worth draining, the ones with the largest share of garbage first. A stream's current file
+// that is worth it is ended. Mutex held.
+static size_t find_candidates(struct blob_store *store, unsigned percent, struct candidate *found)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < store->bucket_count; i++) {
+        for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
+            uint64_t garbage = file->size - file_live(file);
+            if (file->size == 0 || garbage * 200 < file->size * percent ||
+                atomic_load_explicit(&file->damaged, memory_order_relaxed))
+                continue;
+            if (file->current) {
+                if (file->writing || file->size < store->file_size / 8)
+                    continue;
+                for (int k = 0; k < BLOB_STREAMS; k++)
+                    if (store->streams[k].current == file)
+                        store->streams[k].current = NULL;
+                file->current = false;
+                // The stream's reference; the dirty list, or a round later, lets go of the rest.
+                atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel);
+            }
+            found[count++] =
+                (struct candidate){file, garbage, (double)garbage / (double)file->size};
+        }
+    }
+    return count;
+}
+
+static void mark(struct blob_store *store, unsigned percent, uint64_t bytes)
+{
+    struct candidate *found = calloc(store->file_count + 1, sizeof *found);
+    if (!found)
+        return; // later, perhaps
+    size_t count = find_candidates(store, percent, found);
+    uint64_t sum = 0;
+    qsort(found, count, sizeof *found, compare_candidates);
+    for (size_t i = 0; i < count && sum < bytes / ROUND_SHARE + 1; i++) {
+        sum += found[i].garbage;
+        atomic_store_explicit(&found[i].file->draining, true, memory_order_relaxed);
+    }
+    free(found);
+}
+
+bool blob_store_choose_drain(struct blob_store *store, unsigned percent)
+{
+    bool running = false;
+    uint64_t bytes = 0, live = 0;
+    pthread_mutex_lock(&store->mutex);
+    for (size_t i = 0; i < store->bucket_count; i++) {
+        for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
+            bool draining = blob_file_draining(file);
+            running = running ||
+                      (draining && atomic_load_explicit(&file->live, memory_order_relaxed) > 0);
+            if (!draining) { // what is being drained is on its way out
+                bytes += file->size;
+                live += file_live(file);
+            }
+        }
+    }
+    if (!running && (bytes - live) * 100 > bytes * percent) {
+        mark(store, percent, bytes);
+        for (size_t i = 0; i < store->bucket_count && !running; i++)
+            for (struct blob_file *file = store->buckets[i]; file && !running; file = file->next)
+                running = blob_file_draining(file) &&
+                          atomic_load_explicit(&file->live, memory_order_relaxed) > 0;
+    }
+    pthread_mutex_unlock(&store->mutex);
+    return running;
+}

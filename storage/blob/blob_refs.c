@@ -1,0 +1,69 @@
+// The set is a sorted array: it is small (the blob files that one table refers to), built mostly by
+// repeated additions to one element, and read in order.
+#include "blob/blob_refs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+
+// Index of the first element whose number is >= `number`.
+static size_t find(const struct blob_refs *set, uint64_t number)
+{
+    size_t low = 0, high = set->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (set->refs[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int insert(struct blob_refs *set, size_t at, uint64_t number)
+{
+    if (set->count == set->capacity) {
+        size_t capacity = set->capacity ? 2 * set->capacity : 8;
+        struct blob_ref *grown = realloc(set->refs, capacity * sizeof *grown);
+        if (!grown)
+            return status_no_memory(capacity * sizeof *grown);
+        set->refs = grown;
+        set->capacity = capacity;
+    }
+    memmove(set->refs + at + 1, set->refs + at, (set->count - at) * sizeof *set->refs);
+    set->refs[at] = (struct blob_ref){.number = number};
+    set->count++;
+    return LSM_OK;
+}
+
+int blob_refs_add(struct blob_refs *set, uint64_t number, uint64_t bytes, struct blob_ref **ret_ref)
+{
+    if (set->last >= set->count || set->refs[set->last].number != number) {
+        size_t at = find(set, number);
+        if (at == set->count || set->refs[at].number != number) {
+            int rc = insert(set, at, number);
+            if (rc)
+                return rc;
+        }
+        set->last = at;
+    }
+    set->refs[set->last].bytes += bytes;
+    if (ret_ref)
+        *ret_ref = &set->refs[set->last];
+    return LSM_OK;
+}
+
+uint64_t blob_refs_bytes(const struct blob_refs *set)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < set->count; i++)
+        bytes += set->refs[i].bytes;
+    return bytes;
+}
+
+void blob_refs_release(struct blob_refs *set)
+{
+    free(set->refs);
+    *set = (struct blob_refs){0};
+}

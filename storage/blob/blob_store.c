@@ -1,0 +1,723 @@
+// The registry of blob files, their open handles, appending and syncing.
+//
+// Files are found by number in a hash table. An entry lives as long as it has references, then
+// goes on the list of unused ones and is removed, with its file, by blob_store_remove_unused().
+// The last reference is only ever dropped under the mutex, so an entry that is found there can be
+// referenced again.
+//
+// Appending. A stream has one current file. A thread reserves a range of it under the mutex and
+// writes without; `written` counts finished writes and `synced` how many of them a sync has
+// covered. Files that may have unsynced writes are on the list `dirty`, with a reference, and keep
+// their handle. A sync notes `written`, syncs the file, and publishes the note as `synced`; one
+// thread at a time does so for a file, others wait and look again.
+//
+// Handles. At most HANDLES_MAX files that are only read stay open; then the clock closes one that
+// has not been read since it last passed.
+//
+// Failure: a failed append has used up its range, which stays a gap. A failed sync is final: the
+// page cache may have dropped what it could not write.
+#include "blob/blob_store.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "blob/blob_internal.h"
+#include "blob/blob_record.h"
+
+#define HANDLES_MAX   512
+#define BUCKETS_FIRST 64
+#define PROBE_REST    15 // records taken unprobed after incompressible ones, at most
+
+// ----------------------------------------------------------------------------------- the registry
+
+static size_t bucket_of(const struct blob_store *store, uint64_t number)
+{
+    return (size_t)(number * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (store->bucket_count - 1);
+}
+
+static struct blob_file *find(const struct blob_store *store, uint64_t number)
+{
+    struct blob_file *file = store->buckets[bucket_of(store, number)];
+    while (file && file->number != number)
+        file = file->next;
+    return file;
+}
+
+// More buckets, if there is memory for them.
+static void grow_buckets(struct blob_store *store)
+{
+    size_t old_count = store->bucket_count;
+    struct blob_file **old = store->buckets;
+    struct blob_file **buckets = calloc(2 * old_count, sizeof(struct blob_file *));
+    if (!buckets)
+        return;
+    store->buckets = buckets;
+    store->bucket_count = 2 * old_count;
+    for (size_t i = 0; i < old_count; i++) {
+        while (old[i]) {
+            struct blob_file *file = old[i];
+            size_t to = bucket_of(store, file->number);
+            old[i] = file->next;
+            file->next = buckets[to];
+            buckets[to] = file;
+        }
+    }
+    free(old);
+}
+
+// Takes a new entry in; its size counts from now on. Mutex held.
+static void insert(struct blob_store *store, struct blob_file *file)
+{
+    if (store->file_count >= store->bucket_count)
+        grow_buckets(store);
+    size_t to = bucket_of(store, file->number);
+    file->next = store->buckets[to];
+    store->buckets[to] = file;
+    store->file_count++;
+    atomic_fetch_add_explicit(&store->bytes, file->size, memory_order_relaxed);
+}
+
+static void take_out(struct blob_store *store, struct blob_file *file)
+{
+    struct blob_file **link = &store->buckets[bucket_of(store, file->number)];
+    while (*link != file)
+        link = &(*link)->next;
+    *link = file->next;
+    store->file_count--;
+    atomic_fetch_sub_explicit(&store->bytes, file->size, memory_order_relaxed);
+}
+
+static struct blob_file *file_alloc(struct blob_store *store, uint64_t number)
+{
+    struct blob_file *file = calloc(1, sizeof *file);
+    if (!file) {
+        (void)status_no_memory(sizeof *file);
+        return NULL;
+    }
+    file->store = store;
+    file->number = number;
+    atomic_init(&file->refs, 1);
+    return file;
+}
+
+static int file_path(const struct blob_store *store, uint64_t number, char path[BLOB_PATH_MAX])
+{
+    return store->path(store->dir, number, path, BLOB_PATH_MAX);
+}
+
+static uint64_t size_on_disk(struct blob_store *store, uint64_t number)
+{
+    char path[BLOB_PATH_MAX];
+    struct env_stat stat;
+    if (file_path(store, number, path) || store->env->ops->stat(store->env, path, &stat)) {
+        logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
+        return 0;
+    }
+    return stat.size;
+}
+
+int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file **ret_file)
+{
+    pthread_mutex_lock(&store->mutex);
+    struct blob_file *file = find(store, number);
+    if (file)
+        atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&store->mutex);
+    if (!file) {
+        struct blob_file *fresh = file_alloc(store, number);
+        if (!fresh)
+            return LSM_NO_MEMORY;
+        fresh->size = size_on_disk(store, number);
+        pthread_mutex_lock(&store->mutex);
+        file = find(store, number);
+        if (file) {
+            atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
+            free(fresh);
+        } else {
+            file = fresh;
+            insert(store, file);
+        }
+        pthread_mutex_unlock(&store->mutex);
+    }
+    *ret_file = file;
+    return LSM_OK;
+}
+
+bool blob_store_knows(struct blob_store *store, uint64_t number)
+{
+    pthread_mutex_lock(&store->mutex);
+    bool known = find(store, number) != NULL;
+    pthread_mutex_unlock(&store->mutex);
+    return known;
+}
+
+void blob_file_ref(struct blob_file *file)
+{
+    uint64_t before = atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
+    assert(before > 0);
+    (void)before;
+}
+
+// Drops a reference; mutex held.
+static void unref_locked(struct blob_file *file)
+{
+    struct blob_store *store = file->store;
+    if (atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) != 1 || file->listed)
+        return;
+    file->listed = true;
+    file->next_unused = store->unused;
+    store->unused = file;
+}
+
+void blob_file_unref(struct blob_file *file)
+{
+    if (!file)
+        return;
+    uint64_t refs = atomic_load_explicit(&file->refs, memory_order_relaxed);
+    while (refs > 1)
+        if (atomic_compare_exchange_weak_explicit(&file->refs, &refs, refs - 1,
+                                                  memory_order_acq_rel, memory_order_relaxed))
+            return;
+    struct blob_store *store = file->store;
+    pthread_mutex_lock(&store->mutex);
+    unref_locked(file);
+    pthread_mutex_unlock(&store->mutex);
+}
+
+void blob_refs_unref(struct blob_refs *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        blob_file_unref(set->refs[i].file);
+        set->refs[i].file = NULL;
+    }
+}
+
+uint64_t blob_file_number(const struct blob_file *file)
+{
+    return file->number;
+}
+
+void blob_store_hold(struct blob_store *store, bool hold)
+{
+    pthread_mutex_lock(&store->mutex);
+    store->held = hold;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+static void close_handle(struct blob_store *store, struct blob_file *file)
+{
+    if (!file->handle)
+        return;
+    (void)env_close(file->handle); // all that counts was synced
+    file->handle = NULL;
+    store->handles--;
+}
+
+// Files that will not be written any more and are synced leave the list, as do those that nobody
+// refers to but the list. Mutex held.
+static void tidy_dirty(struct blob_store *store)
+{
+    bool unsynced = false;
+    struct blob_file **link = &store->dirty;
+    while (*link) {
+        struct blob_file *file = *link;
+        bool busy = file->current || file->writing || file->syncing;
+        bool wanted = file->written != file->synced &&
+                      atomic_load_explicit(&file->refs, memory_order_acquire) > 1;
+        if (busy || wanted) {
+            unsynced = unsynced || file->written != file->synced;
+            link = &file->next_dirty;
+            continue;
+        }
+        *link = file->next_dirty;
+        file->users--;
+        unref_locked(file);
+    }
+    if (!unsynced)
+        atomic_store_explicit(&store->unsynced, false, memory_order_relaxed);
+}
+
+void blob_store_remove_unused(struct blob_store *store)
+{
+    struct blob_file *gone = NULL, *kept = NULL, *next;
+    pthread_mutex_lock(&store->mutex);
+    tidy_dirty(store);
+    for (struct blob_file *file = store->held ? NULL : store->unused; file; file = next) {
+        next = file->next_unused;
+        store->unused = next;
+        file->listed = false;
+        if (atomic_load_explicit(&file->refs, memory_order_acquire) > 0)
+            continue;
+        if (file->users > 0) { // its handle is being closed
+            file->listed = true;
+            file->next_unused = kept;
+            kept = file;
+            continue;
+        }
+        take_out(store, file);
+        file->next = gone;
+        gone = file;
+    }
+    if (kept)
+        store->unused = kept;
+    pthread_mutex_unlock(&store->mutex);
+    while (gone) {
+        char path[BLOB_PATH_MAX];
+        next = gone->next;
+        if (gone->handle) {
+            pthread_mutex_lock(&store->mutex);
+            store->handles--;
+            pthread_mutex_unlock(&store->mutex);
+            (void)env_close(gone->handle);
+        }
+        if (!file_path(store, gone->number, path) && store->env->ops->unlink(store->env, path))
+            logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
+        free(gone);
+        gone = next;
+    }
+}
+
+int blob_store_new(const struct blob_store_options *options, struct blob_store **ret_store)
+{
+    struct blob_store *store = calloc(1, sizeof *store);
+    if (!store)
+        return status_no_memory(sizeof *store);
+    store->env = options->env;
+    store->path = options->path;
+    store->compression = options->compression;
+    store->file_size = options->file_size;
+    store->new_number = options->new_number;
+    store->arg = options->arg;
+    store->logger = options->logger;
+    store->held = true;
+    store->bucket_count = BUCKETS_FIRST;
+    store->buckets = calloc(BUCKETS_FIRST, sizeof(struct blob_file *));
+    store->dir = strdup(options->dir);
+    if (!store->buckets || !store->dir) {
+        free(store->buckets);
+        free(store->dir);
+        free(store);
+        return status_no_memory(BUCKETS_FIRST * sizeof(struct blob_file *));
+    }
+    pthread_mutex_init(&store->mutex, NULL);
+    pthread_cond_init(&store->sync_done, NULL);
+    for (int i = 0; i < BLOB_STREAMS; i++)
+        pthread_mutex_init(&store->streams[i].roll, NULL);
+    *ret_store = store;
+    return LSM_OK;
+}
+
+void blob_store_free(struct blob_store *store)
+{
+    if (!store)
+        return;
+    for (size_t i = 0; i < store->bucket_count; i++) {
+        while (store->buckets[i]) {
+            struct blob_file *file = store->buckets[i];
+            store->buckets[i] = file->next;
+            close_handle(store, file);
+            free(file);
+        }
+    }
+    for (int i = 0; i < BLOB_STREAMS; i++)
+        pthread_mutex_destroy(&store->streams[i].roll);
+    pthread_cond_destroy(&store->sync_done);
+    pthread_mutex_destroy(&store->mutex);
+    free(store->buckets);
+    free(store->dir);
+    free(store);
+}
+
+// ---------------------------------------------------------------------------------------- handles
+
+// A handle to close to stay within the limit, or NULL; mutex held.
+static struct env_file *evict_handle(struct blob_store *store)
+{
+    if (store->handles < HANDLES_MAX)
+        return NULL;
+    for (size_t i = 0; i < 2 * store->bucket_count; i++) {
+        size_t at = store->hand++ & (store->bucket_count - 1);
+        for (struct blob_file *file = store->buckets[at]; file; file = file->next) {
+            if (!file->handle || file->users)
+                continue;
+            if (!file->used) {
+                struct env_file *handle = file->handle;
+                file->handle = NULL;
+                store->handles--;
+                return handle;
+            }
+            file->used = false;
+        }
+    }
+    return NULL;
+}
+
+static int open_handle(struct blob_store *store, uint64_t number, struct env_file **ret_handle)
+{
+    char path[BLOB_PATH_MAX];
+    uint8_t header[BLOB_FILE_HEADER];
+    struct env_file *handle;
+    size_t got;
+    int rc = file_path(store, number, path);
+    if (!rc)
+        rc = env_open(store->env, path, ENV_READ, &handle);
+    if (rc == LSM_NOT_FOUND) // not the same as a key that is not there
+        return status_fail(LSM_CORRUPTION, "%s: the blob file is missing", path);
+    if (rc)
+        return rc;
+    rc = env_pread(handle, header, sizeof header, 0, &got);
+    if (!rc && got < sizeof header)
+        rc = status_fail(LSM_CORRUPTION, "%s: too short for a blob file", path);
+    if (!rc)
+        rc = blob_file_header_decode(header, number, path);
+    if (rc) {
+        (void)env_close(handle);
+        return rc;
+    }
+    *ret_handle = handle;
+    return LSM_OK;
+}
+
+// Opens the file if need be and keeps the handle open until handle_put().
+static int handle_take(struct blob_file *file, struct env_file **ret_handle)
+{
+    struct blob_store *store = file->store;
+    pthread_mutex_lock(&store->mutex);
+    if (!file->handle) {
+        struct env_file *handle, *drop = NULL, *evicted = NULL;
+        pthread_mutex_unlock(&store->mutex);
+        int rc = open_handle(store, file->number, &handle);
+        if (rc)
+            return rc;
+        pthread_mutex_lock(&store->mutex);
+        if (file->handle) {
+            drop = handle;
+        } else {
+            evicted = evict_handle(store);
+            file->handle = handle;
+            store->handles++;
+        }
+        file->users++;
+        pthread_mutex_unlock(&store->mutex);
+        (void)env_close(drop);
+        (void)env_close(evicted);
+        *ret_handle = file->handle;
+        return LSM_OK;
+    }
+    file->users++;
+    file->used = true;
+    *ret_handle = file->handle;
+    pthread_mutex_unlock(&store->mutex);
+    return LSM_OK;
+}
+
+static void handle_put(struct blob_file *file)
+{
+    pthread_mutex_lock(&file->store->mutex);
+    file->users--;
+    pthread_mutex_unlock(&file->store->mutex);
+}
+
+int blob_file_read(struct blob_file *file, const struct blob_pointer *pointer, uint32_t offset,
+                   void *data, size_t size)
+{
+    struct env_file *handle;
+    if (size == 0)
+        return LSM_OK;
+    int rc = handle_take(file, &handle);
+    if (rc)
+        return rc;
+    rc = blob_record_read(handle, pointer, offset, data, size);
+    handle_put(file);
+    return rc;
+}
+
+int blob_file_verify(struct blob_file *file, const struct blob_pointer *pointer)
+{
+    struct env_file *handle;
+    int rc = handle_take(file, &handle);
+    if (rc)
+        return rc;
+    rc = blob_record_verify(handle, pointer);
+    handle_put(file);
+    return rc;
+}
+
+int blob_file_verify_head(struct blob_file *file, const struct blob_pointer *pointer)
+{
+    struct env_file *handle;
+    int rc = handle_take(file, &handle);
+    if (rc)
+        return rc;
+    rc = blob_record_verify_head(handle, pointer);
+    handle_put(file);
+    return rc;
+}
+
+// -------------------------------------------------------------------------------------- appending
+
+static int create_file(struct blob_store *store, uint64_t number, struct env_file **ret_handle)
+{
+    char path[BLOB_PATH_MAX];
+    uint8_t header[BLOB_FILE_HEADER];
+    struct env_file *handle;
+    int rc = file_path(store, number, path);
+    if (!rc)
+        rc = env_open(store->env, path, ENV_WRITE | ENV_CREATE | ENV_EXCL, &handle);
+    if (rc)
+        return rc;
+    blob_file_header_encode(number, header);
+    rc = env_pwrite(handle, header, sizeof header, 0);
+    if (!rc)
+        rc = store->env->ops->sync_dir(store->env, store->dir);
+    if (rc) {
+        char detail[STATUS_DETAIL_MAX];
+        snprintf(detail, sizeof detail, "%s", lsm_error_detail());
+        (void)env_close(handle);
+        (void)!store->env->ops->unlink(store->env, path);
+        return status_fail(rc, "%s", detail);
+    }
+    *ret_handle = handle;
+    return LSM_OK;
+}
+
+static bool fits(const struct blob_store *store, const struct blob_file *file, uint64_t size)
+{
+    uint64_t limit = atomic_load_explicit(&store->bytes, memory_order_relaxed) / 64;
+    if (limit < store->file_size)
+        limit = store->file_size;
+    if (limit > 4 * store->file_size)
+        limit = 4 * store->file_size;
+    return file && (file->size == BLOB_FILE_HEADER || file->size + size <= limit);
+}
+
+// No more appends to the stream's current file; mutex held.
+static void end_file(struct blob_store *store, enum blob_stream stream)
+{
+    struct blob_file *file = store->streams[stream].current;
+    store->streams[stream].current = NULL;
+    if (!file)
+        return;
+    file->current = false;
+    unref_locked(file);
+}
+
+// Begins a new file of the stream, unless somebody else has meanwhile.
+static int roll(struct blob_store *store, enum blob_stream stream, uint64_t size)
+{
+    struct env_file *handle = NULL;
+    int rc = LSM_OK;
+    pthread_mutex_lock(&store->streams[stream].roll);
+    pthread_mutex_lock(&store->mutex);
+    bool done = fits(store, store->streams[stream].current, size);
+    pthread_mutex_unlock(&store->mutex);
+    struct blob_file *file = NULL;
+    if (!done) {
+        file = file_alloc(store, store->new_number(store->arg));
+        rc = file ? create_file(store, file->number, &handle) : LSM_NO_MEMORY;
+    }
+    if (!done && !rc) {
+        file->size = BLOB_FILE_HEADER;
+        file->handle = handle;
+        file->users = 1; // the list's, so that the handle stays
+        file->current = true;
+        atomic_store_explicit(&file->refs, 2, memory_order_relaxed); // the stream's and the list's
+        pthread_mutex_lock(&store->mutex);
+        end_file(store, stream);
+        store->handles++;
+        insert(store, file);
+        store->streams[stream].current = file;
+        file->next_dirty = store->dirty;
+        store->dirty = file;
+        pthread_mutex_unlock(&store->mutex);
+    } else {
+        free(file);
+    }
+    pthread_mutex_unlock(&store->streams[stream].roll);
+    return rc;
+}
+
+// A range of `size` bytes in the stream's current file, with a reference to that.
+static int reserve(struct blob_store *store, enum blob_stream stream, uint64_t size,
+                   struct blob_file **ret_file, uint64_t *ret_offset)
+{
+    pthread_mutex_lock(&store->mutex);
+    while (!fits(store, store->streams[stream].current, size)) {
+        pthread_mutex_unlock(&store->mutex);
+        int rc = roll(store, stream, size);
+        if (rc)
+            return rc;
+        pthread_mutex_lock(&store->mutex);
+    }
+    struct blob_file *file = store->streams[stream].current;
+    *ret_offset = file->size;
+    file->size += size;
+    file->writing++;
+    blob_file_ref(file);
+    atomic_fetch_add_explicit(&store->bytes, size, memory_order_relaxed);
+    store->written[stream] += size;
+    pthread_mutex_unlock(&store->mutex);
+    *ret_file = file;
+    return LSM_OK;
+}
+
+// The codec for a value. Streams of incompressible values are probed ever more seldom.
+static enum lsm_compression choose_codec(struct blob_store *store, struct slice value)
+{
+    if (store->compression == LSM_COMPRESSION_NONE)
+        return LSM_COMPRESSION_NONE;
+    unsigned rest = atomic_load_explicit(&store->probe_rest, memory_order_relaxed);
+    if (rest > 0) {
+        atomic_store_explicit(&store->probe_rest, rest - 1, memory_order_relaxed);
+        return LSM_COMPRESSION_NONE;
+    }
+    unsigned step = atomic_load_explicit(&store->probe_step, memory_order_relaxed);
+    bool pays = blob_probe(value);
+    step = pays ? 0 : 2 * step + 1 > PROBE_REST ? PROBE_REST : 2 * step + 1;
+    atomic_store_explicit(&store->probe_step, step, memory_order_relaxed);
+    atomic_store_explicit(&store->probe_rest, step, memory_order_relaxed);
+    return pays ? store->compression : LSM_COMPRESSION_NONE;
+}
+
+// Gives the range back, if nobody has reserved one after it. A file that could not be written for
+// another reason than a full disk is not written again. Mutex held.
+static void append_failed(struct blob_store *store, enum blob_stream stream, struct blob_file *file,
+                          uint64_t offset, uint64_t size, int status)
+{
+    if (file->size == offset + size) {
+        file->size = offset;
+        atomic_fetch_sub_explicit(&store->bytes, size, memory_order_relaxed);
+    }
+    if (status != LSM_NO_SPACE && store->streams[stream].current == file)
+        end_file(store, stream);
+    unref_locked(file);
+}
+
+int blob_store_append(struct blob_store *store, enum blob_stream stream, struct slice value,
+                      struct blob_pointer *ret_pointer, struct blob_file **ret_file)
+{
+    struct blob_record record;
+    struct blob_file *file = NULL;
+    uint64_t offset = 0;
+    int rc = blob_record_init(&record, value, choose_codec(store, value));
+    if (rc)
+        return rc;
+    rc = reserve(store, stream, blob_record_size(&record), &file, &offset);
+    if (!rc) {
+        rc = blob_record_write(&record, file->handle, file->number, offset);
+        pthread_mutex_lock(&store->mutex);
+        file->writing--;
+        file->written++;
+        atomic_store_explicit(&store->unsynced, true, memory_order_release);
+        if (rc)
+            append_failed(store, stream, file, offset, blob_record_size(&record), rc);
+        pthread_mutex_unlock(&store->mutex);
+    }
+    if (!rc) {
+        *ret_pointer = (struct blob_pointer){.file = file->number,
+                                             .offset = offset,
+                                             .value_size = record.head.value_size,
+                                             .stored_size = record.head.stored_size,
+                                             .length = record.head.value_size,
+                                             .codec = record.head.codec};
+        *ret_file = file;
+    }
+    blob_record_release(&record);
+    return rc;
+}
+
+void blob_store_seal(struct blob_store *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    for (int i = 0; i < BLOB_STREAMS; i++)
+        if (store->streams[i].current && store->streams[i].current->size > BLOB_FILE_HEADER)
+            end_file(store, (enum blob_stream)i);
+    pthread_mutex_unlock(&store->mutex);
+}
+
+// ---------------------------------------------------------------------------------------- syncing
+
+static int sync_failed(const struct blob_store *store)
+{
+    return status_fail(store->sync_status, "an earlier sync of blobs failed: %s",
+                       store->sync_detail);
+}
+
+// Returns when the first `target` writes of the file are durable. Mutex held, released meanwhile.
+static int sync_file(struct blob_store *store, struct blob_file *file, uint64_t target)
+{
+    while (file->synced < target && !store->sync_status) {
+        if (file->syncing) {
+            pthread_cond_wait(&store->sync_done, &store->mutex);
+            continue;
+        }
+        file->syncing = true;
+        uint64_t upto = file->written;
+        pthread_mutex_unlock(&store->mutex);
+        int rc = env_sync(file->handle);
+        pthread_mutex_lock(&store->mutex);
+        file->syncing = false;
+        if (!rc) {
+            file->synced = upto;
+        } else if (!store->sync_status) {
+            store->sync_status = rc;
+            snprintf(store->sync_detail, sizeof store->sync_detail, "%s", lsm_error_detail());
+        }
+        pthread_cond_broadcast(&store->sync_done);
+    }
+    return store->sync_status;
+}
+
+// The unsynced file with the lowest number above `after`, or NULL; mutex held.
+static struct blob_file *next_unsynced(struct blob_store *store, uint64_t after)
+{
+    struct blob_file *found = NULL;
+    for (struct blob_file *file = store->dirty; file; file = file->next_dirty)
+        if (file->number > after && file->written != file->synced &&
+            (!found || file->number < found->number))
+            found = file;
+    return found;
+}
+
+int blob_store_sync(struct blob_store *store)
+{
+    if (!atomic_load_explicit(&store->unsynced, memory_order_acquire))
+        return LSM_OK;
+    pthread_mutex_lock(&store->mutex);
+    int rc = store->sync_status;
+    struct blob_file *file;
+    uint64_t after = 0;
+    while (!rc && (file = next_unsynced(store, after))) {
+        blob_file_ref(file);
+        rc = sync_file(store, file, file->written);
+        after = file->number;
+        unref_locked(file);
+    }
+    if (rc)
+        rc = sync_failed(store);
+    else
+        tidy_dirty(store);
+    pthread_mutex_unlock(&store->mutex);
+    return rc;
+}
+
+int blob_refs_sync(const struct blob_refs *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        struct env_file *handle;
+        struct blob_file *file = set->refs[i].file;
+        int rc = file ? handle_take(file, &handle) : LSM_OK;
+        if (!rc && file) {
+            rc = env_sync(handle);
+            handle_put(file);
+        }
+        if (rc)
+            return rc;
+    }
+    return LSM_OK;
+}

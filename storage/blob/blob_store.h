@@ -1,0 +1,109 @@
+// All blob files of a store: appending, reading, syncing, what is in use of each, removal.
+//
+// A blob file is reference-counted by everything that holds pointers into it: tables in any version
+// somebody uses, memtables, batches being written, readers. When the last reference goes the file
+// is of no use and is removed (blob_store_remove_unused()). Files that are being appended to, and
+// all of them while the store is held (recovery, closing), stay.
+//
+// Threads: everything may be called from any thread. Appending threads share a file: each reserves
+// its range under the lock and writes outside of it.
+// Locks: the roll mutex of a stream (held while its next file is created), then the store's mutex,
+// a leaf that is never held across I/O and is taken in epoch callbacks.
+#ifndef LSM_BLOB_STORE_H
+#define LSM_BLOB_STORE_H
+
+#include <stdatomic.h>
+
+#include "base/env.h"
+#include "base/logger.h"
+#include "blob/blob_format.h"
+#include "blob/blob_refs.h"
+
+struct blob_store;
+struct blob_file;
+
+struct blob_store_options {
+    struct env *env;
+    const char *dir;                                                        // copied
+    int (*path)(const char *dir, uint64_t number, char *path, size_t size); // of a file
+    enum lsm_compression compression;
+    uint64_t file_size;                // a file is full at this size; up to 4 times as much in a
+                                       // large store
+    uint64_t (*new_number)(void *arg); // a fresh file number
+    void *arg;
+    struct logger logger;
+};
+
+// Held at first.
+int blob_store_new(const struct blob_store_options *options, struct blob_store **ret_store);
+// No references may be left but those of `held` files. NULL is allowed.
+void blob_store_free(struct blob_store *store);
+
+// While held, no file is removed for lack of references.
+void blob_store_hold(struct blob_store *store, bool hold);
+
+// ---- files
+// The file's entry, with a reference. A number that is not known yet is looked up on disk, once;
+// that a file is missing or too short is found out by reading it.
+int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file **ret_file);
+bool blob_store_knows(struct blob_store *store, uint64_t number);
+void blob_file_ref(struct blob_file *file);
+void blob_file_unref(struct blob_file *file);
+void blob_refs_unref(struct blob_refs *set); // drops the references of all its elements
+
+uint64_t blob_file_number(const struct blob_file *file);
+// Whether what is alive in the file is to be moved elsewhere, so that it can go.
+bool blob_file_draining(const struct blob_file *file);
+// What could not be read cannot be moved: the file is drained no more.
+void blob_file_set_damaged(struct blob_file *file);
+// Bytes of a set that lie in draining files. Elements without a file do not count.
+uint64_t blob_refs_draining(const struct blob_ref *refs, size_t count);
+
+// Bytes referenced by the tables of the current version, by memtables not flushed yet.
+void blob_file_add_live(struct blob_file *file, int64_t bytes);
+void blob_file_add_mem(struct blob_file *file, int64_t bytes);
+
+// Removes files that lost their last reference. No locks held.
+void blob_store_remove_unused(struct blob_store *store);
+
+// ---- content
+enum blob_stream { BLOB_WRITES, BLOB_MOVES, BLOB_STREAMS };
+
+// Appends `value` (1 .. LSM_MAX_VALUE bytes) to the stream's current file. *ret_file gets a
+// reference. The bytes are in the page cache on return, and durable after blob_store_sync().
+int blob_store_append(struct blob_store *store, enum blob_stream stream, struct slice value,
+                      struct blob_pointer *ret_pointer, struct blob_file **ret_file);
+
+// `size` bytes from `offset` of the pointer's range; `file` is the one it names.
+int blob_file_read(struct blob_file *file, const struct blob_pointer *pointer, uint32_t offset,
+                   void *data, size_t size);
+int blob_file_verify(struct blob_file *file, const struct blob_pointer *pointer);
+// Only the record's head: whether there is such a record.
+int blob_file_verify_head(struct blob_file *file, const struct blob_pointer *pointer);
+
+// Makes everything whose append returned before the call durable. A group commit for each file;
+// no call at all if nothing is outstanding. The first failure is final.
+int blob_store_sync(struct blob_store *store);
+// The same for files of which it is not known whether they were synced (after a restart).
+int blob_refs_sync(const struct blob_refs *set);
+
+// Ends the current files: later appends go to new ones.
+void blob_store_seal(struct blob_store *store);
+
+// ---- reclaim
+// Marks the files to be drained next, if garbage is more than `percent` of all bytes and nothing is
+// being drained: those with the most garbage, enough to be worth a pass over the tables. Returns
+// whether any file with live bytes in tables is marked, now or from before.
+bool blob_store_choose_drain(struct blob_store *store, unsigned percent);
+
+struct blob_stats {
+    uint64_t files, bytes;   // of all files
+    uint64_t live, garbage;  // referenced by tables and memtables, at most a file's size; the rest
+    uint64_t written, moved; // by appends of each stream, since opening
+    uint64_t draining;       // files
+};
+void blob_store_stats(struct blob_store *store, struct blob_stats *ret_stats);
+// Bytes of all files and of garbage among them; cheap, may lag behind a little.
+uint64_t blob_store_bytes(struct blob_store *store);
+
+#endif

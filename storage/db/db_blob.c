@@ -1,0 +1,319 @@
+// Large values: out of batches into blob files, and back out of pointers.
+//
+// Writing. Before a batch queues for the log it is resolved, in the writer's own thread, so that
+// many write their bytes at once: values of `blob_min` bytes or more are appended to a blob file
+// and replaced by pointers, borrowed values taken in, slices looked up. A slice of a separated
+// value is a pointer to a part of it, unless it is shorter than `inline_size`; all else is copied.
+//
+// References. Each pointer on its way keeps its file: from the append, or from the moment a slice's
+// source is found (while still pinned, so that the table or memtable it is in holds the file), the
+// batch has a reference; the write leader hands it to the active memtable before the log is
+// written; the memtable's table takes over when that is part of a version, before the memtable
+// goes. A set of references hangs on each memtable (memtable_owner) and is dropped with it.
+//
+// Durability. The log syncs blob files before itself (wal_options.before_sync); flushes sync them
+// before the manifest says that a table refers to them.
+//
+// Thread safety: a memtable's set is added to by the write leader alone, and read when the memtable
+// is immutable.
+#include <stdlib.h>
+
+#include "db/batch.h"
+#include "db/db.h"
+
+#define INLINE_SIZE 1024u // shorter slices and moved values are not worth a pointer
+
+struct memtable_blobs {
+    struct blob_refs set;
+    _Atomic uint64_t written; // bytes appended for it
+};
+
+size_t db_blob_inline_size(const struct lsm_options *options)
+{
+    size_t min = options->blob_min;
+    return min && min / 4 < INLINE_SIZE ? min / 4 : INLINE_SIZE;
+}
+
+// -------------------------------------------------------------------------------------- memtables
+
+static void memtable_blobs_free(void *owner)
+{
+    struct memtable_blobs *blobs = owner;
+    blob_refs_unref(&blobs->set);
+    blob_refs_release(&blobs->set);
+    free(blobs);
+}
+
+int db_memtable_new(struct lsm *db, struct memtable **ret_memtable)
+{
+    struct memtable *memtable;
+    struct memtable_blobs *blobs = calloc(1, sizeof *blobs);
+    if (!blobs)
+        return status_no_memory(sizeof *blobs);
+    int rc = memtable_new(db->options.write_buffer_size, &memtable);
+    if (rc) {
+        free(blobs);
+        return rc;
+    }
+    memtable_set_owner(memtable, blobs, memtable_blobs_free);
+    *ret_memtable = memtable;
+    return LSM_OK;
+}
+
+int db_blob_register(struct memtable *memtable, const struct blob_refs *refs, uint64_t written)
+{
+    struct memtable_blobs *blobs = memtable_owner(memtable);
+    for (size_t i = 0; i < refs->count; i++) {
+        struct blob_ref *ref;
+        int rc = blob_refs_add(&blobs->set, refs->refs[i].number, refs->refs[i].bytes, &ref);
+        if (rc)
+            return rc;
+        if (!ref->file) {
+            ref->file = refs->refs[i].file;
+            blob_file_ref(ref->file);
+        }
+        blob_file_add_mem(ref->file, (int64_t)refs->refs[i].bytes);
+    }
+    atomic_fetch_add_explicit(&blobs->written, written, memory_order_relaxed);
+    return LSM_OK;
+}
+
+uint64_t db_memtable_blob_bytes(const struct memtable *memtable)
+{
+    const struct memtable_blobs *blobs = memtable_owner(memtable);
+    return blobs ? atomic_load_explicit(&blobs->written, memory_order_relaxed) : 0;
+}
+
+const struct blob_refs *db_memtable_blobs(const struct memtable *memtable)
+{
+    const struct memtable_blobs *blobs = memtable_owner(memtable);
+    return &blobs->set;
+}
+
+void db_blob_flushed(struct memtable *memtable)
+{
+    struct memtable_blobs *blobs = memtable_owner(memtable);
+    for (size_t i = 0; i < blobs->set.count; i++) {
+        blob_file_add_mem(blobs->set.refs[i].file, -(int64_t)blobs->set.refs[i].bytes);
+        blobs->set.refs[i].bytes = 0;
+    }
+}
+
+// ------------------------------------------------------------------------------------- pointers
+
+int db_blob_open(struct lsm *db, struct slice encoded, struct blob_pointer *ret_pointer,
+                 struct blob_file **ret_file)
+{
+    if (blob_pointer_decode(encoded, ret_pointer))
+        return status_fail(LSM_CORRUPTION, "%s: a malformed blob pointer", db->dir);
+    return blob_store_get(db->blobs, ret_pointer->file, ret_file);
+}
+
+// ------------------------------------------------------------------------------------- resolving
+
+// Takes over the caller's reference to `file`.
+static int pin(struct db_blob_write *write, struct blob_file *file,
+               const struct blob_pointer *pointer)
+{
+    struct blob_ref *ref = NULL;
+    int rc = blob_refs_add(&write->pins, pointer->file, blob_pointer_bytes(pointer), &ref);
+    if (rc || ref->file)
+        blob_file_unref(file);
+    else
+        ref->file = file;
+    return rc;
+}
+
+static int put_pointer(struct db_blob_write *write, struct slice key, struct blob_file *file,
+                       const struct blob_pointer *pointer)
+{
+    uint8_t bytes[BLOB_POINTER_MAX];
+    int rc = pin(write, file, pointer);
+    if (!rc)
+        rc =
+            batch_put_blob(write->batch, key, slice_of(bytes, blob_pointer_encode(pointer, bytes)));
+    return rc;
+}
+
+static int resolve_put(struct lsm *db, struct slice key, struct slice value,
+                       struct db_blob_write *write)
+{
+    struct blob_pointer pointer;
+    struct blob_file *file;
+    if (db->options.blob_min == 0 || value.size < db->options.blob_min)
+        return lsm_batch_put(write->batch, key.data, key.size, value.data, value.size);
+    int rc = blob_store_append(db->blobs, BLOB_WRITES, value, &pointer, &file);
+    if (rc)
+        return rc;
+    write->written += blob_pointer_bytes(&pointer);
+    write->value_bytes += value.size;
+    return put_pointer(write, key, file, &pointer);
+}
+
+static int check_slice(const struct batch_op *op, uint64_t size)
+{
+    if (op->offset > size || op->length > size - op->offset)
+        return status_fail(LSM_INVALID, "a slice reaches beyond its source's value");
+    return LSM_OK;
+}
+
+// A slice of a value in a blob file; takes over the reference to it.
+static int share(const struct batch_op *op, struct blob_file *file, struct blob_pointer *pointer,
+                 size_t inline_size, struct db_blob_write *write)
+{
+    int rc = check_slice(op, pointer->length);
+    if (!rc && op->length && op->length >= inline_size) {
+        pointer->start += (uint32_t)op->offset;
+        pointer->length = (uint32_t)op->length;
+        return put_pointer(write, op->key, file, pointer);
+    }
+    uint8_t *data = rc ? NULL : malloc(op->length ? (size_t)op->length : 1);
+    if (!rc && !data)
+        rc = status_no_memory((size_t)op->length);
+    if (!rc)
+        rc = blob_file_read(file, pointer, (uint32_t)op->offset, data, (size_t)op->length);
+    if (!rc)
+        rc = lsm_batch_put(write->batch, op->key.data, op->key.size, data, (size_t)op->length);
+    free(data);
+    blob_file_unref(file);
+    return rc;
+}
+
+static int resolve_slice(struct lsm *db, const struct batch_op *op, struct db_blob_write *write)
+{
+    struct slice value;
+    uint64_t tag;
+    struct blob_pointer pointer;
+    struct blob_file *file = NULL;
+    epoch_pin();
+    int rc = db_lookup(db, NULL, op->source, &tag, &value);
+    if (rc == LSM_NOT_FOUND)
+        rc = status_fail(rc, "the source of a slice does not exist");
+    else if (!rc && tag_type(tag) == ENTRY_BLOB)
+        rc = db_blob_open(db, value, &pointer, &file);
+    else if (!rc && !(rc = check_slice(op, value.size)))
+        rc = lsm_batch_put(write->batch, op->key.data, op->key.size, value.data + op->offset,
+                           (size_t)op->length);
+    epoch_unpin();
+    return file ? share(op, file, &pointer, db_blob_inline_size(&db->options), write) : rc;
+}
+
+static int resolve(struct lsm *db, const struct batch_op *op, struct db_blob_write *write)
+{
+    switch (op->type) {
+    case BATCH_PUT:
+    case BATCH_PUT_BORROWED:
+        return resolve_put(db, op->key, op->value, write);
+    case BATCH_PUT_SLICE:
+        return resolve_slice(db, op, write);
+    default:
+        return lsm_batch_delete(write->batch, op->key.data, op->key.size);
+    }
+}
+
+bool db_blob_needed(const struct lsm *db, const struct lsm_batch *batch)
+{
+    return batch->unresolved || (db->options.blob_min && batch->largest >= db->options.blob_min);
+}
+
+int db_blob_prepare(struct lsm *db, const struct lsm_batch *batch, struct db_blob_write *ret_write)
+{
+    struct db_blob_write write = {0};
+    int rc = lsm_batch_new(&write.batch);
+    if (rc)
+        return rc;
+    uint32_t count;
+    struct slice payload = buf_slice(&batch->payload);
+    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    while (!rc && p < end) {
+        struct batch_op op;
+        rc = batch_next(&p, end, &op);
+        rc = rc ? status_fail(rc, "malformed batch in memory") : resolve(db, &op, &write);
+    }
+    if (rc)
+        db_blob_release(&write);
+    else
+        *ret_write = write;
+    return rc;
+}
+
+void db_blob_release(struct db_blob_write *write)
+{
+    lsm_batch_free(write->batch);
+    blob_refs_unref(&write->pins);
+    blob_refs_release(&write->pins);
+}
+
+// ------------------------------------------------------------------------------------- versions
+
+int db_blob_adopt(struct lsm *db, struct file_meta *file)
+{
+    for (size_t i = 0; i < file->blob_count; i++) {
+        int rc = blob_store_get(db->blobs, file->blobs[i].number, &file->blobs[i].file);
+        if (rc) {
+            db_blob_abandon(file);
+            return rc;
+        }
+    }
+    return LSM_OK;
+}
+
+void db_blob_abandon(struct file_meta *file)
+{
+    for (size_t i = 0; i < file->blob_count; i++) {
+        blob_file_unref(file->blobs[i].file);
+        file->blobs[i].file = NULL;
+    }
+}
+
+static void account_file(const struct file_meta *file, int sign)
+{
+    for (size_t i = 0; i < file->blob_count; i++)
+        if (file->blobs[i].file)
+            blob_file_add_live(file->blobs[i].file, sign * (int64_t)file->blobs[i].bytes);
+}
+
+void db_blob_account_version(const struct version *version)
+{
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        for (unsigned i = 0; i < version->levels[n].count; i++)
+            account_file(version->levels[n].files[i], 1);
+}
+
+void db_blob_account(const struct version *base, const struct version_edit *edit)
+{
+    for (unsigned i = 0; i < edit->added_count; i++)
+        account_file(edit->added[i].file, 1);
+    for (unsigned i = 0; i < edit->removed_count; i++) {
+        const struct version_level *level = &base->levels[edit->removed[i].level];
+        for (unsigned k = 0; k < level->count; k++)
+            if (level->files[k]->number == edit->removed[i].number)
+                account_file(level->files[k], -1);
+    }
+}
+
+static int blob_path(const char *dir, uint64_t number, char *path, size_t size)
+{
+    return store_path(path, size, dir, STORE_BLOB, number);
+}
+
+int db_blob_store_new(struct env *env, const char *dir, const struct lsm_options *options,
+                      struct logger logger, uint64_t (*new_number)(void *arg), void *arg,
+                      struct blob_store **ret_store)
+{
+    struct blob_store_options o = {.env = env,
+                                   .dir = dir,
+                                   .path = blob_path,
+                                   .compression = options->blob_compression,
+                                   .file_size = options->blob_file_size,
+                                   .new_number = new_number,
+                                   .arg = arg,
+                                   .logger = logger};
+    return blob_store_new(&o, ret_store);
+}
+
+int db_blob_before_sync(void *arg)
+{
+    struct lsm *db = arg;
+    return blob_store_sync(db->blobs);
+}
