@@ -109,7 +109,7 @@ static int check_extents(struct check *check, const struct check_subject *subjec
     lsm_iter_seek(iter, lower.data, lower.size);
     for (; !rc && lsm_iter_valid(iter); lsm_iter_next(iter)) {
         struct slice key = check_key(iter);
-        uint64_t ino, start, size = check_value(iter).size;
+        uint64_t ino, start, size = lsm_iter_value_size(iter);
         if (slice_compare(key, pathkey_slice(&upper)) >= 0)
             break;
         if (!pathkey_parse_extent(key, &ino, &start)) {
@@ -173,8 +173,14 @@ static int for_range(struct check *check, enum pathkey_type type, pair_fn *fn, v
     int rc = check_iter(check, &lower, &upper, &iter);
     if (rc)
         return rc;
-    for (lsm_iter_seek_first(iter); !rc && lsm_iter_valid(iter); lsm_iter_next(iter))
-        rc = fn(check, arg, check_key(iter), check_value(iter));
+    lsm_iter_seek_first(iter);
+    while (!rc && lsm_iter_valid(iter)) {
+        struct slice key = check_key(iter), value = check_value(iter);
+        if (!lsm_iter_valid(iter)) // the value cannot be read
+            break;
+        rc = fn(check, arg, key, value);
+        lsm_iter_next(iter);
+    }
     if (!rc)
         rc = ns_err(lsm_iter_status(iter));
     lsm_iter_free(iter);

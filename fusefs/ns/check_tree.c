@@ -192,6 +192,8 @@ static int visit(struct walk *walk)
     struct record rec;
     bool descend = false, is_new = false;
     int rc = 0;
+    if (!lsm_iter_valid(walk->iter)) // the value cannot be read
+        return ns_err(lsm_iter_status(walk->iter));
     check_step(check);
     frame->entries++;
     if (!pathkey_name_ok(name)) {

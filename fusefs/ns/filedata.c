@@ -38,8 +38,7 @@ static int extent_at(struct lsm_iter *iter, uint64_t ino, struct extent *ret_ext
     const void *key = lsm_iter_key(iter, &size);
     if (!pathkey_parse_extent(slice_of(key, size), &key_ino, &ret_extent->start) || key_ino != ino)
         return -EIO;
-    lsm_iter_value(iter, &size);
-    ret_extent->size = size;
+    ret_extent->size = lsm_iter_value_size(iter);
     return 0;
 }
 

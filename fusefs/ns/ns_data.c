@@ -37,19 +37,19 @@ static int read_walk(struct ns *ns, uint64_t ino, uint8_t *data, uint64_t from, 
         return rc;
     memset(data, 0, (size_t)(to - from));
     for (lsm_iter_seek_first(iter); lsm_iter_valid(iter) && !rc; lsm_iter_next(iter)) {
-        size_t key_size, size;
+        size_t key_size, got;
         uint64_t key_ino, start;
         const void *key = lsm_iter_key(iter, &key_size);
-        const uint8_t *value = lsm_iter_value(iter, &size);
         if (!pathkey_parse_extent(slice_of(key, key_size), &key_ino, &start)) {
             rc = -EIO;
             break;
         }
-        uint64_t end = start + size;
+        uint64_t end = start + lsm_iter_value_size(iter);
         if (end <= from)
             continue;
         uint64_t first = start > from ? start : from, last = end < to ? end : to;
-        memcpy(data + (first - from), value + (first - start), (size_t)(last - first));
+        rc = ns_err(lsm_iter_read(iter, first - start, data + (first - from),
+                                  (size_t)(last - first), &got));
     }
     if (!rc && !lsm_iter_valid(iter))
         rc = ns_err(lsm_iter_status(iter));

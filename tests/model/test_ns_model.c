@@ -673,6 +673,8 @@ static void start(struct history *h, uint64_t seed)
     h->options = ns_small_options(h->env);
     h->options.inline_max = inline_max[below(h, 5)];
     h->options.engine.wal_mode = one_in(h, 2) ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
+    h->options.engine.blob_min = one_in(h, 2) ? 0 : 1 + (size_t)below(h, 4000);
+    h->options.engine.blob_file_size = 64 << 10;
     clock_gettime(CLOCK_REALTIME, &h->now);
     open_store(h);
     h->model.root = model_node(&h->model, S_IFDIR | 0755);
