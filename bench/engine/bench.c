@@ -5,10 +5,11 @@
 //   fillseq      :       1.234 micros/op   810000 ops/sec;  110.6 MB/s  p50 .. p99 .. max .. us
 //   (...)
 //
-// The first part is as db_bench prints it. All threads of a workload share its operations, and the
-// rate is of the whole. Scans count entries. Keys and values depend on --seed, the workload's name
-// and its place in the list only, so that all engines are given the same and must answer the same:
-// what reads saw is counted and summed up in the line's end.
+// The first part is as db_bench prints it. "cpu" is the CPU time an operation took of the workload's
+// own threads: it depends less on what else the machine is doing. All threads of a workload share
+// its operations, and the rate is of the whole. Scans count entries. Keys and values depend on
+// --seed, the workload's name and its place in the list only, so that all engines are given the
+// same and must answer the same: what reads saw is counted and summed up in the line's end.
 #include "bench.h"
 
 #include <dirent.h>
@@ -57,6 +58,13 @@ uint64_t bench_now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t bench_thread_cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
@@ -216,6 +224,7 @@ static void print_line(const struct bench_config *config, const char *name,
     printf("  p50 %.2f p99 %.2f p99.9 %.2f max %.2f us", (double)histogram_percentile(h, 50) / 1000,
            (double)histogram_percentile(h, 99) / 1000, (double)histogram_percentile(h, 99.9) / 1000,
            (double)h->max_ns / 1000);
+    printf("  cpu %.3f us", ops ? (double)r->cpu_ns / 1000 / (double)ops : 0.0);
     printf("  (%u thread%s", threads, threads == 1 ? "" : "s");
     if (workload->flags & WORKLOAD_SHOW_FOUND)
         printf(", found %llu of %llu", (unsigned long long)r->found, (unsigned long long)r->ops);
@@ -238,6 +247,7 @@ static void merge(struct result *to, const struct result *from)
         to->begin_ns = from->begin_ns;
     if (from->end_ns > to->end_ns)
         to->end_ns = from->end_ns;
+    to->cpu_ns += from->cpu_ns;
     to->ops += from->ops;
     to->bytes += from->bytes;
     to->found += from->found;
@@ -249,9 +259,8 @@ static uint64_t operations(const struct bench_config *config, const struct workl
 {
     if (workload->flags & WORKLOAD_SYNC)
         return config->sync_num ? config->sync_num : (config->num + 999) / 1000;
-    if (workload->flags & WORKLOAD_WRITES || !config->reads)
-        return config->num;
-    return config->reads;
+    uint64_t wanted = workload->flags & WORKLOAD_WRITES ? config->writes : config->reads;
+    return wanted ? wanted : config->num;
 }
 
 static void run_workload(struct bench *b, const struct workload *workload, unsigned place)
@@ -314,10 +323,11 @@ static void run_stats(struct bench *b)
 {
     const double mib = 1048576.0;
     b->ops->stats(b->engine);
-    printf("resources        : %.1f MiB on disk, %.1f MiB written by the process, peak memory %.1f "
-           "MiB (anonymous now %.1f), CPU %.2f s\n",
+    printf("resources        : %.1f MiB on disk, %.1f MiB written by the process, %.1f MiB read, peak "
+           "memory %.1f MiB (anonymous now %.1f), CPU %.2f s\n",
            (double)walk_dir(b->config->dir, false) / mib,
            (double)proc_number("/proc/self/io", "write_bytes:") / mib,
+           (double)proc_number("/proc/self/io", "rchar:") / mib,
            (double)proc_number("/proc/self/status", "VmHWM:") / 1024,
            (double)proc_number("/proc/self/status", "RssAnon:") / 1024, (double)cpu_us() * 1e-6);
     fflush(stdout);

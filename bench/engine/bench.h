@@ -18,7 +18,8 @@ struct bench_config {
     const char *engine;
     const char *benchmarks;
     const char *dir;
-    uint64_t num;        // keys, and operations of the writing workloads
+    uint64_t num;        // keys
+    uint64_t writes;     // operations of the writing workloads; 0: num
     uint64_t reads;      // operations of the reading workloads; 0: num
     uint64_t sync_num;   // operations of fillsync; 0: num / 1000
     uint64_t seed;       // of keys and values
@@ -43,6 +44,9 @@ void bench_fail(const char *format, ...) __attribute__((noreturn, format(printf,
 
 // Monotonic clock, nanoseconds.
 uint64_t bench_now_ns(void);
+
+// CPU time of the calling thread, nanoseconds.
+uint64_t bench_thread_cpu_ns(void);
 
 // Waits until the process has used next to no CPU for half a second: how the end of background
 // work is seen in engines that do not tell.

@@ -17,7 +17,8 @@ static const char usage[] =
     "                       readwhilewriting compact waitidle stats, separated by commas\n"
     "  --db=DIR             where the store is made; fill* removes the one that is there\n"
     "  --use_existing_db    fill* writes to the store that is there\n"
-    "  --num=N              keys, and writes (1000000)\n"
+    "  --num=N              keys (1000000)\n"
+    "  --writes=N           writes (num)\n"
     "  --reads=N            reads (num)\n"
     "  --sync_num=N         writes of fillsync (num / 1000)\n"
     "  --threads=N          threads that share the operations (1)\n"
@@ -76,6 +77,7 @@ enum option_id {
     OPT_DB,
     OPT_EXISTING,
     OPT_NUM,
+    OPT_WRITES,
     OPT_READS,
     OPT_SYNC_NUM,
     OPT_THREADS,
@@ -100,6 +102,7 @@ static const struct option options[] = {
     {"db", required_argument, NULL, OPT_DB},
     {"use_existing_db", no_argument, NULL, OPT_EXISTING},
     {"num", required_argument, NULL, OPT_NUM},
+    {"writes", required_argument, NULL, OPT_WRITES},
     {"reads", required_argument, NULL, OPT_READS},
     {"sync_num", required_argument, NULL, OPT_SYNC_NUM},
     {"threads", required_argument, NULL, OPT_THREADS},
@@ -136,6 +139,9 @@ static void set_option(struct bench_config *config, int id, const char *name, co
         break;
     case OPT_NUM:
         config->num = parse_range(name, value, 1, UINT64_C(1) << 48);
+        break;
+    case OPT_WRITES:
+        config->writes = parse_number(name, value);
         break;
     case OPT_READS:
         config->reads = parse_number(name, value);

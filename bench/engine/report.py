@@ -73,11 +73,13 @@ NEWEST_LEVELDB = [
 LINE = re.compile(r"^(\w+)\s+:\s+([\d.]+) micros/op\s+(\d+) ops/sec;(.*)$")
 TIMED = re.compile(r"^(compact|waitidle)\s+:\s+(\d+) micros")
 LATENCY = re.compile(r"p50 ([\d.]+) p99 ([\d.]+) p99.9 ([\d.]+) max ([\d.]+) us")
+CPU = re.compile(r"  cpu ([\d.]+) us")
 SEEN = re.compile(r"found (\d+) of|(\d+) entries|sum ([0-9a-f]{16})")
 
 
 def read_log(path):
-    """The lines of one run: [(workload, ops/sec, what was seen, (p50, p99, p99.9, max))], extras."""
+    """The lines of one run: [(workload, ops/sec, what was seen, (p50, p99, p99.9, max),
+    CPU us/op)], extras."""
     lines, extra = [], {}
     with open(path, encoding="utf-8") as file:
         for text in file:
@@ -89,7 +91,8 @@ def read_log(path):
                     seen = seen[:1]
                 latency = LATENCY.search(rest)
                 lines.append((match.group(1), float(match.group(3)), seen,
-                              tuple(float(x) for x in latency.groups())))
+                              tuple(float(x) for x in latency.groups()),
+                              float(CPU.search(rest).group(1))))
             elif text.startswith("engine "):
                 extra.setdefault("engine", text.split(":", 1)[1].strip())
             elif text.startswith("resources "):
@@ -126,7 +129,7 @@ def collect(runs, engines, groups, rounds):
         if group not in groups:
             continue
         row = {"group": group, "title": title, "aim": aim, "against": against, "rate": {},
-               "all": {}, "latency": {}}
+               "all": {}, "latency": {}, "cpu": {}}
         for engine in engines:
             samples = []
             for round_ in range(1, rounds + 1):
@@ -136,6 +139,7 @@ def collect(runs, engines, groups, rounds):
             if samples:
                 row["all"][engine] = [x[1] for x in samples]
                 row["rate"][engine] = statistics.median(x[1] for x in samples)
+                row["cpu"][engine] = statistics.median(x[4] for x in samples)
                 row["latency"][engine] = tuple(statistics.median(x[3][i] for x in samples)
                                                for i in range(4))
         rows.append(row)
@@ -224,6 +228,20 @@ def latencies(rows, engines):
     return lines
 
 
+def cpu_times(rows, engines):
+    """CPU time an operation, and how much less tinylsm takes than the best it is measured against."""
+    lines = ["| workload | " + " | ".join(NAMES[e] for e in engines) + " | ratio |",
+             "|---|" + "---:|" * (len(engines) + 1)]
+    for row in rows:
+        peers = ("leveldb", "rocksdb") if row["against"] == "lsm" else ("lmdb",)
+        best = min((row["cpu"][p] for p in peers if p in row["cpu"]), default=None)
+        own = row["cpu"].get("tinylsm")
+        ratio = f"{best / own:.2f}" if best and own else "-"
+        cells = [f"{row['cpu'][e]:.3g}" if e in row["cpu"] else "-" for e in engines]
+        lines.append("| " + " | ".join([row["title"]] + cells + [ratio]) + " |")
+    return lines
+
+
 def spread(rows):
     """The widest distance of a round from the median, over all rates."""
     worst = (0.0, "")
@@ -261,6 +279,9 @@ def markdown(args, runs, rows, engines, problems):
         out += ["", f"## {title}", ""] + table(part, engines)
     out += ["", "## Latencies", "", "p50 / p99 / p99.9 / max in microseconds. The maximum bounds all "
             "operations; the rest is of one operation in 17.", ""] + latencies(rows, engines)
+    out += ["", "## CPU time", "", "Microseconds of the workload's own threads an operation (an entry "
+            "in scans), without background work. It depends less than rates on what else the "
+            "machine is doing.", ""] + cpu_times(rows, engines)
     out += ["", "## Disk and memory after the main group", ""]
     for engine in engines:
         run = runs.get((args.rounds, engine, "main"))

@@ -27,6 +27,7 @@ static inline void meter_end(struct meter *meter)
 
 static void start(struct worker *w)
 {
+    w->result.cpu_ns = bench_thread_cpu_ns();
     w->result.begin_ns = bench_now_ns();
     w->meter.start_ns = w->result.begin_ns;
     w->meter.countdown = 1;
@@ -35,6 +36,7 @@ static void start(struct worker *w)
 static void finish(struct worker *w, uint64_t ops)
 {
     w->result.end_ns = bench_now_ns();
+    w->result.cpu_ns = bench_thread_cpu_ns() - w->result.cpu_ns;
     histogram_bound(&w->meter.histogram, w->result.end_ns - w->meter.start_ns);
     w->result.ops = ops;
 }

@@ -26,6 +26,7 @@ struct result {
     uint64_t found;   // gets that found the key, seeks that landed on it
     uint64_t entries; // entries that cursors saw
     uint64_t sum;     // of the bytes seen
+    uint64_t cpu_ns;  // of the thread
     uint64_t begin_ns, end_ns;
 };
 

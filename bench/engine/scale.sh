@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# How tinylsm does as the store grows: loads N random entries with the default memory (64 MiB write
+# buffer, 64 MiB cache), reads, and writes a Markdown table:
+#
+#   bench/engine/scale.sh [options] [OUT_DIR]     (bench/results)
+#     --nums=LIST      numbers of puts (1000000,10000000,50000000)
+#     --reads=N        random reads (200000), run twice: the second is shown
+#     --bin=FILE       (build/bin/lsm_bench)
+#     --db=DIR         where the store is made: DIR/lsm_scale.* (/tmp); 50 M entries take 8 GB
+#     --name=NAME      of the file written: scale-NAME.md (today's date)
+#     --keep=DIR       keep the bench's own output there
+#
+# Loading is N puts of keys drawn from N, in ten parts.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+
+nums=1000000,10000000,50000000 reads=200000 bin=$root/build/bin/lsm_bench db=/tmp
+name=$(date +%F) keep='' out=$root/bench/results
+for arg in "$@"; do
+  case $arg in
+  --nums=*) nums=${arg#*=} ;;
+  --reads=*) reads=${arg#*=} ;;
+  --bin=*) bin=${arg#*=} ;;
+  --db=*) db=${arg#*=} ;;
+  --name=*) name=${arg#*=} ;;
+  --keep=*) keep=${arg#*=} ;;
+  -*) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+  *) out=$arg ;;
+  esac
+done
+[ -x "$bin" ] || { echo "scale.sh: $bin: build it first (Release)" >&2; exit 2; }
+IFS=, read -ra num_list <<<"$nums"
+
+work=$(mktemp -d "$db/lsm_scale.XXXXXX")
+load=fillrandom$(printf ',overwrite%.0s' {1..9})
+trap 'rm -rf "$work"' EXIT
+for num in "${num_list[@]}"; do
+  echo "$num puts" >&2
+  "$bin" --db="$work/store" --num="$num" --writes=$((num / 10)) --reads="$reads" \
+    --benchmarks="$load,stats,waitidle,readrandom,stats,readrandom,stats,readmissing,seekrandom" >"$work/$num.log"
+  rm -rf "$work/store"
+done
+
+mkdir -p "$out"
+if [ -n "$keep" ]; then
+  mkdir -p "$keep"
+  cp "$work"/*.log "$keep"/
+fi
+python3 "$here/scale_report.py" --logs="$work" --nums="$nums" --db="$db" --reads="$reads" >"$out/scale-$name.md"
+cat "$out/scale-$name.md"

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Turns scale.sh's runs of lsm_bench, one log a store size, into a Markdown table.
+
+Standard library only.
+"""
+import argparse
+import re
+
+from report import LINE, LATENCY, human, machine
+
+RESOURCES = re.compile(r"([\d.]+) MiB on disk.*, ([\d.]+) MiB read, peak memory ([\d.]+) MiB")
+AMPLIFICATION = re.compile(r"write amplification ([\d.]+)")
+LEVEL = re.compile(r"^\s+\d+\s+\d+\s+(\d+)\s+(\d+)\s+\d+$")
+
+
+def read_log(path):
+    """[(workload, ops/sec, max us, found)], one dict for each `stats`."""
+    lines, stats = [], []
+    table_bytes = 0
+    with open(path, encoding="utf-8") as file:
+        for text in file:
+            match = LINE.match(text)
+            if match:
+                found = re.search(r"found (\d+) of (\d+)", text)
+                lines.append((match.group(1), float(match.group(3)),
+                              float(LATENCY.search(text).group(4)),
+                              int(found.group(1)) / int(found.group(2)) if found else None))
+            elif LEVEL.match(text):
+                table_bytes += int(LEVEL.match(text).group(1))
+            elif AMPLIFICATION.search(text):
+                amplification = float(AMPLIFICATION.search(text).group(1))
+            elif text.startswith("resources "):
+                disk, read, peak = (float(x) for x in RESOURCES.search(text).groups())
+                stats.append({"disk": disk, "read": read, "peak": peak, "tables": table_bytes,
+                              "amplification": amplification})
+                table_bytes = 0
+    return lines, stats
+
+
+def column(path, reads):
+    """The cells of one store size."""
+    lines, stats = read_log(path)
+    load = lines[:10]
+    gets = [x for x in lines if x[0] == "readrandom"]
+    loaded, before, after = stats
+    total = 10 / sum(1 / x[1] for x in load)
+    return {
+        "load, puts/s": human(total),
+        "first tenth": human(load[0][1]),
+        "last tenth": human(load[9][1]),
+        "last to first": f"{load[9][1] / load[0][1]:.2f}",
+        "slowest put, ms": f"{max(x[2] for x in load) / 1000:.1f}",
+        "write amplification": f"{loaded['amplification']:.2f}",
+        "tables at rest, MiB": f"{before['tables'] / 1048576:.0f}",
+        "readrandom": human(gets[1][1]),
+        "bytes read a get": f"{(after['read'] - before['read']) * 1048576 / reads:.0f}",
+        "readmissing": human(next(x[1] for x in lines if x[0] == "readmissing")),
+        "seekrandom": human(next(x[1] for x in lines if x[0] == "seekrandom")),
+        "peak resident, MiB": f"{after['peak']:.0f}",
+        "found": f"{gets[1][3]:.3f}",
+    }, gets[1][1], before["tables"], gets[1][3]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("logs", "nums", "db", "reads"):
+        parser.add_argument("--" + name, required=True)
+    args = parser.parse_args()
+    nums = [int(x) for x in args.nums.split(",")]
+    columns, rates, space = [], [], []
+    for num in nums:
+        cells, rate, tables, found = column(f"{args.logs}/{num}.log", int(args.reads))
+        columns.append(cells)
+        rates.append(rate)
+        space.append(tables / (num * found))
+    print("# tinylsm by size of the store\n")
+    print("N puts of random keys out of N (so 63 % of the keys exist), 16-byte keys, 100-byte values "
+          "(half compressible), default options: 64 MiB write buffer, 64 MiB block cache, LZ4, one "
+          "thread, no sync. Made by `bench/engine/scale.sh`.\n")
+    for line in machine(args.db):
+        print("- " + line)
+    print("\n| | " + " | ".join(f"{n / 1e6:g} M" for n in nums) + " |")
+    print("|---|" + "---:|" * len(nums))
+    for row in columns[0]:
+        print(f"| {row} | " + " | ".join(c[row] for c in columns) + " |")
+    print("| table bytes a live entry (116 raw) | " + " | ".join(f"{x:.0f}" for x in space) + " |")
+    print(f"| get, cost against {nums[0] / 1e6:g} M | "
+          + " | ".join(f"{rates[0] / x:.2f}" for x in rates) + " |")
+
+
+if __name__ == "__main__":
+    main()
