@@ -1,8 +1,8 @@
-// The memtable: a skip list, its arena, counts, and an iterator.
+// The memtable: a skip list, its arenas, counts, and an iterator.
 //
 // Lifetime: reference-counted by whoever keeps it beyond a pin (the read view, a flush, iterators).
 // The last unref retires it, so that a reader that found it while pinned can use it until it
-// unpins. All its entries go with the arena.
+// unpins. All its entries go with the arenas.
 //
 // Thread safety: see memtable.h. The counts are relaxed: they are statistics and are exact once the
 // writers are done. On failure nothing was added or made.
@@ -16,13 +16,13 @@
 #include "memtable/epoch.h"
 #include "memtable/skiplist.h"
 
-// Chunks of the arena: an eighth of what the memtable is to hold, so that a small one is not far
+// Chunks of the arenas: an eighth of what the memtable is to hold, so that a small one is not far
 // over its size, and at most one huge page.
 #define CHUNK_MIN ((size_t)16 << 10)
 #define CHUNK_MAX ((size_t)2 << 20)
 
 struct memtable {
-    struct arena arena;
+    struct arena nodes, towers; // see skiplist.h
     struct skiplist list;
     struct epoch_node retired;
     _Atomic uint32_t refs; // acq_rel at zero
@@ -44,20 +44,25 @@ int memtable_new(size_t size_hint, struct memtable **ret_memtable)
         chunk = CHUNK_MIN;
     if (chunk > CHUNK_MAX)
         chunk = CHUNK_MAX;
-    int status = arena_init(&mt->arena, chunk);
+    int status = arena_init(&mt->nodes, chunk);
     if (status)
         goto fail;
-    status = skiplist_init(&mt->list, &mt->arena);
-    if (status) {
-        arena_release(&mt->arena);
-        goto fail;
-    }
+    status = arena_init(&mt->towers, chunk);
+    if (status)
+        goto fail_nodes;
+    status = skiplist_init(&mt->list, &mt->nodes, &mt->towers);
+    if (status)
+        goto fail_towers;
     mt->owner = NULL;
     atomic_init(&mt->refs, 1);
     atomic_init(&mt->entries, 0);
     atomic_init(&mt->deletes, 0);
     *ret_memtable = mt;
     return 0;
+fail_towers:
+    arena_release(&mt->towers);
+fail_nodes:
+    arena_release(&mt->nodes);
 fail:
     free(mt);
     return status;
@@ -70,7 +75,8 @@ static void memtable_free(struct epoch_node *node)
 
     if (mt->owner)
         mt->release_owner(mt->owner);
-    arena_release(&mt->arena);
+    arena_release(&mt->nodes);
+    arena_release(&mt->towers);
     free(mt);
 }
 
@@ -130,7 +136,7 @@ bool memtable_get(struct memtable *mt, struct slice key, uint64_t sequence, uint
 
 size_t memtable_bytes(const struct memtable *mt)
 {
-    return arena_bytes(&mt->arena);
+    return arena_bytes(&mt->nodes) + arena_bytes(&mt->towers);
 }
 
 uint64_t memtable_entries(const struct memtable *mt)

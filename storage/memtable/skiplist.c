@@ -10,8 +10,11 @@
 // Where the time goes: a search in a full memtable is a chain of cache misses, one for each node
 // compared. Each step therefore also prefetches the node to be compared if this one turns out to be
 // at or after the target (the link one level down is in a line that is already here), so that about
-// every second miss overlaps with the one before. The first 8 bytes of the key are in the node as
-// an integer; the key itself is read only when they are equal.
+// every second miss overlaps with the one before. The first 16 bytes of the key are in the node as
+// two integers; the key itself is read only when they are equal. Two thirds of the nodes are of
+// height 1 and are met on the last level only; the others are packed, without keys and values, into
+// an arena of their own: 12 of the 64 MiB of a full memtable, which the processor's caches and TLB
+// hold better than they would the whole.
 //
 // The hint keeps the last splice. It is used only if it still brackets the new key on level 0;
 // then the levels above are taken as far down as they are still neighbours, and a run of
@@ -34,7 +37,7 @@
 struct target {
     struct slice key;
     uint64_t tag;
-    uint64_t prefix;
+    uint64_t prefix[2];
 };
 
 static inline _Atomic(struct skiplist_node *) *link_of(struct skiplist_node *node, int level)
@@ -47,38 +50,36 @@ static inline struct skiplist_node *get_next(struct skiplist_node *node, int lev
     return atomic_load_explicit(link_of(node, level), memory_order_acquire);
 }
 
-static inline uint64_t key_prefix(struct slice key)
-{
-    uint8_t padded[8] = {0};
-
-    if (key.size >= 8)
-        return get_big64(key.data);
-    memcpy(padded, key.data, key.size);
-    return get_big64(padded);
-}
-
 static inline struct target target_of(struct slice key, uint64_t tag)
 {
-    return (struct target){key, tag, key_prefix(key)};
+    uint8_t padded[16] = {0};
+    const uint8_t *p = key.data;
+
+    if (key.size < sizeof(padded)) {
+        memcpy(padded, key.data, key.size);
+        p = padded;
+    }
+    return (struct target){key, tag, {get_big64(p), get_big64(p + 8)}};
 }
 
-// Keys of equal prefix: compares the rest. Short keys go the long way, as their padding may stand
-// for zero bytes of the other.
-static int compare_rest(const struct skiplist_node *node, const struct target *t)
+// Keys of equal prefixes. Of two that are no longer than these, the shorter one comes first: where
+// they differ, the other has zero bytes.
+static bool is_before_rest(const struct skiplist_node *node, const struct target *t)
 {
     struct slice key = skiplist_key(node);
 
-    if (key.size >= 8 && t->key.size >= 8)
-        return entry_compare(slice_of(key.data + 8, key.size - 8), node->tag,
-                             slice_of(t->key.data + 8, t->key.size - 8), t->tag);
-    return entry_compare(key, node->tag, t->key, t->tag);
+    if (key.size <= 16 && t->key.size <= 16)
+        return key.size != t->key.size ? key.size < t->key.size : node->tag > t->tag;
+    return entry_compare(key, node->tag, t->key, t->tag) < 0;
 }
 
 static inline bool is_before(const struct skiplist_node *node, const struct target *t)
 {
-    if (node->prefix != t->prefix)
-        return node->prefix < t->prefix;
-    return compare_rest(node, t) < 0;
+    if (node->prefix[0] != t->prefix[0])
+        return node->prefix[0] < t->prefix[0];
+    if (node->prefix[1] != t->prefix[1])
+        return node->prefix[1] < t->prefix[1];
+    return is_before_rest(node, t);
 }
 
 static int random_height(void)
@@ -101,26 +102,37 @@ static int random_height(void)
     return height;
 }
 
-static struct skiplist_node *node_new(struct arena *arena, int height, size_t bytes)
+// A node with room for `bytes` bytes of key and value, uninitialised but for its links.
+static struct skiplist_node *node_new(struct skiplist *list, int height, size_t bytes)
 {
     size_t links = (size_t)(height - 1) * sizeof(struct skiplist_node *);
-    uint8_t *p = arena_alloc(arena, links + offsetof(struct skiplist_node, bytes) + bytes);
+    size_t size = links + sizeof(struct skiplist_node);
+    uint8_t *p, *data;
 
+    if (height == 1) {
+        p = arena_alloc(list->entries, size + bytes);
+        data = p + size;
+    } else {
+        data = arena_alloc(list->entries, bytes);
+        p = data ? arena_alloc(list->towers, size) : NULL;
+    }
     if (!p)
         return NULL;
     struct skiplist_node *node = (struct skiplist_node *)(void *)(p + links);
     for (int level = 0; level < height; level++)
         atomic_init(link_of(node, level), NULL);
+    node->bytes = data;
     return node;
 }
 
-int skiplist_init(struct skiplist *list, struct arena *arena)
+int skiplist_init(struct skiplist *list, struct arena *entries, struct arena *towers)
 {
-    list->arena = arena;
-    list->head = node_new(arena, MEMTABLE_MAX_HEIGHT, 0);
+    list->entries = entries;
+    list->towers = towers;
+    list->head = node_new(list, MEMTABLE_MAX_HEIGHT, 0);
     if (!list->head)
         return LSM_NO_MEMORY;
-    list->head->prefix = 0;
+    list->head->prefix[0] = list->head->prefix[1] = 0;
     list->head->tag = 0;
     list->head->value_size = 0;
     list->head->key_size = 0;
@@ -243,19 +255,20 @@ int skiplist_insert(struct skiplist *list, const struct entry *entry, struct mem
 {
     struct target t = target_of(entry->key, entry->tag);
     int height = random_height();
-    struct skiplist_node *node = node_new(list->arena, height, entry->key.size + entry->value.size);
+    struct skiplist_node *node = node_new(list, height, entry->key.size + entry->value.size);
     bool parted = false;
 
     if (!node)
         return LSM_NO_MEMORY;
     assert(entry->key.size <= LSM_MAX_KEY && entry->value.size <= UINT32_MAX);
-    node->prefix = t.prefix;
+    memcpy(node->prefix, t.prefix, sizeof(node->prefix));
     node->tag = entry->tag;
     node->key_size = (uint16_t)entry->key.size;
     node->value_size = (uint32_t)entry->value.size;
-    memcpy(node->bytes, entry->key.data, entry->key.size);
+    uint8_t *bytes = (uint8_t *)(uintptr_t)node->bytes; // ours alone until the node is linked
+    memcpy(bytes, entry->key.data, entry->key.size);
     if (entry->value.size)
-        memcpy(node->bytes + entry->key.size, entry->value.data, entry->value.size);
+        memcpy(bytes + entry->key.size, entry->value.data, entry->value.size);
 
     find_splice(list, &t, height, hint);
     for (int level = 0; level < height; level++)

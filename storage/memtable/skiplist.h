@@ -1,8 +1,8 @@
 // A lock-free skip list of entries in internal-key order (key ascending, tag descending), its nodes
-// in an arena. The memtable's only data structure.
+// in arenas. The memtable's only data structure.
 //
 // Inserts run concurrently with each other and with readers; readers never wait and never retry.
-// Nodes are immutable but for their links, and live as long as the arena.
+// Nodes are immutable but for their links, and live as long as the arenas.
 #ifndef LSM_MEMTABLE_SKIPLIST_H
 #define LSM_MEMTABLE_SKIPLIST_H
 
@@ -12,27 +12,29 @@
 #include "base/iter.h"
 #include "memtable/memtable.h"
 
-// A node of height h: links of levels h-1 .. 1, then this struct, then key and value. The link of
-// level i is i pointers before `next`, so that whatever the height, the level-0 link and the
-// fields a comparison reads lie side by side in one cache line.
+// A node of height h: links of levels h-1 .. 1, then this struct. The link of level i is i pointers
+// before `next`, so that whatever the height, the level-0 link and the fields a comparison reads
+// lie side by side. Key and value follow the struct if h is 1; else they are elsewhere: the taller
+// nodes, which searches go by, are packed into memory of their own.
 struct skiplist_node {
     _Atomic(struct skiplist_node *) next; // store/CAS release, load acquire; NULL at the end
-    uint64_t prefix;                      // the key's first 8 bytes, big-endian, padded with zeros
+    uint64_t prefix[2];                   // the key's first 16 bytes, big-endian, zero-padded
     uint64_t tag;
+    const uint8_t *bytes; // key, value
     uint32_t value_size;
     uint16_t key_size;
-    uint8_t bytes[]; // key, value
 };
 
 struct skiplist {
-    struct arena *arena;        // borrowed
+    struct arena *entries;      // borrowed: nodes of height 1; keys and values
+    struct arena *towers;       // borrowed: taller nodes without key and value
     struct skiplist_node *head; // of full height; its key is never compared
     _Atomic int height;         // of the highest node; only grows; relaxed: a stale value is a
                                 // valid place to start from
 };
 
 // 0 or LSM_NO_MEMORY.
-int skiplist_init(struct skiplist *list, struct arena *arena);
+int skiplist_init(struct skiplist *list, struct arena *entries, struct arena *towers);
 
 // Copies the entry in. (key, tag) must not be in the list. `hint` as in memtable.h, not NULL.
 // 0 or LSM_NO_MEMORY (list and hint unchanged).

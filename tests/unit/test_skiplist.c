@@ -19,7 +19,7 @@ static uint64_t rnd(uint64_t *state, uint64_t below)
 static void list_new(struct skiplist *list, struct arena *arena)
 {
     ck_assert_int_eq(arena_init(arena, 64 << 10), 0);
-    ck_assert_int_eq(skiplist_init(list, arena), 0);
+    ck_assert_int_eq(skiplist_init(list, arena, arena), 0);
 }
 
 static void insert(struct skiplist *list, uint64_t number, struct memtable_hint *hint)
