@@ -5,9 +5,10 @@
 //   fillseq      :       1.234 micros/op   810000 ops/sec;  110.6 MB/s  p50 .. p99 .. max .. us
 //   (...)
 //
-// The first part is as db_bench prints it. "cpu" is the CPU time an operation took of the workload's
-// own threads: it depends less on what else the machine is doing. All threads of a workload share
-// its operations, and the rate is of the whole. Scans count entries. Keys and values depend on
+// The first part is as db_bench prints it. "cpu" is the CPU time an operation took of the
+// workload's own threads: it depends less on what else the machine is doing. All threads of a
+// workload share its operations, and the rate is of the whole. Scans count entries. Keys and values
+// depend on
 // --seed, the workload's name and its place in the list only, so that all engines are given the
 // same and must answer the same: what reads saw is counted and summed up in the line's end.
 #include "bench.h"
@@ -323,13 +324,14 @@ static void run_stats(struct bench *b)
 {
     const double mib = 1048576.0;
     b->ops->stats(b->engine);
-    printf("resources        : %.1f MiB on disk, %.1f MiB written by the process, %.1f MiB read, peak "
-           "memory %.1f MiB (anonymous now %.1f), CPU %.2f s\n",
-           (double)walk_dir(b->config->dir, false) / mib,
-           (double)proc_number("/proc/self/io", "write_bytes:") / mib,
-           (double)proc_number("/proc/self/io", "rchar:") / mib,
-           (double)proc_number("/proc/self/status", "VmHWM:") / 1024,
-           (double)proc_number("/proc/self/status", "RssAnon:") / 1024, (double)cpu_us() * 1e-6);
+    printf(
+        "resources        : %.1f MiB on disk, %.1f MiB written by the process, %.1f MiB read, peak "
+        "memory %.1f MiB (anonymous now %.1f), CPU %.2f s\n",
+        (double)walk_dir(b->config->dir, false) / mib,
+        (double)proc_number("/proc/self/io", "write_bytes:") / mib,
+        (double)proc_number("/proc/self/io", "rchar:") / mib,
+        (double)proc_number("/proc/self/status", "VmHWM:") / 1024,
+        (double)proc_number("/proc/self/status", "RssAnon:") / 1024, (double)cpu_us() * 1e-6);
     fflush(stdout);
 }
 

@@ -29,24 +29,26 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/slab.h"
 #include "base/status.h"
 #include "memtable/epoch.h"
 
 #define SHARD_BYTES_MIN ((size_t)4 << 20) // smaller ones divide unevenly and hit less
 #define SHARDS_MAX      64
 #define BLOCK_BYTES     4096              // a typical block: sizes the hash table
-#define MALLOC_OVERHEAD 32                // of a block's two allocations
+#define HUGE_PAGES_FROM ((size_t)8 << 20) // capacity; below, memory is worth more than speed
 #define CHANCES_MAX     256               // marked blocks passed over in one eviction
 #define FORGET_MAX      ((size_t)1 << 20) // buckets; above, a deleted file's blocks age out
 #define FORGET_PIN      1024              // buckets looked at under one pin
 #define COUNTER_STRIPES 16
 
+// Header and data in one piece, so that a hit touches few lines and pages.
 struct cached_block {
     _Atomic(struct cached_block *) chain; // written under the lock, release; read with acquire
     uint64_t file;
     uint64_t offset;
-    uint8_t *data; // owned
-    size_t size;
+    uint32_t size;         // of the data
+    uint32_t room;         // bytes allocated for it
     _Atomic uint32_t refs; // acq_rel at zero
     _Atomic bool mark;     // used since it was last looked at; relaxed
     union {
@@ -55,10 +57,14 @@ struct cached_block {
         };
         struct epoch_node retired; // once unlinked
     };
+    uint8_t data[];
 };
 
-// What a block costs beside its bytes.
-#define BLOCK_OVERHEAD (sizeof(struct cached_block) + MALLOC_OVERHEAD)
+// What a block takes of the capacity.
+static size_t charge_of(const struct cached_block *block)
+{
+    return slab_block_size(sizeof(*block) + block->room);
+}
 
 struct shard {
     pthread_mutex_t lock;
@@ -80,6 +86,7 @@ struct block_cache {
     unsigned shard_shift; // bucket index >> this: its shard
     unsigned shard_count;
     size_t capacity;
+    struct slab *slab; // of the blocks
     _Atomic(struct cached_block *) *buckets;
     struct shard *shards;
     struct counters counters[COUNTER_STRIPES];
@@ -135,11 +142,14 @@ int block_cache_new(size_t capacity, struct block_cache **ret_cache)
     memset(cache, 0, sizeof(*cache));
     cache->buckets = calloc(buckets, sizeof(*cache->buckets));
     cache->shards = aligned_alloc(_Alignof(struct shard), shards * sizeof(struct shard));
-    if (!cache->buckets || !cache->shards) {
+    int status = cache->buckets && cache->shards
+                     ? slab_new(capacity >= HUGE_PAGES_FROM, &cache->slab)
+                     : status_no_memory(buckets * sizeof(*cache->buckets));
+    if (status) {
         free(cache->buckets);
         free(cache->shards);
         free(cache);
-        return status_no_memory(buckets * sizeof(*cache->buckets));
+        return status;
     }
     memset(cache->shards, 0, shards * sizeof(struct shard));
     cache->bucket_mask = buckets - 1;
@@ -169,7 +179,35 @@ void block_cache_free(struct block_cache *cache)
     }
     free(cache->shards);
     free(cache->buckets);
+    slab_free(cache->slab);
     free(cache);
+}
+
+struct cached_block *cached_block_new(struct block_cache *cache, size_t size)
+{
+    struct cached_block *block = NULL;
+
+    if (size <= UINT32_MAX)
+        block = slab_alloc(cache->slab, sizeof(*block) + size);
+    if (!block)
+        return NULL;
+    atomic_init(&block->chain, NULL);
+    block->size = 0;
+    block->room = (uint32_t)size;
+    atomic_init(&block->refs, 1);
+    atomic_init(&block->mark, false);
+    return block;
+}
+
+uint8_t *cached_block_room(struct cached_block *block)
+{
+    return block->data;
+}
+
+void cached_block_discard(struct cached_block *block)
+{
+    if (block)
+        slab_dealloc(block, sizeof(*block) + block->room);
 }
 
 struct slice cached_block_data(const struct cached_block *block)
@@ -186,30 +224,13 @@ void cached_block_unref(struct cached_block *block)
 {
     if (atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
         return;
-    free(block->data);
-    free(block);
+    cached_block_discard(block);
 }
 
 static void drop_cache_reference(struct epoch_node *node)
 {
     cached_block_unref(
         (struct cached_block *)(void *)((char *)node - offsetof(struct cached_block, retired)));
-}
-
-static struct cached_block *block_new(uint64_t file, uint64_t offset, uint8_t *data, size_t size)
-{
-    struct cached_block *block = malloc(sizeof(*block));
-
-    if (!block)
-        return NULL;
-    atomic_init(&block->chain, NULL);
-    block->file = file;
-    block->offset = offset;
-    block->data = data;
-    block->size = size;
-    atomic_init(&block->refs, 1);
-    atomic_init(&block->mark, false);
-    return block;
 }
 
 // ------------------------------------------------------------------------------------ the hash
@@ -290,7 +311,7 @@ static void unlink_block(struct block_cache *cache, struct shard *shard, struct 
     atomic_store_explicit(link, atomic_load_explicit(&block->chain, memory_order_relaxed),
                           memory_order_release);
     list_remove(shard, block);
-    add_bytes(shard, 0 - (block->size + BLOCK_OVERHEAD));
+    add_bytes(shard, 0 - charge_of(block));
     block->older = *out;
     *out = block;
 }
@@ -332,16 +353,15 @@ static struct shard *shard_of(struct block_cache *cache, size_t bucket)
 }
 
 struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t offset,
-                                        uint8_t *data, size_t size, bool keep)
+                                        struct cached_block *block, size_t size, bool keep)
 {
-    struct cached_block *block = block_new(file, offset, data, size);
-    if (!block) {
-        free(data);
-        return NULL;
-    }
+    assert(size <= block->room);
+    block->file = file;
+    block->offset = offset;
+    block->size = (uint32_t)size;
     size_t bucket = hash_of(file, offset) & cache->bucket_mask;
     struct shard *shard = shard_of(cache, bucket);
-    size_t charge = size + BLOCK_OVERHEAD;
+    size_t charge = charge_of(block);
     if (!keep || charge > shard->capacity) {
         epoch_retire(&block->retired, drop_cache_reference); // lives on while the caller is pinned
         return block;
@@ -364,7 +384,7 @@ struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file
 
     retire_all(evicted);
     if (present) {
-        cached_block_unref(block); // nobody else has seen it
+        cached_block_discard(block); // nobody else has seen it
         mark_used(present);
         return present;
     }

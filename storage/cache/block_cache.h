@@ -20,12 +20,18 @@ void block_cache_free(struct block_cache *cache); // no reader may be left
 // The caller must be pinned. NULL if absent.
 struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t file, uint64_t offset);
 
-// Takes over `data` (malloc'd). If the block is there already (another thread was faster), frees
-// `data` and returns that one. The caller must be pinned. With capacity 0, or when the block alone
-// exceeds a shard, or if `keep` is false, the entry is valid while pinned or referenced but is not
-// found by later lookups. NULL if out of memory (data is freed).
+// A block of the caller's own, with room for `size` bytes, that nobody else can see; NULL if out of
+// memory. To be inserted or, after a failure, discarded.
+struct cached_block *cached_block_new(struct block_cache *cache, size_t size);
+uint8_t *cached_block_room(struct cached_block *block);
+void cached_block_discard(struct cached_block *block); // NULL is allowed
+
+// Takes over `block`, whose room begins with `size` bytes of data. If the block is there already
+// (another thread was faster), discards it and returns that one. The caller must be pinned. With
+// capacity 0, or when the block alone exceeds a shard, or if `keep` is false, the entry is valid
+// while pinned or referenced but is not found by later lookups.
 struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t offset,
-                                        uint8_t *data, size_t size, bool keep);
+                                        struct cached_block *block, size_t size, bool keep);
 
 struct slice cached_block_data(const struct cached_block *block);
 void cached_block_ref(struct cached_block *block); // while pinned or referenced

@@ -247,25 +247,50 @@ int sst_block_in_place(struct sst_reader *reader, size_t block, const struct sst
     return LSM_OK;
 }
 
-// An uncompressed block, straight into `out`.
-static int read_plain(struct sst_reader *r, const struct sst_place *place, bool verify,
-                      struct buf *out)
+// Where a block read from the file goes: to a buffer, or to a new block of the cache.
+struct target {
+    struct buf *buf;            // NULL: the cache
+    struct cached_block *block; // the cache's, once there is one; the caller's to use or discard
+    size_t size;                // of the data
+};
+
+static int target_reserve(struct sst_reader *r, struct target *to, size_t size, uint8_t **ret_data)
 {
-    int status = buf_reserve(out, place->size + SST_TRAILER_SIZE);
+    if (to->buf) {
+        to->buf->size = 0;
+        int status = buf_reserve(to->buf, size);
+        if (!status)
+            *ret_data = to->buf->data;
+        return status;
+    }
+    to->block = cached_block_new(r->cache, size);
+    if (!to->block)
+        return status_no_memory(size);
+    *ret_data = cached_block_room(to->block);
+    return LSM_OK;
+}
+
+// An uncompressed block, straight to where it goes.
+static int read_plain(struct sst_reader *r, const struct sst_place *place, bool verify,
+                      struct target *to)
+{
+    uint8_t *data;
+    int status = target_reserve(r, to, place->size + SST_TRAILER_SIZE, &data);
     if (!status)
-        status = read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, out->data);
+        status = read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, data);
     if (status)
         return status;
-    if (verify && !stored_ok(r, place, out->data))
+    if (verify && !stored_ok(r, place, data))
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad checksum");
-    out->size = place->size;
+    to->size = place->size;
     return LSM_OK;
 }
 
 // A compressed block by way of `stored`, room for it and its trailer.
 static int read_compressed(struct sst_reader *r, const struct sst_place *place, bool verify,
-                           uint8_t *stored, struct buf *out)
+                           uint8_t *stored, struct target *to)
 {
+    uint8_t *data;
     int status = read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, stored);
     if (status)
         return status;
@@ -275,34 +300,43 @@ static int read_compressed(struct sst_reader *r, const struct sst_place *place, 
     size_t size = codec_size(bytes);
     if (!size)
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad uncompressed size");
-    status = buf_reserve(out, size);
+    status = target_reserve(r, to, size, &data);
     if (status)
         return status;
-    status = codec_decompress(place->compression, bytes, out->data);
+    status = codec_decompress(place->compression, bytes, data);
     if (status)
         return sst_block_failure(r, place->offset, status, "does not decompress");
-    out->size = size;
+    to->size = size;
     return LSM_OK;
 }
 
-int sst_block_read(struct sst_reader *reader, const struct sst_place *place, bool verify,
-                   struct buf *out)
+static int read_block(struct sst_reader *reader, const struct sst_place *place, bool verify,
+                      struct target *to)
 {
-    out->size = 0;
     if (place->compression == LSM_COMPRESSION_NONE)
-        return read_plain(reader, place, verify, out);
+        return read_plain(reader, place, verify, to);
     size_t size = place->size + SST_TRAILER_SIZE;
     if (size <= STACK_READ) {
         uint8_t stored[STACK_READ];
-        return read_compressed(reader, place, verify, stored, out);
+        return read_compressed(reader, place, verify, stored, to);
     }
     if (size > SST_COMPRESS_MAX)
         return sst_block_failure(reader, place->offset, LSM_CORRUPTION, "bad compressed size");
     uint8_t *stored = malloc(size);
     if (!stored)
         return status_no_memory(size);
-    int status = read_compressed(reader, place, verify, stored, out);
+    int status = read_compressed(reader, place, verify, stored, to);
     free(stored);
+    return status;
+}
+
+int sst_block_read(struct sst_reader *reader, const struct sst_place *place, bool verify,
+                   struct buf *out)
+{
+    struct target to = {.buf = out};
+    int status = read_block(reader, place, verify, &to);
+    if (!status)
+        out->size = to.size;
     return status;
 }
 
@@ -311,17 +345,14 @@ int sst_block_cached(struct sst_reader *reader, const struct sst_place *place, b
 {
     struct cached_block *cached = block_cache_lookup(reader->cache, reader->number, place->offset);
     if (!cached) {
-        struct buf bytes = {0};
-        bool verify = reader->checksums != LSM_CHECKSUMS_NEVER;
-        int status = sst_block_read(reader, place, verify, &bytes);
+        struct target to = {0};
+        int status = read_block(reader, place, reader->checksums != LSM_CHECKSUMS_NEVER, &to);
         if (status) {
-            buf_release(&bytes);
+            cached_block_discard(to.block);
             return status;
         }
-        cached = block_cache_insert(reader->cache, reader->number, place->offset, bytes.data,
-                                    bytes.size, fill_cache);
-        if (!cached)
-            return status_no_memory(bytes.size);
+        cached = block_cache_insert(reader->cache, reader->number, place->offset, to.block, to.size,
+                                    fill_cache);
     }
     *ret_cached = cached;
     return LSM_OK;

@@ -22,14 +22,15 @@ static uint64_t rnd(uint64_t *state)
     return *state >> 33;
 }
 
-static uint8_t *make_data(uint64_t file, uint64_t offset, size_t size)
+static struct cached_block *make_data(struct block_cache *cache, uint64_t file, uint64_t offset,
+                                      size_t size)
 {
-    uint8_t *data = malloc(size);
+    struct cached_block *block = cached_block_new(cache, size);
 
-    ck_assert_ptr_nonnull(data);
-    put_fixed64(data, file);
-    put_fixed64(data + size - 8, ~offset);
-    return data;
+    ck_assert_ptr_nonnull(block);
+    put_fixed64(cached_block_room(block), file);
+    put_fixed64(cached_block_room(block) + size - 8, ~offset);
+    return block;
 }
 
 static void check_data(const struct cached_block *block, uint64_t file, uint64_t offset)
@@ -47,7 +48,8 @@ static bool touch(struct block_cache *cache, uint64_t file, uint64_t offset, siz
     struct cached_block *block = block_cache_lookup(cache, file, offset);
     bool hit = block != NULL;
     if (!hit)
-        block = block_cache_insert(cache, file, offset, make_data(file, offset, size), size, true);
+        block = block_cache_insert(cache, file, offset, make_data(cache, file, offset, size), size,
+                                   true);
     ck_assert_ptr_nonnull(block);
     check_data(block, file, offset);
     epoch_unpin();
@@ -109,9 +111,9 @@ START_TEST(blocks_not_kept_are_valid_while_pinned_or_referenced)
     ck_assert_int_eq(block_cache_new(1 << 20, &cache), 0);
     epoch_pin();
     struct cached_block *plain =
-        block_cache_insert(cache, 1, 0, make_data(1, 0, BLOCK), BLOCK, false);
+        block_cache_insert(cache, 1, 0, make_data(cache, 1, 0, BLOCK), BLOCK, false);
     struct cached_block *held =
-        block_cache_insert(cache, 1, 1, make_data(1, 1, 2 << 20), 2 << 20, true); // too big
+        block_cache_insert(cache, 1, 1, make_data(cache, 1, 1, 2 << 20), 2 << 20, true); // too big
     ck_assert_ptr_null(block_cache_lookup(cache, 1, 0));
     ck_assert_ptr_null(block_cache_lookup(cache, 1, 1));
     epoch_reclaim();
@@ -133,7 +135,7 @@ START_TEST(an_evicted_block_lives_while_referenced)
     ck_assert_int_eq(block_cache_new(64 << 10, &cache), 0);
     epoch_pin();
     struct cached_block *held =
-        block_cache_insert(cache, 7, 0, make_data(7, 0, BLOCK), BLOCK, true);
+        block_cache_insert(cache, 7, 0, make_data(cache, 7, 0, BLOCK), BLOCK, true);
     cached_block_ref(held);
     epoch_unpin();
     for (uint64_t i = 1; i < 100; i++)
@@ -154,8 +156,10 @@ START_TEST(a_second_insert_returns_the_first_block)
 
     ck_assert_int_eq(block_cache_new(1 << 20, &cache), 0);
     epoch_pin();
-    struct cached_block *a = block_cache_insert(cache, 1, 0, make_data(1, 0, BLOCK), BLOCK, true);
-    struct cached_block *b = block_cache_insert(cache, 1, 0, make_data(1, 0, BLOCK), BLOCK, true);
+    struct cached_block *a =
+        block_cache_insert(cache, 1, 0, make_data(cache, 1, 0, BLOCK), BLOCK, true);
+    struct cached_block *b =
+        block_cache_insert(cache, 1, 0, make_data(cache, 1, 0, BLOCK), BLOCK, true);
     ck_assert_ptr_eq(a, b);
     epoch_unpin();
     block_cache_free(cache);
@@ -298,8 +302,8 @@ static void *use_cache(void *arg)
         epoch_pin();
         struct cached_block *block = block_cache_lookup(w->cache, file, key);
         if (!block)
-            block =
-                block_cache_insert(w->cache, file, key, make_data(file, key, BLOCK), BLOCK, keep);
+            block = block_cache_insert(w->cache, file, key, make_data(w->cache, file, key, BLOCK),
+                                       BLOCK, keep);
         check_data(block, file, key);
         if (rnd(&w->state) % 8 == 0) {
             unsigned slot = rnd(&w->state) % HELD;
