@@ -94,6 +94,16 @@ int status_from_errno(int error, const char *what, const char *path)
     return status_fail(status, "%s %s: %s", what, path, strerror_r(error, buffer, sizeof(buffer)));
 }
 
+void status_keep(struct status_kept *ret_kept)
+{
+    memcpy(ret_kept->detail, thread_detail, sizeof(thread_detail));
+}
+
+void status_restore(const struct status_kept *kept)
+{
+    memcpy(thread_detail, kept->detail, sizeof(thread_detail));
+}
+
 int status_no_memory(size_t size)
 {
     return status_fail(LSM_NO_MEMORY, "cannot allocate %zu bytes", size);

@@ -18,6 +18,13 @@ __attribute__((format(printf, 2, 3))) int status_fail(int status, const char *fo
 // PERMISSION; ENOMEM: NO_MEMORY; EEXIST: EXISTS; else IO_ERROR.
 int status_from_errno(int error, const char *what, const char *path);
 
+// For cleaning up after a failure: what that meets must not hide why it is done.
+struct status_kept {
+    char detail[STATUS_DETAIL_MAX];
+};
+void status_keep(struct status_kept *ret_kept);
+void status_restore(const struct status_kept *kept);
+
 // Shorthand for a failed allocation of `size` bytes.
 int status_no_memory(size_t size);
 

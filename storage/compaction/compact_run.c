@@ -294,17 +294,21 @@ int compact_run(struct compact_run *run, struct iter *input)
 {
     struct run_state state = {.run = run};
     int rc = run_loop(&state, input);
-    if (rc && state.out.builder)
-        output_close(&state, false);
-    buf_release(&state.key);
-    buf_release(&state.value);
-    blob_refs_release(&state.blobs);
     if (!rc && run->moved.count)
         rc = blob_store_sync(run->blobs);
     if (!rc && run->output_count)
         rc = run->env->ops->sync_dir(run->env, run->dir);
-    if (rc)
+    buf_release(&state.key);
+    buf_release(&state.value);
+    blob_refs_release(&state.blobs);
+    if (rc) {
+        struct status_kept kept;
+        status_keep(&kept);
+        if (state.out.builder)
+            output_close(&state, false);
         compact_run_release(run, true);
+        status_restore(&kept);
+    }
     return rc;
 }
 

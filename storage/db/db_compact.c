@@ -83,13 +83,16 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
 
 static void remove_added(struct lsm *db, const struct version_edit *edit)
 {
+    struct status_kept kept;
     if (atomic_load_explicit(&db->keep_files, memory_order_acquire))
         return;
+    status_keep(&kept);
     for (unsigned i = 0; i < edit->added_count; i++) {
         char path[STORE_PATH_MAX];
         if (!store_path(path, sizeof path, db->dir, STORE_TABLE, edit->added[i].file->number))
             (void)!db->env->ops->unlink(db->env, path);
     }
+    status_restore(&kept);
 }
 
 int db_flush_oldest(struct lsm *db)
@@ -221,7 +224,10 @@ static int run_merge(struct lsm *db, const struct compaction *c)
                    (env_now_us() - start) / 1000);
     }
     version_edit_release(&edit);
+    struct status_kept kept;
+    status_keep(&kept);
     compact_run_release(&run, remove);
+    status_restore(&kept);
     return rc;
 }
 

@@ -55,6 +55,8 @@ void db_remove_obsolete(struct lsm *db)
     struct obsolete_file *node = db->obsolete;
     db->obsolete = NULL;
     pthread_mutex_unlock(&db->obsolete_mutex);
+    struct status_kept kept;
+    status_keep(&kept);
     if (db->blobs)
         blob_store_remove_unused(db->blobs);
     while (node) {
@@ -66,6 +68,7 @@ void db_remove_obsolete(struct lsm *db)
         free(node);
         node = next;
     }
+    status_restore(&kept);
 }
 
 // Starts a new manifest with `version` as it will be. Manifest lead held.
