@@ -150,7 +150,8 @@ LSM_NODISCARD LSM_API int lsm_destroy(const char *path, const struct lsm_options
 LSM_NODISCARD LSM_API int lsm_repair(const char *path, const struct lsm_options *options);
 
 // Makes an openable copy of the store as of now in the new directory `target` (same file system:
-// tables are hard-linked). Writes go on meanwhile.
+// tables are hard-linked), durable when the call returns 0. Writes go on meanwhile. On failure
+// nothing is left at `target`.
 LSM_NODISCARD LSM_API int lsm_checkpoint(struct lsm *db, const char *target);
 
 // ---------------------------------------------------------------------------------------- reading

@@ -263,6 +263,9 @@ int db_blob_before_sync(void *db);
 int db_lookup(struct lsm *db, const struct lsm_read_options *ro, struct slice key,
               uint64_t *ret_tag, struct slice *ret_value);
 
+// ---- db_open.c
+int db_sync_parent(struct env *env, const char *dir); // makes the directory's own name durable
+
 // ---- db_recover.c
 int db_recover(struct lsm *db);
 // ---- db_options.c

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "db/db.h"
+#include "wal/wal_format.h"
 
 // A memtable's arena holds more than its log: 1/8 more than the write buffer is room enough for
 // nearly all; the log grows if not.
@@ -141,7 +142,9 @@ static int sync_older(struct lsm *db, const struct db_log *log)
 
 int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
 {
-    if (wal_durable(log->wal) >= end)
+    // That a record of this log is durable says that the older logs are. Without one it says
+    // nothing.
+    if (wal_durable(log->wal) >= end && end > WAL_HEADER_SIZE)
         return LSM_OK;
     int rc = sync_older(db, log);
     if (!rc)

@@ -1,5 +1,6 @@
 // Operations on the whole store: manual compaction, checkpoint, check.
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,21 +150,25 @@ static int link_files(struct lsm *db, const struct version *version, const struc
     return rc;
 }
 
-static void unlink_file(struct lsm *db, enum store_file kind, uint64_t number, const char *target)
+struct removal {
+    struct env *env;
+    const char *dir;
+};
+
+static int remove_name(void *arg, const char *name)
 {
+    struct removal *removal = arg;
     char path[STORE_PATH_MAX];
-    if (!store_path(path, sizeof path, target, kind, number))
-        (void)!db->env->ops->unlink(db->env, path);
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", removal->dir, name) < sizeof path)
+        (void)!removal->env->ops->unlink(removal->env, path);
+    return LSM_OK;
 }
 
-static void remove_checkpoint(struct lsm *db, const struct version *version,
-                              const struct blob_refs *blobs, const char *target)
+// Of one that failed: the directory is ours, and nobody has opened it.
+static void remove_checkpoint(struct lsm *db, const char *target)
 {
-    for (unsigned n = 0; n < VERSION_LEVELS; n++)
-        for (unsigned i = 0; i < version->levels[n].count; i++)
-            unlink_file(db, STORE_TABLE, version->levels[n].files[i]->number, target);
-    for (size_t i = 0; i < blobs->count; i++)
-        unlink_file(db, STORE_BLOB, blobs->refs[i].number, target);
+    struct removal removal = {db->env, target};
+    (void)!db->env->ops->list(db->env, target, remove_name, &removal);
     (void)!db->env->ops->rmdir(db->env, target);
 }
 
@@ -196,12 +201,13 @@ int lsm_checkpoint(struct lsm *db, const char *target)
     if (!rc)
         rc = manifest_create(db->env, target, number, &state, &manifest);
     manifest_free(manifest);
+    if (!rc)
+        rc = db_sync_parent(db->env, target);
     if (rc) {
-        char detail[STATUS_DETAIL_MAX];
-        strncpy(detail, lsm_error_detail(), sizeof detail - 1);
-        detail[sizeof detail - 1] = 0;
-        remove_checkpoint(db, version, &blobs, target);
-        rc = status_fail(rc, "%s", detail);
+        struct status_kept kept;
+        status_keep(&kept);
+        remove_checkpoint(db, target);
+        status_restore(&kept);
     }
     blob_refs_release(&blobs);
     version_unref(version);

@@ -39,22 +39,21 @@ static int place_name(void *arg, const char *name)
     return LSM_OK;
 }
 
-// Makes the directory's own name durable.
-static int sync_parent(struct lsm *db)
+int db_sync_parent(struct env *env, const char *dir)
 {
     char parent[STORE_PATH_MAX];
-    size_t size = strlen(db->dir);
-    while (size > 1 && db->dir[size - 1] == '/')
+    size_t size = strlen(dir);
+    while (size > 1 && dir[size - 1] == '/')
         size--;
-    while (size > 0 && db->dir[size - 1] != '/')
+    while (size > 0 && dir[size - 1] != '/')
         size--;
-    while (size > 1 && db->dir[size - 1] == '/')
+    while (size > 1 && dir[size - 1] == '/')
         size--;
     if (size >= sizeof parent)
-        return status_fail(LSM_INVALID, "%s: path too long", db->dir);
-    memcpy(parent, db->dir, size);
+        return status_fail(LSM_INVALID, "%s: path too long", dir);
+    memcpy(parent, dir, size);
     parent[size] = 0;
-    return db->env->ops->sync_dir(db->env, size ? parent : ".");
+    return env->ops->sync_dir(env, size ? parent : ".");
 }
 
 // Tells a store from a place for a new one. Changes nothing but an absent directory, if it may be
@@ -71,7 +70,7 @@ static int place_examine(struct lsm *db, bool *ret_fresh)
     if (rc == LSM_NOT_FOUND) {
         *ret_fresh = true;
         rc = db->env->ops->mkdir(db->env, db->dir);
-        return rc ? rc : sync_parent(db);
+        return rc ? rc : db_sync_parent(db->env, db->dir);
     }
     if (rc)
         return rc;
@@ -258,12 +257,12 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
         return rc;
     rc = open_run(db);
     if (rc) {
-        char detail[STATUS_DETAIL_MAX]; // of the cause, not of what cleaning up meets
-        strncpy(detail, lsm_error_detail(), sizeof detail - 1);
-        detail[sizeof detail - 1] = 0;
+        struct status_kept kept; // the cause, not what cleaning up meets
+        status_keep(&kept);
         db_background_stop(db);
         handle_free(db);
-        return status_fail(rc, "%s", detail);
+        status_restore(&kept);
+        return rc;
     }
     *ret_db = db;
     return LSM_OK;
@@ -275,7 +274,10 @@ int lsm_close(struct lsm *db)
         return LSM_OK;
     db_background_stop(db);
     int rc = lsm_sync(db);
+    struct status_kept kept;
+    status_keep(&kept);
     db_remove_obsolete(db);
     handle_free(db);
+    status_restore(&kept);
     return rc;
 }
