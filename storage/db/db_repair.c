@@ -5,9 +5,15 @@
 // key wins wherever it was, and is written to the last level as one sorted run, with a new manifest
 // on top. What does not verify goes to the folder `lost`, never away. It needs room for a second
 // copy of what the tables hold; blob files stay as they are: an entry is kept if the record it
-// points to is there, also when pages of it are damaged, which reading them reports. If CURRENT and
-// its manifest are intact only live tables are taken; if not, all tables are, and a key whose
-// delete was already compacted away may come back from an old table that a crash left behind.
+// points to is there, also when pages of it are damaged, which reading them reports.
+//
+// Which tables and logs count is said by the manifest that CURRENT names or, without CURRENT, by
+// the newest one that is whole (a manifest is complete, with all it refers to, before CURRENT names
+// it). If none is left all of them count; then a table or log that was superseded, but whose
+// removal a power cut undid, may bring back an old value or a deleted key. Of two logs that hold
+// one sequence number the newer counts: the older one's records were given up by a recovery. Of two
+// versions with equal numbers, which compactions give to those at the bottom, that in the newer
+// table is the newer.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +34,12 @@ struct repair {
     bool log_ended; // a record of the log lacks its blobs: it is the torn end
     uint64_t dropped;
     struct lsm_options options;
-    uint64_t *tables, *logs;
-    size_t table_count, log_count;
+    uint64_t *tables, *logs, *manifests;
+    size_t table_count, log_count, manifest_count;
+    uint64_t *aside[2]; // damaged tables, damaged logs
+    size_t aside_count[2];
+    uint64_t log_first; // sequence of the current log's first record
+    uint64_t log_limit; // from here on records are in newer logs
     struct iter **sources;
     size_t source_count;
     struct memtable *memtable; // of all logs' records
@@ -60,13 +70,29 @@ static int repair_name(void *arg, const char *name)
         return number_add(&repair->tables, &repair->table_count, number);
     if (kind == STORE_LOG)
         return number_add(&repair->logs, &repair->log_count, number);
+    if (kind == STORE_MANIFEST)
+        return number_add(&repair->manifests, &repair->manifest_count, number);
     return LSM_OK;
 }
 
-// Moves a file into `lost`.
+static int compare_newest_first(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x > y ? -1 : x < y;
+}
+
+static void sort_newest_first(uint64_t *numbers, size_t count)
+{
+    if (count)
+        qsort(numbers, count, sizeof *numbers, compare_newest_first);
+}
+
+// Gives a file a second name in `lost`. Its first one goes when the new manifest is in force: until
+// then a repair that was interrupted must find everything where it was.
 static int set_aside(struct repair *repair, enum store_file kind, uint64_t number)
 {
     char from[STORE_PATH_MAX], folder[STORE_PATH_MAX + 8], to[2 * STORE_PATH_MAX];
+    logger_log(&repair->logger, LSM_LOG_WARN, "%s: set aside in lost", lsm_error_detail());
     int rc = store_path(from, sizeof from, repair->dir, kind, number);
     if (rc)
         return rc;
@@ -74,9 +100,25 @@ static int set_aside(struct repair *repair, enum store_file kind, uint64_t numbe
     rc = repair->env->ops->mkdir(repair->env, folder);
     if (rc && rc != LSM_EXISTS)
         return rc;
-    const char *name = strrchr(from, '/');
-    snprintf(to, sizeof to, "%s%s", folder, name);
-    return repair->env->ops->rename(repair->env, from, to);
+    snprintf(to, sizeof to, "%s%s", folder, strrchr(from, '/'));
+    rc = repair->env->ops->link(repair->env, from, to);
+    if (!rc)
+        rc = repair->env->ops->sync_dir(repair->env, folder);
+    if (rc && rc != LSM_EXISTS)
+        return rc;
+    return number_add(&repair->aside[kind == STORE_LOG], &repair->aside_count[kind == STORE_LOG],
+                      number);
+}
+
+static void remove_set_aside(struct repair *repair)
+{
+    for (unsigned log = 0; log < 2; log++)
+        for (size_t i = 0; i < repair->aside_count[log]; i++) {
+            char path[STORE_PATH_MAX];
+            if (!store_path(path, sizeof path, repair->dir, log ? STORE_LOG : STORE_TABLE,
+                            repair->aside[log][i]))
+                (void)!repair->env->ops->unlink(repair->env, path);
+        }
 }
 
 // ------------------------------------------------------------------------------------- gathering
@@ -95,10 +137,10 @@ static int take_table(struct repair *repair, uint64_t number)
     if (!rc)
         rc = sst_verify(reader);
     if (rc == LSM_CORRUPTION) {
-        logger_log(&repair->logger, LSM_LOG_WARN, "%s: set aside in lost", lsm_error_detail());
+        rc = set_aside(repair, STORE_TABLE, number);
         if (reader)
             sst_reader_unref(reader);
-        return set_aside(repair, STORE_TABLE, number);
+        return rc;
     }
     struct sst_properties properties;
     if (!rc) {
@@ -144,7 +186,9 @@ static int take_record(void *arg, uint64_t sequence, struct slice payload, uint6
     uint32_t count;
     bool blobs;
     (void)offset;
-    if (repair->log_ended || !batch_valid(payload, &blobs))
+    if (sequence < repair->log_first)
+        repair->log_first = sequence;
+    if (sequence >= repair->log_limit || repair->log_ended || !batch_valid(payload, &blobs))
         return LSM_OK;
     if (blobs && !has_blobs(repair, payload)) {
         logger_log(&repair->logger, LSM_LOG_WARN, "%s: the log ends here", lsm_error_detail());
@@ -173,12 +217,47 @@ static int take_log(struct repair *repair, uint64_t number)
     struct wal_read_result result;
     repair->log_ended = false;
     int rc = store_path(path, sizeof path, repair->dir, STORE_LOG, number);
+    repair->log_first = UINT64_MAX;
     if (!rc)
         rc = wal_read(repair->env, path, number, take_record, repair, &result);
-    if (rc == LSM_CORRUPTION) { // what was valid before the damage has been taken
-        logger_log(&repair->logger, LSM_LOG_WARN, "%s: set aside in lost", lsm_error_detail());
+    if (repair->log_first < repair->log_limit)
+        repair->log_limit = repair->log_first;
+    if (rc == LSM_CORRUPTION) // what was valid before the damage has been taken
         rc = set_aside(repair, STORE_LOG, number);
-    }
+    return rc;
+}
+
+// Only what is live by `state` counts; the rest is garbage of a crash.
+static int keep_live(struct repair *repair, const struct manifest_state *state)
+{
+    int rc = LSM_OK;
+    repair->table_count = 0;
+    for (unsigned n = 0; n < VERSION_LEVELS && !rc; n++)
+        for (unsigned i = 0; i < state->version->levels[n].count && !rc; i++)
+            rc = number_add(&repair->tables, &repair->table_count,
+                            state->version->levels[n].files[i]->number);
+    repair->last_sequence = state->last_sequence;
+    size_t live = 0;
+    for (size_t i = 0; i < repair->log_count; i++)
+        if (repair->logs[i] >= state->log_number)
+            repair->logs[live++] = repair->logs[i];
+    repair->log_count = live;
+    return rc;
+}
+
+static int apply_manifest(struct repair *repair)
+{
+    struct manifest_state state = {0};
+    int rc = manifest_recover(repair->env, repair->dir, &state);
+    for (size_t i = 0; i < repair->manifest_count && (rc == LSM_NOT_FOUND || rc == LSM_CORRUPTION);
+         i++)
+        rc = manifest_read(repair->env, repair->dir, repair->manifests[i], &state, NULL);
+    if (rc == LSM_NOT_FOUND || rc == LSM_CORRUPTION)
+        return LSM_OK; // none is left
+    if (rc)
+        return rc; // another program's, or of a later version: not ours to repair
+    rc = keep_live(repair, &state);
+    manifest_state_release(&state);
     return rc;
 }
 
@@ -188,27 +267,16 @@ static int gather(struct repair *repair)
     if (!rc && repair->table_count + repair->log_count == 0)
         return status_fail(LSM_NOT_A_STORE, "%s holds no tables and no logs to repair from",
                            repair->dir);
-    struct manifest_state state = {0};
-    if (!rc && manifest_recover(repair->env, repair->dir, &state) == LSM_OK) {
-        // Only what is live counts; the rest is garbage of a crash.
-        repair->table_count = 0;
-        for (unsigned n = 0; n < VERSION_LEVELS && !rc; n++)
-            for (unsigned i = 0; i < state.version->levels[n].count && !rc; i++)
-                rc = number_add(&repair->tables, &repair->table_count,
-                                state.version->levels[n].files[i]->number);
-        repair->last_sequence = state.last_sequence;
-        size_t live = 0;
-        for (size_t i = 0; i < repair->log_count; i++)
-            if (repair->logs[i] >= state.log_number)
-                repair->logs[live++] = repair->logs[i];
-        repair->log_count = live;
-        version_unref(state.version);
-    }
+    sort_newest_first(repair->manifests, repair->manifest_count);
+    if (!rc)
+        rc = apply_manifest(repair);
+    sort_newest_first(repair->tables, repair->table_count);
+    sort_newest_first(repair->logs, repair->log_count);
     if (!rc)
         rc = memtable_new(repair->options.write_buffer_size, &repair->memtable);
-    repair->sources = calloc(repair->table_count + 1, sizeof *repair->sources);
+    repair->sources = calloc(repair->table_count + 1, sizeof(struct iter *));
     if (!rc && !repair->sources)
-        rc = status_no_memory((repair->table_count + 1) * sizeof *repair->sources);
+        rc = status_no_memory((repair->table_count + 1) * sizeof(struct iter *));
     for (size_t i = 0; i < repair->log_count && !rc; i++)
         rc = take_log(repair, repair->logs[i]);
     if (!rc)
@@ -298,6 +366,8 @@ static int rewrite(struct repair *repair)
     if (rc)
         return rc;
     rc = write_manifest(repair, &run);
+    if (!rc)
+        remove_set_aside(repair);
     logger_log(&repair->logger, LSM_LOG_INFO, "repaired: %" PRIu64 " of %" PRIu64 " entries kept",
                run.entries_out, run.entries_in);
     compact_run_release(&run, rc != LSM_OK);
@@ -311,6 +381,9 @@ static void repair_release(struct repair *repair)
     free(repair->sources);
     free(repair->tables);
     free(repair->logs);
+    free(repair->manifests);
+    free(repair->aside[0]);
+    free(repair->aside[1]);
     if (repair->memtable)
         memtable_unref(repair->memtable);
     epoch_barrier();
@@ -363,6 +436,7 @@ int lsm_repair(const char *path, const struct lsm_options *options)
         return rc;
     repair.env = repair.options.env ? repair.options.env : env_posix();
     repair.logger = (struct logger){repair.options.log, repair.options.log_arg};
+    repair.log_limit = UINT64_MAX;
     atomic_init(&repair.next_file, 1);
     rc = lock_store(repair.env, path, is_data, &lock);
     if (rc)

@@ -682,22 +682,34 @@ static void open_read_only(struct history *h)
     OK(lsm_close(h->db));
 }
 
-// CURRENT or the manifest is gone, the rest is as a clean close left it.
-static void lose_manifest(struct history *h)
+static int unlink_manifest(void *arg, const char *name)
+{
+    struct history *h = arg;
+    char path[64];
+    snprintf(path, sizeof path, "/db/%s", name);
+    return strncmp(name, "MANIFEST", 8) ? 0 : h->env->ops->unlink(h->env, path);
+}
+
+// CURRENT is gone and, if nothing of a crash is left that only the manifest tells from what is
+// live, the manifest too.
+static void lose_manifest(struct history *h, bool killed)
 {
     OK(h->env->ops->unlink(h->env, "/db/CURRENT"));
+    if (!killed && one_in(rnd(h), 2))
+        OK(h->env->ops->list(h->env, "/db", unlink_manifest, h));
     OK(lsm_repair("/db", &h->options));
 }
 
 static void do_reopen(struct history *h)
 {
     unsigned what = random_below(rnd(h), 8);
+    bool killed = what < 3;
     if (what == 0) {
         do_power_cut(h);
         return;
     }
     release_readers(h);
-    if (what < 3) {
+    if (killed) {
         env_fault_kill(h->env);
         (void)!lsm_close(h->db);
     } else {
@@ -706,8 +718,8 @@ static void do_reopen(struct history *h)
     }
     if (one_in(rnd(h), 4))
         open_read_only(h);
-    if (what >= 6)
-        lose_manifest(h);
+    if (one_in(rnd(h), 4))
+        lose_manifest(h, killed);
     if (one_in(rnd(h), 3))
         draw_options(h); // nothing that is on disk depends on them
     open_store(h);
