@@ -116,9 +116,9 @@ struct lsm_options {
     // mostly garbage.
     size_t blob_min; // 0 [0, 1 GiB]: values of this size or more go there; 0: none do
     enum lsm_compression blob_compression; // LZ4: where a sample of the value says that it pays
-    size_t blob_file_size;       // 64 MiB [64 KiB, 1 GiB]: of a file; up to 4 times that in a large
+    size_t blob_file_size;       // 64 MiB [4 KiB, 1 GiB]: of a file; up to 4 times that in a large
                                  // store
-    unsigned blob_garbage_ratio; // 25 [5, 95]: per cent of garbage in all blob files beyond which
+    unsigned blob_garbage_ratio; // 20 [5, 95]: per cent of garbage in all blob files beyond which
                                  // it is reclaimed
     lsm_log_fn *log;             // NULL: messages are dropped
     void *log_arg;

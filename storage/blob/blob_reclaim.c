@@ -16,7 +16,7 @@
 
 #include "blob/blob_internal.h"
 
-#define ROUND_SHARE 32
+#define ROUND_SHARE 64
 
 static uint64_t file_live(const struct blob_file *file)
 {
@@ -66,6 +66,8 @@ void blob_store_stats(struct blob_store *store, struct blob_stats *ret_stats)
             stats.files++;
             stats.bytes += file->size;
             stats.live += file_live(file);
+            if (!blob_file_draining(file) && file_live(file) > 0)
+                stats.reclaimable += file->size - file_live(file);
             stats.draining += blob_file_draining(file);
         }
     }

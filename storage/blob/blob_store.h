@@ -99,6 +99,7 @@ bool blob_store_choose_drain(struct blob_store *store, unsigned percent);
 struct blob_stats {
     uint64_t files, bytes;   // of all files
     uint64_t live, garbage;  // referenced by tables and memtables, at most a file's size; the rest
+    uint64_t reclaimable;    // garbage in files that have live bytes and are not being drained
     uint64_t written, moved; // by appends of each stream, since opening
     uint64_t draining;       // files
 };

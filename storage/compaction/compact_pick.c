@@ -167,6 +167,47 @@ static int pick_tombstones(const struct version *version, const struct pick_opti
     return rc;
 }
 
+static bool refers_to_draining(const struct file_meta *file)
+{
+    return file->blob_count && blob_refs_draining(file->blobs, file->blob_count) > 0;
+}
+
+// The first table of a sorted level that refers to a draining blob file and can be rewritten.
+static int drain_level(const struct version *version, const struct pick_options *options,
+                       unsigned level, struct compaction **ret_compaction)
+{
+    const struct version_level *l = &version->levels[level];
+    int rc = LSM_BUSY;
+    for (unsigned i = 0; i < l->count && rc == LSM_BUSY; i++)
+        if (!l->files[i]->compacting && refers_to_draining(l->files[i]))
+            rc = compaction_of_run(version, options, level, level, (struct run){i, i + 1}, false,
+                                   ret_compaction);
+    return rc;
+}
+
+int compact_pick_drain(const struct version *version, const struct pick_options *options,
+                       struct compaction **ret_compaction)
+{
+    const struct version_level *l0 = &version->levels[0];
+    struct level_targets targets;
+    bool draining = false;
+    int rc = LSM_BUSY;
+    *ret_compaction = NULL;
+    for (unsigned i = 0; i < l0->count; i++)
+        draining = draining || refers_to_draining(l0->files[i]);
+    if (draining) {
+        pick_targets(version, options, &targets);
+        rc = pick_from_level_0(version, options, targets.base_level, ret_compaction);
+    }
+    for (unsigned level = LAST; level > 0 && rc == LSM_BUSY; level--)
+        rc = drain_level(version, options, level, ret_compaction);
+    if (!rc && *ret_compaction) {
+        (*ret_compaction)->trivial_move = false;
+        (*ret_compaction)->move_blobs = true;
+    }
+    return rc == LSM_BUSY ? 0 : rc;
+}
+
 int compact_pick(const struct version *version, const struct pick_options *options,
                  struct buf cursors[VERSION_LEVELS], struct compaction **ret_compaction)
 {

@@ -3,7 +3,8 @@
 // Leveled compaction with dynamic level targets (as RocksDB's
 // level_compaction_dynamic_level_bytes): targets are derived from the size of the last level
 // upwards, so that the last level holds about (ratio-1)/ratio of all data and space amplification
-// stays near 1.1. Level 0 compacts by count.
+// stays near 1.1. Level 0 compacts by count, or when the blobs its entries may have superseded are
+// worth it.
 //
 // It may be called at any time with a version of any shape. Applied until it picks nothing, it
 // comes to an end: each pick moves tables to a deeper level, or rids a last level's tables of their
@@ -21,6 +22,7 @@ struct pick_options {
     uint64_t oldest_snapshot; // sequence of the oldest snapshot in use, or the last sequence if
                               // there is none: what is superseded up to here can be dropped. When
                               // it rises, there may be something to pick again.
+    bool idle; // nothing has been written for a while: level 0 is emptied if that can free blobs
 };
 
 struct level_targets {
@@ -47,6 +49,7 @@ struct compaction {
     bool bottom;       // no deeper level overlaps: tombstones may go, sequences may become 0
     bool exclusive;    // passes over levels that have tables (elsewhere): the caller must start no
                        // other compaction while it runs. Only from compact_pick_range()
+    bool move_blobs;   // values in draining blob files are to be moved elsewhere
     uint64_t input_bytes;
 };
 
@@ -61,6 +64,11 @@ struct compaction {
 // is compact_pick_range(). LSM_NO_MEMORY.
 int compact_pick(const struct version *version, const struct pick_options *options,
                  struct buf cursors[VERSION_LEVELS], struct compaction **ret_compaction);
+
+// A compaction that moves values out of draining blob files: a table that refers to one, rewritten
+// in place, or level 0. For when compact_pick() has nothing, or reclaim is urgent.
+int compact_pick_drain(const struct version *version, const struct pick_options *options,
+                       struct compaction **ret_compaction);
 
 // All tables of `level` that overlap [lower, upper] (NULL data: unbounded), and those that must go
 // with them, into `output_level`: a deeper one, or `level` itself, unless 0, to rewrite it

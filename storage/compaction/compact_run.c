@@ -14,12 +14,15 @@
 #include "compaction/compact_run.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/status.h"
 #include "version/table_cache.h"
 
 #define GRANDPARENT_TABLES_MAX 10
 #define CANCEL_CHECK_ENTRIES   256
+#define MOVE_STEP_BYTES        (4u << 20) // moved at a time, with a pause after it
+#define MOVE_PAUSE_MAX_US      100000
 
 struct output {
     struct sst_builder *builder;
@@ -33,11 +36,13 @@ struct run_state {
     struct output out;
     struct buf key; // last user key seen
     bool has_key;
-    size_t stratum;            // of the last version seen of `key`
-    unsigned grandparent;      // first one whose largest key is >= the current key
-    uint64_t overlapped_bytes; // of grandparents passed by the current output
-    struct blob_refs blobs;    // referenced by the current output
-    struct buf value;          // a moved blob
+    size_t stratum;                      // of the last version seen of `key`
+    unsigned grandparent;                // first one whose largest key is >= the current key
+    uint64_t overlapped_bytes;           // of grandparents passed by the current output
+    struct blob_refs blobs;              // referenced by the current output
+    struct buf value;                    // a moved blob
+    uint64_t moved_all;                  // bytes, in all
+    uint64_t moved_bytes, move_start_us; // of the present step
     uint8_t pointer[BLOB_POINTER_MAX];
 };
 
@@ -160,12 +165,32 @@ static size_t stratum_of(const struct compact_run *run, uint64_t sequence)
     return low;
 }
 
+// After each step of moving, a pause as long as the step took.
+static void move_pause(struct run_state *state, uint32_t bytes)
+{
+    const struct compact_run *run = state->run;
+    uint64_t now = env_now_us();
+    if (state->moved_bytes == 0)
+        state->move_start_us = now;
+    state->moved_bytes += bytes;
+    if (state->moved_bytes < MOVE_STEP_BYTES)
+        return;
+    uint64_t pause = now - state->move_start_us;
+    state->moved_bytes = 0;
+    if (!run->pressure || atomic_load_explicit(run->pressure, memory_order_relaxed))
+        return;
+    if (pause > MOVE_PAUSE_MAX_US)
+        pause = MOVE_PAUSE_MAX_US;
+    nanosleep(&(struct timespec){.tv_nsec = (long)pause * 1000}, NULL);
+}
+
 // Copies a value to another blob file, or hands it out to be kept in the table.
 static int move_blob(struct run_state *state, struct blob_file *from, struct blob_pointer *pointer,
                      enum entry_type *type, struct slice *value)
 {
     struct compact_run *run = state->run;
     struct blob_file *file;
+    move_pause(state, pointer->length);
     state->value.size = 0;
     if (buf_reserve(&state->value, pointer->length))
         return status_no_memory(pointer->length);
@@ -202,6 +227,7 @@ static int move_if_draining(struct run_state *state, struct blob_pointer *pointe
     if (rc)
         return rc;
     if (blob_file_draining(file)) {
+        state->moved_all += pointer->length;
         rc = move_blob(state, file, pointer, type, value);
         // Damage stays where it is, to be reported when it is read; it must not stop all else.
         if (rc == LSM_CORRUPTION) {
@@ -225,7 +251,9 @@ static int run_pointer(struct run_state *state, enum entry_type *type, struct sl
         *ret_drop = true;
         return LSM_OK;
     }
-    int rc = run->move_blobs ? move_if_draining(state, &pointer, type, value) : LSM_OK;
+    int rc = LSM_OK;
+    if (state->moved_all < run->move_bytes)
+        rc = move_if_draining(state, &pointer, type, value);
     if (!rc && *type == ENTRY_BLOB)
         *ret_ref = (struct blob_ref){.number = pointer.file, .bytes = blob_pointer_bytes(&pointer)};
     return rc;

@@ -26,8 +26,10 @@ struct compact_run {
     uint64_t (*new_number)(void *arg); // a fresh file number
     void *arg;
     struct blob_store *blobs; // NULL: pointers are kept as they are
-    bool move_blobs;          // values in draining blob files are moved to others
-    size_t inline_size;       // ... or into the table, if they are smaller than this
+    uint64_t move_bytes;      // values in draining blob files are moved to others, up to about so
+                              // many bytes of them
+    const _Atomic unsigned *pressure; // NULL, or while it is 0 half the time is left to others
+    size_t inline_size;               // ... or into the table, if they are smaller than this
     // NULL, or asked for every pointer; false: the entry is dropped (repair).
     bool (*keep_pointer)(void *arg, const struct blob_pointer *pointer);
 

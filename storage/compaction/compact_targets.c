@@ -12,10 +12,16 @@
 // crossing. Level 0 must not go past a level that has tables, hence base_level is the first of
 // these.
 //
+// Blobs. An entry of level 0 may supersede one below whose blob could be freed, which is not known
+// before they meet. So level 0 also wants compaction when its entries refer to 1/BLOB_SHARE of all
+// blob bytes, unless that is less than what the compaction would have to rewrite; and, when nothing
+// is being written, as soon as it could free any.
+//
 // Pure functions.
 #include "compaction/compact_pick.h"
 
-#define LAST (VERSION_LEVELS - 1)
+#define LAST       (VERSION_LEVELS - 1)
+#define BLOB_SHARE 64
 
 // Bytes of a level's tables that no running compaction has.
 static uint64_t idle_bytes(const struct version_level *level, unsigned *ret_count)
@@ -63,6 +69,32 @@ static void set_targets(const struct version *version, const struct pick_options
         targets->target[base - 1] = at_least_1(size / ratio);
 }
 
+// The score of level 0 for the sake of blobs.
+static double blob_score(const struct version *version, const struct pick_options *options,
+                         unsigned base_level)
+{
+    const struct version_level *l0 = &version->levels[0];
+    double all = 0, idle_blobs = 0;
+    bool useful = false;
+    for (unsigned level = 0; level < VERSION_LEVELS; level++)
+        all += (double)version->levels[level].blob_bytes;
+    if (all < 1 || l0->count == 0)
+        return 0;
+    for (unsigned i = 0; i < l0->count; i++) {
+        const struct file_meta *file = l0->files[i];
+        if (file->compacting)
+            continue;
+        idle_blobs += (double)file->blob_bytes;
+        useful = useful || file->blob_count || file->deletes;
+    }
+    double worth = all / BLOB_SHARE;
+    double rewritten = (double)(l0->bytes + version->levels[base_level].bytes);
+    if (worth < rewritten)
+        worth = rewritten;
+    double score = idle_blobs / worth;
+    return options->idle && useful && score < 1 ? 1 : score;
+}
+
 void pick_targets(const struct version *version, const struct pick_options *options,
                   struct level_targets *ret_targets)
 {
@@ -74,6 +106,9 @@ void pick_targets(const struct version *version, const struct pick_options *opti
     targets.score[0] = count / (double)options->l0_compact;
     if (bytes / base_size > targets.score[0])
         targets.score[0] = bytes / base_size;
+    double blobs = blob_score(version, options, targets.base_level);
+    if (blobs > targets.score[0])
+        targets.score[0] = blobs;
     for (unsigned level = 1; level < LAST; level++) {
         bytes = (double)idle_bytes(&version->levels[level], &count);
         if (targets.target[level])

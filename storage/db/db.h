@@ -141,7 +141,9 @@ struct lsm {
     struct buf cursors[VERSION_LEVELS];
     struct manifest *manifest; // manifest lead
     bool manifest_busy;
-    bool manual_running; // a manual compaction keeps automatic ones off
+    uint64_t idle_sequence, idle_since_us; // last sequence seen, and since when
+    bool drain_first;                      // whose turn it was: reclaim's
+    bool manual_running;                   // a manual compaction keeps automatic ones off
     unsigned compactions_running;
     bool flush_running;
     int background_error; // sticky
@@ -247,6 +249,7 @@ int db_blob_open(struct lsm *db, struct slice encoded, struct blob_pointer *ret_
 int db_memtable_new(struct lsm *db, struct memtable **ret_memtable);
 int db_blob_register(struct memtable *memtable, const struct blob_refs *refs, uint64_t written);
 uint64_t db_memtable_blob_bytes(const struct memtable *memtable); // appended for it
+uint64_t db_blob_flush_bytes(struct lsm *db); // ... beyond which it had better be flushed
 const struct blob_refs *db_memtable_blobs(const struct memtable *memtable);
 void db_blob_flushed(struct memtable *memtable);
 // Takes and drops a table's references to blob files.

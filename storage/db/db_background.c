@@ -1,6 +1,7 @@
 // Background threads.
 //
-//  flush       writes immutable memtables to level 0, oldest first; prepares the next log
+//  flush       writes immutable memtables to level 0, oldest first; prepares the next log; makes
+//              the memtable immutable when nothing is written and it may free blobs
 //  compaction  asks compact_pick what to do and does it; as many as the options say
 //  sync        with sync_interval_ms: syncs the log that often
 //
@@ -13,11 +14,31 @@
 #include "db/db.h"
 
 #define IDLE_WAKE_S 5 // idle threads look for garbage this often
+#define IDLE_US     4000000
+
+// When writers begin to be slowed for the sake of blobs, and when all the way.
+#define GARBAGE_SLOW    3 // per cent of known garbage above blob_garbage_ratio
+#define GARBAGE_STOP    13
+#define UNMERGED_SLOW   8 // per cent of blob bytes referenced by memtables and level 0
+#define UNMERGED_STOP   24
+#define BLOB_SLOW_FILES 2 // but not for less than so many files' worth
 
 uint64_t db_new_file_number(void *arg)
 {
     struct lsm *db = arg;
     return atomic_fetch_add_explicit(&db->next_file, 1, memory_order_relaxed);
+}
+
+// Whether nothing has been written for a while; mutex held.
+static bool nothing_written(struct lsm *db)
+{
+    uint64_t visible = atomic_load_explicit(&db->visible, memory_order_relaxed);
+    uint64_t now = env_now_us();
+    if (visible != db->idle_sequence || db->idle_since_us == 0) {
+        db->idle_sequence = visible;
+        db->idle_since_us = now;
+    }
+    return now - db->idle_since_us >= IDLE_US;
 }
 
 struct pick_options db_pick_options(struct lsm *db)
@@ -28,6 +49,7 @@ struct pick_options db_pick_options(struct lsm *db)
         .level_base_size = db->options.level_base_size,
         .level_ratio = db->options.level_ratio,
         .table_size = db->options.table_size,
+        .idle = nothing_written(db),
         .oldest_snapshot = oldest == &db->snapshots
                                ? atomic_load_explicit(&db->visible, memory_order_relaxed)
                                : oldest->sequence,
@@ -48,12 +70,45 @@ static void wait_work(struct lsm *db, unsigned ms)
     pthread_cond_timedwait(&db->work, &db->mutex, &until);
 }
 
+// 0 .. 999: where `value` lies between where writers begin to be slowed and where they stop.
+static unsigned pressure_between(uint64_t value, uint64_t slow, uint64_t stop)
+{
+    if (value <= slow)
+        return 0;
+    return value >= stop ? 999 : (unsigned)((value - slow) * 999 / (stop - slow));
+}
+
+// How far behind reclaim is with the garbage that is known, and flush and compaction with finding
+// out what is garbage: bytes referenced by memtables and level 0 may have superseded as many.
+static unsigned blob_pressure(struct lsm *db)
+{
+    struct blob_stats stats;
+    uint64_t little = BLOB_SLOW_FILES * db->options.blob_file_size;
+    if (blob_store_bytes(db->blobs) < little)
+        return 0;
+    blob_store_stats(db->blobs, &stats);
+    uint64_t unmerged = db->version->levels[0].blob_bytes + db_memtable_blob_bytes(db->active);
+    for (unsigned i = 0; i < db->immutable_count; i++)
+        unmerged += db_memtable_blob_bytes(db->immutables[i].memtable);
+    uint64_t bytes = stats.reclaimable + stats.live, ratio = db->options.blob_garbage_ratio;
+    unsigned garbage = 0, late = 0;
+    if (stats.reclaimable > little)
+        garbage = pressure_between(stats.reclaimable * 100, bytes * (ratio + GARBAGE_SLOW),
+                                   bytes * (ratio + GARBAGE_STOP));
+    if (unmerged > little)
+        late = pressure_between(unmerged * 100, bytes * UNMERGED_SLOW, bytes * UNMERGED_STOP);
+    return garbage > late ? garbage : late;
+}
+
 void db_update_pressure(struct lsm *db)
 {
     unsigned count = db->version->levels[0].count, pressure = 0;
     unsigned slow = db->options.l0_slowdown, stop = db->options.l0_stop;
     if (count >= slow)
         pressure = count >= stop ? 1000 : 1 + (count - slow) * 998 / (stop - slow);
+    unsigned blobs = blob_pressure(db);
+    if (blobs > pressure)
+        pressure = blobs;
     if (db->background_error || db->space_error)
         pressure = 1000;
     atomic_store_explicit(&db->pressure, pressure, memory_order_release);
@@ -98,6 +153,28 @@ static void prepare_spare(struct lsm *db)
     pthread_cond_broadcast(&db->changed);
 }
 
+// Whether the memtable may hold deletes or overwrites that would free blobs, and nobody is going to
+// fill it up; mutex held.
+static bool idle_flush_due(struct lsm *db)
+{
+    return blob_store_bytes(db->blobs) > 0 && memtable_entries(db->active) > 0 &&
+           nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
+           !db->space_error;
+}
+
+// Makes the memtable immutable, for the flush thread itself to flush. Failures are met again.
+static void idle_switch(struct lsm *db)
+{
+    struct writer writer;
+    db_lead_acquire(db, &writer);
+    pthread_mutex_lock(&db->mutex);
+    bool due = !db->stopping && idle_flush_due(db);
+    pthread_mutex_unlock(&db->mutex);
+    if (due)
+        (void)!db_switch_memtable(db);
+    db_lead_release(db, &writer);
+}
+
 static void *flush_thread(void *arg)
 {
     struct lsm *db = arg;
@@ -115,8 +192,11 @@ static void *flush_thread(void *arg)
         } else if (db->spare_state == SPARE_WANTED) {
             prepare_spare(db);
         } else {
+            bool flush_when_idle = idle_flush_due(db);
             pthread_mutex_unlock(&db->mutex);
             db_remove_obsolete(db);
+            if (flush_when_idle)
+                idle_switch(db);
             pthread_mutex_lock(&db->mutex);
             if (!db->stopping && !db_flush_due(db) && db->spare_state != SPARE_WANTED)
                 wait_work(db, IDLE_WAKE_S * 1000);
@@ -126,14 +206,32 @@ static void *flush_thread(void *arg)
     return NULL;
 }
 
+// What is to be done next, by size or for the sake of blobs, which take turns when there is both.
+// Mutex held.
+static int pick_any(struct lsm *db, struct buf cursors[VERSION_LEVELS],
+                    struct compaction **ret_compaction)
+{
+    struct pick_options options = db_pick_options(db);
+    bool drain = blob_store_choose_drain(db->blobs, db->options.blob_garbage_ratio);
+    int rc = LSM_OK;
+    *ret_compaction = NULL;
+    db->drain_first = drain && !db->drain_first;
+    if (db->drain_first)
+        rc = compact_pick_drain(db->version, &options, ret_compaction);
+    if (!rc && !*ret_compaction)
+        rc = compact_pick(db->version, &options, cursors, ret_compaction);
+    if (!rc && !*ret_compaction && drain)
+        rc = compact_pick_drain(db->version, &options, ret_compaction);
+    return rc;
+}
+
 // A compaction with its inputs marked, or NULL; mutex held. The version gets a reference.
 static struct compaction *next_compaction(struct lsm *db, struct version **ret_version)
 {
     if (db->background_error || db->manual_running)
         return NULL;
-    struct pick_options options = db_pick_options(db);
     struct compaction *compaction = NULL;
-    int rc = compact_pick(db->version, &options, db->cursors, &compaction);
+    int rc = pick_any(db, db->cursors, &compaction);
     if (rc)
         db_set_error(db, rc, "picking a compaction failed");
     if (rc || !compaction)
@@ -230,10 +328,9 @@ static bool idle(struct lsm *db)
         return true;
     if (db->immutable_count || db->flush_running || db->compactions_running || db->manual_running)
         return false;
-    struct pick_options options = db_pick_options(db);
     struct buf cursors[VERSION_LEVELS] = {{0}};
     struct compaction *compaction = NULL;
-    int rc = compact_pick(db->version, &options, cursors, &compaction);
+    int rc = pick_any(db, cursors, &compaction);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
         buf_release(&cursors[i]);
     compaction_free(compaction);

@@ -84,6 +84,14 @@ uint64_t db_memtable_blob_bytes(const struct memtable *memtable)
     return blobs ? atomic_load_explicit(&blobs->written, memory_order_relaxed) : 0;
 }
 
+// What a memtable supersedes is not known to be garbage before it is flushed and compacted: it is
+// not to hold more than a small share of all. Bounded, so that recovery has not too much to verify.
+uint64_t db_blob_flush_bytes(struct lsm *db)
+{
+    uint64_t bytes = blob_store_bytes(db->blobs) / 64, size = db->options.blob_file_size;
+    return bytes < size / 4 ? size / 4 : bytes > 4 * size ? 4 * size : bytes;
+}
+
 const struct blob_refs *db_memtable_blobs(const struct memtable *memtable)
 {
     const struct memtable_blobs *blobs = memtable_owner(memtable);

@@ -11,6 +11,11 @@
 #include "compaction/merge_iter.h"
 #include "db/db.h"
 
+// Bytes of blobs that one job moves: level 0 has to wait for it. More, if the tables to rewrite for
+// it are large.
+#define MOVE_JOB_BYTES (32u << 20)
+#define MOVE_PER_TABLE 4
+
 static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
 {
     pthread_mutex_lock(&db->mutex);
@@ -58,6 +63,7 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
     if (rc)
         return rc;
     run.snapshots = snapshots;
+    run.move_bytes = MOVE_JOB_BYTES;
     rc = memtable_iter_new(memtable, &input);
     if (!rc) {
         rc = compact_run(&run, input);
@@ -196,6 +202,10 @@ static int run_merge(struct lsm *db, const struct compaction *c)
     run.grandparents = c->grandparents;
     run.grandparent_count = c->grandparent_count;
     run.cancel = &db->cancel;
+    run.pressure = &db->pressure;
+    run.move_bytes = MOVE_JOB_BYTES;
+    if (c->move_blobs && run.move_bytes < MOVE_PER_TABLE * c->input_bytes)
+        run.move_bytes = MOVE_PER_TABLE * c->input_bytes;
     rc = compaction_input(db, c, &input);
     if (!rc) {
         rc = compact_run(&run, input);

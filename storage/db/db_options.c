@@ -27,7 +27,7 @@ void lsm_options_init(struct lsm_options *options)
         .blob_min = 0,
         .blob_compression = LSM_COMPRESSION_LZ4,
         .blob_file_size = 64u << 20,
-        .blob_garbage_ratio = 25,
+        .blob_garbage_ratio = 20,
     };
 }
 
@@ -66,7 +66,7 @@ int db_options_check(const struct lsm_options *o)
         {"wal_mode", (uint64_t)o->wal_mode, 0, LSM_WAL_WRITTEN},
         {"blob_min", o->blob_min, 0, gib},
         {"blob_compression", (uint64_t)o->blob_compression, 0, LSM_COMPRESSION_ZLIB},
-        {"blob_file_size", o->blob_file_size, 64 * kib, gib},
+        {"blob_file_size", o->blob_file_size, 4 * kib, gib},
         {"blob_garbage_ratio", o->blob_garbage_ratio, 5, 95},
         {"sync_interval_ms", o->sync_interval_ms, 0, 3600000},
     };

@@ -123,6 +123,7 @@ int db_switch_memtable(struct lsm *db)
     memset(&db->hint, 0, sizeof db->hint);
     db_view_install(db, view);
     db->spare_state = SPARE_WANTED;
+    db_update_pressure(db);
     pthread_cond_broadcast(&db->work);
     pthread_mutex_unlock(&db->mutex);
     return LSM_OK;
@@ -155,6 +156,14 @@ static void slow_down(struct lsm *db, unsigned pressure, size_t bytes)
     counter_add(&db->counters.slowdown_us, delay / 1000);
 }
 
+// A memtable with many blobs is full before its arena is; while it cannot be switched at once, it
+// may take some more.
+static bool memtable_full(struct lsm *db, bool wait)
+{
+    return memtable_bytes(db->active) >= db->options.write_buffer_size ||
+           db_memtable_blob_bytes(db->active) >= db_blob_flush_bytes(db) * (wait ? 2 : 1);
+}
+
 static int make_room_slowly(struct lsm *db, const struct writer *writer)
 {
     int rc;
@@ -168,9 +177,10 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
                              db->dir);
             break;
         }
-        if (memtable_bytes(db->active) < db->options.write_buffer_size)
+        bool wait = must_wait(db);
+        if (!memtable_full(db, wait))
             break;
-        if (must_wait(db)) {
+        if (wait) {
             if (db->space_error) {
                 rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
                 break;
@@ -193,11 +203,12 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
 static int make_room(struct lsm *db, const struct writer *writer)
 {
     unsigned pressure = atomic_load_explicit(&db->pressure, memory_order_relaxed);
-    if (pressure == 0 && memtable_bytes(db->active) < db->options.write_buffer_size)
+    if (pressure == 0 && !memtable_full(db, false))
         return LSM_OK;
     int rc = make_room_slowly(db, writer);
     if (!rc && pressure && !writer->use_reserve)
-        slow_down(db, pressure, writer->batch->payload.size);
+        slow_down(db, pressure,
+                  writer->batch->payload.size + (writer->blobs ? writer->blobs->written : 0));
     return rc;
 }
 

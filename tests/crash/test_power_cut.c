@@ -22,6 +22,8 @@ struct outcome {
     uint64_t calls;
 };
 
+static size_t blob_min; // of the test that runs
+
 static struct lsm_options small_options(struct env *env, enum lsm_wal_mode mode)
 {
     struct lsm_options options;
@@ -32,6 +34,8 @@ static struct lsm_options small_options(struct env *env, enum lsm_wal_mode mode)
     options.table_size = 64 << 10;
     options.level_base_size = 128 << 10;
     options.l0_compact = 2;
+    options.blob_min = blob_min;
+    options.blob_file_size = 64 << 10;
     return options;
 }
 
@@ -182,6 +186,22 @@ START_TEST(test_kill_mapped)
 }
 END_TEST
 
+// The same with every value of a batch in a blob file: a log record whose blobs are not there is the
+// torn end.
+START_TEST(test_power_cut_blobs)
+{
+    blob_min = 1024;
+    sweep(_i ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED);
+}
+END_TEST
+
+START_TEST(test_kill_blobs)
+{
+    blob_min = 1024;
+    kill_sweep(_i ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED);
+}
+END_TEST
+
 START_TEST(test_kill_written)
 {
     kill_sweep(LSM_WAL_WRITTEN);
@@ -197,6 +217,8 @@ int main(void)
     tcase_add_test(tc, test_power_cut_written);
     tcase_add_test(tc, test_kill_mapped);
     tcase_add_test(tc, test_kill_written);
+    tcase_add_loop_test(tc, test_power_cut_blobs, 0, 2);
+    tcase_add_loop_test(tc, test_kill_blobs, 0, 2);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -148,6 +148,14 @@ static void make_keys(struct history *h)
     }
 }
 
+// These may change when a store is opened again.
+static void draw_blob_options(struct history *h)
+{
+    static const size_t sizes[] = {0, 0, 1, 64, 500, 2000};
+    h->options.blob_min = sizes[random_below(rnd(h), 6)];
+    h->options.blob_compression = random_below(rnd(h), 3);
+}
+
 static void draw_options(struct history *h)
 {
     static const size_t blocks[] = {512, 512, 1024, 4096, 65536};
@@ -177,6 +185,9 @@ static void draw_options(struct history *h)
     o->compaction_threads = 1 + random_below(rnd(h), 2);
     o->wal_mode = random_below(rnd(h), 3);
     o->sync_interval_ms = intervals[random_below(rnd(h), 5)];
+    o->blob_file_size = one_in(rnd(h), 2) ? 4 << 10 : 64 << 10;
+    o->blob_garbage_ratio = 5 + random_below(rnd(h), 60);
+    draw_blob_options(h);
 }
 
 static struct history *history_new(uint64_t seed)
@@ -217,6 +228,16 @@ static void compare_entry(struct history *h, struct lsm_iter *it, const struct m
     size_t size;
     const void *data = lsm_iter_key(it, &size);
     CHECK(compare_bytes(data, size, h->keys[at], h->key_sizes[at]) == 0, "key %d expected", at);
+    if (one_in(rnd(h), 8)) { // a part of it, without the rest
+        uint8_t part[64];
+        uint32_t from = random_below(rnd(h), (uint64_t)map->values[at].size + 2);
+        struct value v = map->values[at];
+        OK(lsm_iter_read(it, from, part, sizeof part, &size));
+        v.size = from > v.size ? 0 : v.size - from < sizeof part ? v.size - from : sizeof part;
+        v.offset += from;
+        CHECK(value_equal(&v, part, size), "wrong part of key %d", at);
+        CHECK(lsm_iter_value_size(it) == map->values[at].size, "size of key %d", at);
+    }
     data = lsm_iter_value(it, &size);
     CHECK(value_equal(&map->values[at], data, size), "wrong value of key %d (%zu bytes, not %u)",
           at, size, map->values[at].size);
@@ -586,6 +607,7 @@ static void release_readers(struct history *h)
 
 static void open_store(struct history *h)
 {
+    draw_blob_options(h);
     OK(lsm_open("/db", &h->options, &h->db));
     all_durable(h); // recovery writes to tables what it replays
 }
