@@ -68,6 +68,12 @@ void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *a
         ns_inode_put(ns, inode, 1);
 }
 
+void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr)
+{
+    if (attr->mode_cleared) // offset -1: the attributes only
+        fuse_lowlevel_notify_inval_inode(fs->session, attr->ino, -1, 0);
+}
+
 int commit_names(struct lsmfs *fs)
 {
     return fs->options.dirsync ? ns_sync(fs->ns) : 0;

@@ -39,6 +39,10 @@ void entry_fill(const struct ns_attr *attr, struct fuse_entry_param *ret_entry);
 // reply (the caller was killed), the reference is given back.
 void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *attr);
 
+// What a handler calls, before it replies, after a change that may have cleared setuid or setgid on
+// its own: the kernel does not expect that, except of SETATTR, and would keep showing the old mode.
+void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr);
+
 // For handlers that changed a name: makes it durable when the mount asks for that. 0 or -errno.
 int commit_names(struct lsmfs *fs);
 

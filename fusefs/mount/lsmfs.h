@@ -7,9 +7,12 @@
 #include "mount/options.h"
 #include "ns/namespace.h"
 
+struct fuse_session;
+
 struct lsmfs {
     struct ns *ns;
     struct mount_options options;
+    struct fuse_session *session; // from the mount to its end
     bool writeback; // agreed with the kernel: it gathers writes and keeps sizes and times of
                     // regular files; set by INIT, before there are threads
 };

@@ -137,6 +137,7 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     struct fuse_session *session = session_mount(&fs->options, &lsmfs_ops, fs);
     if (!session)
         return false;
+    fs->session = session;
     int result = loop_new(session, fs->options.threads, fs->options.spin_us, &loop);
     if (result == 0)
         result = loop_handshake(loop);

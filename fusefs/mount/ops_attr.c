@@ -2,8 +2,9 @@
 //
 // With the write-back cache the kernel is the owner of size, mtime and ctime of regular files while
 // it holds the inode: it sends them here explicitly (SETATTR with MTIME and CTIME) before it lets
-// go of the inode and at close and fsync, and does not take them from replies. For everything else
-// times are set here, and the kernel asks again after each operation that changes them.
+// go of the inode and at close and fsync, and does not take them from replies. What it does not
+// send stays as it is. For everything else times are set here, and the kernel asks again after each
+// operation that changes them.
 #include <errno.h>
 
 #include "mount/inode_table.h"
@@ -71,7 +72,10 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
         .ctime = st->st_ctim,
     };
     struct ns_attr attr;
-    int result = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, set_mask(to_set), &attr);
+    unsigned mask = set_mask(to_set);
+    if (lsmfs_of(req)->writeback && S_ISREG(ns_inode_type(inode)))
+        mask |= NS_SET_KEEP_TIMES;
+    int result = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, mask, &attr);
     inode_done(req, inode);
     if (result < 0) {
         fuse_reply_err(req, -result);

@@ -5,9 +5,14 @@
 // reads through files opened for writing only, and writes pages through any handle of the inode.
 // O_APPEND is the kernel's business too: it knows the size.
 //
-// Times of a write. A write that the kernel has gathered (fi->writepage) leaves mtime and ctime
-// alone when the write-back cache is on: the kernel has set them when the program wrote, and sends
-// them in a SETATTR that may arrive before this data.
+// Times. With the write-back cache the kernel owns mtime and ctime of regular files: it sets them
+// with its own, coarser, clock when the program makes the call, and sends them in a SETATTR, which
+// may arrive before the data, and does not arrive if two calls fall into one tick of that clock. So
+// WRITE, OPEN with O_TRUNC, FALLOCATE and COPY_FILE_RANGE leave the times alone: what a program has
+// seen is what the store gets.
+//
+// setuid and setgid. WRITE and OPEN say whether they are to be cleared. FALLOCATE and
+// COPY_FILE_RANGE do not; there they are kept for root alone.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -76,15 +81,17 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     if (fi->flags & O_TRUNC) {
         const struct ns_attr empty = {.size = 0};
-        unsigned mask = NS_SET_SIZE | NS_SET_MTIME_NOW;
+        struct ns_attr now;
+        unsigned mask = NS_SET_SIZE | (fs->writeback ? NS_SET_KEEP_TIMES : NS_SET_MTIME_NOW);
         if (loop_request_kills_suid())
             mask |= NS_SET_KILL_SUID;
-        int result = ns_setattr(fs->ns, inode, &empty, mask, NULL);
+        int result = ns_setattr(fs->ns, inode, &empty, mask, &now);
         if (result < 0) {
             inode_done(req, inode);
             fuse_reply_err(req, -result);
             return;
         }
+        mode_was_changed(fs, &now);
     }
     handle_open(fs, inode, fi);
     if (fuse_reply_open(req, fi))
@@ -110,19 +117,25 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
         fuse_reply_buf(req, data, (size_t)n);
 }
 
+static unsigned change_flags(const struct lsmfs *fs, bool keep_suid)
+{
+    return (keep_suid ? NS_WRITE_KEEP_SUID : 0u) | (fs->writeback ? NS_WRITE_KEEP_TIMES : 0u);
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
               struct fuse_file_info *fi)
 {
     (void)ino;
     struct lsmfs *fs = lsmfs_of(req);
-    unsigned flags = loop_request_kills_suid() ? 0 : NS_WRITE_KEEP_SUID;
-    if (fi->writepage && fs->writeback)
-        flags |= NS_WRITE_KEEP_TIMES;
-    ssize_t n = ns_write(fs->ns, inode_of(fi), data, size, (uint64_t)offset, flags, NULL);
-    if (n < 0)
+    unsigned flags = change_flags(fs, !loop_request_kills_suid());
+    struct ns_attr attr;
+    ssize_t n = ns_write(fs->ns, inode_of(fi), data, size, (uint64_t)offset, flags, &attr);
+    if (n < 0) {
         fuse_reply_err(req, (int)-n);
-    else
-        fuse_reply_write(req, (size_t)n);
+        return;
+    }
+    mode_was_changed(fs, &attr);
+    fuse_reply_write(req, (size_t)n);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
@@ -136,8 +149,13 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
                   struct fuse_file_info *fi)
 {
     (void)ino;
-    int result =
-        ns_fallocate(lsmfs_of(req)->ns, inode_of(fi), mode, (uint64_t)offset, (uint64_t)length);
+    struct lsmfs *fs = lsmfs_of(req);
+    unsigned flags = change_flags(fs, fuse_req_ctx(req)->uid == 0);
+    struct ns_attr attr;
+    int result = ns_fallocate_with(fs->ns, inode_of(fi), mode, (uint64_t)offset, (uint64_t)length,
+                                   flags, &attr);
+    if (result == 0)
+        mode_was_changed(fs, &attr);
     fuse_reply_err(req, -result);
 }
 
@@ -157,13 +175,18 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
 {
     (void)from;
     (void)to;
+    struct lsmfs *fs = lsmfs_of(req);
+    struct ns_attr attr = {0};
     ssize_t n = flags ? -EINVAL
-                      : ns_copy_range(lsmfs_of(req)->ns, inode_of(from_fi), (uint64_t)from_offset,
-                                      inode_of(to_fi), (uint64_t)to_offset, size);
-    if (n < 0)
+                      : ns_copy_range_with(fs->ns, inode_of(from_fi), (uint64_t)from_offset,
+                                           inode_of(to_fi), (uint64_t)to_offset, size,
+                                           change_flags(fs, fuse_req_ctx(req)->uid == 0), &attr);
+    if (n < 0) {
         fuse_reply_err(req, (int)-n);
-    else
-        fuse_reply_write(req, (size_t)n);
+        return;
+    }
+    mode_was_changed(fs, &attr);
+    fuse_reply_write(req, (size_t)n);
 }
 
 // Programs ask files whether they are terminals; the answer must be ENOTTY, not ENOSYS.

@@ -79,6 +79,7 @@ struct ns_attr {
     uint64_t size;
     uint64_t blocks; // 512-byte units that hold data; holes do not count
     struct timespec atime, mtime, ctime, btime;
+    uint32_t mode_cleared; // setuid and setgid, where the change that reports this cleared them
 };
 
 struct ns_cred { // who creates
@@ -118,10 +119,11 @@ enum ns_set {
     NS_SET_ATIME_NOW = 64,
     NS_SET_MTIME_NOW = 128,
     NS_SET_CTIME = 256,
-    NS_SET_KILL_SUID = 512, // clear setuid and setgid as a write by a non-owner does
+    NS_SET_KILL_SUID = 512,   // clear setuid and setgid as a write by a non-owner does
+    NS_SET_KEEP_TIMES = 1024, // mtime and ctime move only if MTIME and CTIME set them
 };
 // Changes what `mask` names from `attr`; SIZE truncates or extends. ctime moves unless CTIME sets
-// it.
+// it or KEEP_TIMES keeps it.
 int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr, unsigned mask,
                struct ns_attr *ret_attr);
 
@@ -132,8 +134,8 @@ int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr
 int ns_resolve(struct ns *ns, const char *path, struct ns_inode **ret_inode,
                struct ns_attr *ret_attr);
 
-// Resolves a path and, if it is a regular file, reads its first `size` bytes; returns how many (0 if
-// it is something else) or -errno. Of a short file this is the same single point get.
+// Resolves a path and, if it is a regular file, reads its first `size` bytes; returns how many (0
+// if it is something else) or -errno. Of a short file this is the same single point get.
 ssize_t ns_resolve_read(struct ns *ns, const char *path, void *data, size_t size,
                         struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
@@ -167,6 +169,7 @@ ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t 
 ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data, size_t size, uint64_t offset);
 // Writes all of it (one batch) or nothing; returns `size` or -errno. The new attributes into
 // ret_attr if not NULL.
+// For everything that changes content.
 enum ns_write_flags {
     NS_WRITE_KEEP_SUID = 1,  // do not clear setuid and setgid
     NS_WRITE_KEEP_TIMES = 2, // leave mtime and ctime: who buffered the write sets them by setattr
@@ -174,12 +177,26 @@ enum ns_write_flags {
 ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
                  uint64_t offset, unsigned flags, struct ns_attr *ret_attr);
 // fallocate(2): mode 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE (with or without KEEP_SIZE).
-int ns_fallocate(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset, uint64_t length);
+// ret_attr, if not NULL: afterwards.
+int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset,
+                      uint64_t length, unsigned flags, struct ns_attr *ret_attr);
+static inline int ns_fallocate(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset,
+                               uint64_t length)
+{
+    return ns_fallocate_with(ns, inode, mode, offset, length, 0, NULL);
+}
 // SEEK_DATA / SEEK_HOLE; returns the offset or -errno (ENXIO past the end).
 int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int whence);
 // copy_file_range(2): shares bytes through slices where it can. Returns bytes copied or -errno.
-ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
-                      struct ns_inode *to, uint64_t to_offset, uint64_t size);
+// ret_attr, if not NULL, is of `to`.
+ssize_t ns_copy_range_with(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
+                           struct ns_inode *to, uint64_t to_offset, uint64_t size, unsigned flags,
+                           struct ns_attr *ret_attr);
+static inline ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
+                                    struct ns_inode *to, uint64_t to_offset, uint64_t size)
+{
+    return ns_copy_range_with(ns, from, from_offset, to, to_offset, size, 0, NULL);
+}
 // Durable when it returns 0.
 int ns_fsync(struct ns *ns, struct ns_inode *inode, bool data_only);
 

@@ -228,10 +228,7 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
         return rc;
     if (end > rec->size)
         rec->size = end;
-    if (!(flags & NS_WRITE_KEEP_TIMES))
-        rec->mtime = rec->ctime = ns_now();
-    if (!(flags & NS_WRITE_KEEP_SUID))
-        ns_kill_suid(rec);
+    ns_content_changed(op, rec, flags);
     rc = op_store(op, inode, rec);
     if (!rc)
         rc = op_commit(ns, op);
@@ -257,8 +254,8 @@ ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t
     inode_lock(&ns->table, inode->ino, true);
     int rc = write_locked(ns, op, inode, slice_of(data, size), offset, flags);
     inode_unlock(&ns->table, inode->ino);
-    if (!rc && ret_attr)
-        ns_attr_from(&op->rec[0].rec, ret_attr);
+    if (!rc)
+        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
     op_end(ns, op);
     return rc ? rc : (ssize_t)size;
 }

@@ -93,8 +93,9 @@ struct op {
     struct extent_list extents, source;
     struct counter *counter; // locked by op_count, released by op_commit or op_end
     int64_t counter_delta;
-    bool batch_was_large; // do not keep it for later
-    bool frees_space;     // op_commit may use the engine's reserve for a full disk
+    uint32_t mode_cleared; // by ns_content_changed
+    bool batch_was_large;  // do not keep it for later
+    bool frees_space;      // op_commit may use the engine's reserve for a full disk
 };
 
 struct op *op_begin(struct ns *ns); // NULL: no memory
@@ -127,8 +128,13 @@ void ns_inode_drop(struct ns *ns, struct ns_inode *inode); // puts one reference
 // A directory's record after it gained or lost entries.
 void ns_touch_parent(struct record *dir, struct timespec now, int entries, int subdirs);
 
-// Clears setuid, and setgid of what is executable by its group.
+// Clears setuid, and setgid of what is executable by its group, but for directories.
 void ns_kill_suid(struct record *rec);
+
+// What every change of content does to the record, but for what ns_write_flags in `flags` say; and
+// its attributes afterwards.
+void ns_content_changed(struct op *op, struct record *rec, unsigned flags);
+void ns_changed_attr(const struct op *op, const struct record *rec, struct ns_attr *ret_attr);
 
 // Markers: whether there may be one for the prefix (from memory), and whether there is.
 bool ns_may_be_marked(struct ns *ns, struct slice prefix);

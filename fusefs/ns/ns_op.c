@@ -63,6 +63,7 @@ void op_end(struct ns *ns, struct op *op)
                  op->out.capacity > KEEP_BUFFER_MAX || op->content.capacity > KEEP_BUFFER_MAX ||
                  op->extents.capacity > 4096 || op->source.capacity > 4096;
     op->batch_was_large = op->frees_space = false;
+    op->mode_cleared = 0;
     lsm_batch_clear(op->batch);
     pthread_mutex_lock(&ns->op_mutex);
     bool keep = !large && ns->idle_op_count < IDLE_OPS_MAX;
@@ -226,11 +227,29 @@ int ns_name_check(const char *name, size_t name_size)
 
 void ns_kill_suid(struct record *rec)
 {
-    if (!S_ISREG(rec->mode))
+    if (S_ISDIR(rec->mode))
         return;
     rec->mode &= ~(uint32_t)S_ISUID;
     if (rec->mode & S_IXGRP)
         rec->mode &= ~(uint32_t)S_ISGID;
+}
+
+void ns_content_changed(struct op *op, struct record *rec, unsigned flags)
+{
+    uint32_t mode = rec->mode;
+    if (!(flags & NS_WRITE_KEEP_TIMES))
+        rec->mtime = rec->ctime = ns_now();
+    if (!(flags & NS_WRITE_KEEP_SUID))
+        ns_kill_suid(rec);
+    op->mode_cleared |= mode & ~rec->mode;
+}
+
+void ns_changed_attr(const struct op *op, const struct record *rec, struct ns_attr *ret_attr)
+{
+    if (!ret_attr)
+        return;
+    ns_attr_from(rec, ret_attr);
+    ret_attr->mode_cleared = op->mode_cleared;
 }
 
 void ns_touch_parent(struct record *dir, struct timespec now, int entries, int subdirs)

@@ -69,7 +69,7 @@ static int punch(struct ns *ns, struct op *op, struct ns_inode *inode, struct re
 }
 
 static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode, int mode,
-                            uint64_t offset, uint64_t length)
+                            uint64_t offset, uint64_t length, unsigned flags)
 {
     struct record *rec = &op->rec[0].rec;
     if (filedata_is_gone(inode))
@@ -81,12 +81,12 @@ static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode
         rc = filedata_resize(ns, op, inode, rec, offset + length);
     if (rc)
         return rc;
-    rec->mtime = rec->ctime = ns_now();
-    ns_kill_suid(rec);
+    ns_content_changed(op, rec, flags);
     return commit_record(ns, op, inode, rec);
 }
 
-int ns_fallocate(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset, uint64_t length)
+int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset,
+                      uint64_t length, unsigned flags, struct ns_attr *ret_attr)
 {
     if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE && mode != FALLOC_FL_ZERO_RANGE &&
         mode != (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE) &&
@@ -104,8 +104,10 @@ int ns_fallocate(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offse
     if (!op)
         return -ENOMEM;
     inode_lock(&ns->table, inode->ino, true);
-    int rc = fallocate_locked(ns, op, inode, mode, offset, length);
+    int rc = fallocate_locked(ns, op, inode, mode, offset, length, flags);
     inode_unlock(&ns->table, inode->ino);
+    if (!rc)
+        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
     op_end(ns, op);
     return rc;
 }
@@ -166,6 +168,7 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
 struct copying {
     struct ns_inode *from, *to;
     uint64_t from_offset, to_offset, size;
+    unsigned flags; // of enum ns_write_flags
 };
 
 // Adds to the batch the piece [start, start + size) of extent `e`, at `target`, cut on the grid.
@@ -234,8 +237,7 @@ static int copy_batch(struct ns *ns, struct op *op, const struct copying *c)
         return rc;
     if (c->to_offset + c->size > to->size)
         to->size = c->to_offset + c->size;
-    to->mtime = to->ctime = ns_now();
-    ns_kill_suid(to);
+    ns_content_changed(op, to, c->flags);
     return commit_record(ns, op, c->to, to);
 }
 
@@ -270,20 +272,22 @@ static ssize_t copy_locked(struct ns *ns, struct op *op, struct copying *c, bool
 }
 
 // A short source is read and written as any other data.
-static ssize_t copy_plain(struct ns *ns, const struct copying *c, size_t size)
+static ssize_t copy_plain(struct ns *ns, const struct copying *c, size_t size,
+                          struct ns_attr *ret_attr)
 {
     struct buf bytes = {0};
     if (buf_reserve(&bytes, size))
         return -ENOMEM;
     ssize_t n = ns_read(ns, c->from, bytes.data, size, c->from_offset);
     if (n > 0)
-        n = ns_write(ns, c->to, bytes.data, (size_t)n, c->to_offset, 0, NULL);
+        n = ns_write(ns, c->to, bytes.data, (size_t)n, c->to_offset, c->flags, ret_attr);
     buf_release(&bytes);
     return n;
 }
 
-ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
-                      struct ns_inode *to, uint64_t to_offset, uint64_t size)
+ssize_t ns_copy_range_with(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
+                           struct ns_inode *to, uint64_t to_offset, uint64_t size, unsigned flags,
+                           struct ns_attr *ret_attr)
 {
     if (inode_is_dir(from) || inode_is_dir(to))
         return -EISDIR;
@@ -296,7 +300,7 @@ ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    struct copying c = {from, to, from_offset, to_offset, size};
+    struct copying c = {from, to, from_offset, to_offset, size, flags};
     struct inode_locks locks = {0};
     bool plain = false;
     inode_locks_add(&locks, from->ino, from == to);
@@ -304,6 +308,8 @@ ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset
     inode_locks_take(&ns->table, &locks);
     ssize_t rc = copy_locked(ns, op, &c, &plain);
     inode_locks_drop(&ns->table, &locks);
+    if (rc > 0 && !plain)
+        ns_changed_attr(op, &op->rec[1].rec, ret_attr);
     op_end(ns, op);
-    return rc > 0 && plain ? copy_plain(ns, &c, (size_t)rc) : rc;
+    return rc > 0 && plain ? copy_plain(ns, &c, (size_t)rc, ret_attr) : rc;
 }

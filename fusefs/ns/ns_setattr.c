@@ -29,7 +29,10 @@ static void set_times(struct record *rec, const struct ns_attr *attr, unsigned m
         rec->atime = now;
     if (mask & NS_SET_MTIME_NOW)
         rec->mtime = now;
-    rec->ctime = mask & NS_SET_CTIME ? attr->ctime : now;
+    if (mask & NS_SET_CTIME)
+        rec->ctime = attr->ctime;
+    else if (!(mask & NS_SET_KEEP_TIMES))
+        rec->ctime = now;
 }
 
 static int check_times(const struct ns_attr *attr, unsigned mask)
@@ -49,7 +52,7 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
         return rc;
     struct timespec now = ns_now();
     if (mask & NS_SET_SIZE) {
-        if (attr->size != rec->size && !(mask & (NS_SET_MTIME | NS_SET_MTIME_NOW)))
+        if (attr->size != rec->size && !(mask & NS_SET_KEEP_TIMES))
             rec->mtime = now;
         rc = filedata_resize(ns, op, inode, rec, attr->size);
         if (rc)
@@ -59,7 +62,7 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
         rec->mode = (rec->mode & S_IFMT) | (attr->mode & 07777);
     set_owner(rec, attr, mask);
     if (mask & NS_SET_KILL_SUID)
-        ns_kill_suid(rec);
+        ns_content_changed(op, rec, NS_WRITE_KEEP_TIMES);
     set_times(rec, attr, mask, now);
     rc = op_store(op, inode, rec);
     if (!rc)
@@ -83,8 +86,8 @@ int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr
     inode_lock(&ns->table, inode->ino, true);
     rc = setattr_locked(ns, op, inode, attr, mask);
     inode_unlock(&ns->table, inode->ino);
-    if (!rc && ret_attr)
-        ns_attr_from(&op->rec[0].rec, ret_attr);
+    if (!rc)
+        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
     op_end(ns, op);
     return rc;
 }

@@ -74,6 +74,8 @@ shell_tests() {
         chown 1234:5678 m && same "$mode: chown" "$(stat -c %u:%g m)" 1234:5678
         chown -h 99 s1 && same "$mode: chown of a symlink" "$(stat -c %u s1)" 99
         touch su && chmod 6755 su && chown 1 su && same "$mode: chown clears setuid" "$(stat -c %a su)" 755
+        mkfifo sp && chmod 6755 sp && chown 1 sp && same "$mode: and of a fifo" "$(stat -c %a sp)" 755
+        mkdir sd && chmod 6755 sd && chown 1 sd && same "$mode: not of a directory" "$(stat -c %a sd)" 6755
         mknod c c 1 3 && same "$mode: character device" "$(stat -c '%F %t %T' c)" "character special file 1 3"
         mknod b b 259 70000 && same "$mode: block device" "$(stat -c '%F %t %T' b)" "block special file 103 11170"
         mkdir sg && chgrp 4321 sg && chmod g+s sg && mkdir sg/in && touch sg/file

@@ -187,7 +187,7 @@ static inline void model_zero(struct node *node, size_t offset, size_t end)
 
 static inline void model_kill_suid(struct node *node)
 {
-    if (!S_ISREG(node->mode))
+    if (S_ISDIR(node->mode))
         return;
     node->mode &= ~(uint32_t)S_ISUID;
     if (node->mode & S_IXGRP)
