@@ -19,6 +19,14 @@ struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino)
     return inode;
 }
 
+struct ns_cred cred_of(fuse_req_t req)
+{
+    const struct fuse_ctx *ctx = fuse_req_ctx(req);
+    // Without access control lists the kernel has applied the umask.
+    return (struct ns_cred){
+        .uid = ctx->uid, .gid = ctx->gid, .umask = lsmfs_of(req)->acl ? ctx->umask : 0};
+}
+
 void inode_done(fuse_req_t req, struct ns_inode *inode)
 {
     ns_inode_put(lsmfs_of(req)->ns, inode, 1);

@@ -24,6 +24,9 @@ static inline struct lsmfs *lsmfs_of(fuse_req_t req)
 // With one reference more, or NULL after replying ESTALE: the kernel named an inode it does not
 // hold.
 struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino);
+// Who makes the request, for what it creates.
+struct ns_cred cred_of(fuse_req_t req);
+
 void inode_done(fuse_req_t req, struct ns_inode *inode);
 
 // Gives back `count` of the kernel's references.

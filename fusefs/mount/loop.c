@@ -5,12 +5,15 @@
 // that long whether a request is there already, which saves the price of a sleep and a wake-up when
 // requests follow each other closely.
 //
-// All traffic goes through the two hooks of fuse_session_custom_io(), because libfuse 3.14 neither
-// offers nor passes on FUSE_HANDLE_KILLPRIV_V2, which a FUSE file system with a write-back cache
-// wants: without it the kernel asks for the file's security.capability attribute before every
-// single write(2), to see whether it has to be removed. So the INIT reply is amended on its way
-// out when the kernel offers the feature, and the flag that comes with it in a request
-// ("clear setuid and setgid") is noted, per thread, while that request is being served.
+// All traffic goes through the two hooks of fuse_session_custom_io(), because there are things of
+// the protocol that libfuse 3.14 neither offers nor passes on. The INIT reply is amended on its way
+// out when the kernel offers them, and what comes with them in a request is noted, per thread, while
+// that request is being served:
+//  - FUSE_HANDLE_KILLPRIV_V2, which a FUSE file system with a write-back cache wants: without it the
+//    kernel asks for the file's security.capability attribute before every single write(2), to see
+//    whether it has to be removed. With it a request says "clear setuid and setgid".
+//  - FUSE_SETXATTR_EXT: whether setting an access control list clears setgid. It makes the request
+//    8 bytes longer, which are taken out again before libfuse sees them.
 //
 // The end: when the mount goes away, read(2) returns ENODEV in every thread. loop_stop() is for
 // ending while the mount still exists: it sets libfuse's exit flag and interrupts the threads with
@@ -52,20 +55,29 @@ struct loop {
 static _Thread_local struct {
     bool is_init;
     bool init_done;   // the kernel was told that we agree
-    bool offers_suid; // INIT: the kernel knows FUSE_HANDLE_KILLPRIV_V2
+    uint32_t offers;  // INIT: those of OURS that the kernel knows
     bool kills_suid;
+    bool kills_sgid;
 } request;
 
-static bool handles_suid; // set by INIT, before there are threads
+// Flags of INIT that libfuse does not know.
+#define OURS (FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT)
+
+static uint32_t agreed; // of OURS; set by INIT, before there are threads
 
 bool loop_request_kills_suid(void)
 {
     return request.kills_suid;
 }
 
+bool loop_request_kills_sgid(void)
+{
+    return request.kills_sgid;
+}
+
 bool loop_handles_suid(void)
 {
-    return handles_suid;
+    return agreed & FUSE_HANDLE_KILLPRIV_V2;
 }
 
 // -------------------------------------------------------------------------------- libfuse's hooks
@@ -81,9 +93,8 @@ static void amend_init(const struct fuse_out_header *header, struct fuse_init_ou
 {
     if (header->error || size < FUSE_COMPAT_22_INIT_OUT_SIZE || reply->major != FUSE_KERNEL_VERSION)
         return;
-    if (request.offers_suid)
-        reply->flags |= FUSE_HANDLE_KILLPRIV_V2;
-    handles_suid = request.offers_suid;
+    reply->flags |= request.offers;
+    agreed = request.offers;
     request.init_done = true;
 }
 
@@ -95,8 +106,24 @@ static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
     return writev(fd, iov, count);
 }
 
+// Notes and removes what FUSE_SETXATTR_EXT has added.
+static void note_setxattr(struct fuse_buf *buf)
+{
+    struct fuse_in_header *header = buf->mem;
+    uint8_t *body = (uint8_t *)(header + 1);
+    const size_t added = sizeof(struct fuse_setxattr_in) - FUSE_COMPAT_SETXATTR_IN_SIZE;
+    size_t size = buf->size - sizeof *header;
+    if (!(agreed & FUSE_SETXATTR_EXT) || size < sizeof(struct fuse_setxattr_in))
+        return;
+    const struct fuse_setxattr_in *in = (const void *)body;
+    request.kills_sgid = in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID;
+    memmove(body + FUSE_COMPAT_SETXATTR_IN_SIZE, body + sizeof *in, size - sizeof *in);
+    buf->size -= added;
+    header->len -= (uint32_t)added;
+}
+
 // Notes what libfuse 3.14 does not pass on.
-static void request_note(const struct fuse_buf *buf)
+static void request_note(struct fuse_buf *buf)
 {
     const struct fuse_in_header *header = buf->mem;
     const void *body = header + 1;
@@ -107,7 +134,7 @@ static void request_note(const struct fuse_buf *buf)
         request.is_init = true;
         if (size >= 16) { // fuse_init_in of protocol 7.6
             const struct fuse_init_in *in = body;
-            request.offers_suid = in->flags & FUSE_HANDLE_KILLPRIV_V2;
+            request.offers = in->flags & OURS;
         }
         break;
     case FUSE_WRITE:
@@ -121,6 +148,9 @@ static void request_note(const struct fuse_buf *buf)
             const struct fuse_open_in *in = body;
             request.kills_suid = in->open_flags & FUSE_OPEN_KILL_SUIDGID;
         }
+        break;
+    case FUSE_SETXATTR:
+        note_setxattr(buf);
         break;
     default:
         break;

@@ -37,6 +37,10 @@ int loop_join(struct loop *loop);
 // (WRITE and OPEN; libfuse passes SETATTR's wish on itself).
 bool loop_request_kills_suid(void);
 
+// Whether the SETXATTR that the calling thread serves, of an access control list, asks for setgid to
+// be cleared.
+bool loop_request_kills_sgid(void);
+
 // Whether the kernel leaves clearing setuid and setgid to us.
 bool loop_handles_suid(void);
 

@@ -13,6 +13,8 @@ struct lsmfs {
     struct ns *ns;
     struct mount_options options;
     struct fuse_session *session; // from the mount to its end
+    bool acl; // agreed with the kernel: it checks access control lists, and leaves applying the
+              // umask to us; set by INIT
     bool writeback; // agreed with the kernel: it gathers writes and keeps sizes and times of
                     // regular files; set by INIT, before there are threads
 };

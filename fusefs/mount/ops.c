@@ -7,7 +7,6 @@
 //  - getlk, setlk, flock: locks stay in the kernel, which sees all users of the mount.
 //  - lookups of "." and ".." by number alone (FUSE_CAP_EXPORT_SUPPORT, for NFS): a file's key is
 //    its path, so a file that is not live cannot be found by its number.
-//  - POSIX ACLs: not offered, so that nobody relies on entries that are not enforced.
 #include "mount/ops.h"
 
 #include "mount/lsmfs.h"
@@ -27,6 +26,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     struct lsmfs *fs = userdata;
     want(conn, FUSE_CAP_WRITEBACK_CACHE, !fs->options.no_writeback && !fs->options.read_only);
     fs->writeback = conn->want & FUSE_CAP_WRITEBACK_CACHE;
+    // With access control lists comes that the kernel leaves applying the umask to us.
+    fs->acl = !fs->options.no_acl && conn->capable & FUSE_CAP_POSIX_ACL &&
+              conn->capable & FUSE_CAP_DONT_MASK;
+    want(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, fs->acl);
     want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
     want(conn, FUSE_CAP_ATOMIC_O_TRUNC, true);
     want(conn, FUSE_CAP_PARALLEL_DIROPS, true);

@@ -45,8 +45,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                struct fuse_file_info *fi)
 {
     struct lsmfs *fs = lsmfs_of(req);
-    const struct fuse_ctx *ctx = fuse_req_ctx(req);
-    const struct ns_cred cred = {.uid = ctx->uid, .gid = ctx->gid};
+    const struct ns_cred cred = cred_of(req);
     struct ns_inode *dir = inode_get(req, parent), *inode;
     struct ns_attr attr;
     if (!dir)

@@ -5,12 +5,6 @@
 #include "mount/inode_table.h"
 #include "mount/ops.h"
 
-static struct ns_cred cred_of(fuse_req_t req)
-{
-    const struct fuse_ctx *ctx = fuse_req_ctx(req);
-    return (struct ns_cred){.uid = ctx->uid, .gid = ctx->gid}; // the kernel has applied the umask
-}
-
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct ns_inode *dir = inode_get(req, parent), *inode;

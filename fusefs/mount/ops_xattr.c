@@ -1,31 +1,35 @@
 // Extended attributes: SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR.
 //
-// The kernel checks who may touch which namespace (user, trusted, security). Attributes of
-// "system", which are POSIX ACLs, are refused: stored but not enforced they would be a lie.
+// The kernel checks who may touch which namespace (user, trusted, security). Of "system" there are
+// the POSIX ACLs, which it checks against as well, if it was agreed that it does; otherwise they are
+// refused: stored but not enforced they would be a lie.
 #include <errno.h>
 #include <string.h>
 
 #include "mount/inode_table.h"
+#include "mount/loop.h"
 #include "mount/ops.h"
 #include "mount/scratch.h"
 
-static bool is_refused(const char *name)
+static bool is_refused(fuse_req_t req, const char *name)
 {
-    return strncmp(name, "system.", 7) == 0;
+    return strncmp(name, "system.", 7) == 0 &&
+           !(lsmfs_of(req)->acl && strncmp(name, "system.posix_acl_", 17) == 0);
 }
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                  int flags)
 {
-    if (is_refused(name)) {
+    if (is_refused(req, name)) {
         fuse_reply_err(req, EOPNOTSUPP);
         return;
     }
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
-    // XATTR_CREATE and XATTR_REPLACE have the namespace's values.
-    int result = ns_setxattr(lsmfs_of(req)->ns, inode, name, value, size, (unsigned)flags);
+    // XATTR_CREATE and XATTR_REPLACE have the namespace's values; the kernel passes on nothing else.
+    unsigned how = (unsigned)flags | (loop_request_kills_sgid() ? NS_XATTR_KILL_SGID : 0u);
+    int result = ns_setxattr(lsmfs_of(req)->ns, inode, name, value, size, how);
     inode_done(req, inode);
     fuse_reply_err(req, -result);
 }
@@ -43,7 +47,7 @@ static void reply_bytes(fuse_req_t req, ssize_t result, const void *data, size_t
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-    if (is_refused(name)) {
+    if (is_refused(req, name)) {
         fuse_reply_err(req, EOPNOTSUPP);
         return;
     }
@@ -70,7 +74,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    if (is_refused(name)) {
+    if (is_refused(req, name)) {
         fuse_reply_err(req, EOPNOTSUPP);
         return;
     }

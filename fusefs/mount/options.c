@@ -75,6 +75,8 @@ static const struct option_spec specs[] = {
     {"spin", OPT_COUNT, FIELD(spin_us), 0, 10000, NULL},
     {"no_writeback", OPT_ON, FIELD(no_writeback), 0, 0, NULL},
     {"writeback", OPT_OFF, FIELD(no_writeback), 0, 0, NULL},
+    {"noacl", OPT_ON, FIELD(no_acl), 0, 0, NULL},
+    {"acl", OPT_OFF, FIELD(no_acl), 0, 0, NULL},
     {"allow_other", OPT_ON, FIELD(allow_other), 0, 0, NULL},
     {"no_allow_other", OPT_OFF, FIELD(allow_other), 0, 0, NULL},
     {"allow_root", OPT_ON, FIELD(allow_root), 0, 0, NULL},
@@ -109,6 +111,7 @@ static const char help_text[] =
     "  allow_other           let other users in (root's default)\n"
     "  allow_root            let root in;  no_allow_other: only the mounting user\n"
     "  no_writeback          pass on every write(2) at once instead of gathering them\n"
+    "  noacl                 no access control lists\n"
     "  dirsync, sync         names, or names and data, are on disk when a call returns\n"
     "  sync=none|MS          sync the log every MS milliseconds (none)\n"
     "  cache_size=SIZE       cache of decompressed blocks (64M)\n"

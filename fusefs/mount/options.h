@@ -20,6 +20,7 @@ struct mount_options {
     bool read_only; // ro
     bool allow_other;
     bool allow_root;
+    bool no_acl;       // no access control lists
     bool no_writeback; // write(2) reaches the daemon at once
     bool dirsync;      // changes of names are durable when they return (dirsync, sync)
     unsigned threads;  // that serve requests

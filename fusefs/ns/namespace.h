@@ -84,7 +84,8 @@ struct ns_attr {
 
 struct ns_cred { // who creates
     uint32_t uid, gid;
-    uint32_t umask; // applied to the mode of what is created; 0 if the caller has applied it
+    uint32_t umask; // applied to the mode of what is created, unless the directory has a default
+                    // access control list; 0 if the caller has applied it
 };
 
 uint64_t ns_inode_ino(const struct ns_inode *inode);
@@ -228,8 +229,15 @@ int ns_dir_read(struct ns_dir *dir, uint64_t cookie, bool plus, ns_dirent_fn *fn
 
 // ------------------------------------------------------------------------------- xattrs, statfs
 
-enum ns_xattr_flags { NS_XATTR_CREATE = 1, NS_XATTR_REPLACE = 2 };
+enum ns_xattr_flags {
+    NS_XATTR_CREATE = 1,
+    NS_XATTR_REPLACE = 2,
+    NS_XATTR_KILL_SGID = 4, // with an access control list: clear setgid
+};
 #define NS_XATTR_SIZE_MAX 65536
+// Setting "system.posix_acl_access" changes the mode as well, and stores nothing if the mode says it
+// all; both access control lists are checked to be well-formed. Removing one that is not there is no
+// error.
 int ns_setxattr(struct ns *ns, struct ns_inode *inode, const char *name, const void *value,
                 size_t size, unsigned flags);
 // Both return the size (of value or list); with `size` 0 only that; ERANGE if it does not fit.

@@ -99,6 +99,9 @@ static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cre
         return rc;
     struct timespec now = ns_now();
     init_record(rec, cred, parent, now);
+    rc = ns_acl_inherit(ns, op, parent, rec, cred->umask);
+    if (rc)
+        return rc;
     if (is_explicit)
         rec->prefix = pathkey_prefix_slice(&own_prefix);
     ns_touch_parent(parent, now, 1, is_dir);
@@ -129,8 +132,6 @@ static int create(struct ns *ns, const struct ns_cred *cred, struct ns_inode *di
         return rc;
     if (!inode_is_dir(dir))
         return -ENOTDIR;
-    if (!S_ISLNK(rec->mode))
-        rec->mode &= ~(cred->umask & 0777);
     rc = ns_ino_new(ns, &rec->ino);
     if (rc)
         return rc;

@@ -165,6 +165,19 @@ int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, u
 int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
                  struct pathkey_prefix *space, struct slice *ret_prefix);
 
+// ---- access control lists (ns_acl.c); the first two use op->rec[5]
+
+// A new file's permissions: the mode it was asked for, less the umask or what the directory's default
+// list does not give. Adds the lists it inherits to the batch.
+int ns_acl_inherit(struct ns *ns, struct op *op, const struct record *dir, struct record *rec,
+                   uint32_t umask);
+// Adds to the batch the list of a file whose mode was changed.
+int ns_acl_chmod(struct ns *ns, struct op *op, struct record *rec);
+bool ns_acl_is(const char *name); // of an extended attribute
+// What setting such an attribute does to the record. *ret_keep: there is something to store.
+int ns_acl_set(struct record *rec, const char *name, struct slice list, bool kill_sgid,
+               bool *ret_keep);
+
 // ---- losing a name (ns_remove.c)
 
 // What becomes of an inode that loses a name: prepared into the batch, finished after the commit.

@@ -58,8 +58,12 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
         if (rc)
             return rc;
     }
-    if (mask & NS_SET_MODE)
+    if (mask & NS_SET_MODE) {
         rec->mode = (rec->mode & S_IFMT) | (attr->mode & 07777);
+        rc = ns_acl_chmod(ns, op, rec);
+        if (rc)
+            return rc;
+    }
     set_owner(rec, attr, mask);
     if (mask & NS_SET_KILL_SUID)
         ns_content_changed(op, rec, NS_WRITE_KEEP_TIMES);

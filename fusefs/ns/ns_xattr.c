@@ -42,12 +42,12 @@ static int xattr_commit(struct ns *ns, struct op *op, struct ns_inode *inode)
     return rc;
 }
 
-static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
+static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, const char *name,
                       const struct pathkey *key, struct slice value, unsigned flags)
 {
-    bool exists = false;
+    bool exists = false, keep = true;
     int rc = op_load(ns, inode, &op->rec[0]);
-    if (!rc && flags && op->rec[0].rec.has_xattrs)
+    if (!rc && flags & (NS_XATTR_CREATE | NS_XATTR_REPLACE) && op->rec[0].rec.has_xattrs)
         rc = xattr_exists(ns, key, &exists);
     if (rc)
         return rc;
@@ -55,8 +55,12 @@ static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
         return -EEXIST;
     if (flags & NS_XATTR_REPLACE && !exists)
         return -ENODATA;
-    op->rec[0].rec.has_xattrs = true;
-    rc = op_put(op, key, value);
+    if (ns_acl_is(name))
+        rc = ns_acl_set(&op->rec[0].rec, name, value, flags & NS_XATTR_KILL_SGID, &keep);
+    if (rc)
+        return rc;
+    op->rec[0].rec.has_xattrs |= keep;
+    rc = keep ? op_put(op, key, value) : op_delete(op, key);
     return rc ? rc : xattr_commit(ns, op, inode);
 }
 
@@ -64,8 +68,9 @@ int ns_setxattr(struct ns *ns, struct ns_inode *inode, const char *name, const v
                 size_t size, unsigned flags)
 {
     struct pathkey key;
-    if (flags & ~(unsigned)(NS_XATTR_CREATE | NS_XATTR_REPLACE) ||
-        flags == (NS_XATTR_CREATE | NS_XATTR_REPLACE))
+    const unsigned both = NS_XATTR_CREATE | NS_XATTR_REPLACE;
+    const unsigned known = ns_acl_is(name) ? both | NS_XATTR_KILL_SGID : both;
+    if (flags & ~known || (flags & both) == both)
         return -EINVAL;
     if (size > NS_XATTR_SIZE_MAX)
         return -E2BIG;
@@ -76,13 +81,13 @@ int ns_setxattr(struct ns *ns, struct ns_inode *inode, const char *name, const v
     if (!op)
         return -ENOMEM;
     inode_lock(&ns->table, inode->ino, true);
-    rc = set_locked(ns, op, inode, &key, slice_of(value, size), flags);
+    rc = set_locked(ns, op, inode, name, &key, slice_of(value, size), flags);
     inode_unlock(&ns->table, inode->ino);
     op_end(ns, op);
     return rc;
 }
 
-static int remove_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
+static int remove_locked(struct ns *ns, struct op *op, struct ns_inode *inode, const char *name,
                          const struct pathkey *key)
 {
     bool exists = false;
@@ -90,7 +95,7 @@ static int remove_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     if (!rc && op->rec[0].rec.has_xattrs)
         rc = xattr_exists(ns, key, &exists);
     if (!rc && !exists)
-        rc = -ENODATA;
+        return ns_acl_is(name) ? 0 : -ENODATA;
     if (!rc)
         rc = op_delete(op, key);
     return rc ? rc : xattr_commit(ns, op, inode);
@@ -106,7 +111,7 @@ int ns_removexattr(struct ns *ns, struct ns_inode *inode, const char *name)
     if (!op)
         return -ENOMEM;
     inode_lock(&ns->table, inode->ino, true);
-    rc = remove_locked(ns, op, inode, &key);
+    rc = remove_locked(ns, op, inode, name, &key);
     inode_unlock(&ns->table, inode->ino);
     op_end(ns, op);
     return rc;
