@@ -30,6 +30,8 @@ packages_test=(
     fio:cmd=fio
     dbench:cmd=dbench
     attr:cmd=setfattr
+    acl:cmd=setfacl
+    libcap2-bin:cmd=setcap
     procps:cmd=ps
 )
 

@@ -9,6 +9,7 @@
 #include "mount/inode_table.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino)
@@ -80,6 +81,18 @@ void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr)
 {
     if (attr->mode_cleared) // offset -1: the attributes only
         fuse_lowlevel_notify_inval_inode(fs->session, attr->ino, -1, 0);
+}
+
+bool inode_accessed(struct lsmfs *fs, struct ns_inode *inode, int open_flags)
+{
+    const struct mount_options *options = &fs->options;
+    if (options->read_only || options->atime == ATIME_NEVER || open_flags & O_NOATIME ||
+        (open_flags & O_ACCMODE) == O_WRONLY)
+        return false;
+    if (options->no_dir_atime && S_ISDIR(ns_inode_type(inode)))
+        return false;
+    // A time of access that cannot be kept is no reason not to read.
+    return ns_accessed(fs->ns, inode, options->atime == ATIME_ALWAYS) > 0;
 }
 
 int commit_names(struct lsmfs *fs)

@@ -7,13 +7,15 @@
 //
 // All traffic goes through the two hooks of fuse_session_custom_io(), because there are things of
 // the protocol that libfuse 3.14 neither offers nor passes on. The INIT reply is amended on its way
-// out when the kernel offers them, and what comes with them in a request is noted, per thread, while
-// that request is being served:
-//  - FUSE_HANDLE_KILLPRIV_V2, which a FUSE file system with a write-back cache wants: without it the
+// out when the kernel offers them, and what comes with them in a request is noted, per thread,
+// while that request is being served:
+//  - FUSE_HANDLE_KILLPRIV_V2, which a FUSE file system with a write-back cache wants: without it
+//  the
 //    kernel asks for the file's security.capability attribute before every single write(2), to see
 //    whether it has to be removed. With it a request says "clear setuid and setgid".
 //  - FUSE_SETXATTR_EXT: whether setting an access control list clears setgid. It makes the request
 //    8 bytes longer, which are taken out again before libfuse sees them.
+//  - FUSE_TMPFILE, which is a CREATE without a name: it is passed on as one.
 //
 // The end: when the mount goes away, read(2) returns ENODEV in every thread. loop_stop() is for
 // ending while the mount still exists: it sets libfuse's exit flag and interrupts the threads with
@@ -54,10 +56,11 @@ struct loop {
 // The request that this thread is serving.
 static _Thread_local struct {
     bool is_init;
-    bool init_done;   // the kernel was told that we agree
-    uint32_t offers;  // INIT: those of OURS that the kernel knows
+    bool init_done;  // the kernel was told that we agree
+    uint32_t offers; // INIT: those of OURS that the kernel knows
     bool kills_suid;
     bool kills_sgid;
+    bool is_tmpfile;
 } request;
 
 // Flags of INIT that libfuse does not know.
@@ -73,6 +76,11 @@ bool loop_request_kills_suid(void)
 bool loop_request_kills_sgid(void)
 {
     return request.kills_sgid;
+}
+
+bool loop_request_is_tmpfile(void)
+{
+    return request.is_tmpfile;
 }
 
 bool loop_handles_suid(void)
@@ -125,7 +133,7 @@ static void note_setxattr(struct fuse_buf *buf)
 // Notes what libfuse 3.14 does not pass on.
 static void request_note(struct fuse_buf *buf)
 {
-    const struct fuse_in_header *header = buf->mem;
+    struct fuse_in_header *header = buf->mem;
     const void *body = header + 1;
     size_t size = buf->size - sizeof *header;
     memset(&request, 0, sizeof request);
@@ -148,6 +156,10 @@ static void request_note(struct fuse_buf *buf)
             const struct fuse_open_in *in = body;
             request.kills_suid = in->open_flags & FUSE_OPEN_KILL_SUIDGID;
         }
+        break;
+    case FUSE_TMPFILE:
+        request.is_tmpfile = true;
+        header->opcode = FUSE_CREATE;
         break;
     case FUSE_SETXATTR:
         note_setxattr(buf);

@@ -41,6 +41,9 @@ bool loop_request_kills_suid(void);
 // be cleared.
 bool loop_request_kills_sgid(void);
 
+// Whether the CREATE that the calling thread serves is of a file without a name (O_TMPFILE).
+bool loop_request_is_tmpfile(void);
+
 // Whether the kernel leaves clearing setuid and setgid to us.
 bool loop_handles_suid(void);
 

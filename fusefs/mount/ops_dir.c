@@ -137,6 +137,8 @@ static void read_directory(fuse_req_t req, size_t size, off_t cookie, struct fus
         fuse_reply_err(req, ENOMEM);
         return;
     }
+    if (cookie == 0)
+        inode_accessed(fs, handle->inode, fi->flags);
     pthread_mutex_lock(&handle->lock);
     int result = ns_dir_read(handle->dir, (uint64_t)cookie, plus, listing_add, &list);
     pthread_mutex_unlock(&handle->lock);

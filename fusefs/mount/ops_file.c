@@ -1,4 +1,5 @@
-// Open files: CREATE, OPEN, RELEASE, READ, WRITE, FSYNC, FALLOCATE, LSEEK, COPY_FILE_RANGE, IOCTL.
+// Open files: CREATE (TMPFILE too), OPEN, RELEASE, READ, WRITE, FSYNC, FALLOCATE, LSEEK,
+// COPY_FILE_RANGE, IOCTL.
 //
 // A file handle is a pointer to the inode, which holds one reference and counts as open until
 // RELEASE. Handles carry no access mode: the kernel checks it, and with the write-back cache it
@@ -10,6 +11,10 @@
 // may arrive before the data, and does not arrive if two calls fall into one tick of that clock. So
 // WRITE, OPEN with O_TRUNC, FALLOCATE and COPY_FILE_RANGE leave the times alone: what a program has
 // seen is what the store gets.
+//
+// Times of access. The kernel keeps none for FUSE; it asks again for them after each READ, but says
+// nothing of reads that its cache serves. So opening a file to read it counts as reading it, and
+// the kernel is told when that moved the time; READ counts too, for files that stay open.
 //
 // setuid and setgid. WRITE and OPEN say whether they are to be cleared. FALLOCATE and
 // COPY_FILE_RANGE do not; there they are kept for root alone.
@@ -27,12 +32,13 @@ static struct ns_inode *inode_of(const struct fuse_file_info *fi)
     return (struct ns_inode *)(uintptr_t)fi->fh;
 }
 
-// Makes `inode`'s reference that of a handle in `fi`.
-static void handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_file_info *fi)
+// Makes `inode`'s reference that of a handle in `fi`. 0 or -errno.
+static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_file_info *fi)
 {
-    ns_inode_opened(fs->ns, inode);
+    int result = ns_inode_opened(fs->ns, inode);
     fi->fh = (uintptr_t)inode;
     fi->keep_cache = 1; // all changes go through the kernel
+    return result;
 }
 
 static void handle_close(struct lsmfs *fs, struct ns_inode *inode)
@@ -51,7 +57,9 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     if (!dir)
         return;
     mode = (mode & ~(mode_t)S_IFMT) | S_IFREG;
-    int result = ns_mknod(fs->ns, &cred, dir, name, strlen(name), mode, 0, &inode, &attr);
+    int result = loop_request_is_tmpfile()
+                     ? ns_tmpfile(fs->ns, &cred, dir, mode, &inode, &attr)
+                     : ns_mknod(fs->ns, &cred, dir, name, strlen(name), mode, 0, &inode, &attr);
     ns_inode_put(fs->ns, dir, 1);
     if (result == 0) {
         result = commit_names(fs);
@@ -65,11 +73,33 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     struct fuse_entry_param entry;
     entry_fill(&attr, &entry);
     ns_inode_ref(inode);
-    handle_open(fs, inode, fi);
-    if (fuse_reply_create(req, &entry, fi)) {
+    result = handle_open(fs, inode, fi);
+    if (result < 0) {
+        ns_inode_put(fs->ns, inode, 2);
+        fuse_reply_err(req, -result);
+    } else if (fuse_reply_create(req, &entry, fi)) {
         handle_close(fs, inode);
         ns_inode_put(fs->ns, inode, 1);
     }
+}
+
+// What OPEN does beside opening: O_TRUNC, and the time of access. 0 or -errno.
+static int open_effects(struct lsmfs *fs, struct ns_inode *inode, int flags)
+{
+    if (!(flags & O_TRUNC)) {
+        if (inode_accessed(fs, inode, flags))
+            fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), -1, 0);
+        return 0;
+    }
+    const struct ns_attr empty = {.size = 0};
+    struct ns_attr now;
+    unsigned mask = NS_SET_SIZE | (fs->writeback ? NS_SET_KEEP_TIMES : NS_SET_MTIME_NOW);
+    if (loop_request_kills_suid())
+        mask |= NS_SET_KILL_SUID;
+    int result = ns_setattr(fs->ns, inode, &empty, mask, &now);
+    if (result == 0)
+        mode_was_changed(fs, &now);
+    return result;
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -78,23 +108,20 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
-    if (fi->flags & O_TRUNC) {
-        const struct ns_attr empty = {.size = 0};
-        struct ns_attr now;
-        unsigned mask = NS_SET_SIZE | (fs->writeback ? NS_SET_KEEP_TIMES : NS_SET_MTIME_NOW);
-        if (loop_request_kills_suid())
-            mask |= NS_SET_KILL_SUID;
-        int result = ns_setattr(fs->ns, inode, &empty, mask, &now);
-        if (result < 0) {
-            inode_done(req, inode);
-            fuse_reply_err(req, -result);
-            return;
-        }
-        mode_was_changed(fs, &now);
+    // The kernel answers ESTALE, of a file that has just been removed, with another lookup.
+    int result = handle_open(fs, inode, fi);
+    if (result < 0) {
+        inode_done(req, inode);
+        fuse_reply_err(req, -result);
+        return;
     }
-    handle_open(fs, inode, fi);
-    if (fuse_reply_open(req, fi))
+    result = open_effects(fs, inode, fi->flags);
+    if (result < 0) {
         handle_close(fs, inode);
+        fuse_reply_err(req, -result);
+    } else if (fuse_reply_open(req, fi)) {
+        handle_close(fs, inode);
+    }
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -112,8 +139,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
         data ? ns_read(lsmfs_of(req)->ns, inode_of(fi), data, size, (uint64_t)offset) : -ENOMEM;
     if (n < 0)
         fuse_reply_err(req, (int)-n);
-    else
+    else {
+        inode_accessed(lsmfs_of(req), inode_of(fi), fi->flags);
         fuse_reply_buf(req, data, (size_t)n);
+    }
 }
 
 static unsigned change_flags(const struct lsmfs *fs, bool keep_suid)

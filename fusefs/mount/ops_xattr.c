@@ -1,8 +1,9 @@
 // Extended attributes: SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR.
 //
 // The kernel checks who may touch which namespace (user, trusted, security). Of "system" there are
-// the POSIX ACLs, which it checks against as well, if it was agreed that it does; otherwise they are
-// refused: stored but not enforced they would be a lie.
+// the POSIX ACLs, which it checks against as well, if it was agreed that it does; otherwise they
+// are refused: stored but not enforced they would be a lie. So are namespaces that do not exist,
+// which the kernel passes on for FUSE.
 #include <errno.h>
 #include <string.h>
 
@@ -13,8 +14,12 @@
 
 static bool is_refused(fuse_req_t req, const char *name)
 {
-    return strncmp(name, "system.", 7) == 0 &&
-           !(lsmfs_of(req)->acl && strncmp(name, "system.posix_acl_", 17) == 0);
+    static const char *const known[] = {"user.", "trusted.", "security."};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strncmp(name, known[i], strlen(known[i])) == 0)
+            return false;
+    return !lsmfs_of(req)->acl || (strcmp(name, "system.posix_acl_access") != 0 &&
+                                   strcmp(name, "system.posix_acl_default") != 0);
 }
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
@@ -27,7 +32,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
-    // XATTR_CREATE and XATTR_REPLACE have the namespace's values; the kernel passes on nothing else.
+    // XATTR_CREATE and XATTR_REPLACE have the namespace's values; the kernel passes on nothing
+    // else.
     unsigned how = (unsigned)flags | (loop_request_kills_sgid() ? NS_XATTR_KILL_SGID : 0u);
     int result = ns_setxattr(lsmfs_of(req)->ns, inode, name, value, size, how);
     inode_done(req, inode);

@@ -32,6 +32,7 @@ enum option_kind {
     OPT_SYNC,   // "none" or milliseconds; without a value, mount(8)'s sync
     OPT_ON,     // a flag of ours
     OPT_OFF,    // clears it
+    OPT_SET,    // a flag of ours that sets its field to `min`
     OPT_PASS,   // for libfuse, as it is
     OPT_SKIP,   // of no meaning here
     OPT_REFUSE, // `words[0]` says why
@@ -80,6 +81,14 @@ static const struct option_spec specs[] = {
     {"allow_other", OPT_ON, FIELD(allow_other), 0, 0, NULL},
     {"no_allow_other", OPT_OFF, FIELD(allow_other), 0, 0, NULL},
     {"allow_root", OPT_ON, FIELD(allow_root), 0, 0, NULL},
+    {"relatime", OPT_SET, FIELD(atime), ATIME_RELATIVE, 0, NULL},
+    {"norelatime", OPT_SET, FIELD(atime), ATIME_RELATIVE, 0, NULL},
+    {"atime", OPT_SET, FIELD(atime), ATIME_RELATIVE, 0, NULL},
+    {"strictatime", OPT_SET, FIELD(atime), ATIME_ALWAYS, 0, NULL},
+    {"nostrictatime", OPT_SET, FIELD(atime), ATIME_RELATIVE, 0, NULL},
+    {"noatime", OPT_SET, FIELD(atime), ATIME_NEVER, 0, NULL},
+    {"nodiratime", OPT_ON, FIELD(no_dir_atime), 0, 0, NULL},
+    {"diratime", OPT_OFF, FIELD(no_dir_atime), 0, 0, NULL},
     {"dirsync", OPT_ON, FIELD(dirsync), 0, 0, NULL},
     {"ro", OPT_ON, FIELD(read_only), 0, 0, NULL},
     {"rw", OPT_OFF, FIELD(read_only), 0, 0, NULL},
@@ -91,14 +100,13 @@ static const struct option_spec specs[] = {
 // Generic options that libfuse and the kernel understand.
 static const char *const passed_on[] = {
     "suid",         "nosuid", "dev",     "nodev",    "exec",       "noexec",      "async",
-    "auto_unmount", "atime",  "noatime", "context=", "fscontext=", "defcontext=", "rootcontext="};
+    "auto_unmount", "context=", "fscontext=", "defcontext=", "rootcontext="};
 
-// Generic options that concern mount(8) only, or times of access, which lsmfs does not keep.
+// Generic options that concern mount(8) only, or of which nothing can be noticed here.
 static const char *const skipped[] = {
     "defaults", "auto",       "noauto",   "nofail",     "user",        "user=",
     "nouser",   "users",      "owner",    "group",      "_netdev",     "comment=",
-    "x-",       "X-",         "relatime", "norelatime", "strictatime", "nostrictatime",
-    "lazytime", "nolazytime", "diratime", "nodiratime", "loud",        "silent",
+    "x-",       "X-",         "lazytime", "nolazytime", "loud",        "silent",
     "mand",     "nomand",     "iversion", "noiversion", "symfollow",   "helper="};
 
 static const char help_text[] =
@@ -111,6 +119,7 @@ static const char help_text[] =
     "  allow_other           let other users in (root's default)\n"
     "  allow_root            let root in;  no_allow_other: only the mounting user\n"
     "  no_writeback          pass on every write(2) at once instead of gathering them\n"
+    "  noatime, strictatime  times of access: never, always (relatime, as a disk has it)\n"
     "  noacl                 no access control lists\n"
     "  dirsync, sync         names, or names and data, are on disk when a call returns\n"
     "  sync=none|MS          sync the log every MS milliseconds (none)\n"
@@ -268,6 +277,11 @@ static enum options_result apply(struct mount_options *options, const struct opt
         if (value)
             return wrong(option, "takes no value");
         store_field(options, spec, spec->kind == OPT_ON);
+        return OPTIONS_RUN;
+    case OPT_SET:
+        if (value)
+            return wrong(option, "takes no value");
+        store_field(options, spec, spec->min);
         return OPTIONS_RUN;
     case OPT_PASS:
     case OPT_SKIP:

@@ -9,6 +9,9 @@
 // Exit statuses, also in lsmfs(8).
 enum exit_status { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+// When a file's time of access moves.
+enum atime_policy { ATIME_RELATIVE, ATIME_ALWAYS, ATIME_NEVER };
+
 struct mount_options {
     char *db;         // as given; mountpoint.c makes both absolute
     char *mountpoint; // as given
@@ -20,6 +23,8 @@ struct mount_options {
     bool read_only; // ro
     bool allow_other;
     bool allow_root;
+    enum atime_policy atime;
+    bool no_dir_atime; // directories' stay as they are
     bool no_acl;       // no access control lists
     bool no_writeback; // write(2) reaches the daemon at once
     bool dirsync;      // changes of names are durable when they return (dirsync, sync)

@@ -58,8 +58,8 @@ bool acl_is_valid(struct slice acl)
         }
         seen |= tag;
     }
-    if (seen & ~(unsigned)(TAG_OWNER | TAG_USER | TAG_GROUP_OWNER | TAG_GROUP | TAG_MASK |
-                           TAG_OTHER))
+    if (seen &
+        ~(unsigned)(TAG_OWNER | TAG_USER | TAG_GROUP_OWNER | TAG_GROUP | TAG_MASK | TAG_OTHER))
         return false;
     const unsigned needed = TAG_OWNER | TAG_GROUP_OWNER | TAG_OTHER;
     bool named = seen & (TAG_USER | TAG_GROUP);

@@ -39,7 +39,7 @@
 #define NS_SYMLINK_MAX 4095
 #define NS_LINK_MAX    65000
 #define NS_ROOT_INO    1
-#define NS_FILE_MAX    (INT64_C(1) << 60) // largest file size in bytes; beyond it EFBIG
+#define NS_FILE_MAX    INT64_MAX // largest file size in bytes: all that off_t and the kernel allow
 
 struct ns;
 struct ns_inode;
@@ -100,8 +100,9 @@ void ns_inode_put(struct ns *ns, struct ns_inode *inode, uint64_t count);
 uint64_t ns_live_inodes(struct ns *ns);
 
 // Open handles keep an unlinked file's content: between these two the inode counts as open. The
-// caller holds a reference of its own for that time.
-void ns_inode_opened(struct ns *ns, struct ns_inode *inode);
+// caller holds a reference of its own for that time. -ESTALE: the content has gone with the last
+// name.
+int ns_inode_opened(struct ns *ns, struct ns_inode *inode);
 void ns_inode_closed(struct ns *ns, struct ns_inode *inode);
 
 // All functions that return an inode return one reference, the caller's.
@@ -128,6 +129,11 @@ enum ns_set {
 int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr, unsigned mask,
                struct ns_attr *ret_attr);
 
+// The file was read: atime becomes now. Unless `always`, only if it is not later than mtime and
+// ctime or more than a day old, as relatime has it. Returns 1 if it was changed, 0 if not, or
+// -errno.
+int ns_accessed(struct ns *ns, struct ns_inode *inode, bool always);
+
 // A resolved path ("/a/b", relative to the root; "" and "/" are the root; symlinks are not
 // followed;
 // "." and ".." components are resolved textually). For tools. A path without moved ancestors costs
@@ -146,6 +152,10 @@ ssize_t ns_resolve_read(struct ns *ns, const char *path, void *data, size_t size
 int ns_mknod(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, const char *name,
              size_t name_size, uint32_t mode, uint64_t rdev, struct ns_inode **ret_inode,
              struct ns_attr *ret_attr);
+// Creates a regular file without a name, as in `dir`; it goes with its last reference unless
+// ns_link gives it a name before that.
+int ns_tmpfile(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, uint32_t mode,
+               struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 int ns_mkdir(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, const char *name,
              size_t name_size, uint32_t mode, struct ns_inode **ret_inode,
              struct ns_attr *ret_attr);
@@ -235,9 +245,9 @@ enum ns_xattr_flags {
     NS_XATTR_KILL_SGID = 4, // with an access control list: clear setgid
 };
 #define NS_XATTR_SIZE_MAX 65536
-// Setting "system.posix_acl_access" changes the mode as well, and stores nothing if the mode says it
-// all; both access control lists are checked to be well-formed. Removing one that is not there is no
-// error.
+// Setting "system.posix_acl_access" changes the mode as well, and stores nothing if the mode says
+// it all; both access control lists are checked to be well-formed. Removing one that is not there
+// is no error.
 int ns_setxattr(struct ns *ns, struct ns_inode *inode, const char *name, const void *value,
                 size_t size, unsigned flags);
 // Both return the size (of value or list); with `size` 0 only that; ERANGE if it does not fit.

@@ -1,4 +1,4 @@
-// Making names: mknod, mkdir, symlink, link.
+// Making names: mknod, mkdir, symlink, link; and a file without one, O_TMPFILE.
 //
 // One batch puts the entry, the parent's record (times, number of entries, link count) and the file
 // counter. The new live inode enters the table before the commit, so that nobody can bring a second
@@ -6,6 +6,9 @@
 //
 // link() moves the record of a file with one name from its entry to 'I' ino. Its old parent is not
 // locked: a lookup that read the old entry notices by table.moves.
+//
+// A file that is made without a name is an orphan from the start: a crash, or its last reference,
+// takes it away. Its first link moves the record to 'I' ino.
 //
 // Thread safety: exclusive stripe locks on the parent and on what is linked.
 // Failure: nothing has changed.
@@ -185,12 +188,79 @@ int ns_symlink(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, 
     return create(ns, cred, dir, name, name_size, &rec, ret_inode, ret_attr);
 }
 
+// `dir` is locked; its record gives group and permissions.
+static int tmpfile_locked(struct ns *ns, struct op *op, const struct ns_cred *cred,
+                          struct ns_inode *dir, struct record *rec, struct ns_inode **ret_inode)
+{
+    struct pathkey key;
+    struct inode_init init = {.ino = rec->ino, .type = S_IFREG, .location = AT_ORPHAN};
+    if (inode_is_unlinked(dir))
+        return -ENOENT;
+    int rc = op_load(ns, dir, &op->rec[0]);
+    if (rc)
+        return rc;
+    init_record(rec, cred, &op->rec[0].rec, ns_now());
+    rc = ns_acl_inherit(ns, op, &op->rec[0].rec, rec, cred->umask);
+    rec->nlink = 0;
+    pathkey_number(&key, KEY_ORPHAN, rec->ino);
+    if (!rc)
+        rc = op_store_key(op, &key, rec);
+    if (rc)
+        return rc;
+    struct ns_inode *inode = inode_new(&init);
+    if (!inode)
+        return -ENOMEM;
+    inode->is_nameless = true;
+    *ret_inode = inode_insert(&ns->table, inode);
+    rc = op_commit(ns, op);
+    if (rc)
+        ns_inode_drop(ns, *ret_inode);
+    return rc;
+}
+
+int ns_tmpfile(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, uint32_t mode,
+               struct ns_inode **ret_inode, struct ns_attr *ret_attr)
+{
+    struct record rec = {.mode = S_IFREG | (mode & 07777)};
+    struct ns_inode *inode = NULL;
+    if (!inode_is_dir(dir))
+        return -ENOTDIR;
+    int rc = ns_ino_new(ns, &rec.ino);
+    if (rc)
+        return rc;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, dir->ino, false);
+    rc = tmpfile_locked(ns, op, cred, dir, &rec, &inode);
+    inode_unlock(&ns->table, dir->ino);
+    op_end(ns, op);
+    if (rc)
+        return rc;
+    if (ret_attr)
+        ns_attr_from(&rec, ret_attr);
+    *ret_inode = inode;
+    return 0;
+}
+
+// The record leaves where it was: its entry becomes a link, or the orphan is none any more.
+static int link_leave(struct ns *ns, struct op *op, const struct ns_inode *inode)
+{
+    const struct record entry = {.is_link = true, .ino = inode->ino, .mode = inode->type};
+    struct pathkey key;
+    if (!inode->is_nameless)
+        return inode_location(inode) == AT_ENTRY ? op_store(op, inode, &entry) : 0;
+    inode_record_key(inode, &key);
+    int rc = op_delete(op, &key);
+    return rc ? rc : op_count(ns, op, 1);
+}
+
 static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct ns_inode *dir,
                        struct slice name)
 {
     struct record *rec = &op->rec[0].rec, *parent = &op->rec[1].rec;
     enum inode_location location = inode_location(inode);
-    if (inode_is_unlinked(dir) || inode_is_unlinked(inode))
+    if (inode_is_unlinked(dir) || (inode_is_unlinked(inode) && !inode->is_nameless))
         return -ENOENT;
     struct pathkey key, inode_key;
     pathkey_entry(&key, prefix_slice(dir->own_prefix), name);
@@ -210,16 +280,17 @@ static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, str
     rec->ctime = now;
     ns_touch_parent(parent, now, 1, 0);
     rc = op_store_key(op, &inode_key, rec);
-    if (!rc && location == AT_ENTRY)
-        rc = op_store(op, inode, &entry);
     if (!rc)
         rc = op_store_key(op, &key, &entry);
     if (!rc)
         rc = op_store(op, dir, parent);
     if (!rc)
+        rc = link_leave(ns, op, inode);
+    if (!rc)
         rc = op_commit(ns, op);
     if (rc || location == AT_INODE)
         return rc;
+    inode->is_nameless = false;
     inode_set_location(inode, AT_INODE);
     inode_table_moved(&ns->table);
     return 0;

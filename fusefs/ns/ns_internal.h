@@ -119,6 +119,8 @@ int op_commit(struct ns *ns, struct op *op);               // the batch is empty
 
 // ---- helpers
 
+// The kernel's clock for files, one tick exact: behind a FUSE mount with a write-back cache the
+// kernel stamps some files itself, and ours must not look newer than what it stamps later.
 struct timespec ns_now(void);
 int ns_ino_new(struct ns *ns, uint64_t *ret_ino); // takes ino_mutex; may write to the engine
 void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr);
@@ -167,8 +169,8 @@ int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice
 
 // ---- access control lists (ns_acl.c); the first two use op->rec[5]
 
-// A new file's permissions: the mode it was asked for, less the umask or what the directory's default
-// list does not give. Adds the lists it inherits to the batch.
+// A new file's permissions: the mode it was asked for, less the umask or what the directory's
+// default list does not give. Adds the lists it inherits to the batch.
 int ns_acl_inherit(struct ns *ns, struct op *op, const struct record *dir, struct record *rec,
                    uint32_t umask);
 // Adds to the batch the list of a file whose mode was changed.

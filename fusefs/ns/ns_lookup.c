@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ns/filedata.h"
 #include "ns/ns_internal.h"
 
 static void orphan_to_reclaim(void *arg, uint64_t ino)
@@ -66,12 +67,15 @@ uint64_t ns_live_inodes(struct ns *ns)
     return inode_table_count(&ns->table);
 }
 
-void ns_inode_opened(struct ns *ns, struct ns_inode *inode)
+int ns_inode_opened(struct ns *ns, struct ns_inode *inode)
 {
     // The lock: an unlink that has looked at the count has decided for good.
     inode_lock(&ns->table, inode->ino, false);
-    atomic_fetch_add_explicit(&inode->open_count, 1, memory_order_relaxed);
+    bool gone = filedata_is_gone(inode);
+    if (!gone)
+        atomic_fetch_add_explicit(&inode->open_count, 1, memory_order_relaxed);
     inode_unlock(&ns->table, inode->ino);
+    return gone ? -ESTALE : 0;
 }
 
 void ns_inode_closed(struct ns *ns, struct ns_inode *inode)

@@ -1,4 +1,4 @@
-// Changing attributes: mode, owner, size, times.
+// Changing attributes: mode, owner, size, times; and the time of access.
 //
 // One batch, except for a truncation that drops very many extents (filedata_resize).
 // Locks: the inode's stripe, exclusively. Failure: nothing has changed (a long truncation may have
@@ -94,4 +94,57 @@ int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr
         ns_changed_attr(op, &op->rec[0].rec, ret_attr);
     op_end(ns, op);
     return rc;
+}
+
+// ------------------------------------------------------------------------------- access
+
+#define ATIME_MAX_AGE_S 86400
+
+static bool is_before(struct timespec a, struct timespec b)
+{
+    return a.tv_sec < b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec < b.tv_nsec);
+}
+
+static bool atime_is_due(const struct record *rec, struct timespec now)
+{
+    return !is_before(rec->mtime, rec->atime) || !is_before(rec->ctime, rec->atime) ||
+           now.tv_sec - rec->atime.tv_sec >= ATIME_MAX_AGE_S;
+}
+
+static int accessed_locked(struct ns *ns, struct op *op, struct ns_inode *inode)
+{
+    struct record *rec = &op->rec[0].rec;
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (rc)
+        return rc;
+    rec->atime = ns_now();
+    rc = op_store(op, inode, rec);
+    if (!rc)
+        rc = op_commit(ns, op);
+    if (!rc)
+        op_stored(inode);
+    return rc;
+}
+
+int ns_accessed(struct ns *ns, struct ns_inode *inode, bool always)
+{
+    int rc = 0;
+    if (inode_location(inode) == AT_NONE) // its record is in nobody's interest any more
+        return 0;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    if (!always) {
+        inode_lock(&ns->table, inode->ino, false);
+        rc = op_load(ns, inode, &op->rec[0]);
+        inode_unlock(&ns->table, inode->ino);
+        always = !rc && atime_is_due(&op->rec[0].rec, ns_now());
+    }
+    if (!rc && always) {
+        inode_lock(&ns->table, inode->ino, true);
+        rc = accessed_locked(ns, op, inode);
+        inode_unlock(&ns->table, inode->ino);
+    }
+    op_end(ns, op);
+    return rc ? rc : always;
 }

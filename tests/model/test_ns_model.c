@@ -659,7 +659,7 @@ static void step(struct history *h)
     size_t i = 0;
     while (at >= operations[i].weight)
         at -= operations[i++].weight;
-    clock_gettime(CLOCK_REALTIME, &h->now);
+    clock_gettime(CLOCK_REALTIME_COARSE, &h->now);
     operations[i].run(h);
 }
 
@@ -675,7 +675,7 @@ static void start(struct history *h, uint64_t seed)
     h->options.engine.wal_mode = one_in(h, 2) ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
     h->options.engine.blob_min = one_in(h, 2) ? 0 : 1 + (size_t)below(h, 4000);
     h->options.engine.blob_file_size = 64 << 10;
-    clock_gettime(CLOCK_REALTIME, &h->now);
+    clock_gettime(CLOCK_REALTIME_COARSE, &h->now);
     open_store(h);
     h->model.root = model_node(&h->model, S_IFDIR | 0755);
     h->model.root->ino = NS_ROOT_INO;
