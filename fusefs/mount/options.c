@@ -32,7 +32,7 @@ enum option_kind {
     OPT_SYNC,   // "none" or milliseconds; without a value, mount(8)'s sync
     OPT_ON,     // a flag of ours
     OPT_OFF,    // clears it
-    OPT_SET,    // a flag of ours that sets its field to `min`
+    OPT_SET,    // a flag of ours that sets its field to `min`; with `max`, passed on as well
     OPT_PASS,   // for libfuse, as it is
     OPT_SKIP,   // of no meaning here
     OPT_REFUSE, // `words[0]` says why
@@ -86,7 +86,7 @@ static const struct option_spec specs[] = {
     {"atime", OPT_SET, FIELD(atime), ATIME_RELATIVE, 0, NULL},
     {"strictatime", OPT_SET, FIELD(atime), ATIME_ALWAYS, 0, NULL},
     {"nostrictatime", OPT_SET, FIELD(atime), ATIME_RELATIVE, 0, NULL},
-    {"noatime", OPT_SET, FIELD(atime), ATIME_NEVER, 0, NULL},
+    {"noatime", OPT_SET, FIELD(atime), ATIME_NEVER, 1, NULL},
     {"nodiratime", OPT_ON, FIELD(no_dir_atime), 0, 0, NULL},
     {"diratime", OPT_OFF, FIELD(no_dir_atime), 0, 0, NULL},
     {"dirsync", OPT_ON, FIELD(dirsync), 0, 0, NULL},
@@ -282,7 +282,7 @@ static enum options_result apply(struct mount_options *options, const struct opt
         if (value)
             return wrong(option, "takes no value");
         store_field(options, spec, spec->min);
-        return OPTIONS_RUN;
+        return spec->max ? pass_on(options, option) : OPTIONS_RUN;
     case OPT_PASS:
     case OPT_SKIP:
         break;

@@ -49,7 +49,7 @@ bool acl_is_valid(struct slice acl)
     for (size_t i = 0; i < entry_count(acl.size); i++) {
         unsigned tag = entry_tag(acl.data, i);
         const uint8_t *perm = acl.data + HEADER_SIZE + i * ENTRY_SIZE + 2;
-        if (perm[0] > 7 || perm[1])
+        if (perm[0] > 7 || perm[1] || (tag & (tag - 1)))
             return false;
         if (tag != TAG_USER && tag != TAG_GROUP) {
             if (once & tag)
