@@ -8,11 +8,13 @@
 #include "ns/namespace.h"
 
 struct fuse_session;
+struct flusher;
 
 struct lsmfs {
     struct ns *ns;
     struct mount_options options;
     struct fuse_session *session; // from the mount to its end
+    struct flusher *flusher;      // while requests are served
     bool acl; // agreed with the kernel: it checks access control lists, and leaves applying the
               // umask to us; set by INIT
     bool writeback; // agreed with the kernel: it gathers writes and keeps sizes and times of

@@ -25,6 +25,7 @@
 
 #include "mount/checks.h"
 #include "mount/daemon.h"
+#include "mount/flusher.h"
 #include "mount/log.h"
 #include "mount/loop.h"
 #include "mount/lsmfs.h"
@@ -122,6 +123,7 @@ static void wait_for_end(struct lsmfs *fs, struct loop *loop, int signal_fd)
         struct signalfd_siginfo info;
         if (fds[1].revents && read(signal_fd, &info, sizeof info) == sizeof info &&
             unmount_on_signal(fs, ++signals_seen)) {
+            flusher_stop(fs->flusher); // it needs the loop
             loop_stop(loop);
             return;
         }
@@ -141,6 +143,8 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     int result = loop_new(session, fs->options.threads, fs->options.spin_us, &loop);
     if (result == 0)
         result = loop_handshake(loop);
+    if (result == 0)
+        result = flusher_start(fs, &fs->flusher);
     if (result == 0)
         result = loop_start(loop);
     if (result < 0) {
@@ -162,7 +166,9 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
         session_unmount(&fs->options, true);
     }
 out:
+    flusher_stop(fs->flusher);
     fuse_session_destroy(session); // closes the connection
+    flusher_free(fs->flusher);
     loop_free(loop);
     return ok;
 }

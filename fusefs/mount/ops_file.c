@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "mount/flusher.h"
 #include "mount/inode_table.h"
 #include "mount/loop.h"
 #include "mount/ops.h"
@@ -32,17 +33,26 @@ static struct ns_inode *inode_of(const struct fuse_file_info *fi)
     return (struct ns_inode *)(uintptr_t)fi->fh;
 }
 
+static bool may_write(const struct fuse_file_info *fi)
+{
+    return (fi->flags & O_ACCMODE) != O_RDONLY;
+}
+
 // Makes `inode`'s reference that of a handle in `fi`. 0 or -errno.
 static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_file_info *fi)
 {
     int result = ns_inode_opened(fs->ns, inode);
+    if (result == 0 && may_write(fi))
+        ns_inode_writers(inode, 1);
     fi->fh = (uintptr_t)inode;
     fi->keep_cache = 1; // all changes go through the kernel
     return result;
 }
 
-static void handle_close(struct lsmfs *fs, struct ns_inode *inode)
+static void handle_close(struct lsmfs *fs, struct ns_inode *inode, const struct fuse_file_info *fi)
 {
+    if (may_write(fi))
+        ns_inode_writers(inode, -1);
     ns_inode_closed(fs->ns, inode);
     ns_inode_put(fs->ns, inode, 1);
 }
@@ -78,7 +88,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
         ns_inode_put(fs->ns, inode, 2);
         fuse_reply_err(req, -result);
     } else if (fuse_reply_create(req, &entry, fi)) {
-        handle_close(fs, inode);
+        handle_close(fs, inode, fi);
         ns_inode_put(fs->ns, inode, 1);
     }
 }
@@ -117,17 +127,17 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     result = open_effects(fs, inode, fi->flags);
     if (result < 0) {
-        handle_close(fs, inode);
+        handle_close(fs, inode, fi);
         fuse_reply_err(req, -result);
     } else if (fuse_reply_open(req, fi)) {
-        handle_close(fs, inode);
+        handle_close(fs, inode, fi);
     }
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    handle_close(lsmfs_of(req), inode_of(fi));
+    handle_close(lsmfs_of(req), inode_of(fi), fi);
     fuse_reply_err(req, 0);
 }
 
@@ -190,11 +200,11 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
 {
     (void)ino;
-    int64_t result = ns_seek(lsmfs_of(req)->ns, inode_of(fi), (uint64_t)offset, whence);
-    if (result < 0)
-        fuse_reply_err(req, (int)-result);
+    struct ns_inode *inode = inode_of(fi);
+    if (ns_inode_writers(inode, 0))
+        flusher_seek(lsmfs_of(req)->flusher, req, inode, (uint64_t)offset, whence);
     else
-        fuse_reply_lseek(req, result);
+        reply_seek(req, inode, (uint64_t)offset, whence);
 }
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,

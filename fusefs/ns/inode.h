@@ -67,6 +67,7 @@ struct ns_inode {
     struct inode_name *name;     // AT_ENTRY; stripe lock
     struct inode_ghost *ghost;   // AT_NONE; stripe lock (see inode_set_ghost)
     _Atomic uint32_t open_count; // rises under the shared stripe lock
+    _Atomic uint32_t writers;    // of ns_inode_writers
     uint16_t type;               // S_IFMT bits; constant
     bool is_nameless;            // AT_ORPHAN, never had a name, may get one; stripe lock
     _Atomic uint8_t location;    // enum inode_location; written under the exclusive stripe lock

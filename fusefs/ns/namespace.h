@@ -105,6 +105,10 @@ uint64_t ns_live_inodes(struct ns *ns);
 int ns_inode_opened(struct ns *ns, struct ns_inode *inode);
 void ns_inode_closed(struct ns *ns, struct ns_inode *inode);
 
+// How many handles that may write the caller has counted; `change` is added. Nothing depends on it
+// here.
+uint32_t ns_inode_writers(struct ns_inode *inode, int change);
+
 // All functions that return an inode return one reference, the caller's.
 int ns_lookup(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
               struct ns_inode **ret_inode, struct ns_attr *ret_attr);

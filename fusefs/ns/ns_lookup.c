@@ -84,6 +84,11 @@ void ns_inode_closed(struct ns *ns, struct ns_inode *inode)
     atomic_fetch_sub_explicit(&inode->open_count, 1, memory_order_relaxed);
 }
 
+uint32_t ns_inode_writers(struct ns_inode *inode, int change)
+{
+    return atomic_fetch_add(&inode->writers, (uint32_t)change) + (uint32_t)change;
+}
+
 int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
                  struct pathkey_prefix *space, struct slice *ret_prefix)
 {

@@ -158,6 +158,28 @@ static void test_offsets(void)
     MUST(unlink("far") == 0);
 }
 
+// Data is data as soon as it is written, for whoever asks, also while it is only in the kernel.
+static void test_seek_unsynced(void)
+{
+    char data[8192];
+    memset(data, 'x', sizeof data);
+    int fd = must_open("file", O_RDWR | O_CREAT), reader = must_open("file", O_RDONLY);
+    for (off_t at = 1 << 20; at < 20 << 20; at += 3 << 20) {
+        off_t hole = at + (off_t)sizeof data;
+        MUST(pwrite(fd, data, sizeof data, at) == sizeof data);
+        MUST(lseek(fd, at, SEEK_DATA) == at && lseek(reader, at, SEEK_HOLE) == hole);
+        MUST(lseek(reader, at - 100000, SEEK_DATA) == at);
+        FAILS(ENXIO, lseek(reader, hole, SEEK_DATA));
+    }
+    char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 512 << 10);
+    MUST(map != MAP_FAILED);
+    map[5000] = 'm';
+    MUST(lseek(reader, 0, SEEK_DATA) == (512 << 10) + 4096);
+    MUST(munmap(map, 8192) == 0 && close(fd) == 0);
+    MUST(lseek(reader, 0, SEEK_DATA) == (512 << 10) + 4096);
+    close(reader);
+}
+
 // Times far outside of 32 bits, and one before 1970 with nanoseconds.
 static void test_far_times(void)
 {
@@ -614,6 +636,7 @@ static const struct {
     {"deep", test_deep},
     {"links", test_links},
     {"offsets", test_offsets},
+    {"seek_unsynced", test_seek_unsynced},
     {"far_times", test_far_times},
     {"relatime", test_relatime},
     {"strictatime", test_strictatime},

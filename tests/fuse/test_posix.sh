@@ -18,7 +18,7 @@ posix() { # mode test [number]
 for mode in writeback no_writeback; do
     mount_store "$db" "$mnt" -o "$mode"
     mkdir "$mnt/$mode"
-    for t in names deep offsets far_times relatime tmpfile xattrs errors gone statfs direct_mmap \
+    for t in names deep offsets seek_unsynced far_times relatime tmpfile xattrs errors gone statfs direct_mmap \
         sync_flags process_locks; do
         posix "$mode" "$t"
     done
