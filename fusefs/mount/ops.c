@@ -3,7 +3,7 @@
 // What is left out on purpose:
 //  - flush: libfuse answers ENOSYS and the kernel stops sending it. With the write-back cache the
 //    kernel itself writes out dirty pages and times when a file is closed.
-//  - access: permissions are checked in the kernel (default_permissions).
+//  - access: permissions are checked in the kernel (default_permissions), or not at all.
 //  - getlk, setlk, flock: locks stay in the kernel, which sees all users of the mount.
 //  - lookups of "." and ".." by number alone (FUSE_CAP_EXPORT_SUPPORT, for NFS): a file's key is
 //    its path, so a file that is not live cannot be found by its number.
@@ -27,7 +27,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     want(conn, FUSE_CAP_WRITEBACK_CACHE, !fs->options.no_writeback && !fs->options.read_only);
     fs->writeback = conn->want & FUSE_CAP_WRITEBACK_CACHE;
     // With access control lists comes that the kernel leaves applying the umask to us.
-    fs->acl = !fs->options.no_acl && conn->capable & FUSE_CAP_POSIX_ACL &&
+    fs->acl = !fs->options.no_acl && !fs->options.no_permissions && conn->capable & FUSE_CAP_POSIX_ACL &&
               conn->capable & FUSE_CAP_DONT_MASK;
     want(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, fs->acl);
     want(conn, FUSE_CAP_CACHE_SYMLINKS, true);

@@ -92,7 +92,8 @@ static const struct option_spec specs[] = {
     {"dirsync", OPT_ON, FIELD(dirsync), 0, 0, NULL},
     {"ro", OPT_ON, FIELD(read_only), 0, 0, NULL},
     {"rw", OPT_OFF, FIELD(read_only), 0, 0, NULL},
-    {"default_permissions", OPT_SKIP, 0, 0, 0, 0, NULL}, // always on
+    {"default_permissions", OPT_OFF, FIELD(no_permissions), 0, 0, NULL},
+    {"no_default_permissions", OPT_ON, FIELD(no_permissions), 0, 0, NULL},
     {"remount", OPT_REFUSE, 0, 0, 0, 0, no_remount},
     {"nosymfollow", OPT_REFUSE, 0, 0, 0, 0, no_symfollow},
 };
@@ -119,6 +120,7 @@ static const char help_text[] =
     "  allow_other           let other users in (root's default)\n"
     "  allow_root            let root in;  no_allow_other: only the mounting user\n"
     "  no_writeback          pass on every write(2) at once instead of gathering them\n"
+    "  no_default_permissions  the only user may do everything (needs no_allow_other)\n"
     "  noatime, strictatime  times of access: never, always (relatime, as a disk has it)\n"
     "  noacl                 no access control lists\n"
     "  dirsync, sync         names, or names and data, are on disk when a call returns\n"
@@ -428,6 +430,9 @@ enum options_result options_parse(int argc, char **argv, struct mount_options *o
     if (result == OPTIONS_RUN && !options->mountpoint)
         result = usage_error(
             options->db ? "MOUNTPOINT is missing" : "DB and MOUNTPOINT are missing", NULL);
+    if (result == OPTIONS_RUN && options->no_permissions &&
+        (options->allow_other || options->allow_root))
+        result = wrong("no_default_permissions", "only for a mount of one user: no_allow_other");
     options->ns.engine.read_only = options->read_only;
     return result;
 }

@@ -25,6 +25,7 @@ struct mount_options {
     bool allow_root;
     enum atime_policy atime;
     bool no_dir_atime; // directories' stay as they are
+    bool no_permissions; // the one user of the mount may do everything
     bool no_acl;       // no access control lists
     bool no_writeback; // write(2) reaches the daemon at once
     bool dirsync;      // changes of names are durable when they return (dirsync, sync)

@@ -83,9 +83,11 @@ static bool build_args(struct fuse_args *args, const struct mount_options *optio
     bool ok = asprintf(&source, "fsname=%s", options->db) >= 0 &&
               fuse_opt_add_opt_escaped(&list, source) == 0 &&
               fuse_opt_add_arg(args, "lsmfs") == 0 && add_option(args, list) &&
-              add_option(args, "subtype=lsmfs,default_permissions");
+              add_option(args, "subtype=lsmfs");
     free(source);
     free(list);
+    if (ok && !options->no_permissions)
+        ok = add_option(args, "default_permissions");
     if (ok && options->allow_root)
         ok = add_option(args, "allow_root");
     else if (ok && options->allow_other)

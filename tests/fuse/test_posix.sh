@@ -65,6 +65,29 @@ for option in nosymfollow remount atime=1 noatime=1 nosuch; do
     check_not "refused: $option" "$lsmfs" -o "$option" "$db" "$mnt"
 done
 
+# A mount of one user's own. fusermount3 wants the user to have a name.
+nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+if [ "$as_root" = 1 ] && "${nobody[@]}" test -r /dev/fuse -a -w /dev/fuse; then
+    mkdir own own/mnt && chown -R 65534:65534 own && cp "$work/posix" own/
+    for permissions in default_permissions no_default_permissions; do
+        "${nobody[@]}" "$lsmfs" -o "$permissions" "$work/own/db" "$work/own/mnt" || fail "a user's mount"
+        "${nobody[@]}" sh -c "cd own/mnt && echo x >$permissions && chmod 0 $permissions"
+        if [ "$permissions" = default_permissions ]; then
+            check_not "a user's own permissions" "${nobody[@]}" cat "own/mnt/$permissions"
+        else
+            same "or none" "$("${nobody[@]}" cat "own/mnt/$permissions")" x
+        fi
+        check_not "nobody else, not even root" ls own/mnt
+        umount_store "$work/own/mnt"
+    done
+fi
+if [ "$as_root" = 1 ]; then
+    check_not "no permissions for all: refused" "$lsmfs" -o no_default_permissions "$db" "$mnt"
+    mount_store "$db" "$mnt" -o no_allow_other,no_default_permissions
+    same "nobody checks" "$(grep " $mnt " /proc/mounts | grep -c default_permissions)" 0
+    umount_store "$mnt"
+fi
+
 # Capabilities go when the file is written to or changes hands.
 mount_store "$db" "$mnt"
 if [ "$as_root" = 1 ] && command -v setcap >/dev/null; then
