@@ -42,7 +42,7 @@ int buf_append(struct buf *buf, const void *data, size_t size)
     return 0;
 }
 
-int buf_assign(struct buf *buf, const void *data, size_t size)
+int buf_assign_slowly(struct buf *buf, const void *data, size_t size)
 {
     if (size > buf->capacity) {
         int rc = buf_reserve(buf, size - buf->size);

@@ -391,6 +391,16 @@ struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file
     return block;
 }
 
+bool block_cache_has_room(const struct block_cache *cache, uint64_t file, uint64_t offset,
+                          size_t size)
+{
+    size_t bucket = hash_of(file, offset) & cache->bucket_mask;
+    const struct shard *shard = &cache->shards[bucket >> cache->shard_shift];
+    size_t charge = slab_block_size(sizeof(struct cached_block) + size);
+
+    return atomic_load_explicit(&shard->bytes, memory_order_relaxed) + charge <= shard->capacity;
+}
+
 // Takes the file's blocks out of one bucket.
 static void forget_in_bucket(struct block_cache *cache, size_t bucket, uint64_t file,
                              struct cached_block **out)

@@ -33,6 +33,10 @@ void cached_block_discard(struct cached_block *block); // NULL is allowed
 struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t offset,
                                         struct cached_block *block, size_t size, bool keep);
 
+// Whether a block of `size` bytes could be kept without another having to go. A guess: no lock.
+bool block_cache_has_room(const struct block_cache *cache, uint64_t file, uint64_t offset,
+                          size_t size);
+
 struct slice cached_block_data(const struct cached_block *block);
 void cached_block_ref(struct cached_block *block); // while pinned or referenced
 void cached_block_unref(struct cached_block *block);

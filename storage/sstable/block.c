@@ -228,6 +228,7 @@ void block_iter_release(struct block_iter *it)
 int block_iter_set(struct block_iter *it, struct slice contents)
 {
     it->run_position = 0;
+    it->in_run = false;
     it->key.size = 0;
     it->current = it->next = NULL;
     return block_init(&it->block, contents);
@@ -259,14 +260,33 @@ static inline int take(struct block_iter *it, const uint8_t *p, const struct dec
     it->current = p;
     it->next = decoded_end(d);
     it->run_position = 0;
+    it->in_run = false;
     e->key = slice_of(it->key.data, size);
     e->tag = d->tag;
     e->value = slice_of(decoded_value(d), d->value_size);
     return 0;
 }
 
+// The entry after a step back builds on the key that step left in the run.
+static int key_from_run(struct block_iter *it)
+{
+    const struct run_entry *r = &it->run->entries[it->run_position];
+    int status = reserve_key(it, r->key_size);
+    if (status)
+        return status;
+    memcpy(it->key.data, it->run->keys.data + r->key_offset, r->key_size);
+    it->key.size = r->key_size;
+    it->in_run = false;
+    return 0;
+}
+
 int block_iter_next(struct block_iter *it, struct entry *ret_entry)
 {
+    if (unlikely(it->in_run)) {
+        int status = key_from_run(it);
+        if (status)
+            return status;
+    }
     const uint8_t *p = it->next;
     if (unlikely(p >= it->block.limit))
         return 1;
@@ -279,6 +299,7 @@ int block_iter_next(struct block_iter *it, struct entry *ret_entry)
 int block_iter_seek_first(struct block_iter *it, struct entry *ret_entry)
 {
     it->key.size = 0;
+    it->in_run = false;
     it->next = it->block.data;
     return block_iter_next(it, ret_entry);
 }
@@ -318,11 +339,17 @@ static int run_push(struct block_run *run, const uint8_t *start, const struct de
     size_t size = (size_t)d->shared + d->unshared;
     if (d->shared > before_size)
         return LSM_CORRUPTION;
-    int status = buf_reserve(&run->keys, size + 1);
+    int status = buf_reserve(&run->keys, size + COPY_CHUNK);
     if (status)
         return status;
     uint8_t *key = run->keys.data + run->keys.size;
-    memcpy(key, run->keys.data + before, d->shared);
+    if (likely(d->shared <= COPY_CHUNK)) { // they may overlap
+        uint8_t chunk[COPY_CHUNK];
+        memcpy(chunk, run->keys.data + before, COPY_CHUNK);
+        memcpy(key, chunk, COPY_CHUNK);
+    } else {
+        memcpy(key, run->keys.data + before, d->shared);
+    }
     memcpy(key + d->shared, d->delta, d->unshared);
     run->entries[run->count++] = (struct run_entry){
         .start = start,
@@ -384,15 +411,11 @@ static int step_back(struct block_iter *it, const uint8_t *stop, struct entry *e
     }
     size_t position = it->run_position - 1;
     const struct run_entry *r = &it->run->entries[position];
-    int status = reserve_key(it, r->key_size);
-    if (status)
-        return status;
-    memcpy(it->key.data, it->run->keys.data + r->key_offset, r->key_size);
-    it->key.size = r->key_size;
     it->current = r->start;
     it->next = r->value + r->value_size;
     it->run_position = position;
-    e->key = slice_of(it->key.data, r->key_size);
+    it->in_run = true;
+    e->key = slice_of(it->run->keys.data + r->key_offset, r->key_size);
     e->tag = r->tag;
     e->value = slice_of(r->value, r->value_size);
     return 0;

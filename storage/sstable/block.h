@@ -47,9 +47,10 @@ struct block_iter {
     struct block block;
     const uint8_t *current; // the entry; unset if there is none
     const uint8_t *next;    // the one after
-    struct buf key;         // of the entry
+    struct buf key;         // of the entry, unless in_run
     struct block_run *run;  // for prev: the decoded restart interval around the entry
     size_t run_position;    // entries of `run` before the current one; 0: decode anew
+    bool in_run;            // the entry's key is in `run`, not in `key`
 };
 
 void block_iter_init(struct block_iter *it); // no block yet

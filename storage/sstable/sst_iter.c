@@ -9,6 +9,8 @@
 // iterator asks for a window of the file in that direction, from 64 KiB on, doubling up to 1 MiB.
 // A given size is used from the first block on; SIZE_MAX (compaction) means 1 MiB.
 //
+// Nor does a scan clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
+//
 // Invariant: while base.valid, `block_index` is the open block and block.current the entry.
 #include <stdlib.h>
 
@@ -18,6 +20,7 @@
 #include "sstable/sst_reader_impl.h"
 
 #define READAHEAD_AFTER 2
+#define SCAN_BLOCKS     16 // in a row: from then on nothing is evicted for them
 #define READAHEAD_MIN   (64u << 10)
 #define READAHEAD_MAX   (1u << 20)
 
@@ -88,25 +91,41 @@ static void readahead(struct sst_iter *it, const struct sst_place *place, bool b
         it->window *= 2;
 }
 
+// The block through the cache. A scan that has gone on for a while does not make others give way
+// for what it will not see again: it leaves *ret_contents empty then, and the block uncached.
+static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
+                        struct slice *ret_contents)
+{
+    struct sst_reader *r = it->reader;
+    int status = LSM_OK;
+    bool fill = it->run < SCAN_BLOCKS ||
+                block_cache_has_room(r->cache, r->number, place->offset, place->size * 2);
+    epoch_pin();
+    if (fill)
+        status = sst_block_cached(r, place, true, &it->cached);
+    else
+        it->cached = block_cache_lookup(r->cache, r->number, place->offset);
+    if (!status && it->cached) {
+        cached_block_ref(it->cached);
+        *ret_contents = cached_block_data(it->cached);
+    }
+    epoch_unpin();
+    return status;
+}
+
 static int fetch(struct sst_iter *it, size_t index, const struct sst_place *place,
                  struct slice *ret_contents)
 {
     if (sst_in_place(it->reader, place))
         return sst_block_in_place(it->reader, index, place, ret_contents);
-    int status;
     if (it->fill_cache) {
-        epoch_pin();
-        status = sst_block_cached(it->reader, place, true, &it->cached);
-        if (!status) {
-            cached_block_ref(it->cached);
-            *ret_contents = cached_block_data(it->cached);
-        }
-        epoch_unpin();
-    } else {
-        bool verify = it->reader->checksums != LSM_CHECKSUMS_NEVER;
-        status = sst_block_read(it->reader, place, verify, &it->own);
-        *ret_contents = buf_slice(&it->own);
+        int status = fetch_cached(it, place, ret_contents);
+        if (status || it->cached)
+            return status;
     }
+    bool verify = it->reader->checksums != LSM_CHECKSUMS_NEVER;
+    int status = sst_block_read(it->reader, place, verify, &it->own);
+    *ret_contents = buf_slice(&it->own);
     return status;
 }
 

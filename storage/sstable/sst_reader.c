@@ -365,6 +365,17 @@ bool sst_may_contain(const struct sst_reader *reader, uint64_t hash)
     return filter_may_contain(&reader->filter, hash);
 }
 
+// The search begins at the end, with the restart array, and goes on in the middle: places that are
+// likely to miss cache and TLB, so let the misses overlap.
+static inline void prefetch_search(struct slice block)
+{
+    const uint8_t *middle = block.data + block.size / 2;
+    __builtin_prefetch(block.data + block.size - 4);
+    __builtin_prefetch(block.data);
+    __builtin_prefetch(middle);
+    __builtin_prefetch(middle - (block.size > 128 ? 64 : 0));
+}
+
 int sst_get(struct sst_reader *reader, struct slice key, uint64_t hash, uint64_t sequence,
             bool fill_cache, uint64_t *ret_tag, struct slice *ret_value)
 {
@@ -378,18 +389,15 @@ int sst_get(struct sst_reader *reader, struct slice key, uint64_t hash, uint64_t
     struct slice contents;
     int status;
     if (sst_in_place(reader, &place)) {
-        // The search begins at the end, with the restart array, and goes on in the middle: pages
-        // that are likely to miss the TLB, so let the misses overlap.
-        const uint8_t *data = reader->map + place.offset;
-        __builtin_prefetch(data + place.size - 4);
-        __builtin_prefetch(data);
-        __builtin_prefetch(data + place.size / 2);
+        prefetch_search(slice_of(reader->map + place.offset, place.size));
         status = sst_block_in_place(reader, i, &place, &contents);
     } else {
         struct cached_block *cached;
         status = sst_block_cached(reader, &place, fill_cache, &cached);
-        if (!status)
+        if (!status) {
             contents = cached_block_data(cached);
+            prefetch_search(contents);
+        }
     }
     if (status)
         return status;
