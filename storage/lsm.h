@@ -114,7 +114,7 @@ struct lsm_options {
     unsigned sync_interval_ms;   // 0 [0, 3600000]: >0 syncs the log this often in the background
     // Large values live in blob files: written once, shared by slices, reclaimed when they are
     // mostly garbage.
-    size_t blob_min; // 0 [0, 1 GiB]: values of this size or more go there; 0: none do
+    size_t blob_min; // 4 KiB [0, 1 GiB]: values of this size or more go there; 0: none do
     enum lsm_compression blob_compression; // LZ4: where a sample of the value says that it pays
     size_t blob_file_size;       // 64 MiB [4 KiB, 1 GiB]: of a file; up to 4 times that in a large
                                  // store
@@ -232,6 +232,8 @@ LSM_NODISCARD LSM_API int lsm_iter_read(const struct lsm_iter *iter, uint64_t of
 
 struct lsm_write_options {
     bool sync;        // durable when the call returns
+    bool sync_soon;   // an lsm_sync() is going to follow at once. As with `sync`, values below 64 KiB
+                      // then go with the log, whatever blob_min says: one device flush, not two
     bool use_reserve; // this write frees space (deletes): it may use the reserve kept for a full
                       // disk
 };

@@ -66,6 +66,7 @@ struct db_blob_write {
     struct blob_refs pins; // with a reference each, until the memtable has its own
     uint64_t written;      // bytes appended for it
     uint64_t value_bytes;  // of the values that were separated
+    size_t min;            // values of this size or more are
 };
 
 // One thread waiting in the write queue; lives on its stack.
@@ -235,10 +236,12 @@ int db_blob_store_new(struct env *env, const char *dir, const struct lsm_options
                       struct blob_store **ret_store);
 // Values shorter than this are kept in the tree when they are sliced or moved.
 size_t db_blob_inline_size(const struct lsm_options *options);
-// Whether the batch has to be resolved before it is logged; if so, prepare writes large values to
-// blob files and makes the batch to log. Release when it is in a memtable, or given up.
-bool db_blob_needed(const struct lsm *db, const struct lsm_batch *batch);
-int db_blob_prepare(struct lsm *db, const struct lsm_batch *batch, struct db_blob_write *ret_write);
+// From which size on values go to blob files in this write; SIZE_MAX: none do.
+size_t db_blob_min(const struct lsm *db, const struct lsm_write_options *wo);
+// Resolves a batch before it is logged: writes its values of `min` bytes or more to blob files and
+// makes the batch to log. Release when that is in a memtable, or given up.
+int db_blob_prepare(struct lsm *db, const struct lsm_batch *batch, size_t min,
+                    struct db_blob_write *ret_write);
 void db_blob_release(struct db_blob_write *write);
 // Decodes a pointer and references its file. The caller is pinned, or otherwise holds whatever the
 // pointer was found in.

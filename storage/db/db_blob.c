@@ -21,7 +21,8 @@
 #include "db/batch.h"
 #include "db/db.h"
 
-#define INLINE_SIZE 1024u // shorter slices and moved values are not worth a pointer
+#define INLINE_SIZE 1024u       // shorter slices and moved values are not worth a pointer
+#define SYNCED_MIN  (64u << 10) // a shorter value that is synced at once is not worth a second flush
 
 struct memtable_blobs {
     struct blob_refs set;
@@ -148,7 +149,7 @@ static int resolve_put(struct lsm *db, struct slice key, struct slice value,
 {
     struct blob_pointer pointer;
     struct blob_file *file;
-    if (db->options.blob_min == 0 || value.size < db->options.blob_min)
+    if (value.size < write->min)
         return lsm_batch_put(write->batch, key.data, key.size, value.data, value.size);
     int rc = blob_store_append(db->blobs, BLOB_WRITES, value, &pointer, &file);
     if (rc)
@@ -219,14 +220,16 @@ static int resolve(struct lsm *db, const struct batch_op *op, struct db_blob_wri
     }
 }
 
-bool db_blob_needed(const struct lsm *db, const struct lsm_batch *batch)
+size_t db_blob_min(const struct lsm *db, const struct lsm_write_options *wo)
 {
-    return batch->unresolved || (db->options.blob_min && batch->largest >= db->options.blob_min);
+    size_t min = db->options.blob_min ? db->options.blob_min : SIZE_MAX;
+    return wo && (wo->sync || wo->sync_soon) && min < SYNCED_MIN ? SYNCED_MIN : min;
 }
 
-int db_blob_prepare(struct lsm *db, const struct lsm_batch *batch, struct db_blob_write *ret_write)
+int db_blob_prepare(struct lsm *db, const struct lsm_batch *batch, size_t min,
+                    struct db_blob_write *ret_write)
 {
-    struct db_blob_write write = {0};
+    struct db_blob_write write = {.min = min};
     int rc = lsm_batch_new(&write.batch);
     if (rc)
         return rc;

@@ -24,7 +24,7 @@ void lsm_options_init(struct lsm_options *options)
         .l0_slowdown = 12,
         .l0_stop = 24,
         .compaction_threads = 1,
-        .blob_min = 0,
+        .blob_min = 4096,
         .blob_compression = LSM_COMPRESSION_LZ4,
         .blob_file_size = 64u << 20,
         .blob_garbage_ratio = 20,

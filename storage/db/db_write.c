@@ -366,10 +366,11 @@ int lsm_write(struct lsm *db, const struct lsm_write_options *wo, const struct l
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
     if (batch->count == 0)
         return wo && wo->sync ? lsm_sync(db) : LSM_OK;
-    if (!db_blob_needed(db, batch))
+    size_t min = db_blob_min(db, wo);
+    if (!batch->unresolved && batch->largest < min)
         return write_batch(db, wo, batch, NULL);
     struct db_blob_write blobs;
-    int rc = db_blob_prepare(db, batch, &blobs);
+    int rc = db_blob_prepare(db, batch, min, &blobs);
     if (rc)
         return rc;
     rc = write_batch(db, wo, blobs.batch, &blobs);
@@ -415,7 +416,7 @@ int lsm_put(struct lsm *db, const struct lsm_write_options *wo, const void *key,
             const void *value, size_t value_size)
 {
     int rc = single_begin();
-    if (!rc && db->options.blob_min && value_size >= db->options.blob_min)
+    if (!rc && value_size >= db_blob_min(db, wo))
         rc = lsm_batch_put_borrowed(&single, key, key_size, value, value_size);
     else if (!rc)
         rc = lsm_batch_put(&single, key, key_size, value, value_size);
