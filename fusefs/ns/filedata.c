@@ -1,7 +1,8 @@
 // Extents: finding, trimming, adding, and changing a file's size. See filedata.h.
 //
-// Since no extent crosses a multiple of NS_EXTENT_MAX (the grid), the one that covers an offset
-// begins in the same cell; most begin at the cell's start, where one point get finds them.
+// Extents do not overlap, so the one that covers an offset is the last that begins at or before it.
+// None crosses a multiple of NS_EXTENT_MAX (the grid): long writes are cut there, so that most
+// extents begin where a cell does and one point get finds them.
 //
 // Thread safety: the inode's stripe lock is the caller's.
 // Failure: the batch may hold part of the change; the caller drops it.
@@ -31,47 +32,76 @@ static int list_add(struct extent_list *list, struct extent extent)
     return 0;
 }
 
-static int extent_at(struct lsm_iter *iter, uint64_t ino, struct extent *ret_extent)
+// The extent the iterator is on, or none (size 0) at the end.
+static int walk_load(struct extent_walk *walk)
 {
     size_t size;
-    uint64_t key_ino;
-    const void *key = lsm_iter_key(iter, &size);
-    if (!pathkey_parse_extent(slice_of(key, size), &key_ino, &ret_extent->start) || key_ino != ino)
+    uint64_t ino;
+    walk->at = (struct extent){0, 0};
+    if (!lsm_iter_valid(walk->iter))
+        return ns_err(lsm_iter_status(walk->iter));
+    const void *key = lsm_iter_key(walk->iter, &size);
+    if (!pathkey_parse_extent(slice_of(key, size), &ino, &walk->at.start))
         return -EIO;
-    ret_extent->size = lsm_iter_value_size(iter);
-    return 0;
+    walk->at.size = lsm_iter_value_size(walk->iter);
+    return walk->at.size ? 0 : -EIO;
 }
 
-int extents_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
-                 struct extent_list *list)
+int extent_walk_start(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to,
+                      struct extent_walk *ret_walk)
 {
-    struct pathkey lower, upper;
-    list->count = 0;
-    if (from >= to)
-        return 0;
-    pathkey_extent(&lower, ino, from - from % NS_EXTENT_MAX);
-    if (to == UINT64_MAX)
-        pathkey_ino_bounds(KEY_EXTENT, ino, &(struct pathkey){0}, &upper);
-    else
+    struct pathkey key, lower, upper;
+    pathkey_extent(&key, ino, from);
+    pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
+    if (to != UINT64_MAX)
         pathkey_extent(&upper, ino, to);
     struct lsm_iter_options options = {.lower = lower.data,
                                        .lower_size = lower.size,
                                        .upper = upper.data,
                                        .upper_size = upper.size};
-    struct lsm_iter *iter;
-    int rc = ns_err(lsm_iter_new(ns->db, &options, &iter));
+    int rc = ns_err(lsm_iter_new(ns->db, &options, &ret_walk->iter));
     if (rc)
         return rc;
-    for (lsm_iter_seek_first(iter); !rc && lsm_iter_valid(iter) && list->count < most;
-         lsm_iter_next(iter)) {
-        struct extent extent;
-        rc = extent_at(iter, ino, &extent);
-        if (!rc && extent.start + extent.size > from)
-            rc = list_add(list, extent);
+    // The one that covers `from` is the last that begins at or before it.
+    lsm_iter_seek_prev(ret_walk->iter, key.data, key.size);
+    if (!lsm_iter_valid(ret_walk->iter) && !lsm_iter_status(ret_walk->iter))
+        lsm_iter_seek(ret_walk->iter, key.data, key.size);
+    rc = walk_load(ret_walk);
+    if (!rc && ret_walk->at.size && ret_walk->at.start + ret_walk->at.size <= from)
+        rc = extent_walk_next(ret_walk);
+    if (rc)
+        extent_walk_end(ret_walk);
+    return rc;
+}
+
+int extent_walk_next(struct extent_walk *walk)
+{
+    lsm_iter_next(walk->iter);
+    return walk_load(walk);
+}
+
+void extent_walk_end(struct extent_walk *walk)
+{
+    lsm_iter_free(walk->iter);
+    walk->iter = NULL;
+}
+
+int extents_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
+                 struct extent_list *list)
+{
+    struct extent_walk walk;
+    list->count = 0;
+    if (from >= to)
+        return 0;
+    int rc = extent_walk_start(ns, ino, from, to, &walk);
+    if (rc)
+        return rc;
+    while (!rc && extent_walk_valid(&walk) && list->count < most) {
+        rc = list_add(list, walk.at);
+        if (!rc)
+            rc = extent_walk_next(&walk);
     }
-    if (!rc && !lsm_iter_valid(iter))
-        rc = ns_err(lsm_iter_status(iter));
-    lsm_iter_free(iter);
+    extent_walk_end(&walk);
     return rc;
 }
 
@@ -113,7 +143,7 @@ int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice
         size_t n = data.size < room ? data.size : (size_t)room;
         struct pathkey key;
         pathkey_extent(&key, rec->ino, offset);
-        int rc = op_put(op, &key, slice_of(data.data, n));
+        int rc = op_put_borrowed(op, &key, slice_of(data.data, n));
         if (rc)
             return rc;
         offset += n;

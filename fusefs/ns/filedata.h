@@ -13,11 +13,30 @@
 int extents_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
                  struct extent_list *list);
 
+// The same one by one: `at` is the current extent (size 0 at the end), whose value is the
+// iterator's. On failure there is nothing to end.
+struct extent_walk {
+    struct lsm_iter *iter;
+    struct extent at;
+};
+int extent_walk_start(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to,
+                      struct extent_walk *ret_walk);
+int extent_walk_next(struct extent_walk *walk);
+void extent_walk_end(struct extent_walk *walk);
+static inline bool extent_walk_valid(const struct extent_walk *walk)
+{
+    return walk->at.size != 0;
+}
+
+// Reads [from, to), holes as zeros. Stripe lock held.
+int extents_read(struct ns *ns, uint64_t ino, uint8_t *data, uint64_t from, uint64_t to);
+
 // Adds to the batch what makes [from, to) a hole: deletes extents inside, trims those across an
 // edge. op->extents holds the extents that overlap. data_bytes follows.
 int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to);
 
-// Adds extents for `data` at `offset` to the batch, cut on the grid. data_bytes follows.
+// Adds extents for `data` at `offset` to the batch, cut on the grid; the bytes must stay where they
+// are until the commit. data_bytes follows.
 int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data);
 
 // Changes the size of a regular file; `rec` is its loaded record. Small changes go into the batch,

@@ -21,6 +21,7 @@
 #include "ns/ns_internal.h"
 
 #define MARKERS_COUNTED 65536u
+#define NS_BLOB_MIN     (32u << 10) // values of this size and more are written once, to blob files
 
 static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
 #define SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
@@ -29,6 +30,7 @@ void ns_options_init(struct ns_options *options)
 {
     *options = (struct ns_options){.inline_max = 2048, .root_mode = 0755};
     lsm_options_init(&options->engine);
+    options->engine.blob_min = NS_BLOB_MIN;
 }
 
 int ns_errno(int lsm_status)
@@ -316,8 +318,9 @@ int ns_open(const char *path, const struct ns_options *options, struct ns **ret_
         status = count_markers(ns);
     if (!status)
         status = make_root(ns);
-    if (!status && !ns->read_only && reclaim_start(ns, &ns->reclaim))
-        status = status_fail(LSM_IO_ERROR, "%s: cannot start reclaiming", path);
+    if (!status && !ns->read_only &&
+        (reclaim_start(ns, &ns->reclaim) || defrag_start(ns, &ns->defrag)))
+        status = status_fail(LSM_IO_ERROR, "%s: cannot start background work", path);
     if (status) {
         // Closing must not replace the reason.
         char detail[STATUS_DETAIL_MAX];
@@ -333,6 +336,7 @@ int ns_close(struct ns *ns)
 {
     if (!ns)
         return 0;
+    defrag_stop(ns->defrag); // it may give back a last reference
     reclaim_stop(ns->reclaim);
     inode_table_release(&ns->table);
     op_free_idle(ns);
@@ -361,7 +365,8 @@ int ns_sync(struct ns *ns)
 
 int ns_wait_idle(struct ns *ns)
 {
-    return ns->reclaim ? reclaim_wait(ns->reclaim) : 0;
+    int rc = defrag_wait(ns->defrag);
+    return rc || !ns->reclaim ? rc : reclaim_wait(ns->reclaim);
 }
 
 int ns_statfs(struct ns *ns, struct statvfs *ret_stat)

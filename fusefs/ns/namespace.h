@@ -271,7 +271,8 @@ int ns_statfs(struct ns *ns, struct statvfs *ret_stat);
 // Each problem is one line to `report`; returns how many there were or -errno.
 int64_t ns_check(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress, void *arg);
 
-// Waits until background reclaiming of unlinked files has nothing left to do. For tests and tools.
+// Waits until the background has nothing left to do: unlinked files reclaimed, fragmented ones
+// merged. For tests and tools.
 int ns_wait_idle(struct ns *ns);
 
 #endif

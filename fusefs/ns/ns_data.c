@@ -1,7 +1,7 @@
 // Reading and writing file content.
 //
-// A read copies from the extents' values straight into the caller's buffer; what no extent covers
-// is zeroed. A write is one batch: extents under it trimmed, new ones added, the record with size
+// A read goes from the extents' values straight into the caller's buffer; what no extent covers is
+// zeroed. A write is one batch: extents under it trimmed, new ones added, the record with size
 // and times. Inline content is rewritten with the record while it stays short, and moves out to
 // extents when it grows past inline_max.
 //
@@ -18,59 +18,69 @@
 #include "ns/ns_internal.h"
 
 #define APPEND_MERGE_MAX 4096u
+#define SHORT_PIECE      (64u << 10) // writes below this fragment a file
 
 // ------------------------------------------------------------------------------- reading
 
-// Copies [from, from + size), which lies within one cell, by walking the cell's extents.
+// Reads [from, to) by walking the extents, and zeroes what none covers.
 static int read_walk(struct ns *ns, uint64_t ino, uint8_t *data, uint64_t from, uint64_t to)
 {
-    struct pathkey lower, upper;
-    pathkey_extent(&lower, ino, from - from % NS_EXTENT_MAX);
-    pathkey_extent(&upper, ino, to);
-    struct lsm_iter_options options = {.lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
-    struct lsm_iter *iter;
-    int rc = ns_err(lsm_iter_new(ns->db, &options, &iter));
+    struct extent_walk walk;
+    uint64_t at = from; // read or zeroed up to here
+    int rc = extent_walk_start(ns, ino, from, to, &walk);
     if (rc)
         return rc;
-    memset(data, 0, (size_t)(to - from));
-    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter) && !rc; lsm_iter_next(iter)) {
-        size_t key_size, got;
-        uint64_t key_ino, start;
-        const void *key = lsm_iter_key(iter, &key_size);
-        if (!pathkey_parse_extent(slice_of(key, key_size), &key_ino, &start)) {
+    for (; extent_walk_valid(&walk) && !rc; rc = extent_walk_next(&walk)) {
+        uint64_t end = walk.at.start + walk.at.size, got_from = walk.at.start;
+        size_t got;
+        if (got_from < at)
+            got_from = at;
+        if (end > to)
+            end = to;
+        memset(data + (at - from), 0, (size_t)(got_from - at));
+        rc = ns_err(lsm_iter_read(walk.iter, got_from - walk.at.start, data + (got_from - from),
+                                  (size_t)(end - got_from), &got));
+        if (!rc && got != end - got_from)
             rc = -EIO;
+        if (rc)
             break;
-        }
-        uint64_t end = start + lsm_iter_value_size(iter);
-        if (end <= from)
-            continue;
-        uint64_t first = start > from ? start : from, last = end < to ? end : to;
-        rc = ns_err(lsm_iter_read(iter, first - start, data + (first - from),
-                                  (size_t)(last - first), &got));
+        at = end;
     }
-    if (!rc && !lsm_iter_valid(iter))
-        rc = ns_err(lsm_iter_status(iter));
-    lsm_iter_free(iter);
+    extent_walk_end(&walk);
+    if (!rc)
+        memset(data + (at - from), 0, (size_t)(to - at));
     return rc;
 }
 
-// One cell's part: a point get if the extent at the cell's start covers it.
-static int read_cell(struct ns *ns, uint64_t ino, uint8_t *data, uint64_t from, uint64_t to)
+// Reads what the extent at `start` has of [from, to); *ret_got is 0 if it has nothing.
+static int read_extent(struct ns *ns, uint64_t ino, uint64_t start, uint8_t *data, uint64_t from,
+                       uint64_t to, size_t *ret_got)
 {
     struct pathkey key;
-    uint64_t cell = from - from % NS_EXTENT_MAX, value_size = 0;
-    size_t got;
-    pathkey_extent(&key, ino, cell);
-    int status = lsm_get_range(ns->db, NULL, key.data, key.size, from - cell, data,
-                               (size_t)(to - from), &got, &value_size);
-    if (!status && got == to - from)
-        return 0;
-    if (status && status != LSM_NOT_FOUND)
-        return ns_err(status);
-    return read_walk(ns, ino, data, from, to);
+    pathkey_extent(&key, ino, start);
+    *ret_got = 0;
+    int status = lsm_get_range(ns->db, NULL, key.data, key.size, from - start, data,
+                               (size_t)(to - from), ret_got, NULL);
+    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+}
+
+// Most reads are of a file written in long pieces, which begin where a cell does, or of a piece as
+// it was written: one point get. The rest walks.
+int extents_read(struct ns *ns, uint64_t ino, uint8_t *data, uint64_t from, uint64_t to)
+{
+    int rc = 0;
+    while (from < to && !rc) {
+        uint64_t cell = from - from % NS_EXTENT_MAX;
+        size_t got;
+        rc = read_extent(ns, ino, cell, data, from, to, &got);
+        if (!rc && !got && cell != from)
+            rc = read_extent(ns, ino, from, data, from, to, &got);
+        if (!rc && !got)
+            return read_walk(ns, ino, data, from, to);
+        data += got;
+        from += got;
+    }
+    return rc;
 }
 
 static ssize_t read_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uint8_t *data,
@@ -88,13 +98,7 @@ static ssize_t read_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
         memcpy(data, rec->content.data + offset, size);
         return (ssize_t)size;
     }
-    for (uint64_t from = offset, end = offset + size; from < end && !rc;) {
-        uint64_t to = from - from % NS_EXTENT_MAX + NS_EXTENT_MAX;
-        if (to > end)
-            to = end;
-        rc = read_cell(ns, inode->ino, data + (from - offset), from, to);
-        from = to;
-    }
+    rc = extents_read(ns, inode->ino, data, offset, offset + size);
     return rc ? rc : (ssize_t)size;
 }
 
@@ -161,30 +165,29 @@ static int write_move_out(struct op *op, struct record *rec, struct slice data, 
     return rc ? rc : extents_put(op, rec, offset, data);
 }
 
-// If a small extent ends at `offset`, puts its bytes before the data: *data and *offset become the
-// merged write.
+// If a small extent ends at *offset, puts its bytes before the data: *data and *offset become the
+// merged write. op->extents holds the extents from *offset - 1 on; one that only touches the write
+// is taken off the list.
 static int merge_before(struct ns *ns, struct op *op, struct record *rec, struct slice *data,
                         uint64_t *offset)
 {
-    uint64_t at = *offset, cell = at - at % NS_EXTENT_MAX;
-    if (at == cell || at > rec->size || data->size >= NS_EXTENT_MAX / 2)
+    uint64_t at = *offset;
+    if (op->extents.count == 0)
         return 0;
-    int rc = extents_list(ns, rec->ino, at - 1, at, 2, &op->source);
-    if (rc || op->source.count == 0)
-        return rc;
-    struct extent e = op->source.at[op->source.count - 1];
-    if (e.start + e.size != at || e.size >= APPEND_MERGE_MAX)
+    struct extent e = op->extents.at[0];
+    if (e.start + e.size != at)
         return 0;
-    struct pathkey key;
+    if (e.size >= APPEND_MERGE_MAX || at % NS_EXTENT_MAX == 0 || data->size >= NS_EXTENT_MAX / 2) {
+        op->extents.count--;
+        memmove(op->extents.at, op->extents.at + 1, op->extents.count * sizeof(e));
+        return 0;
+    }
     size_t got;
-    uint64_t size;
-    pathkey_extent(&key, rec->ino, e.start);
     op->content.size = 0;
     if (buf_reserve(&op->content, (size_t)e.size + data->size))
         return -ENOMEM;
-    rc = ns_err(lsm_get_range(ns->db, NULL, key.data, key.size, 0, op->content.data, (size_t)e.size,
-                              &got, &size));
-    if (!rc && (got != e.size || size != e.size))
+    int rc = read_extent(ns, rec->ino, e.start, op->content.data, e.start, at, &got);
+    if (!rc && got != e.size)
         rc = -EIO;
     if (rc)
         return rc;
@@ -199,10 +202,12 @@ static int write_extents(struct ns *ns, struct op *op, struct record *rec, struc
                          uint64_t offset)
 {
     uint64_t end = offset + data.size;
-    int rc = merge_before(ns, op, rec, &data, &offset);
+    int rc = 0;
     op->extents.count = 0;
-    if (!rc && offset < rec->size) // beyond the size there is nothing to trim
-        rc = extents_list(ns, rec->ino, offset, end, SIZE_MAX, &op->extents);
+    if (offset <= rec->size) // beyond the size there is nothing to trim or to join
+        rc = extents_list(ns, rec->ino, offset ? offset - 1 : 0, end, SIZE_MAX, &op->extents);
+    if (!rc)
+        rc = merge_before(ns, op, rec, &data, &offset);
     if (!rc)
         rc = extents_trim(op, rec, offset, end);
     return rc ? rc : extents_put(op, rec, offset, data);
@@ -232,9 +237,12 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     rc = op_store(op, inode, rec);
     if (!rc)
         rc = op_commit(ns, op);
-    if (!rc)
-        op_stored(inode);
-    return rc;
+    if (rc)
+        return rc;
+    op_stored(inode);
+    if (data.size < SHORT_PIECE && !rec->is_inline)
+        defrag_note(ns->defrag, inode, 1);
+    return 0;
 }
 
 ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,

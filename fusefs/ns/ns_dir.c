@@ -2,20 +2,21 @@
 //
 // A listing shows the directory as of one engine snapshot, taken by the read at cookie 0, in key
 // order. So each name that was there throughout appears exactly once, whatever happens meanwhile,
-// and a position is a number: entry i of the snapshot has cookie i + 3, behind "." (1) and ".." (2).
+// and a position is a number: entry i of the snapshot has cookie i + 3, behind "." (1) and ".."
+// (2).
 //
 // Names are kept in memory, at most DIR_KEPT of them. A directory that has no more is read whole
-// when the listing begins and gives the snapshot back at once. For a larger one every stride-th name
-// is kept (the stride doubles when the list is full) and the snapshot stays until the handle is
-// closed or rewound; any position is reached by a seek to the nearest kept name and at most `stride`
-// steps. Where the last read stopped is kept too, so that reading on costs one seek.
+// when the listing begins and gives the snapshot back at once. For a larger one every stride-th
+// name is kept (the stride doubles when the list is full) and the snapshot stays until the handle
+// is closed or rewound; any position is reached by a seek to the nearest kept name and at most
+// `stride` steps. Where the last read stopped is kept too, so that reading on costs one seek.
 //
 // With `plus`, the inode and the attributes are those of now, not of the snapshot; names that are
 // gone are passed over.
 //
 // Thread safety: a handle belongs to one thread at a time. Lock: the directory's stripe, shared,
-// while the snapshot is taken, because the prefix may have a new owner once the directory is removed.
-// Failure: the position is unchanged; the same read may be tried again.
+// while the snapshot is taken, because the prefix may have a new owner once the directory is
+// removed. Failure: the position is unchanged; the same read may be tried again.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

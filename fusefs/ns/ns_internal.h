@@ -12,6 +12,7 @@
 #include "base/env.h"
 #include "base/slice.h"
 #include "lsm.h"
+#include "ns/defrag.h"
 #include "ns/inode.h"
 #include "ns/namespace.h"
 #include "ns/pathkey.h"
@@ -19,7 +20,7 @@
 #include "ns/record.h"
 
 // Bytes of an extent at most, and the grid on which long writes are cut into extents.
-#define NS_EXTENT_MAX (128u << 10)
+#define NS_EXTENT_MAX (1u << 20)
 
 #define NS_COUNTER_STRIPES 16u
 #define NS_MARKER_BUCKETS  4096u
@@ -59,6 +60,7 @@ struct ns {
     unsigned idle_op_count;   // op_mutex
 
     struct reclaim *reclaim; // NULL if read-only
+    struct defrag *defrag;   // the same
 };
 
 static inline int ns_err(int status)
@@ -112,6 +114,7 @@ int op_store_key(struct op *op, const struct pathkey *key, const struct record *
 int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec);
 void op_stored(struct ns_inode *inode);
 int op_put(struct op *op, const struct pathkey *key, struct slice value);
+int op_put_borrowed(struct op *op, const struct pathkey *key, struct slice value); // not copied
 int op_delete(struct op *op, const struct pathkey *key);
 int op_count(struct ns *ns, struct op *op, int64_t delta); // at most once in an op; last before
                                                            // op_commit

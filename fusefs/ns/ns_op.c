@@ -136,6 +136,11 @@ int op_put(struct op *op, const struct pathkey *key, struct slice value)
     return ns_err(lsm_batch_put(op->batch, key->data, key->size, value.data, value.size));
 }
 
+int op_put_borrowed(struct op *op, const struct pathkey *key, struct slice value)
+{
+    return ns_err(lsm_batch_put_borrowed(op->batch, key->data, key->size, value.data, value.size));
+}
+
 int op_delete(struct op *op, const struct pathkey *key)
 {
     return ns_err(lsm_batch_delete(op->batch, key->data, key->size));

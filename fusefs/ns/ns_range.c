@@ -14,8 +14,8 @@
 #include "ns/ns_internal.h"
 
 #define PUNCH_BATCH_EXTENTS 1024u
-#define COPY_BATCH_BYTES    (8u << 20)  // slices are copied by the engine, within one batch
-#define COPY_MAX_BYTES      (64u << 20) // of one call; the caller asks again for the rest
+#define COPY_BATCH_EXTENTS  512u
+#define COPY_MAX_BYTES      (1u << 30) // of one call; the caller asks again for the rest
 
 // Stores the record, commits, and loads it again for the next batch.
 static int commit_record(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec)

@@ -1,7 +1,7 @@
 // Extended attributes: one key 'X' ino name each.
 //
-// The record says whether a file may have any (has_xattrs), so that asking a file without them costs
-// what its record costs. The flag stays set when the last attribute goes.
+// The record says whether a file may have any (has_xattrs), so that asking a file without them
+// costs what its record costs. The flag stays set when the last attribute goes.
 //
 // A change is one batch: the attribute and the record with its ctime. Names are whatever the caller
 // allows; who may touch which is the caller's business.

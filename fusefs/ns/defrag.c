@@ -1,0 +1,304 @@
+// Merging extents. A file that is overwritten in short pieces at random, or grows by them, ends up
+// as very many extents: reading it in order costs an engine lookup and perhaps a seek of the disk
+// for each. So when a file has seen many short writes and has then been left alone for a while, its
+// extents are looked at, and each cell of the grid that consists of many short ones is rewritten:
+// runs of extents that touch become one extent. Holes stay holes.
+//
+// A merged cell is one batch under the inode's exclusive stripe lock. The record does not change:
+// neither content, size, times nor data_bytes do. A crash leaves a cell merged or as it was.
+//
+// Notes are counted in the inode; every DEFRAG_NOTES of them put its number on a short list, or put
+// off its turn if it is there already (though not for ever). When the list is full the note is
+// lost; later ones will do. Files that are not live when their turn comes are passed over: their
+// record cannot be found by number.
+//
+// One thread, which rests after each merged cell for as long as that took.
+// Lock: the list's mutex, a leaf, not held during engine calls. Failure: the file stays as it is.
+#include "ns/defrag.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ns/filedata.h"
+#include "ns/ns_internal.h"
+
+#define DEFRAG_NOTES     64u
+#define DEFRAG_FILES     256u
+#define DEFRAG_DELAY_US  2000000u    // after the last note
+#define DEFRAG_LATEST_US 30000000u   // after the first
+#define CELL_EXTENTS_MIN 8u          // a cell with fewer is left alone
+#define CELL_AVERAGE_MAX (64u << 10) // as is one whose extents are longer, on average
+#define SCAN_EXTENTS     4096u
+
+struct waiting {
+    uint64_t ino;
+    uint64_t due_us, latest_us;
+};
+
+struct defrag {
+    struct ns *ns;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct waiting list[DEFRAG_FILES]; // mutex, as all below
+    unsigned count;
+    bool working, hurry, stopping;
+};
+
+static bool stopping(struct defrag *defrag)
+{
+    pthread_mutex_lock(&defrag->mutex);
+    bool stop = defrag->stopping;
+    pthread_mutex_unlock(&defrag->mutex);
+    return stop;
+}
+
+void defrag_note(struct defrag *defrag, struct ns_inode *inode, unsigned count)
+{
+    if (!defrag)
+        return;
+    unsigned before =
+        atomic_fetch_add_explicit(&inode->short_pieces, (uint16_t)count, memory_order_relaxed);
+    if ((uint16_t)before / DEFRAG_NOTES == (uint16_t)(before + count) / DEFRAG_NOTES)
+        return;
+    uint64_t now = env_now_us();
+    pthread_mutex_lock(&defrag->mutex);
+    unsigned i = 0;
+    while (i < defrag->count && defrag->list[i].ino != inode->ino)
+        i++;
+    if (i == defrag->count && i < DEFRAG_FILES)
+        defrag->list[defrag->count++] =
+            (struct waiting){.ino = inode->ino, .latest_us = now + DEFRAG_LATEST_US};
+    if (i < DEFRAG_FILES) {
+        struct waiting *w = &defrag->list[i];
+        w->due_us = now + DEFRAG_DELAY_US < w->latest_us ? now + DEFRAG_DELAY_US : w->latest_us;
+    }
+    pthread_cond_broadcast(&defrag->changed);
+    pthread_mutex_unlock(&defrag->mutex);
+}
+
+// ------------------------------------------------------------------------------- one cell
+
+// The end of the run of touching extents that begins at list[i]; *ret_next is the index after it.
+static uint64_t run_end(const struct extent_list *list, size_t i, size_t *ret_next)
+{
+    uint64_t end = list->at[i].start + list->at[i].size;
+    for (i++; i < list->count && list->at[i].start == end; i++)
+        end += list->at[i].size;
+    *ret_next = i;
+    return end;
+}
+
+static bool is_fragmented(size_t extents, uint64_t bytes)
+{
+    return extents >= CELL_EXTENTS_MIN && bytes / extents < CELL_AVERAGE_MAX;
+}
+
+static int merge_runs(struct ns *ns, struct op *op, uint64_t ino, uint64_t cell)
+{
+    uint64_t bytes = 0;
+    int rc = extents_list(ns, ino, cell, cell + NS_EXTENT_MAX, SIZE_MAX, &op->extents);
+    for (size_t i = 0; i < op->extents.count; i++)
+        bytes += op->extents.at[i].size;
+    if (rc || !is_fragmented(op->extents.count, bytes))
+        return rc;
+    op->content.size = 0;
+    if (buf_reserve(&op->content, NS_EXTENT_MAX))
+        return -ENOMEM;
+    for (size_t i = 0, next; i < op->extents.count && !rc; i = next) {
+        struct pathkey key;
+        uint64_t start = op->extents.at[i].start, end = run_end(&op->extents, i, &next);
+        if (next == i + 1)
+            continue;
+        uint8_t *data = op->content.data + (start - cell);
+        rc = extents_read(ns, ino, data, start, end);
+        for (size_t k = i + 1; k < next && !rc; k++) {
+            pathkey_extent(&key, ino, op->extents.at[k].start);
+            rc = op_delete(op, &key);
+        }
+        pathkey_extent(&key, ino, start);
+        if (!rc)
+            rc = op_put_borrowed(op, &key, slice_of(data, (size_t)(end - start)));
+    }
+    return rc ? rc : op_commit(ns, op);
+}
+
+static int merge_cell(struct ns *ns, struct ns_inode *inode, uint64_t cell)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    inode_lock(&ns->table, inode->ino, true);
+    int rc = inode_is_unlinked(inode) ? -ENOENT : merge_runs(ns, op, inode->ino, cell);
+    inode_unlock(&ns->table, inode->ino);
+    op_end(ns, op);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- one file
+
+static void rest_until(struct defrag *defrag, uint64_t until_us)
+{
+    uint64_t now = env_now_us();
+    pthread_mutex_lock(&defrag->mutex);
+    if (now < until_us && !defrag->stopping && !defrag->hurry) {
+        uint64_t us = until_us - now < 100000 ? until_us - now : 100000;
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += (long)us * 1000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&defrag->changed, &defrag->mutex, &until);
+    }
+    pthread_mutex_unlock(&defrag->mutex);
+}
+
+// Looks at the cells that begin in the listed extents; *ret_from is where the next listing begins.
+static int scan_cells(struct defrag *defrag, struct ns_inode *inode, const struct extent_list *list,
+                      uint64_t *ret_from)
+{
+    bool last = list->count < SCAN_EXTENTS;
+    for (size_t i = 0; i < list->count;) {
+        uint64_t cell = list->at[i].start - list->at[i].start % NS_EXTENT_MAX, bytes = 0;
+        size_t first = i;
+        while (i < list->count && list->at[i].start < cell + NS_EXTENT_MAX)
+            bytes += list->at[i++].size;
+        if (i == list->count && !last && first > 0) {
+            *ret_from = cell; // perhaps listed in part only
+            return 0;
+        }
+        if (is_fragmented(i - first, bytes)) {
+            uint64_t start = env_now_us();
+            int rc = merge_cell(defrag->ns, inode, cell);
+            if (rc)
+                return rc;
+            rest_until(defrag, 2 * env_now_us() - start);
+            if (stopping(defrag))
+                return -ESHUTDOWN;
+        }
+        *ret_from = cell + NS_EXTENT_MAX;
+    }
+    if (last)
+        *ret_from = UINT64_MAX;
+    return 0;
+}
+
+static void defrag_file(struct defrag *defrag, uint64_t ino)
+{
+    struct ns *ns = defrag->ns;
+    struct ns_inode *inode = inode_find(&ns->table, ino);
+    struct extent_list list = {0};
+    int rc = inode ? 0 : -ENOENT;
+    for (uint64_t from = 0; !rc && from < UINT64_MAX;) {
+        inode_lock(&ns->table, ino, false);
+        rc = inode_is_unlinked(inode)
+                 ? -ENOENT
+                 : extents_list(ns, ino, from, UINT64_MAX, SCAN_EXTENTS, &list);
+        inode_unlock(&ns->table, ino);
+        if (!rc)
+            rc = scan_cells(defrag, inode, &list, &from);
+    }
+    free(list.at);
+    ns_inode_drop(ns, inode);
+}
+
+// ------------------------------------------------------------------------------- the thread
+
+// Takes the file whose turn it is off the list, or waits for one; false: the end. Mutex held.
+static bool take_next(struct defrag *defrag, uint64_t *ret_ino)
+{
+    while (!defrag->stopping) {
+        unsigned first = 0;
+        for (unsigned i = 1; i < defrag->count; i++)
+            if (defrag->list[i].due_us < defrag->list[first].due_us)
+                first = i;
+        uint64_t now = env_now_us();
+        if (defrag->count && (defrag->hurry || defrag->list[first].due_us <= now)) {
+            *ret_ino = defrag->list[first].ino;
+            defrag->list[first] = defrag->list[--defrag->count];
+            return true;
+        }
+        if (defrag->count) {
+            uint64_t us = defrag->list[first].due_us - now;
+            struct timespec until;
+            clock_gettime(CLOCK_MONOTONIC, &until);
+            until.tv_sec += (time_t)(us / 1000000);
+            until.tv_nsec += (long)(us % 1000000) * 1000;
+            until.tv_sec += until.tv_nsec / 1000000000;
+            until.tv_nsec %= 1000000000;
+            pthread_cond_timedwait(&defrag->changed, &defrag->mutex, &until);
+        } else {
+            defrag->hurry = false;
+            pthread_cond_wait(&defrag->changed, &defrag->mutex);
+        }
+    }
+    return false;
+}
+
+static void *defrag_thread(void *arg)
+{
+    struct defrag *defrag = arg;
+    uint64_t ino;
+    pthread_mutex_lock(&defrag->mutex);
+    while (take_next(defrag, &ino)) {
+        defrag->working = true;
+        pthread_mutex_unlock(&defrag->mutex);
+        defrag_file(defrag, ino);
+        pthread_mutex_lock(&defrag->mutex);
+        defrag->working = false;
+        pthread_cond_broadcast(&defrag->changed);
+    }
+    pthread_mutex_unlock(&defrag->mutex);
+    return NULL;
+}
+
+int defrag_start(struct ns *ns, struct defrag **ret_defrag)
+{
+    struct defrag *defrag = calloc(1, sizeof *defrag);
+    if (!defrag)
+        return -ENOMEM;
+    defrag->ns = ns;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&defrag->mutex, NULL);
+    pthread_cond_init(&defrag->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    int error = pthread_create(&defrag->thread, NULL, defrag_thread, defrag);
+    if (error) {
+        free(defrag);
+        return -error;
+    }
+    *ret_defrag = defrag;
+    return 0;
+}
+
+void defrag_stop(struct defrag *defrag)
+{
+    if (!defrag)
+        return;
+    pthread_mutex_lock(&defrag->mutex);
+    defrag->stopping = true;
+    pthread_cond_broadcast(&defrag->changed);
+    pthread_mutex_unlock(&defrag->mutex);
+    pthread_join(defrag->thread, NULL);
+    pthread_cond_destroy(&defrag->changed);
+    pthread_mutex_destroy(&defrag->mutex);
+    free(defrag);
+}
+
+int defrag_wait(struct defrag *defrag)
+{
+    if (!defrag)
+        return 0;
+    pthread_mutex_lock(&defrag->mutex);
+    defrag->hurry = true;
+    pthread_cond_broadcast(&defrag->changed);
+    while (defrag->count || defrag->working) {
+        defrag->hurry = true; // until all that came meanwhile is done as well
+        pthread_cond_wait(&defrag->changed, &defrag->mutex);
+    }
+    pthread_mutex_unlock(&defrag->mutex);
+    return 0;
+}
