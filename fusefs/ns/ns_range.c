@@ -191,19 +191,34 @@ static int copy_piece(struct op *op, const struct copying *c, struct extent e, u
     return rc;
 }
 
-// One batch's worth between two files that both have extents.
-static int copy_shared(struct ns *ns, struct op *op, const struct copying *c, struct record *to)
+// The extents in [from, from + *size), at most a batch's worth: then *size ends with the last.
+static int list_batch(struct ns *ns, uint64_t ino, uint64_t from, uint64_t *size,
+                      struct extent_list *list)
 {
-    uint64_t to_end = c->to_offset + c->size, from_end = c->from_offset + c->size;
-    int rc = extents_list(ns, to->ino, c->to_offset, to_end, SIZE_MAX, &op->extents);
+    int rc = extents_list(ns, ino, from, from + *size, COPY_BATCH_EXTENTS, list);
+    if (rc || list->count < COPY_BATCH_EXTENTS)
+        return rc;
+    struct extent last = list->at[list->count - 1];
+    uint64_t covered = last.start + last.size - from;
+    *size = covered < *size ? covered : *size;
+    return 0;
+}
+
+// One batch's worth between two files that both have extents; c->size becomes what it covers.
+static int copy_shared(struct ns *ns, struct op *op, struct copying *c, struct record *to)
+{
+    int rc = list_batch(ns, c->from->ino, c->from_offset, &c->size, &op->source);
     if (!rc)
-        rc = extents_trim(op, to, c->to_offset, to_end);
+        rc = list_batch(ns, to->ino, c->to_offset, &c->size, &op->extents);
     if (!rc)
-        rc = extents_list(ns, c->from->ino, c->from_offset, from_end, SIZE_MAX, &op->source);
+        rc = extents_trim(op, to, c->to_offset, c->to_offset + c->size);
+    uint64_t from_end = c->from_offset + c->size;
     for (size_t i = 0; i < op->source.count && !rc; i++) {
         struct extent e = op->source.at[i];
         uint64_t start = e.start > c->from_offset ? e.start : c->from_offset;
         uint64_t end = e.start + e.size < from_end ? e.start + e.size : from_end;
+        if (start >= end)
+            break;
         rc = copy_piece(op, c, e, start, end - start, start - c->from_offset + c->to_offset);
         to->data_bytes += end - start;
     }
@@ -222,7 +237,7 @@ static int move_out(struct op *op, struct record *rec)
     return extents_put(op, rec, 0, old);
 }
 
-static int copy_batch(struct ns *ns, struct op *op, const struct copying *c)
+static int copy_batch(struct ns *ns, struct op *op, struct copying *c)
 {
     struct record *to = &op->rec[1].rec;
     int rc = op_load(ns, c->to, &op->rec[1]);
@@ -260,7 +275,7 @@ static ssize_t copy_locked(struct ns *ns, struct op *op, struct copying *c, bool
         return (ssize_t)left;
     uint64_t done = 0;
     while (done < left && !rc) {
-        c->size = left - done < COPY_BATCH_BYTES ? left - done : COPY_BATCH_BYTES;
+        c->size = left - done;
         rc = copy_batch(ns, op, c);
         if (rc)
             break;
