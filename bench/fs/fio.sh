@@ -94,16 +94,27 @@ place() {
 
 cold() { sync; echo 3 >/proc/sys/vm/drop_caches; }
 
-# One job: name, then fio's arguments. The file is kept from job to job.
+# One job: name, then fio's arguments. The file is kept from job to job. Several jobs at once have
+# a file each, which together are as large.
 job() {
-    local name=$1
+    local name=$1 files=(--filename="$target/file" --size="${size}M")
     shift
     [[ $jobs == all || ,$jobs, == *,$name,* ]] || return 0
-    fio --name="$name" --filename="$target/file" --size="${size}M" --ioengine=psync \
+    if [[ $* =~ --numjobs=([0-9]+) ]]; then
+        files=(--directory="$target" --filename_format='part.$jobnum'
+            --size="$((size / BASH_REMATCH[1]))M")
+    fi
+    fio --name="$name" "${files[@]}" --ioengine=psync \
         --thread --randrepeat=0 --group_reporting --fallocate=none --invalidate=0 \
         --output-format=json --output="$logs/$round.$system.$name.json" "$@" >/dev/null
 }
 timed() { local n=$1; shift; job "$n" --time_based --runtime="$seconds" "$@"; }
+
+fill_parts() {
+    fio --name=fill --directory="$target" --filename_format='part.$jobnum' --numjobs="$1" \
+        --size="$((size / $1))M" --rw=write --bs=1M --refill_buffers --end_fsync=1 \
+        --fallocate=none --output=/dev/null
+}
 
 run_jobs() {
     rm -f "$target/file"
@@ -119,11 +130,14 @@ run_jobs() {
     job read-1m --rw=read --bs=1M
     cold
     timed randread-4k --rw=randread --bs=4k
+    fill_parts 8
     cold
     timed randread-4k-8 --rw=randread --bs=4k --numjobs=8
     job randwrite-4k --rw=randwrite --bs=4k --io_size="$((size / 4))M" --end_fsync=1 --refill_buffers
     timed randwrite-4k-sync --rw=randwrite --bs=4k --fsync=1 --refill_buffers
     timed randwrite-4k-sync-8 --rw=randwrite --bs=4k --fsync=1 --numjobs=8 --refill_buffers
+    rm -f "$target"/part.*
+    fill_parts 4
     timed mixed-16k-4 --rw=randrw --rwmixread=70 --bs=16k --numjobs=4 --end_fsync=1 --refill_buffers
 }
 
@@ -133,7 +147,7 @@ for ((round = 1; round <= rounds; round++)); do
         echo "round $round of $rounds: $system" >&2
         place "$system"
         run_jobs
-        rm -f "$target/file"
+        rm -f "$target/file" "$target"/part.*
         [ "$target" = "$work/plain" ] || unmount
     done
 done
