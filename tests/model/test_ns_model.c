@@ -10,7 +10,7 @@
 
 #include "model/ns_history.h"
 
-#define LARGE_FILE 700000u
+#define LARGE_FILE    1400000
 
 // ------------------------------------------------------------------------------- choices
 
@@ -110,7 +110,7 @@ static size_t pick_offset(struct history *h, const struct node *node)
         offset = node->size + pick_size(h);
         break;
     case 3:
-        offset = (node->size + 131071) / 131072 * 131072 - below(h, 3) * 64;
+        offset = (node->size + 1048575) / 1048576 * 1048576 - below(h, 3) * 64;
         offset = h->large ? offset : 0;
         break;
     default:
