@@ -198,12 +198,32 @@ static int merge_before(struct ns *ns, struct op *op, struct record *rec, struct
     return 0;
 }
 
+// Whether there is an extent of just that size: then the write replaces its value.
+static int same_extent(struct ns *ns, uint64_t ino, uint64_t offset, size_t size, bool *ret_same)
+{
+    struct pathkey key;
+    size_t got;
+    uint64_t value_size = 0;
+    pathkey_extent(&key, ino, offset);
+    int status = lsm_get_range(ns->db, NULL, key.data, key.size, 0, NULL, 0, &got, &value_size);
+    *ret_same = !status && value_size == size;
+    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+}
+
 static int write_extents(struct ns *ns, struct op *op, struct record *rec, struct slice data,
                          uint64_t offset)
 {
     uint64_t end = offset + data.size;
     int rc = 0;
     op->extents.count = 0;
+    if (end <= rec->size && data.size < SHORT_PIECE) { // the page of a database, again
+        bool same;
+        rc = same_extent(ns, rec->ino, offset, data.size, &same);
+        if (!rc && same)
+            rec->data_bytes -= data.size;
+        if (rc || same)
+            return rc ? rc : extents_put(op, rec, offset, data);
+    }
     if (offset <= rec->size) // beyond the size there is nothing to trim or to join
         rc = extents_list(ns, rec->ino, offset ? offset - 1 : 0, end, SIZE_MAX, &op->extents);
     if (!rc)
@@ -211,6 +231,20 @@ static int write_extents(struct ns *ns, struct op *op, struct record *rec, struc
     if (!rc)
         rc = extents_trim(op, rec, offset, end);
     return rc ? rc : extents_put(op, rec, offset, data);
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+// Whether the record has to be written back: not when cached pages are overwritten, whose times the
+// kernel sends.
+static bool record_differs(const struct record *a, const struct record *b)
+{
+    return b->is_inline || a->is_inline || a->size != b->size || a->data_bytes != b->data_bytes ||
+           a->mode != b->mode || a->has_xattrs != b->has_xattrs || !same_time(a->mtime, b->mtime) ||
+           !same_time(a->ctime, b->ctime);
 }
 
 static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct slice data,
@@ -222,6 +256,7 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     if (rc)
         return rc;
     struct record *rec = &op->rec[0].rec;
+    const struct record before = *rec;
     uint64_t end = offset + data.size;
     if (!rec->is_inline)
         rc = write_extents(ns, op, rec, data, offset);
@@ -234,12 +269,15 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     if (end > rec->size)
         rec->size = end;
     ns_content_changed(op, rec, flags);
-    rc = op_store(op, inode, rec);
+    bool store = inode_location(inode) == AT_NONE || record_differs(&before, rec);
+    if (store)
+        rc = op_store(op, inode, rec);
     if (!rc)
         rc = op_commit(ns, op);
     if (rc)
         return rc;
-    op_stored(inode);
+    if (store)
+        op_stored(inode);
     if (data.size < SHORT_PIECE && !rec->is_inline)
         defrag_note(ns->defrag, inode, 1);
     return 0;
