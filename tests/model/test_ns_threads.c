@@ -10,19 +10,10 @@
 // A log write waits a little until another operation has begun, so that operations do overlap also
 // where there are few processors.
 //
-// Then long runs: renames and exchanges across directories under a watchdog, listings beside
-// changes, content that must never be seen half written, files unlinked while in use.
-//
 // LSM_HISTORIES sets the number of histories, LSM_SEED the first one's seed.
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-
 #include "base/hash.h"
-#include "ns_util.h"
-#include "version_util.h"
+#include "model/ns_threads.h"
 
-#define THREADS    4
 #define PER_THREAD 6
 #define OPS        (THREADS * PER_THREAD + 4) // and a look at everything at the end
 
@@ -56,7 +47,6 @@ struct history {
 };
 
 static const char *const names[2] = {"a", "b"};
-static _Atomic uint64_t clock_now;
 
 // ------------------------------------------------------------------------------- running
 
@@ -410,17 +400,6 @@ static void *crew_thread(void *arg)
     }
 }
 
-static struct ns_inode *make(struct ns *ns, struct ns_inode *dir, const char *name, uint32_t mode)
-{
-    struct ns_inode *inode;
-    int rc = S_ISDIR(mode)
-                 ? ns_mkdir(ns, &test_cred, dir, name, strlen(name), 0755, &inode, NULL)
-                 : ns_mknod(ns, &test_cred, dir, name, strlen(name), mode, 0, &inode, NULL);
-    if (rc)
-        ck_abort_msg("making %s: %d", name, rc);
-    return inode;
-}
-
 static void prepare(struct history *h)
 {
     char name[32];
@@ -456,55 +435,6 @@ static void finish(struct history *h)
     ns_inode_put(h->ns, h->file, 1);
     if (h->number % 500 == 0)
         ns_expect_clean(h->ns, "in between");
-}
-
-// A disk whose log writes let other threads go first.
-static struct env_ops slow_ops, fast_ops;
-
-static void let_others_begin(void)
-{
-    uint64_t seen = atomic_load(&clock_now);
-    for (unsigned i = 0; i < 20 && atomic_load(&clock_now) == seen; i++)
-        sched_yield();
-}
-
-static int slow_pwrite(struct env_file *env_file, const void *data, size_t size, uint64_t offset)
-{
-    static _Thread_local uint64_t seed = 1;
-    uint64_t choice = random_below(&seed, 4);
-    if (choice & 1)
-        let_others_begin();
-    int status = fast_ops.pwrite(env_file, data, size, offset);
-    if (choice & 2)
-        let_others_begin();
-    return status;
-}
-
-static int slow_open(struct env *env, const char *path, int flags, struct env_file **ret_file)
-{
-    int status = fast_ops.open(env, path, flags, ret_file);
-    if (!status)
-        (*ret_file)->ops = &slow_ops;
-    return status;
-}
-
-static struct ns *open_slowly(struct env *env)
-{
-    struct ns_options options = ns_small_options(env);
-    struct ns *ns;
-    options.engine.wal_mode = LSM_WAL_WRITTEN;
-    fast_ops = slow_ops = *env->ops;
-    slow_ops.open = slow_open;
-    slow_ops.pwrite = slow_pwrite;
-    env->ops = &slow_ops;
-    ck_assert_int_eq(ns_open("/fs", &options, &ns), 0);
-    return ns;
-}
-
-static uint64_t count_from_env(const char *name, uint64_t fallback, uint64_t in_long_runs)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 0) : getenv("LSMFS_LONG") ? in_long_runs : fallback;
 }
 
 START_TEST(test_linearizable)
@@ -581,314 +511,6 @@ START_TEST(test_the_checker_can_fail)
 }
 END_TEST
 
-// ------------------------------------------------------------------------------- long runs
-
-struct run {
-    struct ns *ns;
-    struct ns_inode *dirs[8], *files[2];
-    uint64_t each; // operations of a thread
-    _Atomic uint64_t progress;
-    _Atomic unsigned running;
-    pthread_mutex_t mutex;
-    pthread_cond_t ended;
-};
-
-struct runner {
-    struct run *run;
-    uint64_t seed;
-    unsigned number;
-    pthread_t thread;
-};
-
-static void runner_done(struct run *run)
-{
-    pthread_mutex_lock(&run->mutex);
-    atomic_fetch_sub(&run->running, 1);
-    pthread_cond_broadcast(&run->ended);
-    pthread_mutex_unlock(&run->mutex);
-}
-
-// Waits for all threads; aborts if there is no progress for a minute.
-static void watch(struct run *run)
-{
-    uint64_t last = UINT64_MAX;
-    time_t since = time(NULL);
-    pthread_mutex_lock(&run->mutex);
-    while (atomic_load(&run->running)) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        pthread_cond_timedwait(&run->ended, &run->mutex, &until);
-        uint64_t progress = atomic_load(&run->progress);
-        if (progress != last)
-            since = time(NULL);
-        last = progress;
-        if (time(NULL) - since > 60) {
-            fprintf(stderr, "deadlock after %" PRIu64 " operations\n", progress);
-            abort();
-        }
-    }
-    pthread_mutex_unlock(&run->mutex);
-}
-
-static void run_threads(struct run *run, unsigned count, void *(*body)(void *), uint64_t seed)
-{
-    struct runner runners[8];
-    pthread_mutex_init(&run->mutex, NULL);
-    pthread_cond_init(&run->ended, NULL);
-    atomic_store(&run->running, count);
-    for (unsigned i = 0; i < count; i++) {
-        runners[i] = (struct runner){.run = run, .seed = seed + i, .number = i};
-        ck_assert_int_eq(pthread_create(&runners[i].thread, NULL, body, &runners[i]), 0);
-    }
-    watch(run);
-    for (unsigned i = 0; i < count; i++)
-        pthread_join(runners[i].thread, NULL);
-    pthread_cond_destroy(&run->ended);
-    pthread_mutex_destroy(&run->mutex);
-}
-
-static bool is_expected(int rc)
-{
-    return rc == 0 || rc == -ENOENT || rc == -EEXIST || rc == -EINVAL || rc == -ENOTEMPTY ||
-           rc == -EISDIR || rc == -ENOTDIR;
-}
-
-static void *rename_thread(void *arg)
-{
-    struct runner *self = arg;
-    struct run *run = self->run;
-    static const unsigned flags[] = {0, 0, NS_RENAME_NOREPLACE, NS_RENAME_EXCHANGE};
-    for (uint64_t i = 0; i < run->each; i++) {
-        struct ns_inode *from = run->dirs[random_below(&self->seed, 8)];
-        struct ns_inode *to = run->dirs[random_below(&self->seed, 8)], *inode;
-        char a[2] = {(char)('a' + random_below(&self->seed, 4)), 0};
-        char b[2] = {(char)('a' + random_below(&self->seed, 4)), 0};
-        atomic_fetch_add(&clock_now, 1);
-        int rc = ns_rename(run->ns, from, a, 1, to, b, 1, flags[random_below(&self->seed, 4)]);
-        if (!is_expected(rc))
-            ck_abort_msg("rename: %d", rc);
-        if (i % 8 == 0) {
-            rc = i % 16 ? ns_mkdir(run->ns, &test_cred, from, b, 1, 0755, &inode, NULL)
-                        : ns_mknod(run->ns, &test_cred, from, b, 1, S_IFREG, 0, &inode, NULL);
-            if (!rc)
-                ns_inode_put(run->ns, inode, 1);
-        }
-        if (i % 32 == 0) {
-            struct ns_inode *x = run->files[i / 32 % 2], *y = run->files[1 - i / 32 % 2];
-            (void)!ns_copy_range(run->ns, x, 0, y, 100, 5000);
-            (void)!ns_link(run->ns, x, to, a, 1, NULL);
-        }
-        atomic_fetch_add_explicit(&run->progress, 1, memory_order_relaxed);
-    }
-    runner_done(run);
-    return NULL;
-}
-
-// Two chains of four directories, so that two threads can try to move one into the other and back.
-// The second time commits wait for other operations, as above.
-START_TEST(test_renames_do_not_deadlock)
-{
-    bool slow = _i;
-    struct env *env = env_fault_new();
-    struct run run = {.ns = slow ? open_slowly(env) : ns_test_open(env)};
-    run.each = count_from_env("LSM_RENAMES", 200000, 2000000) / THREADS / (slow ? 10 : 1);
-    for (unsigned i = 0; i < 8; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "%c", 'a' + i % 4);
-        run.dirs[i] = make(run.ns, i < 2 ? ns_root(run.ns) : run.dirs[i - 2], name, S_IFDIR);
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        run.files[i] = make(run.ns, ns_root(run.ns), i ? "x" : "y", S_IFREG | 0644);
-        char bytes[10000] = "some";
-        ck_assert_int_eq(ns_write(run.ns, run.files[i], bytes, sizeof bytes, 0, 0, NULL),
-                         sizeof bytes);
-    }
-    run_threads(&run, THREADS, rename_thread, test_seed("ns_threads renames", 1));
-    for (unsigned i = 0; i < 8; i++)
-        ns_inode_put(run.ns, run.dirs[i], 1);
-    for (unsigned i = 0; i < 2; i++)
-        ns_inode_put(run.ns, run.files[i], 1);
-    ns_expect_clean(run.ns, "after the renames");
-    ck_assert_uint_eq(ns_live_inodes(run.ns), 1);
-    ck_assert_int_eq(ns_close(run.ns), 0);
-    if (slow)
-        env->ops = &fast_ops;
-    env_fault_free(env);
-}
-END_TEST
-
-#define STABLE_NAMES 1200u
-
-struct listing {
-    unsigned char seen[STABLE_NAMES];
-    unsigned budget, count;
-    uint64_t cookie;
-    struct ns *ns;
-};
-
-static int list_stable(void *arg, const struct ns_dirent *entry)
-{
-    struct listing *l = arg;
-    if (l->budget-- == 0)
-        return 1;
-    if (entry->inode)
-        ns_inode_put(l->ns, entry->inode, 1);
-    if (entry->name_size == 5 && entry->name[0] == 's')
-        l->seen[strtoul(entry->name + 1, NULL, 10) % 10000]++; // the byte behind is a NUL or 0x00
-    l->cookie = entry->cookie;
-    l->count++;
-    return 0;
-}
-
-static void list_once(struct run *run, uint64_t *seed)
-{
-    static _Thread_local struct listing l;
-    struct ns_dir *dir;
-    memset(&l, 0, sizeof l);
-    l.ns = run->ns;
-    int rc = ns_dir_open(run->ns, run->dirs[0], &dir);
-    for (unsigned before = UINT32_MAX; !rc && l.count != before;) {
-        before = l.count;
-        l.budget = 1 + (unsigned)random_below(seed, 400);
-        rc = ns_dir_read(dir, l.cookie, random_below(seed, 2), list_stable, &l);
-    }
-    ns_dir_close(dir);
-    for (unsigned i = 0; i < STABLE_NAMES; i++)
-        if (rc || l.seen[i] != 1)
-            ck_abort_msg("listing: %d, s%04u is there %u times", rc, i, l.seen[i]);
-}
-
-static void change_once(struct run *run, uint64_t *seed)
-{
-    struct ns_inode *inode;
-    char a[16], b[16];
-    size_t an = (size_t)snprintf(a, sizeof a, "s%04u.x", (unsigned)random_below(seed, 500));
-    size_t bn = (size_t)snprintf(b, sizeof b, "s%04u.y", (unsigned)random_below(seed, 500));
-    switch (random_below(seed, 3)) {
-    case 0:
-        if (!ns_mknod(run->ns, &test_cred, run->dirs[0], a, an, S_IFREG, 0, &inode, NULL))
-            ns_inode_put(run->ns, inode, 1);
-        break;
-    case 1:
-        (void)!ns_unlink(run->ns, run->dirs[0], b, bn);
-        break;
-    default:
-        (void)!ns_rename(run->ns, run->dirs[0], a, an, run->dirs[0], b, bn, 0);
-        break;
-    }
-}
-
-static void *list_thread(void *arg)
-{
-    struct runner *self = arg;
-    for (uint64_t i = 0; i < self->run->each; i++) {
-        if (self->number < 2)
-            list_once(self->run, &self->seed);
-        for (unsigned j = 0; self->number >= 2 && j < 100; j++)
-            change_once(self->run, &self->seed);
-        atomic_fetch_add_explicit(&self->run->progress, 1, memory_order_relaxed);
-    }
-    runner_done(self->run);
-    return NULL;
-}
-
-START_TEST(test_listings_beside_changes)
-{
-    struct env *env = env_fault_new();
-    struct run run = {.ns = ns_test_open(env)};
-    run.each = count_from_env("LSM_LISTINGS", 200, 5000);
-    run.dirs[0] = make(run.ns, ns_root(run.ns), "d", S_IFDIR);
-    for (unsigned i = 0; i < STABLE_NAMES; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "s%04u", i);
-        ns_inode_put(run.ns, make(run.ns, run.dirs[0], name, S_IFREG | 0644), 1);
-    }
-    run_threads(&run, THREADS, list_thread, test_seed("ns_threads listings", 1));
-    ns_inode_put(run.ns, run.dirs[0], 1);
-    ns_expect_clean(run.ns, "after the listings");
-    ck_assert_int_eq(ns_close(run.ns), 0);
-    env_fault_free(env);
-}
-END_TEST
-
-// Whole writes and whole reads of one file: never a mixture.
-static void content_once(struct run *run, uint64_t *seed, bool writes)
-{
-    static _Thread_local uint8_t bytes[40000];
-    if (writes) {
-        memset(bytes, (int)random_below(seed, 256), sizeof bytes);
-        if (ns_write(run->ns, run->files[0], bytes, sizeof bytes, 0, 0, NULL) != sizeof bytes)
-            ck_abort_msg("write");
-        return;
-    }
-    ssize_t n = ns_read(run->ns, run->files[0], bytes, sizeof bytes, 0);
-    if (n != sizeof bytes || memcmp(bytes, bytes + 1, sizeof bytes - 1))
-        ck_abort_msg("read: %zd, or a mixture of writes", n);
-}
-
-// A file with content that is opened, unlinked, used and let go.
-static void short_life(struct run *run, uint64_t *seed)
-{
-    char name[16], bytes[6000] = "x";
-    size_t size = (size_t)snprintf(name, sizeof name, "t%u", (unsigned)random_below(seed, 3));
-    struct ns_inode *inode;
-    if (ns_mknod(run->ns, &test_cred, run->dirs[0], name, size, S_IFREG | 0644, 0, &inode, NULL) &&
-        ns_lookup(run->ns, run->dirs[0], name, size, &inode, NULL))
-        return;
-    bool opened = random_below(seed, 2);
-    if (random_below(seed, 4) == 0)
-        (void)!ns_link(run->ns, inode, run->dirs[0], "t9", 2, NULL);
-    if (random_below(seed, 4) == 0)
-        (void)!ns_unlink(run->ns, run->dirs[0], "t9", 2);
-    if (opened)
-        ns_inode_opened(run->ns, inode);
-    ssize_t n = ns_write(run->ns, inode, bytes, sizeof bytes, random_below(seed, 9000), 0, NULL);
-    if (random_below(seed, 2))
-        (void)!ns_unlink(run->ns, run->dirs[0], name, size);
-    struct ns_inode *again = ns_inode_find(run->ns, ns_inode_ino(inode));
-    if (again != inode)
-        ck_abort_msg("a live inode is not found");
-    ssize_t got = ns_read(run->ns, again, bytes, sizeof bytes, 0);
-    if ((n < 0 && n != -ESTALE) || (got < 0 && got != -ESTALE))
-        ck_abort_msg("write %zd, read %zd", n, got);
-    if (opened)
-        ns_inode_closed(run->ns, inode);
-    ns_inode_put(run->ns, inode, 2);
-}
-
-static void *content_thread(void *arg)
-{
-    struct runner *self = arg;
-    for (uint64_t i = 0; i < self->run->each; i++) {
-        content_once(self->run, &self->seed, self->number == 0 || self->number == 1);
-        for (unsigned j = 0; j < 4; j++)
-            short_life(self->run, &self->seed);
-        atomic_fetch_add_explicit(&self->run->progress, 1, memory_order_relaxed);
-    }
-    runner_done(self->run);
-    return NULL;
-}
-
-START_TEST(test_content_and_short_lives)
-{
-    struct env *env = env_fault_new();
-    struct run run = {.ns = ns_test_open(env)};
-    uint64_t seed = 1;
-    run.each = count_from_env("LSM_LIVES", 700, 100000);
-    run.dirs[0] = make(run.ns, ns_root(run.ns), "d", S_IFDIR);
-    run.files[0] = make(run.ns, ns_root(run.ns), "f", S_IFREG | 0644);
-    content_once(&run, &seed, true);
-    run_threads(&run, THREADS, content_thread, test_seed("ns_threads content", 1));
-    ns_inode_put(run.ns, run.dirs[0], 1);
-    ns_inode_put(run.ns, run.files[0], 1);
-    ns_expect_clean(run.ns, "after the short lives");
-    ck_assert_uint_eq(ns_live_inodes(run.ns), 1);
-    ck_assert_int_eq(ns_close(run.ns), 0);
-    env_fault_free(env);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("namespace threads");
@@ -896,9 +518,6 @@ int main(void)
     tcase_set_timeout(tc, 0);
     tcase_add_test(tc, test_the_checker_can_fail);
     tcase_add_test(tc, test_linearizable);
-    tcase_add_loop_test(tc, test_renames_do_not_deadlock, 0, 2);
-    tcase_add_test(tc, test_listings_beside_changes);
-    tcase_add_test(tc, test_content_and_short_lives);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

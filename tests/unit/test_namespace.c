@@ -478,6 +478,7 @@ struct names {
     unsigned char seen[STABLE];
     unsigned count, budget;
     uint64_t cookie;
+    char last[16];
 };
 
 static int collect(void *arg, const struct ns_dirent *entry)
@@ -494,6 +495,7 @@ static int collect(void *arg, const struct ns_dirent *entry)
         names->seen[number]++;
     names->count++;
     names->cookie = entry->cookie;
+    snprintf(names->last, sizeof names->last, "%.15s", name);
     return 0;
 }
 
@@ -551,9 +553,12 @@ START_TEST(test_listing_of_a_large_changing_directory)
 }
 END_TEST
 
-// Any cookie may be read from again, in any order.
+// Any cookie may be read from again, in any order, and leads on to the same name, whatever has
+// become of it.
 START_TEST(test_cookies)
 {
+    static uint64_t cookies[5002];
+    static char listed[5002][16];
     char path[64];
     unsigned total = _i ? 5000 : 50;
     ck_assert_int_eq(ns_test_mkdir(ns, "/d"), 0);
@@ -564,22 +569,31 @@ START_TEST(test_cookies)
     struct ns_inode *inode = ns_test_get(ns, "/d");
     struct ns_dir *dir;
     ck_assert_int_eq(ns_dir_open(ns, inode, &dir), 0);
-    static uint64_t cookies[5002];
     struct names names = {0};
     for (unsigned i = 0; i < total + 2; i++) {
         names.budget = 1;
         ck_assert_int_eq(ns_dir_read(dir, names.cookie, false, collect, &names), 0);
         cookies[i] = names.cookie;
+        memcpy(listed[i], names.last, sizeof listed[i]);
     }
     ck_assert_uint_eq(names.count, total + 2);
     for (unsigned i = 0; i < 100; i++) {
-        unsigned at = i * 7919 % (total + 2);
-        struct names rest = {.budget = UINT32_MAX};
+        unsigned at = i * 7919 % (total + 1);
+        struct names rest = {.budget = 1};
+        ck_assert_int_eq(ns_dir_read(dir, cookies[at], false, collect, &rest), 0);
+        ck_assert_str_eq(rest.last, listed[at + 1]);
+        rest = (struct names){.budget = UINT32_MAX};
         ck_assert_int_eq(ns_dir_read(dir, cookies[at], false, collect, &rest), 0);
         ck_assert_uint_eq(rest.count, total + 1 - at);
+        for (unsigned j = 0; j < 10; j++) {
+            snprintf(path, sizeof path, "/d/%u", (i * 10 + j) * 4 % total);
+            ck_assert_int_eq(ns_test_exists(ns, path) ? ns_test_unlink(ns, path) : 0, 0);
+        }
+        snprintf(path, sizeof path, "/d/%u.new", i);
+        ck_assert_int_eq(ns_test_create(ns, path), 0);
     }
     ns_dir_close(dir);
-    struct ns_inode *file = ns_test_get(ns, "/d/1");
+    struct ns_inode *file = ns_test_get(ns, "/d/1.new");
     ck_assert_int_eq(ns_dir_open(ns, file, &dir), -ENOTDIR);
     ns_inode_put(ns, file, 1);
     ns_inode_put(ns, inode, 1);
