@@ -4,6 +4,8 @@
 #
 #   bench/engine/compare.sh [options] [OUT_DIR]     (bench/results)
 #     --num=N          keys (1000000)
+#     --reads=N        reads (num)
+#     --memory=SIZE    write buffer, and cache where it is not to hold everything (64M)
 #     --rounds=N       (3)
 #     --engines=LIST   (tinylsm,leveldb,rocksdb,lmdb)
 #     --groups=LIST    (fillseq,main,cached,delete,plain,mixed,sync)
@@ -17,11 +19,13 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-num=1000000 rounds=3 engines=tinylsm,leveldb,rocksdb,lmdb bin=$root/build/bin/lsm_bench db=/tmp
+num=1000000 reads=0 memory=64M rounds=3 engines=tinylsm,leveldb,rocksdb,lmdb bin=$root/build/bin/lsm_bench db=/tmp
 groups=fillseq,main,cached,delete,plain,mixed,sync name=$(date +%F) keep='' out=$root/bench/results
 for arg in "$@"; do
   case $arg in
   --num=*) num=${arg#*=} ;;
+  --reads=*) reads=${arg#*=} ;;
+  --memory=*) memory=${arg#*=} ;;
   --rounds=*) rounds=${arg#*=} ;;
   --engines=*) engines=${arg#*=} ;;
   --groups=*) groups=${arg#*=} ;;
@@ -38,8 +42,8 @@ IFS=, read -ra engine_list <<<"$engines"
 IFS=, read -ra group_list <<<"$groups"
 
 work=$(mktemp -d "$db/lsm_compare.XXXXXX")
-logs=$work/logs
-mkdir "$logs"
+logs=${keep:-$work/logs}
+mkdir -p "$logs"
 trap 'rm -rf "$work"' EXIT
 
 warm=readseq,readrandom,readrandom,readhot,readseq,readreverse,seekrandom,scan100
@@ -47,7 +51,8 @@ warm=readseq,readrandom,readrandom,readhot,readseq,readreverse,seekrandom,scan10
 # The runs of a group, on one engine. "cached" and "delete" use the store that "main" left. "mixed"
 # starts with every key present, so that what its readers find does not depend on the writer.
 run() { # engine group
-  local b=("$bin" --engine="$1" --num="$num" --db="$work/$1.db")
+  local b=("$bin" --engine="$1" --num="$num" --reads="$reads" --write_buffer_size="$memory"
+    --cache_size="$memory" --db="$work/$1.db")
   case $2 in
   fillseq) "${b[@]}" --db="$work/$1.seq" --benchmarks=fillseq,waitidle,readseq,stats ;;
   main)
@@ -89,9 +94,6 @@ done
 mkdir -p "$out"
 status=0
 python3 "$here/report.py" --logs="$logs" --engines="$engines" --groups="$groups" --rounds="$rounds" \
-  --num="$num" --db="$db" --markdown="$out/engine-$name.md" --svg="$out/engine-$name.svg" || status=$?
-if [ -n "$keep" ]; then
-  mkdir -p "$keep"
-  cp "$logs"/* "$keep"/
-fi
+  --num="$num" --memory="$memory" --db="$db" --markdown="$out/engine-$name.md" \
+  --svg="$out/engine-$name.svg" || status=$?
 exit $status

@@ -49,13 +49,13 @@ ROWS = [
 ]
 
 SECTIONS = {
-    "fillseq": "Writes, reads and scans: the stores' ordinary settings, a 64 MiB cache",
+    "fillseq": "Writes, reads and scans: the stores' ordinary settings, a cache as large as the write buffer",
     "main": None,
     "delete": None,
     "mixed": None,
     "sync": None,
     "cached": "Reads of a compacted store that the block cache holds (1 GiB)",
-    "plain": "Reads of a compacted store without compression (64 MiB cache)",
+    "plain": "Reads of a compacted store without compression",
 }
 
 NAMES = {"tinylsm": "tinylsm", "leveldb": "LevelDB", "rocksdb": "RocksDB", "lmdb": "LMDB"}
@@ -255,8 +255,8 @@ def spread(rows):
 def markdown(args, runs, rows, engines, problems):
     out = [f"# Engine comparison: {args.num:,} keys", ""]
     out += ["Medians of " + f"{args.rounds} round(s), engines in turn in each; 16-byte keys, 100-byte "
-            "values (half compressible), 64 MiB write buffer, 10 bloom bits, 4 KiB blocks, no sync "
-            "unless said. Rates are operations (scans: entries) a second.", ""]
+            f"values (half compressible), {args.memory}iB write buffer, 10 bloom bits, 4 KiB blocks, no "
+            "sync unless said. Rates are operations (scans: entries) a second.", ""]
     for line in machine(args.db):
         out.append(f"- {line}")
     out.append(f"- packages: {packages()}")
@@ -364,7 +364,7 @@ def svg(rows, engines):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("logs", "engines", "groups", "db", "markdown", "svg"):
+    for name in ("logs", "engines", "groups", "db", "memory", "markdown", "svg"):
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--num", type=int, required=True)

@@ -35,7 +35,8 @@ enum env_advice {
     ENV_ADVISE_RANDOM,
     ENV_ADVISE_SEQUENTIAL,
     ENV_ADVISE_WILLNEED,
-    ENV_ADVISE_DONTNEED
+    ENV_ADVISE_DONTNEED,
+    ENV_ADVISE_WRITE // of a shared mapping: it is about to be stored to
 };
 
 struct env_stat {

@@ -244,12 +244,16 @@ static int posix_msync(struct env_file *file, void *addr, size_t size)
     return msync((char *)addr - before, size + before, MS_SYNC) ? fail("sync", file->path) : 0;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 // Linux 5.14; an older kernel refuses it, which does no harm
+#endif
+
 static void posix_advise_map(struct env_file *file, void *addr, size_t size, enum env_advice advice)
 {
     static const int how[] = {
         [ENV_ADVISE_NORMAL] = MADV_NORMAL,         [ENV_ADVISE_RANDOM] = MADV_RANDOM,
         [ENV_ADVISE_SEQUENTIAL] = MADV_SEQUENTIAL, [ENV_ADVISE_WILLNEED] = MADV_WILLNEED,
-        [ENV_ADVISE_DONTNEED] = MADV_DONTNEED,
+        [ENV_ADVISE_DONTNEED] = MADV_DONTNEED,     [ENV_ADVISE_WRITE] = MADV_POPULATE_WRITE,
     };
     (void)file;
     size_t before = (uintptr_t)addr % (size_t)sysconf(_SC_PAGESIZE);
@@ -265,6 +269,7 @@ static void posix_advise(struct env_file *file, uint64_t offset, uint64_t size,
         [ENV_ADVISE_SEQUENTIAL] = POSIX_FADV_SEQUENTIAL,
         [ENV_ADVISE_WILLNEED] = POSIX_FADV_WILLNEED,
         [ENV_ADVISE_DONTNEED] = POSIX_FADV_DONTNEED,
+        [ENV_ADVISE_WRITE] = POSIX_FADV_NORMAL,
     };
     (void)posix_fadvise(file_fd(file), (off_t)offset, (off_t)size, how[advice]);
 }

@@ -20,7 +20,7 @@
 #include "version/table_cache.h"
 
 #define GRANDPARENT_TABLES_MAX 10
-#define CANCEL_CHECK_ENTRIES   256
+#define CHECK_ENTRIES          256
 #define MOVE_STEP_BYTES        (4u << 20) // moved at a time, with a pause after it
 #define MOVE_PAUSE_MAX_US      100000
 
@@ -302,12 +302,19 @@ static int run_entry(struct run_state *state, const struct entry *entry)
     return rc;
 }
 
+// Tells how far it is, and sees whether it should go on.
+static bool told_to_stop(struct compact_run *run)
+{
+    if (run->progress)
+        atomic_store_explicit(run->progress, run->entries_in, memory_order_relaxed);
+    return run->cancel && atomic_load_explicit(run->cancel, memory_order_relaxed);
+}
+
 static int run_loop(struct run_state *state, struct iter *input)
 {
     struct compact_run *run = state->run;
     for (iter_seek_first(input); input->valid; iter_next(input)) {
-        if (run->entries_in++ % CANCEL_CHECK_ENTRIES == 0 && run->cancel &&
-            atomic_load_explicit(run->cancel, memory_order_relaxed))
+        if (run->entries_in++ % CHECK_ENTRIES == 0 && told_to_stop(run))
             return status_fail(LSM_CLOSED, "compaction cancelled: the store is closing");
         int rc = run_entry(state, &input->entry);
         if (rc)

@@ -23,6 +23,7 @@ struct compact_run {
     struct file_meta **grandparents; // tables below the output, ascending; outputs are cut so that
     unsigned grandparent_count;      // none overlaps more than ten tables' worth of them
     const _Atomic bool *cancel;      // becomes true to stop with LSM_CLOSED
+    _Atomic uint64_t *progress;      // NULL or told entries_in now and then
     uint64_t (*new_number)(void *arg); // a fresh file number
     void *arg;
     struct blob_store *blobs; // NULL: pointers are kept as they are

@@ -122,6 +122,7 @@ struct lsm {
     struct memtable_hint hint;
     uint64_t last_sequence;
     uint64_t delay_debt_ns; // slow-down owed, not yet slept
+    size_t paced_bytes;     // memtable_bytes(active) up to which the flush is not too far behind
 
     // mutex
     pthread_mutex_t mutex;
@@ -156,6 +157,7 @@ struct lsm {
 
     _Atomic bool cancel; // stops running compactions
     _Atomic uint64_t next_file;
+    _Atomic uint64_t flush_done, flush_total; // entries of the running flush; relaxed
     _Atomic unsigned pressure; // 0 .. 1000: how much writers are slowed; set under mutex
 
     pthread_mutex_t obsolete_mutex;
@@ -203,6 +205,13 @@ void db_lead_acquire(struct lsm *db, struct writer *writer);
 void db_lead_release(struct lsm *db, struct writer *writer);
 // Makes the active memtable immutable and starts a new one. Lead held.
 int db_switch_memtable(struct lsm *db);
+
+// ---- db_pace.c: slowing writers, lead held
+// Owes the time `bytes` take under `pressure` (0: none), and sleeps when it is worth it.
+void db_slow_down(struct lsm *db, unsigned pressure, size_t bytes);
+// Sleeps for a millisecond if the active memtable fills faster than the flush proceeds that must
+// end before it can be switched.
+void db_pace(struct lsm *db);
 
 // ---- db_background.c
 int db_background_start(struct lsm *db);

@@ -64,6 +64,9 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
         return rc;
     run.snapshots = snapshots;
     run.move_bytes = MOVE_JOB_BYTES;
+    run.progress = &db->flush_done;
+    atomic_store_explicit(&db->flush_done, 0, memory_order_relaxed);
+    atomic_store_explicit(&db->flush_total, memtable_entries(memtable), memory_order_relaxed);
     rc = memtable_iter_new(memtable, &input);
     if (!rc) {
         rc = compact_run(&run, input);
@@ -72,6 +75,7 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
     free(snapshots);
     if (rc)
         return rc;
+    atomic_store_explicit(&db->flush_done, run.entries_in, memory_order_relaxed);
     rc = blob_store_sync(db->blobs);
     for (unsigned i = 0; i < run.output_count && !rc; i++) {
         struct file_meta *file = run.outputs[i];

@@ -15,7 +15,6 @@
 // a memtable insert fails after logging, the store turns read-only, since log and memory differ.
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "db/batch.h"
 #include "db/db.h"
@@ -136,26 +135,6 @@ static bool must_wait(struct lsm *db)
            db->version->levels[0].count >= db->options.l0_stop;
 }
 
-// Under pressure p (0..1) writers get a rate that falls exponentially from 256 MB/s to 1 MB/s: a
-// smooth brake instead of a wall.
-static void slow_down(struct lsm *db, unsigned pressure, size_t bytes)
-{
-    static const double ns_per_byte[] = {3.9, 7.8, 15.6, 31.2, 62.5, 125, 250, 500, 1000};
-    double position = (double)(pressure > 1000 ? 1000 : pressure) * 8 / 1000;
-    unsigned step = (unsigned)position;
-    double rate = ns_per_byte[step];
-    if (step < 8)
-        rate += (ns_per_byte[step + 1] - rate) * (position - step);
-    db->delay_debt_ns += (uint64_t)(rate * (double)bytes);
-    if (db->delay_debt_ns < 1000000)
-        return;
-    uint64_t delay = db->delay_debt_ns > 10000000 ? 10000000 : db->delay_debt_ns;
-    db->delay_debt_ns = 0;
-    struct timespec time = {.tv_nsec = (long)delay};
-    nanosleep(&time, NULL);
-    counter_add(&db->counters.slowdown_us, delay / 1000);
-}
-
 // A memtable with many blobs is full before its arena is; while it cannot be switched at once, it
 // may take some more.
 static bool memtable_full(struct lsm *db, bool wait)
@@ -203,13 +182,20 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
 static int make_room(struct lsm *db, const struct writer *writer)
 {
     unsigned pressure = atomic_load_explicit(&db->pressure, memory_order_relaxed);
-    if (pressure == 0 && !memtable_full(db, false))
+    bool full = memtable_full(db, false);
+    if (pressure == 0 && !full && memtable_bytes(db->active) == db->paced_bytes)
         return LSM_OK;
-    int rc = make_room_slowly(db, writer);
-    if (!rc && pressure && !writer->use_reserve)
-        slow_down(db, pressure,
-                  writer->batch->payload.size + (writer->blobs ? writer->blobs->written : 0));
-    return rc;
+    if (pressure || full) {
+        int rc = make_room_slowly(db, writer);
+        if (rc)
+            return rc;
+    }
+    if (!writer->use_reserve) {
+        db_slow_down(db, pressure,
+                     writer->batch->payload.size + (writer->blobs ? writer->blobs->written : 0));
+        db_pace(db);
+    }
+    return LSM_OK;
 }
 
 // ------------------------------------------------------------------------------------- the group

@@ -37,11 +37,14 @@
 #define CAPACITY_MIN       ((size_t)4096)
 #define BATCH_BUFFER_KEPT  ((size_t)1 << 20)
 #define RECYCLE_MAX_FACTOR 4u
+#define PREPARE            ((size_t)64 << 10)
+#define PREPARE_AFTER      ((uint64_t)256 << 10) // bytes not synced
 
 struct wal_writer {
     // The appender's.
     struct wal_window window;      // mapped logs
     struct buf batch;              // written logs: the records of one append
+    uint64_t prepared;             // mapped logs: the pages up to here have been prepared
     bool mapped;                   // constant
     uint32_t tag;                  // constant
     uint64_t number;               // constant
@@ -257,6 +260,18 @@ static int append_written(struct wal_writer *wal, const struct wal_record *recor
     return rc;
 }
 
+// While nobody syncs, the pages ahead are prepared 16 at a time: one system call instead of 16 page
+// faults. With frequent syncs each would have to write them all.
+static void prepare_ahead(struct wal_writer *wal, uint64_t end)
+{
+    if (end - atomic_load_explicit(&wal->durable, memory_order_relaxed) >= PREPARE_AFTER) {
+        uint64_t size = wal->window.limit - end;
+        wal->file->ops->advise_map(wal->file, wal_window_at(&wal->window, end),
+                                   size < PREPARE ? (size_t)size : PREPARE, ENV_ADVISE_WRITE);
+    }
+    wal->prepared = end + PREPARE;
+}
+
 static int append_mapped(struct wal_writer *wal, const struct wal_record *records, size_t count,
                          uint64_t at, uint64_t size)
 {
@@ -265,6 +280,8 @@ static int append_mapped(struct wal_writer *wal, const struct wal_record *record
         if (rc)
             return rc;
     }
+    if (at + size > wal->prepared)
+        prepare_ahead(wal, at);
     encode_all(wal, wal_window_at(&wal->window, at), records, count);
     return 0;
 }
