@@ -7,7 +7,8 @@
 // Readahead. The mapping is advised RANDOM, so that point gets read only what they need; scans ask
 // for what lies ahead themselves. After READAHEAD_AFTER blocks in a row in one direction the
 // iterator asks for a window of the file in that direction, from 64 KiB on, doubling up to 1 MiB.
-// A given size is used from the first block on; SIZE_MAX (compaction) means 1 MiB.
+// A given size is used from the first block on; SIZE_MAX (compaction) means 1 MiB. Compressed
+// blocks of a run are read from the page cache by the window too, 16 to 256 KiB a system call.
 //
 // Nor does a scan clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
 //
@@ -19,10 +20,12 @@
 #include "sstable/sst_format.h"
 #include "sstable/sst_reader_impl.h"
 
-#define READAHEAD_AFTER 2
-#define SCAN_BLOCKS     16 // in a row: from then on nothing is evicted for them
-#define READAHEAD_MIN   (64u << 10)
-#define READAHEAD_MAX   (1u << 20)
+#define READAHEAD_AFTER  2
+#define STORED_MIN       ((uint64_t)4 << 10) // what is read at once: 16 KiB to
+#define STORED_DOUBLINGS 6                   // 256 KiB
+#define SCAN_BLOCKS      16                  // in a row: from then on nothing is evicted for them
+#define READAHEAD_MIN    (64u << 10)
+#define READAHEAD_MAX    (1u << 20)
 
 struct sst_iter {
     struct iter base; // first: struct iter * and struct sst_iter * convert
@@ -33,6 +36,8 @@ struct sst_iter {
     bool fill_cache;
     struct cached_block *cached; // referenced; NULL: the block is in place or in `own`
     struct buf own;
+    struct buf stored; // bytes of the file from stored_offset on
+    uint64_t stored_offset;
 
     bool adaptive;
     size_t window;              // bytes to ask for next
@@ -91,6 +96,34 @@ static void readahead(struct sst_iter *it, const struct sst_place *place, bool b
         it->window *= 2;
 }
 
+// The bytes of a compressed block in a run, from a window of the file that is read at once: a
+// system call for many blocks. NULL: not in a run, or the window cannot be read as a whole; then
+// the block is read alone.
+static const uint8_t *window_bytes(struct sst_iter *it, const struct sst_place *place)
+{
+    uint64_t begin = place->offset, end = begin + place->size + SST_TRAILER_SIZE;
+    if (it->run < READAHEAD_AFTER || place->compression == LSM_COMPRESSION_NONE)
+        return NULL;
+    if (begin < it->stored_offset || end > it->stored_offset + it->stored.size) {
+        unsigned doublings = it->run < STORED_DOUBLINGS ? it->run : STORED_DOUBLINGS;
+        uint64_t data_end = sst_index_offset(&it->reader->index, it->reader->index.count);
+        uint64_t size = STORED_MIN << doublings;
+        if (size < end - begin)
+            return NULL;
+        if (it->backward)
+            begin = end > size ? end - size : 0;
+        if (size > data_end - begin)
+            size = data_end - begin;
+        it->stored.size = 0;
+        if (buf_reserve(&it->stored, (size_t)size) ||
+            sst_read_exactly(it->reader->file, begin, (size_t)size, it->stored.data))
+            return NULL;
+        it->stored.size = (size_t)size;
+        it->stored_offset = begin;
+    }
+    return it->stored.data + (place->offset - it->stored_offset);
+}
+
 // The block through the cache. A scan that has gone on for a while does not make others give way
 // for what it will not see again: it leaves *ret_contents empty then, and the block uncached.
 static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
@@ -98,13 +131,11 @@ static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
 {
     struct sst_reader *r = it->reader;
     int status = LSM_OK;
-    bool fill = it->run < SCAN_BLOCKS ||
-                block_cache_has_room(r->cache, r->number, place->offset, place->size * 2);
     epoch_pin();
-    if (fill)
-        status = sst_block_cached(r, place, true, &it->cached);
-    else
-        it->cached = block_cache_lookup(r->cache, r->number, place->offset);
+    it->cached = block_cache_lookup(r->cache, r->number, place->offset);
+    if (!it->cached && (it->run < SCAN_BLOCKS ||
+                        block_cache_has_room(r->cache, r->number, place->offset, place->size * 2)))
+        status = sst_block_fill(r, place, true, window_bytes(it, place), &it->cached);
     if (!status && it->cached) {
         cached_block_ref(it->cached);
         *ret_contents = cached_block_data(it->cached);
@@ -124,7 +155,7 @@ static int fetch(struct sst_iter *it, size_t index, const struct sst_place *plac
             return status;
     }
     bool verify = it->reader->checksums != LSM_CHECKSUMS_NEVER;
-    int status = sst_block_read(it->reader, place, verify, &it->own);
+    int status = sst_block_read(it->reader, place, verify, window_bytes(it, place), &it->own);
     *ret_contents = buf_slice(&it->own);
     return status;
 }
@@ -272,6 +303,7 @@ static void iter_release(struct iter *base)
     drop_block(it);
     block_iter_release(&it->block);
     buf_release(&it->own);
+    buf_release(&it->stored);
     sst_reader_unref(it->reader);
     free(it);
 }

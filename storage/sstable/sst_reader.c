@@ -43,8 +43,7 @@ int sst_block_failure(const struct sst_reader *reader, uint64_t offset, int stat
 
 // ------------------------------------------------------------------------------------- opening
 
-// pread of exactly `size` bytes.
-static int read_exactly(struct env_file *file, uint64_t offset, size_t size, uint8_t *out)
+int sst_read_exactly(struct env_file *file, uint64_t offset, size_t size, uint8_t *out)
 {
     size_t got;
     int status = env_pread(file, out, size, offset, &got);
@@ -65,7 +64,7 @@ static int read_footer(struct sst_reader *r, struct sst_footer *ret_footer)
         return status_fail(LSM_CORRUPTION, "%s: the file has %" PRIu64 " bytes instead of %" PRIu64,
                            r->file->path, size, r->size);
     size_t n = size < sizeof(tail) ? (size_t)size : sizeof(tail);
-    status = read_exactly(r->file, size - n, n, tail);
+    status = sst_read_exactly(r->file, size - n, n, tail);
     if (status)
         return status;
     return sst_footer_decode(slice_of(tail, n), size, r->number, r->file->path, ret_footer);
@@ -74,7 +73,7 @@ static int read_footer(struct sst_reader *r, struct sst_footer *ret_footer)
 // Reads and verifies an uncompressed block and its trailer into `out`.
 static int read_meta(struct sst_reader *r, uint64_t offset, uint64_t size, uint8_t *out)
 {
-    int status = read_exactly(r->file, offset, (size_t)size + SST_TRAILER_SIZE, out);
+    int status = sst_read_exactly(r->file, offset, (size_t)size + SST_TRAILER_SIZE, out);
     if (status)
         return status;
     if (!sst_trailer_ok(out, (size_t)size, sst_seed(r->number, offset)) ||
@@ -277,7 +276,7 @@ static int read_plain(struct sst_reader *r, const struct sst_place *place, bool 
     uint8_t *data;
     int status = target_reserve(r, to, place->size + SST_TRAILER_SIZE, &data);
     if (!status)
-        status = read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, data);
+        status = sst_read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, data);
     if (status)
         return status;
     if (verify && !stored_ok(r, place, data))
@@ -286,21 +285,18 @@ static int read_plain(struct sst_reader *r, const struct sst_place *place, bool 
     return LSM_OK;
 }
 
-// A compressed block by way of `stored`, room for it and its trailer.
-static int read_compressed(struct sst_reader *r, const struct sst_place *place, bool verify,
-                           uint8_t *stored, struct target *to)
+// A compressed block from `stored`, its bytes in the file with the trailer.
+static int decompress(struct sst_reader *r, const struct sst_place *place, bool verify,
+                      const uint8_t *stored, struct target *to)
 {
     uint8_t *data;
-    int status = read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, stored);
-    if (status)
-        return status;
     if (verify && !stored_ok(r, place, stored))
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad checksum");
     struct slice bytes = slice_of(stored, place->size);
     size_t size = codec_size(bytes);
     if (!size)
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad uncompressed size");
-    status = target_reserve(r, to, size, &data);
+    int status = target_reserve(r, to, size, &data);
     if (status)
         return status;
     status = codec_decompress(place->compression, bytes, data);
@@ -310,51 +306,57 @@ static int read_compressed(struct sst_reader *r, const struct sst_place *place, 
     return LSM_OK;
 }
 
+// A compressed block by way of `stored`, room for it and its trailer.
+static int read_compressed(struct sst_reader *r, const struct sst_place *place, bool verify,
+                           uint8_t *stored, struct target *to)
+{
+    int status = sst_read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, stored);
+    return status ? status : decompress(r, place, verify, stored, to);
+}
+
 static int read_block(struct sst_reader *reader, const struct sst_place *place, bool verify,
-                      struct target *to)
+                      const uint8_t *stored, struct target *to)
 {
     if (place->compression == LSM_COMPRESSION_NONE)
         return read_plain(reader, place, verify, to);
+    if (stored)
+        return decompress(reader, place, verify, stored, to);
     size_t size = place->size + SST_TRAILER_SIZE;
     if (size <= STACK_READ) {
-        uint8_t stored[STACK_READ];
-        return read_compressed(reader, place, verify, stored, to);
+        uint8_t bytes[STACK_READ];
+        return read_compressed(reader, place, verify, bytes, to);
     }
     if (size > SST_COMPRESS_MAX)
         return sst_block_failure(reader, place->offset, LSM_CORRUPTION, "bad compressed size");
-    uint8_t *stored = malloc(size);
-    if (!stored)
+    uint8_t *bytes = malloc(size);
+    if (!bytes)
         return status_no_memory(size);
-    int status = read_compressed(reader, place, verify, stored, to);
-    free(stored);
+    int status = read_compressed(reader, place, verify, bytes, to);
+    free(bytes);
     return status;
 }
 
 int sst_block_read(struct sst_reader *reader, const struct sst_place *place, bool verify,
-                   struct buf *out)
+                   const uint8_t *stored, struct buf *out)
 {
     struct target to = {.buf = out};
-    int status = read_block(reader, place, verify, &to);
+    int status = read_block(reader, place, verify, stored, &to);
     if (!status)
         out->size = to.size;
     return status;
 }
 
-int sst_block_cached(struct sst_reader *reader, const struct sst_place *place, bool fill_cache,
-                     struct cached_block **ret_cached)
+int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, bool keep,
+                   const uint8_t *stored, struct cached_block **ret_cached)
 {
-    struct cached_block *cached = block_cache_lookup(reader->cache, reader->number, place->offset);
-    if (!cached) {
-        struct target to = {0};
-        int status = read_block(reader, place, reader->checksums != LSM_CHECKSUMS_NEVER, &to);
-        if (status) {
-            cached_block_discard(to.block);
-            return status;
-        }
-        cached = block_cache_insert(reader->cache, reader->number, place->offset, to.block, to.size,
-                                    fill_cache);
+    struct target to = {0};
+    int status = read_block(reader, place, reader->checksums != LSM_CHECKSUMS_NEVER, stored, &to);
+    if (status) {
+        cached_block_discard(to.block);
+        return status;
     }
-    *ret_cached = cached;
+    *ret_cached =
+        block_cache_insert(reader->cache, reader->number, place->offset, to.block, to.size, keep);
     return LSM_OK;
 }
 
@@ -392,8 +394,9 @@ int sst_get(struct sst_reader *reader, struct slice key, uint64_t hash, uint64_t
         prefetch_search(slice_of(reader->map + place.offset, place.size));
         status = sst_block_in_place(reader, i, &place, &contents);
     } else {
-        struct cached_block *cached;
-        status = sst_block_cached(reader, &place, fill_cache, &cached);
+        struct cached_block *cached =
+            block_cache_lookup(reader->cache, reader->number, place.offset);
+        status = cached ? LSM_OK : sst_block_fill(reader, &place, fill_cache, NULL, &cached);
         if (!status) {
             contents = cached_block_data(cached);
             prefetch_search(contents);

@@ -52,14 +52,20 @@ static inline bool sst_in_place(const struct sst_reader *reader, const struct ss
 int sst_block_in_place(struct sst_reader *reader, size_t block, const struct sst_place *place,
                        struct slice *ret_contents);
 
-// The bytes of any other block through the cache. The caller must be pinned; valid until it unpins
-// or for as long as it refers to *ret_cached.
-int sst_block_cached(struct sst_reader *reader, const struct sst_place *place, bool fill_cache,
-                     struct cached_block **ret_cached);
+// The next two take the block's bytes in the file, with trailer, from `stored` if that is not NULL;
+// only those of a compressed block.
+
+// Brings a block that was not found in the cache into it (for later look-ups only with `keep`). The
+// caller must be pinned; valid until it unpins or for as long as it refers to *ret_cached.
+int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, bool keep,
+                   const uint8_t *stored, struct cached_block **ret_cached);
 
 // Reads and decompresses any block into `out` (replacing what is there), past the cache.
 int sst_block_read(struct sst_reader *reader, const struct sst_place *place, bool verify,
-                   struct buf *out);
+                   const uint8_t *stored, struct buf *out);
+
+// pread of exactly `size` bytes.
+int sst_read_exactly(struct env_file *file, uint64_t offset, size_t size, uint8_t *out);
 
 // LSM_CORRUPTION with file, offset and `what` in the detail; other failures as they are.
 int sst_block_failure(const struct sst_reader *reader, uint64_t offset, int status,
