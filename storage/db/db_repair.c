@@ -341,6 +341,26 @@ static int write_manifest(struct repair *repair, const struct compact_run *run)
     return rc;
 }
 
+// Blob bytes that only the page cache has, after the death of a process, would be the torn end of a
+// log; once tables point at them they must not get lost.
+static int sync_blob(void *arg, const char *name)
+{
+    struct repair *repair = arg;
+    char path[STORE_PATH_MAX];
+    struct env_file *file;
+    uint64_t number;
+    if (store_parse_name(name, &number) != STORE_BLOB)
+        return LSM_OK;
+    int rc = store_path(path, sizeof path, repair->dir, STORE_BLOB, number);
+    if (!rc)
+        rc = env_open(repair->env, path, ENV_WRITE, &file);
+    if (rc)
+        return rc;
+    rc = env_sync(file);
+    int closed = env_close(file);
+    return rc ? rc : closed;
+}
+
 static int rewrite(struct repair *repair)
 {
     struct compact_run run = {
@@ -365,7 +385,9 @@ static int rewrite(struct repair *repair)
     iter_free(input);
     if (rc)
         return rc;
-    rc = write_manifest(repair, &run);
+    rc = repair->env->ops->list(repair->env, repair->dir, sync_blob, repair);
+    if (!rc)
+        rc = write_manifest(repair, &run);
     if (!rc)
         remove_set_aside(repair);
     logger_log(&repair->logger, LSM_LOG_INFO, "repaired: %" PRIu64 " of %" PRIu64 " entries kept",
