@@ -31,7 +31,8 @@ struct run {
     struct lsm_buf buf;
 };
 
-static char what[128]; // the run, for messages
+static char what[128];  // the run, for messages
+static size_t blob_min; // of the test that runs: values are in the tree or in blob files
 
 static struct lsm_options small_options(struct env *env, enum lsm_wal_mode mode)
 {
@@ -44,6 +45,8 @@ static struct lsm_options small_options(struct env *env, enum lsm_wal_mode mode)
     options.level_base_size = 128 << 10;
     options.l0_compact = 2;
     options.compression = LSM_COMPRESSION_NONE;
+    options.blob_min = blob_min;
+    options.blob_file_size = 16 << 10;
     return options;
 }
 
@@ -253,7 +256,7 @@ static uint64_t run_once(enum lsm_wal_mode mode, bool full, bool sticky, uint64_
 {
     struct run run = {.env = env_fault_new(), .full = full};
     bool cut = call % 3 == 1;
-    snprintf(what, sizeof what, "log mode %d, %s %s call %" PRIu64, mode,
+    snprintf(what, sizeof what, "log mode %d, blob_min %zu, %s %s call %" PRIu64, mode, blob_min,
              full ? "no space" : "an I/O error", sticky ? "from" : "at", call);
     env_fault_seed(run.env, call);
     run.options = small_options(run.env, mode);
@@ -284,7 +287,7 @@ static uint64_t run_once(enum lsm_wal_mode mode, bool full, bool sticky, uint64_
 
 static void sweep(enum lsm_wal_mode mode, bool full, bool sticky)
 {
-    uint64_t step = from_env("LSM_STEP", 7), visited = 0;
+    uint64_t step = from_env("LSM_STEP", blob_min ? 29 : 7), visited = 0;
     uint64_t calls = run_once(mode, full, sticky, 0);
     for (uint64_t call = 1; call <= calls; call += step, visited++)
         run_once(mode, full, sticky, call);
@@ -294,13 +297,15 @@ static void sweep(enum lsm_wal_mode mode, bool full, bool sticky)
 
 START_TEST(test_io_error)
 {
-    sweep(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, false, _i / 2);
+    blob_min = _i / 4 ? 512 : 0;
+    sweep(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, false, _i / 2 % 2);
 }
 END_TEST
 
 START_TEST(test_full_disk)
 {
-    sweep(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, true, _i / 2);
+    blob_min = _i / 4 ? 512 : 0;
+    sweep(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, true, _i / 2 % 2);
 }
 END_TEST
 
@@ -309,8 +314,8 @@ int main(void)
     Suite *suite = suite_create("failing calls");
     TCase *tc = tcase_create("failing calls");
     tcase_set_timeout(tc, 3600);
-    tcase_add_loop_test(tc, test_io_error, 0, 4);
-    tcase_add_loop_test(tc, test_full_disk, 0, 4);
+    tcase_add_loop_test(tc, test_io_error, 0, 8);
+    tcase_add_loop_test(tc, test_full_disk, 0, 8);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -168,7 +168,7 @@ END_TEST
 
 // ---------------------------------------------------------------------------------------- records
 
-static const size_t sizes[] = {1, 100, 4095, 4096, 4097, 65535, 65536, 65537, 200000, 3000000};
+static const size_t sizes[] = {1, 100, 4095, 4096, 4097, 65535, 65536, 65537, 200000, 2200000};
 
 START_TEST(test_reads)
 {
@@ -182,7 +182,7 @@ START_TEST(test_reads)
     ck_assert_int_eq(blob_record_read(file, &pointer, 0, data, size), 0);
     ck_assert_mem_eq(data, value, size);
     uint64_t x = 3;
-    for (int i = 0; i < 300; i++) { // ranges of ranges
+    for (int i = 0; i < 60; i++) { // ranges of ranges
         x = x * UINT64_C(6364136223846793005) + 1;
         struct blob_pointer part = pointer;
         part.start = (uint32_t)((x >> 33) % size);
@@ -229,7 +229,7 @@ START_TEST(test_damage)
         write_record(slice_of(value, sizeof value), (enum lsm_compression)_i, 32);
     uint64_t end = 32 + blob_pointer_bytes(&pointer);
     ck_assert(_i == 0 || pointer.stored_size < 8000);
-    for (uint64_t at = 32; at < end; at++) {
+    for (uint64_t at = 32; at < end; at += at < 100 ? 1 : 7) {
         ck_assert_int_eq(env_fault_flip(env, "/d/file", at, at % 8), 0);
         ck_assert_int_eq(blob_record_verify(file, &pointer), LSM_CORRUPTION);
         int rc = blob_record_read(file, &pointer, 0, data, sizeof data);
@@ -475,7 +475,7 @@ int main(void)
 {
     Suite *suite = suite_create("blob file");
     TCase *tc = tcase_create("blob file");
-    tcase_set_timeout(tc, 120);
+    tcase_set_timeout(tc, 600);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_golden_header);
     tcase_add_test(tc, test_golden_record);
