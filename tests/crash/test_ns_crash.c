@@ -126,16 +126,21 @@ static void dir_name_of(uint64_t *seed, char *path, size_t size)
     snprintf(path, size, "%s", dirs[random_below(seed, 5)]);
 }
 
-static bool parent_exists(struct ns *ns, const char *path)
+// The directory of a path, NULL if there is none. A failing disk is an error, not an absent name:
+// what the workload does must not depend on it.
+static int find_parent(struct ns *ns, const char *path, struct ns_inode **ret_dir)
 {
     char dir[64];
+    *ret_dir = NULL;
     snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(path, '/') - path), path);
-    struct ns_inode *inode;
-    struct ns_attr attr;
-    if (ns_resolve(ns, dir, &inode, &attr))
-        return false;
-    ns_inode_put(ns, inode, 1);
-    return S_ISDIR(attr.mode);
+    int rc = ns_resolve(ns, dir, ret_dir, NULL);
+    if (rc == -ENOENT || rc == -ENOTDIR)
+        return 0;
+    if (!rc && !S_ISDIR(ns_inode_type(*ret_dir))) {
+        ns_inode_put(ns, *ret_dir, 1);
+        *ret_dir = NULL;
+    }
+    return rc;
 }
 
 static int change_content(struct ns *ns, uint64_t *seed, const char *path)
@@ -143,8 +148,9 @@ static int change_content(struct ns *ns, uint64_t *seed, const char *path)
     struct ns_inode *inode;
     struct ns_attr attr;
     static uint8_t bytes[150000];
-    if (ns_resolve(ns, path, &inode, &attr))
-        return 0;
+    int found = ns_resolve(ns, path, &inode, &attr);
+    if (found)
+        return found;
     size_t size = 1 + random_below(seed, random_below(seed, 4) ? 900 : sizeof bytes);
     uint64_t offset = random_below(seed, random_below(seed, 3) ? 500 : 200000);
     memset(bytes, (int)random_below(seed, 256), size);
@@ -164,37 +170,70 @@ static int change_content(struct ns *ns, uint64_t *seed, const char *path)
     return rc < 0 ? (int)rc : 0;
 }
 
+static int link_file(struct ns *ns, const char *path, struct ns_inode *to_dir, const char *to)
+{
+    struct ns_inode *inode;
+    int rc = ns_resolve(ns, path, &inode, NULL);
+    if (rc)
+        return rc;
+    rc = ns_link(ns, inode, to_dir, to, strlen(to), NULL);
+    ns_inode_put(ns, inode, 1);
+    return rc;
+}
+
+static int change_names(struct ns *ns, uint64_t what, struct ns_inode *a_dir, const char *a_path,
+                        struct ns_inode *b_dir, const char *b_path)
+{
+    const char *a = strrchr(a_path, '/') + 1, *b = strrchr(b_path, '/') + 1;
+    struct ns_inode *inode = NULL;
+    int rc;
+    switch (what) {
+    case 0:
+    case 1:
+    case 2:
+        rc = ns_mknod(ns, &test_cred, a_dir, a, strlen(a), S_IFREG | 0644, 0, &inode, NULL);
+        break;
+    case 7:
+        return link_file(ns, a_path, b_dir, b);
+    case 8:
+    case 9:
+        return ns_unlink(ns, a_dir, a, strlen(a));
+    case 10:
+        return ns_rename(ns, a_dir, a, strlen(a), b_dir, b, strlen(b), NS_RENAME_EXCHANGE);
+    case 11:
+    case 12:
+        return ns_rename(ns, a_dir, a, strlen(a), b_dir, b, strlen(b), 0);
+    case 13:
+        return ns_rmdir(ns, a_dir, a, strlen(a));
+    default:
+        rc = ns_mkdir(ns, &test_cred, a_dir, a, strlen(a), 0755, &inode, NULL);
+        break;
+    }
+    if (!rc)
+        ns_inode_put(ns, inode, 1);
+    return rc;
+}
+
 static int operate(struct ns *ns, uint64_t *seed)
 {
     char a[64], b[64];
     uint64_t what = random_below(seed, 16);
     bool dirs = what >= 12;
+    struct ns_inode *a_dir = NULL, *b_dir = NULL;
     (dirs ? dir_name_of : name_of)(seed, a, sizeof a);
     (dirs ? dir_name_of : name_of)(seed, b, sizeof b);
     if (what >= 3 && what <= 6)
         return change_content(ns, seed, a);
-    if (!parent_exists(ns, a) || !parent_exists(ns, b))
-        return 0;
-    switch (what) {
-    case 0:
-    case 1:
-    case 2:
-        return ns_test_create(ns, a);
-    case 7:
-        return ns_test_exists(ns, a) ? ns_test_link(ns, a, b) : 0;
-    case 8:
-    case 9:
-        return ns_test_unlink(ns, a);
-    case 10:
-        return ns_test_rename(ns, a, b, NS_RENAME_EXCHANGE);
-    case 11:
-    case 12:
-        return ns_test_rename(ns, a, b, 0);
-    case 13:
-        return ns_test_rmdir(ns, a);
-    default:
-        return ns_test_mkdir(ns, a);
-    }
+    int rc = find_parent(ns, a, &a_dir);
+    if (!rc)
+        rc = find_parent(ns, b, &b_dir);
+    if (!rc && a_dir && b_dir)
+        rc = change_names(ns, what, a_dir, a, b_dir, b);
+    if (a_dir)
+        ns_inode_put(ns, a_dir, 1);
+    if (b_dir)
+        ns_inode_put(ns, b_dir, 1);
+    return rc;
 }
 
 static bool is_refusal(int rc)
@@ -218,8 +257,10 @@ static struct outcome run_workload(struct env *env, enum lsm_wal_mode mode, uint
     if (notes)
         notes->after[0].hash = describe(ns, NULL);
     for (int i = 1; i <= OPERATIONS; i++) {
-        if (i == kill_at)
+        if (i == kill_at) {
             env_fault_kill(env);
+            break;
+        }
         int rc = operate(ns, &seed);
         if (rc && !is_refusal(rc))
             break;
