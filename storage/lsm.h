@@ -136,9 +136,9 @@ LSM_API void lsm_options_init(struct lsm_options *options);
 LSM_NODISCARD LSM_API int lsm_open(const char *path, const struct lsm_options *options,
                                    struct lsm **ret_db);
 
-// Stops background work (within a second), syncs the log, releases everything. All iterators and
-// snapshots must have been released. `db` is gone whatever is returned; the result tells whether
-// all acknowledged writes are durable. NULL is allowed.
+// Stops background work (within a second: what is running is cancelled), syncs the log, releases
+// everything. All iterators and snapshots must have been released. `db` is gone whatever is
+// returned; the result tells whether all acknowledged writes are durable. NULL is allowed.
 LSM_API int lsm_close(struct lsm *db);
 
 // Removes the store's files from `path` and the directory if it is then empty. Refuses a store in
@@ -194,6 +194,8 @@ struct lsm_iter_options {
     size_t lower_size;
     const void *upper; // first key beyond; NULL: no bound; copied
     size_t upper_size;
+    const void *prefix; // only keys that begin with it, within the bounds; NULL: all; copied
+    size_t prefix_size;
     bool no_fill_cache;
     size_t readahead; // bytes to ask the kernel for ahead of a scan; 0: adaptive
 };
@@ -309,6 +311,10 @@ LSM_NODISCARD LSM_API int lsm_wait_idle(struct lsm *db);
 //   "blob-garbage-bytes" are not;  "blob-bytes-written" "blob-bytes-moved"  by writes, by reclaim;
 //   "blobs-draining"  files that reclaim is emptying
 //   "write-amp-x100"  bytes written to all files per byte of the user's, since opening
+//   "latency"  a table of how long operations took (text); single figures in nanoseconds are
+//      "<op>-p50-ns" "<op>-p99-ns" "<op>-p999-ns" "<op>-max-ns"; "<op>-timed" how many were timed.
+//      <op>: "get", "seek", "write" (one in 64 is timed, its waits included), "sync" (each)
+//   "disk-full"  1 while writes without `use_reserve` are refused for lack of space
 //   "space-amp-x100"  bytes of tables and blob files per byte of the largest level and live blobs
 //   "background-error" the sticky failure, or "" (text)
 LSM_API char *lsm_property(struct lsm *db, const char *name);

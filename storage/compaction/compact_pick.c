@@ -151,10 +151,10 @@ static int pick_tombstones(const struct version *version, const struct pick_opti
     int rc = LSM_BUSY;
     for (unsigned level = 1; level < VERSION_LEVELS && rc == LSM_BUSY; level++) {
         const struct version_level *l = &version->levels[level];
-        unsigned left = l->tombstone_heavy;
+        unsigned left = options->reclaim ? l->count : l->tombstone_heavy;
         for (unsigned i = 0; i < l->count && left > 0 && rc == LSM_BUSY; i++) {
             const struct file_meta *file = l->files[i];
-            if (!file_meta_tombstone_heavy(file))
+            if (options->reclaim ? file->deletes == 0 : !file_meta_tombstone_heavy(file))
                 continue;
             left--;
             if (file->compacting ||
@@ -208,11 +208,29 @@ int compact_pick_drain(const struct version *version, const struct pick_options 
     return rc == LSM_BUSY ? 0 : rc;
 }
 
+// Level 0, if it has tombstones, though it is small.
+static int pick_level_0_tombstones(const struct version *version,
+                                   const struct pick_options *options,
+                                   struct compaction **ret_compaction)
+{
+    const struct version_level *l0 = &version->levels[0];
+    struct level_targets targets;
+    uint64_t deletes = 0;
+    for (unsigned i = 0; i < l0->count; i++)
+        deletes += l0->files[i]->deletes;
+    if (deletes == 0)
+        return LSM_BUSY;
+    pick_targets(version, options, &targets);
+    return pick_from_level_0(version, options, targets.base_level, ret_compaction);
+}
+
 int compact_pick(const struct version *version, const struct pick_options *options,
                  struct buf cursors[VERSION_LEVELS], struct compaction **ret_compaction)
 {
     *ret_compaction = NULL;
     int rc = pick_by_score(version, options, cursors, ret_compaction);
+    if (rc == LSM_BUSY && options->reclaim)
+        rc = pick_level_0_tombstones(version, options, ret_compaction);
     if (rc == LSM_BUSY)
         rc = pick_tombstones(version, options, ret_compaction);
     return rc == LSM_BUSY ? 0 : rc;

@@ -315,7 +315,7 @@ static int run_loop(struct run_state *state, struct iter *input)
     struct compact_run *run = state->run;
     for (iter_seek_first(input); input->valid; iter_next(input)) {
         if (run->entries_in++ % CHECK_ENTRIES == 0 && told_to_stop(run))
-            return status_fail(LSM_CLOSED, "compaction cancelled: the store is closing");
+            return status_fail(LSM_CLOSED, "cancelled: the store is closing");
         int rc = run_entry(state, &input->entry);
         if (rc)
             return rc;

@@ -27,6 +27,7 @@
 #include "blob/blob_store.h"
 #include "cache/block_cache.h"
 #include "compaction/compact_pick.h"
+#include "db/db_latency.h"
 #include "lsm.h"
 #include "memtable/epoch.h"
 #include "memtable/memtable.h"
@@ -35,6 +36,11 @@
 #include "wal/wal_writer.h"
 
 #define DB_MAX_IMMUTABLES 16
+
+#define DB_FULL_FLUSH      1u
+#define DB_FULL_COMPACTION 2u
+#define DB_FULL_JOBS       (DB_FULL_FLUSH | DB_FULL_COMPACTION)
+#define DB_FULL_LOW        4u // a write met a full disk, or memtables might not fit any more
 
 // A log and the memtable whose entries it holds share their number.
 struct db_log {
@@ -150,8 +156,11 @@ struct lsm {
     bool flush_running;
     int background_error; // sticky
     char background_detail[STATUS_DETAIL_MAX];
-    int space_error; // LSM_NO_SPACE while flush or compaction cannot proceed for lack of space
+    unsigned disk_full; // DB_FULL_*: what cannot proceed for lack of space
+    enum { RESERVE_NONE, RESERVE_HELD, RESERVE_SPENT } reserve; // db_reserve.c
+    char *reserve_path;                                         // of the file that is held
     bool stopping;
+    bool trim_logs; // after a clean close: the logs are cut to their length
     unsigned thread_count;
     pthread_t threads[20];
 
@@ -165,6 +174,7 @@ struct lsm {
     _Atomic bool keep_files; // after a failed manifest write nothing may be removed
 
     struct db_counters counters;
+    struct latency latency[LATENCY_OPS];
 };
 
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
@@ -188,6 +198,17 @@ void db_set_error(struct lsm *db, int status, const char *what);
 // The sticky failure as a status of this call, or 0. Mutex held.
 int db_check_error(struct lsm *db);
 
+// Whether writes are refused for lack of space, unless they may use the reserve. Mutex held.
+bool db_disk_is_full(const struct lsm *db);
+
+// ---- db_reserve.c
+void db_reserve_make(struct lsm *db);      // when there is none, or it is spent; no locks held
+bool db_space_low(struct lsm *db);         // whether what is in memory might not fit on the disk
+void db_note_full(struct lsm *db);         // sets DB_FULL_LOW; the flush thread clears it
+bool db_space_short(const struct lsm *db); // whether to make room; mutex held
+bool db_reserve_release(struct lsm *db);   // false: there was nothing to give back. No locks held
+void db_reserve_free(struct lsm *db);      // at the end
+
 // ---- db_log.c
 int db_log_new(struct lsm *db, struct db_log **ret_log); // creates the file; no locks held
 void db_log_ref(struct db_log *log);
@@ -203,6 +224,7 @@ int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end);
 // from outside a write.
 void db_lead_acquire(struct lsm *db, struct writer *writer);
 void db_lead_release(struct lsm *db, struct writer *writer);
+bool db_lead_try(struct lsm *db, struct writer *writer); // false: somebody leads
 // Makes the active memtable immutable and starts a new one. Lead held.
 int db_switch_memtable(struct lsm *db);
 

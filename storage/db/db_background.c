@@ -5,16 +5,20 @@
 //  compaction  asks compact_pick what to do and does it; as many as the options say
 //  sync        with sync_interval_ms: syncs the log that often
 //
-// They sleep on `work`. A failure is sticky, except a full disk: then the job is tried again every
-// second, or as soon as something else ends, and writers are refused meanwhile.
+// They sleep on `work`. A failure is sticky, except a full disk: then the job is tried again at
+// once with the reserve given back, and every second after that. A compaction, which costs more to
+// try, waits for up to 16 seconds unless there is more room or something else to compact.
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "db/db.h"
 
-#define IDLE_WAKE_S 5 // idle threads look for garbage this often
-#define IDLE_US     4000000
+#define IDLE_WAKE_S       5 // idle threads look for garbage this often
+#define IDLE_US           4000000
+#define RETRY_MS          1000
+#define RETRY_COMPACTIONS 16 // of RETRY_MS each
+#define RESERVE_RETRY_MS  200
 
 // When writers begin to be slowed for the sake of blobs, and when all the way.
 #define GARBAGE_SLOW    3 // per cent of known garbage above blob_garbage_ratio
@@ -50,6 +54,7 @@ struct pick_options db_pick_options(struct lsm *db)
         .level_ratio = db->options.level_ratio,
         .table_size = db->options.table_size,
         .idle = nothing_written(db),
+        .reclaim = db_space_short(db),
         .oldest_snapshot = oldest == &db->snapshots
                                ? atomic_load_explicit(&db->visible, memory_order_relaxed)
                                : oldest->sequence,
@@ -109,25 +114,25 @@ void db_update_pressure(struct lsm *db)
     unsigned blobs = blob_pressure(db);
     if (blobs > pressure)
         pressure = blobs;
-    if (db->background_error || db->space_error)
+    if (db->background_error || db_disk_is_full(db))
         pressure = 1000;
     atomic_store_explicit(&db->pressure, pressure, memory_order_release);
 }
 
-// What became of a background job; mutex held. True if the thread should pause before trying again.
-static bool job_ended(struct lsm *db, int rc, const char *what)
+// What became of a background job of kind `full`; mutex held. True if the thread should pause
+// before trying again.
+static bool job_ended(struct lsm *db, int rc, unsigned full, const char *what)
 {
     bool pause = false;
     if (rc == LSM_NO_SPACE) {
-        if (!db->space_error)
-            logger_log(&db->logger, LSM_LOG_ERROR, "%s: %s; writes are refused until there is room",
-                       what, lsm_error_detail());
-        db->space_error = rc;
+        if (!(db->disk_full & full))
+            logger_log(&db->logger, LSM_LOG_ERROR, "%s: %s", what, lsm_error_detail());
+        db->disk_full |= full;
         pause = true;
-    } else if (rc) {
+    } else if (rc && rc != LSM_CLOSED) {
         db_set_error(db, rc, what);
     } else {
-        db->space_error = LSM_OK;
+        db->disk_full &= ~full;
     }
     db_update_pressure(db);
     pthread_cond_broadcast(&db->changed);
@@ -159,20 +164,58 @@ static bool idle_flush_due(struct lsm *db)
 {
     return blob_store_bytes(db->blobs) > 0 && memtable_entries(db->active) > 0 &&
            nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
-           !db->space_error;
+           !db->disk_full;
 }
 
 // Makes the memtable immutable, for the flush thread itself to flush. Failures are met again.
 static void idle_switch(struct lsm *db)
 {
     struct writer writer;
-    db_lead_acquire(db, &writer);
+    if (!db_lead_try(db, &writer)) // who leads may be waiting for this thread
+        return;
     pthread_mutex_lock(&db->mutex);
     bool due = !db->stopping && idle_flush_due(db);
     pthread_mutex_unlock(&db->mutex);
     if (due)
         (void)!db_switch_memtable(db);
     db_lead_release(db, &writer);
+}
+
+// On a full disk deletes have to reach the tables to make room. Not if a writer leads just now: it
+// may be waiting for this thread.
+static void push_deletes(struct lsm *db)
+{
+    struct writer writer;
+    pthread_mutex_lock(&db->mutex);
+    bool wait = db->compactions_running || db->immutable_count || db->manual_running ||
+                db->version->levels[0].count >= db->options.l0_compact;
+    pthread_mutex_unlock(&db->mutex);
+    if (wait || !db_lead_try(db, &writer))
+        return;
+    if (memtable_deletes(db->active))
+        (void)!db_switch_memtable(db); // tried again soon
+    db_lead_release(db, &writer);
+}
+
+// On a disk that was full: whether it is not any more, and what can be done about it.
+static void make_room(struct lsm *db)
+{
+    pthread_mutex_lock(&db->mutex);
+    bool spent = db->reserve == RESERVE_SPENT;
+    pthread_mutex_unlock(&db->mutex);
+    if (spent)
+        db_reserve_make(db);
+    bool low = db_space_low(db);
+    pthread_mutex_lock(&db->mutex);
+    if (!low && db->disk_full & DB_FULL_LOW) {
+        db->disk_full &= ~DB_FULL_LOW;
+        db_update_pressure(db);
+        pthread_cond_broadcast(&db->changed);
+    }
+    bool still = db_space_short(db);
+    pthread_mutex_unlock(&db->mutex);
+    if (still)
+        push_deletes(db);
 }
 
 static void *flush_thread(void *arg)
@@ -185,21 +228,26 @@ static void *flush_thread(void *arg)
             pthread_mutex_unlock(&db->mutex);
             int rc = db_flush_oldest(db);
             db_remove_obsolete(db);
+            if (rc == LSM_NO_SPACE && db_reserve_release(db))
+                rc = LSM_OK; // once more
             pthread_mutex_lock(&db->mutex);
             db->flush_running = false;
-            if (job_ended(db, rc, "flush failed") && !db->stopping)
-                wait_work(db, 1000);
+            if (job_ended(db, rc, DB_FULL_FLUSH, "flush failed") && !db->stopping)
+                wait_work(db, RETRY_MS);
         } else if (db->spare_state == SPARE_WANTED) {
             prepare_spare(db);
         } else {
             bool flush_when_idle = idle_flush_due(db);
+            bool space_short = db_space_short(db);
             pthread_mutex_unlock(&db->mutex);
             db_remove_obsolete(db);
-            if (flush_when_idle)
+            if (space_short)
+                make_room(db);
+            else if (flush_when_idle)
                 idle_switch(db);
             pthread_mutex_lock(&db->mutex);
             if (!db->stopping && !db_flush_due(db) && db->spare_state != SPARE_WANTED)
-                wait_work(db, IDLE_WAKE_S * 1000);
+                wait_work(db, db_space_short(db) ? RESERVE_RETRY_MS : IDLE_WAKE_S * 1000);
         }
     }
     pthread_mutex_unlock(&db->mutex);
@@ -244,6 +292,28 @@ static struct compaction *next_compaction(struct lsm *db, struct version **ret_v
     return compaction;
 }
 
+static uint64_t free_space(struct lsm *db)
+{
+    uint64_t free_bytes, total;
+    return db->env->ops->space(db->env, db->dir, &free_bytes, &total) ? 0 : free_bytes;
+}
+
+// After a compaction that found no room: until it may fare better. Mutex held, released meanwhile.
+static void wait_for_room(struct lsm *db, const struct version *tried)
+{
+    pthread_mutex_unlock(&db->mutex);
+    uint64_t before = free_space(db), now = before;
+    pthread_mutex_lock(&db->mutex);
+    for (unsigned i = 0; i < RETRY_COMPACTIONS && now <= before; i++) {
+        if (db->stopping || db->version != tried || db->background_error)
+            break;
+        wait_work(db, RETRY_MS);
+        pthread_mutex_unlock(&db->mutex);
+        now = free_space(db);
+        pthread_mutex_lock(&db->mutex);
+    }
+}
+
 static void *compaction_thread(void *arg)
 {
     struct lsm *db = arg;
@@ -252,17 +322,27 @@ static void *compaction_thread(void *arg)
         struct version *version;
         struct compaction *compaction = next_compaction(db, &version);
         if (!compaction) {
+            if (db->disk_full & DB_FULL_COMPACTION && !db->compactions_running)
+                job_ended(db, LSM_OK, DB_FULL_COMPACTION, NULL);
             wait_work(db, IDLE_WAKE_S * 1000);
             continue;
         }
+        const struct version *tried = version; // only compared
         db->compactions_running++;
         pthread_mutex_unlock(&db->mutex);
         int rc = db_run_compaction(db, version, compaction);
         db_remove_obsolete(db);
         pthread_mutex_lock(&db->mutex);
         db->compactions_running--;
-        if (job_ended(db, rc == LSM_CLOSED ? LSM_OK : rc, "compaction failed") && !db->stopping)
-            wait_work(db, 1000);
+        bool pause = job_ended(db, rc, DB_FULL_COMPACTION, "compaction failed");
+        if (!pause || db->stopping)
+            continue;
+        bool urgent = db_disk_is_full(db);
+        pthread_mutex_unlock(&db->mutex);
+        bool released = urgent && db_reserve_release(db);
+        pthread_mutex_lock(&db->mutex);
+        if (!released)
+            wait_for_room(db, tried);
     }
     pthread_mutex_unlock(&db->mutex);
     return NULL;
@@ -340,12 +420,12 @@ static bool idle(struct lsm *db)
 int lsm_wait_idle(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
-    while (!db->options.read_only && !db->space_error && !idle(db)) {
+    while (!db->options.read_only && !(db->disk_full & DB_FULL_JOBS) && !idle(db)) {
         pthread_cond_broadcast(&db->work);
         pthread_cond_wait(&db->changed, &db->mutex);
     }
     int rc = db_check_error(db);
-    if (!rc && db->space_error)
+    if (!rc && db->disk_full & DB_FULL_JOBS)
         rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
     pthread_mutex_unlock(&db->mutex);
     return rc;

@@ -67,6 +67,7 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
     run.progress = &db->flush_done;
     atomic_store_explicit(&db->flush_done, 0, memory_order_relaxed);
     atomic_store_explicit(&db->flush_total, memtable_entries(memtable), memory_order_relaxed);
+    run.cancel = &db->cancel; // the log still has everything
     rc = memtable_iter_new(memtable, &input);
     if (!rc) {
         rc = compact_run(&run, input);

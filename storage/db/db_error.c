@@ -19,6 +19,13 @@ void db_set_error(struct lsm *db, int status, const char *what)
     pthread_cond_broadcast(&db->work);
 }
 
+// A compaction that finds no room is no reason to refuse writes before level 0 grows for it.
+bool db_disk_is_full(const struct lsm *db)
+{
+    return (db->disk_full & (DB_FULL_FLUSH | DB_FULL_LOW)) || db->reserve == RESERVE_SPENT ||
+           (db->disk_full && db->version->levels[0].count >= db->options.l0_slowdown);
+}
+
 int db_check_error(struct lsm *db)
 {
     if (!db->background_error)

@@ -216,8 +216,10 @@ void lsm_iter_seek(struct lsm_iter *it, const void *key, size_t key_size)
     struct slice target = slice_of(key, key_size);
     if (it->has_lower && slice_compare(target, buf_slice(&it->lower)) < 0)
         target = buf_slice(&it->lower);
+    uint64_t start = latency_begin();
     iter_seek(it->merge, target, tag_make(it->sequence, (enum entry_type)0xff));
     find_forward(it, false);
+    latency_end(&it->db->latency[LATENCY_SEEK], start);
 }
 
 void lsm_iter_seek_first(struct lsm_iter *it)
@@ -335,6 +337,32 @@ const void *lsm_iter_value(const struct lsm_iter *it, size_t *ret_size)
 
 // ------------------------------------------------------------------------------------- lifetime
 
+// Narrows the bounds to keys that begin with `prefix`.
+static int set_prefix(struct lsm_iter *it, struct slice prefix)
+{
+    if (!it->has_lower || slice_compare(prefix, buf_slice(&it->lower)) > 0) {
+        it->has_lower = true;
+        if (buf_assign(&it->lower, prefix.data, prefix.size))
+            return status_no_memory(prefix.size);
+    }
+    while (prefix.size && prefix.data[prefix.size - 1] == 0xff)
+        prefix.size--;
+    if (prefix.size == 0)
+        return LSM_OK; // no key is beyond
+    struct buf end = {0};
+    if (buf_assign(&end, prefix.data, prefix.size))
+        return status_no_memory(prefix.size);
+    end.data[end.size - 1]++;
+    if (it->has_upper && slice_compare(buf_slice(&it->upper), buf_slice(&end)) <= 0) {
+        buf_release(&end);
+        return LSM_OK;
+    }
+    buf_release(&it->upper);
+    it->upper = end;
+    it->has_upper = true;
+    return LSM_OK;
+}
+
 static int set_bounds(struct lsm_iter *it, const struct lsm_iter_options *options)
 {
     it->has_lower = options->lower != NULL;
@@ -342,6 +370,8 @@ static int set_bounds(struct lsm_iter *it, const struct lsm_iter_options *option
     if ((it->has_lower && buf_assign(&it->lower, options->lower, options->lower_size)) ||
         (it->has_upper && buf_assign(&it->upper, options->upper, options->upper_size)))
         return status_no_memory(options->lower_size + options->upper_size);
+    if (options->prefix)
+        return set_prefix(it, slice_of(options->prefix, options->prefix_size));
     return LSM_OK;
 }
 

@@ -66,7 +66,7 @@ void db_log_unref(struct lsm *db, struct db_log *log)
 {
     if (!log || atomic_fetch_sub_explicit(&log->refs, 1, memory_order_acq_rel) != 1)
         return;
-    wal_writer_free(log->wal, false);
+    wal_writer_free(log->wal, db->trim_logs);
     if (log->remove)
         db->env->ops->unlink(db->env, log->path);
     free(log);
@@ -84,7 +84,7 @@ static bool log_recycle(struct lsm *db, const struct db_log *log)
         return false;
     pthread_mutex_lock(&db->mutex);
     int place = !db->recyclable[0] ? 0 : !db->recyclable[1] ? 1 : -1;
-    bool stopping = db->stopping;
+    bool stopping = db->stopping || db_space_short(db);
     pthread_mutex_unlock(&db->mutex);
     if (place < 0 || stopping || db->env->ops->rename(db->env, log->path, path)) {
         free(copy);
@@ -147,8 +147,10 @@ int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
     if (wal_durable(log->wal) >= end && end > WAL_HEADER_SIZE)
         return LSM_OK;
     int rc = sync_older(db, log);
+    uint64_t start = latency_now_ns();
     if (!rc)
         rc = wal_sync(log->wal, end);
+    latency_add(&db->latency[LATENCY_SYNC], start);
     if (rc) {
         pthread_mutex_lock(&db->mutex);
         db_set_error(db, rc, "sync of the log failed");

@@ -178,6 +178,7 @@ static void free_logs(struct lsm *db)
             (void)!db->env->ops->unlink(db->env, db->recyclable[i]);
         free(db->recyclable[i]);
     }
+    db_reserve_free(db);
 }
 
 // Frees everything; background threads have ended. Works on a partly opened handle.
@@ -237,8 +238,10 @@ static int open_run(struct lsm *db)
         rc = caches_new(db);
     if (!rc)
         rc = db_recover(db);
-    if (!rc && !db->options.read_only)
+    if (!rc && !db->options.read_only) {
+        db_reserve_make(db);
         rc = db_background_start(db);
+    }
     return rc;
 }
 
@@ -274,6 +277,7 @@ int lsm_close(struct lsm *db)
         return LSM_OK;
     db_background_stop(db);
     int rc = lsm_sync(db);
+    db->trim_logs = rc == LSM_OK;
     struct status_kept kept;
     status_keep(&kept);
     db_remove_obsolete(db);

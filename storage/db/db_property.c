@@ -8,6 +8,7 @@
 #include "db/db.h"
 
 struct totals { // gathered once under mutex
+    bool disk_full;
     uint64_t memtable_bytes, entries, wal_bytes, snapshots;
 };
 
@@ -15,6 +16,7 @@ static struct totals totals_gather(struct lsm *db)
 {
     struct totals t = {0};
     pthread_mutex_lock(&db->mutex);
+    t.disk_full = db_disk_is_full(db);
     t.memtable_bytes = memtable_bytes(db->active);
     t.entries = memtable_entries(db->active);
     t.wal_bytes = db->log ? wal_end(db->log->wal) : 0;
@@ -102,9 +104,35 @@ static bool level_property(struct lsm *db, const char *name, uint64_t *ret_value
     return true;
 }
 
+// "<operation>-<figure>"
+static bool latency_property(struct lsm *db, const char *name, uint64_t *ret_value)
+{
+    for (unsigned op = 0; op < LATENCY_OPS; op++) {
+        size_t size = strlen(latency_name(op));
+        if (strncmp(name, latency_name(op), size) || name[size] != '-')
+            continue;
+        struct latency_summary summary;
+        latency_summarize(&db->latency[op], &summary);
+        const struct {
+            const char *name;
+            uint64_t value;
+        } values[] = {
+            {"p50-ns", summary.p50_ns}, {"p99-ns", summary.p99_ns}, {"p999-ns", summary.p999_ns},
+            {"max-ns", summary.max_ns}, {"timed", summary.count},
+        };
+        for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+            if (!strcmp(name + size + 1, values[i].name)) {
+                *ret_value = values[i].value;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
 {
-    if (level_property(db, name, ret_value))
+    if (level_property(db, name, ret_value) || latency_property(db, name, ret_value))
         return true;
     if (!strcmp(name, "disk-bytes")) {
         *ret_value = disk_bytes(db);
@@ -146,6 +174,7 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
         {"slowdown-us", counter(&c->slowdown_us)},
         {"last-sequence", atomic_load(&db->visible)},
         {"snapshots", t.snapshots},
+        {"disk-full", t.disk_full},
         {"write-amp-x100", write_amp_x100(db)},
         {"space-amp-x100", space_amp_x100(db, bytes)},
         {"num-blobs", blobs.files},
@@ -183,6 +212,19 @@ static void print_levels(struct lsm *db, FILE *out)
     db_view_unref(view);
 }
 
+static void print_latency(struct lsm *db, FILE *out)
+{
+    fprintf(out, "latency       timed      p50 us      p99 us    p99.9 us      max us\n");
+    for (unsigned op = 0; op < LATENCY_OPS; op++) {
+        struct latency_summary s;
+        latency_summarize(&db->latency[op], &s);
+        if (s.count)
+            fprintf(out, "%-7s %11" PRIu64 " %11.1f %11.1f %11.1f %11.1f\n", latency_name(op),
+                    s.count, (double)s.p50_ns / 1e3, (double)s.p99_ns / 1e3,
+                    (double)s.p999_ns / 1e3, (double)s.max_ns / 1e3);
+    }
+}
+
 static void print_stats(struct lsm *db, FILE *out)
 {
     struct totals t = totals_gather(db);
@@ -216,6 +258,7 @@ static void print_stats(struct lsm *db, FILE *out)
             counter(&c->stall_us) / 1000, counter(&c->slowdown_us) / 1000);
     fprintf(out, "sequence     %" PRIu64 ", %" PRIu64 " snapshots\n",
             (uint64_t)atomic_load(&db->visible), t.snapshots);
+    print_latency(db, out);
 }
 
 char *lsm_property(struct lsm *db, const char *name)
@@ -231,6 +274,8 @@ char *lsm_property(struct lsm *db, const char *name)
         print_stats(db, out);
     } else if (!strcmp(name, "levels")) {
         print_levels(db, out);
+    } else if (!strcmp(name, "latency")) {
+        print_latency(db, out);
     } else if (!strcmp(name, "background-error")) {
         pthread_mutex_lock(&db->mutex);
         fputs(db->background_error ? db->background_detail : "", out);

@@ -161,8 +161,8 @@ void lsm_buf_release(struct lsm_buf *buf)
     *buf = (struct lsm_buf){0};
 }
 
-int lsm_get(struct lsm *db, const struct lsm_read_options *ro, const void *key, size_t key_size,
-            struct lsm_buf *value)
+static int get_value(struct lsm *db, const struct lsm_read_options *ro, const void *key,
+                     size_t key_size, struct lsm_buf *value)
 {
     int rc = batch_check_key(key_size);
     if (rc)
@@ -175,6 +175,15 @@ int lsm_get(struct lsm *db, const struct lsm_read_options *ro, const void *key, 
     if (!rc)
         rc = value_copy(value, lookup.value);
     epoch_unpin();
+    return rc;
+}
+
+int lsm_get(struct lsm *db, const struct lsm_read_options *ro, const void *key, size_t key_size,
+            struct lsm_buf *value)
+{
+    uint64_t start = latency_begin();
+    int rc = get_value(db, ro, key, key_size, value);
+    latency_end(&db->latency[LATENCY_GET], start);
     return rc;
 }
 

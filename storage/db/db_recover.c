@@ -29,7 +29,7 @@ struct number_list {
 };
 
 struct scan {
-    struct number_list logs;
+    struct number_list logs, recycled;
     bool blobs;          // there are blob files
     uint64_t max_number; // of any file
 };
@@ -72,6 +72,8 @@ static int scan_name(void *arg, const char *name)
     scan->blobs = scan->blobs || kind == STORE_BLOB;
     if (kind == STORE_LOG)
         return list_add(&scan->logs, number);
+    if (kind == STORE_RECYCLED)
+        return list_add(&scan->recycled, number);
     return LSM_OK;
 }
 
@@ -340,6 +342,16 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
     return rc;
 }
 
+// Gives back disk space that a crash has left reserved: recovery may need it.
+static void remove_recycled(struct lsm *db, const struct scan *scan)
+{
+    for (size_t i = 0; i < scan->recycled.count; i++) {
+        char path[STORE_PATH_MAX];
+        if (!store_path(path, sizeof path, db->dir, STORE_RECYCLED, scan->recycled.numbers[i]))
+            (void)!db->env->ops->unlink(db->env, path);
+    }
+}
+
 int db_recover(struct lsm *db)
 {
     struct scan scan = {0};
@@ -350,8 +362,11 @@ int db_recover(struct lsm *db)
     if (!rc) {
         if (scan.logs.count)
             qsort(scan.logs.numbers, scan.logs.count, sizeof *scan.logs.numbers, compare_numbers);
+        if (!db->options.read_only)
+            remove_recycled(db, &scan);
         rc = recover_run(db, &scan, &state);
     }
     free(scan.logs.numbers);
+    free(scan.recycled.numbers);
     return rc;
 }

@@ -71,6 +71,17 @@ void db_lead_acquire(struct lsm *db, struct writer *writer)
     lead_or_wait(db, writer);
 }
 
+bool db_lead_try(struct lsm *db, struct writer *writer)
+{
+    *writer = (struct writer){0};
+    pthread_mutex_lock(&db->queue.mutex);
+    bool ours = !db->queue.head;
+    if (ours)
+        db->queue.head = db->queue.tail = writer;
+    pthread_mutex_unlock(&db->queue.mutex);
+    return ours;
+}
+
 void db_lead_release(struct lsm *db, struct writer *writer)
 {
     lead_end(db, writer, writer);
@@ -143,6 +154,13 @@ static bool memtable_full(struct lsm *db, bool wait)
            db_memtable_blob_bytes(db->active) >= db_blob_flush_bytes(db) * (wait ? 2 : 1);
 }
 
+// Whether what a full memtable waits for cannot go on for lack of space; mutex held.
+static bool is_stuck(struct lsm *db)
+{
+    return db->disk_full & DB_FULL_FLUSH || (db->disk_full & DB_FULL_COMPACTION &&
+                                             db->version->levels[0].count >= db->options.l0_stop);
+}
+
 static int make_room_slowly(struct lsm *db, const struct writer *writer)
 {
     int rc;
@@ -151,7 +169,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
         rc = db_check_error(db);
         if (rc)
             break;
-        if (db->space_error && !writer->use_reserve) {
+        if (!writer->use_reserve && db_disk_is_full(db)) {
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full; delete something or make room",
                              db->dir);
             break;
@@ -160,7 +178,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
         if (!memtable_full(db, wait))
             break;
         if (wait) {
-            if (db->space_error) {
+            if (is_stuck(db)) {
                 rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
                 break;
             }
@@ -170,7 +188,14 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
             continue;
         }
         pthread_mutex_unlock(&db->mutex);
+        if (!writer->use_reserve && db_space_low(db)) {
+            db_note_full(db);
+            pthread_mutex_lock(&db->mutex);
+            continue;
+        }
         rc = db_switch_memtable(db);
+        if (rc == LSM_NO_SPACE && writer->use_reserve && db_reserve_release(db))
+            rc = db_switch_memtable(db);
         pthread_mutex_lock(&db->mutex);
         if (rc)
             break;
@@ -209,7 +234,7 @@ struct group {
 };
 
 // Collects the leader's batch and those waiting behind it. Stops at one that must not share the
-// leader's fate: without a batch, or without the reserve the leader was let in on.
+// leader's fate: without a batch, or with another right to the reserve.
 static void group_collect(struct lsm *db, struct writer *leader, struct group *group)
 {
     group->count = 0;
@@ -217,7 +242,7 @@ static void group_collect(struct lsm *db, struct writer *leader, struct group *g
     group->next_sequence = db->last_sequence + 1;
     pthread_mutex_lock(&db->queue.mutex);
     for (struct writer *w = leader; w && group->count < GROUP_MAX_BATCHES; w = w->next) {
-        if (!w->batch || w->use_reserve < leader->use_reserve)
+        if (!w->batch || w->use_reserve != leader->use_reserve)
             break;
         size_t size = w->batch->payload.size;
         if (group->count && group->bytes + size > GROUP_MAX_BYTES)
@@ -271,12 +296,16 @@ static int group_write(struct lsm *db, struct group *group)
     if (rc)
         return rc;
     rc = wal_append(db->log->wal, group->records, group->count, &end);
+    if (rc == LSM_NO_SPACE && group->writers[0]->use_reserve && db_reserve_release(db))
+        rc = wal_append(db->log->wal, group->records, group->count, &end);
     if (rc) {
-        if (rc != LSM_NO_SPACE) {
-            pthread_mutex_lock(&db->mutex);
-            db_set_error(db, rc, "writing the log failed");
-            pthread_mutex_unlock(&db->mutex);
+        if (rc == LSM_NO_SPACE) {
+            db_note_full(db);
+            return rc;
         }
+        pthread_mutex_lock(&db->mutex);
+        db_set_error(db, rc, "writing the log failed");
+        pthread_mutex_unlock(&db->mutex);
         return rc;
     }
     for (unsigned i = 0; i < group->count && !rc; i++)
@@ -346,7 +375,8 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
 
 // ------------------------------------------------------------------------------------- interface
 
-int lsm_write(struct lsm *db, const struct lsm_write_options *wo, const struct lsm_batch *batch)
+static int write_any(struct lsm *db, const struct lsm_write_options *wo,
+                     const struct lsm_batch *batch)
 {
     if (db->options.read_only)
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
@@ -357,10 +387,20 @@ int lsm_write(struct lsm *db, const struct lsm_write_options *wo, const struct l
         return write_batch(db, wo, batch, NULL);
     struct db_blob_write blobs;
     int rc = db_blob_prepare(db, batch, min, &blobs);
+    if (rc == LSM_NO_SPACE)
+        db_note_full(db);
     if (rc)
         return rc;
     rc = write_batch(db, wo, blobs.batch, &blobs);
     db_blob_release(&blobs);
+    return rc;
+}
+
+int lsm_write(struct lsm *db, const struct lsm_write_options *wo, const struct lsm_batch *batch)
+{
+    uint64_t start = latency_begin();
+    int rc = write_any(db, wo, batch);
+    latency_end(&db->latency[LATENCY_WRITE], start);
     return rc;
 }
 
@@ -448,7 +488,7 @@ int lsm_flush(struct lsm *db)
     pthread_mutex_lock(&db->mutex);
     int rc = db_check_error(db);
     while (!rc && memtable_entries(db->active) && must_wait(db)) {
-        if (db->space_error)
+        if (db->disk_full & DB_FULL_JOBS)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
         else
             pthread_cond_wait(&db->changed, &db->mutex);
@@ -464,7 +504,7 @@ int lsm_flush(struct lsm *db)
     pthread_mutex_lock(&db->mutex);
     while (!rc && db->immutable_count && db->immutables[0].log->number <= number) {
         rc = db_check_error(db); // before each wait: nothing flushes after a failure
-        if (!rc && db->space_error)
+        if (!rc && db->disk_full & DB_FULL_FLUSH)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
         if (!rc)
             pthread_cond_wait(&db->changed, &db->mutex);

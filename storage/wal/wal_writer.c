@@ -35,6 +35,7 @@
 
 #define CACHE_LINE         64
 #define CAPACITY_MIN       ((size_t)4096)
+#define CAPACITY_SMALL     ((size_t)65536)
 #define BATCH_BUFFER_KEPT  ((size_t)1 << 20)
 #define RECYCLE_MAX_FACTOR 4u
 #define PREPARE            ((size_t)64 << 10)
@@ -131,6 +132,11 @@ static int set_up(struct wal_writer *wal, const struct wal_options *options)
     if (rc || options->mode == LSM_WAL_WRITTEN)
         return rc;
     rc = wal_window_init(&wal->window, wal->file, size > capacity ? size : capacity, capacity);
+    // On a disk without that much room it starts small, and grows as it can.
+    while (rc == LSM_NO_SPACE && size == 0 && capacity > CAPACITY_SMALL) {
+        capacity = capacity / 4 > CAPACITY_SMALL ? capacity / 4 : CAPACITY_SMALL;
+        rc = wal_window_init(&wal->window, wal->file, capacity, capacity);
+    }
     wal->mapped = rc == 0;
     // A store into a page that has left the page cache would wait for the disk.
     if (wal->mapped && size > 0)

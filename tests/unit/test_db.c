@@ -313,6 +313,72 @@ START_TEST(test_iterators)
 }
 END_TEST
 
+static void expect_prefix(const char *prefix, size_t size, const char *lower, const char *keys)
+{
+    struct lsm_iter *it;
+    struct lsm_iter_options bounds = {.prefix = prefix,
+                                      .prefix_size = size,
+                                      .lower = lower,
+                                      .lower_size = lower ? strlen(lower) : 0};
+    ck_assert_int_eq(lsm_iter_new(db, &bounds, &it), 0);
+    lsm_iter_seek_first(it);
+    expect_list(it, true, keys);
+    lsm_iter_seek_last(it);
+    size_t count = 0;
+    for (; lsm_iter_valid(it); lsm_iter_prev(it))
+        count++;
+    ck_assert_int_eq(lsm_iter_status(it), 0);
+    lsm_iter_seek_first(it);
+    for (; lsm_iter_valid(it); lsm_iter_next(it))
+        count--;
+    ck_assert_uint_eq(count, 0);
+    lsm_iter_free(it);
+}
+
+START_TEST(test_prefix_iterators)
+{
+    open_db();
+    put("a", "");
+    put("b", "");
+    put("ba", "");
+    put("bb", "");
+    put("c", "");
+    put("\xff", "");
+    put("\xff\xff", "");
+    put("\xff\xffz", "");
+    expect_prefix("b", 1, NULL, "bbabb");
+    expect_prefix("bb", 2, NULL, "bb");
+    expect_prefix("bc", 2, NULL, "");
+    expect_prefix("", 0, "c", "c\xff\xff\xff\xff\xffz");
+    expect_prefix("\xff", 1, NULL, "\xff\xff\xff\xff\xffz");
+    expect_prefix("\xff\xff", 2, NULL, "\xff\xff\xff\xffz");
+    expect_prefix("b", 1, "bab", "bb");
+    expect_prefix("b", 1, "a", "bbabb");
+}
+END_TEST
+
+START_TEST(test_latencies)
+{
+    open_db();
+    fill(0, 1000, "x");
+    expect_filled(0, 1000, "x");
+    ck_assert_int_eq(lsm_sync(db), 0);
+    ck_assert_uint_ge(number("write-timed"), 10);
+    ck_assert_uint_ge(number("get-timed"), 10);
+    ck_assert_uint_ge(number("sync-timed"), 1);
+    ck_assert_uint_eq(number("seek-timed"), 0);
+    ck_assert_uint_gt(number("get-p50-ns"), 0);
+    ck_assert_uint_le(number("get-p50-ns"), number("get-p99-ns"));
+    ck_assert_uint_le(number("get-p99-ns"), number("get-p999-ns"));
+    ck_assert_uint_le(number("get-p999-ns"), number("get-max-ns") * 9 / 8 + 1);
+    uint64_t value;
+    ck_assert(!lsm_property_uint(db, "get-p98-ns", &value));
+    char *text = lsm_property(db, "latency");
+    ck_assert_ptr_nonnull(strstr(text, "\nget "));
+    free(text);
+}
+END_TEST
+
 START_TEST(test_big_values_and_ranges)
 {
     open_db();
@@ -547,6 +613,8 @@ int main(void)
     tcase_add_test(tc, test_deletes_vanish_at_the_bottom);
     tcase_add_test(tc, test_snapshots_survive_compaction);
     tcase_add_test(tc, test_iterators);
+    tcase_add_test(tc, test_prefix_iterators);
+    tcase_add_test(tc, test_latencies);
     tcase_add_test(tc, test_big_values_and_ranges);
     tcase_add_test(tc, test_refusals);
     tcase_add_test(tc, test_checkpoint_and_repair);

@@ -1,0 +1,155 @@
+// A disk that fills up, on a simulated disk of a few megabytes: what is there stays readable, the
+// store can be closed, killed and opened, deleting works and makes room, and then writing works.
+// LSM_SEED seeds the values' sizes and the order of deletion.
+#include <unistd.h>
+
+#include "engine_util.h"
+
+#define KEYS_MAX 20000
+
+struct test {
+    struct env *env;
+    struct lsm_options options;
+    struct lsm *db;
+    struct random random;
+    uint32_t sizes[KEYS_MAX];
+    bool deleted[KEYS_MAX];
+    int count; // keys written
+};
+
+static size_t key_of(char *key, int i)
+{
+    return (size_t)sprintf(key, "key%08d", i);
+}
+
+static int put(struct test *t, int i)
+{
+    static uint8_t data[100000];
+    char key[32];
+    struct value v = {.seed = (uint64_t)i * 2 + 1, .size = t->sizes[i]};
+    value_bytes(&v, data);
+    return lsm_put(t->db, NULL, key, key_of(key, i), data, v.size);
+}
+
+static void expect_all(struct test *t)
+{
+    struct lsm_buf buf = {0};
+    for (int i = 0; i < t->count; i++) {
+        char key[32];
+        struct value v = {.seed = (uint64_t)i * 2 + 1, .size = t->sizes[i]};
+        int rc = lsm_get(t->db, NULL, key, key_of(key, i), &buf);
+        EXPECT(rc == (t->deleted[i] ? LSM_NOT_FOUND : 0), "key %d: %d %s", i, rc,
+               lsm_error_detail());
+        EXPECT(rc || value_equal(&v, buf.data, buf.size), "wrong bytes of key %d", i);
+    }
+    lsm_buf_release(&buf);
+}
+
+// Writes until the disk is full, and stays so.
+static void fill_up(struct test *t)
+{
+    for (int refused = 0; refused < 20;) {
+        EXPECT(t->count < KEYS_MAX, "the disk does not fill up");
+        t->sizes[t->count] = 1 + random_below(&t->random, one_in(&t->random, 10) ? 20000 : 1500);
+        int rc = put(t, t->count);
+        EXPECT(rc == 0 || rc == LSM_NO_SPACE, "put: %d %s", rc, lsm_error_detail());
+        refused += rc != 0;
+        t->count += rc == 0;
+        if (rc)
+            usleep(5000);
+    }
+}
+
+static void delete_most(struct test *t)
+{
+    struct lsm_write_options wo = {.use_reserve = true};
+    for (int i = 0; i < t->count; i++) {
+        char key[32];
+        if (t->deleted[i] || one_in(&t->random, 20))
+            continue;
+        int rc = lsm_delete(t->db, &wo, key, key_of(key, i));
+        EXPECT(rc == 0, "delete %d of %d: %d %s", i, t->count, rc, lsm_error_detail());
+        t->deleted[i] = true;
+    }
+}
+
+static void expect_writable(struct test *t)
+{
+    int rc = LSM_NO_SPACE;
+    for (int tries = 0; tries < 2000 && rc == LSM_NO_SPACE; tries++) {
+        t->sizes[t->count] = 1000;
+        rc = put(t, t->count);
+        if (rc)
+            usleep(10000);
+    }
+    EXPECT(rc == 0, "no room after deleting: %d %s", rc, lsm_error_detail());
+    t->count++;
+}
+
+static void open_store(struct test *t)
+{
+    int rc = lsm_open("/db", &t->options, &t->db);
+    EXPECT(rc == 0, "open: %d %s", rc, lsm_error_detail());
+}
+
+static void run(enum lsm_wal_mode mode, size_t blob_min, int ending)
+{
+    uint64_t seed = seed_from_env(), full;
+    struct test *t = calloc(1, sizeof *t);
+    t->random.state = seed;
+    t->env = env_fault_new();
+    lsm_options_init(&t->options);
+    t->options.env = t->env;
+    t->options.wal_mode = mode;
+    t->options.write_buffer_size = 256 << 10;
+    t->options.table_size = 64 << 10;
+    t->options.level_base_size = 512 << 10;
+    t->options.blob_min = blob_min;
+    t->options.blob_file_size = 256 << 10;
+    printf("mode %d, blob_min %zu, ending %d, seed %" PRIu64 ": ", mode, blob_min, ending, seed);
+    env_fault_limit(t->env, 6 << 20);
+    open_store(t);
+    fill_up(t);
+    printf("%d keys fit\n", t->count);
+    expect_all(t);
+    if (ending) {
+        if (ending == 2)
+            env_fault_kill(t->env);
+        (void)!lsm_close(t->db);
+        open_store(t);
+        expect_all(t);
+    }
+    delete_most(t);
+    expect_all(t);
+    expect_writable(t);
+    EXPECT(lsm_property_uint(t->db, "disk-full", &full) && !full, "still full");
+    expect_all(t);
+    fill_up(t); // and once more
+    delete_most(t);
+    expect_writable(t);
+    expect_all(t);
+    EXPECT(lsm_check(t->db, NULL, NULL, NULL) == 0, "check: %s", lsm_error_detail());
+    EXPECT(lsm_close(t->db) == 0, "close: %s", lsm_error_detail());
+    env_fault_free(t->env);
+    free(t);
+}
+
+START_TEST(test_full_disk)
+{
+    run(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, _i / 2 % 2 ? 4096 : 0, _i / 4);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("full disk");
+    TCase *tc = tcase_create("full disk");
+    tcase_set_timeout(tc, 600);
+    tcase_add_loop_test(tc, test_full_disk, 0, 12);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
