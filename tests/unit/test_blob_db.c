@@ -486,6 +486,9 @@ START_TEST(test_all_deleted_all_gone)
     }
     ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
     ck_assert_uint_le(number("blob-live-bytes"), 0);
+    // What a background thread is just freeing goes when it is done.
+    for (int tries = 0; tries < 1000 && number("num-blobs") > 1; tries++)
+        ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
     ck_assert_uint_le(number("num-blobs"), 1); // the one that is being written
     reopen_db();
     ck_assert_uint_eq(number("num-blobs"), 0);
