@@ -158,9 +158,8 @@ static int open_parts(struct sst_reader *r)
     return LSM_OK;
 }
 
-static void reader_free(struct epoch_node *node)
+static void reader_free(struct sst_reader *r)
 {
-    struct sst_reader *r = (struct sst_reader *)((char *)node - offsetof(struct sst_reader, node));
     if (r->map)
         r->file->ops->unmap(r->file, r->map, (size_t)r->size);
     (void)env_close(r->file); // opened for reading: there is nothing to lose
@@ -188,7 +187,7 @@ int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_s
     }
     status = open_parts(r);
     if (status) {
-        reader_free(&r->node);
+        reader_free(r);
         return status;
     }
     *ret_reader = r;
@@ -203,7 +202,18 @@ void sst_reader_ref(struct sst_reader *reader)
 void sst_reader_unref(struct sst_reader *reader)
 {
     if (atomic_fetch_sub_explicit(&reader->refs, 1, memory_order_acq_rel) == 1)
-        epoch_retire(&reader->node, reader_free);
+        reader_free(reader);
+}
+
+static void drop_owner_reference(struct epoch_node *node)
+{
+    sst_reader_unref(
+        (struct sst_reader *)(void *)((char *)node - offsetof(struct sst_reader, node)));
+}
+
+void sst_reader_retire(struct sst_reader *reader)
+{
+    epoch_retire(&reader->node, drop_owner_reference);
 }
 
 void sst_reader_properties(const struct sst_reader *reader, struct sst_properties *ret_properties)

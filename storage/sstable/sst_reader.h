@@ -22,7 +22,10 @@ struct sst_read_options {
 int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_size,
              const struct sst_read_options *options, struct sst_reader **ret_reader);
 void sst_reader_ref(struct sst_reader *reader);
-void sst_reader_unref(struct sst_reader *reader); // at zero, freed through epoch_retire
+void sst_reader_unref(struct sst_reader *reader); // freed at zero
+// Drops the owner's reference a grace period after nobody can find the reader any more: who found it
+// while pinned may use it until the unpin, or take a reference.
+void sst_reader_retire(struct sst_reader *reader);
 
 // The newest version of `key` with sequence <= `sequence`. `hash` is hash64 of the key. Returns 0
 // and a tag and value, LSM_NOT_FOUND if the table has none (no detail), or a failure. The caller

@@ -160,7 +160,7 @@ static int get_slowly(struct table_cache *cache, struct file_meta *file,
     *ret_reader = install(cache, file, reader, &drop);
     pthread_mutex_unlock(&cache->mutex);
     if (drop)
-        sst_reader_unref(drop);
+        sst_reader_retire(drop);
     return 0;
 }
 
@@ -192,7 +192,7 @@ void table_cache_forget(struct table_cache *cache, struct file_meta *file)
     }
     pthread_mutex_unlock(&cache->mutex);
     if (reader)
-        sst_reader_unref(reader);
+        sst_reader_retire(reader);
 }
 
 unsigned table_cache_open_tables(struct table_cache *cache)

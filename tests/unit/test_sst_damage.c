@@ -224,10 +224,10 @@ START_TEST(test_newer_version)
     size_t size;
     uint8_t *bytes = read_table(&size);
     struct sst_reader *reader;
-    // As version 2 with the same footer, and with one twice as long.
+    // As a later version with the same footer, and with one twice as long.
     for (size_t footer = SST_FOOTER_SIZE; footer <= 2 * SST_FOOTER_SIZE;
          footer += SST_FOOTER_SIZE) {
-        put_fixed16(bytes + size - 16, 2);
+        put_fixed16(bytes + size - 16, SST_VERSION + 1);
         put_fixed16(bytes + size - 14, (uint16_t)footer);
         write_table(bytes, size);
         ck_assert_int_eq(open_table(NUMBER, size, LSM_CHECKSUMS_ONCE, &reader), LSM_CORRUPTION);

@@ -171,6 +171,27 @@ START_TEST(test_a_reader_outlives_its_eviction)
 }
 END_TEST
 
+// Who found a reader while pinned may take a reference even if it was evicted in between.
+START_TEST(test_a_reference_after_the_eviction)
+{
+    struct table_cache *cache = new_cache(1);
+    struct sst_reader *reader, *other;
+    struct sst_properties properties;
+    epoch_pin();
+    ck_assert_int_eq(table_cache_get(cache, files[0], &reader), 0);
+    ck_assert_int_eq(table_cache_get(cache, files[1], &other), 0);
+    ck_assert_ptr_null(atomic_load(&files[0]->reader));
+    sst_reader_ref(reader);
+    epoch_unpin();
+    epoch_barrier();
+    sst_reader_properties(reader, &properties);
+    ck_assert_uint_eq(properties.entries, 1);
+    sst_reader_unref(reader);
+    epoch_barrier();
+    forget_all(cache);
+}
+END_TEST
+
 START_TEST(test_errors)
 {
     struct table_cache *cache = new_cache(4);
@@ -250,6 +271,7 @@ int main(void)
     tcase_add_test(tc, test_second_chance);
     tcase_add_test(tc, test_forget);
     tcase_add_test(tc, test_a_reader_outlives_its_eviction);
+    tcase_add_test(tc, test_a_reference_after_the_eviction);
     tcase_add_test(tc, test_errors);
     tcase_add_test(tc, test_threads);
     return run_case("table_cache", tc);
