@@ -121,7 +121,7 @@ static const char help_text[] =
     "  allow_root            let root in;  no_allow_other: only the mounting user\n"
     "  no_writeback          pass on every write(2) at once instead of gathering them\n"
     "  no_default_permissions  the only user may do everything (needs no_allow_other)\n"
-    "  noatime, strictatime  times of access: never, always (relatime, as a disk has it)\n"
+    "  noatime, strictatime  times of access: never, always (default: relatime)\n"
     "  noacl                 no access control lists\n"
     "  dirsync, sync         names, or names and data, are on disk when a call returns\n"
     "  sync=none|MS          sync the log every MS milliseconds (none)\n"
