@@ -232,18 +232,34 @@ static void run_workload(struct run *run)
     stop_failures(run);
 }
 
+static int put_again(struct lsm *db)
+{
+    return lsm_put(db, NULL, "again", 5, "1", 1);
+}
+
+static int flush_again(struct lsm *db)
+{
+    return lsm_flush(db);
+}
+
+// The call's result once the store knows that there is room: the background tries again once a
+// second.
+static int with_room(struct run *run, int (*call)(struct lsm *))
+{
+    int rc = call(run->db);
+    for (int tries = 0; tries < 500 && rc == LSM_NO_SPACE; tries++) {
+        usleep(10000);
+        rc = call(run->db);
+    }
+    return rc;
+}
+
 // The store writes again once there is room.
 static void expect_writable(struct run *run)
 {
-    int rc = 0;
-    for (int tries = 0; tries < 500; tries++) {
-        rc = lsm_put(run->db, NULL, "again", 5, "1", 1);
-        if (rc != LSM_NO_SPACE)
-            break;
-        usleep(10000); // the background tries again once a second
-    }
-    EXPECT(rc == 0, "%s: after there was room again: %s", what, lsm_error_detail());
-    EXPECT(lsm_flush(run->db) == 0, "%s: flush: %s", what, lsm_error_detail());
+    EXPECT(with_room(run, put_again) == 0, "%s: after there was room again: %s", what,
+           lsm_error_detail());
+    EXPECT(with_room(run, flush_again) == 0, "%s: flush: %s", what, lsm_error_detail());
 }
 
 static uint64_t calls_of(struct run *run)
