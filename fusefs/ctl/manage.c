@@ -60,16 +60,25 @@ struct scan {
     size_t lower_size, upper_size;
 };
 
-static void scan_line(const struct lsm_iter *iter, uint64_t width)
+// One entry. Of a long value only what is shown is read.
+static int scan_line(const struct lsm_iter *iter, uint64_t width)
 {
-    size_t key_size, value_size;
+    uint8_t piece[4096];
+    size_t key_size, value_size = lsm_iter_value_size(iter), got = 0;
+    size_t shown = value_size < width ? value_size : (size_t)width;
     const void *key = lsm_iter_key(iter, &key_size);
-    const void *value = lsm_iter_value(iter, &value_size);
     print_escaped(stdout, key, key_size);
     printf("\t%zu\t", value_size);
-    print_escaped(stdout, value, value_size < width ? value_size : (size_t)width);
+    for (size_t at = 0; at < shown; at += got) {
+        size_t n = shown - at < sizeof piece ? shown - at : sizeof piece;
+        int status = lsm_iter_read(iter, at, piece, n, &got);
+        if (status)
+            return status;
+        print_escaped(stdout, piece, got);
+    }
     putchar('\n');
     progress_add(1);
+    return 0;
 }
 
 static int scan_run(struct ctl *ctl, const struct scan *scan)
@@ -88,13 +97,16 @@ static int scan_run(struct ctl *ctl, const struct scan *scan)
     else
         lsm_iter_seek_first(iter);
     for (uint64_t n = 0; n < scan->most && lsm_iter_valid(iter); n++) {
-        scan_line(iter, scan->width);
+        status = scan_line(iter, scan->width);
+        if (status)
+            break;
         if (scan->backwards)
             lsm_iter_prev(iter);
         else
             lsm_iter_next(iter);
     }
-    status = lsm_iter_status(iter);
+    if (!status)
+        status = lsm_iter_status(iter);
     lsm_iter_free(iter);
     return status;
 }

@@ -63,11 +63,12 @@ static inline struct slice check_key(const struct lsm_iter *iter)
     return slice_of(key, size);
 }
 
+// Empty if it cannot be read: then the iterator has the failure.
 static inline struct slice check_value(const struct lsm_iter *iter)
 {
     size_t size;
     const void *value = lsm_iter_value(iter, &size);
-    return slice_of(value, size);
+    return slice_of(value, value ? size : 0);
 }
 
 #endif

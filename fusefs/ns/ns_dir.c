@@ -164,6 +164,8 @@ static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
     const void *value = lsm_iter_value(iter, &value_size);
     struct slice prefix;
     struct record rec;
+    if (!value)
+        return ns_err(lsm_iter_status(iter));
     if (!pathkey_parse_entry(slice_of(key, key_size), &prefix, &ret_found->name))
         return -EIO;
     int status = record_decode(value, value_size, &rec);
