@@ -23,7 +23,7 @@ TXT
 
 phases=()
 filter=()
-timeout_s=900
+timeout_s=1800
 while [ $# -gt 0 ]; do
     case $1 in
     --asan | --tsan | --clang) phases+=("${1#--}") ;;
@@ -94,6 +94,7 @@ run_tests() {
 packages_install "${packages_build[@]}" "${packages_test[@]}" || exit 1
 [ -e /dev/fuse ] || modprobe fuse 2>/dev/null || echo "no /dev/fuse: tests of the mount are skipped"
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
+export CK_DEFAULT_TIMEOUT=300 # seconds a unit test may take that does not say so itself
 export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 launcher=()
 
@@ -122,7 +123,7 @@ phase_sanitizer() { # asan or tsan, its LSMFS_SANITIZE, "all" tests or a few
     say "tests ($1)"
     # TSan's map of memory does not fit the widest address randomisation of new kernels.
     [ "$1" != tsan ] || ! setarch -R true 2>/dev/null || launcher=(setarch -R)
-    LSM_HISTORIES=$histories run_tests "build-$1" "${few[@]}"
+    CK_TIMEOUT_MULTIPLIER=6 LSM_HISTORIES=$histories run_tests "build-$1" "${few[@]}"
     launcher=()
 }
 
