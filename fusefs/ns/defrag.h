@@ -12,8 +12,8 @@ struct defrag;
 int defrag_start(struct ns *ns, struct defrag **ret_defrag); // 0 or -errno
 void defrag_stop(struct defrag *defrag);                     // NULL is legal
 
-// Notes that a short piece was written to the file, or that reading it met many extents. Cheap:
-// only every 64th note of an inode takes a lock. `defrag` may be NULL (read-only).
+// Notes that `count` short pieces were written to the file. Cheap: only every 64th note of an inode
+// takes a lock. `defrag` may be NULL (read-only).
 void defrag_note(struct defrag *defrag, struct ns_inode *inode, unsigned count);
 
 // Waits until every file that was noted often enough has been looked at, without the usual delay.

@@ -93,7 +93,7 @@ static int add_block(struct sst_index *ix, size_t capacity, const struct entry *
     return LSM_OK;
 }
 
-// Reads the index block; the rests are whole separators for now.
+// Reads the index block, keeping whole separators as rests; strip_common() shortens them.
 static int read_blocks(struct sst_index *ix, struct slice contents, size_t count, uint64_t data_end)
 {
     struct block_iter it;
