@@ -3,7 +3,7 @@
 #ifndef TEST_ENGINE_UTIL_H
 #define TEST_ENGINE_UTIL_H
 
-#include <check.h>
+#include "quick_check.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

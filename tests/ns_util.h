@@ -3,7 +3,7 @@
 #ifndef LSM_TESTS_NS_UTIL_H
 #define LSM_TESTS_NS_UTIL_H
 
-#include <check.h>
+#include "quick_check.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

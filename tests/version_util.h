@@ -2,7 +2,7 @@
 #ifndef LSM_TESTS_VERSION_UTIL_H
 #define LSM_TESTS_VERSION_UTIL_H
 
-#include <check.h>
+#include "quick_check.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

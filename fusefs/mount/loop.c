@@ -16,6 +16,9 @@
 //  - FUSE_SETXATTR_EXT: whether setting an access control list clears setgid. It makes the request
 //    8 bytes longer, which are taken out again before libfuse sees them.
 //  - FUSE_TMPFILE, which is a CREATE without a name: it is passed on as one.
+//  - FUSE_DIRECT_IO_ALLOW_MMAP: files that were opened with O_DIRECT can be direct for the kernel
+//    too and still be mapped. Then FOPEN_PARALLEL_DIRECT_WRITES, added to the reply of the OPEN,
+//    lets writes that do not extend the file go side by side.
 //
 // The end: when the mount goes away, read(2) returns ENODEV in every thread. loop_stop() is for
 // ending while the mount still exists: it sets libfuse's exit flag and interrupts the threads with
@@ -55,9 +58,9 @@ struct loop {
 
 // The request that this thread is serving.
 static _Thread_local struct {
-    bool is_init;
+    uint32_t opcode;
     bool init_done;  // the kernel was told that we agree
-    uint32_t offers; // INIT: those of OURS that the kernel knows
+    uint32_t offers, offers2; // INIT: those of OURS and OURS2 that the kernel knows
     bool kills_suid;
     bool kills_sgid;
     bool is_tmpfile;
@@ -66,7 +69,12 @@ static _Thread_local struct {
 // Flags of INIT that libfuse does not know.
 #define OURS (FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT)
 
-static uint32_t agreed; // of OURS; set by INIT, before there are threads
+#ifndef FUSE_DIRECT_IO_ALLOW_MMAP
+#define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
+#endif
+#define OURS2 ((uint32_t)(FUSE_DIRECT_IO_ALLOW_MMAP >> 32)) // in `flags2`
+
+static uint32_t agreed, agreed2; // of OURS, OURS2; set by INIT, before there are threads
 
 bool loop_request_kills_suid(void)
 {
@@ -88,6 +96,11 @@ bool loop_handles_suid(void)
     return agreed & FUSE_HANDLE_KILLPRIV_V2;
 }
 
+bool loop_maps_direct_files(void)
+{
+    return agreed2 & OURS2;
+}
+
 // -------------------------------------------------------------------------------- libfuse's hooks
 
 static ssize_t loop_read(int fd, void *data, size_t size, void *userdata)
@@ -103,14 +116,29 @@ static void amend_init(const struct fuse_out_header *header, struct fuse_init_ou
         return;
     reply->flags |= request.offers;
     agreed = request.offers;
+    if (request.offers2 && size >= sizeof *reply) {
+        reply->flags |= FUSE_INIT_EXT;
+        reply->flags2 |= request.offers2;
+        agreed2 = request.offers2;
+    }
     request.init_done = true;
+}
+
+// `reply` ends with a fuse_open_out.
+static void amend_open(const struct fuse_out_header *header, void *reply, size_t size)
+{
+    struct fuse_open_out *open = (void *)((char *)reply + size - sizeof *open);
+    if (!header->error && size >= sizeof *open && open->open_flags & FOPEN_DIRECT_IO)
+        open->open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
 }
 
 static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
     (void)userdata;
-    if (request.is_init && count == 2)
+    if (count == 2 && request.opcode == FUSE_INIT)
         amend_init(iov[0].iov_base, iov[1].iov_base, iov[1].iov_len);
+    else if (count == 2 && (request.opcode == FUSE_OPEN || request.opcode == FUSE_CREATE))
+        amend_open(iov[0].iov_base, iov[1].iov_base, iov[1].iov_len);
     return writev(fd, iov, count);
 }
 
@@ -137,12 +165,14 @@ static void request_note(struct fuse_buf *buf)
     const void *body = header + 1;
     size_t size = buf->size - sizeof *header;
     memset(&request, 0, sizeof request);
+    request.opcode = header->opcode;
     switch (header->opcode) {
     case FUSE_INIT:
-        request.is_init = true;
         if (size >= 16) { // fuse_init_in of protocol 7.6
             const struct fuse_init_in *in = body;
             request.offers = in->flags & OURS;
+            if (in->flags & FUSE_INIT_EXT && size >= sizeof *in)
+                request.offers2 = in->flags2 & OURS2;
         }
         break;
     case FUSE_WRITE:
@@ -159,7 +189,7 @@ static void request_note(struct fuse_buf *buf)
         break;
     case FUSE_TMPFILE:
         request.is_tmpfile = true;
-        header->opcode = FUSE_CREATE;
+        request.opcode = header->opcode = FUSE_CREATE;
         break;
     case FUSE_SETXATTR:
         note_setxattr(buf);

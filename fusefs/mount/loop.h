@@ -47,4 +47,8 @@ bool loop_request_is_tmpfile(void);
 // Whether the kernel leaves clearing setuid and setgid to us.
 bool loop_handles_suid(void);
 
+// Whether the kernel can map files that were opened as direct (fuse_file_info.direct_io); their
+// writes are let go side by side.
+bool loop_maps_direct_files(void);
+
 #endif

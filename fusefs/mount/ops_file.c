@@ -46,6 +46,7 @@ static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_fil
         ns_inode_writers(inode, 1);
     fi->fh = (uintptr_t)inode;
     fi->keep_cache = 1; // all changes go through the kernel
+    fi->direct_io = fi->flags & O_DIRECT && loop_maps_direct_files();
     return result;
 }
 

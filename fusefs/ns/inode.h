@@ -73,6 +73,8 @@ struct ns_inode {
     _Atomic uint8_t location;    // enum inode_location; written under the exclusive stripe lock
     bool data_gone; // the content was dropped with the last name: reading it is ESTALE. Stripe lock
     _Atomic uint16_t short_pieces; // notes for defrag.c, modulo 2^16
+    _Atomic uint16_t unsynced;     // short writes since the last fsync, up to 2^16 - 1; relaxed
+    _Atomic bool synced_often;     // only a few of them lay between the last two; relaxed
 };
 
 struct inode_stripe {

@@ -31,6 +31,7 @@ void ns_options_init(struct ns_options *options)
     *options = (struct ns_options){.inline_max = 2048, .root_mode = 0755};
     lsm_options_init(&options->engine);
     options->engine.blob_min = NS_BLOB_MIN;
+    options->engine.map_budget = 0; // a disk's read error is to be an errno, not the daemon's death
 }
 
 int ns_errno(int lsm_status)

@@ -19,6 +19,7 @@
 
 #define APPEND_MERGE_MAX 4096u
 #define SHORT_PIECE      (64u << 10) // writes below this fragment a file
+#define SYNCED_OFTEN     16u         // short writes between two fsyncs, at most
 
 // ------------------------------------------------------------------------------- reading
 
@@ -247,6 +248,23 @@ static bool record_differs(const struct record *a, const struct record *b)
            !same_time(a->ctime, b->ctime);
 }
 
+// Notes a short write. True if the file has been synced after every few of them lately: then the
+// engine had better keep the data in its log, where one flush of the disk makes it durable.
+static bool note_short_write(struct ns_inode *inode)
+{
+    uint16_t n = atomic_load_explicit(&inode->unsynced, memory_order_relaxed);
+    if (n < UINT16_MAX)
+        atomic_store_explicit(&inode->unsynced, (uint16_t)(n + 1), memory_order_relaxed);
+    return n < SYNCED_OFTEN && atomic_load_explicit(&inode->synced_often, memory_order_relaxed);
+}
+
+static void note_sync(struct ns_inode *inode)
+{
+    uint16_t n = atomic_exchange_explicit(&inode->unsynced, 0, memory_order_relaxed);
+    if (n)
+        atomic_store_explicit(&inode->synced_often, n <= SYNCED_OFTEN, memory_order_relaxed);
+}
+
 static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct slice data,
                         uint64_t offset, unsigned flags)
 {
@@ -258,6 +276,7 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     struct record *rec = &op->rec[0].rec;
     const struct record before = *rec;
     uint64_t end = offset + data.size;
+    op->sync_soon = data.size < SHORT_PIECE && note_short_write(inode);
     if (!rec->is_inline)
         rc = write_extents(ns, op, rec, data, offset);
     else if (end <= ns->inline_max && rec->size <= ns->inline_max)
@@ -309,7 +328,7 @@ ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t
 int ns_fsync(struct ns *ns, struct ns_inode *inode, bool data_only)
 {
     // The log is one for all files; no lock is held while the disk works.
-    (void)inode;
     (void)data_only;
+    note_sync(inode);
     return ns_err(lsm_sync(ns->db));
 }

@@ -97,6 +97,7 @@ struct op {
     int64_t counter_delta;
     uint32_t mode_cleared; // by ns_content_changed
     bool batch_was_large;  // do not keep it for later
+    bool sync_soon;        // op_commit's batch is likely to be synced at once
     bool frees_space;      // op_commit may use the engine's reserve for a full disk
 };
 

@@ -62,7 +62,7 @@ void op_end(struct ns *ns, struct op *op)
     bool large = lsm_batch_size(op->batch) > KEEP_BUFFER_MAX || op->batch_was_large ||
                  op->out.capacity > KEEP_BUFFER_MAX || op->content.capacity > KEEP_BUFFER_MAX ||
                  op->extents.capacity > 4096 || op->source.capacity > 4096;
-    op->batch_was_large = op->frees_space = false;
+    op->batch_was_large = op->frees_space = op->sync_soon = false;
     op->mode_cleared = 0;
     lsm_batch_clear(op->batch);
     pthread_mutex_lock(&ns->op_mutex);
@@ -168,7 +168,8 @@ int op_count(struct ns *ns, struct op *op, int64_t delta)
 
 int op_commit(struct ns *ns, struct op *op)
 {
-    struct lsm_write_options options = {.use_reserve = op->frees_space};
+    struct lsm_write_options options = {.use_reserve = op->frees_space,
+                                        .sync_soon = op->sync_soon};
     int status = lsm_write(ns->db, &options, op->batch);
     if (!status && op->counter)
         op->counter->value += op->counter_delta;

@@ -109,6 +109,7 @@ struct lsm {
     struct logger logger;
     struct env_lock *lock;
     struct block_cache *block_cache;
+    struct sst_map_budget map_budget;
     struct table_cache *table_cache;
     struct blob_store *blobs;
 

@@ -147,8 +147,10 @@ static int caches_new(struct lsm *db)
                                &db->blobs);
     if (rc)
         return rc;
+    atomic_init(&db->map_budget.left, db->options.map_budget);
     struct sst_read_options options = {.checksums = db->options.checksums,
-                                       .cache = db->block_cache};
+                                       .cache = db->block_cache,
+                                       .map_budget = &db->map_budget};
     return table_cache_new(db->env, db->dir, db->options.max_open_tables, &options,
                            &db->table_cache);
 }

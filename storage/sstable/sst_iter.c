@@ -97,12 +97,13 @@ static void readahead(struct sst_iter *it, const struct sst_place *place, bool b
 }
 
 // The bytes of a compressed block in a run, from a window of the file that is read at once: a
-// system call for many blocks. NULL: not in a run, or the window cannot be read as a whole; then
-// the block is read alone.
+// system call for many blocks. NULL: not in a run, or the mapping is read instead, or the window
+// cannot be read as a whole; then the block is read alone.
 static const uint8_t *window_bytes(struct sst_iter *it, const struct sst_place *place)
 {
     uint64_t begin = place->offset, end = begin + place->size + SST_TRAILER_SIZE;
-    if (it->run < READAHEAD_AFTER || place->compression == LSM_COMPRESSION_NONE)
+    if (it->run < READAHEAD_AFTER || it->reader->budget ||
+        place->compression == LSM_COMPRESSION_NONE)
         return NULL;
     if (begin < it->stored_offset || end > it->stored_offset + it->stored.size) {
         unsigned doublings = it->run < STORED_DOUBLINGS ? it->run : STORED_DOUBLINGS;
@@ -144,18 +145,16 @@ static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
     return status;
 }
 
-static int fetch(struct sst_iter *it, size_t index, const struct sst_place *place,
-                 struct slice *ret_contents)
+static int fetch(struct sst_iter *it, const struct sst_place *place, struct slice *ret_contents)
 {
     if (sst_in_place(it->reader, place))
-        return sst_block_in_place(it->reader, index, place, ret_contents);
+        return sst_block_in_place(it->reader, place, ret_contents);
     if (it->fill_cache) {
         int status = fetch_cached(it, place, ret_contents);
         if (status || it->cached)
             return status;
     }
-    bool verify = it->reader->checksums != LSM_CHECKSUMS_NEVER;
-    int status = sst_block_read(it->reader, place, verify, window_bytes(it, place), &it->own);
+    int status = sst_block_read(it->reader, place, window_bytes(it, place), &it->own);
     *ret_contents = buf_slice(&it->own);
     return status;
 }
@@ -166,7 +165,7 @@ static int load(struct sst_iter *it, size_t index)
     drop_block(it);
     struct sst_place place = sst_place_of(it->reader, index);
     struct slice contents;
-    int status = fetch(it, index, &place, &contents);
+    int status = fetch(it, &place, &contents);
     if (status)
         return status;
     status = block_iter_set(&it->block, contents);

@@ -2,9 +2,10 @@
 //
 // A point get asks the filter, searches the index, fetches one block and searches that. A block
 // that is stored as it is is used in place, in the mapping of the whole file. A compressed one is
-// read with pread, not through the mapping, so that the memory the process holds for it is the
-// cache's and no more, and is decompressed into the cache. If the file cannot be mapped (the system
-// limits the number of mappings) all blocks go through the cache.
+// decompressed into the cache, from the mapping while the budget for that lasts (a system call
+// costs as much as the rest of a get), else from what pread brings: the memory the process holds
+// for it is then the cache's and no more. If the file cannot be mapped (the system limits the
+// number of mappings) all blocks are read with pread and go through the cache.
 //
 // Checksums. Footer, filter, index and properties are verified when the table is opened. A data
 // block in the mapping is verified at its first use (ONCE), at each (ALWAYS) or not at all (NEVER).
@@ -128,16 +129,30 @@ static int open_filter(struct sst_reader *r, const struct sst_footer *footer)
     return sst_block_failure(r, footer->filter_offset, status, "bad filter");
 }
 
-static void map_file(struct sst_reader *r)
+static bool budget_take(struct sst_map_budget *budget, uint64_t size)
+{
+    if (!budget)
+        return false;
+    uint64_t left = atomic_load_explicit(&budget->left, memory_order_relaxed);
+    while (left >= size)
+        if (atomic_compare_exchange_weak_explicit(&budget->left, &left, left - size,
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static void map_file(struct sst_reader *r, struct sst_map_budget *budget)
 {
     void *map;
     if (r->file->ops->map(r->file, 0, (size_t)r->size, false, &map))
         return;
     r->map = map;
     r->file->ops->advise_map(r->file, map, (size_t)r->size, ENV_ADVISE_RANDOM);
+    if (budget_take(budget, r->size))
+        r->budget = budget;
 }
 
-static int open_parts(struct sst_reader *r)
+static int open_parts(struct sst_reader *r, struct sst_map_budget *budget)
 {
     struct sst_footer footer;
     int status = read_footer(r, &footer);
@@ -154,7 +169,7 @@ static int open_parts(struct sst_reader *r)
     if (!r->verified)
         return status_no_memory(words * sizeof(*r->verified));
     r->file->ops->advise(r->file, 0, r->size, ENV_ADVISE_RANDOM);
-    map_file(r);
+    map_file(r, budget);
     return LSM_OK;
 }
 
@@ -162,6 +177,8 @@ static void reader_free(struct sst_reader *r)
 {
     if (r->map)
         r->file->ops->unmap(r->file, r->map, (size_t)r->size);
+    if (r->budget)
+        atomic_fetch_add_explicit(&r->budget->left, r->size, memory_order_relaxed);
     (void)env_close(r->file); // opened for reading: there is nothing to lose
     sst_index_release(&r->index);
     free(r->filter_memory);
@@ -185,7 +202,7 @@ int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_s
         free(r);
         return status;
     }
-    status = open_parts(r);
+    status = open_parts(r, options->map_budget);
     if (status) {
         reader_free(r);
         return status;
@@ -237,13 +254,13 @@ static bool stored_ok(const struct sst_reader *r, const struct sst_place *place,
            stored[place->size] == place->compression;
 }
 
-int sst_block_in_place(struct sst_reader *reader, size_t block, const struct sst_place *place,
+int sst_block_in_place(struct sst_reader *reader, const struct sst_place *place,
                        struct slice *ret_contents)
 {
     const uint8_t *data = reader->map + place->offset;
     if (reader->checksums != LSM_CHECKSUMS_NEVER) {
-        _Atomic uint64_t *word = &reader->verified[block / 64];
-        uint64_t bit = UINT64_C(1) << (block % 64);
+        _Atomic uint64_t *word = &reader->verified[place->block / 64];
+        uint64_t bit = UINT64_C(1) << (place->block % 64);
         if (reader->checksums == LSM_CHECKSUMS_ALWAYS ||
             !(atomic_load_explicit(word, memory_order_relaxed) & bit)) {
             if (!stored_ok(reader, place, data))
@@ -346,11 +363,36 @@ static int read_block(struct sst_reader *reader, const struct sst_place *place, 
     return status;
 }
 
-int sst_block_read(struct sst_reader *reader, const struct sst_place *place, bool verify,
-                   const uint8_t *stored, struct buf *out)
+// Any block, verified as the reader's options ask.
+static int read_wanted(struct sst_reader *r, const struct sst_place *place, const uint8_t *stored,
+                       struct target *to)
+{
+    bool verify = r->checksums != LSM_CHECKSUMS_NEVER;
+    if (!stored && r->budget && place->compression != LSM_COMPRESSION_NONE) {
+        struct slice mapped;
+        int status = sst_block_in_place(r, place, &mapped);
+        if (status)
+            return status;
+        stored = mapped.data;
+        verify = false;
+    }
+    return read_block(r, place, verify, stored, to);
+}
+
+int sst_block_read(struct sst_reader *reader, const struct sst_place *place, const uint8_t *stored,
+                   struct buf *out)
 {
     struct target to = {.buf = out};
-    int status = read_block(reader, place, verify, stored, &to);
+    int status = read_wanted(reader, place, stored, &to);
+    if (!status)
+        out->size = to.size;
+    return status;
+}
+
+int sst_block_reread(struct sst_reader *reader, const struct sst_place *place, struct buf *out)
+{
+    struct target to = {.buf = out};
+    int status = read_block(reader, place, true, NULL, &to);
     if (!status)
         out->size = to.size;
     return status;
@@ -360,7 +402,7 @@ int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, boo
                    const uint8_t *stored, struct cached_block **ret_cached)
 {
     struct target to = {0};
-    int status = read_block(reader, place, reader->checksums != LSM_CHECKSUMS_NEVER, stored, &to);
+    int status = read_wanted(reader, place, stored, &to);
     if (status) {
         cached_block_discard(to.block);
         return status;
@@ -402,8 +444,10 @@ int sst_get(struct sst_reader *reader, struct slice key, uint64_t hash, uint64_t
     int status;
     if (sst_in_place(reader, &place)) {
         prefetch_search(slice_of(reader->map + place.offset, place.size));
-        status = sst_block_in_place(reader, i, &place, &contents);
+        status = sst_block_in_place(reader, &place, &contents);
     } else {
+        if (reader->budget) // let a miss of the cache's table and one of the block overlap
+            __builtin_prefetch(reader->map + place.offset);
         struct cached_block *cached =
             block_cache_lookup(reader->cache, reader->number, place.offset);
         status = cached ? LSM_OK : sst_block_fill(reader, &place, fill_cache, NULL, &cached);

@@ -1,5 +1,6 @@
 // Reads one table. Index and filter are resident; uncompressed blocks are read in place from the
-// mapping, compressed ones through the block cache. Thread-safe.
+// mapping, compressed ones through the block cache, which is filled from the mapping or with pread.
+// Thread-safe.
 //
 // Lifetime: a reader is reference-counted. Point gets run under an epoch pin without touching the
 // count; iterators hold a reference.
@@ -12,9 +13,16 @@
 
 struct sst_reader;
 
+// How many bytes of tables may be read through their mappings although they are compressed. A
+// table is, from its opening to its end, if all of it fits in what is left.
+struct sst_map_budget {
+    _Atomic uint64_t left;
+};
+
 struct sst_read_options {
     enum lsm_checksums checksums;
-    struct block_cache *cache; // borrowed; outlives the reader
+    struct block_cache *cache;         // borrowed; outlives the reader
+    struct sst_map_budget *map_budget; // likewise; NULL: no compressed table
 };
 
 // One reference, the caller's. Verifies footer, index, filter and properties; CORRUPTION or

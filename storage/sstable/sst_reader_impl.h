@@ -17,6 +17,8 @@ struct sst_reader {
     struct env_file *file;
     uint64_t number, size;
     uint8_t *map; // the whole file; NULL if it could not be mapped
+    struct sst_map_budget *budget; // of which `size` is taken: compressed blocks are read through
+                                   // the mapping. NULL: they are read with pread
     enum lsm_checksums checksums;
     struct block_cache *cache; // borrowed
     struct sst_index index;
@@ -29,6 +31,7 @@ struct sst_reader {
 
 // Where a data block is, without trailer.
 struct sst_place {
+    size_t block; // its number
     uint64_t offset;
     size_t size;
     enum lsm_compression compression;
@@ -38,7 +41,7 @@ static inline struct sst_place sst_place_of(const struct sst_reader *reader, siz
 {
     uint64_t offset = sst_index_offset(&reader->index, block);
     uint64_t end = sst_index_offset(&reader->index, block + 1);
-    return (struct sst_place){offset, (size_t)(end - offset) - SST_TRAILER_SIZE,
+    return (struct sst_place){block, offset, (size_t)(end - offset) - SST_TRAILER_SIZE,
                               sst_index_compression(&reader->index, block)};
 }
 
@@ -48,8 +51,8 @@ static inline bool sst_in_place(const struct sst_reader *reader, const struct ss
     return reader->map && place->compression == LSM_COMPRESSION_NONE;
 }
 
-// The bytes of a block that is in place, verified as the reader's options ask.
-int sst_block_in_place(struct sst_reader *reader, size_t block, const struct sst_place *place,
+// The bytes of a block in the mapping, verified as the reader's options ask.
+int sst_block_in_place(struct sst_reader *reader, const struct sst_place *place,
                        struct slice *ret_contents);
 
 // The next two take the block's bytes in the file, with trailer, from `stored` if that is not NULL;
@@ -61,8 +64,11 @@ int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, boo
                    const uint8_t *stored, struct cached_block **ret_cached);
 
 // Reads and decompresses any block into `out` (replacing what is there), past the cache.
-int sst_block_read(struct sst_reader *reader, const struct sst_place *place, bool verify,
-                   const uint8_t *stored, struct buf *out);
+int sst_block_read(struct sst_reader *reader, const struct sst_place *place, const uint8_t *stored,
+                   struct buf *out);
+
+// The same from the file itself, past the mapping, verified whatever the options say.
+int sst_block_reread(struct sst_reader *reader, const struct sst_place *place, struct buf *out);
 
 // pread of exactly `size` bytes.
 int sst_read_exactly(struct env_file *file, uint64_t offset, size_t size, uint8_t *out);

@@ -60,7 +60,7 @@ static int visit(void *arg, const struct entry *e)
 static int verify_block(struct verify *v, size_t index, struct buf *bytes)
 {
     struct sst_place place = sst_place_of(v->reader, index);
-    int status = sst_block_read(v->reader, &place, true, NULL, bytes);
+    int status = sst_block_reread(v->reader, &place, bytes);
     if (status)
         return status;
     v->block = index;

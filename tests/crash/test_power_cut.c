@@ -5,7 +5,7 @@
 // up to the last acknowledged sync, and be a prefix of what was written: the counter names a batch,
 // all batches up to it are there whole, and none after it. LSM_SEED replays one seed, LSM_STEP
 // visits every n-th call only.
-#include <check.h>
+#include "quick_check.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

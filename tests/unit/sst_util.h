@@ -2,7 +2,7 @@
 #ifndef TEST_SST_UTIL_H
 #define TEST_SST_UTIL_H
 
-#include <check.h>
+#include "quick_check.h"
 #include <stdlib.h>
 
 #include "base/env_fault.h"

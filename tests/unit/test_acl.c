@@ -1,5 +1,5 @@
 // Access control lists as bytes: what is a list, and how lists and modes change each other.
-#include <check.h>
+#include "quick_check.h"
 #include <string.h>
 
 #include "ns/acl.h"

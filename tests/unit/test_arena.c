@@ -1,5 +1,5 @@
 // The arena: alignment, distinct memory, many threads, requests larger than a chunk.
-#include <check.h>
+#include "quick_check.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

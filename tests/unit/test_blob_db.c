@@ -1,6 +1,6 @@
 // Large values in a store, on a simulated disk: separation, slices, recovery, snapshots, iterators,
 // checkpoint, repair, check, reclaim.
-#include <check.h>
+#include "quick_check.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // Blob files below the store: the bytes on disk, records and their partial reads, damage, the
 // registry with its references, syncs, and which files are drained.
-#include <check.h>
+#include "quick_check.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

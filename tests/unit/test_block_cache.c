@@ -2,7 +2,7 @@
 // and lookups, inserts and references from many threads.
 #include "cache/block_cache.h"
 
-#include <check.h>
+#include "quick_check.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
 // Integer encodings: golden bytes, limits, cut and malformed input.
-#include <check.h>
+#include "quick_check.h"
 #include <stdlib.h>
 
 #include "base/coding.h"

@@ -1,5 +1,5 @@
 // The store through its public interface, on a simulated disk.
-#include <check.h>
+#include "quick_check.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

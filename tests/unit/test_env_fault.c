@@ -1,5 +1,5 @@
 // The simulated disk: what survives a cut, what fails when told to.
-#include <check.h>
+#include "quick_check.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // The real system behind env, and what env_util builds on it.
-#include <check.h>
+#include "quick_check.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // Epoch-based reclamation: what a pin protects, what a retire frees and when, thread exit.
 #include "memtable/epoch.h"
 
-#include <check.h>
+#include "quick_check.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>

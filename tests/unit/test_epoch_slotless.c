@@ -2,7 +2,7 @@
 // memory. A program of its own, as the state is the process's.
 #include "memtable/epoch.h"
 
-#include <check.h>
+#include "quick_check.h"
 #include <pthread.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // File content as extents: random writes, truncations, holes and copies against a flat buffer, with
 // background merging at random moments; fragmented files are merged; holes stay.
-#include <check.h>
+#include "quick_check.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>

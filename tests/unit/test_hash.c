@@ -1,5 +1,5 @@
 // Hashes against their published values: they are part of the disk formats.
-#include <check.h>
+#include "quick_check.h"
 #include <stdlib.h>
 #include <xxhash.h>
 

@@ -1,7 +1,7 @@
 // The memtable: versions, deletes, iteration both ways against a sorted model, lifetime, limits.
 #include "memtable/memtable.h"
 
-#include <check.h>
+#include "quick_check.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 // source at every step, and which sources a step moves.
 #include "compaction/merge_iter.h"
 
-#include <check.h>
+#include "quick_check.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 // The skip list: structure on all levels, hints, and inserts and reads from many threads at once.
 #include "memtable/skiplist.h"
 
-#include <check.h>
+#include "quick_check.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // The slab: blocks do not overlap, keep what is in them, come back, outlive the slab's owner.
 #include "base/slab.h"
 
-#include <check.h>
+#include "quick_check.h"
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>

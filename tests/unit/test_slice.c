@@ -1,5 +1,5 @@
 // Slices, growable buffers, and the statuses and messages that go with failures.
-#include <check.h>
+#include "quick_check.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>

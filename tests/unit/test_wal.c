@@ -1,5 +1,5 @@
 // The log: both modes, what recovery makes of every kind of damage, group commit, failures.
-#include <check.h>
+#include "quick_check.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
