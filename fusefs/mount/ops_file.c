@@ -12,6 +12,9 @@
 // WRITE, OPEN with O_TRUNC, FALLOCATE and COPY_FILE_RANGE leave the times alone: what a program has
 // seen is what the store gets.
 //
+// O_DIRECT. Without the write-back cache such a file is direct for the kernel too, and its writes go
+// side by side. With it they must not be: the kernel that owns the times then forgets to set them.
+//
 // Times of access. The kernel keeps none for FUSE; it asks again for them after each READ, but says
 // nothing of reads that its cache serves. So opening a file to read it counts as reading it, and
 // the kernel is told when that moved the time; READ counts too, for files that stay open.
@@ -46,7 +49,7 @@ static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_fil
         ns_inode_writers(inode, 1);
     fi->fh = (uintptr_t)inode;
     fi->keep_cache = 1; // all changes go through the kernel
-    fi->direct_io = fi->flags & O_DIRECT && loop_maps_direct_files();
+    fi->direct_io = fi->flags & O_DIRECT && !fs->writeback && loop_maps_direct_files();
     return result;
 }
 

@@ -498,6 +498,8 @@ static int posix_lock(struct env *env, const char *path, const char *note,
     do {
         stale = false;
         int fd = open_fd(path, O_RDWR | O_CREAT | O_CLOEXEC);
+        if (fd < 0 && errno == EROFS) // a store to be read; the holder cannot be named there
+            fd = open_fd(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0) {
             rc = fail("open", path);
             break;

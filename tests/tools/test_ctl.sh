@@ -4,7 +4,7 @@ set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 ctl=${LSMFS_BIN:-$root/build/bin}/lsmfsctl
 work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-ctl.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap 'umount -l "$work/frozen" 2>/dev/null; rm -rf --one-file-system "$work"' EXIT
 cd "$work" || exit 1
 checks=0 failures=0
 
@@ -305,6 +305,18 @@ expect 0 "repair" repair copy.db
 expect 0 "check after repair" check copy.db
 expect 0 "get after repair" get copy.db /dir/values
 cmp -s out values || fail "repair has lost a file"
+
+# --- a store on a read-only file system: it can be read
+mkdir frozen
+if [ "$(id -u)" -eq 0 ] && mount --bind db frozen && mount -o remount,bind,ro frozen; then
+    expect 0 "read-only file system: ls" ls frozen
+    expect 0 "read-only file system: get" get frozen /dir/values
+    cmp -s out values || fail "read-only file system: get differs"
+    expect 0 "read-only file system: check" check frozen
+    expect 1 "read-only file system: mkdir" mkdir frozen /new
+    says "read-only file system: mkdir" "lsmfsctl: *Read-only file system*"
+fi
+mountpoint -q frozen && umount frozen
 
 expect 2 "destroy without --yes" destroy db
 expect 0 "nothing destroyed" ls db
