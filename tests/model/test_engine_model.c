@@ -170,6 +170,8 @@ static void draw_options(struct history *h)
     o->max_write_buffers = 2 + random_below(rnd(h), 3);
     o->block_cache_size = caches[random_below(rnd(h), 4)];
     o->max_open_tables = one_in(rnd(h), 2) ? 16 : 1000;
+    static const uint64_t map_budgets[] = {0, 64 << 10, 256 << 20};
+    o->map_budget = map_budgets[random_below(rnd(h), 3)];
     o->block_size = blocks[random_below(rnd(h), 5)];
     o->restart_interval = restarts[random_below(rnd(h), 4)];
     o->bloom_bits_per_key = blooms[random_below(rnd(h), 4)];

@@ -446,6 +446,34 @@ START_TEST(test_threads)
 }
 END_TEST
 
+// A table takes its size from the budget if all of it is left, and gives it back at the end.
+START_TEST(test_map_budget)
+{
+    struct random r = {seed};
+    struct model m = model_random(&r, 500, 100, false);
+    struct sst_build_options build = {512, 8, 10, LSM_COMPRESSION_LZ4};
+    struct sst_info info;
+    build_table(env, &m, 3, &build, &info);
+    struct sst_map_budget budget;
+    atomic_init(&budget.left, info.file_size + 10);
+    struct sst_read_options options = {LSM_CHECKSUMS_ONCE, cache, &budget};
+    struct sst_reader *first, *second;
+    ck_assert_int_eq(sst_open(env, TABLE_PATH, 3, info.file_size, &options, &first), 0);
+    ck_assert_uint_eq(atomic_load(&budget.left), 10);
+    ck_assert_int_eq(sst_open(env, TABLE_PATH, 3, info.file_size, &options, &second), 0);
+    ck_assert_uint_eq(atomic_load(&budget.left), 10);
+    check_gets(second, &m, &r);
+    sst_reader_unref(second);
+    ck_assert_uint_eq(atomic_load(&budget.left), 10);
+    check_gets(first, &m, &r);
+    sst_reader_unref(first);
+    ck_assert_uint_eq(atomic_load(&budget.left), info.file_size + 10);
+    sst_info_release(&info);
+    block_cache_forget_file(cache, 3);
+    model_free(&m);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -462,6 +490,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, test_failing_calls);
     tcase_add_test(tc, test_separator);
     tcase_add_test(tc, test_threads);
+    tcase_add_test(tc, test_map_budget);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
