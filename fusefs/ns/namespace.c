@@ -21,7 +21,7 @@
 #include "ns/ns_internal.h"
 
 #define MARKERS_COUNTED 65536u
-#define NS_BLOB_MIN     (32u << 10) // values of this size and more are written once, to blob files
+#define NS_BLOB_MIN     (4u << 10) // values of this size and more are written once, to blob files
 
 static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
 #define SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
