@@ -300,7 +300,7 @@ def markdown(args, runs, rows, engines, problems):
     for title, part in shown:
         part.sort(key=rows.index)
         out += ["", f"## {title}", ""] + table(part, engines)
-    if "tinylsm" in engines:
+    if "tinylsm" in engines and any(r["group"] == "main" for r in rows):
         out += ["", "## The first targets", ""] + first_targets(rows)
     out += ["", "## Latencies", "", "p50 / p99 / p99.9 / max in microseconds. The maximum bounds all "
             "operations; the rest is of one operation in 17.", ""] + latencies(rows, engines)

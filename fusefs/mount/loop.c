@@ -59,8 +59,9 @@ struct loop {
 // The request that this thread is serving.
 static _Thread_local struct {
     uint32_t opcode;
-    bool init_done;  // the kernel was told that we agree
-    uint32_t offers, offers2; // INIT: those of OURS and OURS2 that the kernel knows
+    bool init_done; // the kernel was told that we agree
+    // INIT: those of OURS and OURS2 that the kernel knows.
+    uint32_t offers, offers2;
     bool kills_suid;
     bool kills_sgid;
     bool is_tmpfile;

@@ -12,8 +12,9 @@
 // WRITE, OPEN with O_TRUNC, FALLOCATE and COPY_FILE_RANGE leave the times alone: what a program has
 // seen is what the store gets.
 //
-// O_DIRECT. Without the write-back cache such a file is direct for the kernel too, and its writes go
-// side by side. With it they must not be: the kernel that owns the times then forgets to set them.
+// O_DIRECT. Without the write-back cache such a file is direct for the kernel too, and its writes
+// go side by side. With it that must not be: the kernel, which then owns the times, does not set
+// them in such writes.
 //
 // Times of access. The kernel keeps none for FUSE; it asks again for them after each READ, but says
 // nothing of reads that its cache serves. So opening a file to read it counts as reading it, and

@@ -21,7 +21,6 @@
 #include "ns/ns_internal.h"
 
 #define MARKERS_COUNTED 65536u
-#define NS_BLOB_MIN     (4u << 10) // values of this size and more are written once, to blob files
 
 static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
 #define SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
@@ -30,8 +29,8 @@ void ns_options_init(struct ns_options *options)
 {
     *options = (struct ns_options){.inline_max = 2048, .root_mode = 0755};
     lsm_options_init(&options->engine);
-    options->engine.blob_min = NS_BLOB_MIN;
-    options->engine.map_budget = 0; // a disk's read error is to be an errno, not the daemon's death
+    // A disk's read error in a compressed block is to be an errno, not the daemon's death.
+    options->engine.map_budget = 0;
 }
 
 int ns_errno(int lsm_status)

@@ -168,8 +168,7 @@ int op_count(struct ns *ns, struct op *op, int64_t delta)
 
 int op_commit(struct ns *ns, struct op *op)
 {
-    struct lsm_write_options options = {.use_reserve = op->frees_space,
-                                        .sync_soon = op->sync_soon};
+    struct lsm_write_options options = {.use_reserve = op->frees_space, .sync_soon = op->sync_soon};
     int status = lsm_write(ns->db, &options, op->batch);
     if (!status && op->counter)
         op->counter->value += op->counter_delta;

@@ -280,6 +280,13 @@ struct target {
     size_t size;                // of the data
 };
 
+static void target_filled(struct target *to, size_t size)
+{
+    to->size = size;
+    if (to->buf)
+        to->buf->size = size;
+}
+
 static int target_reserve(struct sst_reader *r, struct target *to, size_t size, uint8_t **ret_data)
 {
     if (to->buf) {
@@ -308,7 +315,7 @@ static int read_plain(struct sst_reader *r, const struct sst_place *place, bool 
         return status;
     if (verify && !stored_ok(r, place, data))
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad checksum");
-    to->size = place->size;
+    target_filled(to, place->size);
     return LSM_OK;
 }
 
@@ -329,7 +336,7 @@ static int decompress(struct sst_reader *r, const struct sst_place *place, bool 
     status = codec_decompress(place->compression, bytes, data);
     if (status)
         return sst_block_failure(r, place->offset, status, "does not decompress");
-    to->size = size;
+    target_filled(to, size);
     return LSM_OK;
 }
 
@@ -383,19 +390,13 @@ int sst_block_read(struct sst_reader *reader, const struct sst_place *place, con
                    struct buf *out)
 {
     struct target to = {.buf = out};
-    int status = read_wanted(reader, place, stored, &to);
-    if (!status)
-        out->size = to.size;
-    return status;
+    return read_wanted(reader, place, stored, &to);
 }
 
 int sst_block_reread(struct sst_reader *reader, const struct sst_place *place, struct buf *out)
 {
     struct target to = {.buf = out};
-    int status = read_block(reader, place, true, NULL, &to);
-    if (!status)
-        out->size = to.size;
-    return status;
+    return read_block(reader, place, true, NULL, &to);
 }
 
 int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, bool keep,

@@ -17,8 +17,8 @@ struct sst_reader {
     struct env_file *file;
     uint64_t number, size;
     uint8_t *map; // the whole file; NULL if it could not be mapped
-    struct sst_map_budget *budget; // of which `size` is taken: compressed blocks are read through
-                                   // the mapping. NULL: they are read with pread
+    // Of which `size` is taken: compressed blocks are read through the mapping. NULL: with pread.
+    struct sst_map_budget *budget;
     enum lsm_checksums checksums;
     struct block_cache *cache; // borrowed
     struct sst_index index;

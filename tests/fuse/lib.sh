@@ -16,7 +16,7 @@ PATH=$bin:$PATH
 export PATH
 
 if [ ! -e /dev/fuse ]; then
-    echo "skipped: this machine has no /dev/fuse"
+    echo "skipped: this machine has no /dev/fuse, and nothing can be mounted without it"
     exit 77
 fi
 [ -x "$lsmfs" ] || { echo "no $lsmfs" >&2; exit 1; }

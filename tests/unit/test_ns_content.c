@@ -105,6 +105,34 @@ START_TEST(test_truncating_very_many_extents)
 }
 END_TEST
 
+static uint64_t blob_bytes_of_writes(unsigned count, bool sync)
+{
+    uint64_t before, after;
+    ck_assert(lsm_property_uint(ns_engine(ns), "blob-bytes-written", &before));
+    for (unsigned i = 0; i < count; i++) {
+        write_at(i * 8192, 8192, 'a' + (int)i % 26);
+        if (sync)
+            ck_assert_int_eq(ns_fsync(ns, file, false), 0);
+    }
+    ck_assert(lsm_property_uint(ns_engine(ns), "blob-bytes-written", &after));
+    return after - before;
+}
+
+// Short writes to a file that is fsynced after every few of them stay with the log.
+START_TEST(test_synced_often)
+{
+    ck_assert_uint_gt(blob_bytes_of_writes(1, true), 0); // nothing is known of the file yet
+    ck_assert_uint_eq(blob_bytes_of_writes(20, true), 0);
+    ck_assert_uint_eq(blob_bytes_of_writes(16, false), 0);
+    ck_assert_uint_gt(blob_bytes_of_writes(1, false), 0); // too many by now
+    ck_assert_int_eq(ns_fsync(ns, file, true), 0);
+    ck_assert_uint_gt(blob_bytes_of_writes(1, true), 0);
+    ck_assert_uint_eq(blob_bytes_of_writes(1, true), 0);
+    for (uint64_t i = 0; i < 20; i++)
+        ck_assert_int_eq(byte_at(file, i * 8192 + 8191), i ? 'a' + (int)i % 26 : 'a');
+}
+END_TEST
+
 START_TEST(test_a_very_long_file)
 {
     const uint64_t max = (uint64_t)NS_FILE_MAX;
@@ -421,6 +449,7 @@ int main(void)
     tcase_add_test(tc, test_inline_until_it_is_too_long);
     tcase_add_test(tc, test_truncated_bytes_are_gone);
     tcase_add_test(tc, test_truncating_very_many_extents);
+    tcase_add_test(tc, test_synced_often);
     tcase_add_test(tc, test_a_very_long_file);
     tcase_add_test(tc, test_holes);
     tcase_add_test(tc, test_punching_very_many_extents);
