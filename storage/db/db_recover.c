@@ -332,10 +332,11 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
     } else {
         memtable_unref(replay.memtable);
     }
+    if (!rc)
+        db_blob_account_version(db->version);
     if (!rc && !db->options.read_only) {
         db->spare_state = SPARE_WANTED;
         rc = db->env->ops->list(db->env, db->dir, sweep_name, db);
-        db_blob_account_version(db->version);
         blob_store_hold(db->blobs, false);
     }
     version_edit_release(&replay.edit);

@@ -469,6 +469,28 @@ START_TEST(test_small_sync_is_one_sync)
 }
 END_TEST
 
+// Whoever opens the store, to write or only to read it, counts the same as live.
+START_TEST(test_live_bytes_after_reopening)
+{
+    open_db();
+    for (unsigned i = 0; i < 20; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%u", i);
+        put_sized(key, i, BIG);
+        if (i == 9)
+            ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    }
+    uint64_t live = number("blob-live-bytes");
+    ck_assert_uint_gt(live, 20 * BIG / 4);
+    options.read_only = true;
+    reopen_db();
+    ck_assert_uint_eq(number("blob-live-bytes"), live);
+    options.read_only = false;
+    reopen_db();
+    ck_assert_uint_eq(number("blob-live-bytes"), live);
+}
+END_TEST
+
 START_TEST(test_all_deleted_all_gone)
 {
     open_db();
@@ -691,6 +713,7 @@ int main(void)
     tcase_add_test(tc, test_steady_state);
     tcase_add_test(tc, test_drain_with_snapshots);
     tcase_add_test(tc, test_race);
+    tcase_add_test(tc, test_live_bytes_after_reopening);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
