@@ -41,6 +41,7 @@
 #define FORGET_MAX      ((size_t)1 << 20) // buckets; above, a deleted file's blocks age out
 #define FORGET_PIN      1024              // buckets looked at under one pin
 #define COUNTER_STRIPES 16
+#define MISSES_PER_BLOCK 2 // remembered, for each block that the cache has room for
 
 // Header and data in one piece, so that a hit touches few lines and pages.
 struct cached_block {
@@ -89,6 +90,10 @@ struct block_cache {
     struct slab *slab; // of the blocks
     _Atomic(struct cached_block *) *buckets;
     struct shard *shards;
+    // Blocks missed lately: at the place that their hash picks, other bits of it. Relaxed, and lost
+    // when another takes the place.
+    _Atomic uint16_t *missed;
+    size_t missed_mask;
     struct counters counters[COUNTER_STRIPES];
 };
 
@@ -132,7 +137,7 @@ int block_cache_new(size_t capacity, struct block_cache **ret_cache)
     size_t shards = 1;
     while (shards < SHARDS_MAX && capacity / (shards * 2) >= SHARD_BYTES_MIN)
         shards *= 2;
-    size_t buckets = power_of_two_from(capacity / BLOCK_BYTES);
+    size_t buckets = power_of_two_from(2 * capacity / BLOCK_BYTES);
     if (buckets < shards)
         buckets = shards;
 
@@ -140,13 +145,17 @@ int block_cache_new(size_t capacity, struct block_cache **ret_cache)
     if (!cache)
         return status_no_memory(sizeof(*cache));
     memset(cache, 0, sizeof(*cache));
+    size_t missed = power_of_two_from(MISSES_PER_BLOCK * capacity / BLOCK_BYTES);
     cache->buckets = calloc(buckets, sizeof(*cache->buckets));
+    cache->missed = calloc(missed, sizeof(*cache->missed));
+    cache->missed_mask = missed - 1;
     cache->shards = aligned_alloc(_Alignof(struct shard), shards * sizeof(struct shard));
-    int status = cache->buckets && cache->shards
+    int status = cache->buckets && cache->missed && cache->shards
                      ? slab_new(capacity >= HUGE_PAGES_FROM, &cache->slab)
                      : status_no_memory(buckets * sizeof(*cache->buckets));
     if (status) {
         free(cache->buckets);
+        free(cache->missed);
         free(cache->shards);
         free(cache);
         return status;
@@ -179,6 +188,7 @@ void block_cache_free(struct block_cache *cache)
     }
     free(cache->shards);
     free(cache->buckets);
+    free(cache->missed);
     slab_free(cache->slab);
     free(cache);
 }
@@ -334,6 +344,12 @@ static void evict(struct block_cache *cache, struct shard *shard, size_t charge,
         unlink_block(cache, shard, block, out);
         count(&shard->evictions);
     }
+    // The next to go: the lines that its unlinking will touch.
+    if (*out && shard->oldest) {
+        const struct cached_block *next = shard->oldest;
+        __builtin_prefetch(next->newer, 1);
+        __builtin_prefetch(&cache->buckets[hash_of(next->file, next->offset) & cache->bucket_mask]);
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------
@@ -389,6 +405,18 @@ struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file
         return present;
     }
     return block;
+}
+
+bool block_cache_admits(struct block_cache *cache, uint64_t file, uint64_t offset, size_t size)
+{
+    if (block_cache_has_room(cache, file, offset, size))
+        return true;
+    size_t hash = hash_of(file, offset);
+    uint16_t mark = (uint16_t)(hash >> 48 | 1); // 0: nothing
+    _Atomic uint16_t *place = &cache->missed[hash & cache->missed_mask];
+    bool again = atomic_load_explicit(place, memory_order_relaxed) == mark;
+    atomic_store_explicit(place, again ? 0 : mark, memory_order_relaxed);
+    return again;
 }
 
 bool block_cache_has_room(const struct block_cache *cache, uint64_t file, uint64_t offset,

@@ -33,6 +33,12 @@ void cached_block_discard(struct cached_block *block); // NULL is allowed
 struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t offset,
                                         struct cached_block *block, size_t size, bool keep);
 
+// Whether a block of `size` bytes that was looked up and missed is worth keeping: there is room, or
+// it was missed before, not long ago. A full cache so gives way only to blocks that come again,
+// and a miss of one that does not costs no insertion (the doorkeeper of TinyLFU: Einziger, Friedman,
+// Manes 2017). Notes the miss; a guess: no lock.
+bool block_cache_admits(struct block_cache *cache, uint64_t file, uint64_t offset, size_t size);
+
 // Whether a block of `size` bytes could be kept without another having to go. A guess: no lock.
 bool block_cache_has_room(const struct block_cache *cache, uint64_t file, uint64_t offset,
                           size_t size);

@@ -11,7 +11,7 @@ void lsm_options_init(struct lsm_options *options)
         .write_buffer_size = 64u << 20,
         .max_write_buffers = 2,
         .block_cache_size = 64u << 20,
-        .map_budget = 256u << 20,
+        .map_budget = 128u << 20,
         .max_open_tables = 1000,
         .block_size = 4096,
         .restart_interval = 16,

@@ -11,54 +11,72 @@
 #include "db/batch.h"
 #include "db/db.h"
 
-struct lookup {
-    struct slice key;
-    uint64_t hash;
-    uint64_t sequence;
-    bool fill_cache;
-    // result
-    uint64_t tag;
-    struct slice value;
-};
+// Scratch for a get: a block as large as they usually are.
+#define SCRATCH_SIZE 8192
 
-static int lookup_table(struct lsm *db, struct file_meta *file, struct lookup *lookup)
+static int lookup_table(struct lsm *db, struct file_meta *file, struct sst_lookup *lookup)
 {
     struct sst_reader *reader;
     int rc = table_cache_get(db->table_cache, file, &reader);
     if (rc)
         return rc;
-    return sst_get(reader, lookup->key, lookup->hash, lookup->sequence, lookup->fill_cache,
-                   &lookup->tag, &lookup->value);
+    return sst_get(reader, lookup);
 }
 
-static int lookup_tables(struct lsm *db, const struct version *version, struct lookup *lookup)
+// The table of a sorted level that may hold the key, or NULL.
+static struct file_meta *table_for(const struct version_level *level, struct slice key)
 {
-    const struct version_level *level = &version->levels[0];
-    for (unsigned i = 0; i < level->count; i++) {
-        struct file_meta *file = level->files[i];
-        if (slice_compare(lookup->key, file->smallest) < 0 ||
-            slice_compare(lookup->key, file->largest) > 0)
-            continue;
-        int rc = lookup_table(db, file, lookup);
-        if (rc != LSM_NOT_FOUND)
-            return rc;
+    if (level->count == 0)
+        return NULL;
+    unsigned i = version_find(level, key);
+    bool within = i < level->count && slice_compare(key, level->files[i]->smallest) >= 0;
+    return within ? level->files[i] : NULL;
+}
+
+static void table_soon(struct file_meta *file, const struct sst_lookup *lookup)
+{
+    struct sst_reader *reader = atomic_load_explicit(&file->reader, memory_order_acquire);
+    if (reader)
+        sst_get_soon(reader, lookup->hash);
+}
+
+static bool in_range(const struct file_meta *file, struct slice key)
+{
+    return slice_compare(key, file->smallest) >= 0 && slice_compare(key, file->largest) <= 0;
+}
+
+static int lookup_level0(struct lsm *db, const struct version_level *level, struct sst_lookup *lookup)
+{
+    int rc = LSM_NOT_FOUND;
+    for (unsigned i = 0; i < level->count; i++)
+        table_soon(level->files[i], lookup);
+    for (unsigned i = 0; i < level->count && rc == LSM_NOT_FOUND; i++)
+        if (in_range(level->files[i], lookup->key))
+            rc = lookup_table(db, level->files[i], lookup);
+    return rc;
+}
+
+// Both of these ask for the filters of all tables before they look into the first: lines that are
+// in no cache come all at the same time.
+static int lookup_tables(struct lsm *db, const struct version *version, struct sst_lookup *lookup)
+{
+    struct file_meta *files[VERSION_LEVELS];
+    unsigned count = 0;
+    int rc = lookup_level0(db, &version->levels[0], lookup);
+    for (unsigned n = 1; n < VERSION_LEVELS && rc == LSM_NOT_FOUND; n++) {
+        struct file_meta *file = table_for(&version->levels[n], lookup->key);
+        if (file) {
+            table_soon(file, lookup);
+            files[count++] = file;
+        }
     }
-    for (unsigned n = 1; n < VERSION_LEVELS; n++) {
-        level = &version->levels[n];
-        if (level->count == 0)
-            continue;
-        unsigned i = version_find(level, lookup->key);
-        if (i == level->count || slice_compare(lookup->key, level->files[i]->smallest) < 0)
-            continue;
-        int rc = lookup_table(db, level->files[i], lookup);
-        if (rc != LSM_NOT_FOUND)
-            return rc;
-    }
-    return LSM_NOT_FOUND;
+    for (unsigned i = 0; i < count && rc == LSM_NOT_FOUND; i++)
+        rc = lookup_table(db, files[i], lookup);
+    return rc;
 }
 
 // Finds the newest visible version; pinned. LSM_NOT_FOUND also for a delete.
-static int lookup_run(struct lsm *db, const struct lsm_read_options *ro, struct lookup *lookup)
+static int lookup_run(struct lsm *db, const struct lsm_read_options *ro, struct sst_lookup *lookup)
 {
     const struct read_view *view = atomic_load_explicit(&db->view, memory_order_acquire);
     lookup->sequence = db_read_sequence(db, ro ? ro->snapshot : NULL);
@@ -81,7 +99,7 @@ static int lookup_run(struct lsm *db, const struct lsm_read_options *ro, struct 
 int db_lookup(struct lsm *db, const struct lsm_read_options *ro, struct slice key,
               uint64_t *ret_tag, struct slice *ret_value)
 {
-    struct lookup lookup = {.key = key};
+    struct sst_lookup lookup = {.key = key};
     int rc = lookup_run(db, ro, &lookup);
     if (!rc) {
         *ret_tag = lookup.tag;
@@ -167,7 +185,9 @@ static int get_value(struct lsm *db, const struct lsm_read_options *ro, const vo
     int rc = batch_check_key(key_size);
     if (rc)
         return rc;
-    struct lookup lookup = {.key = slice_of(key, key_size)};
+    uint8_t scratch[SCRATCH_SIZE];
+    struct sst_lookup lookup = {
+        .key = slice_of(key, key_size), .scratch = scratch, .scratch_size = sizeof scratch};
     epoch_pin();
     rc = lookup_run(db, ro, &lookup);
     if (!rc && tag_type(lookup.tag) == ENTRY_BLOB)
@@ -194,7 +214,9 @@ int lsm_get_range(struct lsm *db, const struct lsm_read_options *ro, const void 
     int rc = batch_check_key(key_size);
     if (rc)
         return rc;
-    struct lookup lookup = {.key = slice_of(key, key_size)};
+    uint8_t scratch[SCRATCH_SIZE];
+    struct sst_lookup lookup = {
+        .key = slice_of(key, key_size), .scratch = scratch, .scratch_size = sizeof scratch};
     epoch_pin();
     rc = lookup_run(db, ro, &lookup);
     if (!rc && tag_type(lookup.tag) == ENTRY_BLOB)

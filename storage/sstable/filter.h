@@ -42,12 +42,18 @@ struct filter {
 // not a filter.
 int filter_init(struct filter *filter, struct slice contents);
 
+// The line that tells of a key; meaningless without a filter.
+static inline const uint8_t *filter_line(const struct filter *filter, uint64_t hash)
+{
+    return filter->lines + ((hash >> 32) * filter->line_count >> 32) * FILTER_LINE;
+}
+
 // False if no key with this hash was added.
 static inline bool filter_may_contain(const struct filter *filter, uint64_t hash)
 {
     if (!filter->lines)
         return true;
-    const uint8_t *line = filter->lines + ((hash >> 32) * filter->line_count >> 32) * FILTER_LINE;
+    const uint8_t *line = filter_line(filter, hash);
     uint32_t h = (uint32_t)hash;
     for (unsigned i = 0; i < filter->probes; i++) {
         h *= 0x9E3779B9u;

@@ -191,12 +191,14 @@ static int compare_common(const struct sst_index *ix, struct slice key)
 }
 
 // The number of prefixes below `prefix` among `count` >= 1 from `base` on, without branches on
-// their values.
+// their values; asks for both places that the next step may look at, so that misses overlap.
 static size_t lower_bound(const uint64_t *base, size_t count, uint64_t prefix)
 {
     const uint64_t *at = base;
     while (count > 1) {
-        size_t half = count / 2;
+        size_t half = count / 2, next = (count - half) / 2;
+        __builtin_prefetch(at + next);
+        __builtin_prefetch(at + half + next);
         at += at[half - 1] < prefix ? half : 0;
         count -= half;
     }

@@ -1,8 +1,8 @@
 // Walking a table in both directions.
 //
-// One data block is open at a time, in place in the mapping or by a reference to the cache; with
-// fill_cache off, compressed blocks are decompressed into a buffer of the iterator's own and the
-// cache is not touched.
+// One data block is open at a time, in place in the mapping or by a reference to the cache; compressed
+// blocks that are not kept in the cache (because fill_cache is off or they are not worth it) are
+// decompressed into a buffer of the iterator's own.
 //
 // Readahead. The mapping is advised RANDOM, so that point gets read only what they need; scans ask
 // for what lies ahead themselves. After READAHEAD_AFTER blocks in a row in one direction the
@@ -125,8 +125,16 @@ static const uint8_t *window_bytes(struct sst_iter *it, const struct sst_place *
     return it->stored.data + (place->offset - it->stored_offset);
 }
 
-// The block through the cache. A scan that has gone on for a while does not make others give way
-// for what it will not see again: it leaves *ret_contents empty then, and the block uncached.
+// A scan that has gone on for a while does not make others give way for what it will not see again.
+static bool worth_keeping(const struct sst_iter *it, const struct sst_place *place)
+{
+    const struct sst_reader *r = it->reader;
+    size_t size = place->size * 2; // about what a compressed block comes to
+    return it->run < SCAN_BLOCKS ? block_cache_admits(r->cache, r->number, place->offset, size)
+                                 : block_cache_has_room(r->cache, r->number, place->offset, size);
+}
+
+// The block from the cache or into it. If it is not worth keeping there, leaves *ret_contents empty.
 static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
                         struct slice *ret_contents)
 {
@@ -134,9 +142,8 @@ static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
     int status = LSM_OK;
     epoch_pin();
     it->cached = block_cache_lookup(r->cache, r->number, place->offset);
-    if (!it->cached && (it->run < SCAN_BLOCKS ||
-                        block_cache_has_room(r->cache, r->number, place->offset, place->size * 2)))
-        status = sst_block_fill(r, place, true, window_bytes(it, place), &it->cached);
+    if (!it->cached && worth_keeping(it, place))
+        status = sst_block_fill(r, place, window_bytes(it, place), &it->cached);
     if (!status && it->cached) {
         cached_block_ref(it->cached);
         *ret_contents = cached_block_data(it->cached);

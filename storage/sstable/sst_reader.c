@@ -273,9 +273,12 @@ int sst_block_in_place(struct sst_reader *reader, const struct sst_place *place,
     return LSM_OK;
 }
 
-// Where a block read from the file goes: to a buffer, or to a new block of the cache.
+// Where a block read from the file goes: to a buffer, to given memory if it suffices, or to a new
+// block of the cache.
 struct target {
-    struct buf *buf;            // NULL: the cache
+    struct buf *buf; // NULL: not to a buffer
+    uint8_t *scratch;
+    size_t scratch_size;
     struct cached_block *block; // the cache's, once there is one; the caller's to use or discard
     size_t size;                // of the data
 };
@@ -287,30 +290,28 @@ static void target_filled(struct target *to, size_t size)
         to->buf->size = size;
 }
 
-static int target_reserve(struct sst_reader *r, struct target *to, size_t size, uint8_t **ret_data)
+// Room for `size` bytes, or NULL.
+static uint8_t *target_reserve(struct sst_reader *r, struct target *to, size_t size)
 {
     if (to->buf) {
         to->buf->size = 0;
-        int status = buf_reserve(to->buf, size);
-        if (!status)
-            *ret_data = to->buf->data;
-        return status;
+        return buf_reserve(to->buf, size) ? NULL : to->buf->data;
     }
+    if (size <= to->scratch_size)
+        return to->scratch;
     to->block = cached_block_new(r->cache, size);
-    if (!to->block)
-        return status_no_memory(size);
-    *ret_data = cached_block_room(to->block);
-    return LSM_OK;
+    return to->block ? cached_block_room(to->block) : NULL;
 }
 
 // An uncompressed block, straight to where it goes.
 static int read_plain(struct sst_reader *r, const struct sst_place *place, bool verify,
                       struct target *to)
 {
-    uint8_t *data;
-    int status = target_reserve(r, to, place->size + SST_TRAILER_SIZE, &data);
-    if (!status)
-        status = sst_read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, data);
+    size_t size = place->size + SST_TRAILER_SIZE;
+    uint8_t *data = target_reserve(r, to, size);
+    if (!data)
+        return status_no_memory(size);
+    int status = sst_read_exactly(r->file, place->offset, size, data);
     if (status)
         return status;
     if (verify && !stored_ok(r, place, data))
@@ -323,17 +324,16 @@ static int read_plain(struct sst_reader *r, const struct sst_place *place, bool 
 static int decompress(struct sst_reader *r, const struct sst_place *place, bool verify,
                       const uint8_t *stored, struct target *to)
 {
-    uint8_t *data;
     if (verify && !stored_ok(r, place, stored))
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad checksum");
     struct slice bytes = slice_of(stored, place->size);
     size_t size = codec_size(bytes);
     if (!size)
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad uncompressed size");
-    int status = target_reserve(r, to, size, &data);
-    if (status)
-        return status;
-    status = codec_decompress(place->compression, bytes, data);
+    uint8_t *data = target_reserve(r, to, size);
+    if (!data)
+        return status_no_memory(size);
+    int status = codec_decompress(place->compression, bytes, data);
     if (status)
         return sst_block_failure(r, place->offset, status, "does not decompress");
     target_filled(to, size);
@@ -399,18 +399,24 @@ int sst_block_reread(struct sst_reader *reader, const struct sst_place *place, s
     return read_block(reader, place, true, NULL, &to);
 }
 
-int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, bool keep,
-                   const uint8_t *stored, struct cached_block **ret_cached)
+// Takes what was read to a block of the cache; `status`: how the reading went.
+static int insert(struct sst_reader *r, const struct sst_place *place, bool keep, int status,
+                  struct target *to, struct cached_block **ret_cached)
+{
+    if (status) {
+        cached_block_discard(to->block);
+        return status;
+    }
+    *ret_cached = block_cache_insert(r->cache, r->number, place->offset, to->block, to->size, keep);
+    return LSM_OK;
+}
+
+int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, const uint8_t *stored,
+                   struct cached_block **ret_cached)
 {
     struct target to = {0};
     int status = read_wanted(reader, place, stored, &to);
-    if (status) {
-        cached_block_discard(to.block);
-        return status;
-    }
-    *ret_cached =
-        block_cache_insert(reader->cache, reader->number, place->offset, to.block, to.size, keep);
-    return LSM_OK;
+    return insert(reader, place, true, status, &to, ret_cached);
 }
 
 // ------------------------------------------------------------------------------------- look-up
@@ -418,6 +424,12 @@ int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, boo
 bool sst_may_contain(const struct sst_reader *reader, uint64_t hash)
 {
     return filter_may_contain(&reader->filter, hash);
+}
+
+void sst_get_soon(const struct sst_reader *reader, uint64_t hash)
+{
+    if (reader->filter.lines)
+        __builtin_prefetch(filter_line(&reader->filter, hash));
 }
 
 // The search begins at the end, with the restart array, and goes on in the middle: places that are
@@ -431,37 +443,59 @@ static inline void prefetch_search(struct slice block)
     __builtin_prefetch(middle - (block.size > 128 ? 64 : 0));
 }
 
-int sst_get(struct sst_reader *reader, struct slice key, uint64_t hash, uint64_t sequence,
-            bool fill_cache, uint64_t *ret_tag, struct slice *ret_value)
+// A block that the cache does not have: into it, or into the scratch if it is not worth keeping.
+static int get_missed(struct sst_reader *r, const struct sst_place *place,
+                      struct sst_lookup *lookup, struct slice *ret_contents)
 {
-    if (!filter_may_contain(&reader->filter, hash))
+    struct cached_block *cached;
+    bool keep = lookup->fill_cache &&
+                block_cache_admits(r->cache, r->number, place->offset, place->size * 2);
+    struct target to = {.scratch = lookup->scratch,
+                        .scratch_size = keep ? 0 : lookup->scratch_size};
+    int status = read_wanted(r, place, NULL, &to);
+    if (!status && !to.block) {
+        *ret_contents = slice_of(to.scratch, to.size);
+        return LSM_OK;
+    }
+    status = insert(r, place, keep, status, &to, &cached);
+    if (!status)
+        *ret_contents = cached_block_data(cached);
+    return status;
+}
+
+static int get_block(struct sst_reader *r, const struct sst_place *place, struct sst_lookup *lookup,
+                     struct slice *ret_contents)
+{
+    if (sst_in_place(r, place)) {
+        prefetch_search(slice_of(r->map + place->offset, place->size));
+        return sst_block_in_place(r, place, ret_contents);
+    }
+    if (r->budget) // let a miss of the cache's table and one of the block overlap
+        __builtin_prefetch(r->map + place->offset);
+    struct cached_block *cached = block_cache_lookup(r->cache, r->number, place->offset);
+    if (!cached)
+        return get_missed(r, place, lookup, ret_contents);
+    *ret_contents = cached_block_data(cached);
+    prefetch_search(*ret_contents);
+    return LSM_OK;
+}
+
+int sst_get(struct sst_reader *reader, struct sst_lookup *lookup)
+{
+    if (!filter_may_contain(&reader->filter, lookup->hash))
         return LSM_NOT_FOUND;
-    uint64_t tag = sequence << 8 | 0xff;
-    size_t i = sst_index_seek(&reader->index, key, tag);
+    uint64_t tag = lookup->sequence << 8 | 0xff;
+    size_t i = sst_index_seek(&reader->index, lookup->key, tag);
     if (i == reader->index.count)
         return LSM_NOT_FOUND;
     struct sst_place place = sst_place_of(reader, i);
     struct slice contents;
-    int status;
-    if (sst_in_place(reader, &place)) {
-        prefetch_search(slice_of(reader->map + place.offset, place.size));
-        status = sst_block_in_place(reader, &place, &contents);
-    } else {
-        if (reader->budget) // let a miss of the cache's table and one of the block overlap
-            __builtin_prefetch(reader->map + place.offset);
-        struct cached_block *cached =
-            block_cache_lookup(reader->cache, reader->number, place.offset);
-        status = cached ? LSM_OK : sst_block_fill(reader, &place, fill_cache, NULL, &cached);
-        if (!status) {
-            contents = cached_block_data(cached);
-            prefetch_search(contents);
-        }
-    }
+    int status = get_block(reader, &place, lookup, &contents);
     if (status)
         return status;
     struct block block;
     status = block_init(&block, contents);
     if (!status)
-        status = block_get(&block, key, tag, ret_tag, ret_value);
+        status = block_get(&block, lookup->key, tag, &lookup->tag, &lookup->value);
     return sst_block_failure(reader, place.offset, status, "malformed");
 }

@@ -35,12 +35,27 @@ void sst_reader_unref(struct sst_reader *reader); // freed at zero
 // while pinned may use it until the unpin, or take a reference.
 void sst_reader_retire(struct sst_reader *reader);
 
-// The newest version of `key` with sequence <= `sequence`. `hash` is hash64 of the key. Returns 0
-// and a tag and value, LSM_NOT_FOUND if the table has none (no detail), or a failure. The caller
-// must be pinned; the value stays valid until it unpins. `fill_cache` false: blocks read are not
-// kept.
-int sst_get(struct sst_reader *reader, struct slice key, uint64_t hash, uint64_t sequence,
-            bool fill_cache, uint64_t *ret_tag, struct slice *ret_value);
+// What to look for, and what is found.
+struct sst_lookup {
+    struct slice key;
+    uint64_t hash;     // hash64 of the key
+    uint64_t sequence; // the newest version at or below it
+    bool fill_cache;   // false: blocks read are not kept
+    // Room for a block that is not kept, or NULL. Such a block then costs no allocation, and its
+    // bytes come to where the caller's stack, say, has been a moment ago.
+    uint8_t *scratch;
+    size_t scratch_size;
+    // Set when something is found.
+    uint64_t tag;
+    struct slice value; // valid until the unpin, and while the scratch is left alone
+};
+
+// The newest version of the key in this table. Returns 0, LSM_NOT_FOUND if the table has none (no
+// detail), or a failure. The caller must be pinned.
+int sst_get(struct sst_reader *reader, struct sst_lookup *lookup);
+
+// Asks for the memory that a get of this hash reads first, and does not wait for it. Pinned.
+void sst_get_soon(const struct sst_reader *reader, uint64_t hash);
 
 // False if the filter excludes the key.
 bool sst_may_contain(const struct sst_reader *reader, uint64_t hash);

@@ -58,10 +58,10 @@ int sst_block_in_place(struct sst_reader *reader, const struct sst_place *place,
 // The next two take the block's bytes in the file, with trailer, from `stored` if that is not NULL;
 // only those of a compressed block.
 
-// Brings a block that was not found in the cache into it (for later look-ups only with `keep`). The
-// caller must be pinned; valid until it unpins or for as long as it refers to *ret_cached.
-int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, bool keep,
-                   const uint8_t *stored, struct cached_block **ret_cached);
+// Brings a block that was not found in the cache into it. The caller must be pinned; valid until it
+// unpins or for as long as it refers to *ret_cached.
+int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, const uint8_t *stored,
+                   struct cached_block **ret_cached);
 
 // Reads and decompresses any block into `out` (replacing what is there), past the cache.
 int sst_block_read(struct sst_reader *reader, const struct sst_place *place, const uint8_t *stored,

@@ -19,12 +19,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void get(struct sst_reader *reader, struct slice key, uint64_t sequence, bool must)
 {
-    uint64_t tag;
-    struct slice value;
+    uint8_t scratch[8192];
+    struct sst_lookup lookup = {.key = key,
+                                .hash = hash64(key.data, key.size),
+                                .sequence = sequence,
+                                .fill_cache = key.size % 2,
+                                .scratch = scratch,
+                                .scratch_size = sizeof scratch};
     epoch_pin();
-    int status = sst_get(reader, key, hash64(key.data, key.size), sequence, true, &tag, &value);
+    int status = sst_get(reader, &lookup);
     if (status == 0)
-        (void)hash64(value.data, value.size);
+        (void)hash64(lookup.value.data, lookup.value.size);
     epoch_unpin();
     assert(status == 0 || (!must && (status == LSM_NOT_FOUND || status == LSM_CORRUPTION)));
 }

@@ -43,19 +43,24 @@ static struct sst_reader *open_table(uint64_t number, uint64_t size, enum lsm_ch
 static void check_get(struct sst_reader *reader, const struct model *m, struct slice key,
                       uint64_t sequence, bool fill_cache)
 {
-    uint64_t tag = 77;
-    struct slice value;
+    uint8_t scratch[8192];
+    struct sst_lookup lookup = {.key = key,
+                                .hash = hash64(key.data, key.size),
+                                .sequence = sequence,
+                                .fill_cache = fill_cache,
+                                .scratch = scratch,
+                                .scratch_size = key.size % 2 ? sizeof scratch : 0,
+                                .tag = 77};
     size_t i = model_seek(m, key, sequence << 8 | 0xff);
     epoch_pin();
-    int status =
-        sst_get(reader, key, hash64(key.data, key.size), sequence, fill_cache, &tag, &value);
+    int status = sst_get(reader, &lookup);
     if (i < m->count && slice_equal(m->entries[i].key, key)) {
         ck_assert_int_eq(status, 0);
-        ck_assert_uint_eq(tag, m->entries[i].tag);
-        ck_assert(slice_equal(value, m->entries[i].value));
+        ck_assert_uint_eq(lookup.tag, m->entries[i].tag);
+        ck_assert(slice_equal(lookup.value, m->entries[i].value));
     } else {
         ck_assert_int_eq(status, LSM_NOT_FOUND);
-        ck_assert_uint_eq(tag, 77);
+        ck_assert_uint_eq(lookup.tag, 77);
     }
     epoch_unpin();
 }

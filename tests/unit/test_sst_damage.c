@@ -77,17 +77,20 @@ static bool use_table(struct sst_reader *reader, const struct model *m, bool str
     epoch_pin();
     for (size_t i = 0; i < m->count; i++) {
         const struct entry *e = &m->entries[i];
-        uint64_t tag;
-        struct slice value;
-        int status = sst_get(reader, e->key, hash64(e->key.data, e->key.size), tag_sequence(e->tag),
-                             false, &tag, &value);
+        uint8_t scratch[8192];
+        struct sst_lookup lookup = {.key = e->key,
+                                    .hash = hash64(e->key.data, e->key.size),
+                                    .sequence = tag_sequence(e->tag),
+                                    .scratch = scratch,
+                                    .scratch_size = sizeof scratch};
+        int status = sst_get(reader, &lookup);
         if (status == LSM_CORRUPTION) {
             reported = true;
             ck_assert_ptr_nonnull(strstr(lsm_error_detail(), TABLE_PATH));
         } else if (strict) {
             ck_assert_int_eq(status, 0);
-            ck_assert_uint_eq(tag, e->tag);
-            ck_assert(slice_equal(value, e->value));
+            ck_assert_uint_eq(lookup.tag, e->tag);
+            ck_assert(slice_equal(lookup.value, e->value));
         } else {
             ck_assert(status == 0 || status == LSM_NOT_FOUND);
         }

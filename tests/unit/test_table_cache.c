@@ -83,15 +83,17 @@ static void forget_all(struct table_cache *cache)
 static bool read_table(struct table_cache *cache, unsigned i)
 {
     struct sst_reader *reader;
-    uint64_t tag;
-    struct slice value;
     uint8_t key[8];
     put_big64(key, i + 1);
+    struct sst_lookup lookup = {.key = slice_of(key, 8),
+                                .hash = hash64(key, 8),
+                                .sequence = SEQUENCE_MAX,
+                                .fill_cache = true};
     epoch_pin();
     int rc = table_cache_get(cache, files[i], &reader);
     if (!rc)
-        rc = sst_get(reader, slice_of(key, 8), hash64(key, 8), SEQUENCE_MAX, true, &tag, &value);
-    bool good = !rc && tag_sequence(tag) == i + 1 && slice_equal(value, slice_of(key, 8));
+        rc = sst_get(reader, &lookup);
+    bool good = !rc && tag_sequence(lookup.tag) == i + 1 && slice_equal(lookup.value, lookup.key);
     epoch_unpin();
     return good;
 }
