@@ -20,6 +20,7 @@
 
 #include "base/hash.h"
 #include "ns/check_internal.h"
+#include "ns/tail.h"
 
 #define STEPS_PER_PROGRESS 4096u
 
@@ -104,6 +105,7 @@ static int check_extents(struct check *check, const struct check_subject *subjec
     struct lsm_iter *iter = check->extents;
     struct pathkey lower, upper;
     uint64_t bytes = 0, behind = 0; // the end of the extent before
+    bool in_tail = false;
     int rc = 0;
     pathkey_ino_bounds(KEY_EXTENT, rec->ino, &lower, &upper);
     lsm_iter_seek(iter, lower.data, lower.size);
@@ -121,6 +123,13 @@ static int check_extents(struct check *check, const struct check_subject *subjec
                                size, start);
         if (!rc && start < behind)
             rc = check_problem(check, subject, "extents overlap at offset %" PRIu64, start);
+        if (start >= rec->size && !in_tail) {
+            uint64_t begin;
+            rc = tail_begin(check->ns, rec->ino, &begin);
+            in_tail = start >= begin;
+        }
+        if (in_tail) // no content any more
+            continue;
         if (!rc && (start > rec->size || size > rec->size - start))
             rc = check_problem(check, subject,
                                "an extent at offset %" PRIu64 " reaches beyond the size %" PRIu64,
@@ -284,6 +293,20 @@ static int check_orphan_pair(struct check *check, void *arg, struct slice key, s
     return rc ? rc : check_record(check, &subject, &rec, &is_new);
 }
 
+// A tail is being deleted; a store opened for reading only keeps those it found, perhaps of files
+// that are gone by now.
+static int check_tail_pair(struct check *check, void *arg, struct slice key, struct slice value)
+{
+    (void)arg;
+    struct check_subject subject = {0};
+    bool added;
+    if (!pathkey_parse_number(key, KEY_TAIL, &subject.ino) || value.size != 8)
+        return bad_key(check, key);
+    if (check->ns->reclaim)
+        return check_problem(check, &subject, "a tail that nobody deletes");
+    return ino_set_add(&check->data, subject.ino, &added);
+}
+
 static int check_marker_pair(struct check *check, void *arg, struct slice key, struct slice value)
 {
     (void)arg;
@@ -365,7 +388,8 @@ static int check_xattr_pair(struct check *check, void *arg, struct slice key, st
 static int check_unknown(struct check *check)
 {
     static const char types[] = {KEY_COUNTER, KEY_EXTENT, KEY_ENTRY, KEY_INODE, KEY_RESERVED,
-                                 KEY_ORPHAN,  KEY_MARKER, KEY_ROOT,  KEY_SUPER, KEY_XATTR};
+                                 KEY_ORPHAN,  KEY_MARKER, KEY_ROOT,  KEY_SUPER, KEY_TAIL,
+                                 KEY_XATTR};
     struct lsm_iter *iter;
     int rc = check_iter(check, NULL, NULL, &iter);
     if (rc)
@@ -406,6 +430,8 @@ static int check_all(struct check *check)
         rc = for_range(check, KEY_ORPHAN, check_orphan_pair, NULL);
     if (!rc)
         rc = for_range(check, KEY_MARKER, check_marker_pair, NULL);
+    if (!rc)
+        rc = for_range(check, KEY_TAIL, check_tail_pair, NULL);
     if (!rc)
         rc = check_owned(check, KEY_EXTENT, &check->data, "extents");
     if (!rc)

@@ -22,6 +22,7 @@
 
 #include "ns/filedata.h"
 #include "ns/ns_internal.h"
+#include "ns/tail.h"
 
 #define DEFRAG_NOTES     64u
 #define DEFRAG_FILES     256u
@@ -130,7 +131,9 @@ static int merge_cell(struct ns *ns, struct ns_inode *inode, uint64_t cell)
     if (!op)
         return -ENOMEM;
     inode_lock(&ns->table, inode->ino, true);
-    int rc = inode_is_unlinked(inode) ? -ENOENT : merge_runs(ns, op, inode->ino, cell);
+    int rc = inode_is_unlinked(inode) ? -ENOENT : tail_settle(ns, inode);
+    if (!rc)
+        rc = merge_runs(ns, op, inode->ino, cell);
     inode_unlock(&ns->table, inode->ino);
     op_end(ns, op);
     return rc;

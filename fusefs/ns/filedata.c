@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define RESIZE_BATCH_EXTENTS 4096u
+#include "ns/tail.h"
 
 bool filedata_is_gone(const struct ns_inode *inode)
 {
@@ -155,42 +155,14 @@ int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice
 
 // ------------------------------------------------------------------------------- size
 
-// Very many extents go in batches of their own, from the end backwards: wherever a crash stops
-// this, the file is a prefix of what it was. Only while more than one batch's worth is left.
-static int cut_in_batches(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                          uint64_t size)
-{
-    int rc = extents_list(ns, rec->ino, size, UINT64_MAX, SIZE_MAX, &op->source);
-    size_t left = op->source.count;
-    while (!rc && left > RESIZE_BATCH_EXTENTS) {
-        for (size_t i = 0; i < RESIZE_BATCH_EXTENTS && !rc; i++) {
-            struct extent e = op->source.at[--left];
-            struct pathkey key;
-            pathkey_extent(&key, rec->ino, e.start);
-            rc = op_delete(op, &key);
-            rec->data_bytes -= e.size;
-            rec->size = e.start;
-        }
-        op->frees_space = true;
-        if (!rc)
-            rc = op_store(op, inode, rec);
-        if (!rc)
-            rc = op_commit(ns, op);
-        if (!rc)
-            op_stored(inode);
-    }
-    return rc;
-}
-
 static int shrink(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                   uint64_t size)
 {
-    int rc = 0;
-    if (rec->data_bytes / NS_EXTENT_MAX + 1 > RESIZE_BATCH_EXTENTS)
-        rc = cut_in_batches(ns, op, inode, rec, size);
-    if (!rc)
-        rc = extents_list(ns, rec->ino, size, UINT64_MAX, SIZE_MAX, &op->extents);
-    if (!rc)
+    size_t most = (size_t)ns->cut_extents + 1;
+    int rc = extents_list(ns, rec->ino, size, rec->size, most, &op->extents);
+    if (!rc && op->extents.count == most)
+        rc = tail_leave(ns, op, inode, rec, size);
+    else if (!rc)
         rc = extents_trim(op, rec, size, UINT64_MAX);
     if (rc)
         return rc;
@@ -200,9 +172,11 @@ static int shrink(struct ns *ns, struct op *op, struct ns_inode *inode, struct r
     return 0;
 }
 
-static int resize_inline(struct ns *ns, struct op *op, struct record *rec, uint64_t size)
+static int resize_inline(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                         uint64_t size)
 {
     struct slice old = rec->content;
+    int rc;
     if (size <= old.size) {
         rec->content.size = (size_t)size;
     } else if (size <= ns->inline_max) {
@@ -214,11 +188,12 @@ static int resize_inline(struct ns *ns, struct op *op, struct record *rec, uint6
         op->content.size = (size_t)size;
         rec->content = buf_slice(&op->content);
     } else {
+        rc = tail_settle(ns, inode);
         rec->is_inline = false;
         rec->content = slice_of(NULL, 0);
         rec->data_bytes = 0;
         rec->size = size;
-        return extents_put(op, rec, 0, old);
+        return rc ? rc : extents_put(op, rec, 0, old);
     }
     rec->size = size;
     return 0;
@@ -234,9 +209,10 @@ int filedata_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct
     if (size == rec->size)
         return 0;
     if (rec->is_inline)
-        return resize_inline(ns, op, rec, size);
+        return resize_inline(ns, op, inode, rec, size);
     if (size < rec->size)
         return shrink(ns, op, inode, rec, size);
+    int rc = tail_settle(ns, inode);
     rec->size = size; // a hole
-    return 0;
+    return rc;
 }

@@ -1,7 +1,7 @@
 // File content: inline in the record while it is short, else in extents.
 //
 // An extent is a key 'D' ino start with the bytes from `start` on. Extents of a file do not
-// overlap, do not reach beyond its size, and do not cross a multiple of NS_EXTENT_MAX. What no
+// overlap, do not reach beyond its size (but for a tail: tail.h), and do not cross a multiple of NS_EXTENT_MAX. What no
 // extent covers is a hole and reads as zeros. A record's data_bytes is the sum of its extents.
 #ifndef NS_FILEDATA_H
 #define NS_FILEDATA_H
@@ -39,9 +39,9 @@ int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to);
 // are until the commit. data_bytes follows.
 int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data);
 
-// Changes the size of a regular file; `rec` is its loaded record. Small changes go into the batch,
-// which the caller commits with the record; when very many extents have to go, batches of their own
-// are committed first, from the end backwards, each with the size it leaves. Exclusive lock held.
+// Changes the size of a regular file; `rec` is its loaded record. The change goes into the batch,
+// which the caller commits with the record; when very many extents have to go, they become a tail
+// (tail.h). Exclusive lock held.
 int filedata_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                     uint64_t size);
 

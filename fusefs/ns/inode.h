@@ -72,6 +72,7 @@ struct ns_inode {
     bool is_nameless;            // AT_ORPHAN, never had a name, may get one; stripe lock
     _Atomic uint8_t location;    // enum inode_location; written under the exclusive stripe lock
     bool data_gone; // the content was dropped with the last name: reading it is ESTALE. Stripe lock
+    bool no_tail;   // it is known that there is no 'T' key (tail.h); stripe lock, exclusive
     _Atomic uint16_t short_pieces; // notes for defrag.c, modulo 2^16
     _Atomic uint16_t unsynced;     // short writes since the last fsync, up to 2^16 - 1; relaxed
     _Atomic bool synced_often;     // only a few of them lay between the last two; relaxed

@@ -47,6 +47,8 @@ struct ns_inode;
 struct ns_options {
     struct lsm_options engine;   // lsm_options_init() it first (ns_options_init does)
     unsigned inline_max;         // bytes of content kept in the entry; default 2048 [0, 65536]
+    unsigned cut_extents;        // extents that a truncation deletes itself; more are deleted in the
+                                 // background; default 1024
     uint32_t root_uid, root_gid; // owner and mode of the root of a new store
     uint32_t root_mode;          // default 0755
 };

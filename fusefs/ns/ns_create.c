@@ -76,6 +76,7 @@ static int make_live(struct ns *ns, struct ns_inode *dir, struct slice name,
     prefix_put(init.own_prefix);
     if (!inode)
         return -ENOMEM;
+    inode->no_tail = true;
     *ret_inode = inode_insert(&ns->table, inode);
     return 0;
 }
@@ -211,6 +212,7 @@ static int tmpfile_locked(struct ns *ns, struct op *op, const struct ns_cred *cr
     if (!inode)
         return -ENOMEM;
     inode->is_nameless = true;
+    inode->no_tail = true;
     *ret_inode = inode_insert(&ns->table, inode);
     rc = op_commit(ns, op);
     if (rc)

@@ -16,6 +16,7 @@
 
 #include "ns/filedata.h"
 #include "ns/ns_internal.h"
+#include "ns/tail.h"
 
 #define APPEND_MERGE_MAX 4096u
 #define SHORT_PIECE      (64u << 10) // writes below this fragment a file
@@ -276,13 +277,16 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     struct record *rec = &op->rec[0].rec;
     const struct record before = *rec;
     uint64_t end = offset + data.size;
+    bool stays_inline = rec->is_inline && end <= ns->inline_max && rec->size <= ns->inline_max;
     op->sync_soon = data.size < SHORT_PIECE && note_short_write(inode);
-    if (!rec->is_inline)
-        rc = write_extents(ns, op, rec, data, offset);
-    else if (end <= ns->inline_max && rec->size <= ns->inline_max)
+    if (!stays_inline && (rec->is_inline || end > rec->size))
+        rc = tail_settle(ns, inode);
+    if (!rc && stays_inline)
         rc = write_inline(op, rec, data, offset);
-    else
+    else if (!rc && rec->is_inline)
         rc = write_move_out(op, rec, data, offset);
+    else if (!rc)
+        rc = write_extents(ns, op, rec, data, offset);
     if (rc)
         return rc;
     if (end > rec->size)

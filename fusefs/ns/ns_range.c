@@ -12,6 +12,7 @@
 
 #include "ns/filedata.h"
 #include "ns/ns_internal.h"
+#include "ns/tail.h"
 
 #define PUNCH_BATCH_EXTENTS 1024u
 #define COPY_BATCH_EXTENTS  512u
@@ -241,6 +242,8 @@ static int copy_batch(struct ns *ns, struct op *op, struct copying *c)
 {
     struct record *to = &op->rec[1].rec;
     int rc = op_load(ns, c->to, &op->rec[1]);
+    if (!rc)
+        rc = tail_settle(ns, c->to);
     if (!rc && to->is_inline) {
         rc = move_out(op, to);
         if (!rc)

@@ -1,8 +1,7 @@
 // Changing attributes: mode, owner, size, times; and the time of access.
 //
-// One batch, except for a truncation that drops very many extents (filedata_resize).
-// Locks: the inode's stripe, exclusively. Failure: nothing has changed (a long truncation may have
-// happened in part).
+// One batch; a truncation leaves very many extents to the background (tail.h).
+// Locks: the inode's stripe, exclusively. Failure: nothing has changed.
 #include <errno.h>
 
 #include "ns/filedata.h"

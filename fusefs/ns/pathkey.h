@@ -6,6 +6,7 @@
 //   'D' ino offset            extent: the bytes of the file from `offset` on
 //   'X' ino name              extended attribute
 //   'O' ino                   record of a file without names whose space is still in use
+//   'T' ino                   tail: from which offset on extents are no content any more (tail.h)
 //   'C' stripe                file counter        'N'  first inode number not yet reserved
 //   'R'                       record of the root  'S'  superblock
 //
@@ -30,6 +31,7 @@ enum pathkey_type {
     KEY_MARKER = 'P',
     KEY_ROOT = 'R',
     KEY_SUPER = 'S',
+    KEY_TAIL = 'T',
     KEY_XATTR = 'X',
 };
 

@@ -6,7 +6,8 @@
 // extended attributes in batches of bounded size, the 'O' key with the last. A crash in between
 // leaves a shorter orphan.
 //
-// The queue only holds numbers nobody can reach any more, so no lock of the namespace is needed.
+// Tails of truncated files (tail.h) are queued and deleted in the same way, each batch under the lock
+// of the inode. Orphans are queued when nobody can reach them any more, so need no lock.
 // Lock: the queue's mutex, a leaf, not held during engine calls.
 // Failure: the orphan stays for the next start; a full disk is tried again after a pause.
 #include "ns/reclaim.h"
@@ -16,23 +17,28 @@
 #include <time.h>
 
 #include "ns/ns_internal.h"
+#include "ns/tail.h"
 
 #define RECLAIM_BATCH_KEYS 1024u
+
+struct job {
+    uint64_t ino;
+    bool is_tail; // of a file; else an orphan
+};
 
 struct reclaim {
     struct ns *ns;
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    uint64_t *queue; // mutex, as all below
+    struct job *queue; // mutex, as all below
     size_t count, capacity;
     bool working, stopping;
     int error; // of the last attempt, negative errno
 };
 
-// Adds deletions of up to `most` keys in the range to the batch; *ret_count tells how many.
-static int delete_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *lower,
-                       const struct pathkey *upper, unsigned most, unsigned *ret_count)
+int reclaim_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *lower,
+                 const struct pathkey *upper, unsigned most, unsigned *ret_count)
 {
     struct lsm_iter_options options = {.lower = lower->data,
                                        .lower_size = lower->size,
@@ -41,9 +47,10 @@ static int delete_keys(struct ns *ns, struct lsm_batch *batch, const struct path
                                        .no_fill_cache = true};
     struct lsm_iter *iter;
     int status = lsm_iter_new(ns->db, &options, &iter);
+    unsigned count = 0;
+    *ret_count = 0;
     if (status)
         return status;
-    unsigned count = 0;
     for (lsm_iter_seek_first(iter); !status && count < most && lsm_iter_valid(iter);
          lsm_iter_next(iter)) {
         size_t size;
@@ -59,16 +66,16 @@ static int delete_keys(struct ns *ns, struct lsm_batch *batch, const struct path
 }
 
 // One batch of the orphan's keys; *ret_done once nothing is left of it.
-static int reclaim_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
+static int orphan_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
 {
     struct pathkey lower, upper, key;
     unsigned extents, xattrs = 0;
     lsm_batch_clear(batch);
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
-    int status = delete_keys(ns, batch, &lower, &upper, RECLAIM_BATCH_KEYS, &extents);
+    int status = reclaim_keys(ns, batch, &lower, &upper, RECLAIM_BATCH_KEYS, &extents);
     if (!status && extents < RECLAIM_BATCH_KEYS) {
         pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
-        status = delete_keys(ns, batch, &lower, &upper, RECLAIM_BATCH_KEYS - extents, &xattrs);
+        status = reclaim_keys(ns, batch, &lower, &upper, RECLAIM_BATCH_KEYS - extents, &xattrs);
     }
     *ret_done = extents + xattrs < RECLAIM_BATCH_KEYS;
     if (!status && *ret_done) {
@@ -76,22 +83,31 @@ static int reclaim_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bo
         status = lsm_batch_delete(batch, key.data, key.size);
     }
     struct lsm_write_options options = {.use_reserve = true};
-    return status ? status : lsm_write(ns->db, &options, batch);
+    return ns_err(status ? status : lsm_write(ns->db, &options, batch));
 }
 
-static int reclaim_one(struct reclaim *reclaim, uint64_t ino, struct lsm_batch *batch)
+static int locked_tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
+{
+    inode_lock(&ns->table, ino, true);
+    int rc = tail_step(ns, ino, batch, ret_done);
+    inode_unlock(&ns->table, ino);
+    return rc;
+}
+
+static int reclaim_one(struct reclaim *reclaim, struct job job, struct lsm_batch *batch)
 {
     bool done = false;
-    int status = 0;
-    while (!status && !done) {
+    int rc = 0;
+    while (!rc && !done) {
         pthread_mutex_lock(&reclaim->mutex);
         bool stopping = reclaim->stopping;
         pthread_mutex_unlock(&reclaim->mutex);
         if (stopping)
             return 0;
-        status = reclaim_step(reclaim->ns, ino, batch, &done);
+        rc = job.is_tail ? locked_tail_step(reclaim->ns, job.ino, batch, &done)
+                         : orphan_step(reclaim->ns, job.ino, batch, &done);
     }
-    return ns_err(status);
+    return rc;
 }
 
 // Sleeps a second or until stopped; mutex held.
@@ -116,16 +132,16 @@ static void *reclaim_thread(void *arg)
             pthread_cond_wait(&reclaim->changed, &reclaim->mutex);
             continue;
         }
-        uint64_t ino = reclaim->queue[--reclaim->count];
+        struct job job = reclaim->queue[--reclaim->count];
         reclaim->working = true;
         pthread_mutex_unlock(&reclaim->mutex);
-        int rc = reclaim_one(reclaim, ino, batch);
+        int rc = reclaim_one(reclaim, job, batch);
         pthread_mutex_lock(&reclaim->mutex);
         reclaim->working = false;
         reclaim->error = rc;
         pthread_cond_broadcast(&reclaim->changed);
         if (rc == -ENOSPC) {
-            reclaim->queue[reclaim->count++] = ino; // there is room: it was taken from there
+            reclaim->queue[reclaim->count++] = job; // there is room: it was taken from there
             pause_second(reclaim);
         }
     }
@@ -134,11 +150,29 @@ static void *reclaim_thread(void *arg)
     return NULL;
 }
 
-static int queue_leftovers(struct reclaim *reclaim)
+static void queue_job(struct reclaim *reclaim, struct job job)
+{
+    pthread_mutex_lock(&reclaim->mutex);
+    // One place more than is queued: for the one being worked on, should it have to come back.
+    if (reclaim->count + 1 >= reclaim->capacity) {
+        size_t capacity = reclaim->capacity ? 2 * reclaim->capacity : 64;
+        struct job *queue = realloc(reclaim->queue, capacity * sizeof *queue);
+        if (queue) {
+            reclaim->queue = queue;
+            reclaim->capacity = capacity;
+        }
+    }
+    if (reclaim->count + 1 < reclaim->capacity)
+        reclaim->queue[reclaim->count++] = job;
+    pthread_cond_broadcast(&reclaim->changed);
+    pthread_mutex_unlock(&reclaim->mutex);
+}
+
+static int queue_leftovers(struct reclaim *reclaim, enum pathkey_type type)
 {
     struct pathkey lower, upper;
     struct lsm_iter *iter;
-    pathkey_type_bounds(KEY_ORPHAN, &lower, &upper);
+    pathkey_type_bounds(type, &lower, &upper);
     struct lsm_iter_options options = {.lower = lower.data,
                                        .lower_size = lower.size,
                                        .upper = upper.data,
@@ -148,10 +182,10 @@ static int queue_leftovers(struct reclaim *reclaim)
         return ns_err(status);
     for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter)) {
         size_t size;
-        uint64_t ino;
+        struct job job = {.is_tail = type == KEY_TAIL};
         const void *key = lsm_iter_key(iter, &size);
-        if (pathkey_parse_number(slice_of(key, size), KEY_ORPHAN, &ino))
-            reclaim_queue(reclaim, ino);
+        if (pathkey_parse_number(slice_of(key, size), type, &job.ino))
+            queue_job(reclaim, job);
     }
     status = lsm_iter_status(iter);
     lsm_iter_free(iter);
@@ -166,7 +200,9 @@ int reclaim_start(struct ns *ns, struct reclaim **ret_reclaim)
     reclaim->ns = ns;
     pthread_mutex_init(&reclaim->mutex, NULL);
     pthread_cond_init(&reclaim->changed, NULL);
-    int rc = queue_leftovers(reclaim);
+    int rc = queue_leftovers(reclaim, KEY_ORPHAN);
+    if (!rc)
+        rc = queue_leftovers(reclaim, KEY_TAIL);
     if (!rc)
         rc = -pthread_create(&reclaim->thread, NULL, reclaim_thread, reclaim);
     if (rc) {
@@ -195,20 +231,12 @@ void reclaim_stop(struct reclaim *reclaim)
 
 void reclaim_queue(struct reclaim *reclaim, uint64_t ino)
 {
-    pthread_mutex_lock(&reclaim->mutex);
-    // One place more than is queued: for the one being worked on, should it have to come back.
-    if (reclaim->count + 1 >= reclaim->capacity) {
-        size_t capacity = reclaim->capacity ? 2 * reclaim->capacity : 64;
-        uint64_t *queue = realloc(reclaim->queue, capacity * sizeof *queue);
-        if (queue) {
-            reclaim->queue = queue;
-            reclaim->capacity = capacity;
-        }
-    }
-    if (reclaim->count + 1 < reclaim->capacity)
-        reclaim->queue[reclaim->count++] = ino;
-    pthread_cond_broadcast(&reclaim->changed);
-    pthread_mutex_unlock(&reclaim->mutex);
+    queue_job(reclaim, (struct job){.ino = ino});
+}
+
+void reclaim_queue_tail(struct reclaim *reclaim, uint64_t ino)
+{
+    queue_job(reclaim, (struct job){.ino = ino, .is_tail = true});
 }
 
 int reclaim_wait(struct reclaim *reclaim)

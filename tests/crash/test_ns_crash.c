@@ -38,6 +38,7 @@ static struct ns_options crash_options(struct env *env, enum lsm_wal_mode mode)
     struct ns_options options = ns_small_options(env);
     options.engine.wal_mode = mode;
     options.inline_max = 500;
+    options.cut_extents = 1;
     return options;
 }
 

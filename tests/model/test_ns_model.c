@@ -672,6 +672,7 @@ static void start(struct history *h, uint64_t seed)
     h->large = one_in(h, 8);
     h->options = ns_small_options(h->env);
     h->options.inline_max = inline_max[below(h, 5)];
+    h->options.cut_extents = one_in(h, 2) ? (unsigned)below(h, 4) : 1024;
     h->options.engine.wal_mode = one_in(h, 2) ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
     h->options.engine.blob_min = one_in(h, 2) ? 0 : 1 + (size_t)below(h, 4000);
     h->options.engine.blob_file_size = 64 << 10;

@@ -43,6 +43,7 @@ static struct ns_options options_of(struct env *env)
     options.engine.write_buffer_size = 1 << 20;
     options.engine.table_size = 256 << 10;
     options.engine.level_base_size = 1 << 20;
+    options.cut_extents = 20;
     return options;
 }
 
@@ -221,6 +222,85 @@ START_TEST(test_merged)
 }
 END_TEST
 
+// Writes `count` pieces that do not touch, all over the file.
+static size_t fill_sparsely(struct world *w, uint8_t *want, unsigned count)
+{
+    const size_t stride = FILE_MAX / count;
+    memset(want, 0, FILE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        fill(want + i * stride, 100);
+        ck_assert_int_eq(ns_write(w->ns, w->file, want + i * stride, 100, i * stride, 0, NULL),
+                         100);
+    }
+    return (count - 1) * stride + 100;
+}
+
+static void truncate_file(struct world *w, uint8_t *want, size_t *size, size_t to)
+{
+    struct ns_attr attr = {.size = to}, after;
+    ck_assert_int_eq(ns_setattr(w->ns, w->file, &attr, NS_SET_SIZE, &after), 0);
+    ck_assert_uint_le(after.blocks * 512, to + 4096);
+    if (to < *size)
+        memset(want + to, 0, *size - to);
+    *size = to;
+}
+
+// What a truncation leaves to the background never shows: not after growing again in one way or
+// another, nor after a shorter truncation, a remount in the middle or a look at the store that
+// must not change it.
+START_TEST(test_tail)
+{
+    struct world w;
+    world_open(&w);
+    uint8_t *want = calloc(1, FILE_MAX), *space = malloc(FILE_MAX);
+    for (int round = 0; round < 12; round++) {
+        size_t size = fill_sparsely(&w, want, 3000);
+        truncate_file(&w, want, &size, pick(4) ? pick(size) : 0);
+        if (pick(2))
+            truncate_file(&w, want, &size, pick(size + 1));
+        if (pick(2))
+            world_reopen(&w);
+        if (pick(2)) {
+            struct ns_options options = options_of(w.env);
+            options.engine.read_only = true;
+            ns_inode_put(w.ns, w.file, 1);
+            ck_assert_int_eq(ns_close(w.ns), 0);
+            ck_assert_int_eq(ns_open("/db", &options, &w.ns), 0);
+            ck_assert_int_eq(ns_check(w.ns, on_problem, NULL, NULL), 0);
+            ck_assert_int_eq(ns_lookup(w.ns, ns_root(w.ns), "file", 4, &w.file, NULL), 0);
+            expect_content(&w, want, size, space);
+            world_reopen(&w);
+        }
+        if (pick(2)) {
+            truncate_file(&w, want, &size, FILE_MAX / 2 + pick(FILE_MAX / 2));
+        } else {
+            size_t at = size + pick(FILE_MAX - size - 5000);
+            fill(want + at, 5000);
+            ck_assert_int_eq(ns_write(w.ns, w.file, want + at, 5000, at, 0, NULL), 5000);
+            size = at + 5000;
+        }
+        expect_content(&w, want, size, space);
+        ck_assert_int_eq(ns_check(w.ns, on_problem, NULL, NULL), 0);
+        if (pick(3) == 0) { // a file that is removed with its tail
+            truncate_file(&w, want, &size, 0);
+            ns_inode_put(w.ns, w.file, 1);
+            struct ns_cred cred = {0};
+            ck_assert_int_eq(ns_unlink(w.ns, ns_root(w.ns), "file", 4), 0);
+            ck_assert_int_eq(ns_check(w.ns, on_problem, NULL, NULL), 0);
+            ck_assert_uint_eq(count_extents(w.ns), 0);
+            ck_assert_int_eq(ns_mknod(w.ns, &cred, ns_root(w.ns), "file", 4, S_IFREG | 0644, 0,
+                                      &w.file, NULL),
+                             0);
+        } else {
+            truncate_file(&w, want, &size, 0);
+        }
+    }
+    free(want);
+    free(space);
+    world_close(&w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("file data");
@@ -228,6 +308,7 @@ int main(void)
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, test_random);
     tcase_add_test(tc, test_merged);
+    tcase_add_test(tc, test_tail);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
