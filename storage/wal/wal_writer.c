@@ -11,6 +11,11 @@
 // cover leads the next one, which covers all of them. The mapped log is synced through the file
 // descriptor too: it costs the same as msync and does not care which part is mapped just now.
 //
+// Threads that write and sync in a loop come back a moment after the sync that served them, when the
+// next one, with those who came meanwhile, has just begun: half of them in each. So a leader who has
+// reason to expect company waits for it, for half the time of a sync at most; whoever completes
+// the group leads it. Waiting in vain is not tried again for a while.
+//
 // Invariants: durable <= end; both are multiples of 8 and only grow; all below `end` is whole
 // records. After a failed sync the page cache may have forgotten what it could not write, so no
 // later sync can be trusted: the failure is final.
@@ -40,6 +45,8 @@
 #define RECYCLE_MAX_FACTOR 4u
 #define PREPARE            ((size_t)64 << 10)
 #define PREPARE_AFTER      ((uint64_t)256 << 10) // bytes not synced
+#define GATHER_US_MAX      10000u
+#define GATHER_PAUSE       16u // syncs without a wait for company after one in vain
 
 struct wal_writer {
     // The appender's.
@@ -63,7 +70,13 @@ struct wal_writer {
 
     pthread_mutex_t sync_mutex;
     pthread_cond_t sync_done;
-    bool syncing;                   // a leader is at work; sync_mutex
+    bool syncing;                   // a leader is at work; sync_mutex, as those that follow
+    bool gathering;                 // a leader waits for company
+    unsigned pending;               // threads in wal_sync whom no sync has served
+    unsigned expected;              // of them, when all who were in the last group are back
+    uint64_t syncs;                 // begun
+    unsigned pause;                 // syncs until the next gathering
+    uint64_t sync_us;               // what a sync takes, averaged; 0: not known yet
     char detail[STATUS_DETAIL_MAX]; // of `status`; written once, before it is set
 };
 
@@ -158,7 +171,12 @@ static struct wal_writer *writer_alloc(uint64_t number)
         free(wal);
         return NULL;
     }
-    if (pthread_cond_init(&wal->sync_done, NULL)) {
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    int failure = pthread_cond_init(&wal->sync_done, &attr);
+    pthread_condattr_destroy(&attr);
+    if (failure) {
         pthread_mutex_destroy(&wal->sync_mutex);
         free(wal);
         return NULL;
@@ -325,7 +343,10 @@ int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t 
 static void lead_sync(struct wal_writer *wal)
 {
     wal->syncing = true;
-    uint64_t target = wal_end(wal);
+    wal->gathering = false;
+    wal->syncs++;
+    unsigned group = wal->pending; // all their records are below `target`
+    uint64_t target = wal_end(wal), start = env_now_us();
     pthread_mutex_unlock(&wal->sync_mutex);
     int rc = wal->before_sync ? wal->before_sync(wal->arg) : 0;
     if (!rc)
@@ -335,8 +356,37 @@ static void lead_sync(struct wal_writer *wal)
     pthread_mutex_lock(&wal->sync_mutex);
     if (!rc)
         atomic_store_explicit(&wal->durable, target, memory_order_release);
+    uint64_t us = env_now_us() - start;
+    wal->sync_us = wal->sync_us ? wal->sync_us - wal->sync_us / 8 + us / 8 : us;
+    wal->expected = wal->pending; // the group, and who has come meanwhile
+    wal->pending -= group;
+    if (wal->pause)
+        wal->pause--;
     wal->syncing = false;
     pthread_cond_broadcast(&wal->sync_done);
+}
+
+// Waits for the threads that are expected, in the place of the leader. Called and returns with
+// sync_mutex held, releases it meanwhile; another may have led by then.
+static void gather(struct wal_writer *wal)
+{
+    unsigned before = wal->pending;
+    uint64_t us = wal->sync_us / 2 < GATHER_US_MAX ? wal->sync_us / 2 : GATHER_US_MAX;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)us * 1000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    wal->gathering = true;
+    int rc = 0;
+    while (!rc && wal->gathering)
+        rc = pthread_cond_timedwait(&wal->sync_done, &wal->sync_mutex, &until);
+    if (!wal->gathering)
+        return;
+    wal->gathering = false;
+    if (wal->pending <= before)
+        wal->pause = GATHER_PAUSE;
+    wal->expected = wal->pending; // that has to do
 }
 
 int wal_sync(struct wal_writer *wal, uint64_t end)
@@ -347,12 +397,19 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
         end = appended;
     if (wal_durable(wal) < end) {
         pthread_mutex_lock(&wal->sync_mutex);
+        wal->pending++;
+        uint64_t syncs = wal->syncs;
         while (wal_durable(wal) < end && !atomic_load(&wal->status)) {
-            if (wal->syncing)
+            bool complete = wal->pending >= wal->expected || wal->pause;
+            if (wal->syncing || (wal->gathering && !complete))
                 pthread_cond_wait(&wal->sync_done, &wal->sync_mutex);
-            else
+            else if (complete)
                 lead_sync(wal);
+            else
+                gather(wal);
         }
+        if (wal->syncs == syncs) // the sync that was under way will do; no group had this thread in it
+            wal->pending--;
         pthread_mutex_unlock(&wal->sync_mutex);
     }
     int rc = atomic_load_explicit(&wal->status, memory_order_acquire);

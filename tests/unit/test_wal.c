@@ -565,6 +565,60 @@ START_TEST(test_concurrent_sync)
 END_TEST
 
 // The same on the real disk.
+// Threads that append and sync in a loop, on a disk that takes its time: most of them share each
+// sync, where without waiting for each other every sync would serve half of them.
+#define LOOPING_THREADS 6
+#define LOOPING_ROUNDS  30
+
+struct looping {
+    struct wal_writer *wal;
+    pthread_mutex_t mutex; // of the appender
+    uint64_t next;         // mutex
+    _Atomic unsigned syncs;
+};
+
+static int slow_disk(void *arg)
+{
+    struct looping *looping = arg;
+    atomic_fetch_add(&looping->syncs, 1);
+    usleep(20000);
+    return 0;
+}
+
+static void *append_and_sync(void *arg)
+{
+    struct looping *looping = arg;
+    for (int i = 0; i < LOOPING_ROUNDS; i++) {
+        pthread_mutex_lock(&looping->mutex);
+        ck_assert_int_eq(append(looping->wal, looping->next++), 0);
+        uint64_t end = wal_end(looping->wal);
+        pthread_mutex_unlock(&looping->mutex);
+        ck_assert_int_eq(wal_sync(looping->wal, end), 0);
+        ck_assert_uint_ge(wal_durable(looping->wal), end);
+    }
+    return NULL;
+}
+
+START_TEST(test_syncs_are_shared)
+{
+    struct looping looping = {.mutex = PTHREAD_MUTEX_INITIALIZER, .next = 1};
+    struct wal_options options = {
+        .env = env, .capacity = 65536, .before_sync = slow_disk, .arg = &looping};
+    pthread_t threads[LOOPING_THREADS];
+    ck_assert_int_eq(wal_writer_new(&options, PATH, 7, NULL, &looping.wal), 0);
+    for (int i = 0; i < LOOPING_THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, append_and_sync, &looping), 0);
+    for (int i = 0; i < LOOPING_THREADS; i++)
+        pthread_join(threads[i], NULL);
+    unsigned syncs = atomic_load(&looping.syncs);
+    printf("%u appends in %u syncs\n", LOOPING_THREADS * LOOPING_ROUNDS, syncs);
+    ck_assert_uint_ge(syncs, LOOPING_ROUNDS);
+    ck_assert_uint_le(syncs, LOOPING_ROUNDS * 8 / 5);
+    wal_writer_free(looping.wal, false);
+    expect_count(7, 1, LOOPING_THREADS * LOOPING_ROUNDS);
+}
+END_TEST
+
 START_TEST(test_posix)
 {
     char dir[] = "/tmp/test_wal.XXXXXX", path[64], old[64];
@@ -620,6 +674,7 @@ int main(void)
     tcase_add_loop_test(tc, test_sync_failure_is_sticky, 0, 2);
     tcase_add_loop_test(tc, test_creation_failures, 0, 2);
     tcase_add_loop_test(tc, test_concurrent_sync, 0, 2);
+    tcase_add_test(tc, test_syncs_are_shared);
     tcase_add_loop_test(tc, test_posix, 0, 3);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
