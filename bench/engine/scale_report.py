@@ -56,7 +56,8 @@ def column(path, reads):
         "bytes read a get": f"{(after['read'] - before['read']) * 1048576 / reads:.0f}",
         "readmissing": human(next(x[1] for x in lines if x[0] == "readmissing")),
         "seekrandom": human(next(x[1] for x in lines if x[0] == "seekrandom")),
-        "peak resident, MiB": f"{after['peak']:.0f}",
+        "peak resident loading, MiB": f"{loaded['peak']:.0f}",
+        "peak resident reading, MiB": f"{after['peak']:.0f}",
         "found": f"{gets[1][3]:.3f}",
     }, gets[1][1], before["tables"], gets[1][3]
 

@@ -45,6 +45,8 @@
 #define RECYCLE_MAX_FACTOR 4u
 #define PREPARE            ((size_t)64 << 10)
 #define PREPARE_AFTER      ((uint64_t)256 << 10) // bytes not synced
+#define LET_GO             ((uint64_t)8 << 20)   // of the mapping at a time
+#define LET_GO_ALIGN       ((uint64_t)65536)     // of pages of any size
 #define GATHER_US_MAX      10000u
 #define GATHER_PAUSE       16u // syncs without a wait for company after one in vain
 
@@ -53,6 +55,7 @@ struct wal_writer {
     struct wal_window window;      // mapped logs
     struct buf batch;              // written logs: the records of one append
     uint64_t prepared;             // mapped logs: the pages up to here have been prepared
+    uint64_t let_go;               // mapped logs: the mapping holds no pages below this
     bool mapped;                   // constant
     uint32_t tag;                  // constant
     uint64_t number;               // constant
@@ -284,6 +287,19 @@ static int append_written(struct wal_writer *wal, const struct wal_record *recor
     return rc;
 }
 
+// Written pages are the page cache's business: in the mapping they would only count as ours.
+static void let_go_behind(struct wal_writer *wal, uint64_t end)
+{
+    if (wal->let_go < wal->window.start)
+        wal->let_go = wal->window.start;
+    if (end - wal->let_go < LET_GO + LET_GO_ALIGN)
+        return;
+    uint64_t to = end - end % LET_GO_ALIGN;
+    wal->file->ops->advise_map(wal->file, wal_window_at(&wal->window, wal->let_go),
+                               (size_t)(to - wal->let_go), ENV_ADVISE_DONTNEED);
+    wal->let_go = to;
+}
+
 // While nobody syncs, the pages ahead are prepared 16 at a time: one system call instead of 16 page
 // faults. With frequent syncs each would have to write them all.
 static void prepare_ahead(struct wal_writer *wal, uint64_t end)
@@ -294,6 +310,7 @@ static void prepare_ahead(struct wal_writer *wal, uint64_t end)
                                    size < PREPARE ? (size_t)size : PREPARE, ENV_ADVISE_WRITE);
     }
     wal->prepared = end + PREPARE;
+    let_go_behind(wal, end);
 }
 
 static int append_mapped(struct wal_writer *wal, const struct wal_record *records, size_t count,
