@@ -68,8 +68,10 @@ static const struct option_spec specs[] = {
     {"compaction_threads", OPT_COUNT, ENGINE(compaction_threads), 1, 16, NULL},
     {"compression", OPT_CHOICE, ENGINE(compression), 0, 0, compressions},
     {"bottom_compression", OPT_CHOICE, ENGINE(bottom_compression), 0, 0, compressions},
+    {"blob_compression", OPT_CHOICE, ENGINE(blob_compression), 0, 0, compressions},
     {"checksums", OPT_CHOICE, ENGINE(checksums), 0, 0, checksum_modes},
     {"wal", OPT_CHOICE, ENGINE(wal_mode), 0, 0, wal_modes},
+    {"blob_garbage_ratio", OPT_COUNT, ENGINE(blob_garbage_ratio), 5, 95, NULL},
     {"sync", OPT_SYNC, ENGINE(sync_interval_ms), 0, 3600000, NULL},
     {"inline_max", OPT_SIZE, FIELD(ns.inline_max), 0, 64 * KiB, NULL},
     {"threads", OPT_COUNT, FIELD(threads), 1, 64, NULL},
@@ -128,6 +130,7 @@ static const char help_text[] =
     "  cache_size=SIZE       cache of decompressed blocks (64M)\n"
     "  write_buffer=SIZE     memory for changes before they become a table (64M)\n"
     "  compression=C         none, lz4 or zlib (lz4);  bottom_compression=C: last level\n"
+    "  blob_compression=C    the same for file content of 4K and more (lz4)\n"
     "  inline_max=SIZE       files up to this size live in their entry (2K)\n"
     "  max_open_tables=N     tables whose index is kept in memory (1000)\n"
     "  threads=N             threads that serve requests\n"

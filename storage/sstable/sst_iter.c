@@ -102,7 +102,7 @@ static void readahead(struct sst_iter *it, const struct sst_place *place, bool b
 static const uint8_t *window_bytes(struct sst_iter *it, const struct sst_place *place)
 {
     uint64_t begin = place->offset, end = begin + place->size + SST_TRAILER_SIZE;
-    if (it->run < READAHEAD_AFTER || it->reader->budget ||
+    if (it->run < READAHEAD_AFTER || sst_mapped(it->reader) ||
         place->compression == LSM_COMPRESSION_NONE)
         return NULL;
     if (begin < it->stored_offset || end > it->stored_offset + it->stored.size) {
@@ -142,6 +142,8 @@ static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
     int status = LSM_OK;
     epoch_pin();
     it->cached = block_cache_lookup(r->cache, r->number, place->offset);
+    if (!it->cached)
+        sst_want_mapped(r);
     if (!it->cached && worth_keeping(it, place))
         status = sst_block_fill(r, place, window_bytes(it, place), &it->cached);
     if (!status && it->cached) {

@@ -131,8 +131,6 @@ static int open_filter(struct sst_reader *r, const struct sst_footer *footer)
 
 static bool budget_take(struct sst_map_budget *budget, uint64_t size)
 {
-    if (!budget)
-        return false;
     uint64_t left = atomic_load_explicit(&budget->left, memory_order_relaxed);
     while (left >= size)
         if (atomic_compare_exchange_weak_explicit(&budget->left, &left, left - size,
@@ -141,18 +139,30 @@ static bool budget_take(struct sst_map_budget *budget, uint64_t size)
     return false;
 }
 
-static void map_file(struct sst_reader *r, struct sst_map_budget *budget)
+static void budget_give(struct sst_reader *r)
+{
+    atomic_fetch_add_explicit(&r->budget->left, r->size, memory_order_relaxed);
+}
+
+void sst_want_mapped(struct sst_reader *reader)
+{
+    if (!reader->budget || !reader->map || sst_mapped(reader) ||
+        !budget_take(reader->budget, reader->size))
+        return;
+    if (atomic_exchange_explicit(&reader->in_budget, true, memory_order_relaxed))
+        budget_give(reader); // another thread was faster
+}
+
+static void map_file(struct sst_reader *r)
 {
     void *map;
     if (r->file->ops->map(r->file, 0, (size_t)r->size, false, &map))
         return;
     r->map = map;
     r->file->ops->advise_map(r->file, map, (size_t)r->size, ENV_ADVISE_RANDOM);
-    if (budget_take(budget, r->size))
-        r->budget = budget;
 }
 
-static int open_parts(struct sst_reader *r, struct sst_map_budget *budget)
+static int open_parts(struct sst_reader *r)
 {
     struct sst_footer footer;
     int status = read_footer(r, &footer);
@@ -169,7 +179,7 @@ static int open_parts(struct sst_reader *r, struct sst_map_budget *budget)
     if (!r->verified)
         return status_no_memory(words * sizeof(*r->verified));
     r->file->ops->advise(r->file, 0, r->size, ENV_ADVISE_RANDOM);
-    map_file(r, budget);
+    map_file(r);
     return LSM_OK;
 }
 
@@ -177,8 +187,8 @@ static void reader_free(struct sst_reader *r)
 {
     if (r->map)
         r->file->ops->unmap(r->file, r->map, (size_t)r->size);
-    if (r->budget)
-        atomic_fetch_add_explicit(&r->budget->left, r->size, memory_order_relaxed);
+    if (sst_mapped(r))
+        budget_give(r);
     (void)env_close(r->file); // opened for reading: there is nothing to lose
     sst_index_release(&r->index);
     free(r->filter_memory);
@@ -196,13 +206,15 @@ int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_s
     r->size = file_size;
     r->checksums = options->checksums;
     r->cache = options->cache;
+    r->budget = options->map_budget;
+    atomic_init(&r->in_budget, false);
     atomic_init(&r->refs, 1);
     int status = env_open(env, path, ENV_READ, &r->file);
     if (status) {
         free(r);
         return status;
     }
-    status = open_parts(r, options->map_budget);
+    status = open_parts(r);
     if (status) {
         reader_free(r);
         return status;
@@ -375,7 +387,7 @@ static int read_wanted(struct sst_reader *r, const struct sst_place *place, cons
                        struct target *to)
 {
     bool verify = r->checksums != LSM_CHECKSUMS_NEVER;
-    if (!stored && r->budget && place->compression != LSM_COMPRESSION_NONE) {
+    if (!stored && sst_mapped(r) && place->compression != LSM_COMPRESSION_NONE) {
         struct slice mapped;
         int status = sst_block_in_place(r, place, &mapped);
         if (status)
@@ -448,6 +460,7 @@ static int get_missed(struct sst_reader *r, const struct sst_place *place,
                       struct sst_lookup *lookup, struct slice *ret_contents)
 {
     struct cached_block *cached;
+    sst_want_mapped(r);
     bool keep = lookup->fill_cache &&
                 block_cache_admits(r->cache, r->number, place->offset, place->size * 2);
     struct target to = {.scratch = lookup->scratch,
@@ -470,7 +483,7 @@ static int get_block(struct sst_reader *r, const struct sst_place *place, struct
         prefetch_search(slice_of(r->map + place->offset, place->size));
         return sst_block_in_place(r, place, ret_contents);
     }
-    if (r->budget) // let a miss of the cache's table and one of the block overlap
+    if (sst_mapped(r)) // let a miss of the cache's table and one of the block overlap
         __builtin_prefetch(r->map + place->offset);
     struct cached_block *cached = block_cache_lookup(r->cache, r->number, place->offset);
     if (!cached)

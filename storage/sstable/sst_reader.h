@@ -14,7 +14,8 @@
 struct sst_reader;
 
 // How many bytes of tables may be read through their mappings although they are compressed. A
-// table is, from its opening to its end, if all of it fits in what is left.
+// table is, from the first point get or seek that misses the cache to its end, if all of it fits in
+// what is left.
 struct sst_map_budget {
     _Atomic uint64_t left;
 };

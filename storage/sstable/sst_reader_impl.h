@@ -10,15 +10,15 @@
 #include "sstable/sst_index.h"
 #include "sstable/sst_reader.h"
 
-// Immutable once open, but for `refs` and `verified`.
+// Immutable once open, but for `refs`, `in_budget` and `verified`.
 struct sst_reader {
     struct epoch_node node; // for the retirement
     _Atomic uint32_t refs;  // dropped with release, the last one with acquire
     struct env_file *file;
     uint64_t number, size;
     uint8_t *map; // the whole file; NULL if it could not be mapped
-    // Of which `size` is taken: compressed blocks are read through the mapping. NULL: with pread.
-    struct sst_map_budget *budget;
+    struct sst_map_budget *budget; // borrowed; NULL: compressed blocks are read with pread
+    _Atomic bool in_budget; // `size` of it is taken: they are read through the mapping. Relaxed
     enum lsm_checksums checksums;
     struct block_cache *cache; // borrowed
     struct sst_index index;
@@ -44,6 +44,15 @@ static inline struct sst_place sst_place_of(const struct sst_reader *reader, siz
     return (struct sst_place){block, offset, (size_t)(end - offset) - SST_TRAILER_SIZE,
                               sst_index_compression(&reader->index, block)};
 }
+
+// Whether compressed blocks are read through the mapping.
+static inline bool sst_mapped(const struct sst_reader *reader)
+{
+    return atomic_load_explicit(&reader->in_budget, memory_order_relaxed);
+}
+
+// For a reader that jumps about: puts the table into the budget, if it fits.
+void sst_want_mapped(struct sst_reader *reader);
 
 // Whether the block can be used where it lies in the mapping.
 static inline bool sst_in_place(const struct sst_reader *reader, const struct sst_place *place)
