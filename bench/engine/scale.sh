@@ -41,7 +41,7 @@ for num in "${num_list[@]}"; do
   "$bin" --db="$work/store" --num="$num" --writes=$((num / 10)) --benchmarks="$load,stats,waitidle" >"$work/$num.log"
   cat "$work"/store/*.sst >/dev/null # the page cache is warm
   "$bin" --db="$work/store" --num="$num" --reads="$reads" --use_existing_db \
-    --benchmarks=readrandom,stats,readrandom,stats,readmissing,seekrandom >>"$work/$num.log"
+    --benchmarks=waitidle,readrandom,stats,readrandom,stats,readmissing,seekrandom >>"$work/$num.log"
   rm -rf "$work/store"
 done
 
