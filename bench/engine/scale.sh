@@ -10,8 +10,8 @@
 #     --name=NAME      of the file written: scale-NAME.md (today's date)
 #     --keep=DIR       keep the bench's own output there
 #
-# Loading is N puts of keys drawn from N, in ten parts. Reading is done by a new process, after all tables
-# were read into the page cache.
+# Loading is N puts of keys drawn from N, in ten parts. Reading is done by a new process, after all
+# tables were read into the page cache.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)

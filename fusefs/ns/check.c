@@ -123,7 +123,7 @@ static int check_extents(struct check *check, const struct check_subject *subjec
                                size, start);
         if (!rc && start < behind)
             rc = check_problem(check, subject, "extents overlap at offset %" PRIu64, start);
-        if (start >= rec->size && !in_tail) {
+        if (!rc && start >= rec->size && !in_tail) {
             uint64_t begin;
             rc = tail_begin(check->ns, rec->ino, &begin);
             in_tail = start >= begin;

@@ -176,7 +176,6 @@ static int resize_inline(struct ns *ns, struct op *op, struct ns_inode *inode, s
                          uint64_t size)
 {
     struct slice old = rec->content;
-    int rc;
     if (size <= old.size) {
         rec->content.size = (size_t)size;
     } else if (size <= ns->inline_max) {
@@ -188,7 +187,7 @@ static int resize_inline(struct ns *ns, struct op *op, struct ns_inode *inode, s
         op->content.size = (size_t)size;
         rec->content = buf_slice(&op->content);
     } else {
-        rc = tail_settle(ns, inode);
+        int rc = tail_settle(ns, inode);
         rec->is_inline = false;
         rec->content = slice_of(NULL, 0);
         rec->data_bytes = 0;

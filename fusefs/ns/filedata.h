@@ -1,8 +1,9 @@
 // File content: inline in the record while it is short, else in extents.
 //
 // An extent is a key 'D' ino start with the bytes from `start` on. Extents of a file do not
-// overlap, do not reach beyond its size (but for a tail: tail.h), and do not cross a multiple of NS_EXTENT_MAX. What no
-// extent covers is a hole and reads as zeros. A record's data_bytes is the sum of its extents.
+// overlap, do not reach beyond its size (but for a tail: tail.h), and do not cross a multiple of
+// NS_EXTENT_MAX. What no extent covers is a hole and reads as zeros. A record's data_bytes is the
+// sum of its extents.
 #ifndef NS_FILEDATA_H
 #define NS_FILEDATA_H
 

@@ -23,7 +23,6 @@
 #define READAHEAD_AFTER  2
 #define STORED_MIN       ((uint64_t)4 << 10) // what is read at once: 16 KiB to
 #define STORED_DOUBLINGS 6                   // 256 KiB
-#define PREFETCH         256u // bytes
 #define SCAN_BLOCKS      16                  // in a row: from then on nothing is evicted for them
 #define READAHEAD_MIN    (64u << 10)
 #define READAHEAD_MAX    (1u << 20)
@@ -211,22 +210,6 @@ static void end(struct sst_iter *it)
     it->base.status = LSM_OK;
 }
 
-// Asks for what entering block `index` reads first, where blocks are used in place: the processor's own
-// prefetching stops at the end of a page.
-static void prefetch_block(const struct sst_iter *it, size_t index)
-{
-    const struct sst_reader *r = it->reader;
-    if (index >= r->index.count)
-        return;
-    struct sst_place place = sst_place_of(r, index);
-    if (!sst_in_place(r, &place))
-        return;
-    const uint8_t *data = r->map + place.offset;
-    for (size_t i = 0; i < PREFETCH; i += 64)
-        __builtin_prefetch(data + i);
-    __builtin_prefetch(data + place.size - 4);
-}
-
 // Goes to the first entry of block `index`, if there is such a block.
 static void enter_forward(struct sst_iter *it, size_t index)
 {
@@ -235,7 +218,6 @@ static void enter_forward(struct sst_iter *it, size_t index)
         return;
     }
     struct sst_place place = sst_place_of(it->reader, index);
-    prefetch_block(it, index + 1);
     readahead(it, &place, false);
     int status = load(it, index);
     if (status)
@@ -276,7 +258,6 @@ static void seek(struct iter *base, struct slice key, uint64_t tag)
             return;
         }
     }
-    prefetch_block(it, index + 1);
     int status = block_iter_seek(&it->block, key, tag, &it->base.entry);
     if (status == 1)
         enter_forward(it, index + 1); // (key, tag) lies between the last entry and the separator

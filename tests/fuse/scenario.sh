@@ -11,6 +11,16 @@ die() {
     finish
 }
 
+# Sets $rounds: LSMFS_ROUNDS, or $1, with LSMFS_LONG $2. Seeds RANDOM; LSMFS_SEED repeats a run's
+# timing.
+choose_rounds() {
+    rounds=$1
+    [ -z "${LSMFS_LONG-}" ] || rounds=$2
+    rounds=${LSMFS_ROUNDS:-$rounds}
+    RANDOM=${LSMFS_SEED:=$((RANDOM + $$))}
+    echo "seed $LSMFS_SEED"
+}
+
 start() { mount_store "$db" "$mnt"; }
 stop() { umount_store "$mnt" || die "cannot unmount"; }
 

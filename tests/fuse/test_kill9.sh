@@ -8,11 +8,7 @@
 # LSMFS_ROUNDS: how many rounds (5; 50 with LSMFS_LONG). LSMFS_SEED repeats a run's timing.
 . "$(dirname "$0")/scenario.sh"
 
-rounds=5
-[ -z "${LSMFS_LONG-}" ] || rounds=50
-rounds=${LSMFS_ROUNDS:-$rounds}
-RANDOM=${LSMFS_SEED:=$((RANDOM + $$))}
-echo "seed $LSMFS_SEED"
+choose_rounds 5 50
 
 src=$work/src
 ledger=$work/ledger

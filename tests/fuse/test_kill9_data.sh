@@ -4,11 +4,7 @@
 # LSMFS_ROUNDS: how many rounds (4; 40 with LSMFS_LONG). LSMFS_SEED repeats a run's timing.
 . "$(dirname "$0")/scenario.sh"
 
-rounds=4
-[ -z "${LSMFS_LONG-}" ] || rounds=40
-rounds=${LSMFS_ROUNDS:-$rounds}
-RANDOM=${LSMFS_SEED:=$((RANDOM + $$))}
-echo "seed $LSMFS_SEED"
+choose_rounds 4 40
 cc -O1 -o "$work/blocks" "$here/blocks.c" || die "blocks.c does not compile"
 sizes=(4096 16384 131072)
 

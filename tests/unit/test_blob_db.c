@@ -469,17 +469,22 @@ START_TEST(test_small_sync_is_one_sync)
 }
 END_TEST
 
+static void put_numbered(unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%u", i);
+        put_sized(key, i, BIG);
+    }
+}
+
 // Whoever opens the store, to write or only to read it, counts the same as live.
 START_TEST(test_live_bytes_after_reopening)
 {
     open_db();
-    for (unsigned i = 0; i < 20; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "k%u", i);
-        put_sized(key, i, BIG);
-        if (i == 9)
-            ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
-    }
+    put_numbered(0, 10);
+    ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    put_numbered(10, 20);
     uint64_t live = number("blob-live-bytes");
     ck_assert_uint_gt(live, 20 * BIG / 4);
     options.read_only = true;
@@ -494,11 +499,7 @@ END_TEST
 START_TEST(test_all_deleted_all_gone)
 {
     open_db();
-    for (int i = 0; i < 200; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "k%d", i);
-        put_sized(key, i, BIG);
-    }
+    put_numbered(0, 200);
     ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
     ck_assert_uint_gt(number("num-blobs"), 5);
     for (int i = 0; i < 200; i++) {

@@ -564,7 +564,6 @@ START_TEST(test_concurrent_sync)
 }
 END_TEST
 
-// The same on the real disk.
 // Threads that append and sync in a loop, on a disk that takes its time: most of them share each
 // sync, where without waiting for each other every sync would serve half of them.
 #define LOOPING_THREADS 6
@@ -619,6 +618,7 @@ START_TEST(test_syncs_are_shared)
 }
 END_TEST
 
+// Concurrent syncs on the real disk.
 START_TEST(test_posix)
 {
     char dir[] = "/tmp/test_wal.XXXXXX", path[64], old[64];
