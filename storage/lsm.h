@@ -278,6 +278,26 @@ LSM_NODISCARD LSM_API int lsm_batch_put_slice(struct lsm_batch *batch, const voi
                                               size_t src_key_size, uint64_t offset,
                                               uint64_t length);
 
+// The same of the value `src_key` had at the snapshot (NULL: as above). Other writers may change it
+// meanwhile; the snapshot is freed after lsm_write().
+LSM_NODISCARD LSM_API int lsm_batch_put_slice_at(struct lsm_batch *batch, const void *key,
+                                                 size_t key_size,
+                                                 const struct lsm_snapshot *snapshot,
+                                                 const void *src_key, size_t src_key_size,
+                                                 uint64_t offset, uint64_t length);
+
+// Puts all operations of `other` behind those of `batch`. `other` is unchanged; what it borrows, and
+// the snapshots it names, are now borrowed by both.
+LSM_NODISCARD LSM_API int lsm_batch_append(struct lsm_batch *batch, const struct lsm_batch *other);
+
+// Does the work that lsm_write() would do before it queues for the log, now, so that a caller can do
+// it before it takes a lock under which it writes: large values are compressed and written to blob
+// files, slices looked up. Nothing of it is visible or durable before lsm_write(); what was borrowed
+// is not needed any more. The batch may be added to and appended to another, and is written to this
+// store only. If it is cleared or freed instead, what was written is reclaimed as garbage. LSM_INVALID
+// if it has been staged already. On failure the batch is as it was.
+LSM_NODISCARD LSM_API int lsm_stage(struct lsm *db, struct lsm_batch *batch);
+
 // Applies the batch: all of it or nothing. The batch is unchanged and may be used again.
 LSM_NODISCARD LSM_API int lsm_write(struct lsm *db, const struct lsm_write_options *wo,
                                     const struct lsm_batch *batch);

@@ -4,8 +4,10 @@
 // extents are looked at, and each cell of the grid that consists of many short ones is rewritten:
 // runs of extents that touch become one extent. Holes stay holes.
 //
-// A merged cell is one batch under the inode's exclusive stripe lock. The record does not change:
-// neither content, size, times nor data_bytes do. A crash leaves a cell merged or as it was.
+// A cell is read from a snapshot, without a lock, and is being watched meanwhile; then it is written
+// as one batch under the inode's exclusive lock, unless its content changed since. The record does
+// not change: neither content, size, times nor data_bytes do. A crash leaves a cell merged or as it
+// was.
 //
 // Notes are counted in the inode; every DEFRAG_NOTES of them put its number on a short list, or put
 // off its turn if it is there already (though not for ever). When the list is full the note is
@@ -45,7 +47,21 @@ struct defrag {
     struct waiting list[DEFRAG_FILES]; // mutex, as all below
     unsigned count;
     bool working, hurry, stopping;
+
+    // What is being merged: set with the inode's lock held, and read by those who hold it.
+    _Atomic uint64_t watched_ino; // 0: nothing
+    _Atomic uint64_t watched_cell;
+    _Atomic bool watched_changed;
 };
+
+void defrag_changed(struct defrag *defrag, uint64_t ino, uint64_t from, uint64_t to)
+{
+    if (!defrag || atomic_load_explicit(&defrag->watched_ino, memory_order_relaxed) != ino)
+        return;
+    uint64_t cell = atomic_load_explicit(&defrag->watched_cell, memory_order_relaxed);
+    if (from < cell + NS_EXTENT_MAX && to > cell)
+        atomic_store_explicit(&defrag->watched_changed, true, memory_order_relaxed);
+}
 
 static bool stopping(struct defrag *defrag)
 {
@@ -96,10 +112,13 @@ static bool is_fragmented(size_t extents, uint64_t bytes)
     return extents >= CELL_EXTENTS_MIN && bytes / extents < CELL_AVERAGE_MAX;
 }
 
-static int merge_runs(struct ns *ns, struct op *op, uint64_t ino, uint64_t cell)
+// Adds to the batch the merged extents of the cell as of the snapshot.
+static int merge_runs(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
+                      uint64_t ino, uint64_t cell)
 {
     uint64_t bytes = 0;
-    int rc = extents_list(ns, ino, cell, cell + NS_EXTENT_MAX, SIZE_MAX, &op->extents);
+    int rc =
+        extents_list_at(ns, snapshot, ino, cell, cell + NS_EXTENT_MAX, SIZE_MAX, &op->extents);
     for (size_t i = 0; i < op->extents.count; i++)
         bytes += op->extents.at[i].size;
     if (rc || !is_fragmented(op->extents.count, bytes))
@@ -113,7 +132,7 @@ static int merge_runs(struct ns *ns, struct op *op, uint64_t ino, uint64_t cell)
         if (next == i + 1)
             continue;
         uint8_t *data = op->content.data + (start - cell);
-        rc = extents_read(ns, ino, data, start, end);
+        rc = extents_read(ns, snapshot, ino, data, start, end);
         for (size_t k = i + 1; k < next && !rc; k++) {
             pathkey_extent(&key, ino, op->extents.at[k].start);
             rc = op_delete(op, &key);
@@ -122,20 +141,55 @@ static int merge_runs(struct ns *ns, struct op *op, uint64_t ino, uint64_t cell)
         if (!rc)
             rc = op_put_borrowed(op, &key, slice_of(data, (size_t)(end - start)));
     }
-    return rc ? rc : op_commit(ns, op);
+    return rc;
 }
 
-static int merge_cell(struct ns *ns, struct ns_inode *inode, uint64_t cell)
+// The file as of now, from which on changes of the cell are noted; no change is under way.
+static int watch_begin(struct defrag *defrag, struct ns_inode *inode, uint64_t cell,
+                       const struct lsm_snapshot **ret_snapshot)
 {
-    struct op *op = op_begin(ns);
-    if (!op)
-        return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, true);
+    struct ns *ns = defrag->ns;
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
     int rc = inode_is_unlinked(inode) ? -ENOENT : tail_settle(ns, inode);
     if (!rc)
-        rc = merge_runs(ns, op, inode->ino, cell);
-    inode_unlock(&ns->table, inode->ino);
-    op_end(ns, op);
+        rc = ns_err(lsm_snapshot_new(ns->db, ret_snapshot));
+    if (!rc) {
+        atomic_store_explicit(&defrag->watched_cell, cell, memory_order_relaxed);
+        atomic_store_explicit(&defrag->watched_changed, false, memory_order_relaxed);
+        atomic_store_explicit(&defrag->watched_ino, inode->ino, memory_order_relaxed);
+    }
+    inode_unlock(&ns->table.locks, &lock);
+    return rc;
+}
+
+static int commit_unless_changed(struct defrag *defrag, struct op *op, struct ns_inode *inode)
+{
+    struct ns *ns = defrag->ns;
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    bool changed = atomic_load_explicit(&defrag->watched_changed, memory_order_relaxed);
+    int rc = inode_is_unlinked(inode) ? -ENOENT : changed ? 0 : op_commit(ns, op);
+    inode_unlock(&ns->table.locks, &lock);
+    if (changed) // later, then
+        defrag_note(defrag, inode, DEFRAG_NOTES);
+    return rc;
+}
+
+static int merge_cell(struct defrag *defrag, struct ns_inode *inode, uint64_t cell)
+{
+    const struct lsm_snapshot *snapshot = NULL;
+    struct op *op = op_begin(defrag->ns);
+    if (!op)
+        return -ENOMEM;
+    int rc = watch_begin(defrag, inode, cell, &snapshot);
+    if (!rc)
+        rc = merge_runs(defrag->ns, snapshot, op, inode->ino, cell);
+    if (!rc)
+        rc = commit_unless_changed(defrag, op, inode);
+    atomic_store_explicit(&defrag->watched_ino, 0, memory_order_relaxed);
+    lsm_snapshot_free(defrag->ns->db, snapshot);
+    op_end(defrag->ns, op);
     return rc;
 }
 
@@ -173,7 +227,7 @@ static int scan_cells(struct defrag *defrag, struct ns_inode *inode, const struc
         }
         if (is_fragmented(i - first, bytes)) {
             uint64_t start = env_now_us();
-            int rc = merge_cell(defrag->ns, inode, cell);
+            int rc = merge_cell(defrag, inode, cell);
             if (rc)
                 return rc;
             rest_until(defrag, 2 * env_now_us() - start);
@@ -194,11 +248,9 @@ static void defrag_file(struct defrag *defrag, uint64_t ino)
     struct extent_list list = {0};
     int rc = inode ? 0 : -ENOENT;
     for (uint64_t from = 0; !rc && from < UINT64_MAX;) {
-        inode_lock(&ns->table, ino, false);
         rc = inode_is_unlinked(inode)
                  ? -ENOENT
                  : extents_list(ns, ino, from, UINT64_MAX, SCAN_EXTENTS, &list);
-        inode_unlock(&ns->table, ino);
         if (!rc)
             rc = scan_cells(defrag, inode, &list, &from);
     }

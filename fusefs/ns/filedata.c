@@ -4,7 +4,7 @@
 // None crosses a multiple of NS_EXTENT_MAX (the grid): long writes are cut there, so that most
 // extents begin where a cell does and one point get finds them.
 //
-// Thread safety: the inode's stripe lock is the caller's.
+// Thread safety: the inode's lock is the caller's.
 // Failure: the batch may hold part of the change; the caller drops it.
 #include "ns/filedata.h"
 
@@ -47,15 +47,16 @@ static int walk_load(struct extent_walk *walk)
     return walk->at.size ? 0 : -EIO;
 }
 
-int extent_walk_start(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to,
-                      struct extent_walk *ret_walk)
+int extent_walk_start(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino,
+                      uint64_t from, uint64_t to, struct extent_walk *ret_walk)
 {
     struct pathkey key, lower, upper;
     pathkey_extent(&key, ino, from);
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
     if (to != UINT64_MAX)
         pathkey_extent(&upper, ino, to);
-    struct lsm_iter_options options = {.lower = lower.data,
+    struct lsm_iter_options options = {.snapshot = snapshot,
+                                       .lower = lower.data,
                                        .lower_size = lower.size,
                                        .upper = upper.data,
                                        .upper_size = upper.size};
@@ -89,11 +90,17 @@ void extent_walk_end(struct extent_walk *walk)
 int extents_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
                  struct extent_list *list)
 {
+    return extents_list_at(ns, NULL, ino, from, to, most, list);
+}
+
+int extents_list_at(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint64_t from,
+                    uint64_t to, size_t most, struct extent_list *list)
+{
     struct extent_walk walk;
     list->count = 0;
     if (from >= to)
         return 0;
-    int rc = extent_walk_start(ns, ino, from, to, &walk);
+    int rc = extent_walk_start(ns, snapshot, ino, from, to, &walk);
     if (rc)
         return rc;
     while (!rc && extent_walk_valid(&walk) && list->count < most) {
@@ -135,22 +142,39 @@ int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to)
     return rc;
 }
 
-int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data)
+// The extents of `data`, cut on the grid.
+static int put_pieces(struct lsm_batch *batch, uint64_t ino, uint64_t offset, struct slice data)
 {
-    rec->data_bytes += data.size;
-    while (data.size) {
+    int status = 0;
+    while (data.size && !status) {
         uint64_t room = NS_EXTENT_MAX - offset % NS_EXTENT_MAX;
         size_t n = data.size < room ? data.size : (size_t)room;
         struct pathkey key;
-        pathkey_extent(&key, rec->ino, offset);
-        int rc = op_put_borrowed(op, &key, slice_of(data.data, n));
-        if (rc)
-            return rc;
+        pathkey_extent(&key, ino, offset);
+        status = lsm_batch_put_borrowed(batch, key.data, key.size, data.data, n);
         offset += n;
         data.data += n;
         data.size -= n;
     }
-    return 0;
+    return ns_err(status);
+}
+
+int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data)
+{
+    rec->data_bytes += data.size;
+    return put_pieces(op->batch, rec->ino, offset, data);
+}
+
+int extents_stage(struct ns *ns, struct op *op, uint64_t ino, uint64_t offset, struct slice data)
+{
+    int rc = put_pieces(op->staged, ino, offset, data);
+    return rc ? rc : ns_err(lsm_stage(ns->db, op->staged));
+}
+
+int extents_put_staged(struct op *op, struct record *rec, size_t size)
+{
+    rec->data_bytes += size;
+    return ns_err(lsm_batch_append(op->batch, op->staged));
 }
 
 // ------------------------------------------------------------------------------- size
@@ -207,6 +231,7 @@ int filedata_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct
         return -ESTALE;
     if (size == rec->size)
         return 0;
+    defrag_changed(ns->defrag, inode->ino, 0, UINT64_MAX);
     if (rec->is_inline)
         return resize_inline(ns, op, inode, rec, size);
     if (size < rec->size)

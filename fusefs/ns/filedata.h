@@ -9,10 +9,13 @@
 
 #include "ns/ns_internal.h"
 
-// The extents that overlap [from, to), ascending, at most `most` of them. Stripe lock held (or
+// The extents that overlap [from, to), ascending, at most `most` of them. Lock held (or
 // nobody can reach the inode).
 int extents_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
                  struct extent_list *list);
+// The same as of a snapshot, for which no lock is needed.
+int extents_list_at(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint64_t from,
+                    uint64_t to, size_t most, struct extent_list *list);
 
 // The same one by one: `at` is the current extent (size 0 at the end), whose value is the
 // iterator's. On failure there is nothing to end.
@@ -20,8 +23,8 @@ struct extent_walk {
     struct lsm_iter *iter;
     struct extent at;
 };
-int extent_walk_start(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to,
-                      struct extent_walk *ret_walk);
+int extent_walk_start(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino,
+                      uint64_t from, uint64_t to, struct extent_walk *ret_walk);
 int extent_walk_next(struct extent_walk *walk);
 void extent_walk_end(struct extent_walk *walk);
 static inline bool extent_walk_valid(const struct extent_walk *walk)
@@ -29,8 +32,9 @@ static inline bool extent_walk_valid(const struct extent_walk *walk)
     return walk->at.size != 0;
 }
 
-// Reads [from, to), holes as zeros. Stripe lock held.
-int extents_read(struct ns *ns, uint64_t ino, uint8_t *data, uint64_t from, uint64_t to);
+// Reads [from, to) as of the snapshot, holes as zeros. NULL: as it is; lock held.
+int extents_read(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint8_t *data,
+                 uint64_t from, uint64_t to);
 
 // Adds to the batch what makes [from, to) a hole: deletes extents inside, trims those across an
 // edge. op->extents holds the extents that overlap. data_bytes follows.
@@ -39,6 +43,11 @@ int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to);
 // Adds extents for `data` at `offset` to the batch, cut on the grid; the bytes must stay where they
 // are until the commit. data_bytes follows.
 int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data);
+
+// The same in two steps: the bytes go to blob files, for which no lock is needed; then their extents,
+// `size` bytes in all, into the batch.
+int extents_stage(struct ns *ns, struct op *op, uint64_t ino, uint64_t offset, struct slice data);
+int extents_put_staged(struct op *op, struct record *rec, size_t size);
 
 // Changes the size of a regular file; `rec` is its loaded record. The change goes into the batch,
 // which the caller commits with the record; when very many extents have to go, they become a tail

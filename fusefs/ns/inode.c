@@ -1,4 +1,4 @@
-// The table of live inodes and the stripe locks: see inode.h.
+// The table of live inodes: see inode.h.
 //
 // Table: 64 shards by hash of the inode number, each a mutex and a chained hash table that doubles
 // when it is full and halves when it is an eighth full, so that it shrinks again after a walk over
@@ -9,9 +9,7 @@
 // the shard's mutex, where inode_find takes its references, so that an inode found is never one
 // being freed.
 //
-// Locks: 1024 read-write locks, writers preferred. An operation takes all of its stripes at once
-// in rising order, which is what makes them free of deadlock; no stripe is taken while another is
-// held otherwise. Shard mutexes are leaves.
+// Shard mutexes are leaves and held for a few instructions.
 //
 // Failure: functions that allocate return NULL and have changed nothing.
 #include "ns/inode.h"
@@ -124,42 +122,6 @@ void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key)
     }
 }
 
-static void leave_location(struct ns_inode *inode)
-{
-    prefix_put(inode->dir_prefix);
-    inode->dir_prefix = NULL;
-    free(inode->name);
-    inode->name = NULL;
-    free(inode->ghost);
-    inode->ghost = NULL;
-}
-
-static void set_location(struct ns_inode *inode, enum inode_location location)
-{
-    atomic_store_explicit(&inode->location, (uint8_t)location, memory_order_release);
-}
-
-void inode_move(struct ns_inode *inode, struct prefix *dir_prefix, struct inode_name *name)
-{
-    leave_location(inode);
-    inode->dir_prefix = dir_prefix;
-    inode->name = name;
-    set_location(inode, AT_ENTRY);
-}
-
-void inode_set_location(struct ns_inode *inode, enum inode_location location)
-{
-    leave_location(inode);
-    set_location(inode, location);
-}
-
-void inode_set_ghost(struct ns_inode *inode, struct inode_ghost *ghost)
-{
-    leave_location(inode);
-    inode->ghost = ghost;
-    set_location(inode, AT_NONE);
-}
-
 // ---- the table
 
 static struct inode_shard *shard_of(struct inode_table *table, uint64_t ino)
@@ -215,12 +177,7 @@ static void shard_remove(struct inode_shard *shard, struct ns_inode *inode)
 
 int inode_table_init(struct inode_table *table)
 {
-    pthread_rwlockattr_t attr;
-    pthread_rwlockattr_init(&attr);
-    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    for (size_t i = 0; i < INODE_STRIPES; i++)
-        pthread_rwlock_init(&table->stripes[i].lock, &attr);
-    pthread_rwlockattr_destroy(&attr);
+    inode_lock_table_init(&table->locks);
     atomic_init(&table->moves, 0);
     bool ok = true;
     for (size_t i = 0; i < INODE_SHARDS; i++) {
@@ -252,8 +209,7 @@ void inode_table_release(struct inode_table *table)
         shard->buckets = NULL;
         pthread_mutex_destroy(&shard->mutex);
     }
-    for (size_t i = 0; i < INODE_STRIPES; i++)
-        pthread_rwlock_destroy(&table->stripes[i].lock);
+    inode_lock_table_release(&table->locks);
 }
 
 uint64_t inode_table_count(struct inode_table *table)
@@ -330,57 +286,82 @@ void inode_put(struct inode_table *table, struct ns_inode *inode, uint64_t count
     }
 }
 
-// ---- locks
+// ---- where the record is
 
-static uint16_t stripe_of(uint64_t ino)
+int inode_place(struct inode_table *table, const struct ns_inode *inode, struct pathkey *ret_key,
+                struct inode_ghost **ret_ghost)
 {
-    return (uint16_t)(ino & (INODE_STRIPES - 1));
-}
-
-static void stripe_take(struct inode_table *table, unsigned stripe, bool exclusive)
-{
-    if (exclusive)
-        pthread_rwlock_wrlock(&table->stripes[stripe].lock);
-    else
-        pthread_rwlock_rdlock(&table->stripes[stripe].lock);
-}
-
-void inode_locks_add(struct inode_locks *locks, uint64_t ino, bool exclusive)
-{
-    uint16_t stripe = stripe_of(ino);
-    unsigned i = 0;
-    while (i < locks->count && locks->at[i].stripe < stripe)
-        i++;
-    if (i < locks->count && locks->at[i].stripe == stripe) {
-        locks->at[i].exclusive |= exclusive;
-        return;
+    struct inode_shard *shard = shard_of(table, inode->ino);
+    struct inode_ghost *copy = NULL;
+    pthread_mutex_lock(&shard->mutex);
+    bool is_ghost = inode_location(inode) == AT_NONE;
+    if (is_ghost) {
+        size_t size = sizeof *copy + inode->ghost->size;
+        copy = malloc(size);
+        if (copy)
+            memcpy(copy, inode->ghost, size);
+    } else {
+        inode_record_key(inode, ret_key);
     }
-    assert(locks->count < 4);
-    memmove(&locks->at[i + 1], &locks->at[i], (locks->count - i) * sizeof(locks->at[0]));
-    locks->at[i].stripe = stripe;
-    locks->at[i].exclusive = exclusive;
-    locks->count++;
+    pthread_mutex_unlock(&shard->mutex);
+    *ret_ghost = copy;
+    return is_ghost && !copy ? -ENOMEM : 0;
 }
 
-void inode_locks_take(struct inode_table *table, struct inode_locks *locks)
+// The location and what belongs to it; what belonged to the one before is freed.
+static void set_place(struct inode_table *table, struct ns_inode *inode,
+                      enum inode_location location, struct prefix *dir_prefix,
+                      struct inode_name *name, struct inode_ghost *ghost)
 {
-    for (unsigned i = 0; i < locks->count; i++)
-        stripe_take(table, locks->at[i].stripe, locks->at[i].exclusive);
+    struct inode_shard *shard = shard_of(table, inode->ino);
+    struct prefix *old_prefix = inode->dir_prefix;
+    struct inode_name *old_name = inode->name;
+    struct inode_ghost *old_ghost = inode->ghost;
+    pthread_mutex_lock(&shard->mutex);
+    inode->dir_prefix = dir_prefix;
+    inode->name = name;
+    inode->ghost = ghost;
+    atomic_store_explicit(&inode->location, (uint8_t)location, memory_order_release);
+    pthread_mutex_unlock(&shard->mutex);
+    prefix_put(old_prefix);
+    free(old_name);
+    free(old_ghost);
 }
 
-void inode_locks_drop(struct inode_table *table, struct inode_locks *locks)
+void inode_move(struct inode_table *table, struct ns_inode *inode, struct prefix *dir_prefix,
+                struct inode_name *name)
 {
-    for (unsigned i = locks->count; i-- > 0;)
-        pthread_rwlock_unlock(&table->stripes[locks->at[i].stripe].lock);
-    locks->count = 0;
+    set_place(table, inode, AT_ENTRY, dir_prefix, name, NULL);
 }
 
-void inode_lock(struct inode_table *table, uint64_t ino, bool exclusive)
+void inode_set_location(struct inode_table *table, struct ns_inode *inode,
+                        enum inode_location location)
 {
-    stripe_take(table, stripe_of(ino), exclusive);
+    set_place(table, inode, location, NULL, NULL, NULL);
 }
 
-void inode_unlock(struct inode_table *table, uint64_t ino)
+void inode_set_ghost(struct inode_table *table, struct ns_inode *inode, struct inode_ghost *ghost)
 {
-    pthread_rwlock_unlock(&table->stripes[stripe_of(ino)].lock);
+    set_place(table, inode, AT_NONE, NULL, NULL, ghost);
+}
+
+void inode_swap_parent(struct inode_table *table, struct ns_inode *dir, struct ns_inode **parent)
+{
+    struct inode_shard *shard = shard_of(table, dir->ino);
+    struct ns_inode *old = dir->parent;
+    pthread_mutex_lock(&shard->mutex);
+    dir->parent = *parent;
+    pthread_mutex_unlock(&shard->mutex);
+    *parent = old;
+}
+
+struct ns_inode *inode_parent(struct inode_table *table, const struct ns_inode *dir)
+{
+    struct inode_shard *shard = shard_of(table, dir->ino);
+    pthread_mutex_lock(&shard->mutex);
+    struct ns_inode *parent = dir->parent;
+    if (parent)
+        atomic_fetch_add_explicit(&parent->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&shard->mutex);
+    return parent;
 }

@@ -1,13 +1,13 @@
-// Live inodes: what memory holds about files that somebody has a reference to, and the locks.
+// Live inodes: what memory holds about files that somebody has a reference to.
 //
 // The table maps inode numbers to live inodes. It caches no attributes: every record is read from
-// and written through to the engine under the inode's stripe lock. What a live inode adds is where
-// the record is (its location), how often the file is open, and, for a directory, its prefix and
-// its parent.
+// the engine and written through to it. What a live inode adds is where the record is (its
+// location), how often the file is open, and, for a directory, its prefix and its parent.
 //
-// Locations change under the exclusive stripe lock of the inode; a change that takes a file away
-// from the entry key where a lookup may have seen it also bumps inode_table.moves before the lock
-// is released (see ns_lookup.c).
+// A location changes under the inode's exclusive lock (inode_lock.h), after the commit, and under
+// the mutex of its shard: who holds the lock may read it as it is, anybody else takes a copy
+// (inode_place). A change that takes a file away from the entry key where a lookup may have seen it
+// also bumps inode_table.moves before the lock is released (see ns_lookup.c).
 #ifndef NS_INODE_H
 #define NS_INODE_H
 
@@ -16,11 +16,15 @@
 #include <sys/stat.h>
 
 #include "base/slice.h"
+#include "ns/inode_lock.h"
 #include "ns/namespace.h"
 #include "ns/pathkey.h"
 
-#define INODE_STRIPES 1024u
-#define INODE_SHARDS  64u
+#define INODE_SHARDS 64u
+
+// In open_count: the content goes with the last name, or has gone; whoever opens the file must take
+// its lock to learn which (ns_inode_opened).
+#define INODE_GOING (UINT32_C(1) << 31)
 
 // An immutable prefix shared by a directory and its live children.
 struct prefix {
@@ -56,30 +60,29 @@ struct inode_ghost {
     uint8_t record[];
 };
 
+// "Lock": the inode's own. "Place": written under the exclusive lock and the shard's mutex, read
+// under either.
 struct ns_inode {
-    struct ns_inode *hash_next;  // shard lock
+    struct ns_inode *hash_next;  // shard's mutex
     uint64_t ino;                // constant
-    _Atomic uint64_t refs;       // becomes 0 only under the shard lock
+    _Atomic uint64_t refs;       // becomes 0 only under the shard's mutex
     struct prefix *own_prefix;   // directories: constant; else NULL
     struct ns_inode *parent;     // directories but the root: one reference held. Changes under the
-                                 // rename mutex and this inode's exclusive stripe lock
-    struct prefix *dir_prefix;   // AT_ENTRY; stripe lock
-    struct inode_name *name;     // AT_ENTRY; stripe lock
-    struct inode_ghost *ghost;   // AT_NONE; stripe lock (see inode_set_ghost)
-    _Atomic uint32_t open_count; // rises under the shared stripe lock
+                                 // rename mutex too; place
+    struct prefix *dir_prefix;   // AT_ENTRY; place
+    struct inode_name *name;     // AT_ENTRY; place
+    struct inode_ghost *ghost;   // AT_NONE; place (see inode_set_ghost)
+    _Atomic uint32_t open_count; // and INODE_GOING, which is set under the exclusive lock
     _Atomic uint32_t writers;    // of ns_inode_writers
     uint16_t type;               // S_IFMT bits; constant
-    bool is_nameless;            // AT_ORPHAN, never had a name, may get one; stripe lock
-    _Atomic uint8_t location;    // enum inode_location; written under the exclusive stripe lock
-    bool data_gone; // the content was dropped with the last name: reading it is ESTALE. Stripe lock
-    bool no_tail;   // it is known that there is no 'T' key (tail.h); stripe lock, exclusive
+    bool is_nameless;            // AT_ORPHAN, never had a name, may get one; lock
+    _Atomic uint8_t location;    // enum inode_location; place
+    _Atomic bool data_gone; // the content was dropped with the last name: reading it is ESTALE. Is
+                            // set before the location becomes AT_NONE
+    bool no_tail;           // it is known that there is no 'T' key (tail.h); exclusive lock
     _Atomic uint16_t short_pieces; // notes for defrag.c, modulo 2^16
     _Atomic uint16_t unsynced;     // short writes since the last fsync, up to 2^16 - 1; relaxed
     _Atomic bool synced_often;     // only a few of them lay between the last two; relaxed
-};
-
-struct inode_stripe {
-    pthread_rwlock_t lock;
 };
 
 struct inode_shard {
@@ -90,7 +93,7 @@ struct inode_shard {
 
 struct inode_table {
     struct inode_shard shards[INODE_SHARDS];
-    struct inode_stripe stripes[INODE_STRIPES];
+    struct inode_lock_table locks;
     _Atomic uint64_t moves; // counts location changes; pairs acquire loads with release adds
 };
 
@@ -145,34 +148,29 @@ static inline bool inode_is_regular(const struct ns_inode *inode)
     return S_ISREG(inode->type);
 }
 
-// The key of the inode's record; not for AT_NONE. Stripe lock held.
+// The key of the inode's record; not for AT_NONE. Lock held.
 void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key);
 
-// All four need the exclusive stripe lock. inode_move takes over `name` and one reference on
-// `dir_prefix`. inode_set_ghost takes over `ghost`.
-void inode_move(struct ns_inode *inode, struct prefix *dir_prefix, struct inode_name *name);
-void inode_set_location(struct ns_inode *inode, enum inode_location location); // not AT_NONE
-void inode_set_ghost(struct ns_inode *inode, struct inode_ghost *ghost);
+// The same without the lock: the key under which the record was a moment ago, or for AT_NONE a copy
+// of the ghost, malloc'd (else NULL). 0 or -ENOMEM.
+int inode_place(struct inode_table *table, const struct ns_inode *inode, struct pathkey *ret_key,
+                struct inode_ghost **ret_ghost);
+
+// All four need the exclusive lock. inode_move takes over `name` and one reference on `dir_prefix`;
+// inode_set_ghost takes over `ghost`; inode_swap_parent swaps the references.
+void inode_move(struct inode_table *table, struct ns_inode *inode, struct prefix *dir_prefix,
+                struct inode_name *name);
+void inode_set_location(struct inode_table *table, struct ns_inode *inode,
+                        enum inode_location location); // not AT_NONE
+void inode_set_ghost(struct inode_table *table, struct ns_inode *inode, struct inode_ghost *ghost);
+void inode_swap_parent(struct inode_table *table, struct ns_inode *dir, struct ns_inode **parent);
+
+// The parent with a reference; NULL: the root has none. No lock needed.
+struct ns_inode *inode_parent(struct inode_table *table, const struct ns_inode *dir);
+
 static inline void inode_table_moved(struct inode_table *table)
 {
     atomic_fetch_add_explicit(&table->moves, 1, memory_order_release);
 }
-
-// The set of stripes an operation locks, taken in stripe order; one inode may be named twice, and
-// the stronger mode wins. At most 4 inodes.
-struct inode_locks {
-    unsigned count;
-    struct {
-        uint16_t stripe;
-        bool exclusive;
-    } at[4];
-};
-void inode_locks_add(struct inode_locks *locks, uint64_t ino, bool exclusive);
-void inode_locks_take(struct inode_table *table, struct inode_locks *locks);
-void inode_locks_drop(struct inode_table *table, struct inode_locks *locks);
-
-// The same for one inode.
-void inode_lock(struct inode_table *table, uint64_t ino, bool exclusive);
-void inode_unlock(struct inode_table *table, uint64_t ino);
 
 #endif

@@ -4,7 +4,7 @@
 // modes in step, and hands a directory's default list to what is made in it, each in the batch of
 // the operation that causes it. Files without extended attributes cost nothing here.
 //
-// Locks: the exclusive stripe lock of the file, and for inheritance of its directory, is the
+// Locks: the exclusive lock of the file, and for inheritance of its directory, is the
 // caller's. Failure: the caller drops the batch.
 #include <errno.h>
 

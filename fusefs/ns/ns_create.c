@@ -10,7 +10,7 @@
 // A file that is made without a name is an orphan from the start: a crash, or its last reference,
 // takes it away. Its first link moves the record to 'I' ino.
 //
-// Thread safety: exclusive stripe locks on the parent and on what is linked.
+// Thread safety: exclusive locks on the parent and on what is linked; O_TMPFILE takes none.
 // Failure: nothing has changed.
 #include <errno.h>
 
@@ -143,9 +143,10 @@ static int create(struct ns *ns, const struct ns_cred *cred, struct ns_inode *di
     if (!op)
         return -ENOMEM;
     struct ns_inode *inode = NULL;
-    inode_lock(&ns->table, dir->ino, true);
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, dir->ino, true);
     rc = create_locked(ns, op, cred, dir, slice_of(name, name_size), rec, &inode);
-    inode_unlock(&ns->table, dir->ino);
+    inode_unlock(&ns->table.locks, &lock);
     op_end(ns, op);
     if (rc)
         return rc;
@@ -189,15 +190,15 @@ int ns_symlink(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, 
     return create(ns, cred, dir, name, name_size, &rec, ret_inode, ret_attr);
 }
 
-// `dir` is locked; its record gives group and permissions.
-static int tmpfile_locked(struct ns *ns, struct op *op, const struct ns_cred *cred,
-                          struct ns_inode *dir, struct record *rec, struct ns_inode **ret_inode)
+// The directory's record gives group and permissions.
+static int tmpfile(struct ns *ns, struct op *op, const struct ns_cred *cred, struct ns_inode *dir,
+                   struct record *rec, struct ns_inode **ret_inode)
 {
     struct pathkey key;
     struct inode_init init = {.ino = rec->ino, .type = S_IFREG, .location = AT_ORPHAN};
-    if (inode_is_unlinked(dir))
-        return -ENOENT;
-    int rc = op_load(ns, dir, &op->rec[0]);
+    int rc = op_peek(ns, dir, &op->rec[0], NULL);
+    if (!rc && op->rec[0].rec.nlink == 0)
+        rc = -ENOENT;
     if (rc)
         return rc;
     init_record(rec, cred, &op->rec[0].rec, ns_now());
@@ -233,9 +234,7 @@ int ns_tmpfile(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, 
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, dir->ino, false);
-    rc = tmpfile_locked(ns, op, cred, dir, &rec, &inode);
-    inode_unlock(&ns->table, dir->ino);
+    rc = tmpfile(ns, op, cred, dir, &rec, &inode);
     op_end(ns, op);
     if (rc)
         return rc;
@@ -293,7 +292,7 @@ static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, str
     if (rc || location == AT_INODE)
         return rc;
     inode->is_nameless = false;
-    inode_set_location(inode, AT_INODE);
+    inode_set_location(&ns->table, inode, AT_INODE);
     inode_table_moved(&ns->table);
     return 0;
 }
@@ -314,9 +313,9 @@ int ns_link(struct ns *ns, struct ns_inode *inode, struct ns_inode *dir, const c
     struct inode_locks locks = {0};
     inode_locks_add(&locks, dir->ino, true);
     inode_locks_add(&locks, inode->ino, true);
-    inode_locks_take(&ns->table, &locks);
+    inode_locks_take(&ns->table.locks, &locks);
     rc = link_locked(ns, op, inode, dir, slice_of(name, name_size));
-    inode_locks_drop(&ns->table, &locks);
+    inode_locks_drop(&ns->table.locks, &locks);
     if (!rc && ret_attr)
         ns_attr_from(&op->rec[0].rec, ret_attr);
     op_end(ns, op);

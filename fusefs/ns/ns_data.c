@@ -9,7 +9,8 @@
 // many small appends does not end up as as many extents; this copies less than APPEND_MERGE_MAX
 // bytes a write.
 //
-// Locks: the inode's stripe, shared to read, exclusive to write.
+// Locks: writes take the inode's exclusively; reads go by a snapshot, without any: nobody who changes
+// the file waits for a read from disk, and a read sees the whole of a write or nothing of it.
 // Failure: a write that fails has changed nothing.
 #include <errno.h>
 #include <limits.h>
@@ -25,11 +26,12 @@
 // ------------------------------------------------------------------------------- reading
 
 // Reads [from, to) by walking the extents, and zeroes what none covers.
-static int read_walk(struct ns *ns, uint64_t ino, uint8_t *data, uint64_t from, uint64_t to)
+static int read_walk(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino,
+                     uint8_t *data, uint64_t from, uint64_t to)
 {
     struct extent_walk walk;
     uint64_t at = from; // read or zeroed up to here
-    int rc = extent_walk_start(ns, ino, from, to, &walk);
+    int rc = extent_walk_start(ns, snapshot, ino, from, to, &walk);
     if (rc)
         return rc;
     for (; extent_walk_valid(&walk) && !rc; rc = extent_walk_next(&walk)) {
@@ -55,52 +57,50 @@ static int read_walk(struct ns *ns, uint64_t ino, uint8_t *data, uint64_t from, 
 }
 
 // Reads what the extent at `start` has of [from, to); *ret_got is 0 if it has nothing.
-static int read_extent(struct ns *ns, uint64_t ino, uint64_t start, uint8_t *data, uint64_t from,
-                       uint64_t to, size_t *ret_got)
+static int read_extent(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino,
+                       uint64_t start, uint8_t *data, uint64_t from, uint64_t to, size_t *ret_got)
 {
+    struct lsm_read_options options = {.snapshot = snapshot};
     struct pathkey key;
     pathkey_extent(&key, ino, start);
     *ret_got = 0;
-    int status = lsm_get_range(ns->db, NULL, key.data, key.size, from - start, data,
+    int status = lsm_get_range(ns->db, &options, key.data, key.size, from - start, data,
                                (size_t)(to - from), ret_got, NULL);
     return status == LSM_NOT_FOUND ? 0 : ns_err(status);
 }
 
 // Most reads are of a file written in long pieces, which begin where a cell does, or of a piece as
 // it was written: one point get. The rest walks.
-int extents_read(struct ns *ns, uint64_t ino, uint8_t *data, uint64_t from, uint64_t to)
+int extents_read(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint8_t *data,
+                 uint64_t from, uint64_t to)
 {
     int rc = 0;
     while (from < to && !rc) {
         uint64_t cell = from - from % NS_EXTENT_MAX;
         size_t got;
-        rc = read_extent(ns, ino, cell, data, from, to, &got);
+        rc = read_extent(ns, snapshot, ino, cell, data, from, to, &got);
         if (!rc && !got && cell != from)
-            rc = read_extent(ns, ino, from, data, from, to, &got);
+            rc = read_extent(ns, snapshot, ino, from, data, from, to, &got);
         if (!rc && !got)
-            return read_walk(ns, ino, data, from, to);
+            return read_walk(ns, snapshot, ino, data, from, to);
         data += got;
         from += got;
     }
     return rc;
 }
 
-static ssize_t read_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uint8_t *data,
-                           size_t size, uint64_t offset)
+static ssize_t read_record(struct ns *ns, const struct lsm_snapshot *snapshot,
+                           const struct record *rec, uint8_t *data, size_t size, uint64_t offset)
 {
-    if (filedata_is_gone(inode))
-        return -ESTALE;
-    int rc = op_load(ns, inode, &op->rec[0]);
-    const struct record *rec = &op->rec[0].rec;
-    if (rc || offset >= rec->size)
-        return rc;
+    if (offset >= rec->size)
+        return 0;
     if (size > rec->size - offset)
         size = (size_t)(rec->size - offset);
     if (rec->is_inline) {
         memcpy(data, rec->content.data + offset, size);
         return (ssize_t)size;
     }
-    rc = extents_read(ns, inode->ino, data, offset, offset + size);
+    int rc = extents_read(ns, snapshot, rec->ino, data, offset, offset + size);
     return rc ? rc : (ssize_t)size;
 }
 
@@ -115,9 +115,13 @@ ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data, size_t size, 
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, false);
-    ssize_t n = read_locked(ns, op, inode, data, size, offset);
-    inode_unlock(&ns->table, inode->ino);
+    const struct lsm_snapshot *snapshot;
+    ssize_t n = op_peek(ns, inode, &op->rec[0], &snapshot);
+    if (!n)
+        n = filedata_is_gone(inode)
+                ? -ESTALE
+                : read_record(ns, snapshot, &op->rec[0].rec, data, size, offset);
+    lsm_snapshot_free(ns->db, snapshot);
     op_end(ns, op);
     return n;
 }
@@ -144,17 +148,26 @@ static int write_inline(struct op *op, struct record *rec, struct slice data, ui
     return 0;
 }
 
+static int put_data(struct op *op, struct record *rec, uint64_t offset, struct slice data)
+{
+    return lsm_batch_count(op->staged) ? extents_put_staged(op, rec, data.size)
+                                       : extents_put(op, rec, offset, data);
+}
+
 // Inline content moves out: what the write leaves of it becomes extents. Content that the write
 // continues is put before it as one piece of data.
 static int write_move_out(struct op *op, struct record *rec, struct slice data, uint64_t offset)
 {
+    const bool is_staged = lsm_batch_count(op->staged) > 0;
     struct slice old = rec->content;
     uint64_t end = offset + data.size;
     int rc = 0;
     rec->is_inline = false;
     rec->content = slice_of(NULL, 0);
     rec->data_bytes = 0;
-    if (old.size && old.size >= offset) {
+    if (is_staged && old.size > offset) // and no more than the write covers
+        old.size = (size_t)offset;
+    if (!is_staged && old.size && old.size >= offset) {
         op->content.size = 0;
         if (buf_append(&op->content, old.data, (size_t)offset) ||
             buf_append(&op->content, data.data, data.size) ||
@@ -164,7 +177,7 @@ static int write_move_out(struct op *op, struct record *rec, struct slice data, 
     }
     if (old.size)
         rc = extents_put(op, rec, 0, old);
-    return rc ? rc : extents_put(op, rec, offset, data);
+    return rc ? rc : put_data(op, rec, offset, data);
 }
 
 // If a small extent ends at *offset, puts its bytes before the data: *data and *offset become the
@@ -179,7 +192,7 @@ static int merge_before(struct ns *ns, struct op *op, struct record *rec, struct
     struct extent e = op->extents.at[0];
     if (e.start + e.size != at)
         return 0;
-    if (e.size >= APPEND_MERGE_MAX || at % NS_EXTENT_MAX == 0 || data->size >= NS_EXTENT_MAX / 2) {
+    if (e.size >= APPEND_MERGE_MAX || at % NS_EXTENT_MAX == 0 || lsm_batch_count(op->staged)) {
         op->extents.count--;
         memmove(op->extents.at, op->extents.at + 1, op->extents.count * sizeof(e));
         return 0;
@@ -188,7 +201,7 @@ static int merge_before(struct ns *ns, struct op *op, struct record *rec, struct
     op->content.size = 0;
     if (buf_reserve(&op->content, (size_t)e.size + data->size))
         return -ENOMEM;
-    int rc = read_extent(ns, rec->ino, e.start, op->content.data, e.start, at, &got);
+    int rc = read_extent(ns, NULL, rec->ino, e.start, op->content.data, e.start, at, &got);
     if (!rc && got != e.size)
         rc = -EIO;
     if (rc)
@@ -232,7 +245,7 @@ static int write_extents(struct ns *ns, struct op *op, struct record *rec, struc
         rc = merge_before(ns, op, rec, &data, &offset);
     if (!rc)
         rc = extents_trim(op, rec, offset, end);
-    return rc ? rc : extents_put(op, rec, offset, data);
+    return rc ? rc : put_data(op, rec, offset, data);
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -279,6 +292,7 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     uint64_t end = offset + data.size;
     bool stays_inline = rec->is_inline && end <= ns->inline_max && rec->size <= ns->inline_max;
     op->sync_soon = data.size < SHORT_PIECE && note_short_write(inode);
+    defrag_changed(ns->defrag, inode->ino, offset, end);
     if (!stays_inline && (rec->is_inline || end > rec->size))
         rc = tail_settle(ns, inode);
     if (!rc && stays_inline)
@@ -300,7 +314,7 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     if (rc)
         return rc;
     if (store)
-        op_stored(inode);
+        op_stored(ns, inode);
     if (data.size < SHORT_PIECE && !rec->is_inline)
         defrag_note(ns->defrag, inode, 1);
     return 0;
@@ -320,9 +334,14 @@ ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, true);
-    int rc = write_locked(ns, op, inode, slice_of(data, size), offset, flags);
-    inode_unlock(&ns->table, inode->ino);
+    struct inode_lock lock;
+    int rc = 0;
+    if (size >= SHORT_PIECE && size > ns->inline_max) // compressed by several threads at once
+        rc = extents_stage(ns, op, inode->ino, offset, slice_of(data, size));
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    if (!rc)
+        rc = write_locked(ns, op, inode, slice_of(data, size), offset, flags);
+    inode_unlock(&ns->table.locks, &lock);
     if (!rc)
         ns_changed_attr(op, &op->rec[0].rec, ret_attr);
     op_end(ns, op);

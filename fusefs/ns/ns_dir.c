@@ -14,9 +14,9 @@
 // With `plus`, the inode and the attributes are those of now, not of the snapshot; names that are
 // gone are passed over.
 //
-// Thread safety: a handle belongs to one thread at a time. Lock: the directory's stripe, shared,
-// while the snapshot is taken, because the prefix may have a new owner once the directory is
-// removed. Failure: the position is unchanged; the same read may be tried again.
+// Thread safety: a handle belongs to one thread at a time. No lock is taken: nobody gets the prefix
+// of a removed directory before it is marked as unlinked, so one that is not, after the snapshot was
+// taken, owned its prefix then. Failure: the position is unchanged; the same read may be tried again.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,12 +217,10 @@ static int listing_start(struct ns_dir *dir)
 {
     struct ns *ns = dir->ns;
     listing_drop(dir);
-    inode_lock(&ns->table, dir->inode->ino, false);
-    bool gone = inode_is_unlinked(dir->inode);
-    int rc = gone ? 0 : ns_err(lsm_snapshot_new(ns->db, &dir->snapshot));
-    inode_unlock(&ns->table, dir->inode->ino);
+    int rc = ns_err(lsm_snapshot_new(ns->db, &dir->snapshot));
     if (rc)
         return rc;
+    bool gone = inode_is_unlinked(dir->inode);
     struct lsm_iter *iter = NULL;
     bool end = gone;
     if (!gone)
@@ -275,7 +273,7 @@ static int deliver(const struct reading *reading, const struct found *found, uin
     struct ns_attr attr;
     if (reading->plus && cookie > COOKIE_DOTS) {
         struct ns_dir *dir = reading->dir;
-        int rc = ns_lookup_hint(dir->ns, dir->inode, found->name, found->ino, &entry.inode, &attr);
+        int rc = ns_lookup_name(dir->ns, dir->inode, found->name, &entry.inode, &attr);
         if (rc == -ENOENT)
             return 0;
         if (rc)

@@ -43,12 +43,12 @@ struct ns {
     struct ns_inode *root;
     struct inode_table table;
 
-    pthread_mutex_t rename_mutex; // renames of a directory to another parent; before all stripes
+    pthread_mutex_t rename_mutex; // renames of a directory to another parent; before all inode locks
 
     pthread_mutex_t ino_mutex;       // leaf, held over an engine put
     uint64_t ino_next, ino_reserved; // ino_mutex: numbers [next, reserved) are free to use
 
-    struct counter counters[NS_COUNTER_STRIPES]; // after the stripes
+    struct counter counters[NS_COUNTER_STRIPES]; // after the inode locks
 
     // How many markers hash to each bucket: what is 0 has none. Raised before a marker is written,
     // lowered after it was removed. `all_marked`: too many to count at ns_open.
@@ -89,6 +89,7 @@ struct extent_list {
 struct op {
     struct op *next;
     struct lsm_batch *batch;
+    struct lsm_batch *staged; // extents of a long write, in blob files already; empty if it is short
     struct loaded rec[6];
     struct buf out;     // a record being encoded
     struct buf content; // file content being put together
@@ -105,15 +106,21 @@ struct op *op_begin(struct ns *ns); // NULL: no memory
 void op_end(struct ns *ns, struct op *op);
 void op_free_idle(struct ns *ns); // at close
 
-// The record under `key`, or of a live inode (stripe lock held). -ENOENT only from op_load_key.
+// The record under `key`, or of a live inode (lock held). -ENOENT only from op_load_key.
 int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec);
 int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec);
+
+// A live inode's record without its lock, as of some moment during the call. With `ret_snapshot`,
+// that moment as a snapshot, which is the caller's to free (NULL on failure): what else is read
+// through it goes with the record. So nobody who changes the file waits for who reads it from disk.
+int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
+            const struct lsm_snapshot **ret_snapshot);
 
 // Add to the batch. op_store writes the record back to where the inode's record is; one that is
 // nowhere any more (AT_NONE) comes back as an orphan, for which op_stored must follow the commit.
 int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec);
 int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec);
-void op_stored(struct ns_inode *inode);
+void op_stored(struct ns *ns, struct ns_inode *inode);
 int op_put(struct op *op, const struct pathkey *key, struct slice value);
 int op_put_borrowed(struct op *op, const struct pathkey *key, struct slice value); // not copied
 int op_delete(struct op *op, const struct pathkey *key);
@@ -148,8 +155,7 @@ int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked);
 void ns_marker_added(struct ns *ns, struct slice prefix);
 void ns_marker_removed(struct ns *ns, struct slice prefix);
 
-// Looks `name` up; `ino_hint` != 0 is the number it probably has, which saves a lock round.
-int ns_lookup_hint(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t ino_hint,
+int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
                    struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
 // The beginning of a file's content, if a lookup comes by it: short content is in the record.
@@ -199,12 +205,13 @@ struct removal {
 };
 // Adds to the batch all that goes with the last name, or the lower link count. `rec` is the full
 // record (changed here); from_inode_key: it is at 'I'. The entry key and the parent are the
-// caller's. `dir_prefix`, `name`: where it is. Exclusive stripe lock held. removal_release in any
+// caller's. `dir_prefix`, `name`: where it is. Exclusive lock held. removal_release in any
 // case.
 int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
                     struct slice dir_prefix, struct slice name, struct timespec now,
                     struct removal *ret_removal);
 void removal_finish(struct ns *ns, struct removal *removal);  // after the commit, locks held
+void removal_cancel(struct removal *removal);                 // instead, if there was none
 void removal_release(struct ns *ns, struct removal *removal); // after the locks were dropped
 
 #endif

@@ -1,12 +1,12 @@
 // From names and paths to live inodes, and from live inodes to attributes.
 //
 // A lookup must never bring a stale location to life, and should cost one get. It reads the entry
-// without any lock, which tells the inode number, then locks that inode's stripe (shared). Whoever
-// takes an inode away from an entry key (unlink, rename, link) holds that stripe exclusively and
-// bumps table.moves after the write, before unlocking. So if `moves` has not changed since before
-// the read, the entry is still what was read; otherwise it is read again under the lock, and
-// everything starts over if it names another inode by now. If the inode is live already, its own
-// location is right by construction.
+// without any lock, which tells the inode number. If that inode is live already, its own location
+// is right by construction, and the name was its at the moment of the read. If not, the lookup locks
+// it (shared) to bring it to life. Whoever takes an inode away from an entry key (unlink, rename,
+// link) holds its lock exclusively and bumps table.moves after the write, before unlocking. So if
+// `moves` has not changed since before the read, the entry is still what was read; otherwise it is
+// read again under the lock, and everything starts over if it names another inode by now.
 //
 // A removed directory's prefix may have a new owner; its location, which changes before anyone else
 // can take the prefix, tells the old live inode from it.
@@ -69,19 +69,24 @@ uint64_t ns_live_inodes(struct ns *ns)
 
 int ns_inode_opened(struct ns *ns, struct ns_inode *inode)
 {
-    // The lock: an unlink that has looked at the count has decided for good.
-    inode_lock(&ns->table, inode->ino, false);
+    uint32_t count = atomic_load_explicit(&inode->open_count, memory_order_relaxed);
+    while (!(count & INODE_GOING))
+        if (atomic_compare_exchange_weak(&inode->open_count, &count, count + 1))
+            return 0;
+    // Its last name goes or has gone; under the lock that is decided.
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, false);
     bool gone = filedata_is_gone(inode);
     if (!gone)
-        atomic_fetch_add_explicit(&inode->open_count, 1, memory_order_relaxed);
-    inode_unlock(&ns->table, inode->ino);
+        atomic_fetch_add(&inode->open_count, 1);
+    inode_unlock(&ns->table.locks, &lock);
     return gone ? -ESTALE : 0;
 }
 
 void ns_inode_closed(struct ns *ns, struct ns_inode *inode)
 {
     (void)ns;
-    atomic_fetch_sub_explicit(&inode->open_count, 1, memory_order_relaxed);
+    atomic_fetch_sub(&inode->open_count, 1);
 }
 
 uint32_t ns_inode_writers(struct ns_inode *inode, int change)
@@ -103,7 +108,7 @@ int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice
     return 0;
 }
 
-// The live inode for the entry `rec` at (dir_prefix, name), its stripe being held. `dir` is its
+// The live inode for the entry `rec` at (dir_prefix, name), its lock being held. `dir` is its
 // parent and may be NULL if it is not a directory.
 static int bring_to_life(struct ns *ns, struct ns_inode *dir, struct prefix *dir_prefix,
                          struct slice name, const struct record *rec, struct ns_inode **ret_inode)
@@ -158,82 +163,85 @@ static bool moved_since(struct ns *ns, uint64_t moves)
     return atomic_load_explicit(&ns->table.moves, memory_order_acquire) != moves;
 }
 
-// One attempt with the stripe of `ino` locked here. `have_rec`: rec was read since lookup->moves.
-// -EAGAIN: the name belongs to another inode, whose number is in *ret_ino.
-static int lookup_locked(struct ns *ns, const struct lookup *lookup, uint64_t ino, bool have_rec,
-                         struct loaded *rec, struct ns_inode **ret_inode, struct ns_attr *ret_attr,
-                         uint64_t *ret_ino)
+// Whether the entry that was read is that of the directory, or of the path, that was asked for.
+static int check_place(struct ns *ns, const struct lookup *lookup, const struct record *rec)
 {
-    int rc = 0;
-    inode_lock(&ns->table, ino, false);
-    bool moved = moved_since(ns, lookup->moves);
-    if (!lookup->dir && (moved || S_ISDIR(rec->rec.mode)))
-        rc = -ESTALE;
-    else if (!have_rec || moved)
-        rc = op_load_key(ns, &lookup->key, rec);
-    if (!rc && lookup->dir && inode_is_unlinked(lookup->dir))
-        rc = -ENOENT;
-    if (!rc && rec->rec.ino != ino) {
-        *ret_ino = rec->rec.ino;
-        rc = -EAGAIN;
-    }
-    struct ns_inode *inode = NULL;
-    if (!rc) {
-        inode = inode_find(&ns->table, ino);
-        if (!inode)
-            rc =
-                bring_to_life(ns, lookup->dir, lookup->dir_prefix, lookup->name, &rec->rec, &inode);
-    }
-    if (!rc && rec->rec.is_link)
-        rc = op_load(ns, inode, rec);
-    inode_unlock(&ns->table, ino);
-    if (rc) {
-        ns_inode_drop(ns, inode);
-        return rc;
-    }
-    *ret_inode = inode;
-    if (ret_attr)
-        ns_attr_from(&rec->rec, ret_attr);
-    return 0;
+    if (lookup->dir)
+        return inode_is_unlinked(lookup->dir) ? -ENOENT : 0;
+    return S_ISDIR(rec->mode) || moved_since(ns, lookup->moves) ? -ESTALE : 0;
 }
 
-static int lookup_run(struct ns *ns, struct lookup *lookup, uint64_t ino_hint,
-                      struct ns_inode **ret_inode, struct ns_attr *ret_attr)
+// Brings the file that the entry names to life, under its lock. If anything has moved since the
+// entry was read it is read again, which finds it in memory. -EAGAIN: it names another file.
+static int lookup_locked(struct ns *ns, const struct lookup *lookup, struct loaded *rec,
+                         struct ns_inode **ret_inode)
+{
+    struct inode_lock lock;
+    uint64_t ino = rec->rec.ino;
+    int rc = 0;
+    inode_lock(&ns->table.locks, &lock, ino, false);
+    if (moved_since(ns, lookup->moves))
+        rc = op_load_key(ns, &lookup->key, rec);
+    if (!rc)
+        rc = check_place(ns, lookup, &rec->rec);
+    if (!rc && rec->rec.ino != ino)
+        rc = -EAGAIN;
+    if (!rc)
+        rc = bring_to_life(ns, lookup->dir, lookup->dir_prefix, lookup->name, &rec->rec, ret_inode);
+    inode_unlock(&ns->table.locks, &lock);
+    return rc;
+}
+
+// One attempt. -EAGAIN: the name went to another file meanwhile.
+static int lookup_try(struct ns *ns, struct lookup *lookup, struct loaded *rec,
+                      struct ns_inode **ret_inode)
+{
+    if (lookup->dir)
+        lookup->moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
+    int rc = op_load_key(ns, &lookup->key, rec);
+    if (!rc)
+        rc = check_place(ns, lookup, &rec->rec);
+    if (rc)
+        return rc;
+    *ret_inode = inode_find(&ns->table, rec->rec.ino);
+    return *ret_inode ? 0 : lookup_locked(ns, lookup, rec, ret_inode);
+}
+
+static int lookup_run(struct ns *ns, struct lookup *lookup, struct ns_inode **ret_inode,
+                      struct ns_attr *ret_attr)
 {
     struct op *op = op_begin(ns);
+    struct ns_inode *inode = NULL;
+    struct loaded *rec;
+    int rc;
     if (!op)
         return -ENOMEM;
-    uint64_t ino = ino_hint;
-    bool have_rec = false;
-    int rc = 0;
-    if (!ino) {
-        if (lookup->dir)
-            lookup->moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
-        rc = op_load_key(ns, &lookup->key, &op->rec[0]);
-        ino = rc ? 0 : op->rec[0].rec.ino;
-        have_rec = true;
-    }
-    while (!rc) {
-        rc = lookup_locked(ns, lookup, ino, have_rec, &op->rec[0], ret_inode, ret_attr, &ino);
-        if (!rc && lookup->head)
-            head_fill(lookup->head, &op->rec[0].rec);
-        if (rc != -EAGAIN)
-            break;
-        rc = 0;
-        have_rec = false;
-    }
+    rec = &op->rec[0];
+    do
+        rc = lookup_try(ns, lookup, rec, &inode);
+    while (rc == -EAGAIN);
+    if (!rc && rec->rec.is_link)
+        rc = op_peek(ns, inode, rec, NULL);
+    if (!rc && lookup->head)
+        head_fill(lookup->head, &rec->rec);
+    if (!rc && ret_attr)
+        ns_attr_from(&rec->rec, ret_attr);
+    if (rc)
+        ns_inode_drop(ns, inode);
+    else
+        *ret_inode = inode;
     op_end(ns, op);
     return rc;
 }
 
-int ns_lookup_hint(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t ino_hint,
+int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
                    struct ns_inode **ret_inode, struct ns_attr *ret_attr)
 {
     if (!inode_is_dir(dir))
         return -ENOTDIR;
     struct lookup lookup = {.dir = dir, .dir_prefix = dir->own_prefix, .name = name};
     pathkey_entry(&lookup.key, prefix_slice(dir->own_prefix), name);
-    return lookup_run(ns, &lookup, ino_hint, ret_inode, ret_attr);
+    return lookup_run(ns, &lookup, ret_inode, ret_attr);
 }
 
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
@@ -241,7 +249,7 @@ int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, u
 {
     struct lookup lookup = {.dir_prefix = dir_prefix, .name = name, .moves = moves, .head = head};
     pathkey_entry(&lookup.key, prefix_slice(dir_prefix), name);
-    return lookup_run(ns, &lookup, 0, ret_inode, ret_attr);
+    return lookup_run(ns, &lookup, ret_inode, ret_attr);
 }
 
 int ns_lookup(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
@@ -250,17 +258,18 @@ int ns_lookup(struct ns *ns, struct ns_inode *dir, const char *name, size_t name
     int rc = ns_name_check(name, name_size);
     if (rc)
         return rc;
-    return ns_lookup_hint(ns, dir, slice_of(name, name_size), 0, ret_inode, ret_attr);
+    return ns_lookup_name(ns, dir, slice_of(name, name_size), ret_inode, ret_attr);
 }
 
 int ns_parent(struct ns *ns, struct ns_inode *dir, struct ns_inode **ret_inode)
 {
     if (!inode_is_dir(dir))
         return -ENOTDIR;
-    inode_lock(&ns->table, dir->ino, false);
-    struct ns_inode *parent = dir->parent ? dir->parent : ns->root;
-    ns_inode_ref(parent);
-    inode_unlock(&ns->table, dir->ino);
+    struct ns_inode *parent = inode_parent(&ns->table, dir);
+    if (!parent) {
+        parent = ns->root;
+        ns_inode_ref(parent);
+    }
     *ret_inode = parent;
     return 0;
 }
@@ -270,11 +279,9 @@ int ns_getattr(struct ns *ns, struct ns_inode *inode, struct ns_attr *ret_attr)
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, false);
-    int rc = op_load(ns, inode, &op->rec[0]);
+    int rc = op_peek(ns, inode, &op->rec[0], NULL);
     if (!rc)
         ns_attr_from(&op->rec[0].rec, ret_attr);
-    inode_unlock(&ns->table, inode->ino);
     op_end(ns, op);
     return rc;
 }
@@ -286,8 +293,7 @@ ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t 
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, false);
-    ssize_t rc = op_load(ns, inode, &op->rec[0]);
+    ssize_t rc = op_peek(ns, inode, &op->rec[0], NULL);
     if (!rc) {
         struct slice content = op->rec[0].rec.content;
         if (content.size > size)
@@ -297,7 +303,6 @@ ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t 
         if (!rc)
             rc = (ssize_t)content.size;
     }
-    inode_unlock(&ns->table, inode->ino);
     op_end(ns, op);
     return rc;
 }

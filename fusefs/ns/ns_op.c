@@ -19,6 +19,7 @@
 static void op_free(struct op *op)
 {
     lsm_batch_free(op->batch);
+    lsm_batch_free(op->staged);
     for (size_t i = 0; i < sizeof(op->rec) / sizeof(op->rec[0]); i++)
         lsm_buf_release(&op->rec[i].raw);
     buf_release(&op->out);
@@ -40,8 +41,8 @@ struct op *op_begin(struct ns *ns)
     if (op)
         return op;
     op = calloc(1, sizeof(*op));
-    if (op && lsm_batch_new(&op->batch)) {
-        free(op);
+    if (op && (lsm_batch_new(&op->batch) || lsm_batch_new(&op->staged))) {
+        op_free(op);
         op = NULL;
     }
     return op;
@@ -65,6 +66,7 @@ void op_end(struct ns *ns, struct op *op)
     op->batch_was_large = op->frees_space = op->sync_soon = false;
     op->mode_cleared = 0;
     lsm_batch_clear(op->batch);
+    lsm_batch_clear(op->staged);
     pthread_mutex_lock(&ns->op_mutex);
     bool keep = !large && ns->idle_op_count < IDLE_OPS_MAX;
     if (keep) {
@@ -87,12 +89,19 @@ void op_free_idle(struct ns *ns)
     ns->idle_op_count = 0;
 }
 
-int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec)
+static int load_key_at(struct ns *ns, const struct lsm_snapshot *snapshot,
+                       const struct pathkey *key, struct loaded *ret_rec)
 {
-    int status = lsm_get(ns->db, NULL, key->data, key->size, &ret_rec->raw);
+    struct lsm_read_options options = {.snapshot = snapshot};
+    int status = lsm_get(ns->db, &options, key->data, key->size, &ret_rec->raw);
     if (!status)
         status = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
     return ns_err(status);
+}
+
+int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec)
+{
+    return load_key_at(ns, NULL, key, ret_rec);
 }
 
 int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
@@ -110,6 +119,59 @@ int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
     return rc;
 }
 
+// Takes over the copy.
+static int load_ghost(struct inode_ghost *ghost, struct loaded *ret_rec)
+{
+    struct lsm_buf *raw = &ret_rec->raw;
+    free(raw->data);
+    *raw = (struct lsm_buf){ghost, ghost->size, sizeof *ghost + ghost->size};
+    return ns_err(record_decode(ghost->record, ghost->size, &ret_rec->rec));
+}
+
+// What was found under the key is the inode's record, unless it was moving just then: *ret_found.
+static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
+                const struct lsm_snapshot **ret_snapshot, bool *ret_found)
+{
+    struct pathkey key;
+    struct inode_ghost *ghost;
+    int rc = inode_place(&ns->table, inode, &key, &ghost);
+    if (!rc && ret_snapshot) // after the place: what is seen there is as it was at the snapshot
+        rc = ns_err(lsm_snapshot_new(ns->db, ret_snapshot));
+    *ret_found = true;
+    if (rc)
+        free(ghost);
+    else if (ghost)
+        rc = load_ghost(ghost, ret_rec);
+    else
+        rc = load_key_at(ns, ret_snapshot ? *ret_snapshot : NULL, &key, ret_rec);
+    if (rc == -ENOENT || (!rc && (ret_rec->rec.is_link || ret_rec->rec.ino != inode->ino))) {
+        *ret_found = false;
+        rc = 0;
+    }
+    if (ret_snapshot && (rc || !*ret_found)) {
+        lsm_snapshot_free(ns->db, *ret_snapshot);
+        *ret_snapshot = NULL;
+    }
+    return rc;
+}
+
+int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
+            const struct lsm_snapshot **ret_snapshot)
+{
+    bool found;
+    if (ret_snapshot)
+        *ret_snapshot = NULL;
+    int rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
+    if (rc || found)
+        return rc;
+    // Whoever moves it holds the lock; under the lock its place is right.
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, false);
+    rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
+    inode_unlock(&ns->table.locks, &lock);
+    return rc || found ? rc : -EIO;
+}
+
 int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec)
 {
     int status = record_encode(rec, &op->out);
@@ -125,10 +187,10 @@ int op_store(struct op *op, const struct ns_inode *inode, const struct record *r
     return op_store_key(op, &key, rec);
 }
 
-void op_stored(struct ns_inode *inode)
+void op_stored(struct ns *ns, struct ns_inode *inode)
 {
     if (inode_location(inode) == AT_NONE)
-        inode_set_location(inode, AT_ORPHAN);
+        inode_set_location(&ns->table, inode, AT_ORPHAN);
 }
 
 int op_put(struct op *op, const struct pathkey *key, struct slice value)

@@ -4,7 +4,8 @@
 // off in batches of bounded size; a crash may leave the first part of them done, as POSIX allows
 // for these calls.
 //
-// Locks: the stripes of the inodes concerned. Failure: what earlier batches did stays.
+// Locks: the changed inode's, exclusively. What is only read, the source of a copy too, goes by a
+// snapshot. Failure: what earlier batches did stays.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -25,7 +26,7 @@ static int commit_record(struct ns *ns, struct op *op, struct ns_inode *inode, s
     if (!rc)
         rc = op_commit(ns, op);
     if (!rc)
-        op_stored(inode);
+        op_stored(ns, inode);
     return rc;
 }
 
@@ -76,6 +77,7 @@ static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode
     if (filedata_is_gone(inode))
         return -ESTALE;
     int rc = op_load(ns, inode, &op->rec[0]);
+    defrag_changed(ns->defrag, inode->ino, offset, offset + length);
     if (!rc && mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
         rc = punch(ns, op, inode, rec, offset, offset + length);
     if (!rc && !(mode & FALLOC_FL_KEEP_SIZE) && offset + length > rec->size)
@@ -104,9 +106,10 @@ int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t 
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, true);
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
     int rc = fallocate_locked(ns, op, inode, mode, offset, length, flags);
-    inode_unlock(&ns->table, inode->ino);
+    inode_unlock(&ns->table.locks, &lock);
     if (!rc)
         ns_changed_attr(op, &op->rec[0].rec, ret_attr);
     op_end(ns, op);
@@ -116,12 +119,12 @@ int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t 
 // ------------------------------------------------------------------------------- seek
 
 // The first offset at or after `offset` that is data, or a hole. Extents that touch are one run.
-static int64_t seek_extents(struct ns *ns, struct op *op, const struct record *rec, uint64_t offset,
-                            bool want_data)
+static int64_t seek_extents(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
+                            const struct record *rec, uint64_t offset, bool want_data)
 {
     uint64_t at = offset;
     for (;;) {
-        int rc = extents_list(ns, rec->ino, at, rec->size, 256, &op->extents);
+        int rc = extents_list_at(ns, snapshot, rec->ino, at, rec->size, 256, &op->extents);
         if (rc)
             return rc;
         for (size_t i = 0; i < op->extents.count; i++) {
@@ -148,18 +151,20 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, false);
+    const struct lsm_snapshot *snapshot;
     const struct record *rec = &op->rec[0].rec;
-    int64_t rc = filedata_is_gone(inode) ? -ESTALE : op_load(ns, inode, &op->rec[0]);
+    int64_t rc = op_peek(ns, inode, &op->rec[0], &snapshot);
+    if (!rc && filedata_is_gone(inode))
+        rc = -ESTALE;
     if (!rc) {
         if (offset >= rec->size)
             rc = -ENXIO;
         else if (rec->is_inline)
             rc = (int64_t)(whence == SEEK_DATA ? offset : rec->size);
         else
-            rc = seek_extents(ns, op, rec, offset, whence == SEEK_DATA);
+            rc = seek_extents(ns, snapshot, op, rec, offset, whence == SEEK_DATA);
     }
-    inode_unlock(&ns->table, inode->ino);
+    lsm_snapshot_free(ns->db, snapshot);
     op_end(ns, op);
     return rc;
 }
@@ -168,6 +173,7 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
 
 struct copying {
     struct ns_inode *from, *to;
+    const struct lsm_snapshot *snapshot; // of `from`
     uint64_t from_offset, to_offset, size;
     unsigned flags; // of enum ns_write_flags
 };
@@ -183,8 +189,8 @@ static int copy_piece(struct op *op, const struct copying *c, struct extent e, u
         uint64_t room = NS_EXTENT_MAX - target % NS_EXTENT_MAX;
         uint64_t n = size < room ? size : room;
         pathkey_extent(&key, c->to->ino, target);
-        rc = ns_err(lsm_batch_put_slice(op->batch, key.data, key.size, source.data, source.size,
-                                        start - e.start, n));
+        rc = ns_err(lsm_batch_put_slice_at(op->batch, key.data, key.size, c->snapshot, source.data,
+                                           source.size, start - e.start, n));
         start += n;
         target += n;
         size -= n;
@@ -193,10 +199,10 @@ static int copy_piece(struct op *op, const struct copying *c, struct extent e, u
 }
 
 // The extents in [from, from + *size), at most a batch's worth: then *size ends with the last.
-static int list_batch(struct ns *ns, uint64_t ino, uint64_t from, uint64_t *size,
-                      struct extent_list *list)
+static int list_batch(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino,
+                      uint64_t from, uint64_t *size, struct extent_list *list)
 {
-    int rc = extents_list(ns, ino, from, from + *size, COPY_BATCH_EXTENTS, list);
+    int rc = extents_list_at(ns, snapshot, ino, from, from + *size, COPY_BATCH_EXTENTS, list);
     if (rc || list->count < COPY_BATCH_EXTENTS)
         return rc;
     struct extent last = list->at[list->count - 1];
@@ -208,9 +214,9 @@ static int list_batch(struct ns *ns, uint64_t ino, uint64_t from, uint64_t *size
 // One batch's worth between two files that both have extents; c->size becomes what it covers.
 static int copy_shared(struct ns *ns, struct op *op, struct copying *c, struct record *to)
 {
-    int rc = list_batch(ns, c->from->ino, c->from_offset, &c->size, &op->source);
+    int rc = list_batch(ns, c->snapshot, c->from->ino, c->from_offset, &c->size, &op->source);
     if (!rc)
-        rc = list_batch(ns, to->ino, c->to_offset, &c->size, &op->extents);
+        rc = list_batch(ns, NULL, to->ino, c->to_offset, &c->size, &op->extents);
     if (!rc)
         rc = extents_trim(op, to, c->to_offset, c->to_offset + c->size);
     uint64_t from_end = c->from_offset + c->size;
@@ -259,14 +265,15 @@ static int copy_batch(struct ns *ns, struct op *op, struct copying *c)
     return commit_record(ns, op, c->to, to);
 }
 
+// op->rec[0] is the source as of the snapshot; the target is locked.
 static ssize_t copy_locked(struct ns *ns, struct op *op, struct copying *c, bool *ret_plain)
 {
-    if (filedata_is_gone(c->from) || filedata_is_gone(c->to))
-        return -ESTALE;
     const struct record *from = &op->rec[0].rec;
-    int rc = op_load(ns, c->from, &op->rec[0]);
-    if (rc || c->from_offset >= from->size)
-        return rc;
+    if (filedata_is_gone(c->to))
+        return -ESTALE;
+    if (c->from_offset >= from->size)
+        return 0;
+    int rc = 0;
     uint64_t left = from->size - c->from_offset;
     left = left < c->size ? left : c->size;
     left = left < COPY_MAX_BYTES ? left : COPY_MAX_BYTES;
@@ -277,6 +284,7 @@ static ssize_t copy_locked(struct ns *ns, struct op *op, struct copying *c, bool
     if (*ret_plain)
         return (ssize_t)left;
     uint64_t done = 0;
+    defrag_changed(ns->defrag, c->to->ino, c->to_offset, c->to_offset + left);
     while (done < left && !rc) {
         c->size = left - done;
         rc = copy_batch(ns, op, c);
@@ -318,14 +326,15 @@ ssize_t ns_copy_range_with(struct ns *ns, struct ns_inode *from, uint64_t from_o
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    struct copying c = {from, to, from_offset, to_offset, size, flags};
-    struct inode_locks locks = {0};
+    struct copying c = {from, to, NULL, from_offset, to_offset, size, flags};
+    struct inode_lock lock;
     bool plain = false;
-    inode_locks_add(&locks, from->ino, from == to);
-    inode_locks_add(&locks, to->ino, true);
-    inode_locks_take(&ns->table, &locks);
-    ssize_t rc = copy_locked(ns, op, &c, &plain);
-    inode_locks_drop(&ns->table, &locks);
+    ssize_t rc = op_peek(ns, from, &op->rec[0], &c.snapshot);
+    inode_lock(&ns->table.locks, &lock, to->ino, true);
+    if (!rc)
+        rc = filedata_is_gone(from) ? -ESTALE : copy_locked(ns, op, &c, &plain);
+    inode_unlock(&ns->table.locks, &lock);
+    lsm_snapshot_free(ns->db, c.snapshot);
     if (rc > 0 && !plain)
         ns_changed_attr(op, &op->rec[1].rec, ret_attr);
     op_end(ns, op);

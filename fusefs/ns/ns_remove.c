@@ -54,13 +54,20 @@ static int remove_content(struct ns *ns, struct op *op, const struct record *rec
     return rc;
 }
 
+// Keeps the file from being opened without its lock. False: it is open.
+static bool close_for_good(struct ns_inode *inode)
+{
+    uint32_t count = 0;
+    return atomic_compare_exchange_strong(&inode->open_count, &count, INODE_GOING) ||
+           count == INODE_GOING;
+}
+
 static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
                           struct removal *removal)
 {
     struct pathkey key;
     bool done = false;
-    bool is_open =
-        removal->live && atomic_load_explicit(&removal->live->open_count, memory_order_relaxed) > 0;
+    bool is_open = removal->live && !close_for_good(removal->live);
     rec->nlink = 0;
     int rc = is_open ? 0 : remove_content(ns, op, rec, &done);
     if (!rc && from_inode_key) {
@@ -114,11 +121,11 @@ void removal_finish(struct ns *ns, struct removal *removal)
 {
     if (removal->unlinked && removal->live) {
         if (removal->orphaned) {
-            inode_set_location(removal->live, AT_ORPHAN);
+            inode_set_location(&ns->table, removal->live, AT_ORPHAN);
         } else {
-            inode_set_ghost(removal->live, removal->ghost);
+            atomic_store(&removal->live->data_gone, removal->data_gone);
+            inode_set_ghost(&ns->table, removal->live, removal->ghost);
             removal->ghost = NULL;
-            removal->live->data_gone = removal->data_gone;
         }
     } else if (removal->orphaned && ns->reclaim) {
         reclaim_queue(ns->reclaim, removal->ino);
@@ -126,6 +133,12 @@ void removal_finish(struct ns *ns, struct removal *removal)
     if (removal->is_marked)
         ns_marker_removed(ns, pathkey_prefix_slice(&removal->prefix));
     inode_table_moved(&ns->table);
+}
+
+void removal_cancel(struct removal *removal)
+{
+    if (removal->live)
+        atomic_fetch_and(&removal->live->open_count, ~INODE_GOING);
 }
 
 void removal_release(struct ns *ns, struct removal *removal)
@@ -190,7 +203,9 @@ static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
         rc = op_count(ns, op, -1);
     if (!rc)
         rc = op_commit(ns, op);
-    if (!rc)
+    if (rc)
+        removal_cancel(&u->removal);
+    else
         removal_finish(ns, &u->removal);
     return rc;
 }
@@ -215,9 +230,9 @@ static int unlink_name(struct ns *ns, struct ns_inode *dir, const char *name, si
             u.ino = op->rec[0].rec.ino;
             inode_locks_add(&locks, dir->ino, true);
             inode_locks_add(&locks, u.ino, true);
-            inode_locks_take(&ns->table, &locks);
+            inode_locks_take(&ns->table.locks, &locks);
             rc = unlink_locked(ns, op, &u);
-            inode_locks_drop(&ns->table, &locks);
+            inode_locks_drop(&ns->table.locks, &locks);
             removal_release(ns, &u.removal);
         }
         op_end(ns, op);

@@ -5,7 +5,7 @@
 // in use away from home. At home again it needs neither. So every rename is one small batch.
 //
 // Locks: first, if a directory changes its parent, the rename mutex, which keeps the tree's shape
-// still for the loop check; then the stripes of both parents and both inodes at once. The inodes'
+// still for the loop check; then both parents and both inodes are locked at once. The inodes'
 // numbers are read before, and checked again under the locks.
 // Failure: nothing has changed.
 #include <errno.h>
@@ -208,14 +208,12 @@ static void move_finish(struct ns *ns, struct move *move)
     if (!move->live)
         return;
     if (move->name) {
-        inode_move(move->live, move->dir_prefix, move->name);
+        inode_move(&ns->table, move->live, move->dir_prefix, move->name);
         move->name = NULL;
         move->dir_prefix = NULL;
     }
     if (move->new_parent) {
-        struct ns_inode *old = move->live->parent;
-        move->live->parent = move->new_parent;
-        move->new_parent = old;
+        inode_swap_parent(&ns->table, move->live, &move->new_parent);
     }
 }
 
@@ -285,8 +283,10 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
         rc = op_count(ns, op, -1);
     if (!rc)
         rc = op_commit(ns, op);
-    if (rc)
+    if (rc) {
+        removal_cancel(&r->removal);
         return rc;
+    }
     move_finish(ns, &r->moves[0]);
     move_finish(ns, &r->moves[1]);
     if (r->removal.ino)
@@ -317,9 +317,9 @@ static int rename_try(struct ns *ns, struct op *op, struct renaming *r)
     inode_locks_add(&locks, r->from.ino, true);
     if (r->to.ino)
         inode_locks_add(&locks, r->to.ino, true);
-    inode_locks_take(&ns->table, &locks);
+    inode_locks_take(&ns->table.locks, &locks);
     rc = rename_locked(ns, op, r);
-    inode_locks_drop(&ns->table, &locks);
+    inode_locks_drop(&ns->table.locks, &locks);
     if (reshapes)
         pthread_mutex_unlock(&ns->rename_mutex);
     move_release(ns, &r->moves[0]);

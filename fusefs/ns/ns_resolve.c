@@ -79,7 +79,7 @@ static int resolve_walk(struct ns *ns, const struct path *path, struct ns_inode 
     for (size_t i = 0; i < path->count && !rc; i++) {
         struct ns_inode *child;
         struct ns_attr *attr = i + 1 == path->count ? ret_attr : NULL;
-        rc = ns_lookup_hint(ns, inode, path->names[i], 0, &child, attr);
+        rc = ns_lookup_name(ns, inode, path->names[i], &child, attr);
         if (!rc) {
             ns_inode_drop(ns, inode);
             inode = child;

@@ -1,7 +1,7 @@
 // Changing attributes: mode, owner, size, times; and the time of access.
 //
 // One batch; a truncation leaves very many extents to the background (tail.h).
-// Locks: the inode's stripe, exclusively. Failure: nothing has changed.
+// Locks: the inode's, exclusively. Failure: nothing has changed.
 #include <errno.h>
 
 #include "ns/filedata.h"
@@ -71,7 +71,7 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     if (!rc)
         rc = op_commit(ns, op);
     if (!rc)
-        op_stored(inode);
+        op_stored(ns, inode);
     return rc;
 }
 
@@ -86,9 +86,10 @@ int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, true);
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
     rc = setattr_locked(ns, op, inode, attr, mask);
-    inode_unlock(&ns->table, inode->ino);
+    inode_unlock(&ns->table.locks, &lock);
     if (!rc)
         ns_changed_attr(op, &op->rec[0].rec, ret_attr);
     op_end(ns, op);
@@ -121,7 +122,7 @@ static int accessed_locked(struct ns *ns, struct op *op, struct ns_inode *inode)
     if (!rc)
         rc = op_commit(ns, op);
     if (!rc)
-        op_stored(inode);
+        op_stored(ns, inode);
     return rc;
 }
 
@@ -134,15 +135,14 @@ int ns_accessed(struct ns *ns, struct ns_inode *inode, bool always)
     if (!op)
         return -ENOMEM;
     if (!always) {
-        inode_lock(&ns->table, inode->ino, false);
-        rc = op_load(ns, inode, &op->rec[0]);
-        inode_unlock(&ns->table, inode->ino);
+        rc = op_peek(ns, inode, &op->rec[0], NULL);
         always = !rc && atime_is_due(&op->rec[0].rec, ns_now());
     }
     if (!rc && always) {
-        inode_lock(&ns->table, inode->ino, true);
+        struct inode_lock lock;
+        inode_lock(&ns->table.locks, &lock, inode->ino, true);
         rc = accessed_locked(ns, op, inode);
-        inode_unlock(&ns->table, inode->ino);
+        inode_unlock(&ns->table.locks, &lock);
     }
     op_end(ns, op);
     return rc ? rc : always;

@@ -6,7 +6,8 @@
 // A change is one batch: the attribute and the record with its ctime. Names are whatever the caller
 // allows; who may touch which is the caller's business.
 //
-// Locks: the inode's stripe, shared to read, exclusive to change. Failure: nothing has changed.
+// Locks: changes take the inode's exclusively; reading goes by a snapshot, without any.
+// Failure: nothing has changed.
 #include <errno.h>
 #include <string.h>
 
@@ -38,7 +39,7 @@ static int xattr_commit(struct ns *ns, struct op *op, struct ns_inode *inode)
     if (!rc)
         rc = op_commit(ns, op);
     if (!rc)
-        op_stored(inode);
+        op_stored(ns, inode);
     return rc;
 }
 
@@ -80,9 +81,10 @@ int ns_setxattr(struct ns *ns, struct ns_inode *inode, const char *name, const v
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, true);
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
     rc = set_locked(ns, op, inode, name, &key, slice_of(value, size), flags);
-    inode_unlock(&ns->table, inode->ino);
+    inode_unlock(&ns->table.locks, &lock);
     op_end(ns, op);
     return rc;
 }
@@ -110,24 +112,22 @@ int ns_removexattr(struct ns *ns, struct ns_inode *inode, const char *name)
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, true);
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
     rc = remove_locked(ns, op, inode, name, &key);
-    inode_unlock(&ns->table, inode->ino);
+    inode_unlock(&ns->table.locks, &lock);
     op_end(ns, op);
     return rc;
 }
 
-static ssize_t get_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
-                          const struct pathkey *key, void *value, size_t size)
+static ssize_t get_value(struct ns *ns, const struct lsm_snapshot *snapshot,
+                         const struct pathkey *key, void *value, size_t size)
 {
+    struct lsm_read_options options = {.snapshot = snapshot};
     size_t got;
     uint64_t whole;
-    int rc = op_load(ns, inode, &op->rec[0]);
-    if (rc)
-        return rc;
-    if (!op->rec[0].rec.has_xattrs)
-        return -ENODATA;
-    int status = lsm_get_range(ns->db, NULL, key->data, key->size, 0, value, size, &got, &whole);
+    int status =
+        lsm_get_range(ns->db, &options, key->data, key->size, 0, value, size, &got, &whole);
     if (status)
         return status == LSM_NOT_FOUND ? -ENODATA : ns_err(status);
     return size && whole > size ? -ERANGE : (ssize_t)whole;
@@ -143,20 +143,24 @@ ssize_t ns_getxattr(struct ns *ns, struct ns_inode *inode, const char *name, voi
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, false);
-    ssize_t result = get_locked(ns, op, inode, &key, value, size);
-    inode_unlock(&ns->table, inode->ino);
+    const struct lsm_snapshot *snapshot;
+    ssize_t result = op_peek(ns, inode, &op->rec[0], &snapshot);
+    if (!result)
+        result = op->rec[0].rec.has_xattrs ? get_value(ns, snapshot, &key, value, size) : -ENODATA;
+    lsm_snapshot_free(ns->db, snapshot);
     op_end(ns, op);
     return result;
 }
 
 // Copies the names that fit, and returns how much all of them take.
-static ssize_t list_names(struct ns *ns, uint64_t ino, char *list, size_t size)
+static ssize_t list_names(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino,
+                          char *list, size_t size)
 {
     struct pathkey lower, upper;
     struct lsm_iter *iter;
     pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
-    struct lsm_iter_options options = {.lower = lower.data,
+    struct lsm_iter_options options = {.snapshot = snapshot,
+                                       .lower = lower.data,
                                        .lower_size = lower.size,
                                        .upper = upper.data,
                                        .upper_size = upper.size};
@@ -190,11 +194,11 @@ ssize_t ns_listxattr(struct ns *ns, struct ns_inode *inode, char *list, size_t s
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    inode_lock(&ns->table, inode->ino, false);
-    ssize_t result = op_load(ns, inode, &op->rec[0]);
+    const struct lsm_snapshot *snapshot;
+    ssize_t result = op_peek(ns, inode, &op->rec[0], &snapshot);
     if (!result && op->rec[0].rec.has_xattrs)
-        result = list_names(ns, inode->ino, list, size);
-    inode_unlock(&ns->table, inode->ino);
+        result = list_names(ns, snapshot, inode->ino, list, size);
+    lsm_snapshot_free(ns->db, snapshot);
     op_end(ns, op);
     return size && result > (ssize_t)size ? -ERANGE : result;
 }

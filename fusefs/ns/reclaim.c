@@ -88,9 +88,11 @@ static int orphan_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, boo
 
 static int locked_tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
 {
-    inode_lock(&ns->table, ino, true);
+    struct inode_lock lock;
+    tail_fetch(ns, ino, batch); // so that what is read under the lock is in memory
+    inode_lock(&ns->table.locks, &lock, ino, true);
     int rc = tail_step(ns, ino, batch, ret_done);
-    inode_unlock(&ns->table, ino);
+    inode_unlock(&ns->table.locks, &lock);
     return rc;
 }
 

@@ -1,6 +1,6 @@
 // Leaving, deleting and settling tails (tail.h).
 //
-// Invariants, under the inode's stripe lock: an extent that begins at or after the tail's offset is
+// Invariants, under the inode's lock: an extent that begins at or after the tail's offset is
 // part of the tail, and no extent reaches across it; size <= that offset; data_bytes does not count
 // the tail. inode->no_tail is only set if there is no key; tail_leave clears it.
 //
@@ -20,7 +20,7 @@ static int live_bytes(struct ns *ns, const struct record *rec, uint64_t from, ui
 {
     struct extent_walk walk;
     uint64_t bytes = 0;
-    int rc = extent_walk_start(ns, rec->ino, from, rec->size, &walk);
+    int rc = extent_walk_start(ns, NULL, rec->ino, from, rec->size, &walk);
     if (rc)
         return rc;
     while (!rc && extent_walk_valid(&walk)) {
@@ -93,6 +93,19 @@ static int step(struct ns *ns, uint64_t ino, uint64_t begin, struct lsm_batch *b
     }
     struct lsm_write_options options = {.use_reserve = true};
     return status ? status : lsm_write(ns->db, &options, batch);
+}
+
+void tail_fetch(struct ns *ns, uint64_t ino, struct lsm_batch *batch)
+{
+    struct pathkey lower, upper;
+    uint64_t begin;
+    unsigned count;
+    if (tail_begin(ns, ino, &begin) || begin == UINT64_MAX)
+        return;
+    pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
+    pathkey_extent(&lower, ino, begin);
+    lsm_batch_clear(batch);
+    (void)reclaim_keys(ns, batch, &lower, &upper, TAIL_BATCH_EXTENTS, &count);
 }
 
 int tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)

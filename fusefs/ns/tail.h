@@ -19,6 +19,9 @@ int tail_leave(struct ns *ns, struct op *op, struct ns_inode *inode, struct reco
 // loaded, then none.
 int tail_settle(struct ns *ns, struct ns_inode *inode);
 
+// Reads what the next tail_step will, so that it finds it in memory. No lock needed.
+void tail_fetch(struct ns *ns, uint64_t ino, struct lsm_batch *batch);
+
 // Deletes up to one batch of the tail, with all of it the key; *ret_done once there is none.
 // Exclusive lock of the inode held; its record is not touched. 0 or a negative errno.
 int tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done);

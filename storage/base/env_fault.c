@@ -44,6 +44,9 @@ struct fault {
     bool down;       // the cut has come; until power_cut
     uint64_t random;
     uint64_t limit; // 0: none
+    char hold[32];  // suffix of the files whose reads wait; empty: none
+    unsigned held;
+    pthread_cond_t hold_changed;
     struct mapping *mappings;
     struct env_lock *locks; // held
 };
@@ -447,11 +450,29 @@ static void fault_unlock(struct env *env, struct env_lock *lock)
 
 // ------------------------------------------------------------------------------------------- files
 
+static bool is_held(const struct fault_file *file)
+{
+    size_t suffix = strlen(file->fault->hold), path = strlen(file->base.path);
+    return suffix && path >= suffix &&
+           memcmp(file->base.path + path - suffix, file->fault->hold, suffix) == 0;
+}
+
+// Waits while reads of the file are held; mutex held.
+static void wait_while_held(struct fault_file *file)
+{
+    struct fault *fault = file->fault;
+    fault->held++;
+    while (is_held(file))
+        pthread_cond_wait(&fault->hold_changed, &fault->mutex);
+    fault->held--;
+}
+
 static int fault_pread(struct env_file *base, void *data, size_t size, uint64_t offset,
                        size_t *ret_size)
 {
     struct fault_file *file = file_of(base);
     int rc = enter_file(file, "read");
+    wait_while_held(file);
     if (!rc) {
         uint64_t end = file->inode->current->size;
         size_t n = offset >= end ? 0 : end - offset < size ? (size_t)(end - offset) : size;
@@ -736,6 +757,7 @@ struct env *env_fault_new(void)
         return NULL;
     fault->base.ops = &fault_ops;
     pthread_mutex_init(&fault->mutex, NULL);
+    pthread_cond_init(&fault->hold_changed, NULL);
     fault->disk = disk_new();
     fault->random = 1;
     return &fault->base;
@@ -747,6 +769,7 @@ void env_fault_free(struct env *env)
         return;
     struct fault *fault = fault_of(env);
     disk_free(fault->disk);
+    pthread_cond_destroy(&fault->hold_changed);
     pthread_mutex_destroy(&fault->mutex);
     free(fault);
 }
@@ -768,6 +791,24 @@ void env_fault_full_at(struct env *env, uint64_t call, bool sticky)
     fault->full_at = call ? fault->space_calls + call : 0;
     fault->full_sticky = sticky;
     leave(fault, 0);
+}
+
+void env_fault_hold(struct env *env, const char *suffix)
+{
+    struct fault *fault = fault_of(env);
+    pthread_mutex_lock(&fault->mutex);
+    snprintf(fault->hold, sizeof fault->hold, "%s", suffix ? suffix : "");
+    pthread_cond_broadcast(&fault->hold_changed);
+    leave(fault, 0);
+}
+
+unsigned env_fault_held(struct env *env)
+{
+    struct fault *fault = fault_of(env);
+    pthread_mutex_lock(&fault->mutex);
+    unsigned held = fault->held;
+    leave(fault, 0);
+    return held;
 }
 
 uint64_t env_fault_space_calls(struct env *env)

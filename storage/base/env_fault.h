@@ -29,6 +29,11 @@ void env_fault_seed(struct env *env, uint64_t seed);
 void env_fault_full_at(struct env *env, uint64_t call, bool sticky);
 uint64_t env_fault_space_calls(struct env *env); // counted so far
 
+// A slow disk: reads of files whose names end in `suffix` (copied; at most 31 bytes) wait in the call
+// until it is lifted with NULL. env_fault_held() says how many wait. Mappings are not held.
+void env_fault_hold(struct env *env, const char *suffix);
+unsigned env_fault_held(struct env *env);
+
 // Power cut: open handles and mappings become dead (their calls fail; stores into old mappings go
 // nowhere), locks are dropped, failures asked for are forgotten, and the disk is what was durable.
 // Handles must still be closed, mappings unmapped and locks unlocked. With `seed` != 0 a random

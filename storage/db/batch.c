@@ -4,10 +4,12 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/coding.h"
 #include "base/status.h"
 #include "blob/blob_format.h"
+#include "blob/blob_store.h"
 
 int batch_check_key(size_t key_size)
 {
@@ -38,10 +40,20 @@ int lsm_batch_new(struct lsm_batch **ret_batch)
     return LSM_OK;
 }
 
+static void drop_staged(struct lsm_batch *batch)
+{
+    blob_refs_unref(&batch->pins);
+    blob_refs_release(&batch->pins);
+    batch->pins = (struct blob_refs){0};
+    batch->staged_in = NULL;
+    batch->staged_bytes = batch->staged_values = 0;
+}
+
 void lsm_batch_free(struct lsm_batch *batch)
 {
     if (!batch)
         return;
+    drop_staged(batch);
     buf_release(&batch->payload);
     free(batch);
 }
@@ -53,6 +65,8 @@ void lsm_batch_clear(struct lsm_batch *batch)
     batch->count = 0;
     batch->unresolved = 0;
     batch->largest = 0;
+    if (batch->staged_in)
+        drop_staged(batch);
 }
 
 size_t lsm_batch_count(const struct lsm_batch *batch)
@@ -156,6 +170,14 @@ int lsm_batch_delete(struct lsm_batch *batch, const void *key, size_t key_size)
 int lsm_batch_put_slice(struct lsm_batch *batch, const void *key, size_t key_size,
                         const void *src_key, size_t src_key_size, uint64_t offset, uint64_t length)
 {
+    return lsm_batch_put_slice_at(batch, key, key_size, NULL, src_key, src_key_size, offset,
+                                  length);
+}
+
+int lsm_batch_put_slice_at(struct lsm_batch *batch, const void *key, size_t key_size,
+                           const struct lsm_snapshot *snapshot, const void *src_key,
+                           size_t src_key_size, uint64_t offset, uint64_t length)
+{
     int rc = batch_check_key(key_size);
     if (!rc)
         rc = batch_check_key(src_key_size);
@@ -171,8 +193,48 @@ int lsm_batch_put_slice(struct lsm_batch *batch, const void *key, size_t key_siz
     p = put_slice(p, slice_of(src_key, src_key_size));
     p = put_varint64(p, offset);
     p = put_varint64(p, length);
+    p = put_fixed64(p, (uint64_t)(uintptr_t)snapshot);
     batch_finish(batch, p);
     batch->unresolved++;
+    return LSM_OK;
+}
+
+int batch_pin(struct blob_refs *set, const struct blob_refs *pins)
+{
+    for (size_t i = 0; i < pins->count; i++) {
+        struct blob_ref *ref;
+        int rc = blob_refs_add(set, pins->refs[i].number, pins->refs[i].bytes, &ref);
+        if (rc)
+            return rc;
+        if (!ref->file) {
+            ref->file = pins->refs[i].file;
+            blob_file_ref(ref->file);
+        }
+    }
+    return LSM_OK;
+}
+
+int lsm_batch_append(struct lsm_batch *batch, const struct lsm_batch *other)
+{
+    size_t size = other->payload.size - BATCH_HEADER;
+    if (batch->staged_in && other->staged_in && batch->staged_in != other->staged_in)
+        return status_fail(LSM_INVALID, "the batches are staged in different stores");
+    int rc = batch_grow(batch, size);
+    if (!rc)
+        rc = batch_pin(&batch->pins, &other->pins); // a pin too many does no harm
+    if (other->staged_in)
+        batch->staged_in = other->staged_in;
+    if (rc)
+        return rc;
+    memcpy(batch->payload.data + batch->payload.size, other->payload.data + BATCH_HEADER, size);
+    batch->payload.size += size;
+    batch->count += other->count;
+    put_fixed32(batch->payload.data, batch->count);
+    batch->unresolved += other->unresolved;
+    if (other->largest > batch->largest)
+        batch->largest = other->largest;
+    batch->staged_bytes += other->staged_bytes;
+    batch->staged_values += other->staged_values;
     return LSM_OK;
 }
 
@@ -205,6 +267,10 @@ int batch_next(const uint8_t **position, const uint8_t *end, struct batch_op *re
         p = get_slice(p, end, &ret_op->source);
         p = p ? get_varint64(p, end, &ret_op->offset) : NULL;
         p = p ? get_varint64(p, end, &ret_op->length) : NULL;
+        if (!p || end - p < 8)
+            return LSM_CORRUPTION;
+        ret_op->snapshot = (const struct lsm_snapshot *)(uintptr_t)get_fixed64(p);
+        p += 8;
     }
     if (!p || ret_op->key.size == 0 || ret_op->key.size > LSM_MAX_KEY)
         return LSM_CORRUPTION;

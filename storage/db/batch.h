@@ -3,8 +3,8 @@
 //   fixed32 count, then per operation
 //     0x00  slice key                                       delete
 //     0x01  slice key, slice value                          put
-//     0x02  slice key, slice source, varint offset, length  put a slice       } in memory only:
-//     0x03  slice key, fixed64 address, varint size         put borrowed bytes } see db_blob.c
+//     0x02  slice key, slice source, varint offset, length, fixed64 snapshot  put a slice } in memory
+//     0x03  slice key, fixed64 address, varint size         put borrowed bytes } only: db_blob.c
 //     0x04  slice key, slice pointer                        put a value that is in a blob file
 //
 // Operation i of a batch whose log record says sequence s has sequence s + i.
@@ -13,6 +13,7 @@
 
 #include "base/iter.h"
 #include "base/slice.h"
+#include "blob/blob_refs.h"
 #include "lsm.h"
 
 #define BATCH_HEADER   4u
@@ -37,6 +38,11 @@ struct lsm_batch {
     uint32_t count;
     uint32_t unresolved; // operations of the types that are not logged
     size_t largest;      // size of the largest value put
+
+    // What lsm_stage() has written to blob files; nothing: NULL and zeros.
+    const struct lsm *staged_in;
+    struct blob_refs pins; // of the pointers in the payload, a reference each
+    uint64_t staged_bytes, staged_values; // in the files; of the values
 };
 
 struct batch_op {
@@ -45,6 +51,7 @@ struct batch_op {
     struct slice value;  // put; borrowed bytes; pointer
     struct slice source; // put slice
     uint64_t offset, length;
+    const struct lsm_snapshot *snapshot; // as of which `source` is read; NULL: now
 };
 
 // Walks the operations of a payload: batch_begin() gives the position of the first and the count
@@ -56,6 +63,9 @@ int batch_next(const uint8_t **position, const uint8_t *end, struct batch_op *re
 // Whether the whole payload decodes, has `count` operations and only such as are logged: for
 // recovery. *ret_blobs: there are pointers among them.
 bool batch_valid(struct slice payload, bool *ret_blobs);
+
+// Gives the batch a reference to each of the files of `pins`.
+int batch_pin(struct blob_refs *set, const struct blob_refs *pins);
 
 // Appends a put of an encoded pointer.
 int batch_put_blob(struct lsm_batch *batch, struct slice key, struct slice pointer);

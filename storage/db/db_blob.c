@@ -195,7 +195,8 @@ static int resolve_slice(struct lsm *db, const struct batch_op *op, struct db_bl
     struct blob_pointer pointer;
     struct blob_file *file = NULL;
     epoch_pin();
-    int rc = db_lookup(db, NULL, op->source, &tag, &value);
+    const struct lsm_read_options options = {.snapshot = op->snapshot};
+    int rc = db_lookup(db, &options, op->source, &tag, &value);
     if (rc == LSM_NOT_FOUND)
         rc = status_fail(rc, "the source of a slice does not exist");
     else if (!rc && tag_type(tag) == ENTRY_BLOB)
@@ -215,6 +216,8 @@ static int resolve(struct lsm *db, const struct batch_op *op, struct db_blob_wri
         return resolve_put(db, op->key, op->value, write);
     case BATCH_PUT_SLICE:
         return resolve_slice(db, op, write);
+    case BATCH_PUT_BLOB:
+        return batch_put_blob(write->batch, op->key, op->value); // batch_pin() has its file
     default:
         return lsm_batch_delete(write->batch, op->key.data, op->key.size);
     }
@@ -229,10 +232,15 @@ size_t db_blob_min(const struct lsm *db, const struct lsm_write_options *wo)
 int db_blob_prepare(struct lsm *db, const struct lsm_batch *batch, size_t min,
                     struct db_blob_write *ret_write)
 {
-    struct db_blob_write write = {.min = min};
+    struct db_blob_write write = {
+        .min = min, .written = batch->staged_bytes, .value_bytes = batch->staged_values};
     int rc = lsm_batch_new(&write.batch);
-    if (rc)
+    if (!rc)
+        rc = batch_pin(&write.pins, &batch->pins);
+    if (rc) {
+        db_blob_release(&write);
         return rc;
+    }
     uint32_t count;
     struct slice payload = buf_slice(&batch->payload);
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
@@ -246,6 +254,32 @@ int db_blob_prepare(struct lsm *db, const struct lsm_batch *batch, size_t min,
     else
         *ret_write = write;
     return rc;
+}
+
+int lsm_stage(struct lsm *db, struct lsm_batch *batch)
+{
+    struct db_blob_write write;
+    if (db->options.read_only)
+        return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
+    if (batch->staged_in)
+        return status_fail(LSM_INVALID, "the batch has been staged already");
+    int rc = db_blob_prepare(db, batch, db_blob_min(db, NULL), &write);
+    if (rc == LSM_NO_SPACE)
+        db_note_full(db);
+    if (rc)
+        return rc;
+    struct lsm_batch *staged = write.batch;
+    struct buf payload = batch->payload;
+    batch->payload = staged->payload;
+    staged->payload = payload;
+    batch->unresolved = 0;
+    batch->largest = staged->largest;
+    batch->staged_in = db;
+    batch->pins = write.pins;
+    batch->staged_bytes = write.written;
+    batch->staged_values = write.value_bytes;
+    lsm_batch_free(staged);
+    return LSM_OK;
 }
 
 void db_blob_release(struct db_blob_write *write)

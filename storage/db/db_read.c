@@ -256,6 +256,12 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     return LSM_OK;
 }
 
+// Whether there is a table that the end of the oldest snapshot lets compaction pick; mutex held.
+static bool snapshots_hold_back(struct lsm *db)
+{
+    return db->version->levels[VERSION_LEVELS - 1].tombstone_heavy > 0 || db_space_short(db);
+}
+
 void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot)
 {
     if (!snapshot)
@@ -263,8 +269,8 @@ void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot)
     pthread_mutex_lock(&db->mutex);
     snapshot->prev->next = snapshot->next;
     snapshot->next->prev = snapshot->prev;
-    if (snapshot->prev == &db->snapshots)
-        pthread_cond_broadcast(&db->work); // the oldest one held back the dropping of tombstones
+    if (snapshot->prev == &db->snapshots && snapshots_hold_back(db))
+        pthread_cond_broadcast(&db->work);
     pthread_mutex_unlock(&db->mutex);
     free((struct lsm_snapshot *)(uintptr_t)snapshot);
 }

@@ -382,9 +382,15 @@ static int write_any(struct lsm *db, const struct lsm_write_options *wo,
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
     if (batch->count == 0)
         return wo && wo->sync ? lsm_sync(db) : LSM_OK;
+    if (batch->staged_in && batch->staged_in != db)
+        return status_fail(LSM_INVALID, "the batch was staged in another store than %s", db->dir);
     size_t min = db_blob_min(db, wo);
-    if (!batch->unresolved && batch->largest < min)
-        return write_batch(db, wo, batch, NULL);
+    if (!batch->unresolved && batch->largest < min) {
+        const struct db_blob_write staged = {.pins = batch->pins,
+                                             .written = batch->staged_bytes,
+                                             .value_bytes = batch->staged_values};
+        return write_batch(db, wo, batch, batch->staged_in ? &staged : NULL);
+    }
     struct db_blob_write blobs;
     int rc = db_blob_prepare(db, batch, min, &blobs);
     if (rc == LSM_NO_SPACE)

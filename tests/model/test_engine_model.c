@@ -373,6 +373,30 @@ static void batch_one(struct history *h, struct lsm_batch *batch, struct map *af
     after->values[key] = v;
 }
 
+// `count` operations, some of them staged ahead, some by way of a second batch.
+static void build_batch(struct history *h, struct lsm_batch *batch, unsigned count,
+                        struct map *after)
+{
+    unsigned ahead = one_in(rnd(h), 3) ? random_below(rnd(h), count + 1) : 0;
+    unsigned apart = one_in(rnd(h), 3) ? random_below(rnd(h), count - ahead + 1) : 0;
+    struct lsm_batch *other;
+    for (unsigned i = 0; i < ahead; i++)
+        batch_one(h, batch, after);
+    if (ahead)
+        OK(lsm_stage(h->db, batch));
+    for (unsigned i = ahead + apart; i < count; i++)
+        batch_one(h, batch, after);
+    if (!apart)
+        return;
+    OK(lsm_batch_new(&other));
+    for (unsigned i = 0; i < apart; i++)
+        batch_one(h, other, after);
+    if (one_in(rnd(h), 2))
+        OK(lsm_stage(h->db, other));
+    OK(lsm_batch_append(batch, other));
+    lsm_batch_free(other);
+}
+
 static void do_batch(struct history *h)
 {
     struct lsm_write_options wo = draw_write_options(h);
@@ -380,8 +404,7 @@ static void do_batch(struct history *h)
     struct map after = h->map;
     unsigned count = random_below(rnd(h), one_in(rnd(h), 8) ? 60 : 8);
     OK(lsm_batch_new(&batch));
-    for (unsigned i = 0; i < count; i++)
-        batch_one(h, batch, &after);
+    build_batch(h, batch, count, &after);
     CHECK(lsm_batch_count(batch) == count, "%zu operations", lsm_batch_count(batch));
     if (one_in(rnd(h), 10)) { // one that must be refused as a whole
         unsigned source = draw_key(h);

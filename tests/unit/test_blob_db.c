@@ -200,6 +200,89 @@ static int slice(struct lsm_batch *batch, const char *key, const char *source, u
     return lsm_batch_put_slice(batch, key, strlen(key), source, strlen(source), offset, length);
 }
 
+// A batch that is written to blob files before it is written to the store.
+START_TEST(test_staged)
+{
+    struct lsm_batch *batch, *other;
+    uint8_t *data = malloc(BIG);
+    open_db();
+    put_sized("old", 8, BIG);
+    ck_assert_int_eq(lsm_batch_new(&batch), 0);
+    ck_assert_int_eq(lsm_batch_new(&other), 0);
+    fill(data, BIG, 1);
+    ck_assert_int_eq(lsm_batch_put_borrowed(batch, "a", 1, data, BIG), 0);
+    ck_assert_int_eq(lsm_batch_put_borrowed(batch, "s", 1, data, 10), 0);
+    ck_assert_int_eq(lsm_batch_put_slice(batch, "c", 1, "old", 3, 0, BIG), 0);
+    uint64_t written = number("blob-bytes-written");
+    ck_assert_int_eq(lsm_stage(db, batch), 0);
+    ck_assert_uint_ge(number("blob-bytes-written"), written + BIG);
+    ck_assert_int_eq(lsm_stage(db, batch), LSM_INVALID);
+    memset(data, 0, BIG); // not needed any more
+    put_sized("old", 9, BIG);
+    expect_none("a");
+
+    fill(data, BIG, 3);
+    ck_assert_int_eq(lsm_batch_put_borrowed(other, "b", 1, data, BIG), 0);
+    ck_assert_int_eq(lsm_stage(db, other), 0);
+    ck_assert_int_eq(lsm_batch_delete(batch, "old", 3), 0);
+    ck_assert_int_eq(lsm_batch_append(batch, other), 0);
+    ck_assert_uint_eq(lsm_batch_count(batch), 5);
+    lsm_batch_free(other);
+    // The files stay while the batch needs them, whatever else happens.
+    for (unsigned i = 0; i < 100; i++)
+        put_sized("churn", i, BIG);
+    ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    ck_assert_int_eq(lsm_wait_idle(db), 0);
+    written = number("blob-bytes-written");
+    ck_assert_int_eq(lsm_write(db, NULL, batch), 0);
+    ck_assert_uint_eq(number("blob-bytes-written"), written);
+    lsm_batch_clear(batch);
+    for (int round = 0; round < 2; round++) {
+        expect_sized("a", 1, BIG);
+        expect_sized("b", 3, BIG);
+        expect_sized("c", 8, BIG);
+        expect_range(NULL, "s", 1, BIG, 0, 10);
+        expect_none("old");
+        expect_sound();
+        reopen_db();
+    }
+    // One that is dropped is garbage.
+    ck_assert_int_eq(lsm_batch_put_borrowed(batch, "d", 1, data, BIG), 0);
+    ck_assert_int_eq(lsm_stage(db, batch), 0);
+    lsm_batch_free(batch);
+    ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    expect_none("d");
+    expect_sound();
+    free(data);
+}
+END_TEST
+
+START_TEST(test_slices_of_a_snapshot)
+{
+    const struct lsm_snapshot *snapshot;
+    struct lsm_batch *batch;
+    open_db();
+    put_sized("v", 1, BIG);
+    put_sized("w", 2, 500);
+    ck_assert_int_eq(lsm_snapshot_new(db, &snapshot), 0);
+    put_sized("v", 3, BIG);
+    ck_assert_int_eq(lsm_delete(db, NULL, "w", 1), 0);
+    ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    ck_assert_int_eq(lsm_batch_new(&batch), 0);
+    ck_assert_int_eq(lsm_batch_put_slice_at(batch, "a", 1, snapshot, "v", 1, 100, 2000), 0);
+    ck_assert_int_eq(lsm_batch_put_slice_at(batch, "b", 1, snapshot, "w", 1, 5, 400), 0);
+    ck_assert_int_eq(lsm_batch_put_slice_at(batch, "c", 1, NULL, "v", 1, 7, 2000), 0);
+    ck_assert_int_eq(lsm_write(db, NULL, batch), 0);
+    lsm_snapshot_free(db, snapshot);
+    lsm_batch_free(batch);
+    ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    expect_range(NULL, "a", 1, BIG, 100, 2000);
+    expect_range(NULL, "b", 2, 500, 5, 400);
+    expect_range(NULL, "c", 3, BIG, 7, 2000);
+    expect_sound();
+}
+END_TEST
+
 START_TEST(test_slices)
 {
     options.blob_compression = (enum lsm_compression)_i;
@@ -702,6 +785,8 @@ int main(void)
     tcase_add_loop_test(tc, test_sizes, 0, 3);
     tcase_add_loop_test(tc, test_ranges, 0, 3);
     tcase_add_test(tc, test_borrowed);
+    tcase_add_test(tc, test_staged);
+    tcase_add_test(tc, test_slices_of_a_snapshot);
     tcase_add_loop_test(tc, test_slices, 0, 3);
     tcase_add_test(tc, test_iterators);
     tcase_add_test(tc, test_snapshots);

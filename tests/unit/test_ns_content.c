@@ -224,6 +224,35 @@ START_TEST(test_small_appends_are_merged)
 }
 END_TEST
 
+// Writes of 64 KiB and more go to blob files before the file is locked.
+START_TEST(test_long_writes)
+{
+    write_at(0, 1000, 'i'); // inline, and then moved out of the way
+    write_at(5000, 100000, 'a');
+    ck_assert_int_eq(byte_at(file, 999), 'i');
+    ck_assert_int_eq(byte_at(file, 1000), 0);
+    ck_assert_int_eq(byte_at(file, 5000), 'a');
+    ck_assert_uint_eq(stat_of(file).size, 105000);
+    ck_assert_uint_eq(stat_of(file).blocks, (1000 + 100000 + 511) / 512);
+    write_at(5000, 100000, 'b'); // the same extent again
+    write_at(105000, 65536, 'c');
+    write_at(60000, 2000000, 'd'); // over two and beyond, cut at 1 MiB
+    ck_assert_int_eq(byte_at(file, 59999), 'b');
+    ck_assert_int_eq(byte_at(file, 60000), 'd');
+    ck_assert_int_eq(byte_at(file, 1048576), 'd');
+    ck_assert_int_eq(byte_at(file, 2059999), 'd');
+    ck_assert_int_eq(byte_at(file, 2060000), -1);
+    ck_assert_uint_eq(stat_of(file).blocks, (1000 + 2055000 + 511) / 512);
+    ck_assert_int_eq(truncate_to(0), 0);
+    write_at(0, 700, 'i');
+    write_at(300, 70000, 'e'); // over the end of inline content
+    ck_assert_int_eq(byte_at(file, 299), 'i');
+    ck_assert_int_eq(byte_at(file, 300), 'e');
+    ck_assert_int_eq(byte_at(file, 70299), 'e');
+    ck_assert_uint_eq(stat_of(file).size, 70300);
+}
+END_TEST
+
 START_TEST(test_copies)
 {
     write_at(0, 300000, 'a');
@@ -454,6 +483,7 @@ int main(void)
     tcase_add_test(tc, test_holes);
     tcase_add_test(tc, test_punching_very_many_extents);
     tcase_add_test(tc, test_small_appends_are_merged);
+    tcase_add_test(tc, test_long_writes);
     tcase_add_test(tc, test_copies);
     tcase_add_test(tc, test_what_has_no_content);
     tcase_add_test(tc, test_symlinks);

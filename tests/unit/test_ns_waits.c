@@ -1,0 +1,292 @@
+// Who waits for whom: locks of inodes, and that nobody who changes a file waits for somebody who
+// reads from disk. A call that waits where it must not makes the test time out.
+#include <linux/falloc.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "ns/inode_lock.h"
+#include "ns_util.h"
+
+// ------------------------------------------------------------------------------- locks
+
+static struct inode_lock_table table;
+
+struct asker {
+    pthread_t thread;
+    uint64_t ino;
+    bool exclusive;
+    _Atomic bool granted, leave;
+};
+
+static void *ask(void *arg)
+{
+    struct asker *asker = arg;
+    struct inode_lock lock;
+    inode_lock(&table, &lock, asker->ino, asker->exclusive);
+    asker->granted = true;
+    while (!asker->leave)
+        usleep(100);
+    inode_unlock(&table, &lock);
+    return NULL;
+}
+
+// Starts the asker; it is in the queue when this returns.
+static void start(struct asker *asker, uint64_t ino, bool exclusive)
+{
+    *asker = (struct asker){.ino = ino, .exclusive = exclusive};
+    ck_assert_int_eq(pthread_create(&asker->thread, NULL, ask, asker), 0);
+    usleep(20000);
+}
+
+static void finish(struct asker *asker)
+{
+    asker->leave = true;
+    ck_assert_int_eq(pthread_join(asker->thread, NULL), 0);
+}
+
+static void expect_granted(struct asker *asker)
+{
+    while (!asker->granted)
+        usleep(100);
+}
+
+START_TEST(test_locks_exclude_in_the_order_asked)
+{
+    struct asker reader, second, writer, late;
+    inode_lock_table_init(&table);
+    start(&reader, 7, false);
+    start(&second, 7, false);
+    expect_granted(&reader);
+    expect_granted(&second);
+    start(&writer, 7, true);
+    start(&late, 7, false);
+    ck_assert(!writer.granted && !late.granted); // late waits behind the writer
+    finish(&reader);
+    usleep(20000);
+    ck_assert(!writer.granted);
+    finish(&second);
+    expect_granted(&writer);
+    ck_assert(!late.granted);
+    finish(&writer);
+    expect_granted(&late);
+    finish(&late);
+    inode_lock_table_release(&table);
+}
+END_TEST
+
+// With more numbers than buckets many share one; none waits for another.
+START_TEST(test_locks_of_other_inodes_are_free)
+{
+    struct inode_lock locks[4 * INODE_LOCK_BUCKETS];
+    inode_lock_table_init(&table);
+    for (uint64_t i = 0; i < 4 * INODE_LOCK_BUCKETS; i++)
+        inode_lock(&table, &locks[i], i * 1024, true);
+    for (uint64_t i = 0; i < 4 * INODE_LOCK_BUCKETS; i += 3)
+        inode_unlock(&table, &locks[i]);
+    for (uint64_t i = 0; i < 4 * INODE_LOCK_BUCKETS; i += 3)
+        inode_lock(&table, &locks[i], i * 1024, false);
+    for (uint64_t i = 0; i < 4 * INODE_LOCK_BUCKETS; i++)
+        inode_unlock(&table, &locks[i]);
+    inode_lock_table_release(&table);
+}
+END_TEST
+
+START_TEST(test_lock_sets)
+{
+    struct inode_locks locks = {0};
+    struct asker other;
+    inode_lock_table_init(&table);
+    inode_locks_add(&locks, 9, false);
+    inode_locks_add(&locks, 3, true);
+    inode_locks_add(&locks, 9, true); // the stronger one wins
+    inode_locks_add(&locks, 3, false);
+    ck_assert_uint_eq(locks.count, 2);
+    inode_locks_take(&table, &locks);
+    start(&other, 9, false);
+    ck_assert(!other.granted);
+    inode_locks_drop(&table, &locks);
+    expect_granted(&other);
+    finish(&other);
+    inode_lock_table_release(&table);
+}
+END_TEST
+
+// ------------------------------------------------------------------------------- a slow disk
+
+#define SIZE (256u << 10)
+
+static struct env *env;
+static struct ns *ns;
+static struct ns_inode *file;
+
+struct reading {
+    pthread_t thread;
+    uint8_t *data;
+    ssize_t got;
+};
+
+static void *read_file(void *arg)
+{
+    struct reading *reading = arg;
+    reading->got = ns_read(ns, file, reading->data, SIZE, 0);
+    return NULL;
+}
+
+static void expect_held(unsigned count)
+{
+    while (env_fault_held(env) != count)
+        usleep(100);
+}
+
+static void setup(void)
+{
+    env = env_fault_new();
+    ns = ns_test_open(env);
+    ck_assert_int_eq(ns_test_mkdir(ns, "/d"), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/d/f"), 0);
+    file = ns_test_get(ns, "/d/f");
+    ck_assert_int_eq(ns_test_write(ns, "/d/f", 0, SIZE, 'a'), SIZE);
+}
+
+static void teardown(void)
+{
+    ns_inode_put(ns, file, 1);
+    ns_expect_clean(ns, "at the end");
+    ck_assert_int_eq(ns_close(ns), 0);
+    env_fault_free(env);
+}
+
+static bool all_are(const uint8_t *data, size_t size, int byte)
+{
+    for (size_t i = 0; i < size; i++)
+        if (data[i] != byte)
+            return false;
+    return true;
+}
+
+// A reader of /d/f waits for the disk.
+static void reading_begin(struct reading *reading)
+{
+    reading->data = malloc(SIZE);
+    env_fault_hold(env, ".blob");
+    ck_assert_int_eq(pthread_create(&reading->thread, NULL, read_file, reading), 0);
+    expect_held(1);
+}
+
+// It sees the file as it was when it began.
+static void reading_end(struct reading *reading)
+{
+    env_fault_hold(env, NULL);
+    ck_assert_int_eq(pthread_join(reading->thread, NULL), 0);
+    ck_assert_int_eq(reading->got, SIZE);
+    ck_assert(all_are(reading->data, SIZE, 'a'));
+    free(reading->data);
+}
+
+START_TEST(test_changes_do_not_wait_for_a_read)
+{
+    struct reading reading;
+    struct ns_attr attr = {.mode = 0600, .size = 100};
+    reading_begin(&reading);
+    ck_assert_int_eq(ns_test_write(ns, "/d/f", 0, SIZE, 'b'), SIZE);
+    ck_assert_int_eq(ns_setxattr(ns, file, "user.a", "1", 1, 0), 0);
+    ck_assert_int_eq(ns_fallocate_with(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                                       65536, 0, NULL),
+                     0);
+    ck_assert_int_eq(ns_setattr(ns, file, &attr, NS_SET_MODE | NS_SET_SIZE, NULL), 0);
+    ck_assert_int_eq(ns_test_rename(ns, "/d/f", "/d/g", 0), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/d/other"), 0);
+    ck_assert_int_eq(ns_test_link(ns, "/d/g", "/d/h"), 0);
+    ck_assert_int_eq(ns_test_unlink(ns, "/d/g"), 0);
+    ck_assert_int_eq(ns_getattr(ns, file, &attr), 0);
+    ck_assert_uint_eq(attr.size, 100);
+    ck_assert_uint_eq(attr.nlink, 1);
+    ck_assert_int_eq(ns_test_unlink(ns, "/d/h"), 0);
+    ck_assert_uint_eq(env_fault_held(env), 1);
+    reading_end(&reading);
+}
+END_TEST
+
+static void *copy_file(void *arg)
+{
+    struct reading *reading = arg;
+    struct ns_inode *to = ns_test_get(ns, "/d/copy");
+    // Pieces too short to be shared are read and copied.
+    reading->got = ns_copy_range(ns, file, 10, to, 0, 500);
+    ns_inode_put(ns, to, 1);
+    return NULL;
+}
+
+START_TEST(test_the_source_of_a_copy_is_free)
+{
+    struct reading copying;
+    ck_assert_int_eq(ns_test_create(ns, "/d/copy"), 0);
+    env_fault_hold(env, ".blob");
+    ck_assert_int_eq(pthread_create(&copying.thread, NULL, copy_file, &copying), 0);
+    expect_held(1);
+    ck_assert_int_eq(ns_test_write(ns, "/d/f", 0, SIZE, 'b'), SIZE);
+    ck_assert_uint_eq(env_fault_held(env), 1);
+    env_fault_hold(env, NULL);
+    ck_assert_int_eq(pthread_join(copying.thread, NULL), 0);
+    ck_assert_int_eq(copying.got, 500);
+    uint8_t data[500];
+    struct ns_inode *copy = ns_test_get(ns, "/d/copy");
+    ck_assert_int_eq(ns_read(ns, copy, data, sizeof data, 0), 500);
+    ck_assert(all_are(data, sizeof data, 'a'));
+    ns_inode_put(ns, copy, 1);
+}
+END_TEST
+
+static void *wait_idle(void *arg)
+{
+    (void)arg;
+    ck_assert_int_eq(ns_wait_idle(ns), 0);
+    return NULL;
+}
+
+// A cell that is written to while it is being merged keeps what was written.
+START_TEST(test_writes_do_not_wait_for_defrag)
+{
+    pthread_t thread;
+    uint8_t *data = malloc(SIZE);
+    for (unsigned i = 0; i < SIZE / 4096; i++) // backwards, so that none continues another
+        ck_assert_int_eq(ns_test_write(ns, "/d/f", SIZE - (i + 1) * 4096, 4096, 'b'), 4096);
+    for (unsigned i = 0; i < SIZE / 4096; i++) // the 64th note counts
+        ck_assert_int_eq(ns_test_write(ns, "/d/f", SIZE - (i + 1) * 4096, 4096, 'c'), 4096);
+    env_fault_hold(env, ".blob");
+    ck_assert_int_eq(pthread_create(&thread, NULL, wait_idle, NULL), 0);
+    expect_held(1);
+    ck_assert_int_eq(ns_test_write(ns, "/d/f", 8192, 4096, 'd'), 4096);
+    ck_assert_uint_eq(env_fault_held(env), 1);
+    env_fault_hold(env, NULL);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(ns_read(ns, file, data, SIZE, 0), SIZE);
+    ck_assert(all_are(data, 8192, 'c'));
+    ck_assert(all_are(data + 8192, 4096, 'd'));
+    ck_assert(all_are(data + 12288, SIZE - 12288, 'c'));
+    free(data);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("ns_waits");
+    TCase *t = tcase_create("locks");
+    tcase_set_timeout(t, 20);
+    tcase_add_test(t, test_locks_exclude_in_the_order_asked);
+    tcase_add_test(t, test_locks_of_other_inodes_are_free);
+    tcase_add_test(t, test_lock_sets);
+    suite_add_tcase(s, t);
+    t = tcase_create("disk");
+    tcase_set_timeout(t, 20);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_changes_do_not_wait_for_a_read);
+    tcase_add_test(t, test_the_source_of_a_copy_is_free);
+    tcase_add_test(t, test_writes_do_not_wait_for_defrag);
+    suite_add_tcase(s, t);
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
