@@ -17,7 +17,7 @@
 // ns_open, in the background).
 //
 // Threads: everything may be called from any number of threads. Locks (docs/design.md has the whole
-// order): striped read-write locks by inode number, taken in stripe order; one mutex for renames
+// order): a lock for each inode (inode_lock.h), taken by what changes it; one mutex for renames
 // that move a directory to another parent; the table's own locks are leaves.
 //
 // Permissions are the caller's business (default_permissions in the kernel); this layer enforces
