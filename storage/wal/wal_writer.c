@@ -45,6 +45,8 @@
 #define RECYCLE_MAX_FACTOR 4u
 #define PREPARE            ((size_t)64 << 10)
 #define PREPARE_AFTER      ((uint64_t)256 << 10) // bytes not synced
+#define PREPARE_SYNCED     ((size_t)1 << 20)
+#define PREPARE_SYNCS      8u // during the last PREPARE bytes
 #define LET_GO             ((uint64_t)8 << 20)   // of the mapping at a time
 #define LET_GO_ALIGN       ((uint64_t)65536)     // of pages of any size
 #define GATHER_US_MAX      10000u
@@ -55,6 +57,8 @@ struct wal_writer {
     struct wal_window window;      // mapped logs
     struct buf batch;              // written logs: the records of one append
     uint64_t prepared;             // mapped logs: the pages up to here have been prepared
+    uint64_t prepared_syncs;       // `syncs` at that time
+    uint64_t fresh_from;           // nothing has been written to the file from here on; constant
     uint64_t let_go;               // mapped logs: the mapping holds no pages below this
     bool mapped;                   // constant
     uint32_t tag;                  // constant
@@ -77,7 +81,7 @@ struct wal_writer {
     bool gathering;                 // a leader waits for company
     unsigned pending;               // threads in wal_sync whom no sync has served
     unsigned expected;              // of them, when all who were in the last group are back
-    uint64_t syncs;                 // begun
+    _Atomic uint64_t syncs;         // begun; written under sync_mutex
     unsigned pause;                 // syncs until the next gathering
     uint64_t sync_us;               // what a sync takes, averaged; 0: not known yet
     char detail[STATUS_DETAIL_MAX]; // of `status`; written once, before it is set
@@ -154,6 +158,7 @@ static int set_up(struct wal_writer *wal, const struct wal_options *options)
         rc = wal_window_init(&wal->window, wal->file, capacity, capacity);
     }
     wal->mapped = rc == 0;
+    wal->fresh_from = size;
     // A store into a page that has left the page cache would wait for the disk.
     if (wal->mapped && size > 0)
         wal->file->ops->advise(wal->file, 0, size, ENV_ADVISE_WILLNEED);
@@ -301,15 +306,24 @@ static void let_go_behind(struct wal_writer *wal, uint64_t end)
 }
 
 // While nobody syncs, the pages ahead are prepared 16 at a time: one system call instead of 16 page
-// faults. With frequent syncs each would have to write them all.
+// faults. With frequent syncs each would have to write them all. But if each syncs only a little of
+// a fresh file, 256 are: the next sync writes them, and for all that follow the file system has its
+// books in order. (To write for the first time to blocks that were only allocated takes a commit of
+// its journal each.)
 static void prepare_ahead(struct wal_writer *wal, uint64_t end)
 {
-    if (end - atomic_load_explicit(&wal->durable, memory_order_relaxed) >= PREPARE_AFTER) {
-        uint64_t size = wal->window.limit - end;
+    uint64_t syncs = atomic_load_explicit(&wal->syncs, memory_order_relaxed);
+    uint64_t left = wal->window.limit - end;
+    size_t size = 0;
+    if (end - atomic_load_explicit(&wal->durable, memory_order_relaxed) >= PREPARE_AFTER)
+        size = PREPARE;
+    else if (syncs - wal->prepared_syncs >= PREPARE_SYNCS && end >= wal->fresh_from)
+        size = PREPARE_SYNCED;
+    if (size)
         wal->file->ops->advise_map(wal->file, wal_window_at(&wal->window, end),
-                                   size < PREPARE ? (size_t)size : PREPARE, ENV_ADVISE_WRITE);
-    }
-    wal->prepared = end + PREPARE;
+                                   size < left ? size : (size_t)left, ENV_ADVISE_WRITE);
+    wal->prepared = end + (size ? size : PREPARE);
+    wal->prepared_syncs = syncs;
     let_go_behind(wal, end);
 }
 
