@@ -5,10 +5,11 @@
 // decompressed into a buffer of the iterator's own.
 //
 // Readahead. The mapping is advised RANDOM, so that point gets read only what they need; scans ask
-// for what lies ahead themselves. After READAHEAD_AFTER blocks in a row in one direction the
-// iterator asks for a window of the file in that direction, from 64 KiB on, doubling up to 1 MiB.
-// A given size is used from the first block on; SIZE_MAX (compaction) means 1 MiB. Compressed
-// blocks of a run are read from the page cache by the window too, 16 to 256 KiB a system call.
+// for what lies ahead themselves. After READAHEAD_AFTER blocks in a row in one direction (not
+// earlier: the system call costs as much as 20 entries, and short scans are many) the iterator asks
+// for a window of the file in that direction, from 64 KiB on, doubling up to 1 MiB. A given size is
+// used from the first block on; SIZE_MAX (compaction) means 1 MiB. Compressed blocks of a run, from
+// the STORED_AFTER-th on, are read by the window too, 16 to 256 KiB a system call.
 //
 // Nor does a scan clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
 //
@@ -20,7 +21,8 @@
 #include "sstable/sst_format.h"
 #include "sstable/sst_reader_impl.h"
 
-#define READAHEAD_AFTER  2
+#define READAHEAD_AFTER  8
+#define STORED_AFTER     2
 #define STORED_MIN       ((uint64_t)4 << 10) // what is read at once: 16 KiB to
 #define STORED_DOUBLINGS 6                   // 256 KiB
 #define SCAN_BLOCKS      16                  // in a row: from then on nothing is evicted for them
@@ -102,7 +104,7 @@ static void readahead(struct sst_iter *it, const struct sst_place *place, bool b
 static const uint8_t *window_bytes(struct sst_iter *it, const struct sst_place *place)
 {
     uint64_t begin = place->offset, end = begin + place->size + SST_TRAILER_SIZE;
-    if (it->run < READAHEAD_AFTER || sst_mapped(it->reader) ||
+    if (it->run < STORED_AFTER || sst_mapped(it->reader) ||
         place->compression == LSM_COMPRESSION_NONE)
         return NULL;
     if (begin < it->stored_offset || end > it->stored_offset + it->stored.size) {
