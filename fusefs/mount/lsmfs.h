@@ -9,12 +9,14 @@
 
 struct fuse_session;
 struct flusher;
+struct syncer;
 
 struct lsmfs {
     struct ns *ns;
     struct mount_options options;
     struct fuse_session *session; // from the mount to its end
-    struct flusher *flusher;      // while requests are served
+    struct flusher *flusher;      // while requests are served, as `syncer`
+    struct syncer *syncer;
     bool acl; // agreed with the kernel: it checks access control lists, and leaves applying the
               // umask to us; set by INIT
     bool writeback; // agreed with the kernel: it gathers writes and keeps sizes and times of

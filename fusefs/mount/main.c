@@ -31,6 +31,7 @@
 #include "mount/lsmfs.h"
 #include "mount/ops.h"
 #include "mount/session.h"
+#include "mount/syncer.h"
 
 #define READAHEAD_KIB 1024
 
@@ -146,6 +147,8 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     if (result == 0)
         result = flusher_start(fs, &fs->flusher);
     if (result == 0)
+        result = syncer_new(fs, &fs->syncer);
+    if (result == 0)
         result = loop_start(loop);
     if (result < 0) {
         log_message(LOG_ERR, "%s: the mount could not be started: %s", fs->options.mountpoint,
@@ -169,6 +172,7 @@ out:
     flusher_stop(fs->flusher);
     fuse_session_destroy(session); // closes the connection
     flusher_free(fs->flusher);
+    syncer_free(fs->syncer);
     loop_free(loop);
     return ok;
 }

@@ -20,6 +20,7 @@
 #include "mount/inode_table.h"
 #include "mount/ops.h"
 #include "mount/scratch.h"
+#include "mount/syncer.h"
 
 struct dir_handle {
     pthread_mutex_t lock; // guards dir
@@ -165,7 +166,6 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-    (void)ino;
-    int result = ns_fsync(lsmfs_of(req)->ns, handle_of(fi)->inode, data_only != 0);
-    fuse_reply_err(req, -result);
+    (void)ino, (void)data_only, (void)fi;
+    syncer_sync(lsmfs_of(req)->syncer, req);
 }

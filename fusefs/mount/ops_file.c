@@ -31,6 +31,7 @@
 #include "mount/loop.h"
 #include "mount/ops.h"
 #include "mount/scratch.h"
+#include "mount/syncer.h"
 
 static struct ns_inode *inode_of(const struct fuse_file_info *fi)
 {
@@ -183,9 +184,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-    (void)ino;
-    int result = ns_fsync(lsmfs_of(req)->ns, inode_of(fi), data_only != 0);
-    fuse_reply_err(req, -result);
+    (void)ino, (void)data_only; // the log holds both
+    ns_fsync_begins(inode_of(fi));
+    syncer_sync(lsmfs_of(req)->syncer, req);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,

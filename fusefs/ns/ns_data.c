@@ -272,7 +272,7 @@ static bool note_short_write(struct ns_inode *inode)
     return n < SYNCED_OFTEN && atomic_load_explicit(&inode->synced_often, memory_order_relaxed);
 }
 
-static void note_sync(struct ns_inode *inode)
+void ns_fsync_begins(struct ns_inode *inode)
 {
     uint16_t n = atomic_exchange_explicit(&inode->unsynced, 0, memory_order_relaxed);
     if (n)
@@ -352,6 +352,6 @@ int ns_fsync(struct ns *ns, struct ns_inode *inode, bool data_only)
 {
     // The log is one for all files; no lock is held while the disk works.
     (void)data_only;
-    note_sync(inode);
-    return ns_err(lsm_sync(ns->db));
+    ns_fsync_begins(inode);
+    return ns_sync(ns);
 }

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# What overwriting does to lsmfs, in space, memory and later reads, and what compression costs where
+# there is nothing to compress; writes a Markdown table:
+#
+#   bench/fs/overwrite.sh [options] DIR [OUT_DIR]      (bench/results)
+#     --rounds=N       of overwriting, and of each stream (10, 5)
+#     --size=MB        of the file (1024); a round overwrites four times as much
+#     --bs=SIZE        of the random overwrites (16k)
+#     --bin=DIR        of lsmfs (build/bin)
+#     --name=NAME      of the file written: overwrite-NAME.md (today's date)
+#
+# The store is made in DIR. Sizes are of its files as `du` sees them, the two preallocated logs and
+# the reserve for a full disk included, sampled ten times a second. Needs root: it drops caches.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
+
+rounds='' size=1024 bs=16k bin=$root/build/bin name=$(date +%F) dir='' out=$root/bench/results
+for arg in "$@"; do
+    case $arg in
+    --rounds=*) rounds=${arg#*=} ;;
+    --size=*) size=${arg#*=} ;;
+    --bs=*) bs=${arg#*=} ;;
+    --bin=*) bin=${arg#*=} ;;
+    --name=*) name=${arg#*=} ;;
+    -*) usage ;;
+    *) if [ -z "$dir" ]; then dir=$arg; else out=$arg; fi ;;
+    esac
+done
+[ -n "$dir" ] || usage
+[ -d "$dir" ] || { echo "overwrite.sh: $dir: no such directory" >&2; exit 2; }
+[ -x "$bin/lsmfs" ] || { echo "overwrite.sh: $bin/lsmfs: build it first (Release)" >&2; exit 2; }
+[ "$(id -u)" -eq 0 ] || { echo "overwrite.sh: run it as root: it drops caches" >&2; exit 2; }
+command -v fio >/dev/null || { echo "overwrite.sh: fio is missing: apt install fio" >&2; exit 2; }
+
+work=$(mktemp -d "$dir/lsmfs_overwrite.XXXXXX")
+mnt=$work/mnt sampler=''
+mkdir "$mnt"
+start() { PATH=$bin:$PATH lsmfs ${1:+-o "$1"} "$work/db" "$mnt"; }
+stop() { "$root/mount-scripts/umount.lsmfs" "$mnt"; }
+cleanup() {
+    cd /
+    [ -z "$sampler" ] || kill "$sampler" 2>/dev/null || true
+    ! mountpoint -q "$mnt" || stop 2>/dev/null || umount -l "$mnt" || true
+    rm -rf --one-file-system "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
+
+cold() { sync; echo 3 >/proc/sys/vm/drop_caches; }
+say() { printf '%s\n' "$*" >>"$work/table"; }
+used_mb() { du -sm "$work/db" | cut -f1; }
+median() { sort -n | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
+# MB/s of one fio run on the file.
+run_fio() {
+    fio --name=job --filename="$mnt/file" --size="${size}M" --ioengine=psync --fallocate=none \
+        --invalidate=0 --randrepeat=0 --refill_buffers --output-format=terse --terse-version=3 "$@" |
+        awk -F';' '{printf "%.0f\n", ($7 + $48) / 1000}'
+}
+read_cold() { cold; run_fio --rw=read --bs=1M; }
+
+# The store is quiet once nothing in it has changed for three seconds.
+settle() {
+    local before='' now same=0
+    for ((i = 0; i < 120 && same < 3; i++)); do
+        sleep 1
+        now=$(find "$work/db" -type f -printf '%f %s %b\n' | sort | md5sum)
+        [ "$now" = "$before" ] && same=$((same + 1)) || same=0
+        before=$now
+    done
+}
+
+daemon_pid() { sed -n 1p "$work/db/LOCK"; }
+# Samples the store's size and the daemon's memory until it is killed.
+sample() {
+    local most=0 resident=0 now pid
+    pid=$(daemon_pid)
+    trap 'echo "$most $((resident / 1024))" >"$work/peak"; exit' TERM
+    while :; do
+        now=$(used_mb 2>/dev/null || echo 0)
+        [ "$now" -le "$most" ] || most=$now
+        now=$(awk '/^VmRSS/ {print $2}' "/proc/$pid/status" 2>/dev/null || echo 0)
+        [ "${now:-0}" -le "$resident" ] || resident=$now
+        sleep 0.1
+    done
+}
+
+say "# Overwriting: a file of $size MiB"
+say
+say "\`bench/fs/overwrite.sh ${*@Q}\` makes this table. lsmfs at commit $(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown), $(nproc) CPUs, Linux $(uname -r)."
+say
+say "| what | seen | wanted |"
+say "|---|---:|---:|"
+
+echo "fragments: 100,000 random 4 KiB overwrites" >&2
+start
+run_fio --rw=write --bs=1M --end_fsync=1 >/dev/null
+settle
+fresh=$(for _ in 1 2 3; do read_cold; done | median)
+run_fio --rw=randwrite --bs=4k --io_size=400000k --end_fsync=1 >/dev/null
+busy=$(read_cold)
+settle
+after=$(for _ in 1 2 3; do read_cold; done | median)
+say "| sequential read, cold, of a fresh file | $fresh MB/s | |"
+say "| right after 100,000 random 4 KiB overwrites | $busy MB/s | |"
+say "| once the store is quiet again | $after MB/s: $(awk "BEGIN {printf \"%.0f %%\", 100 * $after / $fresh}") | 50 % |"
+
+n=${rounds:-10}
+echo "space: $n rounds of $((4 * size)) MiB" >&2
+sample &
+sampler=$!
+rates=$(for ((i = 1; i <= n; i++)); do
+    echo "round $i of $n" >&2
+    run_fio --rw=randwrite --bs="$bs" --io_size="$((4 * size))M" --norandommap --end_fsync=1
+done | median)
+kill "$sampler" && wait "$sampler" || true
+sampler=''
+read -r most resident <"$work/peak"
+settle
+say "| $n rounds of $((4 * size)) MiB of random overwrites of $bs: rate | $rates MB/s | |"
+say "| most space while they went on | $most MiB | $((size * 3 / 2)) MiB |"
+say "| space once quiet | $(used_mb) MiB | |"
+say "| most memory of the daemon | $resident MiB | |"
+stop
+
+n=${rounds:-5}
+echo "incompressible streams: $n rounds" >&2
+: >"$work/none"
+: >"$work/lz4"
+for ((i = 1; i <= n; i++)); do
+    for codec in none lz4; do
+        rm -rf "$work/db"
+        start "blob_compression=$codec"
+        pid=$(daemon_pid)
+        rate=$(run_fio --rw=write --bs=1M --end_fsync=1)
+        echo "$rate $(awk '{print $14 + $15}' "/proc/$pid/stat")" >>"$work/$codec"
+        stop
+    done
+done
+rate() { cut -d' ' -f1 "$work/$1" | median; }
+ticks() { cut -d' ' -f2 "$work/$1" | median; }
+say "| incompressible stream, not compressed | $(rate none) MB/s, $(ticks none)0 ms of CPU | |"
+say "| the same with the probe for LZ4 | $(rate lz4) MB/s, $(ticks lz4)0 ms of CPU: $(awk "BEGIN {printf \"%+.1f %%\", 100 * ($(rate lz4) / $(rate none) - 1)}") of rate, $(awk "BEGIN {printf \"%+.1f %%\", 100 * ($(ticks lz4) / $(ticks none) - 1)}") of CPU | -3 % |"
+
+mkdir -p "$out"
+cp "$work/table" "$out/overwrite-$name.md"
+cat "$out/overwrite-$name.md"
