@@ -1,7 +1,11 @@
 // The lock queues: see inode_lock.h.
 //
-// A node is granted once no node of the same number before it in the queue conflicts with it.
-// Queues are short: as many nodes as threads are at work in a bucket.
+// A node is granted once no node of the same number before it in the queue conflicts with it: by
+// itself when it joins, or by the one that leaves, which wakes it and nobody else. Queues are short:
+// as many nodes as threads are at work in a bucket.
+//
+// Looking for the grant for a while before sleeping was tried: with four threads that write 4 KiB
+// each to one file, on two processors, a write cost half as much again.
 #include "ns/inode_lock.h"
 
 #include <assert.h>
@@ -17,8 +21,6 @@ void inode_lock_table_init(struct inode_lock_table *table)
     for (unsigned i = 0; i < INODE_LOCK_BUCKETS; i++) {
         struct inode_lock_bucket *bucket = &table->buckets[i];
         pthread_mutex_init(&bucket->mutex, NULL);
-        pthread_cond_init(&bucket->changed, NULL);
-        bucket->waiting = 0;
         bucket->first = NULL;
         bucket->last = &bucket->first;
     }
@@ -28,12 +30,11 @@ void inode_lock_table_release(struct inode_lock_table *table)
 {
     for (unsigned i = 0; i < INODE_LOCK_BUCKETS; i++) {
         assert(!table->buckets[i].first);
-        pthread_cond_destroy(&table->buckets[i].changed);
         pthread_mutex_destroy(&table->buckets[i].mutex);
     }
 }
 
-static bool is_granted(const struct inode_lock_bucket *bucket, const struct inode_lock *lock)
+static bool may_be_granted(const struct inode_lock_bucket *bucket, const struct inode_lock *lock)
 {
     for (const struct inode_lock *before = bucket->first; before != lock; before = before->next)
         if (before->ino == lock->ino && (before->exclusive || lock->exclusive))
@@ -49,10 +50,13 @@ void inode_lock(struct inode_lock_table *table, struct inode_lock *lock, uint64_
     pthread_mutex_lock(&bucket->mutex);
     *bucket->last = lock;
     bucket->last = &lock->next;
-    bucket->waiting++;
-    while (!is_granted(bucket, lock))
-        pthread_cond_wait(&bucket->changed, &bucket->mutex);
-    bucket->waiting--;
+    lock->granted = may_be_granted(bucket, lock);
+    if (!lock->granted) {
+        pthread_cond_init(&lock->wake, NULL);
+        while (!lock->granted)
+            pthread_cond_wait(&lock->wake, &bucket->mutex);
+        pthread_cond_destroy(&lock->wake);
+    }
     pthread_mutex_unlock(&bucket->mutex);
 }
 
@@ -66,8 +70,12 @@ void inode_unlock(struct inode_lock_table *table, struct inode_lock *lock)
     *link = lock->next;
     if (!*link)
         bucket->last = link;
-    if (bucket->waiting)
-        pthread_cond_broadcast(&bucket->changed);
+    for (struct inode_lock *next = *link; next; next = next->next) {
+        if (next->ino == lock->ino && !next->granted && may_be_granted(bucket, next)) {
+            next->granted = true;
+            pthread_cond_signal(&next->wake);
+        }
+    }
     pthread_mutex_unlock(&bucket->mutex);
 }
 

@@ -23,13 +23,13 @@
 struct inode_lock {
     uint64_t ino;
     bool exclusive;
-    struct inode_lock *next; // bucket's mutex
+    bool granted; // bucket's mutex, as all below
+    struct inode_lock *next;
+    pthread_cond_t wake; // while it waits
 };
 
 struct inode_lock_bucket {
-    pthread_mutex_t mutex;  // a leaf, held for a few instructions
-    pthread_cond_t changed; // somebody left the queue
-    unsigned waiting;
+    pthread_mutex_t mutex; // a leaf, held for a few instructions
     struct inode_lock *first, **last; // holders and waiters, in the order they came
 };
 

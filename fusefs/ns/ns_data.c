@@ -21,6 +21,7 @@
 
 #define APPEND_MERGE_MAX 4096u
 #define SHORT_PIECE      (64u << 10) // writes below this fragment a file
+#define STAGE_MIN        4096u       // what is shorter is no blob
 #define SYNCED_OFTEN     16u         // short writes between two fsyncs, at most
 
 // ------------------------------------------------------------------------------- reading
@@ -237,7 +238,7 @@ static int write_extents(struct ns *ns, struct op *op, struct record *rec, struc
         if (!rc && same)
             rec->data_bytes -= data.size;
         if (rc || same)
-            return rc ? rc : extents_put(op, rec, offset, data);
+            return rc ? rc : put_data(op, rec, offset, data);
     }
     if (offset <= rec->size) // beyond the size there is nothing to trim or to join
         rc = extents_list(ns, rec->ino, offset ? offset - 1 : 0, end, SIZE_MAX, &op->extents);
@@ -291,7 +292,6 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     const struct record before = *rec;
     uint64_t end = offset + data.size;
     bool stays_inline = rec->is_inline && end <= ns->inline_max && rec->size <= ns->inline_max;
-    op->sync_soon = data.size < SHORT_PIECE && note_short_write(inode);
     defrag_changed(ns->defrag, inode->ino, offset, end);
     if (!stays_inline && (rec->is_inline || end > rec->size))
         rc = tail_settle(ns, inode);
@@ -336,7 +336,8 @@ ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t
         return -ENOMEM;
     struct inode_lock lock;
     int rc = 0;
-    if (size >= SHORT_PIECE && size > ns->inline_max) // compressed by several threads at once
+    op->sync_soon = size < SHORT_PIECE && note_short_write(inode);
+    if (size >= STAGE_MIN && size > ns->inline_max && !op->sync_soon)
         rc = extents_stage(ns, op, inode->ino, offset, slice_of(data, size));
     inode_lock(&ns->table.locks, &lock, inode->ino, true);
     if (!rc)

@@ -224,7 +224,7 @@ START_TEST(test_small_appends_are_merged)
 }
 END_TEST
 
-// Writes of 64 KiB and more go to blob files before the file is locked.
+// Writes go to blob files before the file is locked.
 START_TEST(test_long_writes)
 {
     write_at(0, 1000, 'i'); // inline, and then moved out of the way
