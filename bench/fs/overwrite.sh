@@ -79,9 +79,9 @@ sample() {
     pid=$(daemon_pid)
     trap 'echo "$most $((resident / 1024))" >"$work/peak"; exit' TERM
     while :; do
-        now=$(used_mb 2>/dev/null || echo 0)
-        [ "$now" -le "$most" ] || most=$now
-        now=$(awk '/^VmRSS/ {print $2}' "/proc/$pid/status" 2>/dev/null || echo 0)
+        now=$(used_mb 2>/dev/null) || true # files go while it looks
+        [ "${now:-0}" -le "$most" ] || most=$now
+        now=$(awk '/^VmRSS/ {print $2}' "/proc/$pid/status" 2>/dev/null) || true
         [ "${now:-0}" -le "$resident" ] || resident=$now
         sleep 0.1
     done

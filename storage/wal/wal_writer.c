@@ -308,8 +308,8 @@ static void let_go_behind(struct wal_writer *wal, uint64_t end)
 // While nobody syncs, the pages ahead are prepared 16 at a time: one system call instead of 16 page
 // faults. With frequent syncs each would have to write them all. But if each syncs only a little of
 // a fresh file, 256 are: the next sync writes them, and for all that follow the file system has its
-// books in order. (To write for the first time to blocks that were only allocated takes a commit of
-// its journal each.)
+// books in order. (Blocks that were only allocated are entered as written when they are for the first
+// time, which a sync has to write too.)
 static void prepare_ahead(struct wal_writer *wal, uint64_t end)
 {
     uint64_t syncs = atomic_load_explicit(&wal->syncs, memory_order_relaxed);
