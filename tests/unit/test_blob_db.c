@@ -539,9 +539,14 @@ START_TEST(test_small_sync_is_one_sync)
     open_db();
     put_sized("big", 1, BIG);
     ck_assert_int_eq(lsm_sync(db), 0);
-    uint64_t before = env_fault_calls(env);
-    ck_assert_int_eq(lsm_put(db, &sync, "a", 1, "1", 1), 0);
-    uint64_t calls = env_fault_calls(env) - before;
+    // The fewest of some, since background threads make calls too (the next log's, once).
+    uint64_t calls = UINT64_MAX;
+    for (int i = 0; i < 5; i++) {
+        uint64_t before = env_fault_calls(env);
+        ck_assert_int_eq(lsm_put(db, &sync, "a", 1, "1", 1), 0);
+        uint64_t these = env_fault_calls(env) - before;
+        calls = these < calls ? these : calls;
+    }
     ck_assert_msg(calls <= 2, "%lu calls", (unsigned long)calls); // the log's, if written: a write
     put_sized("big", 3, BIG);
     ck_assert_int_eq(lsm_sync(db), 0);
