@@ -4,7 +4,7 @@
 // None crosses a multiple of NS_EXTENT_MAX (the grid): long writes are cut there, so that most
 // extents begin where a cell does and one point get finds them.
 //
-// Thread safety: the inode's lock is the caller's.
+// Thread safety: the inode's lock is the caller's; what reads as of a snapshot needs none.
 // Failure: the batch may hold part of the change; the caller drops it.
 #include "ns/filedata.h"
 

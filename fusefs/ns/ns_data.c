@@ -149,6 +149,7 @@ static int write_inline(struct op *op, struct record *rec, struct slice data, ui
     return 0;
 }
 
+// The extents of the write: staged ones, or of `data`.
 static int put_data(struct op *op, struct record *rec, uint64_t offset, struct slice data)
 {
     return lsm_batch_count(op->staged) ? extents_put_staged(op, rec, data.size)
