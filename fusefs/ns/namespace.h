@@ -214,10 +214,14 @@ static inline ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64
 {
     return ns_copy_range_with(ns, from, from_offset, to, to_offset, size, 0, NULL);
 }
-// Durable when it returns 0. The same as ns_fsync_begins(), then ns_sync(), for those who sync for
-// several files at once. (How often a file is synced decides where its short writes go.)
+// fsync is these two; who syncs for several files at once needs the second only once. (How often a
+// file is synced decides where its short writes go.) Durable when it returns 0.
 void ns_fsync_begins(struct ns_inode *inode);
-int ns_fsync(struct ns *ns, struct ns_inode *inode, bool data_only);
+static inline int ns_fsync(struct ns *ns, struct ns_inode *inode)
+{
+    ns_fsync_begins(inode);
+    return ns_sync(ns);
+}
 
 // ------------------------------------------------------------------------------- directories
 

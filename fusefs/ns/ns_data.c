@@ -349,11 +349,3 @@ ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t
     op_end(ns, op);
     return rc ? rc : (ssize_t)size;
 }
-
-int ns_fsync(struct ns *ns, struct ns_inode *inode, bool data_only)
-{
-    // The log is one for all files; no lock is held while the disk works.
-    (void)data_only;
-    ns_fsync_begins(inode);
-    return ns_sync(ns);
-}

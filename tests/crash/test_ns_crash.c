@@ -266,7 +266,7 @@ static struct outcome run_workload(struct env *env, enum lsm_wal_mode mode, uint
         if (rc && !is_refusal(rc))
             break;
         out.done = i;
-        if (i % 13 == 0 && ns_fsync(ns, ns_root(ns), false) == 0)
+        if (i % 13 == 0 && ns_fsync(ns, ns_root(ns)) == 0)
             out.synced = i;
         if (notes)
             notes->after[i].hash = describe(ns, NULL);

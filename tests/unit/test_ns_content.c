@@ -112,7 +112,7 @@ static uint64_t blob_bytes_of_writes(unsigned count, bool sync)
     for (unsigned i = 0; i < count; i++) {
         write_at(i * 8192, 8192, 'a' + (int)i % 26);
         if (sync)
-            ck_assert_int_eq(ns_fsync(ns, file, false), 0);
+            ck_assert_int_eq(ns_fsync(ns, file), 0);
     }
     ck_assert(lsm_property_uint(ns_engine(ns), "blob-bytes-written", &after));
     return after - before;
@@ -125,7 +125,7 @@ START_TEST(test_synced_often)
     ck_assert_uint_eq(blob_bytes_of_writes(20, true), 0);
     ck_assert_uint_eq(blob_bytes_of_writes(16, false), 0);
     ck_assert_uint_gt(blob_bytes_of_writes(1, false), 0); // too many by now
-    ck_assert_int_eq(ns_fsync(ns, file, true), 0);
+    ck_assert_int_eq(ns_fsync(ns, file), 0);
     ck_assert_uint_gt(blob_bytes_of_writes(1, true), 0);
     ck_assert_uint_eq(blob_bytes_of_writes(1, true), 0);
     for (uint64_t i = 0; i < 20; i++)
