@@ -123,7 +123,7 @@ struct lsm_options {
     enum lsm_compression blob_compression; // LZ4: where a sample of the value says that it pays
     size_t blob_file_size;       // 64 MiB [4 KiB, 1 GiB]: of a file; up to 4 times that in a large
                                  // store
-    unsigned blob_garbage_ratio; // 20 [5, 95]: per cent of garbage in all blob files beyond which
+    unsigned blob_garbage_ratio; // 25 [5, 95]: per cent of garbage in all blob files beyond which
                                  // it is reclaimed
     lsm_log_fn *log;             // NULL: messages are dropped
     void *log_arg;
@@ -238,9 +238,9 @@ LSM_NODISCARD LSM_API int lsm_iter_read(const struct lsm_iter *iter, uint64_t of
 // ---------------------------------------------------------------------------------------- writing
 
 struct lsm_write_options {
-    bool sync;        // durable when the call returns
-    bool sync_soon;   // an lsm_sync() is going to follow at once. As with `sync`, values below 64 KiB
-                      // then go with the log, whatever blob_min says: one device flush, not two
+    bool sync;      // durable when the call returns
+    bool sync_soon; // an lsm_sync() is going to follow at once. As with `sync`, values below 64 KiB
+                    // then go with the log, whatever blob_min says: one device flush, not two
     bool use_reserve; // this write frees space (deletes): it may use the reserve kept for a full
                       // disk
 };
@@ -286,16 +286,16 @@ LSM_NODISCARD LSM_API int lsm_batch_put_slice_at(struct lsm_batch *batch, const 
                                                  const void *src_key, size_t src_key_size,
                                                  uint64_t offset, uint64_t length);
 
-// Puts all operations of `other` behind those of `batch`. `other` is unchanged; what it borrows, and
-// the snapshots it names, are now borrowed by both.
+// Puts all operations of `other` behind those of `batch`. `other` is unchanged; what it borrows,
+// and the snapshots it names, are now borrowed by both.
 LSM_NODISCARD LSM_API int lsm_batch_append(struct lsm_batch *batch, const struct lsm_batch *other);
 
-// Does the work that lsm_write() would do before it queues for the log, now, so that a caller can do
-// it before it takes a lock under which it writes: large values are compressed and written to blob
-// files, slices looked up. Nothing of it is visible or durable before lsm_write(); what was borrowed
-// is not needed any more. The batch may be added to and appended to another, and is written to this
-// store only. If it is cleared or freed instead, what was written is reclaimed as garbage. LSM_INVALID
-// if it has been staged already. On failure the batch is as it was.
+// Does the work that lsm_write() would do before it queues for the log, now, so that a caller can
+// do it before it takes a lock under which it writes: large values are compressed and written to
+// blob files, slices looked up. Nothing of it is visible or durable before lsm_write(); what was
+// borrowed is not needed any more. The batch may be added to and appended to another, and is
+// written to this store only. If it is cleared or freed instead, what was written is reclaimed as
+// garbage. LSM_INVALID if it has been staged already. On failure the batch is as it was.
 LSM_NODISCARD LSM_API int lsm_stage(struct lsm *db, struct lsm_batch *batch);
 
 // Applies the batch: all of it or nothing. The batch is unchanged and may be used again.

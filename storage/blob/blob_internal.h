@@ -14,6 +14,7 @@ struct blob_file {
     uint64_t number;          // constant
     _Atomic uint64_t refs;    // 0 only under the store's mutex
     _Atomic int64_t live;     // bytes referenced by tables of the current version; relaxed
+    _Atomic int64_t level0;   // of these, by tables of level 0; relaxed
     _Atomic int64_t mem;      // by memtables not flushed yet; relaxed
     _Atomic bool draining;    // relaxed
     _Atomic bool damaged;     // relaxed

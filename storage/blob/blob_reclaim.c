@@ -52,25 +52,41 @@ void blob_file_add_live(struct blob_file *file, int64_t bytes)
     atomic_fetch_add_explicit(&file->live, bytes, memory_order_relaxed);
 }
 
+void blob_file_add_level0(struct blob_file *file, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&file->level0, bytes, memory_order_relaxed);
+}
+
 void blob_file_add_mem(struct blob_file *file, int64_t bytes)
 {
     atomic_fetch_add_explicit(&file->mem, bytes, memory_order_relaxed);
+}
+
+static void add_stats(const struct blob_file *file, struct blob_stats *stats)
+{
+    uint64_t live = file_live(file);
+    int64_t tables = atomic_load_explicit(&file->live, memory_order_relaxed);
+    int64_t sorted = tables - atomic_load_explicit(&file->level0, memory_order_relaxed);
+    stats->files++;
+    stats->bytes += file->size;
+    stats->live += live;
+    stats->draining += blob_file_draining(file);
+    if (live == 0)
+        return;
+    stats->in_use += file->size;
+    if (sorted < (int64_t)file->size)
+        stats->unsettled += sorted < 0 ? file->size : file->size - (uint64_t)sorted;
+    if (blob_file_draining(file) && tables <= 0)
+        stats->waiting += file->size;
 }
 
 void blob_store_stats(struct blob_store *store, struct blob_stats *ret_stats)
 {
     struct blob_stats stats = {0};
     pthread_mutex_lock(&store->mutex);
-    for (size_t i = 0; i < store->bucket_count; i++) {
-        for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
-            stats.files++;
-            stats.bytes += file->size;
-            stats.live += file_live(file);
-            if (!blob_file_draining(file) && file_live(file) > 0)
-                stats.reclaimable += file->size - file_live(file);
-            stats.draining += blob_file_draining(file);
-        }
-    }
+    for (size_t i = 0; i < store->bucket_count; i++)
+        for (struct blob_file *file = store->buckets[i]; file; file = file->next)
+            add_stats(file, &stats);
     stats.garbage = stats.bytes - stats.live;
     stats.written = store->written[BLOB_WRITES];
     stats.moved = store->written[BLOB_MOVES];
@@ -104,6 +120,7 @@ static size_t find_candidates(struct blob_store *store, unsigned percent, struct
         for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
             uint64_t garbage = file->size - file_live(file);
             if (file->size == 0 || garbage * 200 < file->size * percent ||
+                blob_file_draining(file) ||
                 atomic_load_explicit(&file->damaged, memory_order_relaxed))
                 continue;
             if (file->current) {

@@ -59,8 +59,10 @@ void blob_file_set_damaged(struct blob_file *file);
 // Bytes of a set that lie in draining files. Elements without a file do not count.
 uint64_t blob_refs_draining(const struct blob_ref *refs, size_t count);
 
-// Bytes referenced by the tables of the current version, by memtables not flushed yet.
+// Bytes referenced by the tables of the current version, those of level 0 among them, and by
+// memtables not flushed yet.
 void blob_file_add_live(struct blob_file *file, int64_t bytes);
+void blob_file_add_level0(struct blob_file *file, int64_t bytes);
 void blob_file_add_mem(struct blob_file *file, int64_t bytes);
 
 // Removes files that lost their last reference. No locks held.
@@ -97,9 +99,12 @@ void blob_store_seal(struct blob_store *store);
 bool blob_store_choose_drain(struct blob_store *store, unsigned percent);
 
 struct blob_stats {
-    uint64_t files, bytes;   // of all files
-    uint64_t live, garbage;  // referenced by tables and memtables, at most a file's size; the rest
-    uint64_t reclaimable;    // garbage in files that have live bytes and are not being drained
+    uint64_t files, bytes;  // of all files
+    uint64_t live, garbage; // referenced by tables and memtables, at most a file's size; the rest
+    uint64_t in_use;        // of files that have live bytes; of the others only readers are left
+    uint64_t unsettled;     // of these bytes, what sorted tables do not refer to: garbage, and what
+                            // is not known to be live, with what it may turn into garbage
+    uint64_t waiting;       // bytes of files that are drained but for what memtables refer to
     uint64_t written, moved; // by appends of each stream, since opening
     uint64_t draining;       // files
 };

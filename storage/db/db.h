@@ -130,6 +130,7 @@ struct lsm {
     uint64_t last_sequence;
     uint64_t delay_debt_ns; // slow-down owed, not yet slept
     size_t paced_bytes;     // memtable_bytes(active) up to which the flush is not too far behind
+    uint64_t watched_blobs; // db_memtable_blob_bytes(active) when the pressure was last computed
 
     // mutex
     pthread_mutex_t mutex;
@@ -137,6 +138,7 @@ struct lsm {
     pthread_cond_t changed; // users wait: a flush or compaction ended, state moved on
     struct db_log *log;     // active log
     struct db_log *spare;   // prepared next log, or NULL
+    uint64_t log_used;      // bytes that recent logs have used
     enum { SPARE_NONE, SPARE_WANTED, SPARE_MAKING } spare_state;
     struct {
         struct memtable *memtable;
@@ -169,6 +171,7 @@ struct lsm {
     _Atomic uint64_t next_file;
     _Atomic uint64_t flush_done, flush_total; // entries of the running flush; relaxed
     _Atomic unsigned pressure; // 0 .. 1000: how much writers are slowed; set under mutex
+    _Atomic bool flush_soon;   // so that blob files can go; set under mutex
 
     pthread_mutex_t obsolete_mutex;
     struct obsolete_file *obsolete;
@@ -217,6 +220,8 @@ void db_log_unref(struct lsm *db, struct db_log *log);
 // The log is not needed any more: kept for recycling or removed. No locks held. Drops the
 // reference.
 void db_log_retire(struct lsm *db, struct db_log *log);
+// Tells that a log of `bytes` was filled, for the size of later ones; mutex held.
+void db_log_note_used(struct lsm *db, uint64_t bytes);
 // Makes everything up to `end` of `log` durable, and all logs before it.
 int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end);
 

@@ -20,11 +20,10 @@
 #define RETRY_COMPACTIONS 16 // of RETRY_MS each
 #define RESERVE_RETRY_MS  200
 
-// When writers begin to be slowed for the sake of blobs, and when all the way.
-#define GARBAGE_SLOW    3 // per cent of known garbage above blob_garbage_ratio
-#define GARBAGE_STOP    13
-#define UNMERGED_SLOW   8 // per cent of blob bytes referenced by memtables and level 0
-#define UNMERGED_STOP   24
+// When writers begin to be slowed for the sake of blobs, and when all the way: per cent of blob
+// bytes that sorted tables do not refer to, above blob_garbage_ratio.
+#define UNSETTLED_SLOW  6
+#define UNSETTLED_STOP  16
 #define BLOB_SLOW_FILES 2 // but not for less than so many files' worth
 
 uint64_t db_new_file_number(void *arg)
@@ -83,26 +82,20 @@ static unsigned pressure_between(uint64_t value, uint64_t slow, uint64_t stop)
     return value >= stop ? 999 : (unsigned)((value - slow) * 999 / (stop - slow));
 }
 
-// How far behind reclaim is with the garbage that is known, and flush and compaction with finding
-// out what is garbage: bytes referenced by memtables and level 0 may have superseded as many.
+// How far behind reclaim is, and flush and compaction with finding out what is garbage. What
+// sorted tables do not refer to is garbage, or has been written since and may have superseded as
+// much. Files that are drained but for what memtables refer to ask for a flush.
 static unsigned blob_pressure(struct lsm *db)
 {
-    struct blob_stats stats;
-    uint64_t little = BLOB_SLOW_FILES * db->options.blob_file_size;
-    if (blob_store_bytes(db->blobs) < little)
+    struct blob_stats stats = {0};
+    uint64_t file = db->options.blob_file_size, ratio = db->options.blob_garbage_ratio;
+    if (blob_store_bytes(db->blobs) >= BLOB_SLOW_FILES * file)
+        blob_store_stats(db->blobs, &stats);
+    atomic_store_explicit(&db->flush_soon, stats.waiting >= file / 2, memory_order_relaxed);
+    if (stats.unsettled < BLOB_SLOW_FILES * file)
         return 0;
-    blob_store_stats(db->blobs, &stats);
-    uint64_t unmerged = db->version->levels[0].blob_bytes + db_memtable_blob_bytes(db->active);
-    for (unsigned i = 0; i < db->immutable_count; i++)
-        unmerged += db_memtable_blob_bytes(db->immutables[i].memtable);
-    uint64_t bytes = stats.reclaimable + stats.live, ratio = db->options.blob_garbage_ratio;
-    unsigned garbage = 0, late = 0;
-    if (stats.reclaimable > little)
-        garbage = pressure_between(stats.reclaimable * 100, bytes * (ratio + GARBAGE_SLOW),
-                                   bytes * (ratio + GARBAGE_STOP));
-    if (unmerged > little)
-        late = pressure_between(unmerged * 100, bytes * UNMERGED_SLOW, bytes * UNMERGED_STOP);
-    return garbage > late ? garbage : late;
+    return pressure_between(stats.unsettled * 100, stats.in_use * (ratio + UNSETTLED_SLOW),
+                            stats.in_use * (ratio + UNSETTLED_STOP));
 }
 
 void db_update_pressure(struct lsm *db)

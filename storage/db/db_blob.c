@@ -87,10 +87,12 @@ uint64_t db_memtable_blob_bytes(const struct memtable *memtable)
 
 // What a memtable supersedes is not known to be garbage before it is flushed and compacted: it is
 // not to hold more than a small share of all. Bounded, so that recovery has not too much to verify.
+// Much less will do if blob files cannot go before the flush.
 uint64_t db_blob_flush_bytes(struct lsm *db)
 {
     uint64_t bytes = blob_store_bytes(db->blobs) / 64, size = db->options.blob_file_size;
-    return bytes < size / 4 ? size / 4 : bytes > 4 * size ? 4 * size : bytes;
+    bytes = bytes < size / 4 ? size / 4 : bytes > 4 * size ? 4 * size : bytes;
+    return atomic_load_explicit(&db->flush_soon, memory_order_relaxed) ? bytes / 16 : bytes;
 }
 
 const struct blob_refs *db_memtable_blobs(const struct memtable *memtable)
@@ -311,29 +313,34 @@ void db_blob_abandon(struct file_meta *file)
     }
 }
 
-static void account_file(const struct file_meta *file, int sign)
+static void account_file(const struct file_meta *file, unsigned level, int sign)
 {
-    for (size_t i = 0; i < file->blob_count; i++)
-        if (file->blobs[i].file)
-            blob_file_add_live(file->blobs[i].file, sign * (int64_t)file->blobs[i].bytes);
+    for (size_t i = 0; i < file->blob_count; i++) {
+        int64_t bytes = sign * (int64_t)file->blobs[i].bytes;
+        if (!file->blobs[i].file)
+            continue;
+        blob_file_add_live(file->blobs[i].file, bytes);
+        if (level == 0)
+            blob_file_add_level0(file->blobs[i].file, bytes);
+    }
 }
 
 void db_blob_account_version(const struct version *version)
 {
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
         for (unsigned i = 0; i < version->levels[n].count; i++)
-            account_file(version->levels[n].files[i], 1);
+            account_file(version->levels[n].files[i], n, 1);
 }
 
 void db_blob_account(const struct version *base, const struct version_edit *edit)
 {
     for (unsigned i = 0; i < edit->added_count; i++)
-        account_file(edit->added[i].file, 1);
+        account_file(edit->added[i].file, edit->added[i].level, 1);
     for (unsigned i = 0; i < edit->removed_count; i++) {
         const struct version_level *level = &base->levels[edit->removed[i].level];
         for (unsigned k = 0; k < level->count; k++)
             if (level->files[k]->number == edit->removed[i].number)
-                account_file(level->files[k], -1);
+                account_file(level->files[k], edit->removed[i].level, -1);
     }
 }
 

@@ -1,5 +1,8 @@
 // The store's logs: one per memtable, prepared ahead, recycled when the memtable is on disk.
 //
+// A log is allocated ahead for what recent ones have used, and grows from there: with large values,
+// which go to blob files, a log uses a hundredth of what a memtable may hold.
+//
 // Power-loss prefix: logs are synced oldest first, so whenever a record is durable, so is all that
 // came before it. A log is kept alive by references while a sync of it runs.
 #include <stdio.h>
@@ -9,11 +12,25 @@
 #include "db/db.h"
 #include "wal/wal_format.h"
 
-// A memtable's arena holds more than its log: 1/8 more than the write buffer is room enough for
-// nearly all; the log grows if not.
+#define CAPACITY_MIN ((size_t)1 << 20)
+#define GROWTH       ((size_t)8 << 20)
+
+// 1/8 more than recent logs have used, but no more than 1/8 above the write buffer, which is room
+// enough for nearly all. Mutex held.
 static size_t log_capacity(const struct lsm *db)
 {
-    return db->options.write_buffer_size + db->options.write_buffer_size / 8;
+    size_t most = db->options.write_buffer_size + db->options.write_buffer_size / 8;
+    uint64_t wanted = db->log_used + db->log_used / 8;
+    if (wanted < CAPACITY_MIN)
+        wanted = CAPACITY_MIN;
+    return wanted < most ? (size_t)wanted : most;
+}
+
+void db_log_note_used(struct lsm *db, uint64_t bytes)
+{
+    db->log_used -= db->log_used / 4;
+    if (db->log_used < bytes)
+        db->log_used = bytes;
 }
 
 int db_log_new(struct lsm *db, struct db_log **ret_log)
@@ -33,11 +50,13 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     pthread_mutex_lock(&db->mutex);
     char *recycle = db->recyclable[1] ? db->recyclable[1] : db->recyclable[0];
     db->recyclable[db->recyclable[1] ? 1 : 0] = NULL;
+    size_t capacity = log_capacity(db);
     pthread_mutex_unlock(&db->mutex);
 
     struct wal_options options = {.env = db->env,
                                   .mode = db->options.wal_mode,
-                                  .capacity = log_capacity(db),
+                                  .capacity = capacity,
+                                  .growth = GROWTH,
                                   .before_sync = db_blob_before_sync,
                                   .arg = db};
     rc = wal_writer_new(&options, path, number, recycle, &log->wal);

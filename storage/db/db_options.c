@@ -28,7 +28,7 @@ void lsm_options_init(struct lsm_options *options)
         .blob_min = 4096,
         .blob_compression = LSM_COMPRESSION_LZ4,
         .blob_file_size = 64u << 20,
-        .blob_garbage_ratio = 20,
+        .blob_garbage_ratio = 25,
     };
 }
 

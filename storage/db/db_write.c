@@ -21,6 +21,7 @@
 
 #define GROUP_MAX_BATCHES 64
 #define GROUP_MAX_BYTES   (1u << 20)
+#define WATCH_BLOB_BYTES  (4u << 20) // written between two looks at what reclaim has to do
 
 // ------------------------------------------------------------------------------------- the queue
 
@@ -128,9 +129,11 @@ int db_switch_memtable(struct lsm *db)
     db->immutables[db->immutable_count].memtable = db->active;
     db->immutables[db->immutable_count].log = db->log;
     db->immutable_count++;
+    db_log_note_used(db, wal_end(db->log->wal));
     db->active = memtable;
     db->log = log;
     memset(&db->hint, 0, sizeof db->hint);
+    db->watched_blobs = 0;
     db_view_install(db, view);
     db->spare_state = SPARE_WANTED;
     db_update_pressure(db);
@@ -204,8 +207,21 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
     return rc;
 }
 
+// Large values fill the disk long before they fill the memtable.
+static void watch_blobs(struct lsm *db)
+{
+    uint64_t bytes = db_memtable_blob_bytes(db->active);
+    if (bytes < db->watched_blobs + WATCH_BLOB_BYTES)
+        return;
+    db->watched_blobs = bytes;
+    pthread_mutex_lock(&db->mutex);
+    db_update_pressure(db);
+    pthread_mutex_unlock(&db->mutex);
+}
+
 static int make_room(struct lsm *db, const struct writer *writer)
 {
+    watch_blobs(db);
     unsigned pressure = atomic_load_explicit(&db->pressure, memory_order_relaxed);
     bool full = memtable_full(db, false);
     if (pressure == 0 && !full && memtable_bytes(db->active) == db->paced_bytes)

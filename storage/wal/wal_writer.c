@@ -11,10 +11,10 @@
 // cover leads the next one, which covers all of them. The mapped log is synced through the file
 // descriptor too: it costs the same as msync and does not care which part is mapped just now.
 //
-// Threads that write and sync in a loop come back a moment after the sync that served them, when the
-// next one, with those who came meanwhile, has just begun: half of them in each. So a leader who has
-// reason to expect company waits for it, for half the time of a sync at most; whoever completes
-// the group leads it. Waiting in vain is not tried again for a while.
+// Threads that write and sync in a loop come back a moment after the sync that served them, when
+// the next one, with those who came meanwhile, has just begun: half of them in each. So a leader
+// who has reason to expect company waits for it, for half the time of a sync at most; whoever
+// completes the group leads it. Waiting in vain is not tried again for a while.
 //
 // Invariants: durable <= end; both are multiples of 8 and only grow; all below `end` is whole
 // records. After a failed sync the page cache may have forgotten what it could not write, so no
@@ -46,9 +46,9 @@
 #define PREPARE            ((size_t)64 << 10)
 #define PREPARE_AFTER      ((uint64_t)256 << 10) // bytes not synced
 #define PREPARE_SYNCED     ((size_t)1 << 20)
-#define PREPARE_SYNCS      8u // during the last PREPARE bytes
-#define LET_GO             ((uint64_t)8 << 20)   // of the mapping at a time
-#define LET_GO_ALIGN       ((uint64_t)65536)     // of pages of any size
+#define PREPARE_SYNCS      8u                  // during the last PREPARE bytes
+#define LET_GO             ((uint64_t)8 << 20) // of the mapping at a time
+#define LET_GO_ALIGN       ((uint64_t)65536)   // of pages of any size
 #define GATHER_US_MAX      10000u
 #define GATHER_PAUSE       16u // syncs without a wait for company after one in vain
 
@@ -151,7 +151,8 @@ static int set_up(struct wal_writer *wal, const struct wal_options *options)
     }
     if (rc || options->mode == LSM_WAL_WRITTEN)
         return rc;
-    rc = wal_window_init(&wal->window, wal->file, size > capacity ? size : capacity, capacity);
+    size_t growth = options->growth ? options->growth : capacity;
+    rc = wal_window_init(&wal->window, wal->file, size > capacity ? size : capacity, growth);
     // On a disk without that much room it starts small, and grows as it can.
     while (rc == LSM_NO_SPACE && size == 0 && capacity > CAPACITY_SMALL) {
         capacity = capacity / 4 > CAPACITY_SMALL ? capacity / 4 : CAPACITY_SMALL;
@@ -308,8 +309,8 @@ static void let_go_behind(struct wal_writer *wal, uint64_t end)
 // While nobody syncs, the pages ahead are prepared 16 at a time: one system call instead of 16 page
 // faults. With frequent syncs each would have to write them all. But if each syncs only a little of
 // a fresh file, 256 are: the next sync writes them, and for all that follow the file system has its
-// books in order. (Blocks that were only allocated are entered as written when they are for the first
-// time, which a sync has to write too.)
+// books in order. (Blocks that were only allocated are entered as written when they are for the
+// first time, which a sync has to write too.)
 static void prepare_ahead(struct wal_writer *wal, uint64_t end)
 {
     uint64_t syncs = atomic_load_explicit(&wal->syncs, memory_order_relaxed);
@@ -439,7 +440,8 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
             else
                 gather(wal);
         }
-        if (wal->syncs == syncs) // the sync that was under way will do; no group had this thread in it
+        if (wal->syncs ==
+            syncs) // the sync that was under way will do; no group had this thread in it
             wal->pending--;
         pthread_mutex_unlock(&wal->sync_mutex);
     }

@@ -22,7 +22,8 @@ struct wal_writer;
 struct wal_options {
     struct env *env;
     enum lsm_wal_mode mode;
-    size_t capacity; // bytes to pre-allocate; grows by this when full
+    size_t capacity; // bytes to pre-allocate
+    size_t growth;   // to allocate at a time when these are full; 0: capacity
     // NULL, or called before each sync of the log, once it is settled up to where: makes durable
     // what the records up to there need. A failure is one of the sync.
     int (*before_sync)(void *arg);
