@@ -9,8 +9,8 @@
 #     --bin=DIR        of lsmfs (build/bin)
 #     --name=NAME      of the file written: overwrite-NAME.md (today's date)
 #
-# The store is made in DIR. Sizes are of its files as `du` sees them, the two preallocated logs and
-# the reserve for a full disk included, sampled ten times a second. Needs root: it drops caches.
+# The store is made in DIR. Sizes are of its files as `du` sees them, the preallocated logs and the
+# reserve for a full disk included, sampled ten times a second. Needs root: it drops caches.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)

@@ -635,6 +635,54 @@ START_TEST(test_steady_state)
 }
 END_TEST
 
+static int add_log_size(void *arg, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    char path[64];
+    struct env_stat st;
+    if (!dot || strcmp(dot, ".log") != 0)
+        return 0;
+    snprintf(path, sizeof path, "/db/%s", name);
+    if (env->ops->stat(env, path, &st) == 0)
+        *(uint64_t *)arg += st.size;
+    return 0;
+}
+
+static uint64_t log_bytes(void)
+{
+    uint64_t bytes = 0;
+    ck_assert_int_eq(env->ops->list(env, "/db", add_log_size, &bytes), 0);
+    return bytes;
+}
+
+// Logs are allocated for what recent ones have used, not for what a memtable could hold.
+START_TEST(test_logs_fit_their_use)
+{
+    options.write_buffer_size = 32 << 20;
+    options.blob_file_size = 1 << 20;
+    open_db();
+    ck_assert_uint_le(log_bytes(), 4 << 20);
+    for (unsigned i = 0; i < 200; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%u", i);
+        put_sized(key, 2 * i + 1, 32 << 10);
+    }
+    ck_assert_int_eq(lsm_wait_idle(db), 0);
+    ck_assert_uint_le(log_bytes(), 4 << 20);
+    for (unsigned i = 0; i < 20000; i++) { // in the log, several allocations of it
+        char key[16];
+        snprintf(key, sizeof key, "s%u", i);
+        put_sized(key, 2 * i + 1, 1000);
+    }
+    uint64_t grown = log_bytes();
+    ck_assert_uint_ge(grown, 20000 * 1000);
+    ck_assert_uint_le(grown, 20000 * 1100 + (9 << 20) + (2 << 20));
+    reopen_db();
+    expect_sized("s19999", 2 * 19999 + 1, 1000);
+    expect_sized("k199", 2 * 199 + 1, 32 << 10);
+}
+END_TEST
+
 // Threads overwrite, slice and delete keys of their own while everything is being compacted and
 // drained; each knows what its keys hold.
 #define RACE_KEYS 24
@@ -805,6 +853,7 @@ int main(void)
     tcase_add_test(tc, test_small_sync_is_one_sync);
     tcase_add_test(tc, test_all_deleted_all_gone);
     tcase_add_test(tc, test_steady_state);
+    tcase_add_test(tc, test_logs_fit_their_use);
     tcase_add_test(tc, test_drain_with_snapshots);
     tcase_add_test(tc, test_race);
     tcase_add_test(tc, test_live_bytes_after_reopening);

@@ -421,6 +421,51 @@ START_TEST(test_drain)
 }
 END_TEST
 
+// A file that is drained but for what a memtable refers to keeps no other from being chosen, and is
+// told apart in the figures.
+START_TEST(test_drained_file_waits)
+{
+    struct blob_pointer pointers[60];
+    struct blob_file *blobs[60];
+    struct blob_stats stats;
+    for (unsigned i = 0; i < 60; i++) {
+        blobs[i] = append(10000, 2 * i + 1, &pointers[i]);
+        blob_file_add_live(blobs[i], (int64_t)blob_pointer_bytes(&pointers[i]));
+    }
+    const unsigned first = 0, second = 6; // the first values of two files
+    int64_t bytes = (int64_t)blob_pointer_bytes(&pointers[first]);
+    ck_assert_ptr_ne(blobs[first], blobs[second]);
+    for (unsigned i = first + 1; i < second; i++)
+        blob_file_add_live(blobs[i], -(int64_t)blob_pointer_bytes(&pointers[i]));
+    ck_assert(blob_store_choose_drain(store, 5));
+    ck_assert(blob_file_draining(blobs[first]));
+    ck_assert(!blob_file_draining(blobs[second]));
+
+    blob_file_add_mem(blobs[first], bytes / 2); // a slice
+    blob_file_add_live(blobs[first], -bytes);
+    for (unsigned i = second + 1; i < second + 6; i++)
+        blob_file_add_live(blobs[i], -(int64_t)blob_pointer_bytes(&pointers[i]));
+    blob_store_stats(store, &stats);
+    ck_assert_uint_gt(stats.waiting, 50000);
+    ck_assert_uint_lt(stats.waiting, 70000);
+    ck_assert_uint_eq(stats.in_use, stats.bytes);
+    ck_assert(blob_store_choose_drain(store, 5));
+    ck_assert(blob_file_draining(blobs[second]));
+
+    blob_file_add_mem(blobs[first], -(bytes / 2)); // only its readers are left
+    blob_store_stats(store, &stats);
+    ck_assert_uint_eq(stats.waiting, 0);
+    ck_assert_uint_lt(stats.in_use, stats.bytes - 50000);
+
+    uint64_t before = stats.unsettled; // what is live, but in level 0 only
+    blob_file_add_level0(blobs[59], (int64_t)blob_pointer_bytes(&pointers[59]));
+    blob_store_stats(store, &stats);
+    ck_assert_uint_eq(stats.unsettled, before + blob_pointer_bytes(&pointers[59]));
+    for (unsigned i = 0; i < 60; i++)
+        blob_file_unref(blobs[i]);
+}
+END_TEST
+
 START_TEST(test_refs)
 {
     struct blob_refs set = {0};
@@ -489,6 +534,7 @@ int main(void)
     tcase_add_test(tc, test_failed_sync_is_final);
     tcase_add_test(tc, test_failed_append);
     tcase_add_test(tc, test_drain);
+    tcase_add_test(tc, test_drained_file_waits);
     tcase_add_test(tc, test_refs);
     tcase_add_test(tc, test_threads);
     suite_add_tcase(suite, tc);
