@@ -23,7 +23,7 @@
 // When writers begin to be slowed for the sake of blobs, and when all the way: per cent of blob
 // bytes that sorted tables do not refer to, above blob_garbage_ratio.
 #define UNSETTLED_SLOW  6
-#define UNSETTLED_STOP  16
+#define UNSETTLED_STOP  12
 #define BLOB_SLOW_FILES 2 // but not for less than so many files' worth
 
 uint64_t db_new_file_number(void *arg)

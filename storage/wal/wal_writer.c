@@ -440,8 +440,8 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
             else
                 gather(wal);
         }
-        if (wal->syncs ==
-            syncs) // the sync that was under way will do; no group had this thread in it
+        // If the sync that was under way did, no group had this thread in it.
+        if (wal->syncs == syncs)
             wal->pending--;
         pthread_mutex_unlock(&wal->sync_mutex);
     }
