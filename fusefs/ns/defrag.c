@@ -4,10 +4,10 @@
 // extents are looked at, and each cell of the grid that consists of many short ones is rewritten:
 // runs of extents that touch become one extent. Holes stay holes.
 //
-// A cell is read from a snapshot, without a lock, and is being watched meanwhile; then it is written
-// as one batch under the inode's exclusive lock, unless its content changed since. The record does
-// not change: neither content, size, times nor data_bytes do. A crash leaves a cell merged or as it
-// was.
+// A cell is read from a snapshot, without a lock, and is being watched meanwhile; then it is
+// written as one batch under the inode's exclusive lock, unless its content changed since. The
+// record does not change: neither content, size, times nor data_bytes do. A crash leaves a cell
+// merged or as it was.
 //
 // Notes are counted in the inode; every DEFRAG_NOTES of them put its number on a short list, or put
 // off its turn if it is there already (though not for ever). When the list is full the note is
@@ -29,7 +29,7 @@
 #define DEFRAG_NOTES     64u
 #define DEFRAG_FILES     256u
 #define DEFRAG_DELAY_US  2000000u    // after the last note
-#define DEFRAG_LATEST_US 30000000u   // after the first
+#define DEFRAG_LATEST_US 600000000u  // after the first
 #define CELL_EXTENTS_MIN 8u          // a cell with fewer is left alone
 #define CELL_AVERAGE_MAX (64u << 10) // as is one whose extents are longer, on average
 #define SCAN_EXTENTS     4096u
@@ -117,8 +117,7 @@ static int merge_runs(struct ns *ns, const struct lsm_snapshot *snapshot, struct
                       uint64_t ino, uint64_t cell)
 {
     uint64_t bytes = 0;
-    int rc =
-        extents_list_at(ns, snapshot, ino, cell, cell + NS_EXTENT_MAX, SIZE_MAX, &op->extents);
+    int rc = extents_list_at(ns, snapshot, ino, cell, cell + NS_EXTENT_MAX, SIZE_MAX, &op->extents);
     for (size_t i = 0; i < op->extents.count; i++)
         bytes += op->extents.at[i].size;
     if (rc || !is_fragmented(op->extents.count, bytes))
