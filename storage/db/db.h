@@ -138,8 +138,8 @@ struct lsm {
     pthread_cond_t changed; // users wait: a flush or compaction ended, state moved on
     struct db_log *log;     // active log
     struct db_log *spare;   // prepared next log, or NULL
-    uint64_t log_used;      // bytes that recent logs have used
     enum { SPARE_NONE, SPARE_WANTED, SPARE_MAKING } spare_state;
+    uint64_t log_used; // bytes that recent logs have used
     struct {
         struct memtable *memtable;
         struct db_log *log;

@@ -21,22 +21,23 @@
 #define RESERVE_DISK_SHARE 8 // at most one part in so many of the disk
 #define RESERVE_MIN        4096
 
-// `buffers` write buffers, or less on a small disk.
-static uint64_t bounded(struct lsm *db, unsigned buffers, uint64_t total)
+// That much, or less on a small disk.
+static uint64_t bounded(uint64_t size, uint64_t total)
 {
-    uint64_t size = (uint64_t)buffers * db->options.write_buffer_size;
     if (size > total / RESERVE_DISK_SHARE)
         size = total / RESERVE_DISK_SHARE;
     return size < RESERVE_MIN ? RESERVE_MIN : size;
 }
 
-// Room for a flush; logs are allocated ahead, unless they are written.
+// Room for a flush, and for what deletes add to the log until it has been made: flushing begins a
+// fraction of a second after the disk was full. The written log may be that of a whole memtable.
 static uint64_t reserve_size(struct lsm *db)
 {
     uint64_t free_bytes, total;
     if (db->env->ops->space(db->env, db->dir, &free_bytes, &total))
         total = UINT64_MAX;
-    return bounded(db, db->options.wal_mode == LSM_WAL_WRITTEN ? 2 : 1, total);
+    uint64_t buffer = db->options.write_buffer_size;
+    return bounded(buffer + (db->options.wal_mode == LSM_WAL_WRITTEN ? buffer : buffer / 8), total);
 }
 
 bool db_space_low(struct lsm *db)
@@ -47,7 +48,7 @@ bool db_space_low(struct lsm *db)
     pthread_mutex_lock(&db->mutex);
     unsigned memtables = db->immutable_count + 1;
     pthread_mutex_unlock(&db->mutex);
-    return free_bytes < bounded(db, memtables + 1, total);
+    return free_bytes < bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
 }
 
 void db_note_full(struct lsm *db)
