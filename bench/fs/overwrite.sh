@@ -72,6 +72,8 @@ settle() {
     done
 }
 
+# Bytes that the daemon has sent to the disk.
+written() { awk '/^write_bytes/ {print $2}' "/proc/$(daemon_pid)/io"; }
 daemon_pid() { sed -n 1p "$work/db/LOCK"; }
 # Samples the store's size and the daemon's memory until it is killed.
 sample() {
@@ -111,15 +113,18 @@ n=${rounds:-10}
 echo "space: $n rounds of $((4 * size)) MiB" >&2
 sample &
 sampler=$!
+before=$(written)
 rates=$(for ((i = 1; i <= n; i++)); do
     echo "round $i of $n" >&2
     run_fio --rw=randwrite --bs="$bs" --io_size="$((4 * size))M" --norandommap --end_fsync=1
 done | median)
+amplification=$(awk "BEGIN {printf \"%.2f\", ($(written) - $before) / ($n * $size * 4194304)}")
 kill "$sampler" && wait "$sampler" || true
 sampler=''
 read -r most resident <"$work/peak"
 settle
 say "| $n rounds of $((4 * size)) MiB of random overwrites of $bs: rate | $rates MB/s | |"
+say "| bytes written to the disk for each | $amplification | |"
 say "| most space while they went on | $most MiB | $((size * 3 / 2)) MiB |"
 say "| space once quiet | $(used_mb) MiB | |"
 say "| most memory of the daemon | $resident MiB | |"

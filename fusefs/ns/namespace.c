@@ -33,7 +33,7 @@ void ns_options_init(struct ns_options *options)
     options->engine.map_budget = 0;
     // Overwriting slices what it leaves, so more of the garbage is not known yet than with plain
     // values: the whole is to stay within 1.5 times the data here as well.
-    options->engine.blob_garbage_ratio = 13;
+    options->engine.blob_garbage_ratio = 12;
 }
 
 int ns_errno(int lsm_status)
