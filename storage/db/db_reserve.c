@@ -37,7 +37,7 @@ static uint64_t reserve_size(struct lsm *db)
     if (db->env->ops->space(db->env, db->dir, &free_bytes, &total))
         total = UINT64_MAX;
     uint64_t buffer = db->options.write_buffer_size;
-    return bounded(buffer + (db->options.wal_mode == LSM_WAL_WRITTEN ? buffer : buffer / 8), total);
+    return bounded(buffer + (db->options.wal_mode == LSM_WAL_WRITTEN ? buffer : buffer / 32), total);
 }
 
 bool db_space_low(struct lsm *db)
