@@ -24,7 +24,8 @@
 // bytes that sorted tables do not refer to, above blob_garbage_ratio.
 #define UNSETTLED_SLOW  6
 #define UNSETTLED_STOP  12
-#define BLOB_SLOW_FILES 2 // but not for less than so many files' worth
+#define BLOB_SLOW_FILES 2                   // but not for less than so many files' worth
+#define BLOB_SLOW_MIN   ((uint64_t)1 << 20) // nor for less than this
 
 uint64_t db_new_file_number(void *arg)
 {
@@ -89,10 +90,13 @@ static unsigned blob_pressure(struct lsm *db)
 {
     struct blob_stats stats = {0};
     uint64_t file = db->options.blob_file_size, ratio = db->options.blob_garbage_ratio;
-    if (blob_store_bytes(db->blobs) >= BLOB_SLOW_FILES * file)
+    uint64_t little = BLOB_SLOW_FILES * file;
+    if (little < BLOB_SLOW_MIN)
+        little = BLOB_SLOW_MIN;
+    if (blob_store_bytes(db->blobs) >= little)
         blob_store_stats(db->blobs, &stats);
     atomic_store_explicit(&db->flush_soon, stats.waiting >= file / 2, memory_order_relaxed);
-    if (stats.unsettled < BLOB_SLOW_FILES * file)
+    if (stats.unsettled < little)
         return 0;
     return pressure_between(stats.unsettled * 100, stats.in_use * (ratio + UNSETTLED_SLOW),
                             stats.in_use * (ratio + UNSETTLED_STOP));
