@@ -27,6 +27,13 @@ static uint64_t file_live(const struct blob_file *file)
     return (uint64_t)live < file->size ? (uint64_t)live : file->size;
 }
 
+// A file's own header is none: a small file moved to another would leave as much of it there.
+static uint64_t file_garbage(const struct blob_file *file)
+{
+    uint64_t kept = file_live(file) + BLOB_FILE_HEADER;
+    return kept < file->size ? file->size - kept : 0;
+}
+
 bool blob_file_draining(const struct blob_file *file)
 {
     return atomic_load_explicit(&file->draining, memory_order_relaxed);
@@ -118,7 +125,7 @@ static size_t find_candidates(struct blob_store *store, unsigned percent, struct
     size_t count = 0;
     for (size_t i = 0; i < store->bucket_count; i++) {
         for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
-            uint64_t garbage = file->size - file_live(file);
+            uint64_t garbage = file_garbage(file);
             if (file->size == 0 || garbage * 200 < file->size * percent ||
                 blob_file_draining(file) ||
                 atomic_load_explicit(&file->damaged, memory_order_relaxed))
@@ -158,7 +165,7 @@ static void mark(struct blob_store *store, unsigned percent, uint64_t bytes)
 bool blob_store_choose_drain(struct blob_store *store, unsigned percent)
 {
     bool running = false;
-    uint64_t bytes = 0, live = 0;
+    uint64_t bytes = 0, garbage = 0;
     pthread_mutex_lock(&store->mutex);
     for (size_t i = 0; i < store->bucket_count; i++) {
         for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
@@ -167,11 +174,11 @@ bool blob_store_choose_drain(struct blob_store *store, unsigned percent)
                       (draining && atomic_load_explicit(&file->live, memory_order_relaxed) > 0);
             if (!draining) { // what is being drained is on its way out
                 bytes += file->size;
-                live += file_live(file);
+                garbage += file_garbage(file);
             }
         }
     }
-    if (!running && (bytes - live) * 100 > bytes * percent) {
+    if (!running && garbage * 100 > bytes * percent) {
         mark(store, percent, bytes);
         for (size_t i = 0; i < store->bucket_count && !running; i++)
             for (struct blob_file *file = store->buckets[i]; file && !running; file = file->next)

@@ -9,6 +9,7 @@
 // The operations of a history are fixed by its seed; how its background threads interleave is not.
 // LSM_SEED replays one history (with LSM_HISTORIES=1); LSM_HISTORIES sets how many there are.
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine_util.h"
 
@@ -18,6 +19,7 @@
 #define SNAPSHOTS    4
 #define ITERATORS    3
 #define NO_VALUE     UINT32_MAX
+#define HISTORY_S    300 // one that takes longer hangs
 
 // What each key's value is; size NO_VALUE: absent. Indexed as the history's keys, which are sorted.
 struct map {
@@ -811,6 +813,7 @@ static void run_steps(struct history *h, unsigned steps)
 static void run_history(uint64_t seed)
 {
     running->seed = seed;
+    alarm(HISTORY_S); // kills this process; the parent says which history it was
     struct history *h = history_new(seed);
     open_store(h);
     run_steps(h, 10 + random_below(rnd(h), one_in(rnd(h), 20) ? 600 : 80));

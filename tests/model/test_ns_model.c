@@ -7,10 +7,12 @@
 //
 // LSM_HISTORIES sets how many; LSM_SEED replays one.
 #include <linux/falloc.h>
+#include <signal.h>
 
 #include "model/ns_history.h"
 
 #define LARGE_FILE    1400000
+#define HISTORY_S     300 // one that takes longer hangs
 
 // ------------------------------------------------------------------------------- choices
 
@@ -708,6 +710,14 @@ static void run_history(uint64_t seed)
     buf_release(&h.trace);
 }
 
+static char hanging[64];
+
+static void tell_hanging(int signal)
+{
+    (void)!write(STDERR_FILENO, hanging, strlen(hanging));
+    _exit(128 + signal);
+}
+
 START_TEST(test_random_histories)
 {
     const char *count_text = getenv("LSM_HISTORIES"), *seed_text = getenv("LSM_SEED");
@@ -717,8 +727,12 @@ START_TEST(test_random_histories)
     uint64_t first = test_seed("ns_model", 1);
     if (seed_text && !count_text)
         count = 1;
-    for (uint64_t i = 0; i < count; i++)
+    signal(SIGALRM, tell_hanging);
+    for (uint64_t i = 0; i < count; i++) {
+        snprintf(hanging, sizeof hanging, "hangs: LSM_SEED=%" PRIu64 "\n", first + i);
+        alarm(HISTORY_S);
         run_history(first + i);
+    }
     printf("ns_model: %" PRIu64 " histories\n", count);
 }
 END_TEST
