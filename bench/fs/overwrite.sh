@@ -3,7 +3,7 @@
 # there is nothing to compress; writes a Markdown table:
 #
 #   bench/fs/overwrite.sh [options] DIR [OUT_DIR]      (bench/results)
-#     --rounds=N       of overwriting, and of each stream (10, 5)
+#     --rounds=N       of overwriting, and of each stream (10, 15)
 #     --size=MB        of the file (1024); a round overwrites four times as much
 #     --bs=SIZE        of the random overwrites (16k)
 #     --bin=DIR        of lsmfs (build/bin)
@@ -130,12 +130,13 @@ say "| space once quiet | $(used_mb) MiB | |"
 say "| most memory of the daemon | $resident MiB | |"
 stop
 
-n=${rounds:-5}
+n=${rounds:-15}
 echo "incompressible streams: $n rounds" >&2
 : >"$work/none"
 : >"$work/lz4"
 for ((i = 1; i <= n; i++)); do
-    for codec in none lz4; do
+    ((i % 2)) && codecs='none lz4' || codecs='lz4 none'
+    for codec in $codecs; do
         rm -rf "$work/db"
         start "blob_compression=$codec"
         pid=$(daemon_pid)
