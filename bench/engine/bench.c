@@ -402,6 +402,7 @@ int main(int argc, char **argv)
         .write_buffer = 64u << 20,
         .cache_size = 64u << 20,
         .block_size = 4096,
+        .map_budget = 128u << 20,
     };
     struct bench b = {.config = &config};
     char description[256];

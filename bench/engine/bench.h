@@ -33,6 +33,7 @@ struct bench_config {
     size_t write_buffer; // bytes
     size_t cache_size;   // bytes
     size_t block_size;   // bytes
+    uint64_t map_budget; // bytes; tinylsm's
     enum bench_compression compression;
     bool histogram;
     bool use_existing_db;

@@ -68,6 +68,7 @@ static struct engine *tinylsm_open(const struct bench_config *config, bool sync)
     options.write_buffer_size = config->write_buffer;
     options.block_cache_size = config->cache_size;
     options.block_size = config->block_size;
+    options.map_budget = config->map_budget;
     options.bloom_bits_per_key = config->bloom_bits;
     options.compression = compression_of(config);
     options.bottom_compression = options.compression;

@@ -31,6 +31,7 @@ static const char usage[] =
     "  --write_rate=N       writes/s of readwhilewriting's writer (0: as many as it can)\n"
     "  --view_ops=N         seeks with one iterator; LMDB: gets in one transaction (1000)\n"
     "  --lmdb_writemap      LMDB with MDB_WRITEMAP\n"
+    "  --map_budget=BYTES   of tinylsm's compressed tables, read through mappings (128M)\n"
     "  --seed=N             (301)\n"
     "  --histogram          print the latencies\n";
 
@@ -91,6 +92,7 @@ enum option_id {
     OPT_WRITE_RATE,
     OPT_VIEW_OPS,
     OPT_WRITEMAP,
+    OPT_MAP_BUDGET,
     OPT_SEED,
     OPT_HISTOGRAM,
     OPT_HELP
@@ -116,6 +118,7 @@ static const struct option options[] = {
     {"write_rate", required_argument, NULL, OPT_WRITE_RATE},
     {"view_ops", required_argument, NULL, OPT_VIEW_OPS},
     {"lmdb_writemap", no_argument, NULL, OPT_WRITEMAP},
+    {"map_budget", required_argument, NULL, OPT_MAP_BUDGET},
     {"seed", required_argument, NULL, OPT_SEED},
     {"histogram", no_argument, NULL, OPT_HISTOGRAM},
     {"help", no_argument, NULL, OPT_HELP},
@@ -181,6 +184,9 @@ static void set_option(struct bench_config *config, int id, const char *name, co
         break;
     case OPT_WRITEMAP:
         config->lmdb_writemap = true;
+        break;
+    case OPT_MAP_BUDGET:
+        config->map_budget = parse_number(name, value);
         break;
     case OPT_SEED:
         config->seed = parse_number(name, value);

@@ -4,24 +4,26 @@
 #
 #   bench/engine/scale.sh [options] [OUT_DIR]     (bench/results)
 #     --nums=LIST      numbers of puts (1000000,10000000,50000000)
-#     --reads=N        random reads (200000), run twice: the second is shown
+#     --reads=N        random reads (200000), run twice: the second counts
+#     --rounds=N       of reading, the sizes in turn; medians are shown (3)
 #     --bin=FILE       (build/bin/lsm_bench)
-#     --db=DIR         where the store is made: DIR/lsm_scale.* (/tmp); 50 M entries take 8 GB
+#     --db=DIR         where the stores are made: DIR/lsm_scale.* (/tmp); these three take 8 GB
 #     --name=NAME      of the file written: scale-NAME.md (today's date)
 #     --keep=DIR       keep the bench's own output there
 #
-# Loading is N puts of keys drawn from N, in ten parts. Reading is done by a new process, after all
-# tables were read into the page cache.
+# Loading is N puts of keys drawn from N, in ten parts. Reading is done by new processes, after all
+# tables were read into the page cache; "mapped" with a map_budget for all tables.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-nums=1000000,10000000,50000000 reads=200000 bin=$root/build/bin/lsm_bench db=/tmp
+nums=1000000,10000000,50000000 reads=200000 rounds=3 bin=$root/build/bin/lsm_bench db=/tmp
 name=$(date +%F) keep='' out=$root/bench/results
 for arg in "$@"; do
   case $arg in
   --nums=*) nums=${arg#*=} ;;
   --reads=*) reads=${arg#*=} ;;
+  --rounds=*) rounds=${arg#*=} ;;
   --bin=*) bin=${arg#*=} ;;
   --db=*) db=${arg#*=} ;;
   --name=*) name=${arg#*=} ;;
@@ -38,11 +40,16 @@ load=fillrandom$(printf ',overwrite%.0s' {1..9})
 trap 'rm -rf "$work"' EXIT
 for num in "${num_list[@]}"; do
   echo "$num puts" >&2
-  "$bin" --db="$work/store" --num="$num" --writes=$((num / 10)) --benchmarks="$load,stats,waitidle" >"$work/$num.log"
-  cat "$work"/store/*.sst >/dev/null # the page cache is warm
-  "$bin" --db="$work/store" --num="$num" --reads="$reads" --use_existing_db \
-    --benchmarks=waitidle,readrandom,stats,readrandom,stats,readmissing,seekrandom >>"$work/$num.log"
-  rm -rf "$work/store"
+  "$bin" --db="$work/$num" --num="$num" --writes=$((num / 10)) --benchmarks="$load,stats,waitidle" >"$work/$num.log"
+done
+for ((round = 1; round <= rounds; round++)); do
+  echo "reading, round $round of $rounds" >&2
+  for num in "${num_list[@]}"; do
+    find "$work/$num" -name "*.sst" -exec cat {} + >/dev/null # the page cache is warm
+    read_store=("$bin" "--db=$work/$num" "--num=$num" "--reads=$reads" --use_existing_db)
+    "${read_store[@]}" --benchmarks=waitidle,readrandom,stats,readrandom,stats,readmissing,seekrandom >"$work/$num.read.$round.log"
+    "${read_store[@]}" --map_budget=1024G --benchmarks=readrandom,readrandom >"$work/$num.mapped.$round.log"
+  done
 done
 
 mkdir -p "$out"
@@ -50,5 +57,5 @@ if [ -n "$keep" ]; then
   mkdir -p "$keep"
   cp "$work"/*.log "$keep"/
 fi
-python3 "$here/scale_report.py" --logs="$work" --nums="$nums" --db="$db" --reads="$reads" >"$out/scale-$name.md"
+python3 "$here/scale_report.py" --logs="$work" --nums="$nums" --db="$db" --reads="$reads" --rounds="$rounds" >"$out/scale-$name.md"
 cat "$out/scale-$name.md"

@@ -167,16 +167,25 @@ int env_writer_append(struct env_writer *writer, const void *data, size_t size)
 {
     if (writer->status)
         return writer_failed(writer);
-    if (size > writer->capacity - writer->used) {
-        int rc = env_writer_flush(writer);
+    const uint8_t *from = data;
+    while (size > writer->capacity - writer->used) {
+        size_t n = writer->capacity - writer->used;
+        int rc;
+        if (writer->used) {
+            memcpy(writer->buffer + writer->used, from, n);
+            writer->used += n;
+            rc = env_writer_flush(writer);
+        } else { // what fills the buffer gains nothing from passing through it
+            n = size / writer->capacity * writer->capacity;
+            rc = writer_write(writer, from, n);
+        }
         if (rc)
             return rc;
+        from += n;
+        size -= n;
     }
-    // What does not fit the empty buffer gains nothing from passing through it.
-    if (size > writer->capacity)
-        return writer_write(writer, data, size);
     if (size)
-        memcpy(writer->buffer + writer->used, data, size);
+        memcpy(writer->buffer + writer->used, from, size);
     writer->used += size;
     return 0;
 }

@@ -17,26 +17,16 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/span.h"
 #include "base/status.h"
 
-#define CHUNK_SIZE    ((size_t)2 << 20)
+#define CHUNK_SIZE    HUGE_PAGE
 #define BLOCK_ALIGN   ((size_t)64)
 #define PAYLOAD_MIN   ((size_t)512)
 #define DOUBLINGS     6u // payloads up to 32 KiB
 #define STEPS         8u // classes a doubling
 #define CLASSES       (DOUBLINGS * STEPS)
 #define CLASS_PAYLOAD (PAYLOAD_MIN << DOUBLINGS)
-
-#if defined(__SANITIZE_ADDRESS__)
-#define ALWAYS_MALLOC 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ALWAYS_MALLOC 1
-#endif
-#endif
-#ifndef ALWAYS_MALLOC
-#define ALWAYS_MALLOC 0
-#endif
 
 struct free_block {
     struct free_block *next;
@@ -77,7 +67,7 @@ static size_t class_block_size(unsigned index)
 // The smallest class for `size`; CLASSES if there is none.
 static unsigned class_of(size_t size)
 {
-    if (ALWAYS_MALLOC || size > CLASS_PAYLOAD + BLOCK_ALIGN)
+    if (ASAN_BUILD || size > CLASS_PAYLOAD + BLOCK_ALIGN)
         return CLASSES;
     if (size <= PAYLOAD_MIN + PAYLOAD_MIN / STEPS + BLOCK_ALIGN)
         return 0;
@@ -122,21 +112,6 @@ static void slab_unref(struct slab *slab)
 
 // --------------------------------------------------------------------------------- chunks
 
-static void *map_chunk(bool huge)
-{
-    char *p =
-        mmap(NULL, 2 * CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        return NULL;
-    size_t before = (size_t)(-(uintptr_t)p & (CHUNK_SIZE - 1));
-    if (before)
-        munmap(p, before);
-    munmap(p + before + CHUNK_SIZE, CHUNK_SIZE - before);
-    if (huge)
-        (void)madvise(p + before, CHUNK_SIZE, MADV_HUGEPAGE); // only a hint
-    return p + before;
-}
-
 static void list_push(struct slab_class *class, struct chunk *chunk)
 {
     chunk->listed = true;
@@ -158,7 +133,7 @@ static void list_remove(struct slab_class *class, struct chunk *chunk)
 // A new chunk in the class's list, or false. The class's lock is held.
 static bool add_chunk(struct slab *slab, struct slab_class *class)
 {
-    struct chunk *chunk = map_chunk(slab->huge);
+    struct chunk *chunk = huge_map(CHUNK_SIZE, slab->huge);
     if (!chunk)
         return false;
     *chunk = (struct chunk){.class = class, .slab = slab};

@@ -47,6 +47,22 @@ static inline int slice_compare(struct slice a, struct slice b)
     return a.size < b.size ? -1 : a.size > b.size;
 }
 
+// How many leading bytes are equal, of `n`.
+static inline size_t common_prefix(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        uint64_t x, y;
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
+        if (x != y)
+            return i + (size_t)(__builtin_ctzll(x ^ y) >> 3);
+    }
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
 // Owned bytes. Zero-initialise; buf_release() frees. All growers return 0 or LSM_NO_MEMORY and
 // leave the buf as it was on failure.
 struct buf {

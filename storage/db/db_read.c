@@ -33,11 +33,21 @@ static struct file_meta *table_for(const struct version_level *level, struct sli
     return within ? level->files[i] : NULL;
 }
 
-static void table_soon(struct file_meta *file, const struct sst_lookup *lookup)
+static struct sst_reader *open_reader(struct file_meta *file)
 {
-    struct sst_reader *reader = atomic_load_explicit(&file->reader, memory_order_acquire);
-    if (reader)
-        sst_get_soon(reader, lookup->hash);
+    return atomic_load_explicit(&file->reader, memory_order_acquire);
+}
+
+// Asks for what the look-up reads first of each of these tables before it looks into any: lines
+// that are in no cache come all at the same time.
+static void tables_soon(struct file_meta *const *files, unsigned count, uint64_t hash)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (open_reader(files[i]))
+            sst_get_soon(open_reader(files[i]));
+    for (unsigned i = 0; i < count; i++)
+        if (open_reader(files[i]))
+            sst_get_sooner(open_reader(files[i]), hash);
 }
 
 static bool in_range(const struct file_meta *file, struct slice key)
@@ -48,28 +58,22 @@ static bool in_range(const struct file_meta *file, struct slice key)
 static int lookup_level0(struct lsm *db, const struct version_level *level, struct sst_lookup *lookup)
 {
     int rc = LSM_NOT_FOUND;
-    for (unsigned i = 0; i < level->count; i++)
-        table_soon(level->files[i], lookup);
+    tables_soon(level->files, level->count, lookup->hash);
     for (unsigned i = 0; i < level->count && rc == LSM_NOT_FOUND; i++)
         if (in_range(level->files[i], lookup->key))
             rc = lookup_table(db, level->files[i], lookup);
     return rc;
 }
 
-// Both of these ask for the filters of all tables before they look into the first: lines that are
-// in no cache come all at the same time.
 static int lookup_tables(struct lsm *db, const struct version *version, struct sst_lookup *lookup)
 {
-    struct file_meta *files[VERSION_LEVELS];
+    struct file_meta *files[VERSION_LEVELS] = {0};
     unsigned count = 0;
     int rc = lookup_level0(db, &version->levels[0], lookup);
-    for (unsigned n = 1; n < VERSION_LEVELS && rc == LSM_NOT_FOUND; n++) {
-        struct file_meta *file = table_for(&version->levels[n], lookup->key);
-        if (file) {
-            table_soon(file, lookup);
-            files[count++] = file;
-        }
-    }
+    for (unsigned n = 1; n < VERSION_LEVELS && rc == LSM_NOT_FOUND; n++)
+        if ((files[count] = table_for(&version->levels[n], lookup->key)))
+            count++;
+    tables_soon(files, count, lookup->hash);
     for (unsigned i = 0; i < count && rc == LSM_NOT_FOUND; i++)
         rc = lookup_table(db, files[i], lookup);
     return rc;

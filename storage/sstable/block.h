@@ -64,20 +64,4 @@ int block_iter_seek_last(struct block_iter *it, struct entry *ret_entry);
 int block_iter_next(struct block_iter *it, struct entry *ret_entry);
 int block_iter_prev(struct block_iter *it, struct entry *ret_entry);
 
-// How many leading bytes are equal, of `n`.
-static inline size_t common_prefix(const uint8_t *a, const uint8_t *b, size_t n)
-{
-    size_t i = 0;
-    for (; n - i >= 8; i += 8) {
-        uint64_t x, y;
-        memcpy(&x, a + i, 8);
-        memcpy(&y, b + i, 8);
-        if (x != y)
-            return i + (size_t)(__builtin_ctzll(x ^ y) >> 3);
-    }
-    while (i < n && a[i] == b[i])
-        i++;
-    return i;
-}
-
 #endif

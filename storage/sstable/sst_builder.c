@@ -23,8 +23,11 @@
 #include "sstable/sst_format.h"
 #include "sstable/sst_index.h"
 
-#define WRITE_BUFFER           (256u << 10)
 #define INDEX_RESTART_INTERVAL 128
+
+// Of this size, and aligned to it, so that the page cache takes the file in folios as large as it
+// knows: it then finds a block with half of the effort.
+#define WRITE_BUFFER (2u << 20)
 
 struct sst_builder {
     struct env_file *file; // borrowed

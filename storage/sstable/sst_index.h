@@ -1,22 +1,28 @@
 // A table's index in memory: where each data block lies and which keys it may hold, in flat arrays.
 //
 // 24 bytes a block and the rest of its separator past what all separators of the table share. A
-// search compares 8-byte prefixes of those rests without branches; whole separators are looked at
-// only where prefixes are equal. Immutable once made; thread-safe.
+// search compares 8-byte prefixes of those rests without branches, first the last of each group,
+// which are few enough to stay in a cache, then within one; whole separators are looked at only
+// where prefixes are equal. Immutable once made; thread-safe.
 #ifndef LSM_SSTABLE_INDEX_H
 #define LSM_SSTABLE_INDEX_H
 
 #include "base/slice.h"
 #include "lsm.h"
 
+#define SST_INDEX_GROUP 32
+
 struct sst_index {
     size_t count;        // data blocks
-    struct buf common;   // what all separators begin with
-    uint64_t *prefixes;  // the first 8 bytes after that, big-endian, padded with zeros
+    struct slice common; // what all separators begin with
+    uint64_t *tops;      // the last prefix of each whole group
+    uint64_t *prefixes;  // the first 8 bytes after `common`, big-endian, padded with zeros
     uint64_t *locations; // offset << 8 | compression; [count]: the end of the data
     uint64_t *key_ends;  // rest i is rests[key_ends[i - 1], key_ends[i])
     uint64_t *tags;      // of the separators; NULL: all are 0
-    struct buf rests;
+    uint8_t *rests;
+    void *memory; // a span: all of these
+    size_t memory_size;
 };
 
 // From the contents of an index block for `count` data blocks that end at `data_end`.

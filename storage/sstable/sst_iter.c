@@ -98,14 +98,13 @@ static void readahead(struct sst_iter *it, const struct sst_place *place, bool b
         it->window *= 2;
 }
 
-// The bytes of a compressed block in a run, from a window of the file that is read at once: a
+// The bytes of a block in a run, from a window of the file that is read at once: a
 // system call for many blocks. NULL: not in a run, or the mapping is read instead, or the window
 // cannot be read as a whole; then the block is read alone.
 static const uint8_t *window_bytes(struct sst_iter *it, const struct sst_place *place)
 {
     uint64_t begin = place->offset, end = begin + place->size + SST_TRAILER_SIZE;
-    if (it->run < STORED_AFTER || sst_mapped(it->reader) ||
-        place->compression == LSM_COMPRESSION_NONE)
+    if (it->run < STORED_AFTER || sst_mapped(it->reader))
         return NULL;
     if (begin < it->stored_offset || end > it->stored_offset + it->stored.size) {
         unsigned doublings = it->run < STORED_DOUBLINGS ? it->run : STORED_DOUBLINGS;

@@ -1,11 +1,11 @@
 // Opening a table, finding a key in it, fetching its blocks.
 //
 // A point get asks the filter, searches the index, fetches one block and searches that. A block
-// that is stored as it is is used in place, in the mapping of the whole file. A compressed one is
-// decompressed into the cache, from the mapping while the budget for that lasts (a system call
-// costs as much as the rest of a get), else from what pread brings: the memory the process holds
-// for it is then the cache's and no more. If the file cannot be mapped (the system limits the
-// number of mappings) all blocks are read with pread and go through the cache.
+// that is stored as it is, in a table that is not compressed, is used in place, in the mapping of the
+// whole file. A compressed one is decompressed into the cache, from the mapping while the budget for
+// that lasts (a system call costs as much as the rest of a get), else from what pread brings: the
+// memory the process holds for it is then the cache's and no more. If the file cannot be mapped (the
+// system limits the number of mappings) all blocks are read with pread and go through the cache.
 //
 // Checksums. Footer, filter, index and properties are verified when the table is opened. A data
 // block in the mapping is verified at its first use (ONCE), at each (ALWAYS) or not at all (NEVER).
@@ -24,6 +24,7 @@
 #include <stdlib.h>
 
 #include "base/coding.h"
+#include "base/span.h"
 #include "base/status.h"
 #include "sstable/block.h"
 #include "sstable/codec.h"
@@ -118,10 +119,10 @@ static int open_filter(struct sst_reader *r, const struct sst_footer *footer)
     if (!footer->filter_size)
         return LSM_OK;
     size_t size = (size_t)footer->filter_size;
-    size_t room = (size + SST_TRAILER_SIZE + FILTER_LINE - 1) / FILTER_LINE * FILTER_LINE;
-    r->filter_memory = aligned_alloc(FILTER_LINE, room);
+    r->filter_room = size + SST_TRAILER_SIZE;
+    r->filter_memory = span_alloc(r->filter_room); // aligned to FILTER_LINE
     if (!r->filter_memory)
-        return status_no_memory(room);
+        return status_no_memory(r->filter_room);
     int status = read_meta(r, footer->filter_offset, size, r->filter_memory);
     if (status)
         return status;
@@ -162,6 +163,16 @@ static void map_file(struct sst_reader *r)
     r->file->ops->advise_map(r->file, map, (size_t)r->size, ENV_ADVISE_RANDOM);
 }
 
+// Whether more than half of the data is in blocks that are not compressed.
+static bool is_plain(const struct sst_index *index)
+{
+    uint64_t plain = 0;
+    for (size_t i = 0; i < index->count; i++)
+        if (sst_index_compression(index, i) == LSM_COMPRESSION_NONE)
+            plain += sst_index_offset(index, i + 1) - sst_index_offset(index, i);
+    return plain > sst_index_offset(index, index->count) / 2;
+}
+
 static int open_parts(struct sst_reader *r)
 {
     struct sst_footer footer;
@@ -178,6 +189,7 @@ static int open_parts(struct sst_reader *r)
     r->verified = calloc(words, sizeof(*r->verified));
     if (!r->verified)
         return status_no_memory(words * sizeof(*r->verified));
+    r->plain = is_plain(&r->index);
     r->file->ops->advise(r->file, 0, r->size, ENV_ADVISE_RANDOM);
     map_file(r);
     return LSM_OK;
@@ -191,7 +203,7 @@ static void reader_free(struct sst_reader *r)
         budget_give(r);
     (void)env_close(r->file); // opened for reading: there is nothing to lose
     sst_index_release(&r->index);
-    free(r->filter_memory);
+    span_free(r->filter_memory, r->filter_room);
     free(r->verified);
     free(r);
 }
@@ -199,11 +211,10 @@ static void reader_free(struct sst_reader *r)
 int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_size,
              const struct sst_read_options *options, struct sst_reader **ret_reader)
 {
-    struct sst_reader *r = calloc(1, sizeof(*r));
+    struct sst_reader *r = aligned_alloc(_Alignof(struct sst_reader), sizeof(*r));
     if (!r)
         return status_no_memory(sizeof(*r));
-    r->number = number;
-    r->size = file_size;
+    *r = (struct sst_reader){.number = number, .size = file_size};
     r->checksums = options->checksums;
     r->cache = options->cache;
     r->budget = options->map_budget;
@@ -315,15 +326,19 @@ static uint8_t *target_reserve(struct sst_reader *r, struct target *to, size_t s
     return to->block ? cached_block_room(to->block) : NULL;
 }
 
-// An uncompressed block, straight to where it goes.
+// An uncompressed block, straight to where it goes, or from `stored`.
 static int read_plain(struct sst_reader *r, const struct sst_place *place, bool verify,
-                      struct target *to)
+                      const uint8_t *stored, struct target *to)
 {
     size_t size = place->size + SST_TRAILER_SIZE;
     uint8_t *data = target_reserve(r, to, size);
     if (!data)
         return status_no_memory(size);
-    int status = sst_read_exactly(r->file, place->offset, size, data);
+    int status = LSM_OK;
+    if (stored)
+        memcpy(data, stored, size);
+    else
+        status = sst_read_exactly(r->file, place->offset, size, data);
     if (status)
         return status;
     if (verify && !stored_ok(r, place, data))
@@ -364,7 +379,7 @@ static int read_block(struct sst_reader *reader, const struct sst_place *place, 
                       const uint8_t *stored, struct target *to)
 {
     if (place->compression == LSM_COMPRESSION_NONE)
-        return read_plain(reader, place, verify, to);
+        return read_plain(reader, place, verify, stored, to);
     if (stored)
         return decompress(reader, place, verify, stored, to);
     size_t size = place->size + SST_TRAILER_SIZE;
@@ -387,7 +402,7 @@ static int read_wanted(struct sst_reader *r, const struct sst_place *place, cons
                        struct target *to)
 {
     bool verify = r->checksums != LSM_CHECKSUMS_NEVER;
-    if (!stored && sst_mapped(r) && place->compression != LSM_COMPRESSION_NONE) {
+    if (!stored && sst_mapped(r)) {
         struct slice mapped;
         int status = sst_block_in_place(r, place, &mapped);
         if (status)
@@ -438,10 +453,19 @@ bool sst_may_contain(const struct sst_reader *reader, uint64_t hash)
     return filter_may_contain(&reader->filter, hash);
 }
 
-void sst_get_soon(const struct sst_reader *reader, uint64_t hash)
+void sst_get_soon(const struct sst_reader *reader)
+{
+    __builtin_prefetch(reader);
+    __builtin_prefetch((const char *)reader + 64);
+}
+
+void sst_get_sooner(const struct sst_reader *reader, uint64_t hash)
 {
     if (reader->filter.lines)
         __builtin_prefetch(filter_line(&reader->filter, hash));
+    size_t groups = reader->index.count / SST_INDEX_GROUP;
+    if (groups)
+        __builtin_prefetch(reader->index.tops + (groups / 2 - 1));
 }
 
 // The search begins at the end, with the restart array, and goes on in the middle: places that are

@@ -55,8 +55,11 @@ struct sst_lookup {
 // detail), or a failure. The caller must be pinned.
 int sst_get(struct sst_reader *reader, struct sst_lookup *lookup);
 
-// Asks for the memory that a get of this hash reads first, and does not wait for it. Pinned.
-void sst_get_soon(const struct sst_reader *reader, uint64_t hash);
+// Ask for the memory that a get reads first, and do not wait for it: the reader itself, then what
+// it leads to for this hash. Whoever asks several tables takes the first step for all of them
+// before the second for any. Pinned.
+void sst_get_soon(const struct sst_reader *reader);
+void sst_get_sooner(const struct sst_reader *reader, uint64_t hash);
 
 // False if the filter excludes the key.
 bool sst_may_contain(const struct sst_reader *reader, uint64_t hash);

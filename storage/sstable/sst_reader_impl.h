@@ -10,24 +10,26 @@
 #include "sstable/sst_index.h"
 #include "sstable/sst_reader.h"
 
-// Immutable once open, but for `refs`, `in_budget` and `verified`.
+// Immutable once open, but for `refs`, `in_budget` and `verified`. What a get needs comes first.
 struct sst_reader {
-    struct epoch_node node; // for the retirement
-    _Atomic uint32_t refs;  // dropped with release, the last one with acquire
-    struct env_file *file;
+    struct filter filter;
+    struct sst_index index;
     uint64_t number, size;
+    struct env_file *file;
     uint8_t *map; // the whole file; NULL if it could not be mapped
+    bool plain;   // most of it is not compressed
+    struct block_cache *cache; // borrowed
     struct sst_map_budget *budget; // borrowed; NULL: compressed blocks are read with pread
     _Atomic bool in_budget; // `size` of it is taken: they are read through the mapping. Relaxed
     enum lsm_checksums checksums;
-    struct block_cache *cache; // borrowed
-    struct sst_index index;
-    struct filter filter;
-    uint8_t *filter_memory;
-    struct sst_properties properties;
     _Atomic uint64_t *verified; // a bit a data block: its mapped bytes have been verified. Relaxed:
                                 // the bytes do not change, so nothing needs to be ordered by it
-};
+    uint8_t *filter_memory; // a span of
+    size_t filter_room;     // so many bytes
+    struct sst_properties properties;
+    struct epoch_node node; // for the retirement
+    _Atomic uint32_t refs;  // dropped with release, the last one with acquire
+} __attribute__((aligned(64)));
 
 // Where a data block is, without trailer.
 struct sst_place {
@@ -54,18 +56,19 @@ static inline bool sst_mapped(const struct sst_reader *reader)
 // For a reader that jumps about: puts the table into the budget, if it fits.
 void sst_want_mapped(struct sst_reader *reader);
 
-// Whether the block can be used where it lies in the mapping.
+// Whether the block can be used where it lies in the mapping. The few blocks of a compressed table
+// that are not are no exception from its budget: mapping one maps all around it, up to 2 MiB.
 static inline bool sst_in_place(const struct sst_reader *reader, const struct sst_place *place)
 {
-    return reader->map && place->compression == LSM_COMPRESSION_NONE;
+    return reader->map && place->compression == LSM_COMPRESSION_NONE &&
+           (reader->plain || sst_mapped(reader));
 }
 
 // The bytes of a block in the mapping, verified as the reader's options ask.
 int sst_block_in_place(struct sst_reader *reader, const struct sst_place *place,
                        struct slice *ret_contents);
 
-// The next two take the block's bytes in the file, with trailer, from `stored` if that is not NULL;
-// only those of a compressed block.
+// The next two take the block's bytes in the file, with trailer, from `stored` if that is not NULL.
 
 // Brings a block that was not found in the cache into it. The caller must be pinned; valid until it
 // unpins or for as long as it refers to *ret_cached.

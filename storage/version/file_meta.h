@@ -13,7 +13,11 @@
 struct sst_reader;
 
 struct file_meta {
-    // Set once, before the struct is shared.
+    // Set once, before the struct is shared; but for the reader.
+    struct slice smallest, largest;      // user keys, in this allocation
+    _Atomic(struct sst_reader *) reader; // the open table or NULL; owned by the table cache:
+                                         // stored with release under its lock, loaded with acquire
+                                         // while pinned
     uint64_t number;
     uint64_t size;
     uint64_t entries;
@@ -21,20 +25,16 @@ struct file_meta {
     uint64_t raw_bytes;
     uint64_t max_sequence; // orders level 0
     uint64_t smallest_tag, largest_tag;
-    struct slice smallest, largest; // user keys, in this allocation
     struct blob_ref *blobs;         // blob files it points into, by number; owned. Their `file` is
     size_t blob_count;              // NULL until the owner has looked it up
     uint64_t blob_bytes;            // referenced in all of them
 
-    _Atomic uint32_t refs;               // versions (and edits in flight) that hold it
-    _Atomic(struct sst_reader *) reader; // the open table or NULL; owned by the table cache:
-                                         // stored with release under its lock, loaded with acquire
-                                         // while pinned
-    _Atomic uint32_t used;               // mark of recent use, for the table cache's eviction
-    bool compacting;                     // a running compaction has it as input; the db's mutex
-    _Atomic bool obsolete;               // no later version has it: its file may be removed
-    void *cache_slot;                    // the table cache's own; its lock
-    void *owner;                         // passed to the on_free hook below
+    _Atomic uint32_t refs; // versions (and edits in flight) that hold it
+    _Atomic uint32_t used; // mark of recent use, for the table cache's eviction
+    bool compacting;       // a running compaction has it as input; the db's mutex
+    _Atomic bool obsolete; // no later version has it: its file may be removed
+    void *cache_slot;      // the table cache's own; its lock
+    void *owner;           // passed to the on_free hook below
     void (*on_last_unref)(struct file_meta *file, void *owner); // closes the reader, schedules the
                                                                 // file's removal; may be NULL
 };

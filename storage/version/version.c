@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/key_prefix.h"
 #include "base/status.h"
 
 int version_new(struct version **ret_version)
@@ -46,6 +47,7 @@ void version_unref(struct version *version)
         for (unsigned i = 0; i < l->count; i++)
             file_meta_unref(l->files[i]);
         free(l->files);
+        free(l->prefixes);
     }
     free(version);
 }
@@ -248,6 +250,26 @@ static int apply_level(const struct version_level *base, unsigned level,
     return rc;
 }
 
+// For version_find().
+static int level_prefixes(struct version_level *level)
+{
+    if (level->count == 0)
+        return 0;
+    level->prefixes = malloc(level->count * sizeof(*level->prefixes));
+    if (!level->prefixes)
+        return status_no_memory(level->count * sizeof(*level->prefixes));
+    struct slice first = level->files[0]->largest, last = level->files[level->count - 1]->largest;
+    size_t n = first.size < last.size ? first.size : last.size;
+    level->common = slice_of(first.data, n ? common_prefix(first.data, last.data, n) : 0);
+    for (unsigned i = 0; i < level->count; i++) {
+        struct slice key = level->files[i]->largest;
+        key.data += level->common.size;
+        key.size -= level->common.size;
+        level->prefixes[i] = key_prefix(key);
+    }
+    return 0;
+}
+
 int version_apply(const struct version *base, const struct version_edit *edit,
                   struct version **ret_version)
 {
@@ -269,6 +291,8 @@ int version_apply(const struct version *base, const struct version_edit *edit,
         rc = apply_level(&base->levels[level], level, &change,
                          end > first ? change.by_level + first : NULL, end - first,
                          &version->levels[level]);
+        if (!rc && level > 0)
+            rc = level_prefixes(&version->levels[level]);
         first = end;
     }
     for (unsigned i = 0; i < change.removed_count && !rc; i++)
@@ -289,7 +313,18 @@ int version_apply(const struct version *base, const struct version_edit *edit,
 
 unsigned version_find(const struct version_level *level, struct slice key)
 {
-    unsigned low = 0, high = level->count;
+    int c = key_prefix_compare_common(level->common, key);
+    if (c)
+        return c < 0 ? 0 : level->count;
+    size_t common = level->common.size;
+    uint64_t prefix = key_prefix(slice_of(key.data + common, key.size - common));
+    const uint64_t *prefixes = level->prefixes;
+    unsigned count = level->count;
+    unsigned low = (unsigned)key_prefix_lower_bound(prefixes, count, prefix), high = count;
+    if (low == count || prefixes[low] != prefix)
+        return low;
+    if (prefix != UINT64_MAX)
+        high = low + (unsigned)key_prefix_lower_bound(prefixes + low, count - low, prefix + 1);
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
         if (slice_compare(level->files[middle]->largest, key) < 0)

@@ -234,12 +234,16 @@ START_TEST(test_writer)
     struct env_writer *writer;
     char chunk[100], *data;
     size_t size, total = 0;
+    uint64_t written;
     ck_assert_int_eq(env_writer_new(file, 64, 0, &writer), 0);
     for (unsigned i = 0; i < 100; i++) {
         memset(chunk, (int)i, i);
         ck_assert_int_eq(env_writer_append(writer, chunk, i), 0);
         total += i;
         ck_assert_uint_eq(env_writer_offset(writer), total);
+        ck_assert_int_eq(file->ops->size(file, &written), 0);
+        ck_assert_uint_eq(written % 64, 0); // whole buffers
+        ck_assert_uint_le(total - written, 64);
     }
     ck_assert_int_eq(env_writer_flush(writer), 0);
     ck_assert_int_eq(env_writer_flush(writer), 0);

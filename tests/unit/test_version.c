@@ -193,6 +193,38 @@ START_TEST(test_one_key_in_two_tables)
 }
 END_TEST
 
+// Keys that their first 8 bytes past what all share do not tell apart.
+START_TEST(test_find_among_like_keys)
+{
+    struct version *empty = empty_version();
+    struct version_edit edit = {0};
+    char key[64];
+    const unsigned tables = 60;
+    for (unsigned i = 0; i < tables; i++) { // 20 in a row differ after "x/0abcdefgh" only
+        size_t size = (size_t)sprintf(key, "x/%uabcdefghijkl%04u", i / 20, i * 10);
+        char end[64];
+        size_t end_size = (size_t)sprintf(end, "x/%uabcdefghijkl%04u", i / 20, i * 10 + 5);
+        struct file_meta *file = file_meta_new(slice_of(key, size), slice_of(end, end_size));
+        file->number = i + 1;
+        file->entries = 10;
+        edit_add_new(&edit, 2, file);
+    }
+    struct version *v = apply(empty, &edit);
+    for (unsigned i = 0; i < tables; i++)
+        for (unsigned k = 0; k < 10; k++) {
+            size_t size = (size_t)sprintf(key, "x/%uabcdefghijkl%04u", i / 20, i * 10 + k);
+            ck_assert_uint_eq(version_find(&v->levels[2], slice_of(key, size)), k <= 5 ? i : i + 1);
+        }
+    ck_assert_uint_eq(version_find(&v->levels[2], slice_str("x")), 0);
+    ck_assert_uint_eq(version_find(&v->levels[2], slice_str("x/")), 0);
+    ck_assert_uint_eq(version_find(&v->levels[2], slice_str("x/1")), 20);
+    ck_assert_uint_eq(version_find(&v->levels[2], slice_str("x/9")), tables);
+    ck_assert_uint_eq(version_find(&v->levels[2], slice_str("y")), tables);
+    version_unref(v);
+    version_unref(empty);
+}
+END_TEST
+
 START_TEST(test_move_between_levels)
 {
     struct version *empty = empty_version();
@@ -302,6 +334,7 @@ int main(void)
     tcase_add_test(tc, test_level_0_is_newest_first);
     tcase_add_test(tc, test_bad_edits_are_refused);
     tcase_add_test(tc, test_one_key_in_two_tables);
+    tcase_add_test(tc, test_find_among_like_keys);
     tcase_add_test(tc, test_move_between_levels);
     tcase_add_test(tc, test_random_edits_against_a_model);
     return run_case("version", tc);
