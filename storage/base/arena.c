@@ -16,14 +16,13 @@
 // arena_release only. On failure nothing is allocated and the arena stays usable.
 #include "base/arena.h"
 
-#include <stdbool.h>
 #include <sys/mman.h>
 
+#include "base/span.h"
 #include "base/status.h"
 
-#define ARENA_PAGE      ((size_t)4096)
-#define ARENA_HUGE_PAGE ((size_t)2 << 20)
-#define ARENA_ALIGN     ((size_t)8)
+#define ARENA_PAGE  ((size_t)4096)
+#define ARENA_ALIGN ((size_t)8)
 
 struct arena_chunk {
     struct arena_chunk *next; // grow_lock; read unlocked by arena_release
@@ -35,22 +34,10 @@ _Static_assert(sizeof(struct arena_chunk) % 8 == 0, "allocations must be aligned
 
 static void *map_memory(size_t size)
 {
-    if (size < ARENA_HUGE_PAGE) {
-        void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        return p == MAP_FAILED ? NULL : p;
-    }
-    size_t padded = size + ARENA_HUGE_PAGE;
-    char *p = mmap(NULL, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        return NULL;
-    size_t before = (size_t)(-(uintptr_t)p & (ARENA_HUGE_PAGE - 1));
-    if (before)
-        munmap(p, before);
-    if (padded - size - before)
-        munmap(p + before + size, padded - size - before);
-    // Only a hint: without huge pages the chunk works the same.
-    (void)madvise(p + before, size, MADV_HUGEPAGE);
-    return p + before;
+    if (size >= HUGE_PAGE)
+        return huge_map(size, true);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
 }
 
 // A chunk that holds at least `need` bytes, the first `need` of them claimed.

@@ -147,7 +147,7 @@ int env_write_file_atomic(struct env *env, const char *dir, const char *name, co
 
 // A sequential writer with a buffer of its own over a file from offset 0. Not thread-safe.
 // Nothing is on disk before flush; errors are sticky. Until the first flush every write is of whole
-// buffers, at multiples of the buffer's size.
+// buffers, at multiples of the buffer's size. The buffer grows as it is needed.
 struct env_writer;
 int env_writer_new(struct env_file *file, size_t buffer_size, uint64_t offset,
                    struct env_writer **ret_writer); // borrows the file

@@ -110,26 +110,25 @@ out:
     return rc;
 }
 
+#define WRITER_ROOM_MIN ((size_t)16 << 10)
+
 struct env_writer {
     struct env_file *file; // borrowed
     uint64_t offset;       // of the buffer's first byte in the file
     size_t used;
-    size_t capacity;
-    int status; // the first failure; sticky
-    uint8_t buffer[];
+    size_t room;     // allocated: doubled as it fills
+    size_t capacity; // in the end
+    int status;      // the first failure; sticky
+    uint8_t *buffer;
 };
 
 int env_writer_new(struct env_file *file, size_t buffer_size, uint64_t offset,
                    struct env_writer **ret_writer)
 {
-    struct env_writer *writer = malloc(sizeof(*writer) + buffer_size);
+    struct env_writer *writer = malloc(sizeof(*writer));
     if (!writer)
-        return status_no_memory(sizeof(*writer) + buffer_size);
-    writer->file = file;
-    writer->offset = offset;
-    writer->used = 0;
-    writer->capacity = buffer_size;
-    writer->status = 0;
+        return status_no_memory(sizeof(*writer));
+    *writer = (struct env_writer){.file = file, .offset = offset, .capacity = buffer_size};
     *ret_writer = writer;
     return 0;
 }
@@ -163,14 +162,32 @@ int env_writer_flush(struct env_writer *writer)
     return rc;
 }
 
+// Room for `size` bytes more, or for as many as the buffer is to hold.
+static int writer_grow(struct env_writer *writer, size_t size)
+{
+    size_t wanted = writer->used + size, room = writer->room ? writer->room : WRITER_ROOM_MIN;
+    while (room < wanted && room < writer->capacity)
+        room *= 2;
+    if (room > writer->capacity)
+        room = writer->capacity;
+    if (room == writer->room)
+        return 0;
+    uint8_t *buffer = realloc(writer->buffer, room);
+    if (!buffer)
+        return writer->status = status_no_memory(room);
+    writer->buffer = buffer;
+    writer->room = room;
+    return 0;
+}
+
 int env_writer_append(struct env_writer *writer, const void *data, size_t size)
 {
     if (writer->status)
         return writer_failed(writer);
     const uint8_t *from = data;
-    while (size > writer->capacity - writer->used) {
+    int rc = size > writer->room - writer->used ? writer_grow(writer, size) : 0;
+    while (!rc && size > writer->capacity - writer->used) {
         size_t n = writer->capacity - writer->used;
-        int rc;
         if (writer->used) {
             memcpy(writer->buffer + writer->used, from, n);
             writer->used += n;
@@ -179,11 +196,11 @@ int env_writer_append(struct env_writer *writer, const void *data, size_t size)
             n = size / writer->capacity * writer->capacity;
             rc = writer_write(writer, from, n);
         }
-        if (rc)
-            return rc;
         from += n;
         size -= n;
     }
+    if (rc)
+        return rc;
     if (size)
         memcpy(writer->buffer + writer->used, from, size);
     writer->used += size;
@@ -197,5 +214,7 @@ uint64_t env_writer_offset(const struct env_writer *writer)
 
 void env_writer_free(struct env_writer *writer)
 {
+    if (writer)
+        free(writer->buffer);
     free(writer);
 }

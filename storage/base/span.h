@@ -14,8 +14,8 @@ void *span_alloc(size_t size);
 // `size` as it was given to span_alloc. NULL is allowed.
 void span_free(void *span, size_t size);
 
-// `size` bytes of fresh zeros from a multiple of HUGE_PAGE on, in huge pages if the system has any
-// and `huge` asks for them; NULL if there is no memory. Given back by munmap().
+// `size` bytes (whole pages) of fresh zeros from a multiple of HUGE_PAGE on, in huge pages if the
+// system has any and `huge` asks for them; NULL if there is no memory. Given back by munmap().
 #define HUGE_PAGE ((size_t)2 << 20)
 void *huge_map(size_t size, bool huge);
 

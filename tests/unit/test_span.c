@@ -34,7 +34,7 @@ static void let_go(struct held *h)
 // Every byte looked at keeps its mark while others come and go.
 static void use(uint64_t seed, int rounds)
 {
-    static const size_t most[] = {100, 20 << 10, 500 << 10, 2 << 20, 5 << 20};
+    static const size_t most[] = {100, 20 << 10, 500 << 10, 2 << 20, 3 << 20};
     struct held held[HELD] = {{0}};
     for (int i = 0; i < rounds; i++) {
         struct held *h = &held[rnd(&seed) % HELD];
@@ -54,7 +54,7 @@ START_TEST(random_sizes_keep_their_bytes)
 {
     uint64_t seed = getenv("LSM_SEED") ? strtoull(getenv("LSM_SEED"), NULL, 0) : 1;
     printf("seed %llu\n", (unsigned long long)seed);
-    use(seed, 2000);
+    use(seed, 500);
     span_free(NULL, 5);
 }
 END_TEST
@@ -96,7 +96,7 @@ END_TEST
 
 static void *use_in_thread(void *arg)
 {
-    use((uint64_t)(uintptr_t)arg, 700);
+    use((uint64_t)(uintptr_t)arg, 150);
     return NULL;
 }
 
