@@ -33,7 +33,8 @@ static struct file_meta *table_for(const struct version_level *level, struct sli
     return within ? level->files[i] : NULL;
 }
 
-static struct sst_reader *open_reader(struct file_meta *file)
+// The table's reader if it is open; valid while the caller is pinned.
+static struct sst_reader *reader_of(const struct file_meta *file)
 {
     return atomic_load_explicit(&file->reader, memory_order_acquire);
 }
@@ -43,11 +44,12 @@ static struct sst_reader *open_reader(struct file_meta *file)
 static void tables_soon(struct file_meta *const *files, unsigned count, uint64_t hash)
 {
     for (unsigned i = 0; i < count; i++)
-        if (open_reader(files[i]))
-            sst_get_soon(open_reader(files[i]));
-    for (unsigned i = 0; i < count; i++)
-        if (open_reader(files[i]))
-            sst_get_sooner(open_reader(files[i]), hash);
+        sst_get_soon(reader_of(files[i]));
+    for (unsigned i = 0; i < count; i++) {
+        struct sst_reader *reader = reader_of(files[i]);
+        if (reader)
+            sst_get_sooner(reader, hash);
+    }
 }
 
 static bool in_range(const struct file_meta *file, struct slice key)

@@ -455,8 +455,9 @@ bool sst_may_contain(const struct sst_reader *reader, uint64_t hash)
 
 void sst_get_soon(const struct sst_reader *reader)
 {
-    __builtin_prefetch(reader);
-    __builtin_prefetch((const char *)reader + 64);
+    const uintptr_t at = (uintptr_t)reader; // of NULL it is a hint about nothing
+    __builtin_prefetch((const void *)at);
+    __builtin_prefetch((const void *)(at + 64));
 }
 
 void sst_get_sooner(const struct sst_reader *reader, uint64_t hash)

@@ -57,7 +57,7 @@ int sst_get(struct sst_reader *reader, struct sst_lookup *lookup);
 
 // Ask for the memory that a get reads first, and do not wait for it: the reader itself, then what
 // it leads to for this hash. Whoever asks several tables takes the first step for all of them
-// before the second for any. Pinned.
+// before the second for any. Pinned. NULL is allowed in the first.
 void sst_get_soon(const struct sst_reader *reader);
 void sst_get_sooner(const struct sst_reader *reader, uint64_t hash);
 
