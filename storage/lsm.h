@@ -97,7 +97,7 @@ struct lsm_options {
     unsigned max_write_buffers;  // 2 [2, 16]: memtables in memory, the active one included
     size_t block_cache_size;     // 64 MiB [0, 1 TiB]: decompressed blocks
     uint64_t map_budget;         // 128 MiB [0, 1 PiB]: compressed tables of this many bytes in all
-                                 // are read through memory maps, as uncompressed blocks always are.
+                                 // are read through memory maps, as uncompressed ones always are.
                                  // That is faster than pread, but what the page cache holds of them
                                  // counts as the process's memory, and a disk's read error in them
                                  // is a SIGBUS

@@ -13,6 +13,8 @@
 #include "base/env.h"
 #include "base/status.h"
 
+#define WRITER_ROOM_MIN ((size_t)16 << 10)
+
 uint64_t env_now_us(void)
 {
     struct timespec now;
@@ -109,8 +111,6 @@ out:
     free(path);
     return rc;
 }
-
-#define WRITER_ROOM_MIN ((size_t)16 << 10)
 
 struct env_writer {
     struct env_file *file; // borrowed

@@ -2,7 +2,8 @@
 // indexes.
 //
 // Against malloc: neighbours share huge pages, so that an access seldom misses the TLB, which a
-// system call may have emptied. All functions may be called from any thread.
+// system call may have emptied. All functions may be called from any thread. At the end, what the
+// arena and the slab have in common with it.
 #ifndef LSM_BASE_SPAN_H
 #define LSM_BASE_SPAN_H
 

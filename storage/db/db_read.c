@@ -41,15 +41,15 @@ static struct sst_reader *reader_of(const struct file_meta *file)
 
 // Asks for what the look-up reads first of each of these tables before it looks into any: lines
 // that are in no cache come all at the same time.
-static void tables_soon(struct file_meta *const *files, unsigned count, uint64_t hash)
+static void prefetch_tables(struct file_meta *const *files, unsigned count, uint64_t hash)
 {
+    struct sst_reader *reader;
     for (unsigned i = 0; i < count; i++)
-        sst_get_soon(reader_of(files[i]));
-    for (unsigned i = 0; i < count; i++) {
-        struct sst_reader *reader = reader_of(files[i]);
-        if (reader)
-            sst_get_sooner(reader, hash);
-    }
+        if ((reader = reader_of(files[i])))
+            sst_prefetch(reader);
+    for (unsigned i = 0; i < count; i++)
+        if ((reader = reader_of(files[i]))) // it may have been closed since
+            sst_prefetch_key(reader, hash);
 }
 
 static bool in_range(const struct file_meta *file, struct slice key)
@@ -60,7 +60,7 @@ static bool in_range(const struct file_meta *file, struct slice key)
 static int lookup_level0(struct lsm *db, const struct version_level *level, struct sst_lookup *lookup)
 {
     int rc = LSM_NOT_FOUND;
-    tables_soon(level->files, level->count, lookup->hash);
+    prefetch_tables(level->files, level->count, lookup->hash);
     for (unsigned i = 0; i < level->count && rc == LSM_NOT_FOUND; i++)
         if (in_range(level->files[i], lookup->key))
             rc = lookup_table(db, level->files[i], lookup);
@@ -75,7 +75,7 @@ static int lookup_tables(struct lsm *db, const struct version *version, struct s
     for (unsigned n = 1; n < VERSION_LEVELS && rc == LSM_NOT_FOUND; n++)
         if ((files[count] = table_for(&version->levels[n], lookup->key)))
             count++;
-    tables_soon(files, count, lookup->hash);
+    prefetch_tables(files, count, lookup->hash);
     for (unsigned i = 0; i < count && rc == LSM_NOT_FOUND; i++)
         rc = lookup_table(db, files[i], lookup);
     return rc;

@@ -150,7 +150,7 @@ static int allocate(struct sst_index *ix, size_t count, bool tags, size_t bytes)
         ix->tags = next;
         next += count;
     }
-    ix->common.data = (uint8_t *)next;
+    ix->rests = (uint8_t *)next;
     return LSM_OK;
 }
 
@@ -163,11 +163,10 @@ static int settle(const struct making *m, struct sst_index *ix)
     int status = allocate(ix, m->count, m->tags, m->keys.size - (m->count - 1) * common);
     if (status)
         return status;
-    uint8_t *bytes = (uint8_t *)(uintptr_t)ix->common.data;
     if (common)
-        memcpy(bytes, first.data, common);
-    ix->common.size = common;
-    ix->rests = bytes + common;
+        memcpy(ix->rests, first.data, common);
+    ix->common = slice_of(ix->rests, common);
+    ix->rests += common;
     memcpy(ix->locations, m->locations, (m->count + 1) * sizeof(uint64_t));
     if (m->tags)
         memcpy(ix->tags, m->tags, m->count * sizeof(uint64_t));
@@ -175,7 +174,7 @@ static int settle(const struct making *m, struct sst_index *ix)
     for (size_t i = 0; i < m->count; i++) {
         struct slice key = key_of(m, i);
         if (key.size > common)
-            memcpy(bytes + common + end, key.data + common, key.size - common);
+            memcpy(ix->rests + end, key.data + common, key.size - common);
         end += key.size - common;
         ix->key_ends[i] = end;
         ix->prefixes[i] = key_prefix(rest_of(ix, i));

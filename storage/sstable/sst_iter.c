@@ -8,7 +8,7 @@
 // for what lies ahead themselves. After READAHEAD_AFTER blocks in a row in one direction (not
 // earlier: the system call costs as much as 20 entries, and short scans are many) the iterator asks
 // for a window of the file in that direction, from 64 KiB on, doubling up to 1 MiB. A given size is
-// used from the first block on; SIZE_MAX (compaction) means 1 MiB. Compressed blocks of a run, from
+// used from the first block on; SIZE_MAX (compaction) means 1 MiB. Blocks of a run not in place, from
 // the STORED_AFTER-th on, are read by the window too, 16 to 256 KiB a system call.
 //
 // Nor does a scan clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
@@ -98,9 +98,9 @@ static void readahead(struct sst_iter *it, const struct sst_place *place, bool b
         it->window *= 2;
 }
 
-// The bytes of a block in a run, from a window of the file that is read at once: a
-// system call for many blocks. NULL: not in a run, or the mapping is read instead, or the window
-// cannot be read as a whole; then the block is read alone.
+// The bytes of a block in a run, from a window of the file that is read at once: a system call for
+// many blocks. NULL: not in a run, or the mapping is read instead, or the window cannot be read as a
+// whole; then the block is read alone.
 static const uint8_t *window_bytes(struct sst_iter *it, const struct sst_place *place)
 {
     uint64_t begin = place->offset, end = begin + place->size + SST_TRAILER_SIZE;

@@ -453,14 +453,13 @@ bool sst_may_contain(const struct sst_reader *reader, uint64_t hash)
     return filter_may_contain(&reader->filter, hash);
 }
 
-void sst_get_soon(const struct sst_reader *reader)
+void sst_prefetch(const struct sst_reader *reader)
 {
-    const uintptr_t at = (uintptr_t)reader; // of NULL it is a hint about nothing
-    __builtin_prefetch((const void *)at);
-    __builtin_prefetch((const void *)(at + 64));
+    __builtin_prefetch(reader);
+    __builtin_prefetch((const char *)reader + 64);
 }
 
-void sst_get_sooner(const struct sst_reader *reader, uint64_t hash)
+void sst_prefetch_key(const struct sst_reader *reader, uint64_t hash)
 {
     if (reader->filter.lines)
         __builtin_prefetch(filter_line(&reader->filter, hash));

@@ -1,5 +1,6 @@
-// Reads one table. Index and filter are resident; uncompressed blocks are read in place from the
-// mapping, compressed ones through the block cache, which is filled from the mapping or with pread.
+// Reads one table. Index and filter are resident; the blocks of an uncompressed table are read in
+// place from the mapping, those of others through the block cache, which is filled from the mapping
+// or with pread.
 // Thread-safe.
 //
 // Lifetime: a reader is reference-counted. Point gets run under an epoch pin without touching the
@@ -56,10 +57,10 @@ struct sst_lookup {
 int sst_get(struct sst_reader *reader, struct sst_lookup *lookup);
 
 // Ask for the memory that a get reads first, and do not wait for it: the reader itself, then what
-// it leads to for this hash. Whoever asks several tables takes the first step for all of them
-// before the second for any. Pinned. NULL is allowed in the first.
-void sst_get_soon(const struct sst_reader *reader);
-void sst_get_sooner(const struct sst_reader *reader, uint64_t hash);
+// it leads to for a key of this hash. Whoever asks several tables takes the first step for all of
+// them before the second for any. Pinned.
+void sst_prefetch(const struct sst_reader *reader);
+void sst_prefetch_key(const struct sst_reader *reader, uint64_t hash);
 
 // False if the filter excludes the key.
 bool sst_may_contain(const struct sst_reader *reader, uint64_t hash);

@@ -347,9 +347,5 @@ int main(void)
     tcase_add_test(tc, test_flips_always);
     tcase_add_loop_test(tc, test_flips_without_checksums, 0, 3);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -333,9 +333,5 @@ int main(void)
     tcase_add_loop_test(tc, test_io_error, 0, 8);
     tcase_add_loop_test(tc, test_full_disk, 0, 8);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed_tests = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed_tests ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

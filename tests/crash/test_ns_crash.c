@@ -368,9 +368,5 @@ int main(void)
     tcase_add_loop_test(tc, test_power_cut, 0, loops);
     tcase_add_loop_test(tc, test_kill, 0, loops);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -220,9 +220,5 @@ int main(void)
     tcase_add_loop_test(tc, test_power_cut_blobs, 0, 2);
     tcase_add_loop_test(tc, test_kill_blobs, 0, 2);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

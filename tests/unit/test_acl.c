@@ -114,9 +114,5 @@ int main(void)
     tcase_add_test(tcase, test_chmod);
     tcase_add_test(tcase, test_restrict);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -112,9 +112,5 @@ int main(void)
     tcase_add_test(tc, test_huge_page_chunks);
     tcase_add_test(tc, test_threads);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -321,9 +321,5 @@ int main(int argc, char **argv)
     tcase_add_test(tc, test_endless_interval);
     tcase_add_test(tc, test_common_prefix);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -409,9 +409,5 @@ int main(int argc, char **argv)
     tcase_add_loop_test(tc, hits_as_often_as_an_exact_lru, 0, 36);
     tcase_add_loop_test(tc, many_threads, 0, 2);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

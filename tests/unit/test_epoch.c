@@ -246,9 +246,5 @@ int main(void)
     tcase_add_test(tc, slots_of_exited_threads_are_used_again);
     tcase_add_test(tc, readers_never_see_a_freed_object);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

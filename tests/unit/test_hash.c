@@ -38,9 +38,5 @@ int main(void)
     tcase_add_test(tc, test_known_values);
     tcase_add_test(tc, test_all_lengths);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

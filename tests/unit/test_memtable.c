@@ -261,9 +261,5 @@ int main(int argc, char **argv)
     tcase_add_test(tc, a_random_memtable_agrees_with_a_sorted_array);
     tcase_add_test(tc, an_empty_memtable);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

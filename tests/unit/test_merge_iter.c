@@ -335,9 +335,5 @@ int main(int argc, char **argv)
     tcase_add_test(tc, a_leading_source_moves_alone);
     tcase_add_test(tc, a_failing_source_ends_the_merge);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

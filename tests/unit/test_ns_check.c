@@ -569,9 +569,5 @@ int main(void)
     tcase_add_test(sets, test_number_list);
     suite_add_tcase(suite, damage);
     suite_add_tcase(suite, sets);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -284,9 +284,5 @@ int main(void)
     tcase_add_test(t, test_the_source_of_a_copy_is_free);
     tcase_add_test(t, test_writes_do_not_wait_for_defrag);
     suite_add_tcase(s, t);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }

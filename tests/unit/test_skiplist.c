@@ -236,9 +236,5 @@ int main(int argc, char **argv)
     tcase_add_test(tc, a_failed_insert_changes_nothing);
     tcase_add_loop_test(tc, concurrent_inserts_and_reads, 0, 3);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -139,9 +139,5 @@ int main(void)
     tcase_add_test(tc, blocks_outlive_the_owner);
     tcase_add_test(tc, threads_share_a_slab);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -506,9 +506,5 @@ int main(int argc, char **argv)
     tcase_add_test(tc, test_threads);
     tcase_add_test(tc, test_map_budget);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

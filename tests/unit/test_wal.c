@@ -677,9 +677,5 @@ int main(void)
     tcase_add_test(tc, test_syncs_are_shared);
     tcase_add_loop_test(tc, test_posix, 0, 3);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }
