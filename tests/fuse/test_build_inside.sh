@@ -12,8 +12,8 @@ cmake -G Ninja -B build -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 -DLSMFS_BEN
     -DLSMFS_SHARED=OFF >"$work/log" 2>&1 || die "configure: $(tail -20 "$work/log")"
 cmake --build build -j "$(nproc)" >"$work/log" 2>&1 || die "build: $(tail -20 "$work/log")"
 cmake --build build 2>&1 | grep -q 'no work to do' || die "ninja builds again what is built"
-ctest --test-dir build -L unit -j "$(nproc)" --timeout 300 >"$work/log" 2>&1 ||
-    die "unit tests: $(tail -40 "$work/log")"
+ctest --test-dir build -L unit -j "$(nproc)" --timeout 300 --output-on-failure >"$work/log" 2>&1 ||
+    die "unit tests: $(grep -v Passed "$work/log" | tail -60)"
 tail -3 "$work/log"
 cd / || exit 1
 stop
