@@ -28,8 +28,7 @@
 
 #define DEFRAG_NOTES     64u
 #define DEFRAG_FILES     256u
-#define DEFRAG_DELAY_US  2000000u    // after the last note
-#define DEFRAG_LATEST_US 600000000u  // after the first
+#define DEFRAG_LATEST_US 600000000u  // after the first note
 #define CELL_EXTENTS_MIN 8u          // a cell with fewer is left alone
 #define CELL_AVERAGE_MAX (64u << 10) // as is one whose extents are longer, on average
 #define SCAN_EXTENTS     4096u
@@ -79,7 +78,7 @@ void defrag_note(struct defrag *defrag, struct ns_inode *inode, unsigned count)
         atomic_fetch_add_explicit(&inode->short_pieces, (uint16_t)count, memory_order_relaxed);
     if ((uint16_t)before / DEFRAG_NOTES == (uint16_t)(before + count) / DEFRAG_NOTES)
         return;
-    uint64_t now = env_now_us();
+    uint64_t now = env_now_us(), due_us = now + (uint64_t)defrag->ns->merge_delay_ms * 1000;
     pthread_mutex_lock(&defrag->mutex);
     unsigned i = 0;
     while (i < defrag->count && defrag->list[i].ino != inode->ino)
@@ -89,7 +88,7 @@ void defrag_note(struct defrag *defrag, struct ns_inode *inode, unsigned count)
             (struct waiting){.ino = inode->ino, .latest_us = now + DEFRAG_LATEST_US};
     if (i < DEFRAG_FILES) {
         struct waiting *w = &defrag->list[i];
-        w->due_us = now + DEFRAG_DELAY_US < w->latest_us ? now + DEFRAG_DELAY_US : w->latest_us;
+        w->due_us = due_us < w->latest_us ? due_us : w->latest_us;
     }
     pthread_cond_broadcast(&defrag->changed);
     pthread_mutex_unlock(&defrag->mutex);

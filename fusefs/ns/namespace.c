@@ -27,7 +27,8 @@ static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
 
 void ns_options_init(struct ns_options *options)
 {
-    *options = (struct ns_options){.inline_max = 2048, .cut_extents = 1024, .root_mode = 0755};
+    *options = (struct ns_options){
+        .inline_max = 2048, .cut_extents = 1024, .merge_delay_ms = 2000, .root_mode = 0755};
     lsm_options_init(&options->engine);
     // A disk's read error in a compressed block is to be an errno, not the daemon's death.
     options->engine.map_budget = 0;
@@ -295,6 +296,7 @@ static struct ns *ns_new(const char *path, const struct ns_options *options)
     }
     ns->inline_max = options->inline_max;
     ns->cut_extents = options->cut_extents;
+    ns->merge_delay_ms = options->merge_delay_ms;
     ns->read_only = options->engine.read_only;
     ns->env = options->engine.env ? options->engine.env : env_posix();
     pthread_mutex_init(&ns->rename_mutex, NULL);

@@ -49,6 +49,7 @@ struct ns_options {
     unsigned inline_max;         // bytes of content kept in the entry; default 2048 [0, 65536]
     unsigned cut_extents;        // extents that a truncation deletes itself; more are deleted in the
                                  // background; default 1024
+    unsigned merge_delay_ms;     // without a write before short extents are merged; default 2000
     uint32_t root_uid, root_gid; // owner and mode of the root of a new store
     uint32_t root_mode;          // default 0755
 };

@@ -38,7 +38,7 @@ struct ns {
     struct lsm *db;
     struct env *env;
     char *path; // of the store
-    unsigned inline_max, cut_extents;
+    unsigned inline_max, cut_extents, merge_delay_ms;
     bool read_only;
     struct ns_inode *root;
     struct inode_table table;

@@ -47,13 +47,16 @@ static struct ns_options options_of(struct env *env)
     return options;
 }
 
-static void world_open(struct world *w)
+// With `calm` nothing is merged in the background before it is asked for.
+static void world_open(struct world *w, bool calm)
 {
     const char *text = getenv("LSM_SEED");
     seed = text ? strtoull(text, NULL, 10) : (uint64_t)getpid();
     printf("seed %llu\n", (unsigned long long)seed);
     w->env = env_fault_new();
     struct ns_options options = options_of(w->env);
+    if (calm)
+        options.merge_delay_ms = 1000000;
     struct ns_cred cred = {0};
     ck_assert_int_eq(ns_open("/db", &options, &w->ns), 0);
     ck_assert_int_eq(
@@ -128,7 +131,7 @@ static void on_problem(void *arg, const char *problem)
 START_TEST(test_random)
 {
     struct world w;
-    world_open(&w);
+    world_open(&w, false);
     uint8_t *want = calloc(1, FILE_MAX), *space = malloc(FILE_MAX), *data = malloc(2 << 20);
     size_t size = 0;
     for (int i = 0; i < 600; i++) {
@@ -192,7 +195,7 @@ START_TEST(test_merged)
 {
     struct world w;
     enum { SIZE = 4 << 20, HOLE = 1 << 20 };
-    world_open(&w);
+    world_open(&w, true);
     uint8_t *want = calloc(1, SIZE), *space = malloc(FILE_MAX);
     fill(want, SIZE);
     ck_assert_int_eq(ns_write(w.ns, w.file, want, SIZE, 0, 0, NULL), SIZE);
@@ -251,7 +254,7 @@ static void truncate_file(struct world *w, uint8_t *want, size_t *size, size_t t
 START_TEST(test_tail)
 {
     struct world w;
-    world_open(&w);
+    world_open(&w, false);
     uint8_t *want = calloc(1, FILE_MAX), *space = malloc(FILE_MAX);
     for (int round = 0; round < 12; round++) {
         size_t size = fill_sparsely(&w, want, 3000);
