@@ -23,6 +23,7 @@
 #define LAST          (VERSION_LEVELS - 1)
 #define CANDIDATES    8
 #define MAX_L0_INPUTS 64 // tables merged at once
+#define IDLE_SHARE    8  // of its entries are tombstones: worth compacting when there is time
 
 struct candidate {
     unsigned index;
@@ -144,6 +145,16 @@ static int pick_by_score(const struct version *version, const struct pick_option
     return rc;
 }
 
+// Whether rewriting is worth the tombstones that go, by the need for space and the time there is.
+static bool worth_dropping(const struct pick_options *options, const struct file_meta *file)
+{
+    if (options->reclaim)
+        return file->deletes > 0;
+    if (options->idle)
+        return file->deletes > file->entries / IDLE_SHARE;
+    return file_meta_tombstone_heavy(file);
+}
+
 // A table that is mostly tombstones: one level down, or, in the last level, rewritten without them.
 static int pick_tombstones(const struct version *version, const struct pick_options *options,
                            struct compaction **ret_compaction)
@@ -151,10 +162,10 @@ static int pick_tombstones(const struct version *version, const struct pick_opti
     int rc = LSM_BUSY;
     for (unsigned level = 1; level < VERSION_LEVELS && rc == LSM_BUSY; level++) {
         const struct version_level *l = &version->levels[level];
-        unsigned left = options->reclaim ? l->count : l->tombstone_heavy;
+        unsigned left = options->reclaim || options->idle ? l->count : l->tombstone_heavy;
         for (unsigned i = 0; i < l->count && left > 0 && rc == LSM_BUSY; i++) {
             const struct file_meta *file = l->files[i];
-            if (options->reclaim ? file->deletes == 0 : !file_meta_tombstone_heavy(file))
+            if (!worth_dropping(options, file))
                 continue;
             left--;
             if (file->compacting ||
@@ -208,7 +219,7 @@ int compact_pick_drain(const struct version *version, const struct pick_options 
     return rc == LSM_BUSY ? 0 : rc;
 }
 
-// Level 0, if it has tombstones, though it is small.
+// Level 0, if it has tombstones, though it is small; when idle, if they are many.
 static int pick_level_0_tombstones(const struct version *version,
                                    const struct pick_options *options,
                                    struct compaction **ret_compaction)
@@ -221,6 +232,11 @@ static int pick_level_0_tombstones(const struct version *version,
     if (deletes == 0)
         return LSM_BUSY;
     pick_targets(version, options, &targets);
+    if (!options->reclaim &&
+        deletes <= (version_level_entries(l0) +
+                    version_level_entries(&version->levels[targets.base_level])) /
+                       IDLE_SHARE)
+        return LSM_BUSY;
     return pick_from_level_0(version, options, targets.base_level, ret_compaction);
 }
 
@@ -229,7 +245,7 @@ int compact_pick(const struct version *version, const struct pick_options *optio
 {
     *ret_compaction = NULL;
     int rc = pick_by_score(version, options, cursors, ret_compaction);
-    if (rc == LSM_BUSY && options->reclaim)
+    if (rc == LSM_BUSY && (options->reclaim || options->idle))
         rc = pick_level_0_tombstones(version, options, ret_compaction);
     if (rc == LSM_BUSY)
         rc = pick_tombstones(version, options, ret_compaction);

@@ -22,7 +22,8 @@ struct pick_options {
     uint64_t oldest_snapshot; // sequence of the oldest snapshot in use, or the last sequence if
                               // there is none: what is superseded up to here can be dropped. When
                               // it rises, there may be something to pick again.
-    bool idle;    // nothing has been written for a while: level 0 is emptied if that can free blobs
+    bool idle; // nothing has been written for a while: level 0 is emptied if that can free blobs,
+               // or drops many tombstones; a table with 1/8 of them is worth compacting
     bool reclaim; // space is short: every table with tombstones is worth compacting
 };
 
@@ -59,11 +60,10 @@ struct compaction {
 // updated. Level-0 compactions and ones whose outputs might overlap never run together. Marks
 // nothing: the caller sets file->compacting on the inputs under its mutex, before the next pick.
 //
-// Order: the highest score, then tombstone-heavy tables (deletes over half of entries; to reclaim,
-// those of level 0 and any with deletes). Of the last
-// level's, only those are taken whose tombstones can all be dropped, since max_sequence <=
-// oldest_snapshot: the rewrite then leaves none, and the table is not picked again. A manual range
-// is compact_pick_range(). LSM_NO_MEMORY.
+// Order: the highest score, then tombstone-heavy tables (deletes over half of entries; an eighth
+// when idle, any to reclaim, and level 0 too). Of the last level's, only those are taken whose
+// tombstones can all be dropped, since max_sequence <= oldest_snapshot: the rewrite then leaves
+// none, and the table is not picked again. A manual range is compact_pick_range(). LSM_NO_MEMORY.
 int compact_pick(const struct version *version, const struct pick_options *options,
                  struct buf cursors[VERSION_LEVELS], struct compaction **ret_compaction);
 

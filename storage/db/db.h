@@ -162,6 +162,9 @@ struct lsm {
     unsigned disk_full; // DB_FULL_*: what cannot proceed for lack of space
     enum { RESERVE_NONE, RESERVE_HELD, RESERVE_SPENT } reserve; // db_reserve.c
     char *reserve_path;                                         // of the file that is held
+    bool reserve_busy;                                          // somebody changes its size
+    uint64_t spent_end;              // of the active log, when the reserve was given back
+    _Atomic uint64_t reserve_covers; // bytes of a flush that fit into it; set under mutex
     bool stopping;
     bool trim_logs; // after a clean close: the logs are cut to their length
     unsigned thread_count;
@@ -210,8 +213,14 @@ void db_reserve_make(struct lsm *db);      // when there is none, or it is spent
 bool db_space_low(struct lsm *db);         // whether what is in memory might not fit on the disk
 void db_note_full(struct lsm *db);         // sets DB_FULL_LOW; the flush thread clears it
 bool db_space_short(const struct lsm *db); // whether to make room; mutex held
-bool db_reserve_release(struct lsm *db);   // false: there was nothing to give back. No locks held
-void db_reserve_free(struct lsm *db);      // at the end
+// Makes the reserve as large as the store needs it. No locks held.
+void db_reserve_follow(struct lsm *db);
+void db_reserve_shrink(struct lsm *db);   // back to what they need; no locks held
+bool db_reserve_exceeded(struct lsm *db); // the active memtable is larger than it covers
+// Whether space is short and the active memtable had better be flushed. Lead and mutex held.
+bool db_reserve_cramped(struct lsm *db);
+bool db_reserve_release(struct lsm *db); // false: there was nothing to give back. No locks held
+void db_reserve_free(struct lsm *db);    // at the end
 
 // ---- db_log.c
 int db_log_new(struct lsm *db, struct db_log **ret_log); // creates the file; no locks held
@@ -222,6 +231,9 @@ void db_log_unref(struct lsm *db, struct db_log *log);
 void db_log_retire(struct lsm *db, struct db_log *log);
 // Tells that a log of `bytes` was filled, for the size of later ones; mutex held.
 void db_log_note_used(struct lsm *db, uint64_t bytes);
+void db_log_drop_recyclable(struct lsm *db); // no locks held
+// Gives back what logs only take in a busy store. No locks held; by the flush thread.
+void db_log_settle(struct lsm *db);
 // Makes everything up to `end` of `log` durable, and all logs before it.
 int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end);
 

@@ -1,7 +1,8 @@
 // Background threads.
 //
 //  flush       writes immutable memtables to level 0, oldest first; prepares the next log; makes
-//              the memtable immutable when nothing is written and it may free blobs
+//              the memtable immutable when nothing is written and it may free space; gives back
+//              then what only a busy store needs
 //  compaction  asks compact_pick what to do and does it; as many as the options say
 //  sync        with sync_interval_ms: syncs the log that often
 //
@@ -16,6 +17,7 @@
 
 #define IDLE_WAKE_S       5 // idle threads look for garbage this often
 #define IDLE_US           4000000
+#define IDLE_SHARE        64 // of all entries are deleted in the memtable: worth a table of its own
 #define RETRY_MS          1000
 #define RETRY_COMPACTIONS 16 // of RETRY_MS each
 #define RESERVE_RETRY_MS  200
@@ -155,13 +157,26 @@ static void prepare_spare(struct lsm *db)
     pthread_cond_broadcast(&db->changed);
 }
 
-// Whether the memtable may hold deletes or overwrites that would free blobs, and nobody is going to
+// Whether nothing is written, and all that was is in tables but for the active memtable; mutex
+// held.
+static bool is_quiet(struct lsm *db)
+{
+    return nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
+           !db->disk_full;
+}
+
+// Whether the memtable may hold deletes or overwrites that would free space, and nobody is going to
 // fill it up; mutex held.
 static bool idle_flush_due(struct lsm *db)
 {
-    return blob_store_bytes(db->blobs) > 0 && memtable_entries(db->active) > 0 &&
-           nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
-           !db->disk_full;
+    if (!is_quiet(db))
+        return false;
+    if (blob_store_bytes(db->blobs) > 0)
+        return memtable_entries(db->active) > 0;
+    uint64_t entries = 0;
+    for (unsigned level = 0; level < VERSION_LEVELS; level++)
+        entries += version_level_entries(&db->version->levels[level]);
+    return memtable_deletes(db->active) > entries / IDLE_SHARE;
 }
 
 // Makes the memtable immutable, for the flush thread itself to flush. Failures are met again.
@@ -173,8 +188,11 @@ static void idle_switch(struct lsm *db)
     pthread_mutex_lock(&db->mutex);
     bool due = !db->stopping && idle_flush_due(db);
     pthread_mutex_unlock(&db->mutex);
-    if (due)
-        (void)!db_switch_memtable(db);
+    if (due && !db_switch_memtable(db)) {
+        pthread_mutex_lock(&db->mutex);
+        db->log_used = 0; // says nothing about what comes after the pause
+        pthread_mutex_unlock(&db->mutex);
+    }
     db_lead_release(db, &writer);
 }
 
@@ -227,6 +245,8 @@ static void *flush_thread(void *arg)
             db_remove_obsolete(db);
             if (rc == LSM_NO_SPACE && db_reserve_release(db))
                 rc = LSM_OK; // once more
+            else if (!rc)
+                db_reserve_follow(db);
             pthread_mutex_lock(&db->mutex);
             db->flush_running = false;
             if (job_ended(db, rc, DB_FULL_FLUSH, "flush failed") && !db->stopping)
@@ -234,14 +254,19 @@ static void *flush_thread(void *arg)
         } else if (db->spare_state == SPARE_WANTED) {
             prepare_spare(db);
         } else {
-            bool flush_when_idle = idle_flush_due(db);
+            bool flush_when_idle = idle_flush_due(db), quiet = is_quiet(db);
             bool space_short = db_space_short(db);
             pthread_mutex_unlock(&db->mutex);
             db_remove_obsolete(db);
-            if (space_short)
+            if (space_short) {
                 make_room(db);
-            else if (flush_when_idle)
-                idle_switch(db);
+            } else if (quiet) {
+                db_log_settle(db);
+                if (flush_when_idle)
+                    idle_switch(db);
+                else
+                    db_reserve_shrink(db);
+            }
             pthread_mutex_lock(&db->mutex);
             if (!db->stopping && !db_flush_due(db) && db->spare_state != SPARE_WANTED)
                 wait_work(db, db_space_short(db) ? RESERVE_RETRY_MS : IDLE_WAKE_S * 1000);
@@ -329,6 +354,8 @@ static void *compaction_thread(void *arg)
         pthread_mutex_unlock(&db->mutex);
         int rc = db_run_compaction(db, version, compaction);
         db_remove_obsolete(db);
+        if (!rc)
+            db_reserve_follow(db);
         pthread_mutex_lock(&db->mutex);
         db->compactions_running--;
         bool pause = job_ended(db, rc, DB_FULL_COMPACTION, "compaction failed");

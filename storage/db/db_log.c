@@ -136,6 +136,38 @@ void db_log_retire(struct lsm *db, struct db_log *log)
     db_log_unref(db, log);
 }
 
+void db_log_drop_recyclable(struct lsm *db)
+{
+    char *paths[2];
+    pthread_mutex_lock(&db->mutex);
+    memcpy(paths, db->recyclable, sizeof paths);
+    memset(db->recyclable, 0, sizeof db->recyclable);
+    pthread_mutex_unlock(&db->mutex);
+    for (int i = 0; i < 2; i++) {
+        if (paths[i])
+            (void)!db->env->ops->unlink(db->env, paths[i]);
+        free(paths[i]);
+    }
+}
+
+// The spare is made anew; it cannot be too small, for logs grow.
+void db_log_settle(struct lsm *db)
+{
+    struct db_log *spare = NULL;
+    pthread_mutex_lock(&db->mutex);
+    if (db->log_used > 0 && db->spare_state == SPARE_NONE) {
+        spare = db->spare;
+        db->spare = NULL;
+        db->spare_state = SPARE_WANTED;
+    }
+    db->log_used = 0;
+    pthread_mutex_unlock(&db->mutex);
+    if (spare)
+        spare->remove = true;
+    db_log_unref(db, spare);
+    db_log_drop_recyclable(db);
+}
+
 // Syncs the immutable memtables' logs that are older than `log` and not yet durable.
 static int sync_older(struct lsm *db, const struct db_log *log)
 {

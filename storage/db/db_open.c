@@ -175,11 +175,7 @@ static void free_logs(struct lsm *db)
         db->spare->remove = true;
     db_log_unref(db, db->spare);
     db_log_unref(db, db->log);
-    for (int i = 0; i < 2; i++) {
-        if (db->recyclable[i])
-            (void)!db->env->ops->unlink(db->env, db->recyclable[i]);
-        free(db->recyclable[i]);
-    }
+    db_log_drop_recyclable(db);
     db_reserve_free(db);
 }
 

@@ -26,8 +26,7 @@ static struct totals totals_gather(struct lsm *db)
         t.wal_bytes += wal_end(db->immutables[i].log->wal);
     }
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
-        for (unsigned i = 0; i < db->version->levels[n].count; i++)
-            t.entries += db->version->levels[n].files[i]->entries;
+        t.entries += version_level_entries(&db->version->levels[n]);
     for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
         t.snapshots++;
     pthread_mutex_unlock(&db->mutex);

@@ -7,19 +7,29 @@
 // made again: what deleting frees goes to the reserve first. So that data does not use it up, these
 // are refused already when what is in memory might not fit on the disk any more (DB_FULL_LOW).
 //
+// Its size follows that of the store: it has to hold the flush of any memtable, a compaction's
+// output before its inputs can go (that of a small store at most, or a write buffer's worth), and
+// what deletes add to the log meanwhile. It is made larger after the write or the job that needs it
+// (db_reserve_follow), and smaller by the flush thread once the store is idle. While space is short
+// the memtable counts as full where the reserve would end, and a write waits for the flush before
+// it (db_reserve_cramped).
+//
 //  NONE   the file system cannot allocate, or nothing is written: there is no reserve
 //  HELD   the file is there
 //  SPENT  it was given back, or there was no room to make it; the flush thread tries again
 //
-// State is under mutex; the file is only touched by whoever has just changed the state, outside of
-// it. Without a reserve the store works as it would otherwise.
+// State is under mutex; the file is only touched by whoever has just changed the state, or set
+// reserve_busy, outside of it. Without a reserve the store works as it would otherwise.
 #include <stdlib.h>
 #include <string.h>
 
 #include "db/db.h"
 
-#define RESERVE_DISK_SHARE 8 // at most one part in so many of the disk
-#define RESERVE_MIN        4096
+#define RESERVE_DISK_SHARE 8     // at most one part in so many of the disk
+#define RESERVE_MIN        4096  // but so many bytes
+#define RESERVE_STEPS      32    // its size is a multiple of this part of the write buffer
+#define RESERVE_STEP_MIN   65536 // ... and of this
+#define RESERVE_COVERS_ALL UINT64_MAX
 
 // That much, or less on a small disk.
 static uint64_t bounded(uint64_t size, uint64_t total)
@@ -29,15 +39,41 @@ static uint64_t bounded(uint64_t size, uint64_t total)
     return size < RESERVE_MIN ? RESERVE_MIN : size;
 }
 
-// Room for a flush, and for what deletes add to the log until it has been made: flushing begins a
-// fraction of a second after the disk was full. The written log may be that of a whole memtable.
-static uint64_t reserve_size(struct lsm *db)
+static uint64_t step_of(const struct lsm *db)
 {
-    uint64_t free_bytes, total;
+    uint64_t step = db->options.write_buffer_size / RESERVE_STEPS;
+    return step < RESERVE_STEP_MIN ? RESERVE_STEP_MIN : step;
+}
+
+static uint64_t round_up(uint64_t bytes, uint64_t step)
+{
+    return (bytes + step - 1) / step * step;
+}
+
+// What has to be covered now. Mutex held.
+static uint64_t to_cover(const struct lsm *db)
+{
+    uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
+    uint64_t bytes = store < db->options.write_buffer_size ? store : db->options.write_buffer_size;
+    if (memtable_bytes(db->active) > bytes)
+        bytes = memtable_bytes(db->active);
+    for (unsigned i = 0; i < db->immutable_count; i++)
+        if (memtable_bytes(db->immutables[i].memtable) > bytes)
+            bytes = memtable_bytes(db->immutables[i].memtable);
+    return round_up(bytes, step_of(db));
+}
+
+// Room to write that many bytes and for deletes. Sets *covers to what that really covers on
+// this disk.
+static uint64_t size_for(struct lsm *db, uint64_t *covers)
+{
+    uint64_t free_bytes, total, wanted = *covers + 2 * step_of(db);
     if (db->env->ops->space(db->env, db->dir, &free_bytes, &total))
         total = UINT64_MAX;
-    uint64_t buffer = db->options.write_buffer_size;
-    return bounded(buffer + (db->options.wal_mode == LSM_WAL_WRITTEN ? buffer : buffer / 32), total);
+    uint64_t size = bounded(wanted, total);
+    if (size < wanted) // it will not be larger
+        *covers = RESERVE_COVERS_ALL;
+    return size;
 }
 
 bool db_space_low(struct lsm *db)
@@ -66,13 +102,13 @@ bool db_space_short(const struct lsm *db)
 }
 
 // Makes the file. On failure it is not there.
-static int make_file(struct lsm *db, const char *path)
+static int make_file(struct lsm *db, const char *path, uint64_t size)
 {
     struct env_file *file;
     int rc = env_open(db->env, path, ENV_WRITE | ENV_CREATE | ENV_EXCL, &file);
     if (rc)
         return rc;
-    rc = file->ops->allocate(file, 0, reserve_size(db));
+    rc = file->ops->allocate(file, 0, size);
     (void)env_close(file);
     if (rc) {
         struct status_kept kept;
@@ -87,11 +123,14 @@ void db_reserve_make(struct lsm *db)
 {
     char path[STORE_PATH_MAX];
     char *copy = NULL;
+    pthread_mutex_lock(&db->mutex);
+    uint64_t covers = to_cover(db);
+    pthread_mutex_unlock(&db->mutex);
     int rc = store_path(path, sizeof path, db->dir, STORE_RECYCLED, db_new_file_number(db));
     if (!rc)
         rc = (copy = strdup(path)) ? LSM_OK : status_no_memory(strlen(path) + 1);
     if (!rc)
-        rc = make_file(db, path);
+        rc = make_file(db, path, size_for(db, &covers));
     pthread_mutex_lock(&db->mutex);
     if (rc == LSM_OK) {
         if (db->reserve == RESERVE_SPENT)
@@ -99,11 +138,13 @@ void db_reserve_make(struct lsm *db)
         db->reserve = RESERVE_HELD;
         db->reserve_path = copy;
         copy = NULL;
+        atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
     } else if (rc == LSM_NO_SPACE) {
         db->reserve = RESERVE_SPENT;
     } else { // does without: the disk is no fuller for it
         logger_log(&db->logger, LSM_LOG_INFO, "no reserve: %s", lsm_error_detail());
         db->reserve = RESERVE_NONE;
+        atomic_store_explicit(&db->reserve_covers, RESERVE_COVERS_ALL, memory_order_relaxed);
     }
     db_update_pressure(db);
     pthread_cond_broadcast(&db->changed);
@@ -111,35 +152,101 @@ void db_reserve_make(struct lsm *db)
     free(copy);
 }
 
+static int resize_file(struct lsm *db, uint64_t size, bool shrink)
+{
+    struct env_file *file;
+    int rc = env_open(db->env, db->reserve_path, ENV_WRITE, &file);
+    if (rc)
+        return rc;
+    rc = shrink ? file->ops->truncate(file, size) : file->ops->allocate(file, 0, size);
+    (void)env_close(file);
+    return rc;
+}
+
+// Makes the file as large as it has to be now, if it is held and too small, or with `shrink` too
+// large. LSM_NO_SPACE: it stays too small.
+static int resize(struct lsm *db, bool shrink)
+{
+    pthread_mutex_lock(&db->mutex);
+    while (db->reserve_busy)
+        pthread_cond_wait(&db->changed, &db->mutex);
+    uint64_t covers = to_cover(db);
+    uint64_t before = atomic_load_explicit(&db->reserve_covers, memory_order_relaxed);
+    bool due = db->reserve == RESERVE_HELD && (shrink ? covers < before : covers > before);
+    if (shrink && before == RESERVE_COVERS_ALL)
+        due = false; // as large as this disk allows
+    db->reserve_busy = due;
+    if (due && shrink) // before it is true, so that the leader notices in time
+        atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
+    pthread_mutex_unlock(&db->mutex);
+    if (!due)
+        return LSM_OK;
+    int rc = resize_file(db, size_for(db, &covers), shrink);
+    pthread_mutex_lock(&db->mutex);
+    if (rc && rc != LSM_NO_SPACE) {
+        logger_log(&db->logger, LSM_LOG_INFO, "the reserve stays as it is: %s", lsm_error_detail());
+        covers = RESERVE_COVERS_ALL;
+    }
+    if (rc != LSM_NO_SPACE)
+        atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
+    db->reserve_busy = false;
+    pthread_cond_broadcast(&db->changed);
+    pthread_mutex_unlock(&db->mutex);
+    return rc;
+}
+
+void db_reserve_follow(struct lsm *db)
+{
+    pthread_mutex_lock(&db->mutex);
+    bool full = db_space_short(db);
+    pthread_mutex_unlock(&db->mutex);
+    if (!full && resize(db, false) == LSM_NO_SPACE)
+        db_note_full(db);
+}
+
+void db_reserve_shrink(struct lsm *db)
+{
+    (void)!resize(db, true);
+}
+
+bool db_reserve_exceeded(struct lsm *db)
+{
+    return memtable_bytes(db->active) >
+           atomic_load_explicit(&db->reserve_covers, memory_order_relaxed);
+}
+
+bool db_reserve_cramped(struct lsm *db)
+{
+    if (!db_space_short(db))
+        return false;
+    if (db->reserve == RESERVE_SPENT)
+        return wal_end(db->log->wal) - db->spent_end > step_of(db) / 2;
+    return db_reserve_exceeded(db);
+}
+
 bool db_reserve_release(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
+    while (db->reserve_busy)
+        pthread_cond_wait(&db->changed, &db->mutex);
     char *path = db->reserve_path;
     bool held = db->reserve == RESERVE_HELD;
     if (held) {
         db->reserve = RESERVE_SPENT;
         db->reserve_path = NULL;
+        db->spent_end = wal_end(db->log->wal);
         db_update_pressure(db);
         pthread_cond_broadcast(&db->changed);
         logger_log(&db->logger, LSM_LOG_WARN,
                    "%s: the disk is full; only what frees space may write until there is room",
                    db->dir);
     }
-    char *logs[2] = {NULL, NULL};
-    for (int i = 0; held && i < 2; i++) {
-        logs[i] = db->recyclable[i];
-        db->recyclable[i] = NULL;
-    }
     pthread_mutex_unlock(&db->mutex);
     if (!held)
         return false;
     (void)!db->env->ops->unlink(db->env, path);
     free(path);
-    for (int i = 0; i < 2; i++) {
-        if (logs[i])
-            (void)!db->env->ops->unlink(db->env, logs[i]);
-        free(logs[i]);
-    }
+    db_log_drop_recyclable(db);
     return true;
 }
 

@@ -15,6 +15,7 @@
 // a memtable insert fails after logging, the store turns read-only, since log and memory differ.
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "db/batch.h"
 #include "db/db.h"
@@ -22,6 +23,9 @@
 #define GROUP_MAX_BATCHES 64
 #define GROUP_MAX_BYTES   (1u << 20)
 #define WATCH_BLOB_BYTES  (4u << 20) // written between two looks at what reclaim has to do
+#define SPACE_TRIES       100        // of a write that may use the reserve
+#define SPACE_WAIT_US     10000
+#define STUCK_WAIT_US     5000000 // of such a write, while jobs find no room; they try each second
 
 // ------------------------------------------------------------------------------------- the queue
 
@@ -134,6 +138,7 @@ int db_switch_memtable(struct lsm *db)
     db->log = log;
     memset(&db->hint, 0, sizeof db->hint);
     db->watched_blobs = 0;
+    db->spent_end = wal_end(log->wal);
     db_view_install(db, view);
     db->spare_state = SPARE_WANTED;
     db_update_pressure(db);
@@ -167,6 +172,7 @@ static bool is_stuck(struct lsm *db)
 static int make_room_slowly(struct lsm *db, const struct writer *writer)
 {
     int rc;
+    uint64_t give_up_us = env_now_us() + (writer->use_reserve ? STUCK_WAIT_US : 0);
     pthread_mutex_lock(&db->mutex);
     for (;;) {
         rc = db_check_error(db);
@@ -178,10 +184,11 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
             break;
         }
         bool wait = must_wait(db);
-        if (!memtable_full(db, wait))
+        bool cramped = memtable_entries(db->active) > 0 && db_reserve_cramped(db);
+        if (!memtable_full(db, wait) && !cramped)
             break;
-        if (wait) {
-            if (is_stuck(db)) {
+        if (wait || (cramped && db->immutable_count > 0)) {
+            if (is_stuck(db) && env_now_us() >= give_up_us) {
                 rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
                 break;
             }
@@ -305,15 +312,28 @@ static int group_register_blobs(struct lsm *db, struct group *group)
     return rc;
 }
 
+// Logs the group. One that may use the reserve gets it, and, if a flush or a compaction has it just
+// now, waits a while for what those give back.
+static int group_log(struct lsm *db, const struct group *group, uint64_t *ret_end)
+{
+    int rc = wal_append(db->log->wal, group->records, group->count, ret_end);
+    for (unsigned i = 0; i < SPACE_TRIES && rc == LSM_NO_SPACE; i++) {
+        if (!group->writers[0]->use_reserve)
+            break;
+        if (!db_reserve_release(db))
+            usleep(SPACE_WAIT_US);
+        rc = wal_append(db->log->wal, group->records, group->count, ret_end);
+    }
+    return rc;
+}
+
 static int group_write(struct lsm *db, struct group *group)
 {
     uint64_t end, start = wal_end(db->log->wal);
     int rc = group_register_blobs(db, group);
     if (rc)
         return rc;
-    rc = wal_append(db->log->wal, group->records, group->count, &end);
-    if (rc == LSM_NO_SPACE && group->writers[0]->use_reserve && db_reserve_release(db))
-        rc = wal_append(db->log->wal, group->records, group->count, &end);
+    rc = group_log(db, group, &end);
     if (rc) {
         if (rc == LSM_NO_SPACE) {
             db_note_full(db);
@@ -359,6 +379,8 @@ static void lead(struct lsm *db, struct writer *leader)
     }
     group_collect(db, leader, &group);
     rc = group_write(db, &group);
+    if (!rc && db_reserve_exceeded(db))
+        db_reserve_follow(db);
     for (unsigned i = 0; i < group.count; i++) {
         group.writers[i]->status = rc;
         if (rc && group.writers[i] != leader)

@@ -351,6 +351,14 @@ bool version_overlaps(const struct version *version, unsigned level, struct slic
     return false;
 }
 
+uint64_t version_level_entries(const struct version_level *level)
+{
+    uint64_t entries = 0;
+    for (unsigned i = 0; i < level->count; i++)
+        entries += level->files[i]->entries;
+    return entries;
+}
+
 uint64_t version_bytes(const struct version *version)
 {
     uint64_t bytes = 0;

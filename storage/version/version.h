@@ -83,6 +83,7 @@ static inline bool version_next_shares(const struct version_level *level, unsign
 // Whether any table of `level` overlaps [smallest, largest] (NULL data: unbounded).
 bool version_overlaps(const struct version *version, unsigned level, struct slice smallest,
                       struct slice largest);
+uint64_t version_level_entries(const struct version_level *level);
 uint64_t version_bytes(const struct version *version);
 unsigned version_files(const struct version *version);
 

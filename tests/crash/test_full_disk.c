@@ -1,6 +1,7 @@
-// A disk that fills up, on a simulated disk of a few megabytes: what is there stays readable, the
-// store can be closed, killed and opened, deleting works and makes room, and then writing works.
-// LSM_SEED seeds the values' sizes and the order of deletion.
+// A disk that fills up, by the store itself or by others, on a simulated disk of a few megabytes:
+// what is there stays readable, the store can be closed, killed and opened, deleting works and
+// makes room, and then writing works. What is kept for that follows what is in memory. LSM_SEED
+// seeds the values' sizes and the order of deletion.
 #include <unistd.h>
 
 #include "engine_util.h"
@@ -60,15 +61,16 @@ static void fill_up(struct test *t)
     }
 }
 
-static void delete_most(struct test *t)
+// Most of the first `count` keys.
+static void delete_most(struct test *t, int count)
 {
     struct lsm_write_options wo = {.use_reserve = true};
-    for (int i = 0; i < t->count; i++) {
+    for (int i = 0; i < count; i++) {
         char key[32];
         if (t->deleted[i] || one_in(&t->random, 20))
             continue;
         int rc = lsm_delete(t->db, &wo, key, key_of(key, i));
-        EXPECT(rc == 0, "delete %d of %d: %d %s", i, t->count, rc, lsm_error_detail());
+        EXPECT(rc == 0, "delete %d of %d: %d %s", i, count, rc, lsm_error_detail());
         t->deleted[i] = true;
     }
 }
@@ -92,9 +94,9 @@ static void open_store(struct test *t)
     EXPECT(rc == 0, "open: %d %s", rc, lsm_error_detail());
 }
 
-static void run(enum lsm_wal_mode mode, size_t blob_min, int ending)
+static struct test *test_new(enum lsm_wal_mode mode, size_t blob_min, uint64_t disk)
 {
-    uint64_t seed = seed_from_env(), full;
+    uint64_t seed = seed_from_env();
     struct test *t = calloc(1, sizeof *t);
     t->random.state = seed;
     t->env = env_fault_new();
@@ -106,11 +108,26 @@ static void run(enum lsm_wal_mode mode, size_t blob_min, int ending)
     t->options.level_base_size = 512 << 10;
     t->options.blob_min = blob_min;
     t->options.blob_file_size = 256 << 10;
-    printf("mode %d, blob_min %zu, ending %d, seed %" PRIu64 ": ", mode, blob_min, ending, seed);
-    env_fault_limit(t->env, 6 << 20);
+    printf("mode %d, blob_min %zu, seed %" PRIu64 ": ", mode, blob_min, seed);
+    env_fault_limit(t->env, disk);
+    return t;
+}
+
+static void test_end(struct test *t)
+{
+    EXPECT(lsm_check(t->db, NULL, NULL, NULL) == 0, "check: %s", lsm_error_detail());
+    EXPECT(lsm_close(t->db) == 0, "close: %s", lsm_error_detail());
+    env_fault_free(t->env);
+    free(t);
+}
+
+static void run(enum lsm_wal_mode mode, size_t blob_min, int ending)
+{
+    uint64_t full;
+    struct test *t = test_new(mode, blob_min, 6 << 20);
     open_store(t);
     fill_up(t);
-    printf("%d keys fit\n", t->count);
+    printf("%d keys fit, ending %d\n", t->count, ending);
     expect_all(t);
     if (ending) {
         if (ending == 2)
@@ -119,24 +136,129 @@ static void run(enum lsm_wal_mode mode, size_t blob_min, int ending)
         open_store(t);
         expect_all(t);
     }
-    delete_most(t);
+    delete_most(t, t->count);
     expect_all(t);
     expect_writable(t);
     EXPECT(lsm_property_uint(t->db, "disk-full", &full) && !full, "still full");
     expect_all(t);
     fill_up(t); // and once more
-    delete_most(t);
+    delete_most(t, t->count);
     expect_writable(t);
     expect_all(t);
-    EXPECT(lsm_check(t->db, NULL, NULL, NULL) == 0, "check: %s", lsm_error_detail());
-    EXPECT(lsm_close(t->db) == 0, "close: %s", lsm_error_detail());
-    env_fault_free(t->env);
-    free(t);
+    test_end(t);
 }
 
 START_TEST(test_full_disk)
 {
     run(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, _i / 2 % 2 ? 4096 : 0, _i / 4);
+}
+END_TEST
+
+static uint64_t space_used(struct test *t)
+{
+    uint64_t free_bytes, total;
+    EXPECT(t->env->ops->space(t->env, "/", &free_bytes, &total) == 0, "%s", lsm_error_detail());
+    return total - free_bytes;
+}
+
+// Values are of up to `usual` bytes, but for every tenth. Notes the most space that was used.
+static void put_more(struct test *t, int count, uint32_t usual, uint64_t *peak)
+{
+    for (int i = 0; i < count; i++) {
+        t->sizes[t->count] = 1 + random_below(&t->random, one_in(&t->random, 10) ? 20000 : usual);
+        int rc = put(t, t->count++);
+        EXPECT(rc == 0, "put: %d %s", rc, lsm_error_detail());
+        if (i % 50 == 0 && space_used(t) > *peak)
+            *peak = space_used(t);
+    }
+}
+
+// Another program takes all the space that is left.
+static void fill_by_other(struct test *t)
+{
+    struct env_file *file;
+    int rc = env_open(t->env, "/other", ENV_WRITE | ENV_CREATE, &file);
+    EXPECT(rc == 0, "%s", lsm_error_detail());
+    uint64_t end;
+    EXPECT(file->ops->size(file, &end) == 0, "%s", lsm_error_detail());
+    for (uint64_t piece = 1 << 20; piece >= 4096;) {
+        if (file->ops->allocate(file, end, piece) == 0)
+            end += piece;
+        else
+            piece /= 2;
+    }
+    EXPECT(env_close(file) == 0, "%s", lsm_error_detail());
+}
+
+// The disk is full from one moment to the next, and the memtable as large as it happens to be: it
+// has to be flushed all the same for the deletes to make room.
+START_TEST(test_filled_by_others)
+{
+    uint64_t peak = 0;
+    struct test *t =
+        test_new(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, _i / 2 % 2 ? 4096 : 0, 96 << 20);
+    t->options.write_buffer_size = 4 << 20;
+    open_store(t);
+    put_more(t, 9000, 3000, &peak);
+    EXPECT(lsm_flush(t->db) == 0 && lsm_wait_idle(t->db) == 0, "%s", lsm_error_detail());
+    if (one_in(&t->random, 2)) { // without logs kept for recycling
+        EXPECT(lsm_close(t->db) == 0, "%s", lsm_error_detail());
+        open_store(t);
+    }
+    int old = t->count;
+    put_more(t, 1 + (int)random_below(&t->random, 1400), 3000, &peak);
+    printf("%d in the memtable\n", t->count - old);
+    fill_by_other(t);
+    delete_most(t, old);
+    expect_all(t);
+    expect_writable(t);
+    EXPECT(t->env->ops->unlink(t->env, "/other") == 0, "%s", lsm_error_detail());
+    expect_writable(t);
+    expect_all(t);
+    test_end(t);
+}
+END_TEST
+
+// What a store that was emptied keeps for itself when it has nothing to do is little, and enough.
+START_TEST(test_emptied)
+{
+    enum { STORES = 4, KEYS = 15000, KEPT = 100 };
+    struct test *stores[STORES];
+    uint64_t peak[STORES] = {0}, left[STORES];
+    for (int i = 0; i < STORES; i++) {
+        struct test *t =
+            test_new(i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, i / 2 ? 4096 : 0, 256 << 20);
+        t->options.write_buffer_size = 1 << 20;
+        open_store(t);
+        put_more(t, KEYS, 8000, &peak[i]);
+        for (int k = 0; k < KEYS - KEPT; k++) {
+            char key[32];
+            EXPECT(lsm_delete(t->db, NULL, key, key_of(key, k)) == 0, "%s", lsm_error_detail());
+            t->deleted[k] = true;
+        }
+        stores[i] = t;
+    }
+    for (int tries = 0, small = 0; tries < 300 && small < STORES; tries++) {
+        usleep(100000);
+        small = 0;
+        for (int i = 0; i < STORES; i++) {
+            left[i] = space_used(stores[i]);
+            small += left[i] * 20 < peak[i];
+        }
+    }
+    for (int i = 0; i < STORES; i++) {
+        struct test *t = stores[i];
+        printf("\n%" PRIu64 " KiB left of %" PRIu64, left[i] >> 10, peak[i] >> 10);
+        char *stats = left[i] * 20 < peak[i] ? NULL : lsm_property(t->db, "stats");
+        EXPECT(!stats, "too much is left: %s", stats);
+        fill_by_other(t);
+        delete_most(t, t->count);
+        expect_all(t);
+        EXPECT(t->env->ops->unlink(t->env, "/other") == 0, "%s", lsm_error_detail());
+        expect_writable(t);
+        test_end(t);
+    }
+    printf("\n");
 }
 END_TEST
 
@@ -146,6 +268,11 @@ int main(void)
     TCase *tc = tcase_create("full disk");
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, test_full_disk, 0, 12);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("filled by others");
+    tcase_set_timeout(tc, 600);
+    tcase_add_loop_test(tc, test_filled_by_others, 0, 12);
+    tcase_add_test(tc, test_emptied);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

@@ -830,6 +830,11 @@ START_TEST(test_sim_delete_everything)
     // Half tombstones, half what they hide may remain of the tables that were not heavy.
     printf("  deleted: %" PRIu64 " of %u bytes left\n", version_bytes(sim.version),
            60000 * ENTRY_BYTES);
+    // With nothing else to do, none of it.
+    sim.options.idle = true;
+    sim_until_idle(&sim, 2);
+    sim_check(&sim);
+    ck_assert_uint_eq(version_bytes(sim.version), 0);
     sim_free(&sim);
 }
 END_TEST
