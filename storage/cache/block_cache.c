@@ -2,7 +2,8 @@
 //
 // Layout. `buckets` is one array; a shard is a contiguous part of it with a lock, a byte budget and
 // a list of its blocks, the oldest at the tail. A lookup touches the bucket and the blocks of its
-// chain, nothing else that is written.
+// chain, nothing else that is written. Most that find nothing touch neither, but a 16-bit Bloom filter
+// of the chain: all of these together stay in the processor's cache, buckets and blocks do not.
 //
 // Replacement. A hit sets the block's mark, if it is not set yet. To make room, the tail of the
 // list is looked at: a marked block loses the mark and goes to the head, an unmarked one is
@@ -89,6 +90,7 @@ struct block_cache {
     size_t capacity;
     struct slab *slab; // of the blocks
     _Atomic(struct cached_block *) *buckets;
+    _Atomic uint16_t *filters; // of the buckets; written under the shard's lock; relaxed
     struct shard *shards;
     // Blocks missed lately: at the place that their hash picks, other bits of it. Relaxed, and lost
     // when another takes the place.
@@ -147,14 +149,16 @@ int block_cache_new(size_t capacity, struct block_cache **ret_cache)
     memset(cache, 0, sizeof(*cache));
     size_t missed = power_of_two_from(MISSES_PER_BLOCK * capacity / BLOCK_BYTES);
     cache->buckets = calloc(buckets, sizeof(*cache->buckets));
+    cache->filters = calloc(buckets, sizeof(*cache->filters));
     cache->missed = calloc(missed, sizeof(*cache->missed));
     cache->missed_mask = missed - 1;
     cache->shards = aligned_alloc(_Alignof(struct shard), shards * sizeof(struct shard));
-    int status = cache->buckets && cache->missed && cache->shards
+    int status = cache->buckets && cache->filters && cache->missed && cache->shards
                      ? slab_new(capacity >= HUGE_PAGES_FROM, &cache->slab)
                      : status_no_memory(buckets * sizeof(*cache->buckets));
     if (status) {
         free(cache->buckets);
+        free(cache->filters);
         free(cache->missed);
         free(cache->shards);
         free(cache);
@@ -188,6 +192,7 @@ void block_cache_free(struct block_cache *cache)
     }
     free(cache->shards);
     free(cache->buckets);
+    free(cache->filters);
     free(cache->missed);
     slab_free(cache->slab);
     free(cache);
@@ -257,6 +262,12 @@ static struct cached_block *find(_Atomic(struct cached_block *) *bucket, uint64_
     return block;
 }
 
+// A block's bit in its bucket's filter.
+static uint16_t filter_bit(size_t hash)
+{
+    return (uint16_t)(1u << (hash >> 60));
+}
+
 // Sets the mark; a line that all readers share is written once for each round of the evictor.
 static void mark_used(struct cached_block *block)
 {
@@ -267,9 +278,11 @@ static void mark_used(struct cached_block *block)
 struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t file, uint64_t offset)
 {
     struct counters *counters = my_counters(cache);
-    struct cached_block *block =
-        find(&cache->buckets[hash_of(file, offset) & cache->bucket_mask], file, offset);
+    size_t hash = hash_of(file, offset), bucket = hash & cache->bucket_mask;
+    struct cached_block *block = NULL;
 
+    if (atomic_load_explicit(&cache->filters[bucket], memory_order_relaxed) & filter_bit(hash))
+        block = find(&cache->buckets[bucket], file, offset);
     if (!block) {
         atomic_fetch_add_explicit(&counters->misses, 1, memory_order_relaxed);
         return NULL;
@@ -308,18 +321,29 @@ static void count(_Atomic uint64_t *counter)
                           memory_order_relaxed);
 }
 
+static void filter_remake(struct block_cache *cache, size_t bucket)
+{
+    unsigned bits = 0;
+    const struct cached_block *block =
+        atomic_load_explicit(&cache->buckets[bucket], memory_order_relaxed);
+    for (; block; block = atomic_load_explicit(&block->chain, memory_order_relaxed))
+        bits |= filter_bit(hash_of(block->file, block->offset));
+    atomic_store_explicit(&cache->filters[bucket], (uint16_t)bits, memory_order_relaxed);
+}
+
 // Takes the block out of table and list and puts it in front of *out, linked by `older`.
 static void unlink_block(struct block_cache *cache, struct shard *shard, struct cached_block *block,
                          struct cached_block **out)
 {
-    _Atomic(struct cached_block *) *link =
-        &cache->buckets[hash_of(block->file, block->offset) & cache->bucket_mask];
+    size_t bucket = hash_of(block->file, block->offset) & cache->bucket_mask;
+    _Atomic(struct cached_block *) *link = &cache->buckets[bucket];
     struct cached_block *at;
 
     while ((at = atomic_load_explicit(link, memory_order_relaxed)) != block)
         link = &at->chain;
     atomic_store_explicit(link, atomic_load_explicit(&block->chain, memory_order_relaxed),
                           memory_order_release);
+    filter_remake(cache, bucket);
     list_remove(shard, block);
     add_bytes(shard, 0 - charge_of(block));
     block->older = *out;
@@ -375,7 +399,7 @@ struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file
     block->file = file;
     block->offset = offset;
     block->size = (uint32_t)size;
-    size_t bucket = hash_of(file, offset) & cache->bucket_mask;
+    size_t hash = hash_of(file, offset), bucket = hash & cache->bucket_mask;
     struct shard *shard = shard_of(cache, bucket);
     size_t charge = charge_of(block);
     if (!keep || charge > shard->capacity) {
@@ -392,6 +416,7 @@ struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file
                               atomic_load_explicit(&cache->buckets[bucket], memory_order_relaxed),
                               memory_order_relaxed);
         atomic_store_explicit(&cache->buckets[bucket], block, memory_order_release);
+        atomic_fetch_or_explicit(&cache->filters[bucket], filter_bit(hash), memory_order_relaxed);
         list_push(shard, block);
         add_bytes(shard, charge);
         count(&shard->inserts);
