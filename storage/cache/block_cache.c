@@ -2,8 +2,9 @@
 //
 // Layout. `buckets` is one array; a shard is a contiguous part of it with a lock, a byte budget and
 // a list of its blocks, the oldest at the tail. A lookup touches the bucket and the blocks of its
-// chain, nothing else that is written. Most that find nothing touch neither, but a 16-bit Bloom filter
-// of the chain: all of these together stay in the processor's cache, buckets and blocks do not.
+// chain, nothing else that is written. Most that find nothing touch neither, but a 16-bit Bloom
+// filter of the chain: all of these together stay in the processor's cache, buckets and blocks do
+// not.
 //
 // Replacement. A hit sets the block's mark, if it is not set yet. To make room, the tail of the
 // list is looked at: a marked block loses the mark and goes to the head, an unmarked one is
@@ -34,14 +35,14 @@
 #include "base/status.h"
 #include "memtable/epoch.h"
 
-#define SHARD_BYTES_MIN ((size_t)4 << 20) // smaller ones divide unevenly and hit less
-#define SHARDS_MAX      64
-#define BLOCK_BYTES     4096              // a typical block: sizes the hash table
-#define HUGE_PAGES_FROM ((size_t)8 << 20) // capacity; below, memory is worth more than speed
-#define CHANCES_MAX     256               // marked blocks passed over in one eviction
-#define FORGET_MAX      ((size_t)1 << 20) // buckets; above, a deleted file's blocks age out
-#define FORGET_PIN      1024              // buckets looked at under one pin
-#define COUNTER_STRIPES 16
+#define SHARD_BYTES_MIN  ((size_t)4 << 20) // smaller ones divide unevenly and hit less
+#define SHARDS_MAX       64
+#define BLOCK_BYTES      4096              // a typical block: sizes the hash table
+#define HUGE_PAGES_FROM  ((size_t)8 << 20) // capacity; below, memory is worth more than speed
+#define CHANCES_MAX      256               // marked blocks passed over in one eviction
+#define FORGET_MAX       ((size_t)1 << 20) // buckets; above, a deleted file's blocks age out
+#define FORGET_PIN       1024              // buckets looked at under one pin
+#define COUNTER_STRIPES  16
 #define MISSES_PER_BLOCK 2 // remembered, for each block that the cache has room for
 
 // Header and data in one piece, so that a hit touches few lines and pages.
