@@ -23,7 +23,7 @@
 #define GROUP_MAX_BATCHES 64
 #define GROUP_MAX_BYTES   (1u << 20)
 #define WATCH_BLOB_BYTES  (4u << 20) // written between two looks at what reclaim has to do
-#define SPACE_TRIES       100        // of a write that may use the reserve
+#define SPACE_TRIES       500        // of a write that may use the reserve
 #define SPACE_WAIT_US     10000
 #define STUCK_WAIT_US     5000000 // of such a write, while jobs find no room; they try each second
 
