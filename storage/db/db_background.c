@@ -179,7 +179,8 @@ static bool idle_flush_due(struct lsm *db)
     return memtable_deletes(db->active) > entries / IDLE_SHARE;
 }
 
-// Makes the memtable immutable, for the flush thread itself to flush. Failures are met again.
+// Makes the memtable immutable if that is due, for the flush thread itself to flush. Failures are
+// met again.
 static void idle_switch(struct lsm *db)
 {
     struct writer writer;
@@ -254,18 +255,15 @@ static void *flush_thread(void *arg)
         } else if (db->spare_state == SPARE_WANTED) {
             prepare_spare(db);
         } else {
-            bool flush_when_idle = idle_flush_due(db), quiet = is_quiet(db);
-            bool space_short = db_space_short(db);
+            bool space_short = db_space_short(db), quiet = is_quiet(db);
             pthread_mutex_unlock(&db->mutex);
             db_remove_obsolete(db);
             if (space_short) {
                 make_room(db);
             } else if (quiet) {
                 db_log_settle(db);
-                if (flush_when_idle)
-                    idle_switch(db);
-                else
-                    db_reserve_shrink(db);
+                idle_switch(db);
+                db_reserve_shrink(db);
             }
             pthread_mutex_lock(&db->mutex);
             if (!db->stopping && !db_flush_due(db) && db->spare_state != SPARE_WANTED)

@@ -23,9 +23,8 @@
 #define GROUP_MAX_BATCHES 64
 #define GROUP_MAX_BYTES   (1u << 20)
 #define WATCH_BLOB_BYTES  (4u << 20) // written between two looks at what reclaim has to do
-#define SPACE_TRIES       500        // of a write that may use the reserve
-#define SPACE_WAIT_US     10000
-#define STUCK_WAIT_US     5000000 // of such a write, while jobs find no room; they try each second
+#define SPACE_WAIT_US     5000000 // of a write that may use the reserve, for space that jobs have
+#define SPACE_RETRY_US    10000
 
 // ------------------------------------------------------------------------------------- the queue
 
@@ -172,7 +171,7 @@ static bool is_stuck(struct lsm *db)
 static int make_room_slowly(struct lsm *db, const struct writer *writer)
 {
     int rc;
-    uint64_t give_up_us = env_now_us() + (writer->use_reserve ? STUCK_WAIT_US : 0);
+    uint64_t give_up_us = env_now_us() + (writer->use_reserve ? SPACE_WAIT_US : 0);
     pthread_mutex_lock(&db->mutex);
     for (;;) {
         rc = db_check_error(db);
@@ -317,11 +316,12 @@ static int group_register_blobs(struct lsm *db, struct group *group)
 static int group_log(struct lsm *db, const struct group *group, uint64_t *ret_end)
 {
     int rc = wal_append(db->log->wal, group->records, group->count, ret_end);
-    for (unsigned i = 0; i < SPACE_TRIES && rc == LSM_NO_SPACE; i++) {
-        if (!group->writers[0]->use_reserve)
-            break;
+    if (rc != LSM_NO_SPACE || !group->writers[0]->use_reserve)
+        return rc;
+    uint64_t give_up_us = env_now_us() + SPACE_WAIT_US;
+    while (rc == LSM_NO_SPACE && env_now_us() < give_up_us) {
         if (!db_reserve_release(db))
-            usleep(SPACE_WAIT_US);
+            usleep(SPACE_RETRY_US);
         rc = wal_append(db->log->wal, group->records, group->count, ret_end);
     }
     return rc;
