@@ -87,11 +87,7 @@ static inline int run_case(const char *name, TCase *tc)
     Suite *suite = suite_create(name);
     tcase_set_timeout(tc, 300);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }
 
 #endif

@@ -130,6 +130,19 @@ say "| space once quiet | $(used_mb) MiB | |"
 say "| most memory of the daemon | $resident MiB | |"
 stop
 
+echo "deleting: a file and its copy" >&2
+rm -rf "$work/db"
+start
+run_fio --rw=write --bs=1M --end_fsync=1 >/dev/null
+cp "$mnt/file" "$mnt/copy"
+sync "$mnt/copy"
+most=$(used_mb)
+rm "$mnt/file" "$mnt/copy"
+sleep 30
+left=$(used_mb)
+stop
+say "| a file written, copied, both deleted: space 30 s later | $left MiB: $(awk "BEGIN {printf \"%.1f %%\", 100 * $left / $most}") of $most MiB | 5 % |"
+
 n=${rounds:-15}
 echo "incompressible streams: $n rounds" >&2
 : >"$work/none"

@@ -850,14 +850,11 @@ int main(void)
     tcase_set_timeout(tc, 3600);
     tcase_add_test(tc, test_histories);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int failed = run_suite(suite);
     if (failed)
         fprintf(stderr,
                 "failed in the history of seed %" PRIu64 ", step %" PRIu64 " (%s); "
                 "to run it again: LSM_HISTORIES=1 LSM_SEED=%" PRIu64 "\n",
                 running->seed, running->step, running->last, running->seed);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return failed;
 }

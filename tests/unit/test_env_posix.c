@@ -228,6 +228,28 @@ START_TEST(test_whole_files)
 }
 END_TEST
 
+// A file of somebody else's can be read: it is opened without leaving out access times, which only
+// its owner may.
+START_TEST(test_file_of_another)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct env_file *file;
+        char byte;
+        size_t size = 0;
+        if (geteuid() == 0 && setuid(65534))
+            _exit(1);
+        if (env_open(env, "/etc/passwd", ENV_READ, &file) || // root's
+            env_pread(file, &byte, 1, 0, &size) || size != 1)
+            _exit(2);
+        _exit(env_close(file) ? 3 : 0);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(test_writer)
 {
     struct env_file *file = open_new("a");
@@ -282,6 +304,7 @@ int main(void)
     tcase_add_test(tc, test_lock_in_process);
     tcase_add_test(tc, test_lock_of_another_process);
     tcase_add_test(tc, test_whole_files);
+    tcase_add_test(tc, test_file_of_another);
     tcase_add_test(tc, test_writer);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

@@ -1,0 +1,33 @@
+// Shared by the tests of compaction picking.
+#ifndef LSM_TESTS_PICK_UTIL_H
+#define LSM_TESTS_PICK_UTIL_H
+
+#include "compaction/compact_pick.h"
+#include "version_util.h"
+
+static inline struct compaction *pick(const struct version *v, const struct pick_options *options,
+                                      struct buf *cursors)
+{
+    struct compaction *c;
+    ck_assert_int_eq(compact_pick(v, options, cursors, &c), 0);
+    return c;
+}
+
+// Takes the inputs, or gives them back; each must have been the other way.
+static inline void mark(const struct compaction *c, bool compacting)
+{
+    for (unsigned side = 0; side < 2; side++)
+        for (unsigned i = 0; i < c->input_count[side]; i++) {
+            if (c->inputs[side][i]->compacting == compacting)
+                ck_abort_msg("table %" PRIu64, c->inputs[side][i]->number);
+            c->inputs[side][i]->compacting = compacting;
+        }
+}
+
+static inline void release_cursors(struct buf *cursors)
+{
+    for (unsigned level = 0; level < VERSION_LEVELS; level++)
+        buf_release(&cursors[level]);
+}
+
+#endif
