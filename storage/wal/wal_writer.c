@@ -245,13 +245,14 @@ static int failed(const struct wal_writer *wal, int status)
     return status_fail(status, "the log has failed: %s", wal->detail);
 }
 
-// The first failure stays.
+// The first failure stays. Nobody goes on waiting for a sync: who would have led it may be leaving.
 static void set_failed(struct wal_writer *wal, int status)
 {
     pthread_mutex_lock(&wal->sync_mutex);
     if (!atomic_load_explicit(&wal->status, memory_order_relaxed)) {
         snprintf(wal->detail, sizeof(wal->detail), "%s", lsm_error_detail());
         atomic_store_explicit(&wal->status, status, memory_order_release);
+        pthread_cond_broadcast(&wal->sync_done);
     }
     pthread_mutex_unlock(&wal->sync_mutex);
 }

@@ -618,6 +618,54 @@ START_TEST(test_syncs_are_shared)
 }
 END_TEST
 
+// A log fails while threads wait for each other's company before a sync: none of them waits on.
+#define FAILING_ROUNDS 40
+
+static int quick_disk(void *arg)
+{
+    (void)arg;
+    usleep(2000);
+    return 0;
+}
+
+static void *sync_until_failure(void *arg)
+{
+    struct looping *looping = arg;
+    int rc = 0;
+    while (!rc) {
+        pthread_mutex_lock(&looping->mutex);
+        rc = append(looping->wal, looping->next++);
+        uint64_t end = wal_end(looping->wal), next = looping->next;
+        pthread_mutex_unlock(&looping->mutex);
+        if (!rc)
+            rc = wal_sync(looping->wal, end);
+        usleep((useconds_t)(next % 7 * 100)); // some come late
+    }
+    ck_assert_int_eq(rc, LSM_IO_ERROR);
+    return NULL;
+}
+
+START_TEST(test_failure_ends_waiting)
+{
+    for (int round = 0; round < FAILING_ROUNDS; round++) {
+        struct looping looping = {.mutex = PTHREAD_MUTEX_INITIALIZER, .next = 1};
+        struct wal_options options = {
+            .env = env, .mode = modes[_i], .capacity = 65536, .before_sync = quick_disk};
+        pthread_t threads[LOOPING_THREADS];
+        ck_assert_int_eq(wal_writer_new(&options, PATH, 7, NULL, &looping.wal), 0);
+        for (int i = 0; i < LOOPING_THREADS; i++)
+            ck_assert_int_eq(pthread_create(&threads[i], NULL, sync_until_failure, &looping), 0);
+        usleep((useconds_t)(15000 + round * 300));
+        env_fault_fail_at(env, 1, LSM_IO_ERROR, true);
+        for (int i = 0; i < LOOPING_THREADS; i++)
+            pthread_join(threads[i], NULL);
+        env_fault_fail_at(env, 0, 0, false);
+        wal_writer_free(looping.wal, false);
+        ck_assert_int_eq(env->ops->unlink(env, PATH), 0);
+    }
+}
+END_TEST
+
 // Concurrent syncs on the real disk.
 START_TEST(test_posix)
 {
@@ -675,6 +723,7 @@ int main(void)
     tcase_add_loop_test(tc, test_creation_failures, 0, 2);
     tcase_add_loop_test(tc, test_concurrent_sync, 0, 2);
     tcase_add_test(tc, test_syncs_are_shared);
+    tcase_add_loop_test(tc, test_failure_ends_waiting, 0, 2);
     tcase_add_loop_test(tc, test_posix, 0, 3);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
