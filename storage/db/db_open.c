@@ -69,8 +69,7 @@ static int place_examine(struct lsm *db, bool *ret_fresh)
         return status_fail(LSM_NOT_A_STORE, "%s does not exist", db->dir);
     if (rc == LSM_NOT_FOUND) {
         *ret_fresh = true;
-        rc = db->env->ops->mkdir(db->env, db->dir);
-        return rc ? rc : db_sync_parent(db->env, db->dir);
+        return db->env->ops->mkdir(db->env, db->dir);
     }
     if (rc)
         return rc;
@@ -90,12 +89,15 @@ static int place_examine(struct lsm *db, bool *ret_fresh)
 }
 
 // The first manifest of a new store: no tables, no logs. Until CURRENT is there, opening starts
-// over.
+// over. The directory is made durable also if it was there: whoever made it may have died before. In
+// a parent that this process may not read it is as durable as it was.
 static int create_store(struct lsm *db)
 {
     struct manifest_state state = {.log_number = 2, .next_file = 2};
     struct manifest *manifest;
-    int rc = version_new(&state.version);
+    int rc = db_sync_parent(db->env, db->dir);
+    if (!rc || rc == LSM_PERMISSION)
+        rc = version_new(&state.version);
     if (rc)
         return rc;
     rc = manifest_create(db->env, db->dir, 1, &state, &manifest);

@@ -186,6 +186,36 @@ START_TEST(test_kill_mapped)
 }
 END_TEST
 
+// A store that was made in the second attempt, since the process died in the first, is as durable as
+// any.
+START_TEST(test_killed_at_creation)
+{
+    bool created = false;
+    for (uint64_t call = 1; !created; call++) {
+        struct env *env = env_fault_new();
+        struct lsm_options options = small_options(env, LSM_WAL_AUTO);
+        struct lsm *db = NULL;
+        struct lsm_buf value = {0};
+        env_fault_fail_at(env, call, LSM_IO_ERROR, true);
+        created = lsm_open("/db", &options, &db) == 0;
+        env_fault_kill(env);
+        (void)!lsm_close(db);
+        env_fault_fail_at(env, 0, 0, false);
+        ck_assert_msg(lsm_open("/db", &options, &db) == 0, "%s", lsm_error_detail());
+        ck_assert_int_eq(lsm_put(db, &(struct lsm_write_options){.sync = true}, "k", 1, "v", 1), 0);
+        env_fault_power_cut(env, 0);
+        (void)!lsm_close(db);
+        options.create_if_missing = false;
+        ck_assert_msg(lsm_open("/db", &options, &db) == 0, "death at call %d: %s", (int)call,
+                      lsm_error_detail());
+        ck_assert_int_eq(lsm_get(db, NULL, "k", 1, &value), 0);
+        ck_assert_int_eq(lsm_close(db), 0);
+        lsm_buf_release(&value);
+        env_fault_free(env);
+    }
+}
+END_TEST
+
 // The same with every value of a batch in a blob file: a log record whose blobs are not there is the
 // torn end.
 START_TEST(test_power_cut_blobs)
@@ -217,6 +247,7 @@ int main(void)
     tcase_add_test(tc, test_power_cut_written);
     tcase_add_test(tc, test_kill_mapped);
     tcase_add_test(tc, test_kill_written);
+    tcase_add_test(tc, test_killed_at_creation);
     tcase_add_loop_test(tc, test_power_cut_blobs, 0, 2);
     tcase_add_loop_test(tc, test_kill_blobs, 0, 2);
     suite_add_tcase(suite, tc);
