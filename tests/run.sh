@@ -23,7 +23,7 @@ TXT
 
 phases=()
 filter=()
-timeout_s=1800
+timeout_s=600
 while [ $# -gt 0 ]; do
     case $1 in
     --asan | --tsan | --clang) phases+=("${1#--}") ;;
