@@ -11,10 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cond.h"
 #include "ctl/output.h"
 
-#define FIRST_MS 1000u
-#define EVERY_MS 250u
+#define FIRST_US 1000000u
+#define EVERY_US 250000u
 
 static struct {
     const char *command; // set before the thread starts
@@ -80,25 +81,16 @@ static void show(void)
     progress.visible = true;
 }
 
-static void add_ms(struct timespec *time, unsigned ms)
-{
-    time->tv_nsec += (long)(ms % 1000) * 1000000;
-    time->tv_sec += ms / 1000 + time->tv_nsec / 1000000000;
-    time->tv_nsec %= 1000000000;
-}
-
 static void *show_thread(void *arg)
 {
     (void)arg;
-    struct timespec until = progress.start;
-    add_ms(&until, FIRST_MS);
+    struct timespec until = time_after_us(FIRST_US);
     pthread_mutex_lock(&progress.mutex);
     while (!progress.stopping) {
         if (pthread_cond_timedwait(&progress.changed, &progress.mutex, &until) == 0)
             continue;
         show();
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        add_ms(&until, EVERY_MS);
+        until = time_after_us(EVERY_US);
     }
     erase();
     pthread_mutex_unlock(&progress.mutex);
@@ -109,11 +101,7 @@ void progress_start(const char *command, bool wanted)
 {
     if (!wanted || !isatty(STDERR_FILENO))
         return;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&progress.changed, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&progress.changed);
     progress.command = command;
     progress.stopping = false;
     clock_gettime(CLOCK_MONOTONIC, &progress.start);

@@ -38,9 +38,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/cond.h"
 #include "mount/log.h"
 
 #define KICK_SIGNAL SIGUSR1
@@ -347,14 +347,8 @@ int loop_join(struct loop *loop)
 {
     for (unsigned i = 0; i < loop->started; i++) {
         for (;;) {
-            struct timespec until;
-            clock_gettime(CLOCK_REALTIME, &until);
-            until.tv_nsec += 20000000;
-            if (until.tv_nsec >= 1000000000) {
-                until.tv_nsec -= 1000000000;
-                until.tv_sec++;
-            }
-            if (pthread_timedjoin_np(loop->ids[i], NULL, &until) == 0)
+            struct timespec until = time_after_us(20000);
+            if (pthread_clockjoin_np(loop->ids[i], NULL, CLOCK_MONOTONIC, &until) == 0)
                 break;
             if (fuse_session_exited(loop->session))
                 pthread_kill(loop->ids[i], KICK_SIGNAL);

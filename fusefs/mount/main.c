@@ -33,8 +33,6 @@
 #include "mount/session.h"
 #include "mount/syncer.h"
 
-#define READAHEAD_KIB 1024
-
 // What to do about a store that does not open.
 static const char *open_hint(int status)
 {
@@ -157,7 +155,7 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
         goto out;
     }
     *ret_mounted = true;
-    session_set_readahead(&fs->options, READAHEAD_KIB);
+    session_set_kernel(&fs->options);
     if (ready_fd >= 0)
         daemon_ready(ready_fd);
     wait_for_end(fs, loop, signal_fd);

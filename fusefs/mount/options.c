@@ -78,6 +78,7 @@ static const struct option_spec specs[] = {
     {"spin", OPT_COUNT, FIELD(spin_us), 0, 10000, NULL},
     {"no_writeback", OPT_ON, FIELD(no_writeback), 0, 0, NULL},
     {"writeback", OPT_OFF, FIELD(no_writeback), 0, 0, NULL},
+    {"dirty_ratio", OPT_COUNT, FIELD(dirty_ratio), 1, 100, NULL},
     {"noacl", OPT_ON, FIELD(no_acl), 0, 0, NULL},
     {"acl", OPT_OFF, FIELD(no_acl), 0, 0, NULL},
     {"allow_other", OPT_ON, FIELD(allow_other), 0, 0, NULL},
@@ -122,6 +123,7 @@ static const char help_text[] =
     "  allow_other           let other users in (root's default)\n"
     "  allow_root            let root in;  no_allow_other: only the mounting user\n"
     "  no_writeback          pass on every write(2) at once instead of gathering them\n"
+    "  dirty_ratio=N         gather up to N % of the memory for dirty pages (root: 50)\n"
     "  no_default_permissions  the only user may do everything (needs no_allow_other)\n"
     "  noatime, strictatime  times of access: never, always (default: relatime)\n"
     "  noacl                 no access control lists\n"
@@ -133,8 +135,7 @@ static const char help_text[] =
     "  blob_compression=C    the same for file content of 4K and more (lz4)\n"
     "  inline_max=SIZE       files up to this size live in their entry (2K)\n"
     "  max_open_tables=N     tables whose index is kept in memory (1000)\n"
-    "  threads=N             threads that serve requests\n"
-    "  spin=US               microseconds an idle thread polls before it sleeps (0)\n"
+    "  threads=N, spin=US    threads that serve; microseconds an idle one polls (0)\n"
     "  auto_unmount          unmount even if the daemon is killed\n"
     "More, and what fstab takes: lsmfs(8). Status: 0 mounted, 1 failed, 2 wrong usage.\n";
 

@@ -29,6 +29,7 @@ struct mount_options {
     bool no_acl;       // no access control lists
     bool no_writeback; // write(2) reaches the daemon at once
     bool dirsync;      // changes of names are durable when they return (dirsync, sync)
+    unsigned dirty_ratio; // per cent of the kernel's limit of dirty pages; 0: not asked for
     unsigned threads;  // that serve requests
     unsigned spin_us;  // how long an idle thread looks for the next request before it sleeps
     struct ns_options ns;

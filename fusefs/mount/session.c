@@ -22,6 +22,9 @@
 #include "mount/checks.h"
 #include "mount/log.h"
 
+#define READAHEAD_KIB 1024
+#define DIRTY_RATIO   50 // half for us, half for the disk that we write to
+
 extern char **environ;
 
 // stderr goes to a memory file between catch_begin() and catch_end(), which returns what was
@@ -172,18 +175,25 @@ void session_sync(const struct mount_options *options)
         close(fd);
 }
 
-void session_set_readahead(const struct mount_options *options, unsigned kib)
+// One of the kernel's settings for the mount's pages.
+static void set_bdi(const struct mount_options *options, const char *name, unsigned number, int priority)
 {
     struct mount_info info;
     char path[128], value[16];
-    if (geteuid() != 0 || !is_ours(options, &info))
+    if (!is_ours(options, &info))
         return;
-    snprintf(path, sizeof path, "/sys/class/bdi/%s/read_ahead_kb", info.device);
+    snprintf(path, sizeof path, "/sys/class/bdi/%s/%s", info.device, name);
+    int n = snprintf(value, sizeof value, "%u", number);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    int n = snprintf(value, sizeof value, "%u", kib);
-    if (write(fd, value, (size_t)n) != n)
-        log_message(LOG_INFO, "%s: %s", path, strerror(errno));
-    close(fd);
+    if (fd < 0 || write(fd, value, (size_t)n) != n)
+        log_message(priority, "%s cannot be set to %u: %s", path, number, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+void session_set_kernel(const struct mount_options *options)
+{
+    unsigned asked = options->dirty_ratio;
+    set_bdi(options, "read_ahead_kb", READAHEAD_KIB, LOG_INFO);
+    set_bdi(options, "max_ratio", asked ? asked : DIRTY_RATIO, asked ? LOG_WARNING : LOG_INFO);
 }

@@ -17,7 +17,8 @@ int session_unmount(const struct mount_options *options, bool lazy);
 // Writes what the kernel has not passed on yet. Best effort.
 void session_sync(const struct mount_options *options);
 
-// Lets the kernel read ahead as far as one request reaches. For root; best effort.
-void session_set_readahead(const struct mount_options *options, unsigned kib);
+// Lets the kernel read ahead as far as one request reaches, and gather writes up to
+// options->dirty_ratio. Only root may; best effort.
+void session_set_kernel(const struct mount_options *options);
 
 #endif

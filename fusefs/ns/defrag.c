@@ -20,8 +20,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/cond.h"
 #include "ns/filedata.h"
 #include "ns/ns_internal.h"
 #include "ns/tail.h"
@@ -199,12 +199,7 @@ static void rest_until(struct defrag *defrag, uint64_t until_us)
     pthread_mutex_lock(&defrag->mutex);
     if (now < until_us && !defrag->stopping && !defrag->hurry) {
         uint64_t us = until_us - now < 100000 ? until_us - now : 100000;
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += (long)us * 1000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&defrag->changed, &defrag->mutex, &until);
+        cond_wait_us(&defrag->changed, &defrag->mutex, us);
     }
     pthread_mutex_unlock(&defrag->mutex);
 }
@@ -273,14 +268,7 @@ static bool take_next(struct defrag *defrag, uint64_t *ret_ino)
             return true;
         }
         if (defrag->count) {
-            uint64_t us = defrag->list[first].due_us - now;
-            struct timespec until;
-            clock_gettime(CLOCK_MONOTONIC, &until);
-            until.tv_sec += (time_t)(us / 1000000);
-            until.tv_nsec += (long)(us % 1000000) * 1000;
-            until.tv_sec += until.tv_nsec / 1000000000;
-            until.tv_nsec %= 1000000000;
-            pthread_cond_timedwait(&defrag->changed, &defrag->mutex, &until);
+            cond_wait_us(&defrag->changed, &defrag->mutex, defrag->list[first].due_us - now);
         } else {
             defrag->hurry = false;
             pthread_cond_wait(&defrag->changed, &defrag->mutex);
@@ -312,12 +300,8 @@ int defrag_start(struct ns *ns, struct defrag **ret_defrag)
     if (!defrag)
         return -ENOMEM;
     defrag->ns = ns;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&defrag->mutex, NULL);
-    pthread_cond_init(&defrag->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&defrag->changed);
     int error = pthread_create(&defrag->thread, NULL, defrag_thread, defrag);
     if (error) {
         free(defrag);

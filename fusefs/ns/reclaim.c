@@ -14,8 +14,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/cond.h"
 #include "ns/ns_internal.h"
 #include "ns/tail.h"
 
@@ -115,11 +115,8 @@ static int reclaim_one(struct reclaim *reclaim, struct job job, struct lsm_batch
 // Sleeps a second or until stopped; mutex held.
 static void pause_second(struct reclaim *reclaim)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
     if (!reclaim->stopping)
-        pthread_cond_timedwait(&reclaim->changed, &reclaim->mutex, &until);
+        cond_wait_us(&reclaim->changed, &reclaim->mutex, 1000000);
 }
 
 static void *reclaim_thread(void *arg)
@@ -201,7 +198,7 @@ int reclaim_start(struct ns *ns, struct reclaim **ret_reclaim)
         return -ENOMEM;
     reclaim->ns = ns;
     pthread_mutex_init(&reclaim->mutex, NULL);
-    pthread_cond_init(&reclaim->changed, NULL);
+    cond_init(&reclaim->changed);
     int rc = queue_leftovers(reclaim, KEY_ORPHAN);
     if (!rc)
         rc = queue_leftovers(reclaim, KEY_TAIL);

@@ -11,8 +11,8 @@
 // try, waits for up to 16 seconds unless there is more room or something else to compact.
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/cond.h"
 #include "db/db.h"
 
 #define IDLE_WAKE_S       5 // idle threads look for garbage this often
@@ -66,15 +66,7 @@ struct pick_options db_pick_options(struct lsm *db)
 // Waits on `work` for at most `ms`; mutex held.
 static void wait_work(struct lsm *db, unsigned ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_cond_timedwait(&db->work, &db->mutex, &until);
+    cond_wait_us(&db->work, &db->mutex, (uint64_t)ms * 1000);
 }
 
 // 0 .. 999: where `value` lies between where writers begin to be slowed and where they stop.

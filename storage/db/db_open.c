@@ -4,8 +4,8 @@
 // made), or hold a store. The lock is taken next, and only then is anything written.
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/cond.h"
 #include "db/db.h"
 
 // ------------------------------------------------------------------------------------- the place
@@ -111,15 +111,11 @@ static int create_store(struct lsm *db)
 
 static void locks_init(struct lsm *db)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&db->mutex, NULL);
     pthread_mutex_init(&db->queue.mutex, NULL);
     pthread_mutex_init(&db->obsolete_mutex, NULL);
-    pthread_cond_init(&db->work, &attr);
+    cond_init(&db->work);
     pthread_cond_init(&db->changed, NULL);
-    pthread_condattr_destroy(&attr);
 }
 
 static int handle_new(const char *path, const struct lsm_options *options, struct lsm **ret_db)

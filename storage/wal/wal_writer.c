@@ -33,6 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cond.h"
 #include "base/hash.h"
 #include "base/status.h"
 #include "wal/wal_format.h"
@@ -180,12 +181,7 @@ static struct wal_writer *writer_alloc(uint64_t number)
         free(wal);
         return NULL;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    int failure = pthread_cond_init(&wal->sync_done, &attr);
-    pthread_condattr_destroy(&attr);
-    if (failure) {
+    if (cond_init(&wal->sync_done)) {
         pthread_mutex_destroy(&wal->sync_mutex);
         free(wal);
         return NULL;
@@ -405,11 +401,7 @@ static void gather(struct wal_writer *wal)
 {
     unsigned before = wal->pending;
     uint64_t us = wal->sync_us / 2 < GATHER_US_MAX ? wal->sync_us / 2 : GATHER_US_MAX;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)us * 1000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec until = time_after_us(us);
     wal->gathering = true;
     int rc = 0;
     while (!rc && wal->gathering)

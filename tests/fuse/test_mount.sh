@@ -108,6 +108,19 @@ mount_store "$db" "$mnt"
 same "acknowledged writes survive kill -9" "$(cat "$mnt/killed")" survives
 umount_store "$mnt"
 
+# --- how many dirty pages the kernel may gather
+dirty_ratio() { cat "/sys/class/bdi/$(mountpoint -d "$mnt")/max_ratio"; }
+if [ "$(id -u)" -eq 0 ] && [ -w /sys/class/bdi ]; then
+    mount_store "$db" "$mnt"
+    same "root's mount may gather half of the dirty pages" "$(dirty_ratio)" 50
+    umount_store "$mnt"
+    mount_store "$db" "$mnt" -o dirty_ratio=7
+    same "or what dirty_ratio says" "$(dirty_ratio)" 7
+    umount_store "$mnt"
+fi
+"$lsmfs" -o dirty_ratio=101 "$db" "$mnt" 2>/dev/null
+same "more than all is refused" $? 2
+
 # --- read only
 mount_store "$db" "$mnt" -o ro
 same "ro reads" "$(cat "$mnt/file")" hello
