@@ -240,7 +240,8 @@ LSM_NODISCARD LSM_API int lsm_iter_read(const struct lsm_iter *iter, uint64_t of
 struct lsm_write_options {
     bool sync;      // durable when the call returns
     bool sync_soon; // an lsm_sync() is going to follow at once. As with `sync`, values below 64 KiB
-                    // then go with the log, whatever blob_min says: one device flush, not two
+                    // then go with the log, one device flush instead of two, and to a blob file, if
+                    // they are for one, only when the memtable is flushed
     bool use_reserve; // this write frees space (deletes): it may use the reserve kept for a full
                       // disk
 };

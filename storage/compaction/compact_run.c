@@ -6,7 +6,8 @@
 // of the oldest stratum gets sequence 0, which encodes shorter and compares as older than all else.
 //
 // Blobs: each output keeps count of what it references of each blob file. A value in a blob file
-// that is being drained is read and appended to another, or taken into the table if it is small.
+// that is being drained is read and appended to another, or taken into the table if it is small. A
+// flush puts large values into blob files that came with the log.
 //
 // All versions of a user key go into one table, so that sorted levels are disjoint by user key.
 //
@@ -184,26 +185,14 @@ static void move_pause(struct run_state *state, uint32_t bytes)
     nanosleep(&(struct timespec){.tv_nsec = (long)pause * 1000}, NULL);
 }
 
-// Copies a value to another blob file, or hands it out to be kept in the table.
-static int move_blob(struct run_state *state, struct blob_file *from, struct blob_pointer *pointer,
-                     enum entry_type *type, struct slice *value)
+// Puts a value into a blob file, and a pointer to there in its place.
+static int append_blob(struct run_state *state, enum blob_stream stream,
+                       struct blob_pointer *pointer, struct slice *value)
 {
     struct compact_run *run = state->run;
     struct blob_file *file;
-    move_pause(state, pointer->length);
-    state->value.size = 0;
-    if (buf_reserve(&state->value, pointer->length))
-        return status_no_memory(pointer->length);
-    int rc = blob_file_read(from, pointer, 0, state->value.data, pointer->length);
-    if (rc)
-        return rc;
-    *value = slice_of(state->value.data, pointer->length);
-    if (pointer->length < run->inline_size) {
-        *type = ENTRY_PUT;
-        return LSM_OK;
-    }
     struct blob_ref *ref = NULL;
-    rc = blob_store_append(run->blobs, BLOB_MOVES, *value, pointer, &file);
+    int rc = blob_store_append(run->blobs, stream, *value, pointer, &file);
     if (rc)
         return rc;
     uint64_t bytes = blob_pointer_bytes(pointer);
@@ -217,6 +206,26 @@ static int move_blob(struct run_state *state, struct blob_file *from, struct blo
     blob_file_add_mem(ref->file, (int64_t)bytes); // until the outputs are in a version
     *value = slice_of(state->pointer, blob_pointer_encode(pointer, state->pointer));
     return LSM_OK;
+}
+
+// Copies a value to another blob file, or hands it out to be kept in the table.
+static int move_blob(struct run_state *state, struct blob_file *from, struct blob_pointer *pointer,
+                     enum entry_type *type, struct slice *value)
+{
+    struct compact_run *run = state->run;
+    move_pause(state, pointer->length);
+    state->value.size = 0;
+    if (buf_reserve(&state->value, pointer->length))
+        return status_no_memory(pointer->length);
+    int rc = blob_file_read(from, pointer, 0, state->value.data, pointer->length);
+    if (rc)
+        return rc;
+    *value = slice_of(state->value.data, pointer->length);
+    if (pointer->length < run->inline_size) {
+        *type = ENTRY_PUT;
+        return LSM_OK;
+    }
+    return append_blob(state, BLOB_MOVES, pointer, value);
 }
 
 static int move_if_draining(struct run_state *state, struct blob_pointer *pointer,
@@ -286,7 +295,14 @@ static int run_entry(struct run_state *state, const struct entry *entry)
     }
     struct slice value = entry->value;
     struct blob_ref ref = {0};
-    if (tag_type(tag) == ENTRY_BLOB) {
+    if (tag_type(tag) == ENTRY_PUT && run->separate_size && value.size >= run->separate_size) {
+        struct blob_pointer pointer;
+        int rc = append_blob(state, BLOB_WRITES, &pointer, &value);
+        if (rc)
+            return rc;
+        tag = tag_make(tag_sequence(tag), ENTRY_BLOB);
+        ref = (struct blob_ref){.number = pointer.file, .bytes = blob_pointer_bytes(&pointer)};
+    } else if (tag_type(tag) == ENTRY_BLOB) {
         enum entry_type type = ENTRY_BLOB;
         bool drop = false;
         int rc = run_pointer(state, &type, &value, &ref, &drop);

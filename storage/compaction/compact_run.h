@@ -31,6 +31,7 @@ struct compact_run {
                               // many bytes of them
     const _Atomic unsigned *pressure; // NULL, or while it is 0 half the time is left to others
     size_t inline_size;               // ... or into the table, if they are smaller than this
+    size_t separate_size;             // values of this size or more go to blob files; 0: none
     // NULL, or asked for every pointer; false: the entry is dropped (repair).
     bool (*keep_pointer)(void *arg, const struct blob_pointer *pointer);
 
@@ -39,7 +40,7 @@ struct compact_run {
     unsigned output_count;
     uint64_t bytes_written;
     uint64_t entries_in, entries_out;
-    struct blob_refs moved; // files that values were moved to, with a reference each
+    struct blob_refs moved; // files that values went to, with a reference each
 };
 
 // Consumes `input` (not freed), which yields internal entries in order. An empty result (all

@@ -54,6 +54,16 @@ static struct compact_run run_init(struct lsm *db, bool bottom)
 
 // ------------------------------------------------------------------------------------- flush
 
+// Values that came with the log for the sake of a sync are rewritten no more after this. Not while
+// space is short: what a flush that fails has put into blob files is not given back.
+static size_t separate_size(struct lsm *db)
+{
+    pthread_mutex_lock(&db->mutex);
+    bool space_short = db_space_short(db);
+    pthread_mutex_unlock(&db->mutex);
+    return space_short ? 0 : db_blob_min(db, NULL);
+}
+
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
 {
     uint64_t *snapshots;
@@ -64,6 +74,7 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
         return rc;
     run.snapshots = snapshots;
     run.move_bytes = MOVE_JOB_BYTES;
+    run.separate_size = separate_size(db);
     run.progress = &db->flush_done;
     atomic_store_explicit(&db->flush_done, 0, memory_order_relaxed);
     atomic_store_explicit(&db->flush_total, memtable_entries(memtable), memory_order_relaxed);

@@ -557,6 +557,46 @@ START_TEST(test_small_sync_is_one_sync)
 }
 END_TEST
 
+// Values that went with the log for the sake of a sync go to blob files when the memtable is flushed,
+// or when the log is replayed, and are rewritten no more; in between they are with the log alone.
+START_TEST(test_synced_values_are_separated)
+{
+    struct lsm_write_options sync = {.sync = true};
+    uint8_t data[BIG];
+    options.write_buffer_size = 1 << 20;
+    open_db();
+    for (unsigned i = 0; i < 20; i++) {
+        char key[16];
+        fill(data, sizeof data, 2 * i + 1);
+        ck_assert_int_eq(lsm_put(db, &sync, key, (size_t)sprintf(key, "k%02u", i), data, BIG), 0);
+    }
+    ck_assert_int_eq(lsm_put(db, &sync, "small", 5, data, 1000), 0);
+    ck_assert_uint_eq(number("blob-bytes-written"), 0);
+    if (_i)
+        reopen_db();
+    else
+        ck_assert_int_eq(lsm_flush(db), 0);
+    ck_assert_uint_ge(number("blob-bytes-written"), 20 * BIG);
+    ck_assert_uint_le(number("blob-bytes-written"), 20 * (BIG + 200));
+    uint64_t written = number("blob-bytes-written");
+    for (int life = 0; life < 2; life++) {
+        ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+        ck_assert_uint_eq(number("blob-garbage-bytes"), number("num-blobs") * 32); // headers
+        ck_assert_uint_eq(number("blob-bytes-written"), life ? 0 : written);
+        ck_assert_uint_eq(number("blob-bytes-moved"), 0);
+        for (unsigned i = 0; i < 20; i++) {
+            char key[16];
+            sprintf(key, "k%02u", i);
+            expect_sized(key, 2 * i + 1, BIG);
+        }
+        expect_sound();
+        env_fault_power_cut(env, 0);
+        (void)!lsm_close(db);
+        open_db();
+    }
+}
+END_TEST
+
 static void put_numbered(unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++) {
@@ -871,6 +911,7 @@ int main(void)
     tcase_add_test(tc, test_repair_without_blobs);
     tcase_add_test(tc, test_bit_flips);
     tcase_add_test(tc, test_small_sync_is_one_sync);
+    tcase_add_loop_test(tc, test_synced_values_are_separated, 0, 2);
     tcase_add_test(tc, test_all_deleted_all_gone);
     tcase_add_test(tc, test_small_files_rest);
     tcase_add_test(tc, test_steady_state);
