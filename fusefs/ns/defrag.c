@@ -14,7 +14,8 @@
 // lost; later ones will do. Files that are not live when their turn comes are passed over: their
 // record cannot be found by number.
 //
-// One thread, which rests after each merged cell for as long as that took.
+// One thread, which rests after each merged cell for as long as that took, or, while others write,
+// REST_BUSY times as long: they need the disk, too, for what was merged is written to it later.
 // Lock: the list's mutex, a leaf, not held during engine calls. Failure: the file stays as it is.
 #include "ns/defrag.h"
 
@@ -32,6 +33,8 @@
 #define CELL_EXTENTS_MIN 8u          // a cell with fewer is left alone
 #define CELL_AVERAGE_MAX (64u << 10) // as is one whose extents are longer, on average
 #define SCAN_EXTENTS     4096u
+#define REST_MAX_US      100000u
+#define REST_BUSY        20u
 
 struct waiting {
     uint64_t ino;
@@ -193,15 +196,29 @@ static int merge_cell(struct defrag *defrag, struct ns_inode *inode, uint64_t ce
 
 // ------------------------------------------------------------------------------- one file
 
-static void rest_until(struct defrag *defrag, uint64_t until_us)
+static void pause_us(struct defrag *defrag, uint64_t us)
 {
-    uint64_t now = env_now_us();
+    uint64_t until_us = env_now_us() + us;
     pthread_mutex_lock(&defrag->mutex);
-    if (now < until_us && !defrag->stopping && !defrag->hurry) {
-        uint64_t us = until_us - now < 100000 ? until_us - now : 100000;
-        cond_wait_us(&defrag->changed, &defrag->mutex, us);
-    }
+    for (uint64_t now; (now = env_now_us()) < until_us && !defrag->stopping && !defrag->hurry;)
+        cond_wait_us(&defrag->changed, &defrag->mutex, until_us - now);
     pthread_mutex_unlock(&defrag->mutex);
+}
+
+static uint64_t last_sequence(struct defrag *defrag)
+{
+    uint64_t sequence = 0;
+    (void)lsm_property_uint(ns_engine(defrag->ns), "last-sequence", &sequence);
+    return sequence;
+}
+
+// After a cell that took so long.
+static void rest(struct defrag *defrag, uint64_t worked_us)
+{
+    uint64_t us = worked_us < REST_MAX_US ? worked_us : REST_MAX_US, before = last_sequence(defrag);
+    pause_us(defrag, us);
+    if (last_sequence(defrag) != before)
+        pause_us(defrag, us * (REST_BUSY - 1));
 }
 
 // Looks at the cells that begin in the listed extents; *ret_from is where the next listing begins.
@@ -223,7 +240,7 @@ static int scan_cells(struct defrag *defrag, struct ns_inode *inode, const struc
             int rc = merge_cell(defrag, inode, cell);
             if (rc)
                 return rc;
-            rest_until(defrag, 2 * env_now_us() - start);
+            rest(defrag, env_now_us() - start);
             if (stopping(defrag))
                 return -ESHUTDOWN;
         }
