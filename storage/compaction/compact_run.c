@@ -7,7 +7,7 @@
 //
 // Blobs: each output keeps count of what it references of each blob file. A value in a blob file
 // that is being drained is read and appended to another, or taken into the table if it is small. A
-// flush puts large values into blob files that came with the log.
+// flush puts large values that came with the log into blob files.
 //
 // All versions of a user key go into one table, so that sorted levels are disjoint by user key.
 //
