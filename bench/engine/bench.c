@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pauses.h"
 #include "workload.h"
 
 static const struct engine_ops *const engines[] = {
@@ -236,6 +237,8 @@ static void print_line(const struct bench_config *config, const char *name,
     if (writer)
         printf(", writer %.0f ops/sec",
                (double)writer->ops / ((double)(writer->end_ns - writer->begin_ns) * 1e-9));
+    if (config->pauses)
+        printf(", paused %.1f ms", pauses_take_ms());
     puts(")");
     if (config->histogram)
         histogram_print(h, stdout);
@@ -287,6 +290,7 @@ static void run_workload(struct bench *b, const struct workload *workload, unsig
         if (pthread_create(&tasks[i].thread, NULL, task_main, &tasks[i]))
             bench_fail("cannot start a thread");
     }
+    (void)pauses_take_ms(); // of before
     for (unsigned i = 0; i < all; i++) {
         if (i == threads)
             atomic_store(&stop, true);
@@ -408,6 +412,7 @@ int main(int argc, char **argv)
     char description[256];
 
     bench_parse_options(argc, argv, &config);
+    config.pauses = config.pauses && pauses_start();
     b.ops = find_engine(config.engine);
     b.pool = values_pool_new(config.seed, config.value_size);
     if (!b.pool)

@@ -36,6 +36,7 @@ struct bench_config {
     uint64_t map_budget; // bytes; tinylsm's
     enum bench_compression compression;
     bool histogram;
+    bool pauses; // each workload's line tells the machine's longest pause
     bool use_existing_db;
     bool lmdb_writemap;
 };

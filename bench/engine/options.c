@@ -33,7 +33,8 @@ static const char usage[] =
     "  --lmdb_writemap      LMDB with MDB_WRITEMAP\n"
     "  --map_budget=BYTES   of tinylsm's compressed tables, read through mappings (128M)\n"
     "  --seed=N             (301)\n"
-    "  --histogram          print the latencies\n";
+    "  --histogram          print the latencies\n"
+    "  --pauses             print how long the machine kept all programs waiting at most (root)\n";
 
 static uint64_t parse_number(const char *option, const char *text)
 {
@@ -95,6 +96,7 @@ enum option_id {
     OPT_MAP_BUDGET,
     OPT_SEED,
     OPT_HISTOGRAM,
+    OPT_PAUSES,
     OPT_HELP
 };
 
@@ -121,6 +123,7 @@ static const struct option options[] = {
     {"map_budget", required_argument, NULL, OPT_MAP_BUDGET},
     {"seed", required_argument, NULL, OPT_SEED},
     {"histogram", no_argument, NULL, OPT_HISTOGRAM},
+    {"pauses", no_argument, NULL, OPT_PAUSES},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -193,6 +196,9 @@ static void set_option(struct bench_config *config, int id, const char *name, co
         break;
     case OPT_HISTOGRAM:
         config->histogram = true;
+        break;
+    case OPT_PAUSES:
+        config->pauses = true;
         break;
     default:
         fputs(usage, id == OPT_HELP ? stdout : stderr);

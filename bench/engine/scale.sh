@@ -11,7 +11,8 @@
 #     --name=NAME      of the file written: scale-NAME.md (today's date)
 #     --keep=DIR       keep the bench's own output there
 #
-# Loading is N puts of keys drawn from N, in ten parts. Reading is done by new processes, after all
+# Loading is N puts of keys drawn from N, in ten parts; where the slowest put is told, so is how long
+# the machine itself paused (as root only). Reading is done by new processes, after all
 # tables were read into the page cache; "mapped" with a map_budget for all tables.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -40,7 +41,7 @@ load=fillrandom$(printf ',overwrite%.0s' {1..9})
 trap 'rm -rf "$work"' EXIT
 for num in "${num_list[@]}"; do
   echo "$num puts" >&2
-  "$bin" --db="$work/$num" --num="$num" --writes=$((num / 10)) --benchmarks="$load,stats,waitidle" >"$work/$num.log"
+  "$bin" --pauses --db="$work/$num" --num="$num" --writes=$((num / 10)) --benchmarks="$load,stats,waitidle" >"$work/$num.log"
 done
 for ((round = 1; round <= rounds; round++)); do
   echo "reading, round $round of $rounds" >&2

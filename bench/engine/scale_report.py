@@ -15,7 +15,7 @@ LEVEL = re.compile(r"^\s+\d+\s+\d+\s+(\d+)\s+(\d+)\s+\d+$")
 
 
 def read_log(path):
-    """[(workload, ops/sec, max us, found)], one dict for each `stats`."""
+    """[(workload, ops/sec, max us, found, pause ms)], one dict for each `stats`."""
     lines, stats = [], []
     table_bytes = 0
     with open(path, encoding="utf-8") as file:
@@ -23,9 +23,11 @@ def read_log(path):
             match = LINE.match(text)
             if match:
                 found = re.search(r"found (\d+) of (\d+)", text)
+                paused = re.search(r"paused ([\d.]+) ms", text)
                 lines.append((match.group(1), float(match.group(3)),
                               float(LATENCY.search(text).group(4)),
-                              int(found.group(1)) / int(found.group(2)) if found else None))
+                              int(found.group(1)) / int(found.group(2)) if found else None,
+                              float(paused.group(1)) if paused else None))
             elif LEVEL.match(text):
                 table_bytes += int(LEVEL.match(text).group(1))
             elif AMPLIFICATION.search(text):
@@ -63,6 +65,8 @@ def column(logs, num, rounds, reads):
         "last tenth": human(load[9][1]),
         "last to first": f"{load[9][1] / load[0][1]:.2f}",
         "slowest put, ms": f"{max(x[2] for x in load) / 1000:.1f}",
+        "longest pause of the machine, ms": "not known" if load[0][4] is None else
+                                            f"{max(x[4] for x in load):.1f}",
         "write amplification": f"{loaded['amplification']:.2f}",
         "tables at rest, MiB": f"{before['tables'] / 1048576:.0f}",
         "readrandom": human(rate("readrandom")),
@@ -89,7 +93,8 @@ def main():
     print("N puts of random keys out of N (so 63 % of the keys exist), 16-byte keys, 100-byte values "
           "(half compressible), default options: 64 MiB write buffer, 64 MiB block cache, LZ4, one "
           "thread, no sync. Reading: medians of rounds in turn over the sizes; \"mapped\" with a "
-          "map_budget that holds all tables, else 128 MiB. Made by `bench/engine/scale.sh`.\n")
+          "map_budget that holds all tables, else 128 MiB. A pause of the machine is how late a "
+          "real-time thread was woken that waits for nothing else. Made by `bench/engine/scale.sh`.\n")
     for line in machine(args.db):
         print("- " + line)
     print("\n| | " + " | ".join(f"{n / 1e6:g} M" for n in nums) + " |")

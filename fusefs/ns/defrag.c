@@ -324,6 +324,7 @@ int defrag_start(struct ns *ns, struct defrag **ret_defrag)
         free(defrag);
         return -error;
     }
+    pthread_setname_np(defrag->thread, "lsmfs-defrag");
     *ret_defrag = defrag;
     return 0;
 }

@@ -209,6 +209,7 @@ int reclaim_start(struct ns *ns, struct reclaim **ret_reclaim)
         free(reclaim);
         return rc;
     }
+    pthread_setname_np(reclaim->thread, "lsmfs-reclaim");
     *ret_reclaim = reclaim;
     return 0;
 }

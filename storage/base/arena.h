@@ -1,7 +1,8 @@
 // A bump allocator for a memtable's nodes: allocate from many threads, free all at once.
 //
-// Memory comes in chunks from mmap/malloc. arena_alloc() is thread-safe and lock-free except when a
-// new chunk is needed. Nothing is returned before arena_release().
+// Memory comes in chunks, from a pool of those that earlier arenas gave back, else from the system.
+// arena_alloc() is thread-safe and lock-free except when a new chunk is needed. Nothing is returned
+// before arena_release().
 #ifndef LSM_BASE_ARENA_H
 #define LSM_BASE_ARENA_H
 
@@ -12,21 +13,39 @@
 
 struct arena_chunk;
 
+// Chunks for the arenas of one size to come, so that writers need not wait for the system to zero
+// memory. All of its functions but init and free may be called from any thread.
+struct arena_pool {
+    pthread_mutex_t lock;
+    struct arena_chunk *chunks; // lock, as the next two
+    size_t chunk_size;          // of those that are kept: of the arena that was released first
+    size_t bytes;
+    size_t limit; // of `bytes`
+};
+
+void arena_pool_init(struct arena_pool *pool, size_t limit);
+// Gives all back to the system.
+void arena_pool_trim(struct arena_pool *pool);
+// After the last arena that uses it was released.
+void arena_pool_free(struct arena_pool *pool);
+
 struct arena {
     _Atomic(struct arena_chunk *) current; // chunk that allocations come from; release/acquire
     _Atomic size_t allocated_bytes;        // bytes of all chunks; relaxed
     size_t chunk_size;
+    struct arena_pool *pool;   // borrowed; or NULL
     pthread_mutex_t grow_lock; // held while a chunk is added
 };
 
-// `chunk_size` bytes a chunk; larger requests get a chunk of their own. 0 or LSM_NO_MEMORY.
-int arena_init(struct arena *arena, size_t chunk_size);
+// `chunk_size` bytes a chunk; larger requests get a chunk of their own. `pool` may be NULL.
+// 0 or LSM_NO_MEMORY.
+int arena_init(struct arena *arena, size_t chunk_size, struct arena_pool *pool);
 void arena_release(struct arena *arena);
 
 // `size` bytes aligned to 8, or NULL. Uninitialised.
 void *arena_alloc(struct arena *arena, size_t size);
 
-// Bytes taken from the system so far.
+// Bytes of its chunks so far.
 size_t arena_bytes(const struct arena *arena);
 
 #endif

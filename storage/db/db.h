@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/arena.h"
 #include "base/env.h"
 #include "base/iter.h"
 #include "base/logger.h"
@@ -112,6 +113,7 @@ struct lsm {
     struct sst_map_budget map_budget;
     struct table_cache *table_cache;
     struct blob_store *blobs;
+    struct arena_pool arenas; // what flushed memtables leave to the next
 
     // Readers. `view` is stored with release under mutex, loaded with acquire while pinned.
     // `visible`: sequence of the last write readers may see; stored with release by the leader

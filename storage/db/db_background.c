@@ -256,6 +256,7 @@ static void *flush_thread(void *arg)
                 db_log_settle(db);
                 idle_switch(db);
                 db_reserve_shrink(db);
+                arena_pool_trim(&db->arenas);
             }
             pthread_mutex_lock(&db->mutex);
             if (!db->stopping && !db_flush_due(db) && db->spare_state != SPARE_WANTED)
@@ -383,22 +384,23 @@ static void *sync_thread(void *arg)
     return NULL;
 }
 
-static int start_thread(struct lsm *db, void *(*run)(void *))
+static int start_thread(struct lsm *db, void *(*run)(void *), const char *name)
 {
     int error = pthread_create(&db->threads[db->thread_count], NULL, run, db);
     if (error)
         return status_from_errno(error, "starting a thread for", db->dir);
+    pthread_setname_np(db->threads[db->thread_count], name); // for top -H
     db->thread_count++;
     return LSM_OK;
 }
 
 int db_background_start(struct lsm *db)
 {
-    int rc = start_thread(db, flush_thread);
+    int rc = start_thread(db, flush_thread, "lsm-flush");
     for (unsigned i = 0; i < db->options.compaction_threads && !rc; i++)
-        rc = start_thread(db, compaction_thread);
+        rc = start_thread(db, compaction_thread, "lsm-compact");
     if (!rc && db->options.sync_interval_ms)
-        rc = start_thread(db, sync_thread);
+        rc = start_thread(db, sync_thread, "lsm-sync");
     return rc;
 }
 

@@ -51,7 +51,7 @@ int db_memtable_new(struct lsm *db, struct memtable **ret_memtable)
     struct memtable_blobs *blobs = calloc(1, sizeof *blobs);
     if (!blobs)
         return status_no_memory(sizeof *blobs);
-    int rc = memtable_new(db->options.write_buffer_size, &memtable);
+    int rc = memtable_new(db->options.write_buffer_size, &db->arenas, &memtable);
     if (rc) {
         free(blobs);
         return rc;

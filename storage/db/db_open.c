@@ -89,8 +89,8 @@ static int place_examine(struct lsm *db, bool *ret_fresh)
 }
 
 // The first manifest of a new store: no tables, no logs. Until CURRENT is there, opening starts
-// over. The directory is made durable also if it was there: whoever made it may have died before. In
-// a parent that this process may not read it is as durable as it was.
+// over. The directory is made durable also if it was there: whoever made it may have died before.
+// In a parent that this process may not read it is as durable as it was.
 static int create_store(struct lsm *db)
 {
     struct manifest_state state = {.log_number = 2, .next_file = 2};
@@ -127,9 +127,12 @@ static int handle_new(const char *path, const struct lsm_options *options, struc
     db->options = *options;
     db->logger = (struct logger){options->log, options->log_arg};
     db->env = options->env ? options->env : env_posix();
+    // a memtable, which ends up to a chunk over its size in each of its arenas
+    arena_pool_init(&db->arenas, options->write_buffer_size + options->write_buffer_size / 4);
     db->snapshots.next = db->snapshots.prev = &db->snapshots;
     db->dir = strdup(path);
     if (!db->dir) {
+        arena_pool_free(&db->arenas);
         free(db);
         return status_no_memory(strlen(path) + 1);
     }
@@ -202,6 +205,7 @@ static void handle_free(struct lsm *db)
         db->env->ops->unlock(db->env, db->lock);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
         buf_release(&db->cursors[i]);
+    arena_pool_free(&db->arenas);
     pthread_cond_destroy(&db->changed);
     pthread_cond_destroy(&db->work);
     pthread_mutex_destroy(&db->obsolete_mutex);

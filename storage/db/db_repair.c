@@ -273,7 +273,7 @@ static int gather(struct repair *repair)
     sort_newest_first(repair->tables, repair->table_count);
     sort_newest_first(repair->logs, repair->log_count);
     if (!rc)
-        rc = memtable_new(repair->options.write_buffer_size, &repair->memtable);
+        rc = memtable_new(repair->options.write_buffer_size, NULL, &repair->memtable);
     repair->sources = calloc(repair->table_count + 1, sizeof(struct iter *));
     if (!rc && !repair->sources)
         rc = status_no_memory((repair->table_count + 1) * sizeof(struct iter *));

@@ -33,7 +33,7 @@ struct memtable {
     _Atomic uint64_t deletes;                              // relaxed
 };
 
-int memtable_new(size_t size_hint, struct memtable **ret_memtable)
+int memtable_new(size_t size_hint, struct arena_pool *pool, struct memtable **ret_memtable)
 {
     size_t chunk = size_hint / 8;
     struct memtable *mt = aligned_alloc(_Alignof(struct memtable), sizeof(*mt));
@@ -44,10 +44,10 @@ int memtable_new(size_t size_hint, struct memtable **ret_memtable)
         chunk = CHUNK_MIN;
     if (chunk > CHUNK_MAX)
         chunk = CHUNK_MAX;
-    int status = arena_init(&mt->nodes, chunk);
+    int status = arena_init(&mt->nodes, chunk, pool);
     if (status)
         goto fail;
-    status = arena_init(&mt->towers, chunk);
+    status = arena_init(&mt->towers, chunk, pool);
     if (status)
         goto fail_nodes;
     status = skiplist_init(&mt->list, &mt->nodes, &mt->towers);

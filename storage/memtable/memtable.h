@@ -11,8 +11,11 @@
 
 struct memtable;
 
+struct arena_pool;
+
 // One reference, the caller's. `size_hint`: bytes it is expected to hold (write_buffer_size).
-int memtable_new(size_t size_hint, struct memtable **ret_memtable);
+// `pool`, or NULL, must outlive it.
+int memtable_new(size_t size_hint, struct arena_pool *pool, struct memtable **ret_memtable);
 void memtable_ref(struct memtable *mt);
 void memtable_unref(struct memtable *mt); // at zero, freed through epoch_retire
 

@@ -1,4 +1,4 @@
-// The arena: alignment, distinct memory, many threads, requests larger than a chunk.
+// The arena: alignment, distinct memory, many threads, requests larger than a chunk, the pool.
 #include "quick_check.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 START_TEST(test_alignment_and_bytes)
 {
     struct arena arena;
-    ck_assert_int_eq(arena_init(&arena, 65536), 0);
+    ck_assert_int_eq(arena_init(&arena, 65536, NULL), 0);
     ck_assert_uint_eq(arena_bytes(&arena), 65536);
     for (size_t size = 0; size < 300; size++) {
         char *p = arena_alloc(&arena, size);
@@ -36,7 +36,7 @@ END_TEST
 START_TEST(test_huge_page_chunks)
 {
     struct arena arena;
-    ck_assert_int_eq(arena_init(&arena, 4 << 20), 0);
+    ck_assert_int_eq(arena_init(&arena, 4 << 20, NULL), 0);
     for (int i = 0; i < 1000; i++) {
         char *p = arena_alloc(&arena, 10000);
         ck_assert_ptr_nonnull(p);
@@ -45,6 +45,45 @@ START_TEST(test_huge_page_chunks)
     ck_assert_uint_ge(arena_bytes(&arena), 10000000);
     ck_assert_uint_le(arena_bytes(&arena), 16 << 20);
     arena_release(&arena);
+}
+END_TEST
+
+// What an arena leaves is what the next one gets, up to the limit; a chunk of another size is not
+// kept.
+START_TEST(test_pool)
+{
+    const size_t size = 64 << 10;
+    struct arena_pool pool;
+    struct arena arena;
+    arena_pool_init(&pool, 3 * size);
+    ck_assert_int_eq(arena_init(&arena, size, &pool), 0);
+    for (int i = 0; i < 40; i++) // five chunks
+        ck_assert_ptr_nonnull(memset(arena_alloc(&arena, 8000), 1, 8000));
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 5 * size));
+    ck_assert_uint_gt(arena_bytes(&arena), 10 * size);
+    size_t kept = pool.limit; // none under AddressSanitizer
+    arena_release(&arena);
+    ck_assert_uint_eq(pool.bytes, kept);
+
+    ck_assert_int_eq(arena_init(&arena, size, &pool), 0);
+    ck_assert_uint_eq(arena_bytes(&arena), size);
+    ck_assert_uint_eq(pool.bytes, kept ? kept - size : 0);
+    for (int i = 0; i < 40; i++) {
+        ck_assert_ptr_nonnull(memset(arena_alloc(&arena, 8000), 2, 8000));
+        ck_assert_uint_le(pool.bytes, kept);
+    }
+    ck_assert_uint_eq(pool.bytes, 0);
+
+    struct arena other; // of another size: its chunks go back to the system
+    ck_assert_int_eq(arena_init(&other, 2 * size, &pool), 0);
+    arena_release(&arena);
+    arena_release(&other);
+    ck_assert_uint_eq(pool.bytes, kept);
+    arena_pool_trim(&pool);
+    ck_assert_uint_eq(pool.bytes, 0);
+    ck_assert_int_eq(arena_init(&arena, size, &pool), 0);
+    arena_release(&arena);
+    arena_pool_free(&pool);
 }
 END_TEST
 
@@ -76,12 +115,12 @@ static void *work(void *arg)
     return worker;
 }
 
-START_TEST(test_threads)
+static void run_threads(struct arena_pool *pool)
 {
     struct arena arena;
     struct worker workers[THREADS];
     pthread_t threads[THREADS];
-    ck_assert_int_eq(arena_init(&arena, 8192), 0);
+    ck_assert_int_eq(arena_init(&arena, 8192, pool), 0);
     for (uint64_t t = 0; t < THREADS; t++) {
         workers[t] = (struct worker){&arena, t, calloc(EACH, sizeof(uint64_t *))};
         ck_assert_ptr_nonnull(workers[t].blocks);
@@ -101,6 +140,15 @@ START_TEST(test_threads)
     }
     arena_release(&arena);
 }
+
+START_TEST(test_threads)
+{
+    struct arena_pool pool;
+    arena_pool_init(&pool, 4 << 20);
+    run_threads(&pool);
+    run_threads(&pool); // in what the first left
+    arena_pool_free(&pool);
+}
 END_TEST
 
 int main(void)
@@ -110,6 +158,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_alignment_and_bytes);
     tcase_add_test(tc, test_huge_page_chunks);
+    tcase_add_test(tc, test_pool);
     tcase_add_test(tc, test_threads);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

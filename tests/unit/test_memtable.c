@@ -37,7 +37,7 @@ START_TEST(get_finds_the_version_of_the_sequence)
 {
     struct memtable *mt;
 
-    ck_assert_int_eq(memtable_new(1 << 20, &mt), 0);
+    ck_assert_int_eq(memtable_new(1 << 20, NULL, &mt), 0);
     add(mt, "k", 10, ENTRY_PUT, "ten");
     add(mt, "k", 30, ENTRY_DELETE, "");
     add(mt, "k", 20, ENTRY_PUT, "twenty");
@@ -76,7 +76,7 @@ START_TEST(sizes_from_nothing_to_more_than_a_chunk)
     ck_assert_ptr_nonnull(value);
     memset(value, 'v', size);
     memset(key, 0xff, sizeof(key));
-    ck_assert_int_eq(memtable_new(64 << 10, &mt), 0);
+    ck_assert_int_eq(memtable_new(64 << 10, NULL, &mt), 0);
     ck_assert_uint_le(memtable_bytes(mt), 64 << 10);
     ck_assert_int_eq(memtable_add(mt, slice_of(key, sizeof(key)), tag_make(1, ENTRY_PUT),
                                   slice_of(value, size), NULL),
@@ -118,7 +118,7 @@ START_TEST(short_keys_and_zero_bytes_are_told_apart)
     struct memtable *mt;
     struct iter *it;
 
-    ck_assert_int_eq(memtable_new(1 << 20, &mt), 0);
+    ck_assert_int_eq(memtable_new(1 << 20, NULL, &mt), 0);
     for (unsigned i = 0; i < count; i++) {
         unsigned k = (i * 7) % count;
         ck_assert_int_eq(memtable_add(mt, slice_of(keys[k].data, keys[k].size), tag_make(1, 1),
@@ -204,7 +204,7 @@ START_TEST(a_random_memtable_agrees_with_a_sorted_array)
     struct memtable *mt;
     struct iter *it;
 
-    ck_assert_int_eq(memtable_new(64 << 10, &mt), 0);
+    ck_assert_int_eq(memtable_new(64 << 10, NULL, &mt), 0);
     for (int i = 0; i < COUNT; i++) {
         struct model_entry *e = &model[i];
         e->key_size = rnd(sizeof(e->key));
@@ -231,7 +231,7 @@ START_TEST(an_empty_memtable)
     uint64_t tag;
     struct slice value;
 
-    ck_assert_int_eq(memtable_new(0, &mt), 0);
+    ck_assert_int_eq(memtable_new(0, NULL, &mt), 0);
     ck_assert(!memtable_get(mt, slice_str("a"), SEQUENCE_MAX, &tag, &value));
     ck_assert_int_eq(memtable_iter_new(mt, &it), 0);
     iter_seek_first(it);

@@ -18,7 +18,7 @@ static uint64_t rnd(uint64_t *state, uint64_t below)
 
 static void list_new(struct skiplist *list, struct arena *arena)
 {
-    ck_assert_int_eq(arena_init(arena, 64 << 10), 0);
+    ck_assert_int_eq(arena_init(arena, 64 << 10, NULL), 0);
     ck_assert_int_eq(skiplist_init(list, arena, arena), 0);
 }
 
