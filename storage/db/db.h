@@ -1,8 +1,8 @@
 // The open store: its shared state, who may touch what, and the interfaces between the files of
 // this folder.
 //
-// Threads: user threads; one flush thread; options.compaction_threads compaction threads; with
-// sync_interval_ms one sync thread.
+// Threads: user threads; one flush thread; one that makes logs; options.compaction_threads
+// compaction threads; with sync_interval_ms one sync thread.
 //
 // Locks, in the order they are taken:
 //   write queue  (queue.mutex)  who leads the next group of writers; held for a few instructions

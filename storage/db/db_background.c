@@ -1,8 +1,10 @@
 // Background threads.
 //
-//  flush       writes immutable memtables to level 0, oldest first; prepares the next log; makes
-//              the memtable immutable when nothing is written and it may free space; gives back
-//              then what only a busy store needs
+//  flush       writes immutable memtables to level 0, oldest first; makes the memtable immutable
+//              when nothing is written and it may free space; gives back then what only a busy
+//              store needs
+//  log         makes the next log while the active one fills: to be safe to use it has to be
+//              synced, and a flush has to be no later for that
 //  compaction  asks compact_pick what to do and does it; as many as the options say
 //  sync        with sync_interval_ms: syncs the log that often
 //
@@ -137,7 +139,7 @@ bool db_flush_due(struct lsm *db)
 }
 
 // Mutex held; released meanwhile.
-static void prepare_spare(struct lsm *db)
+static void make_spare(struct lsm *db)
 {
     struct db_log *log = NULL;
     db->spare_state = SPARE_MAKING;
@@ -244,8 +246,6 @@ static void *flush_thread(void *arg)
             db->flush_running = false;
             if (job_ended(db, rc, DB_FULL_FLUSH, "flush failed") && !db->stopping)
                 wait_work(db, RETRY_MS);
-        } else if (db->spare_state == SPARE_WANTED) {
-            prepare_spare(db);
         } else {
             bool space_short = db_space_short(db), quiet = is_quiet(db);
             pthread_mutex_unlock(&db->mutex);
@@ -259,8 +259,36 @@ static void *flush_thread(void *arg)
                 arena_pool_trim(&db->arenas);
             }
             pthread_mutex_lock(&db->mutex);
-            if (!db->stopping && !db_flush_due(db) && db->spare_state != SPARE_WANTED)
+            if (!db->stopping && !db_flush_due(db))
                 wait_work(db, db_space_short(db) ? RESERVE_RETRY_MS : IDLE_WAKE_S * 1000);
+        }
+    }
+    pthread_mutex_unlock(&db->mutex);
+    return NULL;
+}
+
+// Whether the next log has to wait for a flush that may need the space; mutex held, released
+// meanwhile.
+static bool flush_goes_first(struct lsm *db)
+{
+    if (!db_flush_due(db))
+        return false;
+    pthread_mutex_unlock(&db->mutex);
+    bool low = db_space_low(db);
+    pthread_mutex_lock(&db->mutex);
+    return low && db_flush_due(db);
+}
+
+static void *log_thread(void *arg)
+{
+    struct lsm *db = arg;
+    pthread_mutex_lock(&db->mutex);
+    while (!db->stopping) {
+        if (db->spare_state == SPARE_WANTED && !flush_goes_first(db)) {
+            if (db->spare_state == SPARE_WANTED && !db->stopping)
+                make_spare(db);
+        } else if (!db->stopping) {
+            wait_work(db, IDLE_WAKE_S * 1000);
         }
     }
     pthread_mutex_unlock(&db->mutex);
@@ -397,6 +425,8 @@ static int start_thread(struct lsm *db, void *(*run)(void *), const char *name)
 int db_background_start(struct lsm *db)
 {
     int rc = start_thread(db, flush_thread, "lsm-flush");
+    if (!rc)
+        rc = start_thread(db, log_thread, "lsm-log");
     for (unsigned i = 0; i < db->options.compaction_threads && !rc; i++)
         rc = start_thread(db, compaction_thread, "lsm-compact");
     if (!rc && db->options.sync_interval_ms)

@@ -159,6 +159,7 @@ void db_log_settle(struct lsm *db)
         spare = db->spare;
         db->spare = NULL;
         db->spare_state = SPARE_WANTED;
+        pthread_cond_broadcast(&db->work);
     }
     db->log_used = 0;
     pthread_mutex_unlock(&db->mutex);

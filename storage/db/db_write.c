@@ -202,9 +202,11 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
             pthread_mutex_lock(&db->mutex);
             continue;
         }
+        uint64_t start = env_now_us();
         rc = db_switch_memtable(db);
         if (rc == LSM_NO_SPACE && writer->use_reserve && db_reserve_release(db))
             rc = db_switch_memtable(db);
+        counter_add(&db->counters.stall_us, env_now_us() - start); // the next log may not be ready
         pthread_mutex_lock(&db->mutex);
         if (rc)
             break;
