@@ -73,6 +73,7 @@ static void add_stats(const struct blob_file *file, struct blob_stats *stats)
 {
     uint64_t live = file_live(file);
     int64_t tables = atomic_load_explicit(&file->live, memory_order_relaxed);
+    int64_t mem = atomic_load_explicit(&file->mem, memory_order_relaxed);
     int64_t sorted = tables - atomic_load_explicit(&file->level0, memory_order_relaxed);
     stats->files++;
     stats->bytes += file->size;
@@ -81,6 +82,7 @@ static void add_stats(const struct blob_file *file, struct blob_stats *stats)
     if (live == 0)
         return;
     stats->in_use += file->size;
+    stats->mem += mem > 0 ? (uint64_t)mem : 0;
     if (sorted < (int64_t)file->size)
         stats->unsettled += sorted < 0 ? file->size : file->size - (uint64_t)sorted;
     if (blob_file_draining(file) && tables <= 0)

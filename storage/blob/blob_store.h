@@ -105,6 +105,7 @@ struct blob_stats {
     uint64_t unsettled;     // of these bytes, what sorted tables do not refer to: garbage, and what
                             // is not known to be live, with what it may turn into garbage
     uint64_t waiting;       // bytes of files that are drained but for what memtables refer to
+    uint64_t mem;           // bytes that memtables refer to, also if tables do
     uint64_t written, moved; // by appends of each stream, since opening
     uint64_t draining;       // files
 };

@@ -81,7 +81,8 @@ static unsigned pressure_between(uint64_t value, uint64_t slow, uint64_t stop)
 
 // How far behind reclaim is, and flush and compaction with finding out what is garbage. What
 // sorted tables do not refer to is garbage, or has been written since and may have superseded as
-// much. Files that are drained but for what memtables refer to ask for a flush.
+// much. Files that are drained but for what memtables refer to ask for a flush; so do writers that
+// are slowed while memtables refer to much, for that counts twice, and hides garbage.
 static unsigned blob_pressure(struct lsm *db)
 {
     struct blob_stats stats = {0};
@@ -91,11 +92,13 @@ static unsigned blob_pressure(struct lsm *db)
         little = BLOB_SLOW_MIN;
     if (blob_store_bytes(db->blobs) >= little)
         blob_store_stats(db->blobs, &stats);
-    atomic_store_explicit(&db->flush_soon, stats.waiting >= file / 2, memory_order_relaxed);
-    if (stats.unsettled < little)
-        return 0;
-    return pressure_between(stats.unsettled * 100, stats.in_use * (ratio + UNSETTLED_SLOW),
-                            stats.in_use * (ratio + UNSETTLED_STOP));
+    unsigned pressure = 0;
+    if (stats.unsettled >= little)
+        pressure = pressure_between(stats.unsettled * 100, stats.in_use * (ratio + UNSETTLED_SLOW),
+                                    stats.in_use * (ratio + UNSETTLED_STOP));
+    bool soon = stats.waiting >= file / 2 || (pressure && stats.mem >= file / 2);
+    atomic_store_explicit(&db->flush_soon, soon, memory_order_relaxed);
+    return pressure;
 }
 
 void db_update_pressure(struct lsm *db)

@@ -23,6 +23,8 @@
 #define GROUP_MAX_BATCHES 64
 #define GROUP_MAX_BYTES   (1u << 20)
 #define WATCH_BLOB_BYTES  (4u << 20) // written between two looks at what reclaim has to do
+#define SOON_SHARE        64 // of the write buffer: enough to flush if blob files wait for it
+#define SOON_MIN          (64u << 10)
 #define SPACE_WAIT_US     5000000 // of a write that may use the reserve, for space that jobs have
 #define SPACE_RETRY_US    10000
 
@@ -153,12 +155,17 @@ static bool must_wait(struct lsm *db)
            db->version->levels[0].count >= db->options.l0_stop;
 }
 
-// A memtable with many blobs is full before its arena is; while it cannot be switched at once, it
-// may take some more.
+// A memtable with many blobs is full before its arena is, and one that keeps drained blob files
+// from going is with little in it; while it cannot be switched at once, it may take some more.
 static bool memtable_full(struct lsm *db, bool wait)
 {
-    return memtable_bytes(db->active) >= db->options.write_buffer_size ||
-           db_memtable_blob_bytes(db->active) >= db_blob_flush_bytes(db) * (wait ? 2 : 1);
+    size_t size = db->options.write_buffer_size, little = size / SOON_SHARE;
+    bool soon = atomic_load_explicit(&db->flush_soon, memory_order_relaxed) && !wait;
+    if (little < SOON_MIN)
+        little = SOON_MIN;
+    return memtable_bytes(db->active) >= size ||
+           db_memtable_blob_bytes(db->active) >= db_blob_flush_bytes(db) * (wait ? 2 : 1) ||
+           (soon && wal_end(db->log->wal) >= little);
 }
 
 // Whether what a full memtable waits for cannot go on for lack of space; mutex held.
