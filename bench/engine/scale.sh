@@ -12,8 +12,8 @@
 #     --keep=DIR       keep the bench's own output there
 #
 # Loading is N puts of keys drawn from N, in ten parts; where the slowest put is told, so is how long
-# the machine itself paused (as root only). Reading is done by new processes, after all
-# tables were read into the page cache; "mapped" with a map_budget for all tables.
+# the machine itself paused (as root only). Reading is done by new processes, after all tables were
+# read into the page cache; "mapped" with a map_budget for all tables.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)

@@ -18,7 +18,7 @@ struct arena_chunk;
 struct arena_pool {
     pthread_mutex_t lock;
     struct arena_chunk *chunks; // lock, as the next two
-    size_t chunk_size;          // of those that are kept: of the arena that was released first
+    size_t chunk_size;          // of those that are kept; of the next to come if there is none
     size_t bytes;
     size_t limit; // of `bytes`
 };

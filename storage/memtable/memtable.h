@@ -10,7 +10,6 @@
 #include "lsm.h"
 
 struct memtable;
-
 struct arena_pool;
 
 // One reference, the caller's. `size_hint`: bytes it is expected to hold (write_buffer_size).

@@ -1,56 +1,19 @@
-// A store with large values on a simulated disk, for tests of blobs: setup() and teardown() are the
-// fixture, values follow from a mark and a size.
+// A store with large values on a simulated disk, for tests of blobs: setup() and store_util.h's
+// teardown() are the fixture, values follow from a mark and a size.
 #ifndef LSM_TESTS_BLOB_UTIL_H
 #define LSM_TESTS_BLOB_UTIL_H
 
-#include "quick_check.h"
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/env_fault.h"
-#include "base/status.h"
-#include "lsm.h"
+#include "store_util.h"
 
 #define BIG 5000
 
-static struct env *env;
-static struct lsm *db;
-static struct lsm_options options;
-
 static inline void setup(void)
 {
-    env = env_fault_new();
-    ck_assert_ptr_nonnull(env);
-    lsm_options_init(&options);
-    options.env = env;
-    options.write_buffer_size = 64 << 10;
-    options.table_size = 64 << 10;
-    options.level_base_size = 256 << 10;
-    options.block_cache_size = 256 << 10;
+    store_setup();
     options.blob_min = 1024;
     options.blob_file_size = 64 << 10;
-    db = NULL;
-}
-
-static inline void teardown(void)
-{
-    if (db)
-        ck_assert_int_eq(lsm_close(db), 0);
-    env_fault_free(env);
-}
-
-static inline void open_db(void)
-{
-    int rc = lsm_open("/db", &options, &db);
-    ck_assert_msg(rc == 0, "open: %s", lsm_error_detail());
-}
-
-static inline void reopen_db(void)
-{
-    ck_assert_int_eq(lsm_close(db), 0);
-    db = NULL;
-    open_db();
 }
 
 // Bytes that depend on the mark and the position; even marks compress, odd ones do not.
@@ -74,7 +37,7 @@ static inline void put_sized(const char *key, unsigned mark, size_t size)
 }
 
 static inline void expect_range(const struct lsm_snapshot *snapshot, const char *key, unsigned mark,
-                         size_t value_size, size_t from, size_t size)
+                                size_t value_size, size_t from, size_t size)
 {
     struct lsm_buf got = {0};
     struct lsm_read_options ro = {.snapshot = snapshot};
@@ -97,13 +60,6 @@ static inline void expect_none(const char *key)
 {
     struct lsm_buf got = {0};
     ck_assert_int_eq(lsm_get(db, NULL, key, strlen(key), &got), LSM_NOT_FOUND);
-}
-
-static inline uint64_t number(const char *name)
-{
-    uint64_t value;
-    ck_assert_msg(lsm_property_uint(db, name, &value), "%s", name);
-    return value;
 }
 
 static inline void expect_sound(void)

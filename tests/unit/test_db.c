@@ -1,52 +1,14 @@
 // The store through its public interface, on a simulated disk.
-#include "quick_check.h"
+#include "store_util.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include "base/env_fault.h"
-#include "base/status.h"
-#include "lsm.h"
-
-static struct env *env;
-static struct lsm *db;
-static struct lsm_options options;
 
 static void setup(void)
 {
-    env = env_fault_new();
-    ck_assert_ptr_nonnull(env);
-    lsm_options_init(&options);
-    options.env = env;
-    options.write_buffer_size = 64 << 10;
-    options.table_size = 64 << 10;
-    options.level_base_size = 256 << 10;
+    store_setup();
     options.block_size = 1024;
-    options.block_cache_size = 256 << 10;
-    db = NULL;
-}
-
-static void teardown(void)
-{
-    if (db)
-        ck_assert_int_eq(lsm_close(db), 0);
-    env_fault_free(env);
-}
-
-static void open_db(void)
-{
-    int rc = lsm_open("/db", &options, &db);
-    ck_assert_msg(rc == 0, "open: %s", lsm_error_detail());
-}
-
-static void reopen_db(void)
-{
-    ck_assert_int_eq(lsm_close(db), 0);
-    db = NULL;
-    open_db();
 }
 
 static void put(const char *key, const char *value)
@@ -93,13 +55,6 @@ static void expect_filled(int from, int to, const char *mark)
         snprintf(value, sizeof value, "%s-%d-%0100d", mark, i, i);
         expect(key, value);
     }
-}
-
-static uint64_t number(const char *name)
-{
-    uint64_t value;
-    ck_assert(lsm_property_uint(db, name, &value));
-    return value;
 }
 
 START_TEST(test_put_get_delete)
