@@ -9,9 +9,9 @@
 // many small appends does not end up as as many extents; this copies less than APPEND_MERGE_MAX
 // bytes a write.
 //
-// Locks: writes take the inode's exclusively; reads go by a snapshot, without any: nobody who changes
-// the file waits for a read from disk, and a read sees the whole of a write or nothing of it.
-// Failure: a write that fails has changed nothing.
+// Locks: writes take the inode's exclusively; reads go by a snapshot, without any: nobody who
+// changes the file waits for a read from disk, and a read sees the whole of a write or nothing of
+// it. Failure: a write that fails has changed nothing.
 #include <errno.h>
 #include <limits.h>
 
@@ -156,30 +156,33 @@ static int put_data(struct op *op, struct record *rec, uint64_t offset, struct s
                                        : extents_put(op, rec, offset, data);
 }
 
-// Inline content moves out: what the write leaves of it becomes extents. Content that the write
-// continues is put before it as one piece of data.
+// Inline content moves out: what the write leaves of it becomes extents, on both sides: it may be
+// longer than inline_max, which another mount has set. A write that is not staged is joined with it
+// to one piece of data where they touch.
 static int write_move_out(struct op *op, struct record *rec, struct slice data, uint64_t offset)
 {
     const bool is_staged = lsm_batch_count(op->staged) > 0;
     struct slice old = rec->content;
     uint64_t end = offset + data.size;
-    int rc = 0;
+    size_t head = old.size < offset ? old.size : (size_t)offset;
+    struct slice rest = slice_of(NULL, 0);
+    if (end < old.size)
+        rest = slice_of(old.data + end, old.size - (size_t)end);
     rec->is_inline = false;
     rec->content = slice_of(NULL, 0);
     rec->data_bytes = 0;
-    if (is_staged && old.size > offset) // and no more than the write covers
-        old.size = (size_t)offset;
     if (!is_staged && old.size && old.size >= offset) {
         op->content.size = 0;
-        if (buf_append(&op->content, old.data, (size_t)offset) ||
+        if (buf_append(&op->content, old.data, head) ||
             buf_append(&op->content, data.data, data.size) ||
-            (end < old.size && buf_append(&op->content, old.data + end, old.size - (size_t)end)))
+            buf_append(&op->content, rest.data, rest.size))
             return -ENOMEM;
         return extents_put(op, rec, 0, buf_slice(&op->content));
     }
-    if (old.size)
-        rc = extents_put(op, rec, 0, old);
-    return rc ? rc : put_data(op, rec, offset, data);
+    int rc = extents_put(op, rec, 0, slice_of(old.data, head));
+    if (!rc)
+        rc = put_data(op, rec, offset, data);
+    return rc ? rc : extents_put(op, rec, end, rest);
 }
 
 // If a small extent ends at *offset, puts its bytes before the data: *data and *offset become the

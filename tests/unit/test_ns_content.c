@@ -76,6 +76,94 @@ START_TEST(test_inline_until_it_is_too_long)
 }
 END_TEST
 
+// Closes the store and opens it with another inline_max.
+static void reopen_with(unsigned inline_max)
+{
+    struct ns_options options = ns_small_options(env);
+    options.inline_max = inline_max;
+    ns_inode_put(ns, file, 1);
+    ck_assert_int_eq(ns_close(ns), 0);
+    int status = ns_open("/fs", &options, &ns);
+    ck_assert_msg(status == 0, "ns_open: %d %s", status, lsm_error_detail());
+    file = ns_test_get(ns, "/f");
+}
+
+// The file made anew: `size` bytes that differ, inline.
+static void make_inline(uint8_t *bytes, size_t size)
+{
+    reopen_with(65536);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(1 + i * 7 % 251);
+    ck_assert_int_eq(truncate_to(0), 0);
+    ck_assert_int_eq(ns_write(ns, file, bytes, size, 0, 0, NULL), (ssize_t)size);
+}
+
+static void expect_bytes(const uint8_t *want, size_t size)
+{
+    static uint8_t got[200000];
+    ck_assert_uint_eq(stat_of(file).size, size);
+    ck_assert_int_eq(ns_read(ns, file, got, sizeof got, 0), (ssize_t)size);
+    for (size_t i = 0; i < size; i++)
+        ck_assert_msg(got[i] == want[i], "byte %zu is %02x, not %02x", i, got[i], want[i]);
+    ns_expect_clean(ns, "after the write");
+}
+
+// A file that is inline stays whole when it is written, cut, punched or copied under a smaller
+// limit: where a write lies in it and how long it is must not matter.
+START_TEST(test_inline_under_a_smaller_limit)
+{
+    static const unsigned limits[] = {0, 100, 2048, 65536};
+    static const size_t sizes[] = {1, 1000, 4096, 20000, 70000},
+                        starts[] = {0, 1, 4096, 59999, 60000, 61000};
+    static uint8_t want[200000], data[70000];
+    memset(data, 0xee, sizeof data);
+    for (size_t l = 0; l < sizeof limits / sizeof limits[0]; l++)
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
+            for (size_t o = 0; o < sizeof starts / sizeof starts[0]; o++) {
+                size_t end = starts[o] + sizes[s];
+                memset(want, 0, sizeof want);
+                make_inline(want, 60000);
+                reopen_with(limits[l]);
+                ck_assert_int_eq(ns_write(ns, file, data, sizes[s], starts[o], 0, NULL),
+                                 (ssize_t)sizes[s]);
+                memcpy(want + starts[o], data, sizes[s]);
+                expect_bytes(want, end > 60000 ? end : 60000);
+            }
+}
+END_TEST
+
+START_TEST(test_inline_ranges_under_a_smaller_limit)
+{
+    static const unsigned limits[] = {0, 100, 2048, 65536};
+    static uint8_t want[200000];
+    for (size_t l = 0; l < sizeof limits / sizeof limits[0]; l++) {
+        memset(want, 0, sizeof want);
+        make_inline(want, 60000);
+        reopen_with(limits[l]);
+        ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 50000, 20000), 0);
+        memset(want + 50000, 0, 20000);
+        expect_bytes(want, 70000);
+
+        make_inline(want, 60000);
+        reopen_with(limits[l]);
+        ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10, 50),
+                         0);
+        memset(want + 10, 0, 50);
+        expect_bytes(want, 60000);
+        ck_assert_int_eq(truncate_to(59000), 0);
+        ck_assert_int_eq(truncate_to(61000), 0);
+        memset(want + 59000, 0, 2000);
+        expect_bytes(want, 61000);
+
+        make_inline(want, 60000);
+        reopen_with(limits[l]);
+        ck_assert_int_eq(ns_copy_range(ns, file, 0, file, 60000, 60000), 60000);
+        memcpy(want + 60000, want, 60000);
+        expect_bytes(want, 120000);
+    }
+}
+END_TEST
+
 // What a truncation cuts off never comes back.
 START_TEST(test_truncated_bytes_are_gone)
 {
@@ -105,8 +193,8 @@ START_TEST(test_truncating_very_many_extents)
 }
 END_TEST
 
-// Writes so many pieces of 8 KiB. How many of them went with the log: what goes to a blob file leaves
-// a pointer there.
+// Writes so many pieces of 8 KiB. How many of them went with the log: what goes to a blob file
+// leaves a pointer there.
 static unsigned pieces_logged(unsigned count, bool sync)
 {
     uint64_t before, after;
@@ -478,6 +566,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_inline_until_it_is_too_long);
+    tcase_add_test(tc, test_inline_under_a_smaller_limit);
+    tcase_add_test(tc, test_inline_ranges_under_a_smaller_limit);
     tcase_add_test(tc, test_truncated_bytes_are_gone);
     tcase_add_test(tc, test_truncating_very_many_extents);
     tcase_add_test(tc, test_synced_often);
