@@ -5,8 +5,6 @@
 #ifndef LSMFS_MOUNT_LOOP_H
 #define LSMFS_MOUNT_LOOP_H
 
-#include <stdbool.h>
-
 #include "mount/fuse_api.h"
 
 struct loop;
@@ -32,23 +30,5 @@ void loop_stop(struct loop *loop);
 
 // Waits for the threads. 0, or the negative errno of reading that ended them.
 int loop_join(struct loop *loop);
-
-// Whether the request that the calling thread serves asks for setuid and setgid to be cleared
-// (WRITE and OPEN; libfuse passes SETATTR's wish on itself).
-bool loop_request_kills_suid(void);
-
-// Whether the SETXATTR that the calling thread serves, of an access control list, asks for setgid to
-// be cleared.
-bool loop_request_kills_sgid(void);
-
-// Whether the CREATE that the calling thread serves is of a file without a name (O_TMPFILE).
-bool loop_request_is_tmpfile(void);
-
-// Whether the kernel leaves clearing setuid and setgid to us.
-bool loop_handles_suid(void);
-
-// Whether the kernel can map files that were opened as direct (fuse_file_info.direct_io); their
-// writes are let go side by side.
-bool loop_maps_direct_files(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include "mount/ops.h"
 
 #include "mount/lsmfs.h"
+#include "mount/protocol.h"
 
 #define MAX_WRITE     (1u << 20)
 #define MAX_READAHEAD (1u << 20)
@@ -27,9 +28,13 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     want(conn, FUSE_CAP_WRITEBACK_CACHE, !fs->options.no_writeback && !fs->options.read_only);
     fs->writeback = conn->want & FUSE_CAP_WRITEBACK_CACHE;
     // With access control lists comes that the kernel leaves applying the umask to us.
-    fs->acl = !fs->options.no_acl && !fs->options.no_permissions && conn->capable & FUSE_CAP_POSIX_ACL &&
-              conn->capable & FUSE_CAP_DONT_MASK;
+    fs->acl = !fs->options.no_acl && !fs->options.no_permissions &&
+              conn->capable & FUSE_CAP_POSIX_ACL && conn->capable & FUSE_CAP_DONT_MASK;
     want(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, fs->acl);
+    // libfuse itself looks at who makes a request for allow_root, and with mapped owners most
+    // requests do not say.
+    if (!fs->options.no_permissions && !fs->options.allow_root)
+        protocol_want_idmap();
     want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
     want(conn, FUSE_CAP_ATOMIC_O_TRUNC, true);
     want(conn, FUSE_CAP_PARALLEL_DIROPS, true);

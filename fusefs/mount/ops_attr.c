@@ -1,4 +1,4 @@
-// Attributes: GETATTR, SETATTR, STATFS.
+// Attributes: GETATTR (STATX too), SETATTR, STATFS.
 //
 // With the write-back cache the kernel is the owner of size, mtime and ctime of regular files while
 // it holds the inode: it sends them here explicitly (SETATTR with MTIME and CTIME) before it lets
@@ -9,6 +9,7 @@
 
 #include "mount/inode_table.h"
 #include "mount/ops.h"
+#include "mount/protocol.h"
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -21,6 +22,10 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     inode_done(req, inode);
     if (result < 0) {
         fuse_reply_err(req, -result);
+        return;
+    }
+    if (protocol_is_statx()) {
+        protocol_reply_statx(req, &attr, CACHE_FOREVER_S);
         return;
     }
     struct stat st;

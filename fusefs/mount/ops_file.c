@@ -21,15 +21,16 @@
 // the kernel is told when that moved the time; READ counts too, for files that stay open.
 //
 // setuid and setgid. WRITE and OPEN say whether they are to be cleared. FALLOCATE and
-// COPY_FILE_RANGE do not; there they are kept for root alone.
+// COPY_FILE_RANGE do not; there the caller's capabilities decide.
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
+#include "mount/caller.h"
 #include "mount/flusher.h"
 #include "mount/inode_table.h"
-#include "mount/loop.h"
 #include "mount/ops.h"
+#include "mount/protocol.h"
 #include "mount/scratch.h"
 #include "mount/syncer.h"
 
@@ -51,7 +52,7 @@ static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_fil
         ns_inode_writers(inode, 1);
     fi->fh = (uintptr_t)inode;
     fi->keep_cache = 1; // all changes go through the kernel
-    fi->direct_io = fi->flags & O_DIRECT && !fs->writeback && loop_maps_direct_files();
+    fi->direct_io = fi->flags & O_DIRECT && !fs->writeback && protocol_maps_direct_files();
     return result;
 }
 
@@ -73,7 +74,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     if (!dir)
         return;
     mode = (mode & ~(mode_t)S_IFMT) | S_IFREG;
-    int result = loop_request_is_tmpfile()
+    int result = protocol_is_tmpfile()
                      ? ns_tmpfile(fs->ns, &cred, dir, mode, &inode, &attr)
                      : ns_mknod(fs->ns, &cred, dir, name, strlen(name), mode, 0, &inode, &attr);
     ns_inode_put(fs->ns, dir, 1);
@@ -110,7 +111,7 @@ static int open_effects(struct lsmfs *fs, struct ns_inode *inode, int flags)
     const struct ns_attr empty = {.size = 0};
     struct ns_attr now;
     unsigned mask = NS_SET_SIZE | (fs->writeback ? NS_SET_KEEP_TIMES : NS_SET_MTIME_NOW);
-    if (loop_request_kills_suid())
+    if (protocol_kills_suid())
         mask |= NS_SET_KILL_SUID;
     int result = ns_setattr(fs->ns, inode, &empty, mask, &now);
     if (result == 0)
@@ -166,12 +167,20 @@ static unsigned change_flags(const struct lsmfs *fs, bool keep_suid)
     return (keep_suid ? NS_WRITE_KEEP_SUID : 0u) | (fs->writeback ? NS_WRITE_KEEP_TIMES : 0u);
 }
 
+// For requests that do not say whether setuid and setgid go; most files have neither.
+static bool keeps_suid(fuse_req_t req, struct ns_inode *inode)
+{
+    struct ns_attr attr;
+    return ns_getattr(lsmfs_of(req)->ns, inode, &attr) == 0 &&
+           (!(attr.mode & (S_ISUID | S_ISGID)) || caller_keeps_suid(req));
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
               struct fuse_file_info *fi)
 {
     (void)ino;
     struct lsmfs *fs = lsmfs_of(req);
-    unsigned flags = change_flags(fs, !loop_request_kills_suid());
+    unsigned flags = change_flags(fs, !protocol_kills_suid());
     struct ns_attr attr;
     ssize_t n = ns_write(fs->ns, inode_of(fi), data, size, (uint64_t)offset, flags, &attr);
     if (n < 0) {
@@ -194,7 +203,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 {
     (void)ino;
     struct lsmfs *fs = lsmfs_of(req);
-    unsigned flags = change_flags(fs, fuse_req_ctx(req)->uid == 0);
+    unsigned flags = change_flags(fs, keeps_suid(req, inode_of(fi)));
     struct ns_attr attr;
     int result = ns_fallocate_with(fs->ns, inode_of(fi), mode, (uint64_t)offset, (uint64_t)length,
                                    flags, &attr);
@@ -221,10 +230,11 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
     (void)to;
     struct lsmfs *fs = lsmfs_of(req);
     struct ns_attr attr = {0};
-    ssize_t n = flags ? -EINVAL
-                      : ns_copy_range_with(fs->ns, inode_of(from_fi), (uint64_t)from_offset,
-                                           inode_of(to_fi), (uint64_t)to_offset, size,
-                                           change_flags(fs, fuse_req_ctx(req)->uid == 0), &attr);
+    ssize_t n = flags
+                    ? -EINVAL
+                    : ns_copy_range_with(fs->ns, inode_of(from_fi), (uint64_t)from_offset,
+                                         inode_of(to_fi), (uint64_t)to_offset, size,
+                                         change_flags(fs, keeps_suid(req, inode_of(to_fi))), &attr);
     if (n < 0) {
         fuse_reply_err(req, (int)-n);
         return;

@@ -8,25 +8,30 @@
 #include <string.h>
 
 #include "mount/inode_table.h"
-#include "mount/loop.h"
 #include "mount/ops.h"
+#include "mount/protocol.h"
 #include "mount/scratch.h"
 
-static bool is_refused(fuse_req_t req, const char *name)
+// 0 or the errno for names that are not kept: of no known namespace, or with nothing behind it.
+static int name_error(fuse_req_t req, const char *name)
 {
     static const char *const known[] = {"user.", "trusted.", "security."};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strncmp(name, known[i], strlen(known[i])) == 0)
-            return false;
-    return !lsmfs_of(req)->acl || (strcmp(name, "system.posix_acl_access") != 0 &&
-                                   strcmp(name, "system.posix_acl_default") != 0);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        size_t size = strlen(known[i]);
+        if (strncmp(name, known[i], size) == 0)
+            return name[size] ? 0 : EINVAL;
+    }
+    bool is_acl = strcmp(name, "system.posix_acl_access") == 0 ||
+                  strcmp(name, "system.posix_acl_default") == 0;
+    return lsmfs_of(req)->acl && is_acl ? 0 : EOPNOTSUPP;
 }
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                  int flags)
 {
-    if (is_refused(req, name)) {
-        fuse_reply_err(req, EOPNOTSUPP);
+    int error = name_error(req, name);
+    if (error) {
+        fuse_reply_err(req, error);
         return;
     }
     struct ns_inode *inode = inode_get(req, ino);
@@ -34,7 +39,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
         return;
     // XATTR_CREATE and XATTR_REPLACE have the namespace's values; the kernel passes on nothing
     // else.
-    unsigned how = (unsigned)flags | (loop_request_kills_sgid() ? NS_XATTR_KILL_SGID : 0u);
+    unsigned how = (unsigned)flags | (protocol_kills_sgid() ? NS_XATTR_KILL_SGID : 0u);
     int result = ns_setxattr(lsmfs_of(req)->ns, inode, name, value, size, how);
     inode_done(req, inode);
     fuse_reply_err(req, -result);
@@ -53,8 +58,9 @@ static void reply_bytes(fuse_req_t req, ssize_t result, const void *data, size_t
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-    if (is_refused(req, name)) {
-        fuse_reply_err(req, EOPNOTSUPP);
+    int error = name_error(req, name);
+    if (error) {
+        fuse_reply_err(req, error);
         return;
     }
     struct ns_inode *inode = inode_get(req, ino);
@@ -80,8 +86,9 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    if (is_refused(req, name)) {
-        fuse_reply_err(req, EOPNOTSUPP);
+    int error = name_error(req, name);
+    if (error) {
+        fuse_reply_err(req, error);
         return;
     }
     struct ns_inode *inode = inode_get(req, ino);

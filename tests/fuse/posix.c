@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -347,8 +348,13 @@ static void test_xattrs(void)
     FAILS(ERANGE, setxattr("file", name, "x", 1, 0));
     FAILS(EPERM, setxattr("fifo", "user.a", "x", 1, 0));
     FAILS(EOPNOTSUPP, setxattr("file", "unknown.a", "x", 1, 0));
+    FAILS(EINVAL, setxattr("file", "user.", "x", 1, 0));
+    FAILS(EINVAL, getxattr("file", "user.", got, 10));
+    FAILS(EINVAL, removexattr("file", "user."));
     FAILS(EOPNOTSUPP, setxattr("file", "system.unknown", "x", 1, 0));
     if (as_root) {
+        FAILS(EINVAL, setxattr("file", "trusted.", "x", 1, 0));
+        FAILS(EINVAL, setxattr("file", "security.", "x", 1, 0));
         MUST(setxattr("file", "trusted.t", "1", 1, 0) == 0);
         MUST(setxattr("file", "security.s", "2", 1, 0) == 0);
         MUST(lsetxattr("link", "trusted.t", "3", 1, 0) == 0);
@@ -365,6 +371,62 @@ static void test_xattrs(void)
 }
 
 // Each error that POSIX names, for the case that it names it for.
+static struct statx must_statx(const char *path)
+{
+    struct statx st;
+    MUST(statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &st) == 0);
+    MUST(st.stx_mask & STATX_BTIME);
+    return st;
+}
+
+// The time of birth is that of the first stat, and stays while all other times change; what comes
+// with it is what stat tells.
+static void test_birth(void)
+{
+    static const char *const names[] = {"file", "dir", "link", "fifo", "moved"};
+    const struct timespec old[2] = {{1000, 0}, {1000, 0}};
+    struct timespec before;
+    clock_gettime(CLOCK_REALTIME, &before);
+    must_write("file", "x");
+    MUST(mkdir("dir", 0750) == 0 && symlink("file", "link") == 0 && mkfifo("fifo", 0600) == 0);
+    for (int i = 0; i < 4; i++) {
+        struct statx born = must_statx(names[i]);
+        struct timespec birth = {born.stx_btime.tv_sec, born.stx_btime.tv_nsec}, now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        MUST(birth.tv_sec >= before.tv_sec - 1 && !is_later(birth, now));
+        pause_ms(20);
+        if (i == 0)
+            must_write("file", "longer");
+        else if (i == 1)
+            must_write("dir/f", "x");
+        if (i != 2)
+            MUST(chmod(names[i], 0640) == 0 && utimensat(AT_FDCWD, names[i], old, 0) == 0);
+        MUST(rename(names[i], "moved") == 0);
+        struct statx st = must_statx("moved");
+        struct stat plain = must_stat("moved");
+        MUST(memcmp(&st.stx_btime, &born.stx_btime, sizeof born.stx_btime) == 0);
+        MUST(st.stx_ino == plain.st_ino && st.stx_mode == plain.st_mode &&
+             st.stx_nlink == plain.st_nlink && st.stx_uid == plain.st_uid &&
+             st.stx_size == (uint64_t)plain.st_size && st.stx_blocks == (uint64_t)plain.st_blocks);
+        MUST(st.stx_mtime.tv_sec == plain.st_mtim.tv_sec &&
+             st.stx_ctime.tv_nsec == (uint32_t)plain.st_ctim.tv_nsec);
+        MUST(i == 2 || st.stx_mtime.tv_sec == 1000);
+        MUST(rename("moved", names[i]) == 0);
+    }
+    int fd = must_open("file", O_RDWR), again = must_open("fifo", O_RDWR);
+    struct statx named = must_statx("file"), st;
+    MUST(unlink("file") == 0 && unlink("fifo") == 0);
+    MUST(statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0 && st.stx_mask & STATX_BTIME);
+    MUST(memcmp(&st.stx_btime, &named.stx_btime, sizeof named.stx_btime) == 0);
+    MUST(statx(again, "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0 && st.stx_mask & STATX_BTIME);
+    close(fd), close(again);
+    if (geteuid() == 0) {
+        MUST(mknod("device", S_IFBLK | 0600, makedev(259, 70000)) == 0);
+        st = must_statx("device");
+        MUST(st.stx_rdev_major == 259 && st.stx_rdev_minor == 70000);
+    }
+}
+
 static void test_errors(void)
 {
     must_write("file", "x");
@@ -644,6 +706,7 @@ static const struct {
     {"nodiratime", test_nodiratime},
     {"tmpfile", test_tmpfile},
     {"xattrs", test_xattrs},
+    {"birth", test_birth},
     {"errors", test_errors},
     {"gone", test_gone},
     {"statfs", test_statfs},

@@ -15,18 +15,21 @@ posix() { # mode test [number]
     check "$1: $2" "$work/posix" "$2" "$mnt/$1/$2" "${@:3}"
 }
 
+born=
 for mode in writeback no_writeback; do
     mount_store "$db" "$mnt" -o "$mode"
     mkdir "$mnt/$mode"
-    for t in names deep offsets seek_unsynced far_times relatime tmpfile xattrs errors gone statfs direct_mmap \
+    for t in names deep offsets seek_unsynced far_times relatime tmpfile xattrs birth errors gone statfs direct_mmap \
         sync_flags process_locks; do
         posix "$mode" "$t"
     done
     [ "$mode" = writeback ] || posix "$mode" links "$links"
+    touch "$mnt/$mode/born" && born=$(stat -c %W "$mnt/$mode/born")
     umount_store "$mnt"
 done
 for mode in strictatime noatime nodiratime; do
     mount_store "$db" "$mnt" -o "$mode"
+    same "$mode: the time of birth after a remount" "$(stat -c %W "$mnt/no_writeback/born")" "$born"
     check "$mode" "$work/posix" "$mode" "$mnt/$mode"
     same "$mode: df -i" "$(df --output=iused "$mnt" | tail -n 1 | tr -d " ")" "$(find "$mnt" -printf '%i\n' | sort -u | wc -l)"
     umount_store "$mnt"

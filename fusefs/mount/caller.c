@@ -1,0 +1,45 @@
+// What a request's caller may do. See caller.h.
+//
+// The kernel says of WRITE, OPEN and SETATTR whether setuid and setgid go, and nothing of FALLOCATE
+// and COPY_FILE_RANGE. With FUSE_ALLOW_IDMAP it does not name the user there either; the process it
+// names, which waits for the answer, has its capabilities in /proc. Capabilities in another user
+// namespace than ours are worth nothing here.
+#include "mount/caller.h"
+
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static bool read_capabilities(const char *path, uint64_t *ret_set)
+{
+    FILE *file = fopen(path, "re");
+    char line[256];
+    bool found = false;
+    while (file && !found && fgets(line, sizeof line, file))
+        found = sscanf(line, "CapEff: %" SCNx64, ret_set) == 1;
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static bool is_our_namespace(const char *path)
+{
+    struct stat theirs, ours;
+    return stat(path, &theirs) == 0 && stat("/proc/self/ns/user", &ours) == 0 &&
+           theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+}
+
+bool caller_keeps_suid(fuse_req_t req)
+{
+    char status[64], user[64];
+    uint64_t capabilities = 0;
+    long pid = fuse_req_ctx(req)->pid;
+    if (pid <= 0) // in a process namespace that we do not see
+        return false;
+    snprintf(status, sizeof status, "/proc/%ld/status", pid);
+    snprintf(user, sizeof user, "/proc/%ld/ns/user", pid);
+    return read_capabilities(status, &capabilities) && capabilities & (UINT64_C(1) << CAP_FSETID) &&
+           is_our_namespace(user);
+}

@@ -1,0 +1,13 @@
+// What a request's caller may do, where the request does not say.
+#ifndef LSMFS_MOUNT_CALLER_H
+#define LSMFS_MOUNT_CALLER_H
+
+#include <stdbool.h>
+
+#include "mount/fuse_api.h"
+
+// Whether the caller has CAP_FSETID in the daemon's user namespace: what it changes keeps setuid
+// and setgid. False also when that cannot be found out.
+bool caller_keeps_suid(fuse_req_t req);
+
+#endif
