@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/say.h"
+
 static bool is_control(unsigned char c)
 {
     return c < 0x20 || c == 0x7f;
@@ -30,19 +32,12 @@ static void print_visible(FILE *out, const char *text, size_t size)
 
 static void print_complaint(const char *command, const char *format, va_list args)
 {
-    char *text;
-    int size = vasprintf(&text, format, args);
+    char program[64];
+    snprintf(program, sizeof program, "lsmfsctl%s%s", *command ? " " : "", command);
     screen_take();
     fflush(stdout); // keeps the order where both go to one place
-    fprintf(stderr, "lsmfsctl%s%s: ", *command ? " " : "", command);
-    if (size < 0)
-        fputs("out of memory", stderr);
-    else
-        print_visible(stderr, text, (size_t)size);
-    putc('\n', stderr);
+    say_args(program, format, args);
     screen_give();
-    if (size >= 0)
-        free(text);
 }
 
 void complain(const char *format, ...)

@@ -62,22 +62,22 @@ static void amount_text(uint64_t amount, char *text, size_t size)
 
 static void show(void)
 {
-    char amount[32];
+    char amount[32], line[160];
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (progress.sample)
         progress_set(progress.sample(progress.sample_arg), 0);
     uint64_t done = atomic_load_explicit(&progress.done, memory_order_relaxed);
     uint64_t total = atomic_load_explicit(&progress.total, memory_order_relaxed);
-    fprintf(stderr, "\r%s: ", progress.command);
-    if (total) {
-        amount_text(total, amount, sizeof amount);
-        fprintf(stderr, "%d %% of %s, ", (int)(100.0 * (double)done / (double)total), amount);
-    } else if (done) {
-        amount_text(done, amount, sizeof amount);
-        fprintf(stderr, "%s, ", amount);
-    }
-    fprintf(stderr, "%lld s\033[K", (long long)(now.tv_sec - progress.start.tv_sec));
+    amount_text(total ? total : done, amount, sizeof amount);
+    *line = 0;
+    if (total)
+        snprintf(line, sizeof line, "%d %% of %s, ", (int)(100.0 * (double)done / (double)total),
+                 amount);
+    else if (done)
+        snprintf(line, sizeof line, "%s, ", amount);
+    fprintf(stderr, "\r%s: %s%lld s\033[K", progress.command, line,
+            (long long)(now.tv_sec - progress.start.tv_sec));
     progress.visible = true;
 }
 

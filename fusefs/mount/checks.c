@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/say.h"
+
 #define FUSE_DEVICE "/dev/fuse"
 #define FUSE_CONF   "/etc/fuse.conf"
 
@@ -20,9 +22,7 @@ __attribute__((format(printf, 1, 2))) static bool refuse(const char *format, ...
 {
     va_list args;
     va_start(args, format);
-    fputs("lsmfs: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    say_args("lsmfs", format, args);
     va_end(args);
     return false;
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "mount/log.h"
 #include "mount/options.h"
 
@@ -29,8 +30,7 @@ static _Noreturn void wait_for_child(int ready_fd, pid_t child)
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
     if (WIFSIGNALED(status))
-        fprintf(stderr, "lsmfs: the daemon was killed while it started: %s\n",
-                strsignal(WTERMSIG(status)));
+        say("lsmfs", "the daemon was killed while it started: %s", strsignal(WTERMSIG(status)));
     _exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_FAILED);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/say.h"
 #include "mount/fuse_api.h"
 
 static atomic_bool use_syslog; // set once, when the daemon goes into the background
@@ -20,12 +21,12 @@ static void log_valist(int priority, const char *format, va_list args)
         vsyslog(priority, format, args);
         return;
     }
-    char line[1024];
+    char line[1024]; // libfuse ends its lines itself
     vsnprintf(line, sizeof line, format, args);
     size_t n = strlen(line);
     while (n && line[n - 1] == '\n')
         line[--n] = 0;
-    fprintf(stderr, "lsmfs: %s\n", line);
+    say("lsmfs", "%s", line);
 }
 
 static void log_fuse(enum fuse_log_level level, const char *format, va_list args)

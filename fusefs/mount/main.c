@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "mount/checks.h"
 #include "mount/daemon.h"
 #include "mount/flusher.h"
@@ -52,7 +53,7 @@ static int store_open(struct lsmfs *fs)
 {
     char *note;
     if (asprintf(&note, "mounted on %s", fs->options.mountpoint) < 0) {
-        fprintf(stderr, "lsmfs: out of memory\n");
+        say("lsmfs", "out of memory");
         return LSM_NO_MEMORY;
     }
     struct lsm_options *engine = &fs->options.ns.engine;
@@ -65,8 +66,8 @@ static int store_open(struct lsmfs *fs)
         const char *detail = lsm_error_detail();
         const char *what = *detail ? detail : lsm_strerror(status);
         bool named = strncmp(what, fs->options.db, strlen(fs->options.db)) == 0;
-        fprintf(stderr, "lsmfs: %s%s%s%s\n", named ? "" : fs->options.db, named ? "" : ": ", what,
-                open_hint(status));
+        say("lsmfs", "%s%s%s%s", named ? "" : fs->options.db, named ? "" : ": ", what,
+            open_hint(status));
     }
     return (int)status;
 }
@@ -203,7 +204,7 @@ static enum exit_status run(struct lsmfs *fs, enum store_state before, int ready
     bool ok, mounted;
     int signal_fd = prepare();
     if (signal_fd < 0 || (before == STORE_EMPTY && stat(fs->options.db, &directory))) {
-        fprintf(stderr, "lsmfs: %s\n", strerror(errno));
+        say("lsmfs", "%s", strerror(errno));
         return EXIT_FAILED;
     }
     if (store_open(fs) < 0) {
@@ -249,7 +250,7 @@ int main(int argc, char **argv)
     if (!fs.options.foreground) {
         ready_fd = daemon_start();
         if (ready_fd < 0) {
-            fprintf(stderr, "lsmfs: cannot start a process: %s\n", strerror(-ready_fd));
+            say("lsmfs", "cannot start a process: %s", strerror(-ready_fd));
             goto out;
         }
     }

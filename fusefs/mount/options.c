@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "mount/fuse_api.h"
 
 #define KiB (UINT64_C(1) << 10)
@@ -141,7 +142,7 @@ static const char help_text[] =
 
 static enum options_result wrong(const char *option, const char *what)
 {
-    fprintf(stderr, "lsmfs: option '%s': %s\n", option, what);
+    say("lsmfs", "option '%s': %s", option, what);
     return OPTIONS_WRONG;
 }
 
@@ -336,8 +337,7 @@ static enum options_result set_options(struct mount_options *options, const char
 
 static enum options_result usage_error(const char *what, const char *arg)
 {
-    fprintf(stderr, "lsmfs: %s%s%s (lsmfs --help explains)\n", what, arg ? " " : "",
-            arg ? arg : "");
+    say("lsmfs", "%s%s%s (lsmfs --help explains)", what, arg ? " " : "", arg ? arg : "");
     return OPTIONS_WRONG;
 }
 

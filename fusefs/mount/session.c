@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "mount/checks.h"
 #include "mount/log.h"
 
@@ -121,8 +122,8 @@ struct fuse_session *session_mount(const struct mount_options *options,
         if (text)
             fputs(text, stderr);
     } else {
-        fprintf(stderr, "lsmfs: %s: cannot be mounted on: %s\n", options->mountpoint,
-                text ? last_line(text) : "libfuse gave no reason");
+        say("lsmfs", "%s: cannot be mounted on: %s", options->mountpoint,
+            text ? last_line(text) : "libfuse gave no reason");
         if (session)
             fuse_session_destroy(session);
         session = NULL;

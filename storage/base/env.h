@@ -58,9 +58,14 @@ struct env_ops {
     int (*rmdir)(struct env *env, const char *path);
     int (*list)(struct env *env, const char *path, env_list_fn *fn, void *arg);
     int (*sync_dir)(struct env *env, const char *path);
-    // An exclusive lock on file `path` (created if absent), held until unlock or process death.
-    // Writes "<pid>\n<note>\n" into it. LSM_BUSY with the holder's pid and note in the detail.
-    int (*lock)(struct env *env, const char *path, const char *note, struct env_lock **ret_lock);
+    // A lock on file `path` (created if absent), held until unlock or process death: exclusive, or
+    // `shared` with others that are. LSM_BUSY with a holder's pid and note in the detail. The file
+    // lists its holders, "<pid>\n<note>\n" each, as far as it can be written: that is a courtesy
+    // to whoever finds it locked. A shared lock needs only to read: on a read-only file system it
+    // is granted also without a file to lock.
+    int (*lock)(struct env *env, const char *path, bool shared, const char *note,
+                struct env_lock **ret_lock);
+    void (*lock_note)(struct env *env, struct env_lock *lock, const char *note); // another note
     void (*unlock)(struct env *env, struct env_lock *lock);
     // Bytes free to this user and in all on the file system that holds `path`.
     int (*space)(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);

@@ -62,6 +62,7 @@ struct fault_file {
 struct env_lock {
     struct env_lock *next;
     struct inode *inode;
+    bool shared;
     bool held; // and in the list
     char note[128];
 };
@@ -383,6 +384,16 @@ static int fault_space(struct env *env, const char *path, uint64_t *ret_free, ui
 
 // ------------------------------------------------------------------------------------------- locks
 
+// What is written names the last holder only.
+static void describe_lock(struct env_lock *lock, const char *note)
+{
+    char text[160];
+    snprintf(lock->note, sizeof(lock->note), "%.100s", note ? note : "");
+    int size = snprintf(text, sizeof(text), "%ld\n%.100s\n", (long)getpid(), lock->note);
+    inode_resize(lock->inode, (size_t)size);
+    inode_write(lock->inode, text, (size_t)size, 0);
+}
+
 static int take_lock(struct fault *fault, const char *path, const char *note, struct env_lock *lock)
 {
     struct inode *inode;
@@ -390,32 +401,29 @@ static int take_lock(struct fault *fault, const char *path, const char *note, st
     if (rc)
         return rc;
     for (const struct env_lock *other = fault->locks; other; other = other->next) {
-        if (other->inode != inode)
+        if (other->inode != inode || (other->shared && lock->shared))
             continue;
         inode_unref(fault->disk, inode);
-        return status_fail(LSM_BUSY, "%s is in use by process %ld%s", path, (long)getpid(),
-                           other->note);
+        bool named = *other->note;
+        return status_fail(LSM_BUSY, "%s is in use by process %ld%s%s%s", path, (long)getpid(),
+                           named ? " (" : "", other->note, named ? ")" : "");
     }
-    char text[160];
-    if (note)
-        snprintf(lock->note, sizeof(lock->note), " (%.100s)", note);
-    int size = snprintf(text, sizeof(text), "%ld\n%.100s\n", (long)getpid(), note ? note : "");
-    inode_resize(inode, (size_t)size);
-    inode_write(inode, text, (size_t)size, 0);
     lock->inode = inode;
     lock->held = true;
     lock->next = fault->locks;
     fault->locks = lock;
+    describe_lock(lock, note);
     return 0;
 }
 
-static int fault_lock(struct env *env, const char *path, const char *note,
+static int fault_lock(struct env *env, const char *path, bool shared, const char *note,
                       struct env_lock **ret_lock)
 {
     struct fault *fault = fault_of(env);
     struct env_lock *lock = calloc(1, sizeof(*lock));
     if (!lock)
         return status_no_memory(sizeof(*lock));
+    lock->shared = shared;
     int rc = enter(fault, "lock", path);
     if (!rc)
         rc = take_lock(fault, path, note, lock);
@@ -424,6 +432,15 @@ static int fault_lock(struct env *env, const char *path, const char *note,
     else
         *ret_lock = lock;
     return leave(fault, rc);
+}
+
+static void fault_lock_note(struct env *env, struct env_lock *lock, const char *note)
+{
+    struct fault *fault = fault_of(env);
+    pthread_mutex_lock(&fault->mutex);
+    if (lock->held)
+        describe_lock(lock, note);
+    leave(fault, 0);
 }
 
 static void drop_lock(struct fault *fault, struct env_lock *lock)
@@ -730,6 +747,7 @@ static const struct env_ops fault_ops = {
     .list = fault_list,
     .sync_dir = fault_sync_dir,
     .lock = fault_lock,
+    .lock_note = fault_lock_note,
     .unlock = fault_unlock,
     .space = fault_space,
     .pread = fault_pread,

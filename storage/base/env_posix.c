@@ -5,13 +5,14 @@
 //
 // Locks are flock()s, which vanish with the process. Some file systems emulate flock with locks
 // that belong to a process instead of an open file; a list of the lock files this process holds
-// makes a second lock from the same process fail there too.
+// keeps apart there too what excludes each other in one process.
 //
 // Thread safety: as env.h says; the lock list has a mutex. On failure outputs are untouched.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,8 @@
 #define FILE_MODE      0600
 #define DIRECTORY_MODE 0700
 #define TRANSFER_MAX   ((size_t)1 << 30)
-#define HOLDER_MAX     512
+#define HOLDERS_MAX    4096
+#define NOTE_MAX       1024
 
 // File systems that write elsewhere what is overwritten: allocated space does not keep a later
 // store into a mapping from running out of it.
@@ -42,7 +44,9 @@ struct posix_file {
 
 struct env_lock {
     struct env_lock *next; // lock_mutex
-    int fd;
+    bool shared;
+    int fd;              // -1: a reader's on a read-only file system that has no lock file
+    char note[NOTE_MAX]; // as written; lock_mutex
     dev_t device;
     ino_t inode;
 };
@@ -434,41 +438,94 @@ static int posix_space(struct env *env, const char *path, uint64_t *ret_free, ui
 
 // ------------------------------------------------------------------------------------------- locks
 
-static int lock_busy(int fd, const char *path)
+static bool is_alive(long pid)
 {
-    char text[HOLDER_MAX];
-    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-    text[n > 0 ? n : 0] = 0;
-    char *note;
-    long pid = strtol(text, &note, 10);
-    if (pid <= 0 || *note != '\n')
-        return status_fail(LSM_BUSY, "%s is in use by another process", path);
-    note[1 + strcspn(note + 1, "\n")] = 0;
-    if (!note[1])
-        return status_fail(LSM_BUSY, "%s is in use by process %ld", path, pid);
-    return status_fail(LSM_BUSY, "%s is in use by process %ld (%s)", path, pid, note + 1);
+    return kill((pid_t)pid, 0) == 0 || errno == EPERM;
 }
 
-// Says who holds the lock. Only a courtesy to whoever comes next: a full disk must not keep a store
-// from being opened. Overwrites before it cuts, as that needs no new block.
-static void lock_describe(int fd, const char *note)
+// Takes the next holder from the text of a lock file, which is changed. False at its end.
+static bool next_holder(char **text, long *ret_pid, char **ret_note)
 {
-    char text[HOLDER_MAX];
-    int n = snprintf(text, sizeof(text), "%ld\n%s\n", (long)getpid(), note ? note : "");
-    size_t size = (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
-    off_t end = pwrite(fd, text, size, 0) == (ssize_t)size ? (off_t)size : 0;
-    if (ftruncate(fd, end))
+    char *note;
+    long pid = strtol(*text, &note, 10);
+    if (pid <= 0 || *note != '\n')
+        return false;
+    char *end = strchrnul(++note, '\n');
+    *text = *end ? end + 1 : end;
+    *end = 0;
+    *ret_pid = pid;
+    *ret_note = note;
+    return true;
+}
+
+static void read_holders(int fd, char text[HOLDERS_MAX])
+{
+    ssize_t n = pread(fd, text, HOLDERS_MAX - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+}
+
+static int lock_busy(int fd, const char *path)
+{
+    char text[HOLDERS_MAX], *rest = text, *note;
+    long pid;
+    read_holders(fd, text);
+    while (next_holder(&rest, &pid, &note)) {
+        if (!is_alive(pid))
+            continue;
+        if (!*note)
+            return status_fail(LSM_BUSY, "%s is in use by process %ld", path, pid);
+        return status_fail(LSM_BUSY, "%s is in use by process %ld (%s)", path, pid, note);
+    }
+    return status_fail(LSM_BUSY, "%s is in use by another process", path);
+}
+
+static size_t add_holder(char *text, size_t size, long pid, const char *note)
+{
+    int n = snprintf(text + size, HOLDERS_MAX - size, "%ld\n%s\n", pid, note);
+    return n > 0 && (size_t)n < HOLDERS_MAX - size ? size + (size_t)n : size; // if it fits
+}
+
+// Puts this holder first in the list (`note` NULL: takes it out) and drops those that are gone. A
+// full disk must not keep a store from being opened, so failures do no harm. Overwrites before it
+// cuts, as that needs no new block. Two readers that write at once may lose one entry.
+static void lock_describe(struct env_lock *lock, const char *note)
+{
+    char text[HOLDERS_MAX], old[HOLDERS_MAX], line[NOTE_MAX] = "", *rest = old, *other;
+    long pid, self = getpid();
+    if (note)
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(note, "\n"), note);
+    size_t size = note ? add_holder(text, 0, self, line) : 0;
+    if (lock->shared) {
+        read_holders(lock->fd, old);
+        while (next_holder(&rest, &pid, &other))
+            if (is_alive(pid) && (pid != self || strcmp(other, lock->note) != 0))
+                size = add_holder(text, size, pid, other);
+    }
+    off_t end = pwrite(lock->fd, text, size, 0) == (ssize_t)size ? (off_t)size : 0;
+    if (ftruncate(lock->fd, end))
         return;
+    memcpy(lock->note, line, sizeof line);
 }
 
 // lock_mutex is held.
-static bool lock_held_here(dev_t device, ino_t inode)
+static bool lock_excluded_here(dev_t device, ino_t inode, bool shared)
 {
     for (const struct env_lock *lock = lock_list; lock; lock = lock->next) {
-        if (lock->device == device && lock->inode == inode)
+        if (lock->device == device && lock->inode == inode && !(shared && lock->shared))
             return true;
     }
     return false;
+}
+
+// -1 with errno. Only a reader makes do with a file that cannot be written.
+static int open_lock(const char *path, bool shared)
+{
+    int fd = open_fd(path, O_RDWR | O_CLOEXEC | (shared ? 0 : O_CREAT));
+    if (fd < 0 && shared && errno != ENOENT)
+        fd = open_fd(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && shared && errno == ENOENT)
+        fd = open_fd(path, O_RDWR | O_CREAT | O_CLOEXEC);
+    return fd;
 }
 
 // Locks the open `fd`. *ret_stale if `path` names another file by now: whoever held the lock before
@@ -478,9 +535,9 @@ static int lock_fd(int fd, const char *path, struct env_lock *lock, bool *ret_st
     struct stat here, there;
     if (fstat(fd, &here))
         return fail("stat", path);
-    if (lock_held_here(here.st_dev, here.st_ino))
+    if (lock_excluded_here(here.st_dev, here.st_ino, lock->shared))
         return lock_busy(fd, path);
-    while (flock(fd, LOCK_EX | LOCK_NB)) {
+    while (flock(fd, (lock->shared ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
         if (errno == EWOULDBLOCK)
             return lock_busy(fd, path);
         if (errno != EINTR)
@@ -493,31 +550,39 @@ static int lock_fd(int fd, const char *path, struct env_lock *lock, bool *ret_st
     return 0;
 }
 
-static int posix_lock(struct env *env, const char *path, const char *note,
-                      struct env_lock **ret_lock)
+// lock_mutex is held.
+static int lock_file(const char *path, struct env_lock *lock)
 {
-    (void)env;
-    struct env_lock *lock = malloc(sizeof(*lock));
-    if (!lock)
-        return status_no_memory(sizeof(*lock));
-    pthread_mutex_lock(&lock_mutex);
-    int rc = 0;
     bool stale;
     do {
         stale = false;
-        int fd = open_fd(path, O_RDWR | O_CREAT | O_CLOEXEC);
-        if (fd < 0 && errno == EROFS) // a store to be read; the holder cannot be named there
-            fd = open_fd(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) {
-            rc = fail("open", path);
-            break;
-        }
-        rc = lock_fd(fd, path, lock, &stale);
+        int fd = open_lock(path, lock->shared);
+        if (fd < 0 && errno == EROFS && lock->shared)
+            return 0; // nobody can lock what nobody can make
+        if (fd < 0)
+            return fail("open", path);
+        int rc = lock_fd(fd, path, lock, &stale);
         if (rc || stale)
             close(fd);
-    } while (!rc && stale);
+        if (rc)
+            return rc;
+    } while (stale);
+    return 0;
+}
+
+static int posix_lock(struct env *env, const char *path, bool shared, const char *note,
+                      struct env_lock **ret_lock)
+{
+    (void)env;
+    struct env_lock *lock = calloc(1, sizeof(*lock));
+    if (!lock)
+        return status_no_memory(sizeof(*lock));
+    lock->shared = shared;
+    lock->fd = -1;
+    pthread_mutex_lock(&lock_mutex);
+    int rc = lock_file(path, lock);
     if (!rc) {
-        lock_describe(lock->fd, note);
+        lock_describe(lock, note ? note : "");
         lock->next = lock_list;
         lock_list = lock;
         *ret_lock = lock;
@@ -526,6 +591,14 @@ static int posix_lock(struct env *env, const char *path, const char *note,
     if (rc)
         free(lock);
     return rc;
+}
+
+static void posix_lock_note(struct env *env, struct env_lock *lock, const char *note)
+{
+    (void)env;
+    pthread_mutex_lock(&lock_mutex);
+    lock_describe(lock, note);
+    pthread_mutex_unlock(&lock_mutex);
 }
 
 static void posix_unlock(struct env *env, struct env_lock *lock)
@@ -538,7 +611,10 @@ static void posix_unlock(struct env *env, struct env_lock *lock)
     while (*link != lock)
         link = &(*link)->next;
     *link = lock->next;
-    close(lock->fd);
+    if (lock->shared)
+        lock_describe(lock, NULL);
+    if (lock->fd >= 0)
+        close(lock->fd);
     pthread_mutex_unlock(&lock_mutex);
     free(lock);
 }
@@ -554,6 +630,7 @@ static const struct env_ops posix_ops = {
     .list = posix_list,
     .sync_dir = posix_sync_dir,
     .lock = posix_lock,
+    .lock_note = posix_lock_note,
     .unlock = posix_unlock,
     .space = posix_space,
     .pread = posix_pread,

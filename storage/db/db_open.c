@@ -220,7 +220,7 @@ static int take_lock(struct lsm *db)
     char path[STORE_PATH_MAX];
     int rc = store_path(path, sizeof path, db->dir, STORE_LOCK, 0);
     if (!rc)
-        rc = db->env->ops->lock(db->env, path, db->options.lock_note ? db->options.lock_note : "",
+        rc = db->env->ops->lock(db->env, path, db->options.read_only, db->options.lock_note,
                                 &db->lock);
     db->options.lock_note = NULL; // the user's; not ours to keep
     return rc;

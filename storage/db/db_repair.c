@@ -433,7 +433,7 @@ static int lock_store(struct env *env, const char *path, env_list_fn *is_sign,
     if (rc == 1)
         rc = store_path(name, sizeof name, path, STORE_LOCK, 0);
     if (!rc)
-        rc = env->ops->lock(env, name, "", ret_lock);
+        rc = env->ops->lock(env, name, false, "", ret_lock);
     return rc;
 }
 

@@ -255,6 +255,56 @@ expect 0 "check after it" check db
 expect 0 "get of it" get copy.db /dir/again
 cmp -s out values || fail "put from a get of the same store gives other bytes"
 
+# --- readers share a store: get waits for a reader of the pipe with the store open
+mkfifo drain
+"$ctl" get -o drain copy.db /dir/values 2>drain.err &
+reader=$!
+for i in {1..500}; do
+    grep -qsx "$reader" copy.db/LOCK && break
+    sleep 0.02
+done
+for command in "ls copy.db" "stat copy.db /dir" "scan copy.db" "check copy.db"; do
+    # shellcheck disable=SC2086
+    expect 0 "beside a reader: $command" $command
+done
+for command in "put copy.db /x" "compact copy.db" "repair copy.db" "destroy --yes copy.db"; do
+    # shellcheck disable=SC2086
+    expect 1 "beside a reader: $command" $command
+    says "beside a reader: $command" "lsmfsctl: copy.db/LOCK is in use by process $reader (lsmfsctl get)"
+done
+cat drain >drained
+wait $reader
+same "the first reader" "$? $(cat drain.err)" "0 "
+cmp -s drained values || fail "the first reader has got other bytes"
+expect 0 "a writer after the readers" mkdir copy.db /after
+expect 0 "rm" rm -r copy.db /after
+
+# --- a store that was killed, its log to be replayed, read by several at once
+"$ctl" put db /held hold >held.out 2>&1 &
+holder=$!
+exec 7>hold
+head -c 3000000 big >&7
+for i in {1..500}; do
+    grep -qsx "$holder" db/LOCK && break
+    sleep 0.02
+done
+kill -9 $holder
+wait $holder 2>/dev/null
+exec 7>&-
+before=$(fingerprint db)
+readers=()
+for i in 1 2 3 4; do
+    { "$ctl" ls -lR db && "$ctl" check db; } >"killed.$i" 2>&1 </dev/null &
+    readers+=($!)
+done
+for i in 1 2 3 4; do
+    wait "${readers[i - 1]}"
+    same "reader $i of a killed store" "$? $(tail -1 "killed.$i")" "0 db: no problem found"
+    cmp killed.1 "killed.$i" || fail "two readers of a killed store see different things"
+done
+same "readers of a killed store change nothing" "$(fingerprint db)" "$before"
+expect 0 "rm -f what was put" rm -f db /held
+
 # --- refusals change nothing
 refuse() { # what, shell pattern: of store bad
     local before

@@ -273,15 +273,21 @@ END_TEST
 START_TEST(test_locks)
 {
     struct env_lock *lock, *other;
-    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", "mounted on /mnt", &lock), 0);
-    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", "other", &other), LSM_BUSY);
+    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", false, "mounted on /mnt", &lock), 0);
+    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", false, "other", &other), LSM_BUSY);
     ck_assert_ptr_nonnull(strstr(lsm_error_detail(), "(mounted on /mnt)"));
     env_fault_kill(env);
-    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", NULL, &other), 0);
+    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", false, NULL, &other), 0);
     env->ops->unlock(env, lock);
-    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", NULL, &lock), LSM_BUSY);
+    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", false, NULL, &lock), LSM_BUSY);
     env->ops->unlock(env, other);
-    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", NULL, &lock), 0);
+    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", false, NULL, &lock), 0);
+    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", true, NULL, &other), LSM_BUSY);
+    env->ops->unlock(env, lock);
+    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", true, "reader", &lock), 0);
+    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", true, NULL, &other), 0);
+    env->ops->unlock(env, other);
+    ck_assert_int_eq(env->ops->lock(env, "/db/LOCK", false, NULL, &other), LSM_BUSY);
     env->ops->unlock(env, lock);
 }
 END_TEST

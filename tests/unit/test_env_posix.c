@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -154,25 +156,73 @@ START_TEST(test_lock_in_process)
 {
     struct env_lock *lock, *other = NULL;
     char expected[256];
-    ck_assert_int_eq(env->ops->lock(env, in_dir("LOCK"), "mounted on /mnt", &lock), 0);
+    ck_assert_int_eq(env->ops->lock(env, in_dir("LOCK"), false, "mounted on /mnt", &lock), 0);
     const char *path = in_dir("LOCK");
-    ck_assert_int_eq(env->ops->lock(env, path, NULL, &other), LSM_BUSY);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &other), LSM_BUSY);
     ck_assert_ptr_null(other);
     snprintf(expected, sizeof(expected), "%s is in use by process %ld (mounted on /mnt)", path,
              (long)getpid());
     ck_assert_str_eq(lsm_error_detail(), expected);
     // The refused attempt has not let go of the first lock.
-    ck_assert_int_eq(env->ops->lock(env, path, NULL, &other), LSM_BUSY);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &other), LSM_BUSY);
     env->ops->unlock(env, lock);
     env->ops->unlock(env, NULL);
-    ck_assert_int_eq(env->ops->lock(env, path, NULL, &lock), 0);
-    ck_assert_int_eq(env->ops->lock(env, path, NULL, &other), LSM_BUSY);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &lock), 0);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &other), LSM_BUSY);
     ck_assert_ptr_null(strchr(lsm_error_detail(), '('));
     // A removed lock file does not lock the new one of its name.
     ck_assert_int_eq(env->ops->unlink(env, path), 0);
-    ck_assert_int_eq(env->ops->lock(env, path, NULL, &other), 0);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &other), 0);
     env->ops->unlock(env, lock);
     env->ops->unlock(env, other);
+}
+END_TEST
+
+START_TEST(test_shared_locks)
+{
+    struct env_lock *one, *two, *writer = NULL;
+    char *path = strdup(in_dir("LOCK")), *data, expected[256];
+    size_t size;
+    ck_assert_int_eq(env->ops->lock(env, path, true, "one", &one), 0);
+    ck_assert_int_eq(env->ops->lock(env, path, true, "two", &two), 0);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &writer), LSM_BUSY);
+    snprintf(expected, sizeof expected, "process %ld (two)", (long)getpid());
+    ck_assert_ptr_nonnull(strstr(lsm_error_detail(), expected));
+    env->ops->lock_note(env, two, "closing: two");
+    env->ops->unlock(env, two);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &writer), LSM_BUSY);
+    snprintf(expected, sizeof expected, "%ld\none\n", (long)getpid());
+    ck_assert_int_eq(env_read_file(env, path, 4096, &data, &size), 0);
+    ck_assert_str_eq(data, expected);
+    free(data);
+    env->ops->unlock(env, one);
+    ck_assert_int_eq(env->ops->lock(env, path, false, "writer", &writer), 0);
+    ck_assert_int_eq(env->ops->lock(env, path, true, NULL, &one), LSM_BUSY);
+    ck_assert_ptr_nonnull(strstr(lsm_error_detail(), "(writer)"));
+    env->ops->unlock(env, writer);
+    free(path);
+}
+END_TEST
+
+// Of holders that are gone nothing is said, whatever the file says.
+START_TEST(test_lock_text_of_the_dead)
+{
+    struct env_lock *one, *writer;
+    char path[256];
+    snprintf(path, sizeof path, "%s", in_dir("LOCK"));
+    pid_t child = fork();
+    if (child == 0)
+        _exit(env->ops->lock(env, path, true, "child", &one) ? 1 : 0);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(flock(fd, LOCK_SH), 0);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &writer), LSM_BUSY);
+    ck_assert_ptr_nonnull(strstr(lsm_error_detail(), "another process"));
+    ck_assert_int_eq(env->ops->lock(env, path, true, "one", &one), 0);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &writer), LSM_BUSY);
+    ck_assert_ptr_nonnull(strstr(lsm_error_detail(), "(one)"));
+    env->ops->unlock(env, one);
+    close(fd);
 }
 END_TEST
 
@@ -188,7 +238,7 @@ START_TEST(test_lock_of_another_process)
     if (child == 0) {
         struct env_lock *mine;
         close(go[1]);
-        int rc = env->ops->lock(env, path, "child", &mine);
+        int rc = env->ops->lock(env, path, false, "child", &mine);
         if (write(ready[1], rc ? "n" : "y", 1) != 1 || read(go[0], &byte, 1) < 0)
             _exit(1);
         _exit(0); // without unlocking
@@ -197,12 +247,12 @@ START_TEST(test_lock_of_another_process)
     ck_assert_int_eq(byte, 'y');
     struct env_lock *lock;
     char expected[64];
-    ck_assert_int_eq(env->ops->lock(env, path, NULL, &lock), LSM_BUSY);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &lock), LSM_BUSY);
     snprintf(expected, sizeof(expected), "process %ld (child)", (long)child);
     ck_assert_ptr_nonnull(strstr(lsm_error_detail(), expected));
     close(go[1]);
     ck_assert_int_eq(waitpid(child, NULL, 0), child);
-    ck_assert_int_eq(env->ops->lock(env, path, NULL, &lock), 0);
+    ck_assert_int_eq(env->ops->lock(env, path, false, NULL, &lock), 0);
     env->ops->unlock(env, lock);
     close(go[0]);
     close(ready[0]);
@@ -302,6 +352,8 @@ int main(void)
     tcase_add_test(tc, test_mapping);
     tcase_add_test(tc, test_directories);
     tcase_add_test(tc, test_lock_in_process);
+    tcase_add_test(tc, test_shared_locks);
+    tcase_add_test(tc, test_lock_text_of_the_dead);
     tcase_add_test(tc, test_lock_of_another_process);
     tcase_add_test(tc, test_whole_files);
     tcase_add_test(tc, test_file_of_another);
