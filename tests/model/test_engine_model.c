@@ -150,14 +150,7 @@ static void make_keys(struct history *h)
     }
 }
 
-// These may change when a store is opened again.
-static void draw_blob_options(struct history *h)
-{
-    static const size_t sizes[] = {0, 0, 1, 64, 500, 2000};
-    h->options.blob_min = sizes[random_below(rnd(h), 6)];
-    h->options.blob_compression = random_below(rnd(h), 3);
-}
-
+// Every option anew, at each opening: nothing that is on disk depends on those of an earlier one.
 static void draw_options(struct history *h)
 {
     static const size_t blocks[] = {512, 512, 1024, 4096, 65536};
@@ -165,10 +158,13 @@ static void draw_options(struct history *h)
     static const unsigned blooms[] = {0, 1, 10, 32};
     static const size_t caches[] = {0, 2048, 64 << 10, 8 << 20};
     static const unsigned intervals[] = {0, 0, 0, 1, 1000};
+    static const size_t buffers[] = {64 << 10, 64 << 10, 64 << 10, 256 << 10, 4 << 20};
+    static const size_t tables[] = {64 << 10, 64 << 10, 200000, 1 << 20};
+    static const size_t blob_sizes[] = {0, 0, 1, 64, 500, 2000, VALUE_MAX, 1 << 30};
     struct lsm_options *o = &h->options;
     lsm_options_init(o);
     o->env = h->env;
-    o->write_buffer_size = 64 << 10;
+    o->write_buffer_size = buffers[random_below(rnd(h), 5)];
     o->max_write_buffers = 2 + random_below(rnd(h), 3);
     o->block_cache_size = caches[random_below(rnd(h), 4)];
     o->max_open_tables = one_in(rnd(h), 2) ? 16 : 1000;
@@ -180,7 +176,7 @@ static void draw_options(struct history *h)
     o->compression = random_below(rnd(h), 3);
     o->bottom_compression = random_below(rnd(h), 3);
     o->checksums = random_below(rnd(h), 3);
-    o->table_size = 64 << 10;
+    o->table_size = tables[random_below(rnd(h), 4)];
     o->level_base_size = one_in(rnd(h), 2) ? 128 << 10 : 1 << 20;
     o->level_ratio = 2 + random_below(rnd(h), 9);
     o->l0_compact = 1 + random_below(rnd(h), 4);
@@ -191,7 +187,8 @@ static void draw_options(struct history *h)
     o->sync_interval_ms = intervals[random_below(rnd(h), 5)];
     o->blob_file_size = one_in(rnd(h), 2) ? 4 << 10 : 64 << 10;
     o->blob_garbage_ratio = 5 + random_below(rnd(h), 60);
-    draw_blob_options(h);
+    o->blob_min = blob_sizes[random_below(rnd(h), 8)];
+    o->blob_compression = random_below(rnd(h), 3);
 }
 
 static struct history *history_new(uint64_t seed)
@@ -202,7 +199,6 @@ static struct history *history_new(uint64_t seed)
     h->random.state = seed;
     h->env = env_fault_new();
     env_fault_seed(h->env, seed);
-    draw_options(h);
     make_keys(h);
     h->value_max = sizes[random_below(rnd(h), one_in(rnd(h), 4) ? 5 : 4)];
     for (unsigned i = 0; i < KEYS_MAX; i++)
@@ -333,7 +329,9 @@ static unsigned draw_key(struct history *h)
 
 static struct lsm_write_options draw_write_options(struct history *h)
 {
-    return (struct lsm_write_options){.sync = one_in(rnd(h), 20), .use_reserve = one_in(rnd(h), 9)};
+    return (struct lsm_write_options){.sync = one_in(rnd(h), 20),
+                                      .use_reserve = one_in(rnd(h), 9),
+                                      .sync_soon = one_in(rnd(h), 6)};
 }
 
 static void do_put(struct history *h)
@@ -634,7 +632,7 @@ static void release_readers(struct history *h)
 
 static void open_store(struct history *h)
 {
-    draw_blob_options(h);
+    draw_options(h);
     OK(lsm_open("/db", &h->options, &h->db));
     all_durable(h); // recovery writes to tables what it replays
 }
@@ -644,6 +642,7 @@ static void do_checkpoint(struct history *h)
 {
     char path[32];
     struct lsm *copy;
+    draw_options(h);
     struct lsm_options options = h->options;
     snprintf(path, sizeof path, "/copy%u", h->copies++);
     OK(lsm_checkpoint(h->db, path));
@@ -709,6 +708,7 @@ static void do_power_cut(struct history *h)
     release_readers(h);
     env_fault_power_cut(h->env, seed);
     (void)!lsm_close(h->db);
+    draw_options(h);
     OK(lsm_open("/db", &h->options, &h->db));
     find_prefix(h);
     all_durable(h);
@@ -716,6 +716,7 @@ static void do_power_cut(struct history *h)
 
 static void open_read_only(struct history *h)
 {
+    draw_options(h);
     struct lsm_options options = h->options;
     options.read_only = true;
     OK(lsm_open("/db", &options, &h->db));
@@ -746,6 +747,7 @@ static void lose_manifest(struct history *h, bool killed)
     OK(h->env->ops->unlink(h->env, "/db/CURRENT"));
     if (!killed && one_in(rnd(h), 2))
         OK(h->env->ops->list(h->env, "/db", unlink_manifest, h));
+    draw_options(h);
     OK(lsm_repair("/db", &h->options));
 }
 
@@ -769,8 +771,6 @@ static void do_reopen(struct history *h)
         open_read_only(h);
     if (one_in(rnd(h), 4))
         lose_manifest(h, killed);
-    if (one_in(rnd(h), 3))
-        draw_options(h); // nothing that is on disk depends on them
     open_store(h);
     if (one_in(rnd(h), 2))
         compare_all(h, h->db, &h->map);

@@ -11,8 +11,8 @@
 
 #include "model/ns_history.h"
 
-#define LARGE_FILE    1400000
-#define HISTORY_S     300 // one that takes longer hangs
+#define LARGE_FILE 1400000
+#define HISTORY_S  300 // one that takes longer hangs
 
 // ------------------------------------------------------------------------------- choices
 
@@ -92,7 +92,7 @@ static size_t pick_size(struct history *h)
     case 4:
         return below(h, 3000);
     case 5:
-        return below(h, 12000);
+        return below(h, one_in(h, 3) ? 66000 : 12000);
     default:
         return below(h, 200000);
     }
@@ -589,8 +589,45 @@ static void do_hold(struct history *h)
     }
 }
 
+// Every option anew, at each opening: nothing that is in the store depends on those of an earlier
+// one.
+static void draw_options(struct history *h)
+{
+    static const unsigned inline_max[] = {2048, 2048, 0, 50, 300, 4096, 20000, 65536};
+    static const size_t blob_min[] = {0, 0, 1, 4096, 65536};
+    static const unsigned blooms[] = {0, 1, 10, 32};
+    struct lsm_options *engine = &h->options.engine;
+    h->options = ns_small_options(h->env);
+    h->options.inline_max = inline_max[below(h, 8)];
+    h->options.cut_extents = one_in(h, 2) ? (unsigned)below(h, 4) : 1024;
+    h->options.merge_delay_ms = one_in(h, 4) ? 0 : 2000;
+    if (h->model.root) { // of a new store; now they change nothing
+        h->options.root_uid = h->options.root_gid = 77;
+        h->options.root_mode = 0700;
+    }
+    engine->wal_mode = one_in(h, 2) ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
+    engine->blob_min = one_in(h, 2) ? blob_min[below(h, 5)] : 1 + (size_t)below(h, 4000);
+    engine->blob_file_size = one_in(h, 4) ? 4 << 10 : 64 << 10;
+    engine->blob_compression = below(h, 3);
+    engine->blob_garbage_ratio = 5 + (unsigned)below(h, 60);
+    engine->compression = below(h, 3);
+    engine->bottom_compression = below(h, 3);
+    engine->checksums = below(h, 3);
+    engine->block_size = 512u << below(h, 8);
+    engine->restart_interval = 1u << below(h, 11);
+    engine->bloom_bits_per_key = blooms[below(h, 4)];
+    engine->block_cache_size = one_in(h, 3) ? 0 : 1 << 20;
+    engine->map_budget = one_in(h, 2) ? 0 : 1 << 20;
+    engine->write_buffer_size = one_in(h, 4) ? 1 << 20 : 64 << 10;
+    engine->max_write_buffers = 2 + (unsigned)below(h, 3);
+    engine->compaction_threads = 1 + (unsigned)below(h, 2);
+    engine->level_ratio = 2 + (unsigned)below(h, 9);
+    engine->sync_interval_ms = one_in(h, 4) ? 1 + (unsigned)below(h, 1000) : 0;
+}
+
 static void open_store(struct history *h)
 {
+    draw_options(h);
     int status = ns_open("/fs", &h->options, &h->ns);
     if (status)
         broken(h, "ns_open: %d %s", status, lsm_error_detail());
@@ -648,7 +685,7 @@ static const struct {
     {6, do_xattr},
     {8, do_lookup_missing},
     {8, do_hold},
-    {1, do_reopen},
+    {3, do_reopen},
     {1, do_flush},
 };
 
@@ -667,17 +704,10 @@ static void step(struct history *h)
 
 static void start(struct history *h, uint64_t seed)
 {
-    static const unsigned inline_max[] = {2048, 2048, 0, 50, 300};
     h->seed = h->rng = seed;
     h->env = env_fault_new();
     h->deep = one_in(h, 8);
     h->large = one_in(h, 8);
-    h->options = ns_small_options(h->env);
-    h->options.inline_max = inline_max[below(h, 5)];
-    h->options.cut_extents = one_in(h, 2) ? (unsigned)below(h, 4) : 1024;
-    h->options.engine.wal_mode = one_in(h, 2) ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
-    h->options.engine.blob_min = one_in(h, 2) ? 0 : 1 + (size_t)below(h, 4000);
-    h->options.engine.blob_file_size = 64 << 10;
     clock_gettime(CLOCK_REALTIME_COARSE, &h->now);
     open_store(h);
     h->model.root = model_node(&h->model, S_IFDIR | 0755);
