@@ -23,7 +23,7 @@
 #include <stdlib.h>
 
 #include "base/cond.h"
-#include "ns/filedata.h"
+#include "ns/extents.h"
 #include "ns/ns_internal.h"
 #include "ns/tail.h"
 

@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ns/filedata.h"
+#include "ns/content.h"
 #include "ns/ns_internal.h"
 
 static void orphan_to_reclaim(void *arg, uint64_t ino)
@@ -76,7 +76,7 @@ int ns_inode_opened(struct ns *ns, struct ns_inode *inode)
     // Its last name goes or has gone; under the lock that is decided.
     struct inode_lock lock;
     inode_lock(&ns->table.locks, &lock, inode->ino, false);
-    bool gone = filedata_is_gone(inode);
+    bool gone = content_is_gone(inode);
     if (!gone)
         atomic_fetch_add(&inode->open_count, 1);
     inode_unlock(&ns->table.locks, &lock);

@@ -11,12 +11,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "ns/filedata.h"
+#include "ns/content.h"
 #include "ns/ns_internal.h"
-
-// Content of at most this many bytes and extents goes with the last name, at once.
-#define REMOVE_AT_ONCE_BYTES   (4u << 20)
-#define REMOVE_AT_ONCE_EXTENTS 256u
 
 static int ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost)
 {
@@ -30,28 +26,6 @@ static int ghost_make(struct op *op, const struct record *rec, struct inode_ghos
     memcpy(ghost->record, op->out.data, op->out.size);
     *ret_ghost = ghost;
     return 0;
-}
-
-// Adds the deletion of all content to the batch if that is little; *ret_done tells.
-static int remove_content(struct ns *ns, struct op *op, const struct record *rec, bool *ret_done)
-{
-    *ret_done = false;
-    if (rec->has_xattrs || rec->data_bytes > REMOVE_AT_ONCE_BYTES)
-        return 0;
-    if (rec->data_bytes == 0) {
-        *ret_done = true;
-        return 0;
-    }
-    int rc = extents_list(ns, rec->ino, 0, UINT64_MAX, REMOVE_AT_ONCE_EXTENTS, &op->extents);
-    if (rc || op->extents.count == REMOVE_AT_ONCE_EXTENTS)
-        return rc;
-    for (size_t i = 0; i < op->extents.count && !rc; i++) {
-        struct pathkey key;
-        pathkey_extent(&key, rec->ino, op->extents.at[i].start);
-        rc = op_delete(op, &key);
-    }
-    *ret_done = !rc;
-    return rc;
 }
 
 // Keeps the file from being opened without its lock. False: it is open.
@@ -69,7 +43,7 @@ static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool
     bool done = false;
     bool is_open = removal->live && !close_for_good(removal->live);
     rec->nlink = 0;
-    int rc = is_open ? 0 : remove_content(ns, op, rec, &done);
+    int rc = is_open || rec->has_xattrs ? 0 : content_remove(ns, op, rec, &done);
     if (!rc && from_inode_key) {
         pathkey_number(&key, KEY_INODE, rec->ino);
         rc = op_delete(op, &key);

@@ -4,7 +4,7 @@
 // Locks: the inode's, exclusively. Failure: nothing has changed.
 #include <errno.h>
 
-#include "ns/filedata.h"
+#include "ns/content.h"
 #include "ns/ns_internal.h"
 
 static void set_owner(struct record *rec, const struct ns_attr *attr, unsigned mask)
@@ -53,7 +53,7 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     if (mask & NS_SET_SIZE) {
         if (attr->size != rec->size && !(mask & NS_SET_KEEP_TIMES))
             rec->mtime = now;
-        rc = filedata_resize(ns, op, inode, rec, attr->size);
+        rc = content_resize(ns, op, inode, rec, attr->size);
         if (rc)
             return rc;
     }

@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-#include "ns/filedata.h"
+#include "ns/extents.h"
 #include "ns/reclaim.h"
 
 #define TAIL_BATCH_EXTENTS 1024u

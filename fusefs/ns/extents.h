@@ -1,11 +1,11 @@
-// File content: inline in the record while it is short, else in extents.
+// Extents: where the content of a file is that is not inline in its record (content.h).
 //
 // An extent is a key 'D' ino start with the bytes from `start` on. Extents of a file do not
 // overlap, do not reach beyond its size (but for a tail: tail.h), and do not cross a multiple of
 // NS_EXTENT_MAX. What no extent covers is a hole and reads as zeros. A record's data_bytes is the
 // sum of its extents.
-#ifndef NS_FILEDATA_H
-#define NS_FILEDATA_H
+#ifndef NS_EXTENTS_H
+#define NS_EXTENTS_H
 
 #include "ns/ns_internal.h"
 
@@ -36,6 +36,9 @@ static inline bool extent_walk_valid(const struct extent_walk *walk)
 int extents_read(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint8_t *data,
                  uint64_t from, uint64_t to);
 
+// Whether the file has just that extent.
+int extents_has(struct ns *ns, uint64_t ino, struct extent extent, bool *ret_has);
+
 // Adds to the batch what makes [from, to) a hole: deletes extents inside, trims those across an
 // edge. op->extents holds the extents that overlap. data_bytes follows.
 int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to);
@@ -44,18 +47,9 @@ int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to);
 // are until the commit. data_bytes follows.
 int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data);
 
-// The same in two steps: the bytes go to blob files, for which no lock is needed; then their extents,
-// `size` bytes in all, into the batch.
+// The same in two steps: the bytes go to blob files, for which no lock is needed; then their
+// extents, `size` bytes in all, into the batch.
 int extents_stage(struct ns *ns, struct op *op, uint64_t ino, uint64_t offset, struct slice data);
 int extents_put_staged(struct op *op, struct record *rec, size_t size);
-
-// Changes the size of a regular file; `rec` is its loaded record. The change goes into the batch,
-// which the caller commits with the record; when very many extents have to go, they become a tail
-// (tail.h). Exclusive lock held.
-int filedata_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                    uint64_t size);
-
-// Content of a file that was unlinked while nobody had it open is gone.
-bool filedata_is_gone(const struct ns_inode *inode);
 
 #endif

@@ -1,4 +1,4 @@
-// Extents: finding, trimming, adding, and changing a file's size. See filedata.h.
+// Extents: finding, reading, trimming, adding. See extents.h.
 //
 // Extents do not overlap, so the one that covers an offset is the last that begins at or before it.
 // None crosses a multiple of NS_EXTENT_MAX (the grid): long writes are cut there, so that most
@@ -6,17 +6,10 @@
 //
 // Thread safety: the inode's lock is the caller's; what reads as of a snapshot needs none.
 // Failure: the batch may hold part of the change; the caller drops it.
-#include "ns/filedata.h"
+#include "ns/extents.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-#include "ns/tail.h"
-
-bool filedata_is_gone(const struct ns_inode *inode)
-{
-    return inode->data_gone;
-}
 
 static int list_add(struct extent_list *list, struct extent extent)
 {
@@ -112,6 +105,85 @@ int extents_list_at(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t
     return rc;
 }
 
+int extents_has(struct ns *ns, uint64_t ino, struct extent extent, bool *ret_has)
+{
+    struct pathkey key;
+    size_t got;
+    uint64_t value_size = 0;
+    pathkey_extent(&key, ino, extent.start);
+    int status = lsm_get_range(ns->db, NULL, key.data, key.size, 0, NULL, 0, &got, &value_size);
+    *ret_has = !status && value_size == extent.size;
+    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+}
+
+// ------------------------------------------------------------------------------- reading
+
+// Reads [from, to) by walking the extents, and zeroes what none covers.
+static int read_walk(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino,
+                     uint8_t *data, uint64_t from, uint64_t to)
+{
+    struct extent_walk walk;
+    uint64_t at = from; // read or zeroed up to here
+    int rc = extent_walk_start(ns, snapshot, ino, from, to, &walk);
+    if (rc)
+        return rc;
+    for (; extent_walk_valid(&walk) && !rc; rc = extent_walk_next(&walk)) {
+        uint64_t end = walk.at.start + walk.at.size, got_from = walk.at.start;
+        size_t got;
+        if (got_from < at)
+            got_from = at;
+        if (end > to)
+            end = to;
+        memset(data + (at - from), 0, (size_t)(got_from - at));
+        rc = ns_err(lsm_iter_read(walk.iter, got_from - walk.at.start, data + (got_from - from),
+                                  (size_t)(end - got_from), &got));
+        if (!rc && got != end - got_from)
+            rc = -EIO;
+        if (rc)
+            break;
+        at = end;
+    }
+    extent_walk_end(&walk);
+    if (!rc)
+        memset(data + (at - from), 0, (size_t)(to - at));
+    return rc;
+}
+
+// Reads what the extent at `start` has of [from, to); *ret_got is 0 if it has nothing.
+static int read_extent(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino,
+                       uint64_t start, uint8_t *data, uint64_t from, uint64_t to, size_t *ret_got)
+{
+    struct lsm_read_options options = {.snapshot = snapshot};
+    struct pathkey key;
+    pathkey_extent(&key, ino, start);
+    *ret_got = 0;
+    int status = lsm_get_range(ns->db, &options, key.data, key.size, from - start, data,
+                               (size_t)(to - from), ret_got, NULL);
+    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+}
+
+// Most reads are of a file written in long pieces, which begin where a cell does, or of a piece as
+// it was written: one point get. The rest walks.
+int extents_read(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint8_t *data,
+                 uint64_t from, uint64_t to)
+{
+    int rc = 0;
+    while (from < to && !rc) {
+        uint64_t cell = from - from % NS_EXTENT_MAX;
+        size_t got;
+        rc = read_extent(ns, snapshot, ino, cell, data, from, to, &got);
+        if (!rc && !got && cell != from)
+            rc = read_extent(ns, snapshot, ino, from, data, from, to, &got);
+        if (!rc && !got)
+            return read_walk(ns, snapshot, ino, data, from, to);
+        data += got;
+        from += got;
+    }
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- changing
+
 static int share_slice(struct op *op, uint64_t ino, uint64_t start, uint64_t source,
                        uint64_t offset, uint64_t length)
 {
@@ -175,68 +247,4 @@ int extents_put_staged(struct op *op, struct record *rec, size_t size)
 {
     rec->data_bytes += size;
     return ns_err(lsm_batch_append(op->batch, op->staged));
-}
-
-// ------------------------------------------------------------------------------- size
-
-static int shrink(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                  uint64_t size)
-{
-    size_t most = (size_t)ns->cut_extents + 1;
-    int rc = extents_list(ns, rec->ino, size, rec->size, most, &op->extents);
-    if (!rc && op->extents.count == most)
-        rc = tail_leave(ns, op, inode, rec, size);
-    else if (!rc)
-        rc = extents_trim(op, rec, size, UINT64_MAX);
-    if (rc)
-        return rc;
-    rec->size = size;
-    rec->is_inline = size == 0;
-    rec->content = slice_of(NULL, 0);
-    return 0;
-}
-
-static int resize_inline(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                         uint64_t size)
-{
-    struct slice old = rec->content;
-    if (size <= old.size) {
-        rec->content.size = (size_t)size;
-    } else if (size <= ns->inline_max) {
-        op->content.size = 0;
-        if (buf_assign(&op->content, old.data, old.size) ||
-            buf_reserve(&op->content, (size_t)size - old.size))
-            return -ENOMEM;
-        memset(op->content.data + old.size, 0, (size_t)size - old.size);
-        op->content.size = (size_t)size;
-        rec->content = buf_slice(&op->content);
-    } else {
-        int rc = tail_settle(ns, inode);
-        rec->is_inline = false;
-        rec->content = slice_of(NULL, 0);
-        rec->data_bytes = 0;
-        rec->size = size;
-        return rc ? rc : extents_put(op, rec, 0, old);
-    }
-    rec->size = size;
-    return 0;
-}
-
-int filedata_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                    uint64_t size)
-{
-    if (size > (uint64_t)NS_FILE_MAX)
-        return -EFBIG;
-    if (filedata_is_gone(inode))
-        return -ESTALE;
-    if (size == rec->size)
-        return 0;
-    defrag_changed(ns->defrag, inode->ino, 0, UINT64_MAX);
-    if (rec->is_inline)
-        return resize_inline(ns, op, inode, rec, size);
-    if (size < rec->size)
-        return shrink(ns, op, inode, rec, size);
-    int rc = tail_settle(ns, inode);
-    rec->size = size; // a hole
-    return rc;
 }

@@ -1,0 +1,218 @@
+// Content as a whole: reading, looking for holes, moving out of the record, size, zeroes, removal.
+// See content.h.
+//
+// Invariants: an inline record's content has `size` bytes and there is no extent of the file but in
+// a tail; data_bytes is the sum of the extents that are content. Whatever makes extents at or
+// behind the old size, or moves content out, settles the tail first.
+//
+// Threads and failure: content.h.
+#include "ns/content.h"
+
+#include <errno.h>
+
+#include "ns/extents.h"
+#include "ns/tail.h"
+
+#define ZERO_BATCH_EXTENTS 1024u
+#define SEEK_EXTENTS       256u // looked at in one go
+
+// Content of at most this many bytes and extents goes with the last name, at once.
+#define REMOVE_AT_ONCE_BYTES   (4u << 20)
+#define REMOVE_AT_ONCE_EXTENTS 256u
+
+bool content_is_gone(const struct ns_inode *inode)
+{
+    return inode->data_gone;
+}
+
+int content_commit(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec)
+{
+    int rc = op_store(op, inode, rec);
+    if (!rc)
+        rc = op_commit(ns, op);
+    if (!rc)
+        op_stored(ns, inode);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- reading
+
+ssize_t content_read(struct ns *ns, const struct lsm_snapshot *snapshot, const struct record *rec,
+                     uint8_t *data, size_t size, uint64_t offset)
+{
+    if (offset >= rec->size)
+        return 0;
+    if (size > rec->size - offset)
+        size = (size_t)(rec->size - offset);
+    if (rec->is_inline) {
+        memcpy(data, rec->content.data + offset, size);
+        return (ssize_t)size;
+    }
+    int rc = extents_read(ns, snapshot, rec->ino, data, offset, offset + size);
+    return rc ? rc : (ssize_t)size;
+}
+
+// Extents that touch are one run.
+static int64_t seek_extents(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
+                            const struct record *rec, uint64_t offset, bool want_data)
+{
+    uint64_t at = offset;
+    for (;;) {
+        int rc = extents_list_at(ns, snapshot, rec->ino, at, rec->size, SEEK_EXTENTS, &op->extents);
+        if (rc)
+            return rc;
+        for (size_t i = 0; i < op->extents.count; i++) {
+            struct extent e = op->extents.at[i];
+            if (want_data)
+                return (int64_t)(e.start > offset ? e.start : offset);
+            if (e.start > at)
+                return (int64_t)at;
+            at = e.start + e.size;
+        }
+        if (want_data)
+            return -ENXIO;
+        if (op->extents.count < SEEK_EXTENTS || at >= rec->size)
+            return (int64_t)(at < rec->size ? at : rec->size);
+    }
+}
+
+int64_t content_seek(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
+                     const struct record *rec, uint64_t offset, bool want_data)
+{
+    if (rec->is_inline)
+        return (int64_t)(want_data ? offset : rec->size);
+    return seek_extents(ns, snapshot, op, rec, offset, want_data);
+}
+
+// ------------------------------------------------------------------------------- in the record
+
+int content_edit_inline(struct op *op, struct record *rec, size_t size)
+{
+    struct slice old = rec->content;
+    size_t keep = old.size < size ? old.size : size;
+    if (old.data != op->content.data) { // else it is the copy already
+        op->content.size = 0;
+        if (buf_append(&op->content, old.data, keep))
+            return -ENOMEM;
+    }
+    op->content.size = keep;
+    if (buf_reserve(&op->content, size - keep))
+        return -ENOMEM;
+    if (size > keep)
+        memset(op->content.data + keep, 0, size - keep);
+    op->content.size = size;
+    rec->content = buf_slice(&op->content);
+    rec->size = size;
+    return 0;
+}
+
+int content_move_out(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                     uint64_t from, uint64_t to)
+{
+    struct slice old = rec->content;
+    size_t head = old.size < from ? old.size : (size_t)from;
+    int rc = tail_settle(ns, inode);
+    if (rc)
+        return rc;
+    rec->is_inline = false;
+    rec->content = slice_of(NULL, 0);
+    rec->data_bytes = 0;
+    rc = extents_put(op, rec, 0, slice_of(old.data, head));
+    if (!rc && to < old.size)
+        rc = extents_put(op, rec, to, slice_of(old.data + to, old.size - (size_t)to));
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- size
+
+static int shrink(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                  uint64_t size)
+{
+    size_t most = (size_t)ns->cut_extents + 1;
+    int rc = extents_list(ns, rec->ino, size, rec->size, most, &op->extents);
+    if (!rc && op->extents.count == most)
+        rc = tail_leave(ns, op, inode, rec, size);
+    else if (!rc)
+        rc = extents_trim(op, rec, size, UINT64_MAX);
+    if (rc)
+        return rc;
+    rec->size = size;
+    rec->is_inline = size == 0;
+    rec->content = slice_of(NULL, 0);
+    return 0;
+}
+
+int content_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                   uint64_t size)
+{
+    if (size > (uint64_t)NS_FILE_MAX)
+        return -EFBIG;
+    if (content_is_gone(inode))
+        return -ESTALE;
+    if (size == rec->size)
+        return 0;
+    defrag_changed(ns->defrag, inode->ino, 0, UINT64_MAX);
+    if (rec->is_inline && (size <= rec->size || size <= ns->inline_max))
+        return content_edit_inline(op, rec, (size_t)size);
+    if (size < rec->size)
+        return shrink(ns, op, inode, rec, size);
+    int rc = rec->is_inline ? content_move_out(ns, op, inode, rec, rec->size, rec->size)
+                            : tail_settle(ns, inode);
+    rec->size = size; // a hole
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- zeroes
+
+static int zero_inline(struct op *op, struct record *rec, uint64_t from, uint64_t to)
+{
+    int rc = content_edit_inline(op, rec, (size_t)rec->size);
+    if (!rc)
+        memset(op->content.data + from, 0, (size_t)(to - from));
+    return rc;
+}
+
+int content_zero(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                 uint64_t from, uint64_t to)
+{
+    int rc = 0;
+    to = to < rec->size ? to : rec->size;
+    if (from >= to)
+        return 0;
+    defrag_changed(ns->defrag, inode->ino, from, to);
+    if (rec->is_inline)
+        return zero_inline(op, rec, from, to);
+    while (!rc && from < to) {
+        uint64_t end = to;
+        rc = extents_list(ns, rec->ino, from, to, ZERO_BATCH_EXTENTS, &op->extents);
+        if (!rc && op->extents.count == ZERO_BATCH_EXTENTS) {
+            struct extent last = op->extents.at[op->extents.count - 1];
+            end = last.start + last.size < to ? last.start + last.size : to;
+        }
+        if (!rc)
+            rc = extents_trim(op, rec, from, end);
+        if (!rc && end < to)
+            rc = content_commit(ns, op, inode, rec);
+        from = end;
+    }
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- removal
+
+int content_remove(struct ns *ns, struct op *op, const struct record *rec, bool *ret_done)
+{
+    *ret_done = rec->data_bytes == 0;
+    if (*ret_done || rec->data_bytes > REMOVE_AT_ONCE_BYTES)
+        return 0;
+    int rc = extents_list(ns, rec->ino, 0, UINT64_MAX, REMOVE_AT_ONCE_EXTENTS, &op->extents);
+    if (rc || op->extents.count == REMOVE_AT_ONCE_EXTENTS)
+        return rc;
+    for (size_t i = 0; i < op->extents.count && !rc; i++) {
+        struct pathkey key;
+        pathkey_extent(&key, rec->ino, op->extents.at[i].start);
+        rc = op_delete(op, &key);
+    }
+    *ret_done = !rc;
+    return rc;
+}
