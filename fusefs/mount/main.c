@@ -28,11 +28,11 @@
 #include "mount/daemon.h"
 #include "mount/flusher.h"
 #include "mount/log.h"
-#include "mount/loop.h"
 #include "mount/lsmfs.h"
 #include "mount/ops.h"
 #include "mount/session.h"
 #include "mount/syncer.h"
+#include "mount/transport.h"
 
 // What to do about a store that does not open.
 static const char *open_hint(int status)
@@ -111,9 +111,9 @@ static bool unmount_on_signal(struct lsmfs *fs, unsigned signals_seen)
 }
 
 // Waits until the threads have ended or have been told to.
-static void wait_for_end(struct lsmfs *fs, struct loop *loop, int signal_fd)
+static void wait_for_end(struct lsmfs *fs, struct transport *transport, int signal_fd)
 {
-    struct pollfd fds[] = {{.fd = loop_ended_fd(loop), .events = POLLIN},
+    struct pollfd fds[] = {{.fd = transport_ended_fd(transport), .events = POLLIN},
                            {.fd = signal_fd, .events = POLLIN}};
     for (unsigned signals_seen = 0;;) {
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
@@ -123,8 +123,8 @@ static void wait_for_end(struct lsmfs *fs, struct loop *loop, int signal_fd)
         struct signalfd_siginfo info;
         if (fds[1].revents && read(signal_fd, &info, sizeof info) == sizeof info &&
             unmount_on_signal(fs, ++signals_seen)) {
-            flusher_stop(fs->flusher); // it needs the loop
-            loop_stop(loop);
+            flusher_stop(fs->flusher); // it needs the threads
+            transport_stop(transport);
             return;
         }
     }
@@ -133,22 +133,22 @@ static void wait_for_end(struct lsmfs *fs, struct loop *loop, int signal_fd)
 // Everything between opening and closing the session. Returns whether it went well.
 static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mounted)
 {
-    struct loop *loop = NULL;
+    struct transport *transport = NULL;
     bool ok = false;
     *ret_mounted = false;
     struct fuse_session *session = session_mount(&fs->options, &lsmfs_ops, fs);
     if (!session)
         return false;
     fs->session = session;
-    int result = loop_new(session, fs->options.threads, fs->options.spin_us, &loop);
+    int result = transport_new(fs, &transport);
     if (result == 0)
-        result = loop_handshake(loop);
+        result = transport_handshake(transport);
     if (result == 0)
         result = flusher_start(fs, &fs->flusher);
     if (result == 0)
         result = syncer_new(fs, &fs->syncer);
     if (result == 0)
-        result = loop_start(loop);
+        result = transport_start(transport);
     if (result < 0) {
         log_message(LOG_ERR, "%s: the mount could not be started: %s", fs->options.mountpoint,
                     strerror(-result));
@@ -159,8 +159,8 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     session_set_kernel(&fs->options);
     if (ready_fd >= 0)
         daemon_ready(ready_fd);
-    wait_for_end(fs, loop, signal_fd);
-    result = loop_join(loop);
+    wait_for_end(fs, transport, signal_fd);
+    result = transport_join(transport);
     ok = result == 0;
     if (!ok) {
         log_message(LOG_ERR, "%s: reading requests failed: %s", fs->options.mountpoint,
@@ -172,7 +172,7 @@ out:
     fuse_session_destroy(session); // closes the connection
     flusher_free(fs->flusher);
     syncer_free(fs->syncer);
-    loop_free(loop);
+    transport_free(transport);
     return ok;
 }
 

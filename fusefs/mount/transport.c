@@ -1,0 +1,252 @@
+// What the transports share: libfuse's hooks, the handshake, the threads and their end.
+//
+// All traffic goes through the two hooks of fuse_session_custom_io(). Requests pass protocol_request()
+// and replies protocol_reply().
+//
+// The end: when the mount goes away, the kernel tells every thread (read(2) returns ENODEV).
+// transport_stop() is for ending while the mount still exists: it sets a flag and interrupts the
+// threads with a signal whose handler does nothing; transport_join() repeats the signal until they
+// have seen the flag, as one that arrives just before a system call is lost.
+//
+// Thread safety: `running` counts every thread before it starts, so it is 0 only when none runs and
+// none will.
+#include "mount/transport.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/cond.h"
+#include "mount/log.h"
+#include "mount/lsmfs.h"
+#include "mount/protocol.h"
+#include "mount/transport_internal.h"
+
+#define KICK_SIGNAL SIGUSR1
+
+// -------------------------------------------------------------------------------- libfuse's hooks
+
+static ssize_t hook_read(int fd, void *data, size_t size, void *userdata)
+{
+    (void)userdata;
+    return read(fd, data, size);
+}
+
+static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+    (void)userdata;
+    protocol_reply(iov, count);
+    return writev(fd, iov, count);
+}
+
+// ------------------------------------------------------------------------------------ the threads
+
+bool transport_ends(struct transport *transport)
+{
+    return atomic_load_explicit(&transport->stopping, memory_order_relaxed) ||
+           fuse_session_exited(transport->session);
+}
+
+int transport_serve_device(struct transport *transport, struct fuse_buf *buf)
+{
+    int n = fuse_session_receive_buf(transport->session, buf);
+    if (n == -EINTR || n == -EAGAIN)
+        return 0;
+    if (n <= 0)
+        return n ? n : 1;
+    protocol_request(buf);
+    fuse_session_process_buf(transport->session, buf);
+    return 0;
+}
+
+struct body {
+    struct transport *transport;
+    int (*run)(struct transport *transport, void *arg);
+    void *arg;
+};
+
+static void thread_ended(struct transport *transport)
+{
+    uint64_t one = 1;
+    if (atomic_fetch_sub(&transport->running, 1) == 1 &&
+        write(transport->ended_fd, &one, sizeof one) != sizeof one)
+        log_message(LOG_ERR, "eventfd: %s", strerror(errno));
+}
+
+static void *thread_main(void *arg)
+{
+    struct body body = *(struct body *)arg;
+    free(arg);
+    int result = body.run(body.transport, body.arg);
+    if (result < 0) {
+        int none = 0;
+        atomic_compare_exchange_strong(&body.transport->error, &none, result);
+        transport_stop(body.transport);
+    }
+    thread_ended(body.transport);
+    return NULL;
+}
+
+// Makes room for one more in `ids`. The mutex is held.
+static bool make_room(struct transport *transport)
+{
+    if (transport->started < transport->room)
+        return true;
+    unsigned room = transport->room ? 2 * transport->room : 16;
+    pthread_t *ids = realloc(transport->ids, room * sizeof *ids);
+    if (!ids)
+        return false;
+    transport->ids = ids;
+    transport->room = room;
+    return true;
+}
+
+int transport_thread(struct transport *transport,
+                     int (*body)(struct transport *transport, void *arg), void *arg)
+{
+    struct body *start = malloc(sizeof *start);
+    if (!start)
+        return -ENOMEM;
+    *start = (struct body){transport, body, arg};
+    pthread_mutex_lock(&transport->mutex);
+    int error = make_room(transport) ? 0 : ENOMEM;
+    pthread_t *id = &transport->ids[transport->started];
+    if (!error) {
+        atomic_fetch_add(&transport->running, 1);
+        error = pthread_create(id, NULL, thread_main, start);
+        if (error)
+            thread_ended(transport);
+    }
+    if (!error) {
+        char name[16];
+        snprintf(name, sizeof name, "lsmfs-%u", transport->started++ % 10000);
+        pthread_setname_np(*id, name);
+    }
+    pthread_mutex_unlock(&transport->mutex);
+    if (error)
+        free(start);
+    return -error;
+}
+
+static void on_kick(int sig)
+{
+    (void)sig;
+}
+
+int transport_new(struct lsmfs *fs, struct transport **ret_transport)
+{
+    static const struct fuse_custom_io io = {.writev = hook_writev, .read = hook_read};
+    struct transport *transport = calloc(1, sizeof *transport);
+    int result = -ENOMEM;
+    if (!transport)
+        return result;
+    pthread_mutex_init(&transport->mutex, NULL);
+    transport->session = fs->session;
+    transport->threads = fs->options.threads;
+    transport->spin_us = fs->options.spin_us;
+    transport->kind = transport->spin_us ? &transport_poll : &transport_plain;
+    transport->ended_fd = eventfd(0, EFD_CLOEXEC);
+    if (transport->ended_fd < 0)
+        result = -errno;
+    else
+        result = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+    if (result < 0) {
+        transport_free(transport);
+        return result;
+    }
+    *ret_transport = transport;
+    return 0;
+}
+
+void transport_free(struct transport *transport)
+{
+    if (!transport)
+        return;
+    if (transport->kind->release)
+        transport->kind->release(transport);
+    if (transport->ended_fd >= 0)
+        close(transport->ended_fd);
+    pthread_mutex_destroy(&transport->mutex);
+    free(transport->ids);
+    free(transport);
+}
+
+int transport_handshake(struct transport *transport)
+{
+    struct fuse_buf buf = {0};
+    int result = 0;
+    // A kernel with another major version sends INIT twice.
+    while (result == 0 && !protocol_init_done() && !fuse_session_exited(transport->session))
+        result = transport_serve_device(transport, &buf);
+    free(buf.mem);
+    return result > 0 || fuse_session_exited(transport->session) ? -ENODEV : result;
+}
+
+int transport_start(struct transport *transport)
+{
+    struct sigaction action = {.sa_handler = on_kick};
+    sigemptyset(&action.sa_mask);
+    sigaction(KICK_SIGNAL, &action, NULL);
+    atomic_store(&transport->running, 1); // while we start them
+    int result = transport->kind->start(transport);
+    if (result < 0) {
+        transport_stop(transport);
+        transport_join(transport);
+    }
+    thread_ended(transport);
+    return result;
+}
+
+const char *transport_name(const struct transport *transport)
+{
+    return transport->kind->name;
+}
+
+int transport_ended_fd(const struct transport *transport)
+{
+    return transport->ended_fd;
+}
+
+void transport_stop(struct transport *transport)
+{
+    atomic_store(&transport->stopping, true);
+    fuse_session_exit(transport->session);
+    pthread_mutex_lock(&transport->mutex);
+    for (unsigned i = transport->joined; i < transport->started; i++)
+        pthread_kill(transport->ids[i], KICK_SIGNAL);
+    pthread_mutex_unlock(&transport->mutex);
+}
+
+// Waits for one thread; interrupts it, again and again, if it is to end.
+static void join_one(struct transport *transport, pthread_t id)
+{
+    for (;;) {
+        struct timespec until = time_after_us(20000);
+        if (pthread_clockjoin_np(id, NULL, CLOCK_MONOTONIC, &until) == 0)
+            return;
+        if (transport_ends(transport))
+            pthread_kill(id, KICK_SIGNAL);
+    }
+}
+
+int transport_join(struct transport *transport)
+{
+    // Those that run may start others until the last of them has ended.
+    for (;;) {
+        pthread_t id = pthread_self();
+        pthread_mutex_lock(&transport->mutex);
+        bool more = transport->joined < transport->started;
+        if (more)
+            id = transport->ids[transport->joined++];
+        pthread_mutex_unlock(&transport->mutex);
+        if (!more)
+            break;
+        join_one(transport, id);
+    }
+    return atomic_load(&transport->error);
+}

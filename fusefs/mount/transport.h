@@ -1,0 +1,39 @@
+// The transport: how requests come from the kernel and replies go back. Nothing else reads from or
+// writes to the FUSE device.
+//
+// There are several (`-o transport=`), behind this one interface; libfuse decodes the requests and
+// calls the handlers on all of them. Who wants to look into raw requests and replies finds them all
+// in protocol.h.
+#ifndef LSMFS_MOUNT_TRANSPORT_H
+#define LSMFS_MOUNT_TRANSPORT_H
+
+#include <stddef.h>
+
+struct lsmfs;
+struct transport;
+
+// For a mounted session, fs->session, by fs->options. 0 or a negative errno.
+int transport_new(struct lsmfs *fs, struct transport **ret_transport);
+void transport_free(struct transport *transport); // after transport_join(), or if never started
+
+// Serves on the calling thread until the kernel has agreed on the terms (INIT). 0 or a negative
+// errno.
+int transport_handshake(struct transport *transport);
+
+// Starts the threads. 0 or a negative errno (then none runs).
+int transport_start(struct transport *transport);
+
+// The name of the transport that serves, as in `-o transport=`; after transport_start().
+const char *transport_name(const struct transport *transport);
+
+// A file descriptor that becomes readable when the last thread has ended: the kernel has closed the
+// connection, or reading from it failed.
+int transport_ended_fd(const struct transport *transport);
+
+// Makes the threads end after the request they are at, though the mount may still be there.
+void transport_stop(struct transport *transport);
+
+// Waits for the threads. 0, or the negative errno of what ended them.
+int transport_join(struct transport *transport);
+
+#endif
