@@ -151,8 +151,10 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
         ns_inode_put(ns, from, 1);
         return;
     }
-    // RENAME_NOREPLACE and RENAME_EXCHANGE have the namespace's values.
-    int result = ns_rename(ns, from, name, strlen(name), to, new_name, strlen(new_name), flags);
+    // The flags have the namespace's values. Whose a whiteout is, is in the request.
+    const struct ns_cred cred = cred_of(req);
+    int result =
+        ns_rename_as(ns, &cred, from, name, strlen(name), to, new_name, strlen(new_name), flags);
     ns_inode_put(ns, from, 1);
     ns_inode_put(ns, to, 1);
     reply_done(req, result);

@@ -45,11 +45,11 @@ struct ns;
 struct ns_inode;
 
 struct ns_options {
-    struct lsm_options engine;   // lsm_options_init() it first (ns_options_init does)
-    unsigned inline_max;         // bytes of content kept in the entry; default 2048 [0, 65536]
-    unsigned cut_extents;        // extents that a truncation deletes itself; more are deleted in the
-                                 // background; default 1024
-    unsigned merge_delay_ms;     // without a write before short extents are merged; default 2000
+    struct lsm_options engine; // lsm_options_init() it first (ns_options_init does)
+    unsigned inline_max;       // bytes of content kept in the entry; default 2048 [0, 65536]
+    unsigned cut_extents;      // extents that a truncation deletes itself; more are deleted in the
+                               // background; default 1024
+    unsigned merge_delay_ms;   // without a write before short extents are merged; default 2000
     uint32_t root_uid, root_gid; // owner and mode of the root of a new store
     uint32_t root_mode;          // default 0755
 };
@@ -174,9 +174,22 @@ int ns_link(struct ns *ns, struct ns_inode *inode, struct ns_inode *dir, const c
 int ns_unlink(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size);
 int ns_rmdir(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size);
 
-enum ns_rename_flags { NS_RENAME_NOREPLACE = 1, NS_RENAME_EXCHANGE = 2 }; // others: EINVAL
-int ns_rename(struct ns *ns, struct ns_inode *from_dir, const char *from, size_t from_size,
-              struct ns_inode *to_dir, const char *to, size_t to_size, unsigned flags);
+enum ns_rename_flags {
+    NS_RENAME_NOREPLACE = 1,
+    NS_RENAME_EXCHANGE = 2, // alone
+    NS_RENAME_WHITEOUT = 4, // a whiteout, a character device 0:0 without permissions, is left under
+                            // the old name; not with EXCHANGE
+};                          // others: EINVAL
+// `cred` is the owner of the whiteout, and may be NULL if none is wanted.
+int ns_rename_as(struct ns *ns, const struct ns_cred *cred, struct ns_inode *from_dir,
+                 const char *from, size_t from_size, struct ns_inode *to_dir, const char *to,
+                 size_t to_size, unsigned flags);
+static inline int ns_rename(struct ns *ns, struct ns_inode *from_dir, const char *from,
+                            size_t from_size, struct ns_inode *to_dir, const char *to,
+                            size_t to_size, unsigned flags)
+{
+    return ns_rename_as(ns, NULL, from_dir, from, from_size, to_dir, to, to_size, flags);
+}
 
 // The target's bytes, not terminated; returns its length or -errno. ERANGE if `size` is too small.
 ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t size);

@@ -39,8 +39,8 @@ static int choose_prefix(struct ns *ns, struct slice dir_prefix, struct slice na
     return 0;
 }
 
-static void init_record(struct record *rec, const struct ns_cred *cred, const struct record *dir,
-                        struct timespec now)
+void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct record *dir,
+                   struct timespec now)
 {
     rec->nlink = S_ISDIR(rec->mode) ? 2 : 1;
     rec->uid = cred->uid;
@@ -102,7 +102,7 @@ static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cre
     if (rc)
         return rc;
     struct timespec now = ns_now();
-    init_record(rec, cred, parent, now);
+    ns_new_record(rec, cred, parent, now);
     rc = ns_acl_inherit(ns, op, parent, rec, cred->umask);
     if (rc)
         return rc;
@@ -201,7 +201,7 @@ static int tmpfile(struct ns *ns, struct op *op, const struct ns_cred *cred, str
         rc = -ENOENT;
     if (rc)
         return rc;
-    init_record(rec, cred, &op->rec[0].rec, ns_now());
+    ns_new_record(rec, cred, &op->rec[0].rec, ns_now());
     rc = ns_acl_inherit(ns, op, &op->rec[0].rec, rec, cred->umask);
     rec->nlink = 0;
     pathkey_number(&key, KEY_ORPHAN, rec->ino);

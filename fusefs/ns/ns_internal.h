@@ -172,6 +172,10 @@ struct head {
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
                   struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct head *head);
 
+// Fills in what a new file in `dir` gets; mode, number and what its type needs are there already.
+void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct record *dir,
+                   struct timespec now);
+
 // The prefix of the directory that `rec` is the record of, found under `name` in the directory
 // that owns `dir_prefix`. Points into rec or into space.
 int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,

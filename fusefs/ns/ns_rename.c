@@ -2,7 +2,9 @@
 //
 // A file's entry is rewritten under its new key; a directory's too, and nothing below it: it keeps
 // the prefix it was born with, which its entry then carries, and a marker says that this prefix is
-// in use away from home. At home again it needs neither. So every rename is one small batch.
+// in use away from home. At home again it needs neither. So every rename is one small batch. With
+// WHITEOUT the batch puts a whiteout under the old key instead of deleting it; a whiteout is no
+// directory, so that the prefix which goes with the name stays where it went.
 //
 // Locks: first, if a directory changes its parent, the rename mutex, which keeps the tree's shape
 // still for the loop check; then both parents and both inodes are locked at once. The inodes'
@@ -37,6 +39,8 @@ struct move {
 struct renaming {
     struct side from, to;
     unsigned flags;
+    const struct ns_cred *cred; // of the whiteout
+    uint64_t whiteout;          // its inode number; 0: none is left
     bool same_dir;
     struct move moves[2]; // from's inode; with EXCHANGE also to's
     struct removal removal;
@@ -243,13 +247,23 @@ static int load_parents(struct ns *ns, struct op *op, struct renaming *r)
 static int store_parents(struct op *op, struct renaming *r, struct timespec now, bool exchange)
 {
     int from_dir = side_is_dir(&r->from), to_dir = side_is_dir(&r->to), replaced = r->to.ino != 0;
-    ns_touch_parent(&r->from.parent->rec, now, exchange ? 0 : -1,
+    ns_touch_parent(&r->from.parent->rec, now, exchange || r->whiteout ? 0 : -1,
                     (exchange ? to_dir : 0) - from_dir);
     ns_touch_parent(&r->to.parent->rec, now, exchange || replaced ? 0 : 1, from_dir - to_dir);
     int rc = op_store(op, r->from.dir, &r->from.parent->rec);
     if (!rc && !r->same_dir)
         rc = op_store(op, r->to.dir, &r->to.parent->rec);
     return rc;
+}
+
+// The old name: free, or a whiteout's.
+static int leave(struct op *op, const struct renaming *r, struct timespec now)
+{
+    if (!r->whiteout)
+        return op_delete(op, &r->from.key);
+    struct record rec = {.ino = r->whiteout, .mode = S_IFCHR};
+    ns_new_record(&rec, r->cred, &r->from.parent->rec, now);
+    return op_store_key(op, &r->from.key, &rec);
 }
 
 static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
@@ -274,13 +288,14 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
                              prefix_slice(r->to.dir->own_prefix), r->to.name, now, &r->removal);
     op->frees_space = false;
     if (!rc && !exchange)
-        rc = op_delete(op, &r->from.key);
+        rc = leave(op, r, now);
     if (!rc)
         rc = move_prepare(ns, op, &r->from, &r->to, now, &r->moves[0]);
     if (!rc && exchange)
         rc = move_prepare(ns, op, &r->to, &r->from, now, &r->moves[1]);
-    if (!rc && r->removal.unlinked)
-        rc = op_count(ns, op, -1);
+    int files = (r->whiteout ? 1 : 0) - (r->removal.unlinked ? 1 : 0);
+    if (!rc && files)
+        rc = op_count(ns, op, files);
     if (!rc)
         rc = op_commit(ns, op);
     if (rc) {
@@ -328,16 +343,21 @@ static int rename_try(struct ns *ns, struct op *op, struct renaming *r)
     return rc;
 }
 
-int ns_rename(struct ns *ns, struct ns_inode *from_dir, const char *from, size_t from_size,
-              struct ns_inode *to_dir, const char *to, size_t to_size, unsigned flags)
+int ns_rename_as(struct ns *ns, const struct ns_cred *cred, struct ns_inode *from_dir,
+                 const char *from, size_t from_size, struct ns_inode *to_dir, const char *to,
+                 size_t to_size, unsigned flags)
 {
-    struct renaming r = {.flags = flags, .same_dir = from_dir == to_dir};
-    if (flags & ~(unsigned)(NS_RENAME_NOREPLACE | NS_RENAME_EXCHANGE) ||
-        flags == (NS_RENAME_NOREPLACE | NS_RENAME_EXCHANGE))
+    struct renaming r = {.flags = flags, .cred = cred, .same_dir = from_dir == to_dir};
+    const unsigned others = NS_RENAME_NOREPLACE | NS_RENAME_WHITEOUT;
+    bool whiteout = flags & NS_RENAME_WHITEOUT;
+    if (flags & ~(others | NS_RENAME_EXCHANGE) || (flags & NS_RENAME_EXCHANGE && flags & others) ||
+        (whiteout && !cred))
         return -EINVAL;
     int rc = side_init(&r.from, from_dir, from, from_size);
     if (!rc)
         rc = side_init(&r.to, to_dir, to, to_size);
+    if (!rc && whiteout)
+        rc = ns_ino_new(ns, &r.whiteout);
     while (!rc) {
         struct op *op = op_begin(ns);
         if (!op)

@@ -204,6 +204,9 @@ static int change_names(struct ns *ns, uint64_t what, struct ns_inode *a_dir, co
     case 11:
     case 12:
         return ns_rename(ns, a_dir, a, strlen(a), b_dir, b, strlen(b), 0);
+    case 16:
+        return ns_rename_as(ns, &test_cred, a_dir, a, strlen(a), b_dir, b, strlen(b),
+                            NS_RENAME_WHITEOUT);
     case 13:
         return ns_rmdir(ns, a_dir, a, strlen(a));
     default:
@@ -218,7 +221,7 @@ static int change_names(struct ns *ns, uint64_t what, struct ns_inode *a_dir, co
 static int operate(struct ns *ns, uint64_t *seed)
 {
     char a[64], b[64];
-    uint64_t what = random_below(seed, 16);
+    uint64_t what = random_below(seed, 17);
     bool dirs = what >= 12;
     struct ns_inode *a_dir = NULL, *b_dir = NULL;
     (dirs ? dir_name_of : name_of)(seed, a, sizeof a);

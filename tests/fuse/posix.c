@@ -468,7 +468,7 @@ static void test_errors(void)
     FAILS(EOPNOTSUPP, fallocate(fd, FALLOC_FL_PUNCH_HOLE, 0, 4096)); // needs KEEP_SIZE
     FAILS(EINVAL, fallocate(fd, 0, 0, 0));
     FAILS(EINVAL, copy_file_range(fd, NULL, fd, NULL, 1, 1));
-    FAILS(EINVAL, renameat2(AT_FDCWD, "file", AT_FDCWD, "f2", RENAME_WHITEOUT));
+    FAILS(EINVAL, renameat2(AT_FDCWD, "file", AT_FDCWD, "f2", RENAME_WHITEOUT | RENAME_EXCHANGE));
     FAILS(EINVAL, renameat2(AT_FDCWD, "file", AT_FDCWD, "f2", 0x100));
     FAILS(EINVAL, renameat2(AT_FDCWD, "file", AT_FDCWD, "f2", RENAME_NOREPLACE | RENAME_EXCHANGE));
     FAILS(ENOTTY, isatty(fd) ? 0 : -1);

@@ -238,10 +238,28 @@ static void do_remove(struct history *h)
     model_sweep(&h->model);
 }
 
+static void add_whiteout(struct history *h, struct node *dir, struct ns_inode *dir_inode,
+                         const struct model_name *name)
+{
+    struct ns_inode *inode;
+    struct ns_attr attr;
+    int rc = ns_lookup(h->ns, dir_inode, name->bytes, name->size, &inode, &attr);
+    if (rc)
+        broken(h, "no whiteout: %d", rc);
+    check_attr(h, add_node(h, dir, name, S_IFCHR, inode), &attr);
+    give(h, inode);
+}
+
 static void do_rename(struct history *h)
 {
-    static const unsigned flags_of[] = {
-        0, 0, 0, NS_RENAME_NOREPLACE, NS_RENAME_EXCHANGE, NS_RENAME_EXCHANGE};
+    static const unsigned flags_of[] = {0,
+                                        0,
+                                        0,
+                                        NS_RENAME_NOREPLACE,
+                                        NS_RENAME_EXCHANGE,
+                                        NS_RENAME_EXCHANGE,
+                                        NS_RENAME_WHITEOUT,
+                                        NS_RENAME_WHITEOUT | NS_RENAME_NOREPLACE};
     struct node *from_dir = pick_dir(h), *to_dir = one_in(h, 3) ? from_dir : pick_dir(h);
     struct model_name from = pick_present(h, from_dir);
     struct model_name to = one_in(h, 2) ? pick_present(h, to_dir) : pick_name(h);
@@ -250,12 +268,14 @@ static void do_rename(struct history *h)
     struct node *moved, *replaced;
     trace(h, "rename %u \"%s\" to %u \"%s\" flags %u", from_dir->id, show(&from), to_dir->id,
           show(&to), flags);
-    int rc =
-        ns_rename(h->ns, from_inode, from.bytes, from.size, to_inode, to.bytes, to.size, flags);
-    give(h, from_inode);
-    give(h, to_inode);
+    int rc = ns_rename_as(h->ns, &test_cred, from_inode, from.bytes, from.size, to_inode, to.bytes,
+                          to.size, flags);
     int want = model_rename(&h->model, from_dir, &from, to_dir, &to, flags, &moved, &replaced);
     expect_rc(h, rc, want, "rename");
+    if (moved && flags & NS_RENAME_WHITEOUT)
+        add_whiteout(h, from_dir, from_inode, &from);
+    give(h, from_inode);
+    give(h, to_inode);
     if (!moved)
         return;
     pend_change(h, from_dir);

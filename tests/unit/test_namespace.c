@@ -324,11 +324,88 @@ START_TEST(test_renames_that_do_nothing_or_are_refused)
     ck_assert_int_eq(ns_test_rename(ns, "/e", "/d", 0), -ENOTEMPTY);
     ck_assert_int_eq(ns_test_rename(ns, "/none", "/d", 0), -ENOENT);
     ck_assert_int_eq(ns_test_rename(ns, "/d", "/none", NS_RENAME_EXCHANGE), -ENOENT);
-    ck_assert_int_eq(ns_test_rename(ns, "/d", "/none", 4), -EINVAL);
-    ck_assert_int_eq(ns_test_rename(ns, "/d", "/none", 3), -EINVAL);
+    for (unsigned flags = 0; flags < 16; flags++) // a whiteout's owner is not named here
+        ck_assert_int_eq(ns_test_rename(ns, "/none", "/x", flags),
+                         flags == 3 || flags > 3 ? -EINVAL : -ENOENT);
+    ck_assert_int_eq(ns_rename_as(ns, &test_cred, ns_root(ns), "d", 1, ns_root(ns), "none", 4,
+                                  NS_RENAME_WHITEOUT | NS_RENAME_EXCHANGE),
+                     -EINVAL);
     struct ns_inode *file = ns_test_get(ns, "/g");
     ck_assert_int_eq(ns_rename(ns, file, "x", 1, ns_root(ns), "y", 1, 0), -ENOTDIR);
     ns_inode_put(ns, file, 1);
+}
+END_TEST
+
+static int rename_whiteout(const char *from, const char *to)
+{
+    const char *from_name, *to_name;
+    struct ns_inode *from_dir = ns_test_dir_of(ns, from, &from_name);
+    struct ns_inode *to_dir = ns_test_dir_of(ns, to, &to_name);
+    uint64_t before = changes();
+    int rc = ns_rename_as(ns, &test_cred, from_dir, from_name, strlen(from_name), to_dir, to_name,
+                          strlen(to_name), NS_RENAME_WHITEOUT);
+    ck_assert(changes() - before <= 9); // whatever is moved
+    ns_inode_put(ns, from_dir, 1);
+    ns_inode_put(ns, to_dir, 1);
+    return rc;
+}
+
+static void expect_whiteout(const char *path)
+{
+    struct ns_attr attr = ns_test_stat(ns, path);
+    ck_assert_uint_eq(attr.mode, S_IFCHR);
+    ck_assert_uint_eq(attr.rdev, 0);
+    ck_assert_uint_eq(attr.nlink, 1);
+    ck_assert(attr.uid == test_cred.uid && attr.gid == test_cred.gid);
+}
+
+static uint64_t count_files(void)
+{
+    struct statvfs stat;
+    ck_assert_int_eq(ns_statfs(ns, &stat), 0);
+    return stat.f_files - stat.f_ffree;
+}
+
+START_TEST(test_whiteouts)
+{
+    ck_assert_int_eq(ns_test_mkdir(ns, "/d"), 0);
+    ck_assert_int_eq(ns_test_mkdir(ns, "/d/sub"), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/d/sub/f"), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/d/g"), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/old"), 0);
+    ck_assert_int_eq(ns_test_link(ns, "/d/g", "/g"), 0);
+    uint64_t files = count_files();
+    // A file to a free name: one more.
+    ck_assert_int_eq(rename_whiteout("/d/g", "/d/h"), 0);
+    expect_whiteout("/d/g");
+    ck_assert_uint_eq(count_files(), files + 1);
+    ck_assert_uint_eq(ns_test_stat(ns, "/d").size, 3);
+    // Over a file: as many as before.
+    ck_assert_int_eq(rename_whiteout("/d/h", "/old"), 0);
+    expect_whiteout("/d/h");
+    ck_assert_uint_eq(count_files(), files + 1);
+    ck_assert_uint_eq(ns_test_stat(ns, "/old").ino, ns_test_stat(ns, "/g").ino);
+    // Two names of one file: nothing happens.
+    ck_assert_int_eq(rename_whiteout("/old", "/g"), 0);
+    ck_assert_uint_eq(ns_test_stat(ns, "/old").nlink, 2);
+    // A directory: its prefix stays with it, and its old name is a whiteout, then anything.
+    ck_assert_int_eq(rename_whiteout("/d/sub", "/moved"), 0);
+    expect_whiteout("/d/sub");
+    ck_assert_uint_eq(ns_test_stat(ns, "/d").nlink, 2);
+    ck_assert_uint_eq(ns_test_stat(ns, "/").nlink, 4);
+    ck_assert(ns_test_exists(ns, "/moved/f") && has_marker("d\1sub"));
+    ck_assert_int_eq(ns_test_unlink(ns, "/d/sub"), 0);
+    ck_assert_int_eq(ns_test_mkdir(ns, "/d/sub"), 0);
+    ck_assert(!ns_test_exists(ns, "/d/sub/f"));
+    reopen(true);
+    expect_whiteout("/d/g");
+    expect_whiteout("/d/h");
+    ck_assert(ns_test_exists(ns, "/moved/f") && !ns_test_exists(ns, "/d/sub/f"));
+    // A whiteout can be moved like any file, and leave one itself.
+    ck_assert_int_eq(rename_whiteout("/d/g", "/d/i"), 0);
+    expect_whiteout("/d/g");
+    expect_whiteout("/d/i");
+    ck_assert_uint_eq(count_files(), files + 3);
 }
 END_TEST
 
@@ -725,6 +802,7 @@ int main(void)
     tcase_add_test(tc, test_which_names_are_names);
     tcase_add_test(tc, test_resolve);
     tcase_add_test(tc, test_renames_that_do_nothing_or_are_refused);
+    tcase_add_test(tc, test_whiteouts);
     tcase_add_test(tc, test_hard_link_limit);
     tcase_add_test(tc, test_links_share_a_record_that_goes_with_the_last);
     tcase_add_test(tc, test_an_open_file_outlives_its_name);
