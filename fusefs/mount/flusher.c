@@ -1,11 +1,14 @@
-// Seeking for data and holes in files that somebody writes to.
+// Seeking for data and holes in files that somebody writes to; direct writes to files that somebody
+// reads through the page cache.
 //
 // The kernel asks for SEEK_DATA and SEEK_HOLE without passing on first what it has gathered, so
 // that written pages would be taken for holes, and be lost to whoever copies the file by them.
 // While a file is open for writing (only then can there be such pages: closing writes them out) the
 // answer therefore waits for a notification that makes the kernel write out, and drop, the file's
-// pages. That blocks until the WRITEs have been served, which is why no serving thread may do it:
-// all of them could be waiting for each other. One extra thread can: it serves nothing.
+// pages. A direct WRITE waits for one that drops what it has made stale (pages.h).
+//
+// That blocks until WRITEs and READs of the pages have been served, which is why no serving thread
+// may do it: all of them could be waiting for each other. One extra thread can: it serves nothing.
 //
 // Locks: the mutex, a leaf; not held while the kernel is waited for.
 #include "mount/flusher.h"
@@ -15,12 +18,15 @@
 #include <stdlib.h>
 
 #include "mount/inode_table.h"
+#include "mount/pages.h"
 
-struct seek {
-    struct seek *next;
+// A request that waits.
+struct waiting {
+    struct waiting *next;
     fuse_req_t req;
     struct ns_inode *inode; // one reference
     uint64_t offset;
+    size_t written; // WRITE: its size; 0: LSEEK
     int whence;
 };
 
@@ -29,7 +35,7 @@ struct flusher {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct seek *first, **last; // mutex, as all below
+    struct waiting *first, **last; // mutex, as all below
     bool stopping, joined;
 };
 
@@ -43,31 +49,38 @@ void reply_seek(fuse_req_t req, struct ns_inode *inode, uint64_t offset, int whe
 }
 
 // The next one; NULL when there is none and none will come.
-static struct seek *next_seek(struct flusher *flusher)
+static struct waiting *take_next(struct flusher *flusher)
 {
     pthread_mutex_lock(&flusher->mutex);
     while (!flusher->first && !flusher->stopping)
         pthread_cond_wait(&flusher->changed, &flusher->mutex);
-    struct seek *seek = flusher->first;
-    if (seek) {
-        flusher->first = seek->next;
+    struct waiting *waiting = flusher->first;
+    if (waiting) {
+        flusher->first = waiting->next;
         if (!flusher->first)
             flusher->last = &flusher->first;
     }
     pthread_mutex_unlock(&flusher->mutex);
-    return seek;
+    return waiting;
 }
 
 static void *flusher_run(void *arg)
 {
     struct flusher *flusher = arg;
     struct lsmfs *fs = flusher->fs;
-    struct seek *seek;
-    while ((seek = next_seek(flusher))) {
-        fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(seek->inode), 0, 0);
-        reply_seek(seek->req, seek->inode, seek->offset, seek->whence);
-        ns_inode_put(fs->ns, seek->inode, 1);
-        free(seek);
+    struct waiting *w;
+    while ((w = take_next(flusher))) {
+        if (w->written) {
+            bool all = pages_drop(fs, w->inode, w->offset, w->written);
+            fuse_reply_write(w->req, w->written);
+            if (all)
+                pages_drop_all(fs, w->inode);
+        } else {
+            fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(w->inode), 0, 0);
+            reply_seek(w->req, w->inode, w->offset, w->whence);
+        }
+        ns_inode_put(fs->ns, w->inode, 1);
+        free(w);
     }
     return NULL;
 }
@@ -113,27 +126,44 @@ void flusher_free(struct flusher *flusher)
     free(flusher);
 }
 
-void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode, uint64_t offset,
-                  int whence)
+// Takes a copy of `w`, and a reference.
+static void flusher_add(struct flusher *flusher, const struct waiting *w)
 {
-    struct seek *seek = malloc(sizeof *seek);
-    if (!seek) {
-        fuse_reply_err(req, ENOMEM);
+    struct waiting *copy = malloc(sizeof *copy);
+    if (!copy) {
+        fuse_reply_err(w->req, ENOMEM);
         return;
     }
-    *seek = (struct seek){.req = req, .inode = inode, .offset = offset, .whence = whence};
-    ns_inode_ref(inode);
+    *copy = *w;
+    ns_inode_ref(copy->inode);
     pthread_mutex_lock(&flusher->mutex);
     bool refused = flusher->stopping;
     if (!refused) {
-        *flusher->last = seek;
-        flusher->last = &seek->next;
+        *flusher->last = copy;
+        flusher->last = &copy->next;
         pthread_cond_signal(&flusher->changed);
     }
     pthread_mutex_unlock(&flusher->mutex);
     if (refused) {
-        fuse_reply_err(req, EIO);
-        ns_inode_put(flusher->fs->ns, inode, 1);
-        free(seek);
+        if (copy->written)
+            fuse_reply_write(copy->req, copy->written);
+        else
+            fuse_reply_err(copy->req, EIO);
+        ns_inode_put(flusher->fs->ns, copy->inode, 1);
+        free(copy);
     }
+}
+
+void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode, uint64_t offset,
+                  int whence)
+{
+    const struct waiting w = {.req = req, .inode = inode, .offset = offset, .whence = whence};
+    flusher_add(flusher, &w);
+}
+
+void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode,
+                     uint64_t offset, size_t size)
+{
+    const struct waiting w = {.req = req, .inode = inode, .offset = offset, .written = size};
+    flusher_add(flusher, &w);
 }

@@ -1,5 +1,5 @@
-// Requests that need what only the kernel has: they wait, on a thread of their own, until the pages
-// that were written to a file but not passed on have been.
+// Requests that need what only the kernel has, or that change it: they wait, on a thread of their
+// own, until the kernel has written out or dropped pages of a file.
 #ifndef LSMFS_MOUNT_FLUSHER_H
 #define LSMFS_MOUNT_FLUSHER_H
 
@@ -10,7 +10,7 @@ struct flusher;
 
 int flusher_start(struct lsmfs *fs, struct flusher **ret_flusher); // 0 or a negative errno
 
-// Waits for what is under way; what comes later is answered with EIO. To be called while there are
+// Waits for what is under way; later LSEEKs are answered with EIO, WRITEs at once. To be called while there are
 // threads that serve requests, or when the connection is closed. NULL is legal, and so is twice.
 void flusher_stop(struct flusher *flusher);
 void flusher_free(struct flusher *flusher); // stopped
@@ -19,7 +19,12 @@ void flusher_free(struct flusher *flusher); // stopped
 void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode, uint64_t offset,
                   int whence);
 
-// The answer.
+// Answers the WRITE, which is in the store, once the kernel has dropped the pages of its range
+// (pages.h). The caller's reference is its own.
+void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode,
+                     uint64_t offset, size_t size);
+
+// The answer to LSEEK.
 void reply_seek(fuse_req_t req, struct ns_inode *inode, uint64_t offset, int whence);
 
 #endif

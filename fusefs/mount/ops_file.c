@@ -14,7 +14,7 @@
 //
 // O_DIRECT. Without the write-back cache such a file is direct for the kernel too, and its writes
 // go side by side. With it that must not be: the kernel, which then owns the times, does not set
-// them in such writes.
+// them in such writes. Direct writes beside readers through the page cache: see pages.h.
 //
 // Times of access. The kernel keeps none for FUSE; it asks again for them after each READ, but says
 // nothing of reads that its cache serves. So opening a file to read it counts as reading it, and
@@ -30,6 +30,7 @@
 #include "mount/flusher.h"
 #include "mount/inode_table.h"
 #include "mount/ops.h"
+#include "mount/pages.h"
 #include "mount/protocol.h"
 #include "mount/scratch.h"
 #include "mount/syncer.h"
@@ -152,6 +153,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
 {
     (void)ino;
     void *data = scratch_get(size);
+    if (!protocol_is_direct())
+        pages_cached(inode_of(fi));
     ssize_t n =
         data ? ns_read(lsmfs_of(req)->ns, inode_of(fi), data, size, (uint64_t)offset) : -ENOMEM;
     if (n < 0)
@@ -182,13 +185,18 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     struct lsmfs *fs = lsmfs_of(req);
     unsigned flags = change_flags(fs, !protocol_kills_suid());
     struct ns_attr attr;
+    if (!protocol_is_direct())
+        pages_cached(inode_of(fi));
     ssize_t n = ns_write(fs->ns, inode_of(fi), data, size, (uint64_t)offset, flags, &attr);
     if (n < 0) {
         fuse_reply_err(req, (int)-n);
         return;
     }
     mode_was_changed(fs, &attr);
-    fuse_reply_write(req, (size_t)n);
+    if (n && protocol_is_direct() && pages_may_be_stale(inode_of(fi)))
+        flusher_written(fs->flusher, req, inode_of(fi), (uint64_t)offset, (size_t)n);
+    else
+        fuse_reply_write(req, (size_t)n);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)

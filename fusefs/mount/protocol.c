@@ -12,6 +12,9 @@
 //    lets writes that do not extend the file go side by side.
 //  - FUSE_ALLOW_IDMAP: the mount may be mounted again with mapped owners. The kernel maps what it
 //    sends and gets; requests other than those that create then do not name a user any more.
+//  - the lock owner's flag in READ and WRITE. Only what a program does itself has an owner, so it
+//    tells direct requests from those of the page cache; O_DIRECT in the file's flags does not, as
+//    such files can be mapped.
 // Two requests are passed to libfuse as others that it knows:
 //  - TMPFILE is a CREATE without a name;
 //  - STATX, by which the kernel asks for the time of birth, is a GETATTR with a longer answer.
@@ -76,6 +79,7 @@ static _Thread_local struct {
     uint32_t offers, offers2;
     bool kills_suid;
     bool kills_sgid;
+    bool is_direct;
     bool is_tmpfile;
     bool is_statx;
 } request;
@@ -102,6 +106,11 @@ bool protocol_kills_suid(void)
 bool protocol_kills_sgid(void)
 {
     return request.kills_sgid;
+}
+
+bool protocol_is_direct(void)
+{
+    return request.is_direct;
 }
 
 bool protocol_is_tmpfile(void)
@@ -229,6 +238,13 @@ void protocol_request(struct fuse_buf *buf)
         if (size >= sizeof(struct fuse_write_in)) {
             const struct fuse_write_in *in = body;
             request.kills_suid = in->write_flags & FUSE_WRITE_KILL_SUIDGID;
+            request.is_direct = in->write_flags & FUSE_WRITE_LOCKOWNER;
+        }
+        break;
+    case FUSE_READ:
+        if (size >= sizeof(struct fuse_read_in)) {
+            const struct fuse_read_in *in = body;
+            request.is_direct = in->read_flags & FUSE_READ_LOCKOWNER;
         }
         break;
     case FUSE_OPEN:

@@ -34,6 +34,10 @@ bool protocol_kills_suid(void);
 // Whether a SETXATTR, of an access control list, asks for setgid to be cleared.
 bool protocol_kills_sgid(void);
 
+// Whether READ or WRITE is between the program and us, and not between the kernel's page cache and
+// us.
+bool protocol_is_direct(void);
+
 // Whether a CREATE is of a file without a name (O_TMPFILE).
 bool protocol_is_tmpfile(void);
 

@@ -74,6 +74,7 @@ struct ns_inode {
     struct inode_ghost *ghost;   // AT_NONE; place (see inode_set_ghost)
     _Atomic uint32_t open_count; // and INODE_GOING, which is set under the exclusive lock
     _Atomic uint32_t writers;    // of ns_inode_writers
+    _Atomic uint32_t word;       // of ns_inode_word
     uint16_t type;               // S_IFMT bits; constant
     bool is_nameless;            // AT_ORPHAN, never had a name, may get one; lock
     _Atomic uint8_t location;    // enum inode_location; place

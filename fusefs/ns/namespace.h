@@ -26,6 +26,7 @@
 #ifndef NS_NAMESPACE_H
 #define NS_NAMESPACE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -111,6 +112,9 @@ void ns_inode_closed(struct ns *ns, struct ns_inode *inode);
 // How many handles that may write the caller has counted; `change` is added. Nothing depends on it
 // here.
 uint32_t ns_inode_writers(struct ns_inode *inode, int change);
+
+// A word of the caller's own, 0 when the inode comes to life. Nothing depends on it here.
+_Atomic uint32_t *ns_inode_word(struct ns_inode *inode);
 
 // All functions that return an inode return one reference, the caller's.
 int ns_lookup(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,

@@ -94,6 +94,11 @@ uint32_t ns_inode_writers(struct ns_inode *inode, int change)
     return atomic_fetch_add(&inode->writers, (uint32_t)change) + (uint32_t)change;
 }
 
+_Atomic uint32_t *ns_inode_word(struct ns_inode *inode)
+{
+    return &inode->word;
+}
+
 int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
                  struct pathkey_prefix *space, struct slice *ret_prefix)
 {
