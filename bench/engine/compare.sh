@@ -15,29 +15,13 @@
 #     --keep=DIR       keep the bench's own output there
 #
 # Leaves a non-zero status when engines disagree or one fails.
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+. "$(dirname "$0")/../common.sh"
 
 num=1000000 reads=0 memory=64M rounds=3 engines=tinylsm,leveldb,rocksdb,lmdb bin=$root/build/bin/lsm_bench db=/tmp
-groups=fillseq,main,cached,delete,plain,mixed,sync name=$(date +%F) keep='' out=$root/bench/results
-for arg in "$@"; do
-  case $arg in
-  --num=*) num=${arg#*=} ;;
-  --reads=*) reads=${arg#*=} ;;
-  --memory=*) memory=${arg#*=} ;;
-  --rounds=*) rounds=${arg#*=} ;;
-  --engines=*) engines=${arg#*=} ;;
-  --groups=*) groups=${arg#*=} ;;
-  --bin=*) bin=${arg#*=} ;;
-  --db=*) db=${arg#*=} ;;
-  --name=*) name=${arg#*=} ;;
-  --keep=*) keep=${arg#*=} ;;
-  -*) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
-  *) out=$arg ;;
-  esac
-done
-[ -x "$bin" ] || { echo "compare.sh: $bin: build it first (Release)" >&2; exit 2; }
+groups=fillseq,main,cached,delete,plain,mixed,sync name=$(date +%F) keep=''
+parse_options "num reads memory rounds engines groups bin db name keep" "$@"
+out=${arguments[0]:-$root/bench/results}
+[ -x "$bin" ] || die "$bin: build it first (Release)"
 IFS=, read -ra engine_list <<<"$engines"
 IFS=, read -ra group_list <<<"$groups"
 

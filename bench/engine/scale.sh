@@ -14,26 +14,13 @@
 # Loading is N puts of keys drawn from N, in ten parts; where the slowest put is told, so is how long
 # the machine itself paused (as root only). Reading is done by new processes, after all tables were
 # read into the page cache; "mapped" with a map_budget for all tables.
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+. "$(dirname "$0")/../common.sh"
 
 nums=1000000,10000000,50000000 reads=200000 rounds=3 bin=$root/build/bin/lsm_bench db=/tmp
-name=$(date +%F) keep='' out=$root/bench/results
-for arg in "$@"; do
-  case $arg in
-  --nums=*) nums=${arg#*=} ;;
-  --reads=*) reads=${arg#*=} ;;
-  --rounds=*) rounds=${arg#*=} ;;
-  --bin=*) bin=${arg#*=} ;;
-  --db=*) db=${arg#*=} ;;
-  --name=*) name=${arg#*=} ;;
-  --keep=*) keep=${arg#*=} ;;
-  -*) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
-  *) out=$arg ;;
-  esac
-done
-[ -x "$bin" ] || { echo "scale.sh: $bin: build it first (Release)" >&2; exit 2; }
+name=$(date +%F) keep=''
+parse_options "nums reads rounds bin db name keep" "$@"
+out=${arguments[0]:-$root/bench/results}
+[ -x "$bin" ] || die "$bin: build it first (Release)"
 IFS=, read -ra num_list <<<"$nums"
 
 work=$(mktemp -d "$db/lsm_scale.XXXXXX")

@@ -16,83 +16,19 @@
 #
 # The passthrough server is $PASSTHROUGH if set (libfuse's passthrough_hp: SOURCE MOUNTPOINT), else
 # bindfs (apt). Caches are dropped before the jobs called cold; that needs root.
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
-
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
+. "$(dirname "$0")/../common.sh"
+. "$(dirname "$0")/systems.sh"
 
 rounds=3 size=1024 seconds=8 systems=ext4,passthrough,lsmfs bin=$root/build/bin
-jobs=all name=$(date +%F) keep='' dir='' out=$root/bench/results options=''
-for arg in "$@"; do
-    case $arg in
-    --rounds=*) rounds=${arg#*=} ;;
-    --size=*) size=${arg#*=} ;;
-    --seconds=*) seconds=${arg#*=} ;;
-    --systems=*) systems=${arg#*=} ;;
-    --jobs=*) jobs=${arg#*=} ;;
-    --bin=*) bin=${arg#*=} ;;
-    --options=*) options=${arg#*=} ;;
-    --name=*) name=${arg#*=} ;;
-    --keep=*) keep=${arg#*=} ;;
-    -*) usage ;;
-    *) if [ -z "$dir" ]; then dir=$arg; else out=$arg; fi ;;
-    esac
-done
-[ -n "$dir" ] || usage
-[ -d "$dir" ] || { echo "fio.sh: $dir: no such directory" >&2; exit 2; }
-[ -x "$bin/lsmfs" ] || { echo "fio.sh: $bin/lsmfs: build it first (Release)" >&2; exit 2; }
-[ "$(id -u)" -eq 0 ] || { echo "fio.sh: run it as root: it drops caches and mounts" >&2; exit 2; }
-for program in fio python3; do
-    command -v $program >/dev/null || { echo "fio.sh: $program is missing: apt install $program" >&2; exit 2; }
-done
-if [[ $systems == *passthrough* ]] && [ -z "${PASSTHROUGH-}" ] && ! command -v bindfs >/dev/null; then
-    echo "fio.sh: no passthrough server: apt install bindfs, or set PASSTHROUGH" >&2
-    exit 2
-fi
-
-work=$(mktemp -d "$dir/lsmfs_fio.XXXXXX")
+jobs=all name=$(date +%F) keep='' options=''
+parse_options "rounds size seconds systems jobs bin options name keep" "$@"
+[ ${#arguments[@]} -gt 0 ] || usage
+dir=${arguments[0]} out=${arguments[1]:-$root/bench/results}
+systems_check "$systems" "$dir"
+need fio python3
+systems_start "$dir"
 logs=$work/logs
-mkdir -p "$logs" "$work/plain" "$work/below" "$work/mnt"
-unmount() {
-    mountpoint -q "$work/mnt" || return 0
-    if [ "$(findmnt -n -o FSTYPE "$work/mnt")" = fuse.lsmfs ]; then
-        "$root/mount-scripts/umount.lsmfs" "$work/mnt"
-    else
-        umount "$work/mnt"
-    fi
-}
-cleanup() {
-    cd /
-    unmount 2>/dev/null || umount -l "$work/mnt" 2>/dev/null || true
-    rm -rf --one-file-system "$work"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM HUP
-
-# Where system $1 keeps the test file; mounts what has to be mounted.
-place() {
-    case $1 in
-    ext4) target=$work/plain ;;
-    passthrough)
-        target=$work/mnt
-        mountpoint -q "$target" && return
-        if [ -n "${PASSTHROUGH-}" ]; then
-            # shellcheck disable=SC2086 # may carry options
-            $PASSTHROUGH "$work/below" "$work/mnt"
-        else
-            bindfs --no-allow-other "$work/below" "$work/mnt"
-        fi
-        ;;
-    lsmfs)
-        target=$work/mnt
-        mountpoint -q "$target" ||
-            PATH=$bin:$PATH lsmfs ${options:+-o "$options"} "$work/db" "$work/mnt"
-        ;;
-    esac
-}
-
-cold() { sync; echo 3 >/proc/sys/vm/drop_caches; }
+mkdir "$logs"
 
 # One job: name, then fio's arguments. The file is kept from job to job. Several jobs at once have
 # a file each, which together are as large.
@@ -126,12 +62,12 @@ run_jobs() {
     job write-4k --rw=write --bs=4k --end_fsync=1 --refill_buffers
     [ -e "$target/file" ] || fio --name=fill --filename="$target/file" --size="${size}M" --rw=write \
         --bs=1M --refill_buffers --end_fsync=1 --output=/dev/null
-    cold
+    drop_caches
     job read-1m --rw=read --bs=1M
-    cold
+    drop_caches
     timed randread-4k --rw=randread --bs=4k
     fill_parts 8
-    cold
+    drop_caches
     timed randread-4k-8 --rw=randread --bs=4k --numjobs=8
     job randwrite-4k --rw=randwrite --bs=4k --io_size="$((size / 4))M" --end_fsync=1 --refill_buffers
     timed randwrite-4k-sync --rw=randwrite --bs=4k --fsync=1 --refill_buffers

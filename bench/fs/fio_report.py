@@ -5,13 +5,12 @@ Called by fio.sh, which leaves one file <round>.<system>.<job>.json for each run
 only.
 """
 import argparse
-import html
 import json
 import os
-import statistics
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "engine"))
+from ratios import row_of, spread, svg, table  # noqa: E402
 from report import command, machine  # noqa: E402
 
 # job, title, unit, ratio to ext4 that is wanted
@@ -27,7 +26,6 @@ JOBS = [
     ("randwrite-4k-sync-8", "random write, 4 KiB, fsync each, 8 jobs", "IOPS", 1.0),
     ("mixed-16k-4", "mixed 70/30, 16 KiB, 4 jobs", "IOPS", 0.8),
 ]
-COLORS = {"ext4": "#8c8c8c", "passthrough": "#d9822b", "lsmfs": "#1f6f8b"}
 
 
 def value_of(path, unit):
@@ -51,80 +49,8 @@ def collect(args):
             if all(os.path.exists(p) for p in paths):
                 samples[system] = [value_of(p, unit) for p in paths]
         if samples:
-            rows.append({"title": title, "unit": unit, "wanted": wanted, "samples": samples,
-                         "median": {s: statistics.median(v) for s, v in samples.items()}})
+            rows.append(row_of(title, unit, wanted, samples))
     return rows
-
-
-def human(value, unit):
-    if unit == "MB/s":
-        return f"{value:.0f} MB/s"
-    return f"{value / 1000:.1f} k/s" if value >= 1000 else f"{value:.0f} /s"
-
-
-def ratio_of(row, system):
-    base = row["median"].get("ext4")
-    return row["median"][system] / base if base and system in row["median"] else None
-
-
-def table(rows, systems):
-    lines = ["| fio job | " + " | ".join(systems) + " | lsmfs : ext4 | wanted |",
-             "|---|" + "---:|" * (len(systems) + 2)]
-    for row in rows:
-        cells = [row["title"]]
-        for system in systems:
-            cells.append(human(row["median"][system], row["unit"])
-                         if system in row["median"] else "-")
-        ratio = ratio_of(row, "lsmfs")
-        mark = "" if ratio is None or ratio >= row["wanted"] else " (missed)"
-        cells.append(f"**{ratio:.2f}**{mark}" if ratio else "-")
-        cells.append(f"{row['wanted']:.1f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
-
-
-def svg(rows, systems):
-    bar, gap, left, width, top, limit = 13, 14, 300, 480, 60, 3.0
-    step = bar * len(systems) + gap
-    bottom = top + step * len(rows)
-    total = left + width + 130
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{total}" height="{bottom + 40}" '
-           f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" '
-           'fill="#ffffff"/>',
-           f'<text x="{left}" y="20" font-size="15" font-weight="bold">fio, relative to ext4</text>']
-    for i, system in enumerate(systems):
-        out.append(f'<rect x="{left + 110 * i}" y="32" width="11" height="11" '
-                   f'fill="{COLORS[system]}"/><text x="{left + 110 * i + 16}" y="42">{system}</text>')
-    for half in range(int(limit * 2) + 1):
-        at = left + width * half / 2 / limit
-        color = "#444444" if half == 2 else "#dddddd"
-        out.append(f'<line x1="{at:.1f}" y1="{top - 6}" x2="{at:.1f}" y2="{bottom}" '
-                   f'stroke="{color}"/><text x="{at:.1f}" y="{bottom + 16}" '
-                   f'text-anchor="middle">{half / 2:g}</text>')
-    for n, row in enumerate(rows):
-        y = top + step * n
-        out.append(f'<text x="{left - 8}" y="{y + bar * len(systems) / 2 + 4:.1f}" '
-                   f'text-anchor="end">{html.escape(row["title"])}</text>')
-        for i, system in enumerate(systems):
-            ratio = ratio_of(row, system)
-            if ratio is None:
-                continue
-            length = width * min(ratio, limit) / limit
-            out.append(f'<rect x="{left}" y="{y + i * bar}" width="{length:.1f}" '
-                       f'height="{bar - 1}" fill="{COLORS[system]}"/>'
-                       f'<text x="{left + length + 4:.1f}" y="{y + i * bar + 10}" font-size="10">'
-                       f'{ratio:.2f} ({human(row["median"][system], row["unit"])})</text>')
-    out.append("</svg>")
-    return "\n".join(out) + "\n"
-
-
-def spread(rows):
-    worst = (0.0, "")
-    for row in rows:
-        for system, values in row["samples"].items():
-            off = max(abs(v / row["median"][system] - 1) for v in values)
-            worst = max(worst, (off, f"{system}, {row['title']}"))
-    return worst
 
 
 def markdown(args, rows):
@@ -140,9 +66,8 @@ def markdown(args, rows):
     out.append(f"- {command('fio', '--version')}; passthrough: {server}")
     out.append(f"- lsmfs at commit {commit}, options: {args.options or 'defaults'}")
     out += ["", f"![fio, relative to ext4]({os.path.basename(args.svg)})", ""]
-    out += table(rows, args.systems)
-    off, where = spread(rows)
-    out += ["", f"The round farthest from its median: {off * 100:.0f} % ({where})."]
+    out += table(rows, args.systems, "fio job")
+    out += ["", spread(rows)]
     return "\n".join(out) + "\n"
 
 
@@ -156,10 +81,10 @@ def main():
     args.systems = args.systems.split(",")
     rows = collect(args)
     with open(args.svg, "w", encoding="utf-8") as file:
-        file.write(svg(rows, args.systems))
+        file.write(svg(rows, args.systems, "fio, relative to ext4"))
     with open(args.markdown, "w", encoding="utf-8") as file:
         file.write(markdown(args, rows))
-    print("\n".join(table(rows, args.systems)))
+    print("\n".join(table(rows, args.systems, "fio job")))
 
 
 if __name__ == "__main__":

@@ -13,55 +13,33 @@
 # reserve for a full disk included, sampled ten times a second. The rounds are with dirty_ratio=1, so
 # that what is overwritten does not stay with the kernel but reaches the store. Needs root: it drops
 # caches.
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+. "$(dirname "$0")/../common.sh"
+. "$(dirname "$0")/systems.sh"
 
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
-
-rounds='' size=1024 bs=16k bin=$root/build/bin name=$(date +%F) dir='' out=$root/bench/results
-for arg in "$@"; do
-    case $arg in
-    --rounds=*) rounds=${arg#*=} ;;
-    --size=*) size=${arg#*=} ;;
-    --bs=*) bs=${arg#*=} ;;
-    --bin=*) bin=${arg#*=} ;;
-    --name=*) name=${arg#*=} ;;
-    -*) usage ;;
-    *) if [ -z "$dir" ]; then dir=$arg; else out=$arg; fi ;;
-    esac
-done
-[ -n "$dir" ] || usage
-[ -d "$dir" ] || { echo "overwrite.sh: $dir: no such directory" >&2; exit 2; }
-[ -x "$bin/lsmfs" ] || { echo "overwrite.sh: $bin/lsmfs: build it first (Release)" >&2; exit 2; }
-[ "$(id -u)" -eq 0 ] || { echo "overwrite.sh: run it as root: it drops caches" >&2; exit 2; }
-command -v fio >/dev/null || { echo "overwrite.sh: fio is missing: apt install fio" >&2; exit 2; }
-
-work=$(mktemp -d "$dir/lsmfs_overwrite.XXXXXX")
+rounds='' size=1024 bs=16k bin=$root/build/bin name=$(date +%F)
+parse_options "rounds size bs bin name" "$@"
+[ ${#arguments[@]} -gt 0 ] || usage
+dir=${arguments[0]} out=${arguments[1]:-$root/bench/results}
+systems_check lsmfs "$dir"
+need fio
+systems_start "$dir"
 mnt=$work/mnt sampler=''
-mkdir "$mnt"
-start() { PATH=$bin:$PATH lsmfs ${1:+-o "$1"} "$work/db" "$mnt"; }
-stop() { "$root/mount-scripts/umount.lsmfs" "$mnt"; }
-cleanup() {
-    cd /
-    [ -z "$sampler" ] || kill "$sampler" 2>/dev/null || true
-    ! mountpoint -q "$mnt" || stop 2>/dev/null || umount -l "$mnt" || true
-    rm -rf --one-file-system "$work"
+trap '[ -z "$sampler" ] || kill "$sampler" 2>/dev/null || true; systems_end' EXIT
+start() {
+    options=${1-}
+    place lsmfs
 }
-trap cleanup EXIT
-trap 'exit 1' INT TERM HUP
+stop() { unmount; }
 
-cold() { sync; echo 3 >/proc/sys/vm/drop_caches; }
 say() { printf '%s\n' "$*" >>"$work/table"; }
 used_mb() { du -sm "$work/db" | cut -f1; }
-median() { sort -n | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 # MB/s of one fio run on the file.
 run_fio() {
     fio --name=job --filename="$mnt/file" --size="${size}M" --ioengine=psync --fallocate=none \
         --invalidate=0 --randrepeat=0 --refill_buffers --output-format=terse --terse-version=3 "$@" |
         awk -F';' '{printf "%.0f\n", ($7 + $48) / 1000}'
 }
-read_cold() { cold; run_fio --rw=read --bs=1M; }
+read_cold() { drop_caches; run_fio --rw=read --bs=1M; }
 
 # The store is quiet once nothing in it has changed for three seconds.
 settle() {
