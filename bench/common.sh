@@ -22,20 +22,20 @@ die() {
 # holds the default before; `NAME!` takes no value and becomes 1. What is no option goes to the
 # array `arguments`.
 parse_options() {
-    local names=" $1 " arg name
+    local option_names=" $1 " arg option_name
     shift
     arguments=()
     for arg in "$@"; do
-        name=${arg#--}
-        name=${name%%=*}
+        option_name=${arg#--}
+        option_name=${option_name%%=*}
         case $arg in
         --*=*)
-            [[ $names == *" $name "* ]] || usage
-            printf -v "$name" %s "${arg#*=}"
+            [[ $option_names == *" $option_name "* ]] || usage
+            printf -v "$option_name" %s "${arg#*=}"
             ;;
         --*)
-            [[ $names == *" $name! "* ]] || usage
-            printf -v "$name" 1
+            [[ $option_names == *" $option_name! "* ]] || usage
+            printf -v "$option_name" 1
             ;;
         -*) usage ;;
         *) arguments+=("$arg") ;;
