@@ -1,6 +1,6 @@
 // A FUSE server that does nothing: what a round trip through the transport costs, and so the best
 // that any file system over it can reach.
-//   lsmfs_floor [--no-open] [--threads=N] [--spin=US] MOUNTPOINT
+//   lsmfs_floor [--no-open] [-o OPTIONS] MOUNTPOINT          options as for lsmfs
 //
 // It keeps names and attributes in memory, so that programs which make, walk and remove trees work;
 // content is nothing but its size, and reads as zeros. Requests come through the daemon's own
@@ -10,9 +10,7 @@
 // directory are a list in the order in which they were made, and a node's place in that order is
 // the position that READDIR goes on from. A node is not freed: it is needed until it is forgotten,
 // and the server lives as long as one run. One mutex guards it all.
-#define FUSE_USE_VERSION 312
 #include <errno.h>
-#include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +20,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "mount/loop.h"
+#include "mount/fuse_api.h"
+#include "mount/log.h"
+#include "mount/lsmfs.h"
+#include "mount/transport.h"
 
 #define BUCKETS (1u << 20)
 #define FOREVER 1e9
@@ -465,45 +466,56 @@ static const struct fuse_lowlevel_ops ops = {
 // ------------------------------------------------------------------------------------------- main
 
 // Serves until the mount is taken away. 0 or a negative errno.
-static int serve(struct fuse_session *session, unsigned threads, unsigned spin_us)
+static int serve(struct lsmfs *fs)
 {
-    struct loop *loop = NULL;
-    int result = loop_new(session, threads, spin_us, &loop);
+    struct transport *transport = NULL;
+    int result = transport_new(fs, &transport);
     if (result == 0)
-        result = loop_handshake(loop);
+        result = transport_handshake(transport);
     if (result == 0)
-        result = loop_start(loop);
+        result = transport_start(transport);
     if (result == 0)
-        result = loop_join(loop);
-    loop_free(loop);
+        result = transport_join(transport);
+    transport_free(transport);
     return result;
+}
+
+// The daemon's options, which name the transport.
+static bool parse(int argc, char **argv, struct mount_options *options)
+{
+    const char *args[] = {"lsmfs_floor", "-o", "rw", "none", NULL, NULL};
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--no-open") == 0)
+            no_open = true;
+        else if (strcmp(argv[i], "-o") == 0 && i + 1 < argc)
+            args[2] = argv[++i];
+        else
+            args[4] = argv[i];
+    return args[4] && options_parse(5, (char **)args, options) == OPTIONS_RUN;
 }
 
 int main(int argc, char **argv)
 {
-    const char *mountpoint = NULL;
-    unsigned threads = 4, spin_us = 0;
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--no-open") == 0)
-            no_open = true;
-        else if (sscanf(argv[i], "--threads=%u", &threads) != 1 &&
-                 sscanf(argv[i], "--spin=%u", &spin_us) != 1)
-            mountpoint = argv[i];
-    if (!mountpoint || *mountpoint == '-') {
-        fprintf(stderr, "usage: lsmfs_floor [--no-open] [--threads=N] [--spin=US] MOUNTPOINT\n");
+    struct lsmfs fs = {0};
+    if (!parse(argc, argv, &fs.options)) {
+        fprintf(stderr, "usage: lsmfs_floor [--no-open] [-o OPTIONS] MOUNTPOINT\n");
         return 2;
     }
+    log_init(false);
+    nodes = checked(calloc(2, sizeof *nodes)); // number 0 is nobody's, 1 the root's
+    node_room = 2;
     node_new(S_IFDIR | 0755);
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     fuse_opt_add_arg(&args, "lsmfs_floor");
     fuse_opt_add_arg(&args, "-ofsname=floor,subtype=lsmfs_floor,default_permissions,allow_other");
-    struct fuse_session *session = fuse_session_new(&args, &ops, sizeof ops, NULL);
-    if (!session || fuse_session_mount(session, mountpoint))
+    fs.session = fuse_session_new(&args, &ops, sizeof ops, NULL);
+    if (!fs.session || fuse_session_mount(fs.session, fs.options.mountpoint))
         return 1;
-    if (daemon(0, 0)) // waits for nothing: the kernel holds requests until INIT is answered
+    if (daemon(0, 0)) // the kernel holds requests until INIT is answered
         return 1;
-    int result = serve(session, threads, spin_us);
-    fuse_session_destroy(session);
+    int result = serve(&fs);
+    fuse_session_destroy(fs.session);
     fuse_opt_free_args(&args);
+    options_release(&fs.options);
     return result != 0;
 }
