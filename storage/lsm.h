@@ -319,6 +319,9 @@ LSM_NODISCARD LSM_API int lsm_compact_range(struct lsm *db, const void *lower, s
 // Waits until no flush or compaction is running or due. For tests and benches.
 LSM_NODISCARD LSM_API int lsm_wait_idle(struct lsm *db);
 
+// Bytes free to this user and in all on the file system that holds the store.
+LSM_NODISCARD LSM_API int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t *ret_total);
+
 // A property as text (malloc'd, freed by the caller; NULL: unknown name or no memory), or as a
 // number (false: unknown name or not a number). Names:
 //   "stats"            a table of levels, then memory, stalls and cache figures (text)

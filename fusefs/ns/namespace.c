@@ -298,7 +298,6 @@ static struct ns *ns_new(const char *path, const struct ns_options *options)
     ns->cut_extents = options->cut_extents;
     ns->merge_delay_ms = options->merge_delay_ms;
     ns->read_only = options->engine.read_only;
-    ns->env = options->engine.env ? options->engine.env : env_posix();
     pthread_mutex_init(&ns->rename_mutex, NULL);
     pthread_mutex_init(&ns->ino_mutex, NULL);
     pthread_mutex_init(&ns->op_mutex, NULL);
@@ -378,7 +377,7 @@ int ns_wait_idle(struct ns *ns)
 int ns_statfs(struct ns *ns, struct statvfs *ret_stat)
 {
     uint64_t free_bytes, total_bytes;
-    int status = ns->env->ops->space(ns->env, ns->path, &free_bytes, &total_bytes);
+    int status = lsm_space(ns->db, &free_bytes, &total_bytes);
     if (status)
         return ns_err(status);
     int64_t used = 0;

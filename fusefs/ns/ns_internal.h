@@ -36,14 +36,14 @@ struct counter {
 
 struct ns {
     struct lsm *db;
-    struct env *env;
     char *path; // of the store
     unsigned inline_max, cut_extents, merge_delay_ms;
     bool read_only;
     struct ns_inode *root;
     struct inode_table table;
 
-    pthread_mutex_t rename_mutex; // renames of a directory to another parent; before all inode locks
+    pthread_mutex_t
+        rename_mutex; // renames of a directory to another parent; before all inode locks
 
     pthread_mutex_t ino_mutex;       // leaf, held over an engine put
     uint64_t ino_next, ino_reserved; // ino_mutex: numbers [next, reserved) are free to use
@@ -89,7 +89,8 @@ struct extent_list {
 struct op {
     struct op *next;
     struct lsm_batch *batch;
-    struct lsm_batch *staged; // extents of a long write, in blob files already; empty if it is short
+    struct lsm_batch
+        *staged; // extents of a long write, in blob files already; empty if it is short
     struct loaded rec[6];
     struct buf out;     // a record being encoded
     struct buf content; // file content being put together

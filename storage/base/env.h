@@ -3,6 +3,11 @@
 // All system calls of the engine go through this table, so that tests can replace the disk
 // (env_fault.h): fail the N-th call, tear writes, drop what was never synced.
 //
+// An env is a directory, and names are looked up from it. The first one of a system (env_posix())
+// is where the process is; a store works in the one that it has opened for its own directory. That
+// one stays what it is when it is moved or something else gets its name, and names in it have no
+// slash. So another kind of storage needs no more than a handle for a set of names.
+//
 // All functions are thread-safe on distinct files; on one file, pread, pwrite and sync may be used
 // from several threads at once. They return 0 or a negative lsm_status with the detail set. EINTR
 // and short transfers are handled inside.
@@ -49,13 +54,21 @@ struct env_stat {
 typedef int env_list_fn(void *arg, const char *name);
 
 struct env_ops {
+    // The directory `path`: LSM_NOT_FOUND, LSM_NOT_A_STORE if it is none. It does not need `env`
+    // any more. Close with close_dir after everything that was opened from it.
+    int (*open_dir)(struct env *env, const char *path, struct env **ret_dir);
+    void (*close_dir)(struct env *dir);
+    // Whether what is written into a directory that was opened can be found again: LSM_NOT_FOUND if
+    // it was removed since, or the file system that it is on has left the tree of directories.
+    int (*check_dir)(struct env *dir);
     int (*open)(struct env *env, const char *path, int flags, struct env_file **ret_file);
     int (*stat)(struct env *env, const char *path, struct env_stat *ret_stat);
     int (*unlink)(struct env *env, const char *path);
     int (*rename)(struct env *env, const char *from, const char *to); // replaces `to`
-    int (*link)(struct env *env, const char *from, const char *to);
+    int (*link)(struct env *env, const char *from, struct env *to_dir, const char *to);
     int (*mkdir)(struct env *env, const char *path); // LSM_EXISTS if present
     int (*rmdir)(struct env *env, const char *path);
+    // Of directory `path`, ENV_HERE for the env's own.
     int (*list)(struct env *env, const char *path, env_list_fn *fn, void *arg);
     int (*sync_dir)(struct env *env, const char *path);
     // A lock on file `path` (created if absent), held until unlock or process death: exclusive, or
@@ -93,8 +106,11 @@ struct env_ops {
     int (*close)(struct env_file *file); // the file is gone even on failure
 };
 
+#define ENV_HERE "."
+
 struct env {
     const struct env_ops *ops;
+    const char *path; // of a directory that was opened, as it was then; for messages. Else NULL
 };
 
 struct env_file {
@@ -140,15 +156,17 @@ static inline int env_close(struct env_file *f)
     return f ? f->ops->close(f) : 0;
 }
 
+// A file's name with that of its directory, for messages; cut off at `size` bytes.
+void env_full_name(const struct env *env, const char *name, char *path, size_t size);
+
 // Reads the whole file (at most `max_size` bytes, else LSM_INVALID) into a malloc'd, NUL-terminated
 // block that the caller frees.
 int env_read_file(struct env *env, const char *path, size_t max_size, char **ret_data,
                   size_t *ret_size);
 
-// Replaces `dir`/`name` atomically and durably: temporary file, sync, rename, sync of the
+// Replaces `name` atomically and durably: temporary file, sync, rename, sync of the
 // directory. LSM_NO_SPACE: nothing was replaced.
-int env_write_file_atomic(struct env *env, const char *dir, const char *name, const void *data,
-                          size_t size);
+int env_write_file_atomic(struct env *env, const char *name, const void *data, size_t size);
 
 // A sequential writer with a buffer of its own over a file from offset 0. Not thread-safe.
 // Nothing is on disk before flush; errors are sticky. Until the first flush every write is of whole

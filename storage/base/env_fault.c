@@ -8,6 +8,7 @@
 #include "base/env_fault.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,12 @@ struct fault {
     struct env_lock *locks; // held
 };
 
+// A directory that was opened; the disk itself has no path. Constant.
+struct fault_dir {
+    struct env base;
+    struct fault *fault;
+};
+
 struct fault_file {
     struct env_file base;
     struct fault *fault;
@@ -71,7 +78,20 @@ static const struct env_ops fault_ops;
 
 static struct fault *fault_of(struct env *env)
 {
-    return (struct fault *)env;
+    return env->path ? ((struct fault_dir *)env)->fault : (struct fault *)env;
+}
+
+// `name` as a path from the root; the simulation has no directories that move. Static storage of
+// the thread, two in turn.
+static const char *full(const struct env *env, const char *name)
+{
+    static _Thread_local char paths[2][PATH_MAX];
+    static _Thread_local unsigned turn;
+    if (!env->path)
+        return name;
+    char *path = paths[turn++ % 2];
+    env_full_name(env, name, path, PATH_MAX);
+    return path;
 }
 
 static struct fault_file *file_of(struct env_file *file)
@@ -188,6 +208,7 @@ static int open_or_create(struct fault *fault, const char *path, int flags,
 static int fault_open(struct env *env, const char *path, int flags, struct env_file **ret_file)
 {
     struct fault *fault = fault_of(env);
+    path = full(env, path);
     struct fault_file *file = calloc(1, sizeof(*file));
     char *copy = strdup(path);
     if (!file || !copy) {
@@ -213,9 +234,56 @@ static int fault_open(struct env *env, const char *path, int flags, struct env_f
     return leave(fault, 0);
 }
 
+static int fault_open_dir(struct env *env, const char *path, struct env **ret_dir)
+{
+    struct fault *fault = fault_of(env);
+    path = full(env, path);
+    struct fault_dir *dir = calloc(1, sizeof(*dir));
+    char *copy = strdup(path);
+    if (!dir || !copy) {
+        free(copy);
+        free(dir);
+        return status_no_memory(sizeof(*dir));
+    }
+    int rc = enter(fault, "open", path);
+    const struct inode *inode = rc ? NULL : disk_lookup(fault->disk, path);
+    if (!rc && !inode)
+        rc = not_found("open", path);
+    if (!rc && !inode->is_dir)
+        rc = status_fail(LSM_NOT_A_STORE, "%s: not a directory", path);
+    if (rc) {
+        free(copy);
+        free(dir);
+        return leave(fault, rc);
+    }
+    dir->base = (struct env){.ops = env->ops, .path = copy}; // which a test may have replaced
+    dir->fault = fault;
+    *ret_dir = &dir->base;
+    return leave(fault, 0);
+}
+
+static void fault_close_dir(struct env *env)
+{
+    if (!env)
+        return;
+    free((char *)env->path);
+    free((struct fault_dir *)env);
+}
+
+static int fault_check_dir(struct env *env)
+{
+    struct fault *fault = fault_of(env);
+    const char *path = full(env, ENV_HERE);
+    int rc = enter(fault, "stat", path);
+    if (!rc && !disk_lookup(fault->disk, path))
+        rc = status_fail(LSM_NOT_FOUND, "%s was removed while it was in use", env->path);
+    return leave(fault, rc);
+}
+
 static int fault_stat(struct env *env, const char *path, struct env_stat *ret_stat)
 {
     struct fault *fault = fault_of(env);
+    path = full(env, path);
     int rc = enter(fault, "stat", path);
     if (rc)
         return leave(fault, rc);
@@ -248,6 +316,7 @@ static int remove_entry(struct fault *fault, const char *what, const char *path,
 static int fault_unlink(struct env *env, const char *path)
 {
     struct fault *fault = fault_of(env);
+    path = full(env, path);
     int rc = enter(fault, "unlink", path);
     return leave(fault, rc ? rc : remove_entry(fault, "unlink", path, false));
 }
@@ -255,6 +324,7 @@ static int fault_unlink(struct env *env, const char *path)
 static int fault_rmdir(struct env *env, const char *path)
 {
     struct fault *fault = fault_of(env);
+    path = full(env, path);
     int rc = enter(fault, "rmdir", path);
     return leave(fault, rc ? rc : remove_entry(fault, "rmdir", path, true));
 }
@@ -282,6 +352,8 @@ static int move_entry(struct fault *fault, const char *from, const char *to)
 static int fault_rename(struct env *env, const char *from, const char *to)
 {
     struct fault *fault = fault_of(env);
+    from = full(env, from);
+    to = full(env, to);
     int rc = enter_space(fault, "rename", from);
     return leave(fault, rc ? rc : move_entry(fault, from, to));
 }
@@ -302,9 +374,11 @@ static int link_entry(struct fault *fault, const char *from, const char *to)
     return 0;
 }
 
-static int fault_link(struct env *env, const char *from, const char *to)
+static int fault_link(struct env *env, const char *from, struct env *to_dir, const char *to)
 {
     struct fault *fault = fault_of(env);
+    from = full(env, from);
+    to = full(to_dir, to);
     int rc = enter_space(fault, "link", to);
     return leave(fault, rc ? rc : link_entry(fault, from, to));
 }
@@ -312,6 +386,7 @@ static int fault_link(struct env *env, const char *from, const char *to)
 static int fault_mkdir(struct env *env, const char *path)
 {
     struct fault *fault = fault_of(env);
+    path = full(env, path);
     struct dir_change place;
     int rc = enter_space(fault, "mkdir", path);
     if (!rc && disk_lookup(fault->disk, path))
@@ -329,6 +404,7 @@ static int fault_mkdir(struct env *env, const char *path)
 static int fault_list(struct env *env, const char *path, env_list_fn *fn, void *arg)
 {
     struct fault *fault = fault_of(env);
+    path = full(env, path);
     char **names = NULL;
     size_t count = 0;
     int rc = enter(fault, "list", path);
@@ -358,6 +434,7 @@ static int fault_list(struct env *env, const char *path, env_list_fn *fn, void *
 static int fault_sync_dir(struct env *env, const char *path)
 {
     struct fault *fault = fault_of(env);
+    path = full(env, path);
     int rc = enter(fault, "sync", path);
     struct inode *dir = rc ? NULL : disk_lookup(fault->disk, path);
     if (!rc && (!dir || !dir->is_dir))
@@ -370,6 +447,7 @@ static int fault_sync_dir(struct env *env, const char *path)
 static int fault_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
 {
     struct fault *fault = fault_of(env);
+    path = full(env, path);
     int rc = enter(fault, "statfs", path);
     if (!rc && !disk_lookup(fault->disk, path))
         rc = not_found("statfs", path);
@@ -420,6 +498,7 @@ static int fault_lock(struct env *env, const char *path, bool shared, const char
                       struct env_lock **ret_lock)
 {
     struct fault *fault = fault_of(env);
+    path = full(env, path);
     struct env_lock *lock = calloc(1, sizeof(*lock));
     if (!lock)
         return status_no_memory(sizeof(*lock));
@@ -737,6 +816,9 @@ static int fault_close(struct env_file *base)
 }
 
 static const struct env_ops fault_ops = {
+    .open_dir = fault_open_dir,
+    .close_dir = fault_close_dir,
+    .check_dir = fault_check_dir,
     .open = fault_open,
     .stat = fault_stat,
     .unlink = fault_unlink,

@@ -1,5 +1,8 @@
 // The real system: env over POSIX and Linux calls.
 //
+// A directory is a descriptor, and all names are looked up from it: what becomes of its own name,
+// or of the mount that it is below, does not matter to whoever has it open.
+//
 // Files are opened close-on-exec and created readable by their owner only: a store holds what its
 // users protected with modes of their own. EINTR and short transfers are handled here.
 //
@@ -11,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,6 +41,11 @@
 #define BTRFS_MAGIC    0x9123683eL
 #define BCACHEFS_MAGIC 0xca451a4eL
 
+struct posix_dir {
+    struct env base;
+    int fd; // AT_FDCWD: the process's directory
+};
+
 struct posix_file {
     struct env_file base;
     int fd;
@@ -59,9 +68,23 @@ static int file_fd(const struct env_file *file)
     return ((const struct posix_file *)file)->fd;
 }
 
+static int dir_fd(const struct env *env)
+{
+    return ((const struct posix_dir *)env)->fd;
+}
+
 static int fail(const char *what, const char *path)
 {
     return status_from_errno(errno, what, path);
+}
+
+// The same for a name that is looked up from `env`.
+static int fail_at(const char *what, const struct env *env, const char *name)
+{
+    int error = errno;
+    char path[STATUS_DETAIL_MAX];
+    env_full_name(env, name, path, sizeof(path));
+    return status_from_errno(error, what, path);
 }
 
 // ------------------------------------------------------------------------------------------ files
@@ -303,36 +326,42 @@ static int open_flags(int flags)
     return result;
 }
 
-static int open_repeatedly(const char *path, int flags)
+static int open_repeatedly(int dir, const char *name, int flags)
 {
     int fd;
     do {
-        fd = open(path, flags, FILE_MODE);
+        fd = openat(dir, name, flags, FILE_MODE);
     } while (fd < 0 && errno == EINTR);
     return fd;
 }
 
 // Nobody asks when a store's files were read last: noting it would only cost each read a little.
 // But only the owner may leave it out.
-static int open_fd(const char *path, int flags)
+static int open_fd(const struct env *env, const char *name, int flags)
 {
-    int fd = open_repeatedly(path, flags | O_NOATIME);
-    return fd < 0 && errno == EPERM ? open_repeatedly(path, flags) : fd;
+    int fd = open_repeatedly(dir_fd(env), name, flags | O_NOATIME);
+    return fd < 0 && errno == EPERM ? open_repeatedly(dir_fd(env), name, flags) : fd;
+}
+
+static char *copy_full_name(const struct env *env, const char *name)
+{
+    char *copy;
+    int n = env->path ? asprintf(&copy, "%s/%s", env->path, name) : asprintf(&copy, "%s", name);
+    return n < 0 ? NULL : copy;
 }
 
 static int posix_open(struct env *env, const char *path, int flags, struct env_file **ret_file)
 {
-    (void)env;
     struct posix_file *file = malloc(sizeof(*file));
-    char *copy = strdup(path);
+    char *copy = copy_full_name(env, path);
     int rc;
     if (!file || !copy) {
         rc = status_no_memory(sizeof(*file) + strlen(path));
         goto fail;
     }
-    file->fd = open_fd(path, open_flags(flags));
+    file->fd = open_fd(env, path, open_flags(flags));
     if (file->fd < 0) {
-        rc = fail("open", path);
+        rc = fail("open", copy);
         goto fail;
     }
     file->base.ops = &posix_ops;
@@ -348,12 +377,67 @@ fail:
 // --------------------------------------------------------------------------------------
 // directories
 
+static int posix_open_dir(struct env *env, const char *path, struct env **ret_dir)
+{
+    struct posix_dir *dir = malloc(sizeof(*dir));
+    char *copy = copy_full_name(env, path);
+    int rc;
+    if (!dir || !copy) {
+        rc = status_no_memory(sizeof(*dir) + strlen(path));
+        goto fail;
+    }
+    dir->fd = open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir->fd < 0) {
+        rc = errno == ENOTDIR ? status_fail(LSM_NOT_A_STORE, "%s: not a directory", copy)
+                              : fail("open", copy);
+        goto fail;
+    }
+    dir->base = (struct env){.ops = &posix_ops, .path = copy};
+    *ret_dir = &dir->base;
+    return 0;
+fail:
+    free(copy);
+    free(dir);
+    return rc;
+}
+
+static void posix_close_dir(struct env *env)
+{
+    if (!env)
+        return;
+    close(dir_fd(env));
+    free((char *)env->path);
+    free((struct posix_dir *)env);
+}
+
+// The kernel knows what leads to an open directory: after a move it is the new name. Below a mount
+// that was detached nothing does, and the name that is left leads elsewhere or nowhere.
+static int posix_check_dir(struct env *env)
+{
+    char link[64], path[PATH_MAX];
+    struct stat here, there;
+    if (fstat(dir_fd(env), &here))
+        return fail("stat", env->path);
+    if (here.st_nlink == 0)
+        return status_fail(LSM_NOT_FOUND, "%s was removed while it was in use", env->path);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd(env));
+    ssize_t n = readlink(link, path, sizeof(path) - 1);
+    if (n < 0 || n >= (ssize_t)sizeof(path) - 1)
+        return 0; // no /proc, or a long name: nobody can tell
+    path[n] = 0;
+    if (path[0] == '/' && !stat(path, &there) && there.st_dev == here.st_dev &&
+        there.st_ino == here.st_ino)
+        return 0;
+    return status_fail(LSM_NOT_FOUND,
+                       "%s: the file system that holds it was detached while it was in use",
+                       env->path);
+}
+
 static int posix_stat(struct env *env, const char *path, struct env_stat *ret_stat)
 {
-    (void)env;
     struct stat st;
-    if (stat(path, &st))
-        return fail("stat", path);
+    if (fstatat(dir_fd(env), path, &st, 0))
+        return fail_at("stat", env, path);
     ret_stat->size = (uint64_t)st.st_size;
     ret_stat->allocated_bytes = (uint64_t)st.st_blocks * 512;
     ret_stat->is_dir = S_ISDIR(st.st_mode);
@@ -362,47 +446,47 @@ static int posix_stat(struct env *env, const char *path, struct env_stat *ret_st
 
 static int posix_unlink(struct env *env, const char *path)
 {
-    (void)env;
-    return unlink(path) ? fail("unlink", path) : 0;
+    return unlinkat(dir_fd(env), path, 0) ? fail_at("unlink", env, path) : 0;
 }
 
 static int posix_rename(struct env *env, const char *from, const char *to)
 {
-    (void)env;
-    return rename(from, to) ? fail("rename", from) : 0;
+    return renameat(dir_fd(env), from, dir_fd(env), to) ? fail_at("rename", env, from) : 0;
 }
 
-static int posix_link(struct env *env, const char *from, const char *to)
+static int posix_link(struct env *env, const char *from, struct env *to_dir, const char *to)
 {
-    (void)env;
-    return link(from, to) ? fail("link", to) : 0;
+    return linkat(dir_fd(env), from, dir_fd(to_dir), to, 0) ? fail_at("link", to_dir, to) : 0;
 }
 
 static int posix_mkdir(struct env *env, const char *path)
 {
-    (void)env;
-    return mkdir(path, DIRECTORY_MODE) ? fail("mkdir", path) : 0;
+    return mkdirat(dir_fd(env), path, DIRECTORY_MODE) ? fail_at("mkdir", env, path) : 0;
 }
 
 static int posix_rmdir(struct env *env, const char *path)
 {
-    (void)env;
-    return rmdir(path) ? fail("rmdir", path) : 0;
+    return unlinkat(dir_fd(env), path, AT_REMOVEDIR) ? fail_at("rmdir", env, path) : 0;
 }
 
 static int posix_list(struct env *env, const char *path, env_list_fn *fn, void *arg)
 {
-    (void)env;
-    DIR *dir = opendir(path);
-    if (!dir)
-        return fail("list", path);
+    // A descriptor of its own, since the place in the directory goes with it.
+    int fd = open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        int rc = fail_at("list", env, path);
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
     int rc = 0;
     while (rc == 0) {
         errno = 0;
         struct dirent *entry = readdir(dir);
         if (!entry) {
             if (errno)
-                rc = fail("list", path);
+                rc = fail_at("list", env, path);
             break;
         }
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
@@ -412,24 +496,26 @@ static int posix_list(struct env *env, const char *path, env_list_fn *fn, void *
     return rc;
 }
 
+// The env's own directory is synced through the descriptor that is there.
 static int posix_sync_dir(struct env *env, const char *path)
 {
-    (void)env;
-    int fd = open_fd(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool here = !strcmp(path, ENV_HERE) && dir_fd(env) != AT_FDCWD;
+    int fd = here ? dir_fd(env) : open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return fail("open", path);
-    int rc = fsync(fd) ? fail("sync", path) : 0;
-    close(fd);
+        return fail_at("open", env, path);
+    int rc = fsync(fd) ? fail_at("sync", env, path) : 0;
+    if (!here)
+        close(fd);
     return rc;
 }
 
 static int posix_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
 {
-    (void)env;
     struct statvfs fs;
-    while (statvfs(path, &fs)) {
+    bool here = !strcmp(path, ENV_HERE) && dir_fd(env) != AT_FDCWD;
+    while (here ? fstatvfs(dir_fd(env), &fs) : statvfs(path, &fs)) {
         if (errno != EINTR)
-            return fail("statfs", path);
+            return fail_at("statfs", env, path);
     }
     *ret_free = (uint64_t)fs.f_bavail * fs.f_frsize;
     *ret_total = (uint64_t)fs.f_blocks * fs.f_frsize;
@@ -518,21 +604,24 @@ static bool lock_excluded_here(dev_t device, ino_t inode, bool shared)
 }
 
 // -1 with errno. Only a reader makes do with a file that cannot be written.
-static int open_lock(const char *path, bool shared)
+static int open_lock(const struct env *env, const char *name, bool shared)
 {
-    int fd = open_fd(path, O_RDWR | O_CLOEXEC | (shared ? 0 : O_CREAT));
+    int fd = open_fd(env, name, O_RDWR | O_CLOEXEC | (shared ? 0 : O_CREAT));
     if (fd < 0 && shared && errno != ENOENT)
-        fd = open_fd(path, O_RDONLY | O_CLOEXEC);
+        fd = open_fd(env, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && shared && errno == ENOENT)
-        fd = open_fd(path, O_RDWR | O_CREAT | O_CLOEXEC);
+        fd = open_fd(env, name, O_RDWR | O_CREAT | O_CLOEXEC);
     return fd;
 }
 
-// Locks the open `fd`. *ret_stale if `path` names another file by now: whoever held the lock before
+// Locks the open `fd`. *ret_stale if `name` names another file by now: whoever held the lock before
 // has removed this one.
-static int lock_fd(int fd, const char *path, struct env_lock *lock, bool *ret_stale)
+static int lock_fd(const struct env *env, int fd, const char *name, struct env_lock *lock,
+                   bool *ret_stale)
 {
     struct stat here, there;
+    char path[STATUS_DETAIL_MAX];
+    env_full_name(env, name, path, sizeof(path));
     if (fstat(fd, &here))
         return fail("stat", path);
     if (lock_excluded_here(here.st_dev, here.st_ino, lock->shared))
@@ -543,7 +632,8 @@ static int lock_fd(int fd, const char *path, struct env_lock *lock, bool *ret_st
         if (errno != EINTR)
             return fail("lock", path);
     }
-    *ret_stale = stat(path, &there) || there.st_dev != here.st_dev || there.st_ino != here.st_ino;
+    *ret_stale = fstatat(dir_fd(env), name, &there, 0) || there.st_dev != here.st_dev ||
+                 there.st_ino != here.st_ino;
     lock->fd = fd;
     lock->device = here.st_dev;
     lock->inode = here.st_ino;
@@ -551,17 +641,17 @@ static int lock_fd(int fd, const char *path, struct env_lock *lock, bool *ret_st
 }
 
 // lock_mutex is held.
-static int lock_file(const char *path, struct env_lock *lock)
+static int lock_file(const struct env *env, const char *path, struct env_lock *lock)
 {
     bool stale;
     do {
         stale = false;
-        int fd = open_lock(path, lock->shared);
+        int fd = open_lock(env, path, lock->shared);
         if (fd < 0 && errno == EROFS && lock->shared)
             return 0; // nobody can lock what nobody can make
         if (fd < 0)
-            return fail("open", path);
-        int rc = lock_fd(fd, path, lock, &stale);
+            return fail_at("open", env, path);
+        int rc = lock_fd(env, fd, path, lock, &stale);
         if (rc || stale)
             close(fd);
         if (rc)
@@ -573,14 +663,13 @@ static int lock_file(const char *path, struct env_lock *lock)
 static int posix_lock(struct env *env, const char *path, bool shared, const char *note,
                       struct env_lock **ret_lock)
 {
-    (void)env;
     struct env_lock *lock = calloc(1, sizeof(*lock));
     if (!lock)
         return status_no_memory(sizeof(*lock));
     lock->shared = shared;
     lock->fd = -1;
     pthread_mutex_lock(&lock_mutex);
-    int rc = lock_file(path, lock);
+    int rc = lock_file(env, path, lock);
     if (!rc) {
         lock_describe(lock, note ? note : "");
         lock->next = lock_list;
@@ -620,6 +709,9 @@ static void posix_unlock(struct env *env, struct env_lock *lock)
 }
 
 static const struct env_ops posix_ops = {
+    .open_dir = posix_open_dir,
+    .close_dir = posix_close_dir,
+    .check_dir = posix_check_dir,
     .open = posix_open,
     .stat = posix_stat,
     .unlink = posix_unlink,
@@ -651,6 +743,6 @@ static const struct env_ops posix_ops = {
 
 struct env *env_posix(void)
 {
-    static struct env env = {&posix_ops};
-    return &env;
+    static struct posix_dir here = {.base = {.ops = &posix_ops}, .fd = AT_FDCWD};
+    return &here.base;
 }

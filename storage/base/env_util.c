@@ -22,6 +22,13 @@ uint64_t env_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+void env_full_name(const struct env *env, const char *name, char *path, size_t size)
+{
+    int n = env->path ? snprintf(path, size, "%s/%s", env->path, name)
+                      : snprintf(path, size, "%s", name);
+    (void)n; // cut off if it is longer
+}
+
 int env_read_file(struct env *env, const char *path, size_t max_size, char **ret_data,
                   size_t *ret_size)
 {
@@ -59,14 +66,6 @@ out:
     return rc;
 }
 
-static char *join_path(const char *dir, const char *name, const char *suffix)
-{
-    char *path;
-    if (asprintf(&path, "%s/%s%s", dir, name, suffix) < 0)
-        return NULL;
-    return path;
-}
-
 static int write_synced(struct env *env, const char *path, const void *data, size_t size)
 {
     struct env_file *file;
@@ -80,35 +79,25 @@ static int write_synced(struct env *env, const char *path, const void *data, siz
     return rc ? rc : close_rc;
 }
 
-int env_write_file_atomic(struct env *env, const char *dir, const char *name, const void *data,
-                          size_t size)
+int env_write_file_atomic(struct env *env, const char *name, const void *data, size_t size)
 {
-    char *path = join_path(dir, name, "");
-    char *temporary = join_path(dir, name, ".tmp");
-    int rc;
-    if (!path || !temporary) {
-        rc = status_no_memory(strlen(dir) + strlen(name) + 6);
-        goto out;
-    }
-    rc = write_synced(env, temporary, data, size);
+    char *temporary;
+    struct status_kept kept;
+    if (asprintf(&temporary, "%s.tmp", name) < 0)
+        return status_no_memory(strlen(name) + 5);
+    int rc = write_synced(env, temporary, data, size);
     if (!rc)
-        rc = env->ops->rename(env, temporary, path);
+        rc = env->ops->rename(env, temporary, name);
     if (rc) {
-        char detail[STATUS_DETAIL_MAX];
-        snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+        status_keep(&kept);
         (void)env->ops->unlink(env, temporary);
-        rc = status_fail(rc, "%s", detail);
-        goto out;
+        status_restore(&kept);
+    } else {
+        rc = env->ops->sync_dir(env, ENV_HERE);
+        if (rc == LSM_NO_SPACE) // says elsewhere that nothing was changed
+            rc = LSM_IO_ERROR;
     }
-    rc = env->ops->sync_dir(env, dir);
-    if (rc == LSM_NO_SPACE) { // says elsewhere that nothing was changed
-        char detail[STATUS_DETAIL_MAX];
-        snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
-        rc = status_fail(LSM_IO_ERROR, "%s", detail);
-    }
-out:
     free(temporary);
-    free(path);
     return rc;
 }
 

@@ -7,8 +7,6 @@
 #include "base/status.h"
 #include "blob/blob_store.h"
 
-#define BLOB_PATH_MAX 4096
-
 struct blob_file {
     struct blob_store *store; // constant
     uint64_t number;          // constant
@@ -37,8 +35,7 @@ struct blob_file {
 struct blob_store {
     // Constant.
     struct env *env;
-    char *dir;
-    int (*path)(const char *dir, uint64_t number, char *path, size_t size);
+    void (*name)(uint64_t number, char name[BLOB_NAME_MAX]);
     enum lsm_compression compression;
     uint64_t file_size;
     uint64_t (*new_number)(void *arg);

@@ -105,16 +105,12 @@ static struct blob_file *file_alloc(struct blob_store *store, uint64_t number)
     return file;
 }
 
-static int file_path(const struct blob_store *store, uint64_t number, char path[BLOB_PATH_MAX])
-{
-    return store->path(store->dir, number, path, BLOB_PATH_MAX);
-}
-
 static uint64_t size_on_disk(struct blob_store *store, uint64_t number)
 {
-    char path[BLOB_PATH_MAX];
+    char name[BLOB_NAME_MAX];
     struct env_stat stat;
-    if (file_path(store, number, path) || store->env->ops->stat(store->env, path, &stat)) {
+    store->name(number, name);
+    if (store->env->ops->stat(store->env, name, &stat)) {
         logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
         return 0;
     }
@@ -267,7 +263,7 @@ void blob_store_remove_unused(struct blob_store *store)
         store->unused = kept;
     pthread_mutex_unlock(&store->mutex);
     while (gone) {
-        char path[BLOB_PATH_MAX];
+        char name[BLOB_NAME_MAX];
         next = gone->next;
         if (gone->handle) {
             pthread_mutex_lock(&store->mutex);
@@ -275,7 +271,8 @@ void blob_store_remove_unused(struct blob_store *store)
             pthread_mutex_unlock(&store->mutex);
             (void)env_close(gone->handle);
         }
-        if (!file_path(store, gone->number, path) && store->env->ops->unlink(store->env, path))
+        store->name(gone->number, name);
+        if (store->env->ops->unlink(store->env, name))
             logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
         free(gone);
         gone = next;
@@ -288,7 +285,7 @@ int blob_store_new(const struct blob_store_options *options, struct blob_store *
     if (!store)
         return status_no_memory(sizeof *store);
     store->env = options->env;
-    store->path = options->path;
+    store->name = options->name;
     store->compression = options->compression;
     store->file_size = options->file_size;
     store->new_number = options->new_number;
@@ -297,10 +294,7 @@ int blob_store_new(const struct blob_store_options *options, struct blob_store *
     store->held = true;
     store->bucket_count = BUCKETS_FIRST;
     store->buckets = calloc(BUCKETS_FIRST, sizeof(struct blob_file *));
-    store->dir = strdup(options->dir);
-    if (!store->buckets || !store->dir) {
-        free(store->buckets);
-        free(store->dir);
+    if (!store->buckets) {
         free(store);
         return status_no_memory(BUCKETS_FIRST * sizeof(struct blob_file *));
     }
@@ -329,7 +323,6 @@ void blob_store_free(struct blob_store *store)
     pthread_cond_destroy(&store->sync_done);
     pthread_mutex_destroy(&store->mutex);
     free(store->buckets);
-    free(store->dir);
     free(store);
 }
 
@@ -359,13 +352,13 @@ static struct env_file *evict_handle(struct blob_store *store)
 
 static int open_handle(struct blob_store *store, uint64_t number, struct env_file **ret_handle)
 {
-    char path[BLOB_PATH_MAX];
+    char name[BLOB_NAME_MAX], path[STATUS_DETAIL_MAX];
     uint8_t header[BLOB_FILE_HEADER];
     struct env_file *handle;
     size_t got;
-    int rc = file_path(store, number, path);
-    if (!rc)
-        rc = env_open(store->env, path, ENV_READ, &handle);
+    store->name(number, name);
+    env_full_name(store->env, name, path, sizeof path);
+    int rc = env_open(store->env, name, ENV_READ, &handle);
     if (rc == LSM_NOT_FOUND) // not the same as a key that is not there
         return status_fail(LSM_CORRUPTION, "%s: the blob file is missing", path);
     if (rc)
@@ -463,23 +456,22 @@ int blob_file_verify_head(struct blob_file *file, const struct blob_pointer *poi
 
 static int create_file(struct blob_store *store, uint64_t number, struct env_file **ret_handle)
 {
-    char path[BLOB_PATH_MAX];
+    char name[BLOB_NAME_MAX];
     uint8_t header[BLOB_FILE_HEADER];
     struct env_file *handle;
-    int rc = file_path(store, number, path);
-    if (!rc)
-        rc = env_open(store->env, path, ENV_WRITE | ENV_CREATE | ENV_EXCL, &handle);
+    store->name(number, name);
+    int rc = env_open(store->env, name, ENV_WRITE | ENV_CREATE | ENV_EXCL, &handle);
     if (rc)
         return rc;
     blob_file_header_encode(number, header);
     rc = env_pwrite(handle, header, sizeof header, 0);
     if (!rc)
-        rc = store->env->ops->sync_dir(store->env, store->dir);
+        rc = store->env->ops->sync_dir(store->env, ENV_HERE);
     if (rc) {
         char detail[STATUS_DETAIL_MAX];
         snprintf(detail, sizeof detail, "%s", lsm_error_detail());
         (void)env_close(handle);
-        (void)!store->env->ops->unlink(store->env, path);
+        (void)!store->env->ops->unlink(store->env, name);
         return status_fail(rc, "%s", detail);
     }
     *ret_handle = handle;

@@ -22,10 +22,11 @@
 struct blob_store;
 struct blob_file;
 
+#define BLOB_NAME_MAX 32
+
 struct blob_store_options {
-    struct env *env;
-    const char *dir;                                                        // copied
-    int (*path)(const char *dir, uint64_t number, char *path, size_t size); // of a file
+    struct env *env;                                         // the directory; outlives the store
+    void (*name)(uint64_t number, char name[BLOB_NAME_MAX]); // of a file
     enum lsm_compression compression;
     uint64_t file_size;                // a file is full at this size; up to 4 times as much in a
                                        // large store

@@ -29,7 +29,7 @@ struct output {
     struct sst_builder *builder;
     struct env_file *file;
     uint64_t number;
-    char path[STORE_PATH_MAX];
+    char name[STORE_NAME_MAX];
 };
 
 struct run_state {
@@ -52,16 +52,15 @@ static int output_open(struct run_state *state)
     struct compact_run *run = state->run;
     struct output *out = &state->out;
     out->number = run->new_number(run->arg);
-    int rc = store_path(out->path, sizeof out->path, run->dir, STORE_TABLE, out->number);
-    if (!rc)
-        rc = env_open(run->env, out->path, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &out->file);
+    store_name(out->name, STORE_TABLE, out->number);
+    int rc = env_open(run->env, out->name, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &out->file);
     if (rc)
         return rc;
     rc = sst_builder_new(out->file, out->number, &run->build, &out->builder);
     if (rc) {
         env_close(out->file);
         out->file = NULL;
-        run->env->ops->unlink(run->env, out->path);
+        run->env->ops->unlink(run->env, out->name);
     }
     state->overlapped_bytes = 0;
     state->blobs.count = 0;
@@ -77,7 +76,7 @@ static int output_close(struct run_state *state, bool keep)
     int rc = env_close(out->file);
     out->file = NULL;
     if (rc || !keep)
-        state->run->env->ops->unlink(state->run->env, out->path);
+        state->run->env->ops->unlink(state->run->env, out->name);
     return rc;
 }
 
@@ -255,7 +254,8 @@ static int run_pointer(struct run_state *state, enum entry_type *type, struct sl
     struct compact_run *run = state->run;
     struct blob_pointer pointer;
     if (blob_pointer_decode(*value, &pointer))
-        return status_fail(LSM_CORRUPTION, "%s: a malformed blob pointer in a table", run->dir);
+        return status_fail(LSM_CORRUPTION, "%s: a malformed blob pointer in a table",
+                           run->env->path);
     if (run->keep_pointer && !run->keep_pointer(run->arg, &pointer)) {
         *ret_drop = true;
         return LSM_OK;
@@ -348,7 +348,7 @@ int compact_run(struct compact_run *run, struct iter *input)
     if (!rc && run->moved.count)
         rc = blob_store_sync(run->blobs);
     if (!rc && run->output_count)
-        rc = run->env->ops->sync_dir(run->env, run->dir);
+        rc = run->env->ops->sync_dir(run->env, ENV_HERE);
     buf_release(&state.key);
     buf_release(&state.value);
     blob_refs_release(&state.blobs);
@@ -366,10 +366,10 @@ int compact_run(struct compact_run *run, struct iter *input)
 void compact_run_release(struct compact_run *run, bool remove)
 {
     for (unsigned i = 0; i < run->output_count; i++) {
-        char path[STORE_PATH_MAX];
-        if (remove &&
-            !store_path(path, sizeof path, run->dir, STORE_TABLE, run->outputs[i]->number))
-            run->env->ops->unlink(run->env, path);
+        char name[STORE_NAME_MAX];
+        store_name(name, STORE_TABLE, run->outputs[i]->number);
+        if (remove)
+            run->env->ops->unlink(run->env, name);
         file_meta_unref(run->outputs[i]);
     }
     free(run->outputs);

@@ -13,8 +13,7 @@
 
 struct compact_run {
     // Set by the caller.
-    struct env *env;
-    const char *dir;
+    struct env *env; // the directory
     struct sst_build_options build;
     uint64_t table_size;       // an output is finished when it reaches this; UINT64_MAX: one table
     const uint64_t *snapshots; // sequences of live snapshots, ascending

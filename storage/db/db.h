@@ -49,7 +49,7 @@ struct db_log {
     uint64_t number;
     _Atomic uint32_t refs; // the store's, and those of running syncs
     bool remove;           // with the last reference the file goes; set before that one is dropped
-    char path[];
+    char name[STORE_NAME_MAX];
 };
 
 // What readers look at: one consistent set of memtables and tables. Immutable.
@@ -104,8 +104,9 @@ struct db_counters { // relaxed; for properties
 
 struct lsm {
     // Constant after open.
-    char *dir;
-    struct env *env;
+    char *dir;        // as it was called at the opening; for messages
+    struct env *base; // what the directory was opened from
+    struct env *env;  // the directory
     struct lsm_options options;
     struct logger logger;
     struct env_lock *lock;
@@ -149,7 +150,7 @@ struct lsm {
     unsigned immutable_count;
     struct version *version; // current; also in the view
     uint64_t manifest_log_number, manifest_last_sequence;
-    char *recyclable[2];           // paths of old logs to reuse, or NULL
+    uint64_t recyclable[2];        // numbers of old logs to reuse, or 0
     struct lsm_snapshot snapshots; // list head
     struct buf cursors[VERSION_LEVELS];
     struct manifest *manifest; // manifest lead
@@ -163,7 +164,7 @@ struct lsm {
     char background_detail[STATUS_DETAIL_MAX];
     unsigned disk_full; // DB_FULL_*: what cannot proceed for lack of space
     enum { RESERVE_NONE, RESERVE_HELD, RESERVE_SPENT } reserve; // db_reserve.c
-    char *reserve_path;                                         // of the file that is held
+    uint64_t reserve_number;                                    // of the file that is held
     bool reserve_busy;                                          // somebody changes its size
     uint64_t spent_end;              // of the active log, when the reserve was given back
     _Atomic uint64_t reserve_covers; // bytes of a flush that fit into it; set under mutex
@@ -282,9 +283,8 @@ int db_run_compaction(struct lsm *db, struct version *version, struct compaction
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit);
 
 // ---- db_blob.c
-int db_blob_store_new(struct env *env, const char *dir, const struct lsm_options *options,
-                      struct logger logger, uint64_t (*new_number)(void *arg), void *arg,
-                      struct blob_store **ret_store);
+int db_blob_store_new(struct env *env, const struct lsm_options *options, struct logger logger,
+                      uint64_t (*new_number)(void *arg), void *arg, struct blob_store **ret_store);
 // Values shorter than this are kept in the tree when they are sliced or moved.
 size_t db_blob_inline_size(const struct lsm_options *options);
 // From which size on values go to blob files in this write; SIZE_MAX: none do.

@@ -339,7 +339,7 @@ static struct compaction *next_compaction(struct lsm *db, struct version **ret_v
 static uint64_t free_space(struct lsm *db)
 {
     uint64_t free_bytes, total;
-    return db->env->ops->space(db->env, db->dir, &free_bytes, &total) ? 0 : free_bytes;
+    return db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total) ? 0 : free_bytes;
 }
 
 // After a compaction that found no room: until it may fare better. Mutex held, released meanwhile.

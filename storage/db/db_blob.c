@@ -344,18 +344,17 @@ void db_blob_account(const struct version *base, const struct version_edit *edit
     }
 }
 
-static int blob_path(const char *dir, uint64_t number, char *path, size_t size)
+static void blob_name(uint64_t number, char name[BLOB_NAME_MAX])
 {
-    return store_path(path, size, dir, STORE_BLOB, number);
+    _Static_assert(BLOB_NAME_MAX == STORE_NAME_MAX, "a blob file's name fits");
+    store_name(name, STORE_BLOB, number);
 }
 
-int db_blob_store_new(struct env *env, const char *dir, const struct lsm_options *options,
-                      struct logger logger, uint64_t (*new_number)(void *arg), void *arg,
-                      struct blob_store **ret_store)
+int db_blob_store_new(struct env *env, const struct lsm_options *options, struct logger logger,
+                      uint64_t (*new_number)(void *arg), void *arg, struct blob_store **ret_store)
 {
     struct blob_store_options o = {.env = env,
-                                   .dir = dir,
-                                   .path = blob_path,
+                                   .name = blob_name,
                                    .compression = options->blob_compression,
                                    .file_size = options->blob_file_size,
                                    .new_number = new_number,

@@ -38,7 +38,6 @@ static struct compact_run run_init(struct lsm *db, bool bottom)
 {
     return (struct compact_run){
         .env = db->env,
-        .dir = db->dir,
         .build = {.block_size = db->options.block_size,
                   .restart_interval = db->options.restart_interval,
                   .bloom_bits_per_key = db->options.bloom_bits_per_key,
@@ -110,9 +109,9 @@ static void remove_added(struct lsm *db, const struct version_edit *edit)
         return;
     status_keep(&kept);
     for (unsigned i = 0; i < edit->added_count; i++) {
-        char path[STORE_PATH_MAX];
-        if (!store_path(path, sizeof path, db->dir, STORE_TABLE, edit->added[i].file->number))
-            (void)!db->env->ops->unlink(db->env, path);
+        char name[STORE_NAME_MAX];
+        store_name(name, STORE_TABLE, edit->added[i].file->number);
+        (void)!db->env->ops->unlink(db->env, name);
     }
     status_restore(&kept);
 }

@@ -36,20 +36,17 @@ void db_log_note_used(struct lsm *db, uint64_t bytes)
 int db_log_new(struct lsm *db, struct db_log **ret_log)
 {
     uint64_t number = db_new_file_number(db);
-    char path[STORE_PATH_MAX];
-    int rc = store_path(path, sizeof path, db->dir, STORE_LOG, number);
-    if (rc)
-        return rc;
-    struct db_log *log = calloc(1, sizeof *log + strlen(path) + 1);
+    char old_name[STORE_NAME_MAX];
+    struct db_log *log = calloc(1, sizeof *log);
     if (!log)
         return status_no_memory(sizeof *log);
-    strcpy(log->path, path);
+    store_name(log->name, STORE_LOG, number);
     log->number = number;
     atomic_init(&log->refs, 1);
 
     pthread_mutex_lock(&db->mutex);
-    char *recycle = db->recyclable[1] ? db->recyclable[1] : db->recyclable[0];
-    db->recyclable[db->recyclable[1] ? 1 : 0] = NULL;
+    uint64_t recycle = db->recyclable[1] ? db->recyclable[1] : db->recyclable[0];
+    db->recyclable[db->recyclable[1] ? 1 : 0] = 0;
     size_t capacity = log_capacity(db);
     pthread_mutex_unlock(&db->mutex);
 
@@ -59,13 +56,13 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
                                   .growth = GROWTH,
                                   .before_sync = db_blob_before_sync,
                                   .arg = db};
-    rc = wal_writer_new(&options, path, number, recycle, &log->wal);
-    free(recycle);
+    store_name(old_name, STORE_RECYCLED, recycle);
+    int rc = wal_writer_new(&options, log->name, number, recycle ? old_name : NULL, &log->wal);
     if (!rc) {
-        rc = db->env->ops->sync_dir(db->env, db->dir);
+        rc = db->env->ops->sync_dir(db->env, ENV_HERE);
         if (rc) {
             wal_writer_free(log->wal, false);
-            db->env->ops->unlink(db->env, path);
+            db->env->ops->unlink(db->env, log->name);
         }
     }
     if (rc) {
@@ -87,7 +84,7 @@ void db_log_unref(struct lsm *db, struct db_log *log)
         return;
     wal_writer_free(log->wal, db->trim_logs);
     if (log->remove)
-        db->env->ops->unlink(db->env, log->path);
+        db->env->ops->unlink(db->env, log->name);
     free(log);
 }
 
@@ -95,29 +92,21 @@ void db_log_unref(struct lsm *db, struct db_log *log)
 // place for it.
 static bool log_recycle(struct lsm *db, const struct db_log *log)
 {
-    char path[STORE_PATH_MAX];
-    if (store_path(path, sizeof path, db->dir, STORE_RECYCLED, log->number))
-        return false;
-    char *copy = strdup(path);
-    if (!copy)
-        return false;
+    char name[STORE_NAME_MAX];
+    store_name(name, STORE_RECYCLED, log->number);
     pthread_mutex_lock(&db->mutex);
     int place = !db->recyclable[0] ? 0 : !db->recyclable[1] ? 1 : -1;
     bool stopping = db->stopping || db_space_short(db);
     pthread_mutex_unlock(&db->mutex);
-    if (place < 0 || stopping || db->env->ops->rename(db->env, log->path, path)) {
-        free(copy);
+    if (place < 0 || stopping || db->env->ops->rename(db->env, log->name, name))
         return false;
-    }
     pthread_mutex_lock(&db->mutex);
     place = !db->recyclable[0] ? 0 : !db->recyclable[1] ? 1 : -1;
     if (place >= 0)
-        db->recyclable[place] = copy;
+        db->recyclable[place] = log->number;
     pthread_mutex_unlock(&db->mutex);
-    if (place < 0) {
-        db->env->ops->unlink(db->env, path);
-        free(copy);
-    }
+    if (place < 0)
+        db->env->ops->unlink(db->env, name);
     return true;
 }
 
@@ -129,7 +118,7 @@ void db_log_retire(struct lsm *db, struct db_log *log)
         wal_writer_free(log->wal, false);
         log->wal = NULL;
         if (!log_recycle(db, log))
-            db->env->ops->unlink(db->env, log->path);
+            db->env->ops->unlink(db->env, log->name);
         free(log);
         return;
     }
@@ -138,15 +127,16 @@ void db_log_retire(struct lsm *db, struct db_log *log)
 
 void db_log_drop_recyclable(struct lsm *db)
 {
-    char *paths[2];
+    uint64_t numbers[2];
     pthread_mutex_lock(&db->mutex);
-    memcpy(paths, db->recyclable, sizeof paths);
+    memcpy(numbers, db->recyclable, sizeof numbers);
     memset(db->recyclable, 0, sizeof db->recyclable);
     pthread_mutex_unlock(&db->mutex);
     for (int i = 0; i < 2; i++) {
-        if (paths[i])
-            (void)!db->env->ops->unlink(db->env, paths[i]);
-        free(paths[i]);
+        char name[STORE_NAME_MAX];
+        store_name(name, STORE_RECYCLED, numbers[i]);
+        if (numbers[i])
+            (void)!db->env->ops->unlink(db->env, name);
     }
 }
 

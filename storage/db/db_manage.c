@@ -113,15 +113,11 @@ int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size, cons
 
 // ------------------------------------------------------------------------------------- checkpoint
 
-static int link_file(struct lsm *db, enum store_file kind, uint64_t number, const char *target)
+static int link_file(struct lsm *db, enum store_file kind, uint64_t number, struct env *target)
 {
-    char from[STORE_PATH_MAX], to[STORE_PATH_MAX];
-    int rc = store_path(from, sizeof from, db->dir, kind, number);
-    if (!rc)
-        rc = store_path(to, sizeof to, target, kind, number);
-    if (!rc)
-        rc = db->env->ops->link(db->env, from, to);
-    return rc;
+    char name[STORE_NAME_MAX];
+    store_name(name, kind, number);
+    return db->env->ops->link(db->env, name, target, name);
 }
 
 // The blob files that the tables of a version refer to.
@@ -139,7 +135,7 @@ static int blobs_of(const struct version *version, struct blob_refs *refs)
 }
 
 static int link_files(struct lsm *db, const struct version *version, const struct blob_refs *blobs,
-                      const char *target)
+                      struct env *target)
 {
     int rc = LSM_OK;
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
@@ -150,35 +146,33 @@ static int link_files(struct lsm *db, const struct version *version, const struc
     return rc;
 }
 
-struct removal {
-    struct env *env;
-    const char *dir;
-};
-
 static int remove_name(void *arg, const char *name)
 {
-    struct removal *removal = arg;
-    char path[STORE_PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", removal->dir, name) < sizeof path)
-        (void)!removal->env->ops->unlink(removal->env, path);
+    struct env *dir = arg;
+    (void)!dir->ops->unlink(dir, name);
     return LSM_OK;
 }
 
 // Of one that failed: the directory is ours, and nobody has opened it.
-static void remove_checkpoint(struct lsm *db, const char *target)
+static void remove_checkpoint(struct lsm *db, const char *target, struct env *dir)
 {
-    struct removal removal = {db->env, target};
-    (void)!db->env->ops->list(db->env, target, remove_name, &removal);
-    (void)!db->env->ops->rmdir(db->env, target);
+    struct status_kept kept;
+    status_keep(&kept);
+    if (dir)
+        (void)!dir->ops->list(dir, ENV_HERE, remove_name, dir);
+    (void)!db->base->ops->rmdir(db->base, target);
+    status_restore(&kept);
 }
 
 int lsm_checkpoint(struct lsm *db, const char *target)
 {
     int rc = lsm_flush(db);
     if (!rc)
-        rc = db->env->ops->mkdir(db->env, target);
+        rc = db->base->ops->mkdir(db->base, target);
     if (rc)
         return rc == LSM_EXISTS ? status_fail(rc, "%s exists already", target) : rc;
+    struct env *dir = NULL;
+    rc = db->base->ops->open_dir(db->base, target, &dir);
     // After the flush the tables hold all that was written before it. The references keep the
     // files while they are linked.
     pthread_mutex_lock(&db->mutex);
@@ -191,24 +185,22 @@ int lsm_checkpoint(struct lsm *db, const char *target)
     state.log_number = number + 1;
     struct manifest *manifest = NULL;
     struct blob_refs blobs = {0};
-    rc = blobs_of(version, &blobs);
+    if (!rc)
+        rc = blobs_of(version, &blobs);
     if (!rc) {
         // What goes on being written to a file that two stores share is garbage in the copy: end
         // it.
         blob_store_seal(db->blobs);
-        rc = link_files(db, version, &blobs, target);
+        rc = link_files(db, version, &blobs, dir);
     }
     if (!rc)
-        rc = manifest_create(db->env, target, number, &state, &manifest);
+        rc = manifest_create(dir, number, &state, &manifest);
     manifest_free(manifest);
     if (!rc)
-        rc = db_sync_parent(db->env, target);
-    if (rc) {
-        struct status_kept kept;
-        status_keep(&kept);
-        remove_checkpoint(db, target);
-        status_restore(&kept);
-    }
+        rc = db_sync_parent(db->base, target);
+    if (rc)
+        remove_checkpoint(db, target, dir);
+    db->base->ops->close_dir(dir);
     blob_refs_release(&blobs);
     version_unref(version);
     return rc;
@@ -332,7 +324,7 @@ static int check_manifest(struct lsm *db)
         pthread_cond_wait(&db->changed, &db->mutex);
     db->manifest_busy = true;
     pthread_mutex_unlock(&db->mutex);
-    int rc = manifest_recover(db->env, db->dir, &state);
+    int rc = manifest_recover(db->env, &state);
     pthread_mutex_lock(&db->mutex);
     db->manifest_busy = false;
     pthread_cond_broadcast(&db->changed);

@@ -61,9 +61,9 @@ void db_remove_obsolete(struct lsm *db)
         blob_store_remove_unused(db->blobs);
     while (node) {
         struct obsolete_file *next = node->next;
-        char path[STORE_PATH_MAX];
-        if (!store_path(path, sizeof path, db->dir, STORE_TABLE, node->number) &&
-            db->env->ops->unlink(db->env, path))
+        char name[STORE_NAME_MAX];
+        store_name(name, STORE_TABLE, node->number);
+        if (db->env->ops->unlink(db->env, name))
             logger_log(&db->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
         free(node);
         node = next;
@@ -83,19 +83,19 @@ static int manifest_roll(struct lsm *db, struct version *version, const struct v
     uint64_t number = db_new_file_number(db), old_number = manifest_number(db->manifest);
     state.next_file = atomic_load(&db->next_file);
     struct manifest *manifest;
-    char path[STORE_PATH_MAX];
-    int rc = manifest_create(db->env, db->dir, number, &state, &manifest);
+    char name[STORE_NAME_MAX];
+    int rc = manifest_create(db->env, number, &state, &manifest);
     if (rc == LSM_NO_SPACE) { // the old one is still in force
-        if (!store_path(path, sizeof path, db->dir, STORE_MANIFEST, number))
-            (void)!db->env->ops->unlink(db->env, path);
+        store_name(name, STORE_MANIFEST, number);
+        (void)!db->env->ops->unlink(db->env, name);
         return manifest_append(db->manifest, edit);
     }
     if (rc)
         return rc;
     manifest_free(db->manifest);
     db->manifest = manifest;
-    if (!store_path(path, sizeof path, db->dir, STORE_MANIFEST, old_number))
-        (void)!db->env->ops->unlink(db->env, path);
+    store_name(name, STORE_MANIFEST, old_number);
+    (void)!db->env->ops->unlink(db->env, name);
     return LSM_OK;
 }
 

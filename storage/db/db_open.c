@@ -2,6 +2,7 @@
 //
 // Before anything is changed the directory is looked at: it must be absent or empty (a new store is
 // made), or hold a store. The lock is taken next, and only then is anything written.
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +42,7 @@ static int place_name(void *arg, const char *name)
 
 int db_sync_parent(struct env *env, const char *dir)
 {
-    char parent[STORE_PATH_MAX];
+    char parent[PATH_MAX];
     size_t size = strlen(dir);
     while (size > 1 && dir[size - 1] == '/')
         size--;
@@ -64,18 +65,21 @@ static int place_examine(struct lsm *db, bool *ret_fresh)
     bool may_create = options->create_if_missing && !options->read_only;
     struct env_stat stat;
     struct place place = {0};
-    int rc = db->env->ops->stat(db->env, db->dir, &stat);
+    int rc = db->base->ops->stat(db->base, db->dir, &stat);
     if (rc == LSM_NOT_FOUND && !may_create)
         return status_fail(LSM_NOT_A_STORE, "%s does not exist", db->dir);
     if (rc == LSM_NOT_FOUND) {
         *ret_fresh = true;
-        return db->env->ops->mkdir(db->env, db->dir);
+        rc = db->base->ops->mkdir(db->base, db->dir);
+        return rc ? rc : db->base->ops->open_dir(db->base, db->dir, &db->env);
     }
     if (rc)
         return rc;
     if (!stat.is_dir)
         return status_fail(LSM_NOT_A_STORE, "%s: not a directory", db->dir);
-    rc = db->env->ops->list(db->env, db->dir, place_name, &place);
+    rc = db->base->ops->open_dir(db->base, db->dir, &db->env);
+    if (!rc)
+        rc = db->env->ops->list(db->env, ENV_HERE, place_name, &place);
     if (rc)
         return rc;
     *ret_fresh = !place.has_current && !place.has_data;
@@ -95,12 +99,12 @@ static int create_store(struct lsm *db)
 {
     struct manifest_state state = {.log_number = 2, .next_file = 2};
     struct manifest *manifest;
-    int rc = db_sync_parent(db->env, db->dir);
+    int rc = db_sync_parent(db->base, db->dir);
     if (!rc || rc == LSM_PERMISSION)
         rc = version_new(&state.version);
     if (rc)
         return rc;
-    rc = manifest_create(db->env, db->dir, 1, &state, &manifest);
+    rc = manifest_create(db->env, 1, &state, &manifest);
     version_unref(state.version);
     if (!rc)
         manifest_free(manifest);
@@ -126,7 +130,7 @@ static int handle_new(const char *path, const struct lsm_options *options, struc
     locks_init(db);
     db->options = *options;
     db->logger = (struct logger){options->log, options->log_arg};
-    db->env = options->env ? options->env : env_posix();
+    db->base = options->env ? options->env : env_posix();
     // a memtable, which ends up to a chunk over its size in each of its arenas
     arena_pool_init(&db->arenas, options->write_buffer_size + options->write_buffer_size / 4);
     db->snapshots.next = db->snapshots.prev = &db->snapshots;
@@ -144,7 +148,7 @@ static int caches_new(struct lsm *db)
 {
     int rc = block_cache_new(db->options.block_cache_size, &db->block_cache);
     if (!rc)
-        rc = db_blob_store_new(db->env, db->dir, &db->options, db->logger, db_new_file_number, db,
+        rc = db_blob_store_new(db->env, &db->options, db->logger, db_new_file_number, db,
                                &db->blobs);
     if (rc)
         return rc;
@@ -152,8 +156,7 @@ static int caches_new(struct lsm *db)
     struct sst_read_options options = {.checksums = db->options.checksums,
                                        .cache = db->block_cache,
                                        .map_budget = &db->map_budget};
-    return table_cache_new(db->env, db->dir, db->options.max_open_tables, &options,
-                           &db->table_cache);
+    return table_cache_new(db->env, db->options.max_open_tables, &options, &db->table_cache);
 }
 
 static void free_obsolete_list(struct lsm *db)
@@ -203,6 +206,7 @@ static void handle_free(struct lsm *db)
         block_cache_free(db->block_cache);
     if (db->lock)
         db->env->ops->unlock(db->env, db->lock);
+    db->base->ops->close_dir(db->env);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
         buf_release(&db->cursors[i]);
     arena_pool_free(&db->arenas);
@@ -217,10 +221,9 @@ static void handle_free(struct lsm *db)
 
 static int take_lock(struct lsm *db)
 {
-    char path[STORE_PATH_MAX];
-    int rc = store_path(path, sizeof path, db->dir, STORE_LOCK, 0);
-    if (!rc)
-        rc = db->env->ops->lock(db->env, path, db->options.read_only, db->options.lock_note,
+    char name[STORE_NAME_MAX];
+    store_name(name, STORE_LOCK, 0);
+    int rc = db->env->ops->lock(db->env, name, db->options.read_only, db->options.lock_note,
                                 &db->lock);
     db->options.lock_note = NULL; // the user's; not ours to keep
     return rc;
@@ -271,12 +274,32 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
     return LSM_OK;
 }
 
+// Whether the next opening finds the store: syncing files that have been removed succeeds.
+static int check_place(struct lsm *db)
+{
+    char name[STORE_NAME_MAX];
+    struct env_stat stat;
+    int rc = db->env->ops->check_dir(db->env);
+    if (rc)
+        return rc;
+    store_name(name, STORE_CURRENT, 0);
+    rc = db->env->ops->stat(db->env, name, &stat);
+    if (!rc)
+        rc = db->env->ops->stat(db->env, db->log->name, &stat);
+    if (rc != LSM_NOT_FOUND)
+        return rc;
+    return status_fail(LSM_NOT_FOUND, "%s: the store's files were removed while it was in use",
+                       db->dir);
+}
+
 int lsm_close(struct lsm *db)
 {
     if (!db)
         return LSM_OK;
     db_background_stop(db);
     int rc = lsm_sync(db);
+    if (!rc && !db->options.read_only)
+        rc = check_place(db);
     db->trim_logs = rc == LSM_OK;
     struct status_kept kept;
     status_keep(&kept);

@@ -41,10 +41,8 @@ struct disk_scan {
 static int disk_name(void *arg, const char *name)
 {
     struct disk_scan *scan = arg;
-    char path[STORE_PATH_MAX];
     struct env_stat stat;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", scan->db->dir, name) < sizeof path &&
-        scan->db->env->ops->stat(scan->db->env, path, &stat) == LSM_OK && !stat.is_dir)
+    if (scan->db->env->ops->stat(scan->db->env, name, &stat) == LSM_OK && !stat.is_dir)
         scan->bytes += stat.allocated_bytes;
     return LSM_OK;
 }
@@ -52,7 +50,7 @@ static int disk_name(void *arg, const char *name)
 static uint64_t disk_bytes(struct lsm *db)
 {
     struct disk_scan scan = {.db = db};
-    (void)!db->env->ops->list(db->env, db->dir, disk_name, &scan);
+    (void)!db->env->ops->list(db->env, ENV_HERE, disk_name, &scan);
     return scan.bytes;
 }
 
@@ -289,4 +287,9 @@ char *lsm_property(struct lsm *db, const char *name)
         return NULL;
     }
     return text;
+}
+
+int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t *ret_total)
+{
+    return db->env->ops->space(db->env, ENV_HERE, ret_free, ret_total);
 }

@@ -200,22 +200,24 @@ static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t 
 {
     struct lsm *db = replay->db;
     for (size_t i = 0; i < scan->logs.count; i++) {
-        char path[STORE_PATH_MAX];
+        char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
         struct wal_read_result result;
         if (scan->logs.numbers[i] < first)
             continue;
-        int rc = store_path(path, sizeof path, db->dir, STORE_LOG, scan->logs.numbers[i]);
+        store_name(name, STORE_LOG, scan->logs.numbers[i]);
+        env_full_name(db->env, name, path, sizeof path);
+        int rc = LSM_OK;
         bool gap_before = replay->gap;
         replay->path = path;
         replay->records = 0;
         replay->blob_torn = false;
         replay->durable = 0;
-        if (!rc && scan->blobs) {
-            rc = wal_read(db->env, path, scan->logs.numbers[i], skip_record, NULL, &result);
+        if (scan->blobs) {
+            rc = wal_read(db->env, name, scan->logs.numbers[i], skip_record, NULL, &result);
             replay->durable = rc ? 0 : result.max_durable;
         }
         if (!rc)
-            rc = wal_read(db->env, path, scan->logs.numbers[i], replay_record, replay, &result);
+            rc = wal_read(db->env, name, scan->logs.numbers[i], replay_record, replay, &result);
         if (rc)
             return rc;
         if (replay->gap && result.records && result.max_durable > WAL_HEADER_SIZE)
@@ -256,9 +258,7 @@ static int sweep_name(void *arg, const char *name)
     }
     if (keep)
         return LSM_OK;
-    char path[STORE_PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", db->dir, name) < sizeof path)
-        (void)!db->env->ops->unlink(db->env, path);
+    (void)!db->env->ops->unlink(db->env, name);
     return LSM_OK;
 }
 
@@ -301,7 +301,7 @@ static int start_writing(struct lsm *db, struct replay *replay)
                                    .log_number = db->manifest_log_number,
                                    .next_file = atomic_load(&db->next_file),
                                    .last_sequence = replay->sequence};
-    return manifest_create(db->env, db->dir, number, &state, &db->manifest);
+    return manifest_create(db->env, number, &state, &db->manifest);
 }
 
 static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state *state)
@@ -336,7 +336,7 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
         db_blob_account_version(db->version);
     if (!rc && !db->options.read_only) {
         db->spare_state = SPARE_WANTED;
-        rc = db->env->ops->list(db->env, db->dir, sweep_name, db);
+        rc = db->env->ops->list(db->env, ENV_HERE, sweep_name, db);
         blob_store_hold(db->blobs, false);
     }
     version_edit_release(&replay.edit);
@@ -347,9 +347,9 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
 static void remove_recycled(struct lsm *db, const struct scan *scan)
 {
     for (size_t i = 0; i < scan->recycled.count; i++) {
-        char path[STORE_PATH_MAX];
-        if (!store_path(path, sizeof path, db->dir, STORE_RECYCLED, scan->recycled.numbers[i]))
-            (void)!db->env->ops->unlink(db->env, path);
+        char name[STORE_NAME_MAX];
+        store_name(name, STORE_RECYCLED, scan->recycled.numbers[i]);
+        (void)!db->env->ops->unlink(db->env, name);
     }
 }
 
@@ -357,9 +357,9 @@ int db_recover(struct lsm *db)
 {
     struct scan scan = {0};
     struct manifest_state state = {0};
-    int rc = db->env->ops->list(db->env, db->dir, scan_name, &scan);
+    int rc = db->env->ops->list(db->env, ENV_HERE, scan_name, &scan);
     if (!rc)
-        rc = manifest_recover(db->env, db->dir, &state);
+        rc = manifest_recover(db->env, &state);
     if (!rc) {
         if (scan.logs.count)
             qsort(scan.logs.numbers, scan.logs.count, sizeof *scan.logs.numbers, compare_numbers);

@@ -26,9 +26,9 @@
 #include "wal/wal_reader.h"
 
 struct repair {
-    struct env *env;
+    struct env *env; // the directory
     struct logger logger;
-    const char *dir;
+    const char *dir; // for messages
     struct block_cache *cache;
     struct blob_store *blobs;
     bool log_ended; // a record of the log lacks its blobs: it is the torn end
@@ -91,19 +91,19 @@ static void sort_newest_first(uint64_t *numbers, size_t count)
 // then a repair that was interrupted must find everything where it was.
 static int set_aside(struct repair *repair, enum store_file kind, uint64_t number)
 {
-    char from[STORE_PATH_MAX], folder[STORE_PATH_MAX + 8], to[2 * STORE_PATH_MAX];
+    struct env *env = repair->env, *lost;
+    char name[STORE_NAME_MAX];
     logger_log(&repair->logger, LSM_LOG_WARN, "%s: set aside in lost", lsm_error_detail());
-    int rc = store_path(from, sizeof from, repair->dir, kind, number);
+    int rc = env->ops->mkdir(env, "lost");
+    if (!rc || rc == LSM_EXISTS)
+        rc = env->ops->open_dir(env, "lost", &lost);
     if (rc)
         return rc;
-    snprintf(folder, sizeof folder, "%s/lost", repair->dir);
-    rc = repair->env->ops->mkdir(repair->env, folder);
-    if (rc && rc != LSM_EXISTS)
-        return rc;
-    snprintf(to, sizeof to, "%s%s", folder, strrchr(from, '/'));
-    rc = repair->env->ops->link(repair->env, from, to);
+    store_name(name, kind, number);
+    rc = env->ops->link(env, name, lost, name);
     if (!rc)
-        rc = repair->env->ops->sync_dir(repair->env, folder);
+        rc = lost->ops->sync_dir(lost, ENV_HERE);
+    env->ops->close_dir(lost);
     if (rc && rc != LSM_EXISTS)
         return rc;
     return number_add(&repair->aside[kind == STORE_LOG], &repair->aside_count[kind == STORE_LOG],
@@ -114,10 +114,9 @@ static void remove_set_aside(struct repair *repair)
 {
     for (unsigned log = 0; log < 2; log++)
         for (size_t i = 0; i < repair->aside_count[log]; i++) {
-            char path[STORE_PATH_MAX];
-            if (!store_path(path, sizeof path, repair->dir, log ? STORE_LOG : STORE_TABLE,
-                            repair->aside[log][i]))
-                (void)!repair->env->ops->unlink(repair->env, path);
+            char name[STORE_NAME_MAX];
+            store_name(name, log ? STORE_LOG : STORE_TABLE, repair->aside[log][i]);
+            (void)!repair->env->ops->unlink(repair->env, name);
         }
 }
 
@@ -125,15 +124,14 @@ static void remove_set_aside(struct repair *repair)
 
 static int take_table(struct repair *repair, uint64_t number)
 {
-    char path[STORE_PATH_MAX];
+    char name[STORE_NAME_MAX];
     struct env_stat stat;
     struct sst_reader *reader = NULL;
     struct sst_read_options options = {.checksums = LSM_CHECKSUMS_ALWAYS, .cache = repair->cache};
-    int rc = store_path(path, sizeof path, repair->dir, STORE_TABLE, number);
+    store_name(name, STORE_TABLE, number);
+    int rc = repair->env->ops->stat(repair->env, name, &stat);
     if (!rc)
-        rc = repair->env->ops->stat(repair->env, path, &stat);
-    if (!rc)
-        rc = sst_open(repair->env, path, number, stat.size, &options, &reader);
+        rc = sst_open(repair->env, name, number, stat.size, &options, &reader);
     if (!rc)
         rc = sst_verify(reader);
     if (rc == LSM_CORRUPTION) {
@@ -213,13 +211,12 @@ static int take_record(void *arg, uint64_t sequence, struct slice payload, uint6
 
 static int take_log(struct repair *repair, uint64_t number)
 {
-    char path[STORE_PATH_MAX];
+    char name[STORE_NAME_MAX];
     struct wal_read_result result;
+    store_name(name, STORE_LOG, number);
     repair->log_ended = false;
-    int rc = store_path(path, sizeof path, repair->dir, STORE_LOG, number);
     repair->log_first = UINT64_MAX;
-    if (!rc)
-        rc = wal_read(repair->env, path, number, take_record, repair, &result);
+    int rc = wal_read(repair->env, name, number, take_record, repair, &result);
     if (repair->log_first < repair->log_limit)
         repair->log_limit = repair->log_first;
     if (rc == LSM_CORRUPTION) // what was valid before the damage has been taken
@@ -248,10 +245,10 @@ static int keep_live(struct repair *repair, const struct manifest_state *state)
 static int apply_manifest(struct repair *repair)
 {
     struct manifest_state state = {0};
-    int rc = manifest_recover(repair->env, repair->dir, &state);
+    int rc = manifest_recover(repair->env, &state);
     for (size_t i = 0; i < repair->manifest_count && (rc == LSM_NOT_FOUND || rc == LSM_CORRUPTION);
          i++)
-        rc = manifest_read(repair->env, repair->dir, repair->manifests[i], &state, NULL);
+        rc = manifest_read(repair->env, repair->manifests[i], &state, NULL);
     if (rc == LSM_NOT_FOUND || rc == LSM_CORRUPTION)
         return LSM_OK; // none is left
     if (rc)
@@ -263,7 +260,7 @@ static int apply_manifest(struct repair *repair)
 
 static int gather(struct repair *repair)
 {
-    int rc = repair->env->ops->list(repair->env, repair->dir, repair_name, repair);
+    int rc = repair->env->ops->list(repair->env, ENV_HERE, repair_name, repair);
     if (!rc && repair->table_count + repair->log_count == 0)
         return status_fail(LSM_NOT_A_STORE, "%s holds no tables and no logs to repair from",
                            repair->dir);
@@ -331,7 +328,7 @@ static int write_manifest(struct repair *repair, const struct compact_run *run)
                                        .log_number = number + 1,
                                        .next_file = number + 1,
                                        .last_sequence = repair->last_sequence};
-        rc = manifest_create(repair->env, repair->dir, number, &state, &manifest);
+        rc = manifest_create(repair->env, number, &state, &manifest);
     }
     manifest_free(manifest);
     if (version)
@@ -346,14 +343,11 @@ static int write_manifest(struct repair *repair, const struct compact_run *run)
 static int sync_blob(void *arg, const char *name)
 {
     struct repair *repair = arg;
-    char path[STORE_PATH_MAX];
     struct env_file *file;
     uint64_t number;
     if (store_parse_name(name, &number) != STORE_BLOB)
         return LSM_OK;
-    int rc = store_path(path, sizeof path, repair->dir, STORE_BLOB, number);
-    if (!rc)
-        rc = env_open(repair->env, path, ENV_WRITE, &file);
+    int rc = env_open(repair->env, name, ENV_WRITE, &file);
     if (rc)
         return rc;
     rc = env_sync(file);
@@ -365,7 +359,6 @@ static int rewrite(struct repair *repair)
 {
     struct compact_run run = {
         .env = repair->env,
-        .dir = repair->dir,
         .build = {.block_size = repair->options.block_size,
                   .restart_interval = repair->options.restart_interval,
                   .bloom_bits_per_key = repair->options.bloom_bits_per_key,
@@ -385,7 +378,7 @@ static int rewrite(struct repair *repair)
     iter_free(input);
     if (rc)
         return rc;
-    rc = repair->env->ops->list(repair->env, repair->dir, sync_blob, repair);
+    rc = repair->env->ops->list(repair->env, ENV_HERE, sync_blob, repair);
     if (!rc)
         rc = write_manifest(repair, &run);
     if (!rc)
@@ -416,24 +409,26 @@ static void repair_release(struct repair *repair)
 
 // Locks the store in `path` after looking at it: nothing is written into what is none. `is_sign`
 // returns 1 for the name of a file that only a store has.
-static int lock_store(struct env *env, const char *path, env_list_fn *is_sign,
+static int lock_store(struct env *env, const char *path, env_list_fn *is_sign, struct env **ret_dir,
                       struct env_lock **ret_lock)
 {
-    char name[STORE_PATH_MAX];
-    struct env_stat stat;
-    int rc = env->ops->stat(env, path, &stat);
+    char name[STORE_NAME_MAX];
+    struct env *dir;
+    int rc = env->ops->open_dir(env, path, &dir);
     if (rc == LSM_NOT_FOUND)
         return status_fail(LSM_NOT_A_STORE, "%s does not exist", path);
-    if (!rc && !stat.is_dir)
-        return status_fail(LSM_NOT_A_STORE, "%s is not a directory", path);
-    if (!rc)
-        rc = env->ops->list(env, path, is_sign, NULL);
+    if (rc)
+        return rc;
+    store_name(name, STORE_LOCK, 0);
+    rc = dir->ops->list(dir, ENV_HERE, is_sign, NULL);
     if (rc == 0)
-        return status_fail(LSM_NOT_A_STORE, "%s is not a store", path);
-    if (rc == 1)
-        rc = store_path(name, sizeof name, path, STORE_LOCK, 0);
-    if (!rc)
-        rc = env->ops->lock(env, name, false, "", ret_lock);
+        rc = status_fail(LSM_NOT_A_STORE, "%s is not a store", path);
+    else if (rc == 1)
+        rc = dir->ops->lock(dir, name, false, "", ret_lock);
+    if (rc)
+        env->ops->close_dir(dir);
+    else
+        *ret_dir = dir;
     return rc;
 }
 
@@ -456,43 +451,34 @@ int lsm_repair(const char *path, const struct lsm_options *options)
     int rc = db_options_check(&repair.options);
     if (rc)
         return rc;
-    repair.env = repair.options.env ? repair.options.env : env_posix();
+    struct env *base = repair.options.env ? repair.options.env : env_posix();
     repair.logger = (struct logger){repair.options.log, repair.options.log_arg};
     repair.log_limit = UINT64_MAX;
     atomic_init(&repair.next_file, 1);
-    rc = lock_store(repair.env, path, is_data, &lock);
+    rc = lock_store(base, path, is_data, &repair.env, &lock);
     if (rc)
         return rc;
     rc = block_cache_new(0, &repair.cache);
     if (!rc)
-        rc = db_blob_store_new(repair.env, path, &repair.options, repair.logger, repair_number,
-                               &repair, &repair.blobs);
+        rc = db_blob_store_new(repair.env, &repair.options, repair.logger, repair_number, &repair,
+                               &repair.blobs);
     if (!rc)
         rc = gather(&repair);
     if (!rc)
         rc = rewrite(&repair);
     repair_release(&repair);
     repair.env->ops->unlock(repair.env, lock);
+    base->ops->close_dir(repair.env);
     return rc; // opening sweeps away the files that are in no version now
 }
 
 // ------------------------------------------------------------------------------------- destroy
 
-struct destroy {
-    struct env *env;
-    const char *dir;
-};
-
 static int destroy_name(void *arg, const char *name)
 {
-    struct destroy *destroy = arg;
-    char path[STORE_PATH_MAX];
+    struct env *dir = arg;
     uint64_t number;
-    if (store_parse_name(name, &number) == STORE_UNKNOWN)
-        return LSM_OK;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", destroy->dir, name) >= sizeof path)
-        return status_fail(LSM_INVALID, "%s: path too long", destroy->dir);
-    return destroy->env->ops->unlink(destroy->env, path);
+    return store_parse_name(name, &number) == STORE_UNKNOWN ? LSM_OK : dir->ops->unlink(dir, name);
 }
 
 static int is_current(void *arg, const char *name)
@@ -504,13 +490,14 @@ static int is_current(void *arg, const char *name)
 int lsm_destroy(const char *path, const struct lsm_options *options)
 {
     struct env *env = options && options->env ? options->env : env_posix();
+    struct env *dir;
     struct env_lock *lock;
-    int rc = lock_store(env, path, is_current, &lock);
+    int rc = lock_store(env, path, is_current, &dir, &lock);
     if (rc)
         return rc;
-    struct destroy destroy = {env, path};
-    rc = env->ops->list(env, path, destroy_name, &destroy);
-    env->ops->unlock(env, lock);
+    rc = dir->ops->list(dir, ENV_HERE, destroy_name, dir);
+    dir->ops->unlock(dir, lock);
+    env->ops->close_dir(dir);
     if (!rc)
         (void)!env->ops->rmdir(env, path); // stays if something of the user's is in it
     return rc;

@@ -68,7 +68,7 @@ static uint64_t to_cover(const struct lsm *db)
 static uint64_t size_for(struct lsm *db, uint64_t *covers)
 {
     uint64_t free_bytes, total, wanted = *covers + 2 * step_of(db);
-    if (db->env->ops->space(db->env, db->dir, &free_bytes, &total))
+    if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         total = UINT64_MAX;
     uint64_t size = bounded(wanted, total);
     if (size < wanted) // it will not be larger
@@ -79,7 +79,7 @@ static uint64_t size_for(struct lsm *db, uint64_t *covers)
 bool db_space_low(struct lsm *db)
 {
     uint64_t free_bytes, total;
-    if (db->env->ops->space(db->env, db->dir, &free_bytes, &total))
+    if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         return false;
     pthread_mutex_lock(&db->mutex);
     unsigned memtables = db->immutable_count + 1;
@@ -102,10 +102,10 @@ bool db_space_short(const struct lsm *db)
 }
 
 // Makes the file. On failure it is not there.
-static int make_file(struct lsm *db, const char *path, uint64_t size)
+static int make_file(struct lsm *db, const char *name, uint64_t size)
 {
     struct env_file *file;
-    int rc = env_open(db->env, path, ENV_WRITE | ENV_CREATE | ENV_EXCL, &file);
+    int rc = env_open(db->env, name, ENV_WRITE | ENV_CREATE | ENV_EXCL, &file);
     if (rc)
         return rc;
     rc = file->ops->allocate(file, 0, size);
@@ -113,7 +113,7 @@ static int make_file(struct lsm *db, const char *path, uint64_t size)
     if (rc) {
         struct status_kept kept;
         status_keep(&kept);
-        (void)!db->env->ops->unlink(db->env, path);
+        (void)!db->env->ops->unlink(db->env, name);
         status_restore(&kept);
     }
     return rc;
@@ -121,23 +121,19 @@ static int make_file(struct lsm *db, const char *path, uint64_t size)
 
 void db_reserve_make(struct lsm *db)
 {
-    char path[STORE_PATH_MAX];
-    char *copy = NULL;
+    char name[STORE_NAME_MAX];
+    uint64_t number = db_new_file_number(db);
     pthread_mutex_lock(&db->mutex);
     uint64_t covers = to_cover(db);
     pthread_mutex_unlock(&db->mutex);
-    int rc = store_path(path, sizeof path, db->dir, STORE_RECYCLED, db_new_file_number(db));
-    if (!rc)
-        rc = (copy = strdup(path)) ? LSM_OK : status_no_memory(strlen(path) + 1);
-    if (!rc)
-        rc = make_file(db, path, size_for(db, &covers));
+    store_name(name, STORE_RECYCLED, number);
+    int rc = make_file(db, name, size_for(db, &covers));
     pthread_mutex_lock(&db->mutex);
     if (rc == LSM_OK) {
         if (db->reserve == RESERVE_SPENT)
             logger_log(&db->logger, LSM_LOG_WARN, "%s: there is room again", db->dir);
         db->reserve = RESERVE_HELD;
-        db->reserve_path = copy;
-        copy = NULL;
+        db->reserve_number = number;
         atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
     } else if (rc == LSM_NO_SPACE) {
         db->reserve = RESERVE_SPENT;
@@ -149,13 +145,14 @@ void db_reserve_make(struct lsm *db)
     db_update_pressure(db);
     pthread_cond_broadcast(&db->changed);
     pthread_mutex_unlock(&db->mutex);
-    free(copy);
 }
 
 static int resize_file(struct lsm *db, uint64_t size, bool shrink)
 {
     struct env_file *file;
-    int rc = env_open(db->env, db->reserve_path, ENV_WRITE, &file);
+    char name[STORE_NAME_MAX];
+    store_name(name, STORE_RECYCLED, db->reserve_number);
+    int rc = env_open(db->env, name, ENV_WRITE, &file);
     if (rc)
         return rc;
     rc = shrink ? file->ops->truncate(file, size) : file->ops->allocate(file, 0, size);
@@ -229,11 +226,12 @@ bool db_reserve_release(struct lsm *db)
     pthread_mutex_lock(&db->mutex);
     while (db->reserve_busy)
         pthread_cond_wait(&db->changed, &db->mutex);
-    char *path = db->reserve_path;
+    char name[STORE_NAME_MAX];
+    store_name(name, STORE_RECYCLED, db->reserve_number);
     bool held = db->reserve == RESERVE_HELD;
     if (held) {
         db->reserve = RESERVE_SPENT;
-        db->reserve_path = NULL;
+        db->reserve_number = 0;
         db->spent_end = wal_end(db->log->wal);
         db_update_pressure(db);
         pthread_cond_broadcast(&db->changed);
@@ -244,15 +242,15 @@ bool db_reserve_release(struct lsm *db)
     pthread_mutex_unlock(&db->mutex);
     if (!held)
         return false;
-    (void)!db->env->ops->unlink(db->env, path);
-    free(path);
+    (void)!db->env->ops->unlink(db->env, name);
     db_log_drop_recyclable(db);
     return true;
 }
 
 void db_reserve_free(struct lsm *db)
 {
-    if (db->reserve_path)
-        (void)!db->env->ops->unlink(db->env, db->reserve_path);
-    free(db->reserve_path);
+    char name[STORE_NAME_MAX];
+    store_name(name, STORE_RECYCLED, db->reserve_number);
+    if (db->reserve_number)
+        (void)!db->env->ops->unlink(db->env, name);
 }

@@ -30,20 +30,20 @@ void manifest_state_release(struct manifest_state *state);
 //   LSM_NEWER_FORMAT  CURRENT or the manifest is of a later format
 //   LSM_NOT_A_STORE   CURRENT is another program's
 //   LSM_IO_ERROR, LSM_PERMISSION, LSM_NO_MEMORY
-int manifest_recover(struct env *env, const char *dir, struct manifest_state *ret_state);
+int manifest_recover(struct env *env, struct manifest_state *ret_state);
 
 // Reads one manifest, whatever CURRENT says. Fails as above, with LSM_NOT_FOUND if there is no such
 // file. *ret_incomplete (may be NULL) tells on LSM_CORRUPTION whether it is one whose first record
 // was never completed, and so never was in force.
-int manifest_read(struct env *env, const char *dir, uint64_t number,
-                  struct manifest_state *ret_state, bool *ret_incomplete);
+int manifest_read(struct env *env, uint64_t number, struct manifest_state *ret_state,
+                  bool *ret_incomplete);
 
 // Starts manifest `number` (not in use by any file that matters) with a snapshot of `state`,
 // synced, and points CURRENT at it, durably. state->manifest_number is ignored. After a failure
 // CURRENT names either the old manifest or, complete and synced, the new one; the old one after
 // LSM_NO_SPACE.
-int manifest_create(struct env *env, const char *dir, uint64_t number,
-                    const struct manifest_state *state, struct manifest **ret_manifest);
+int manifest_create(struct env *env, uint64_t number, const struct manifest_state *state,
+                    struct manifest **ret_manifest);
 
 // Appends an edit and syncs it. LSM_NO_SPACE, LSM_NO_MEMORY: nothing has changed. After any other
 // failure the manifest is unusable (later calls fail too) and it is unknown whether the edit is in

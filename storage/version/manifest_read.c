@@ -186,17 +186,17 @@ static int replay(const char *path, const uint8_t *data, size_t size, struct man
     return 0;
 }
 
-int manifest_read(struct env *env, const char *dir, uint64_t number,
-                  struct manifest_state *ret_state, bool *ret_incomplete)
+int manifest_read(struct env *env, uint64_t number, struct manifest_state *ret_state,
+                  bool *ret_incomplete)
 {
-    char path[STORE_PATH_MAX];
+    char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
     char *data = NULL;
     size_t size;
     bool incomplete = false;
     struct manifest_state state = {0};
-    int rc = store_path(path, sizeof(path), dir, STORE_MANIFEST, number);
-    if (!rc)
-        rc = env_read_file(env, path, MANIFEST_MAX_SIZE, &data, &size);
+    store_name(name, STORE_MANIFEST, number);
+    env_full_name(env, name, path, sizeof(path));
+    int rc = env_read_file(env, name, MANIFEST_MAX_SIZE, &data, &size);
     if (rc)
         return rc == LSM_INVALID ? status_fail(LSM_CORRUPTION, "%s", lsm_error_detail()) : rc;
     rc = check_header(path, (const uint8_t *)data, size, number);
@@ -332,14 +332,13 @@ static int stop_at_record(void *arg, uint64_t sequence, struct slice payload, ui
 }
 
 // Whether a log may hold acknowledged writes. Damage counts as such.
-static int log_has_records(struct env *env, const char *dir, uint64_t number, bool *ret_has)
+static int log_has_records(struct env *env, uint64_t number, bool *ret_has)
 {
-    char path[STORE_PATH_MAX];
+    char name[STORE_NAME_MAX];
     struct wal_read_result result;
     bool seen = false;
-    int rc = store_path(path, sizeof(path), dir, STORE_LOG, number);
-    if (!rc)
-        rc = wal_read(env, path, number, stop_at_record, &seen, &result);
+    store_name(name, STORE_LOG, number);
+    int rc = wal_read(env, name, number, stop_at_record, &seen, &result);
     if (rc == LSM_CORRUPTION || rc == LSM_NEWER_FORMAT)
         seen = true;
     else if (rc && !seen)
@@ -349,11 +348,11 @@ static int log_has_records(struct env *env, const char *dir, uint64_t number, bo
 }
 
 // Whether a manifest says that there ever were tables. Damage counts as such.
-static int manifest_has_tables(struct env *env, const char *dir, uint64_t number, bool *ret_has)
+static int manifest_has_tables(struct env *env, uint64_t number, bool *ret_has)
 {
     struct manifest_state state;
     bool incomplete = false;
-    int rc = manifest_read(env, dir, number, &state, &incomplete);
+    int rc = manifest_read(env, number, &state, &incomplete);
     if (!rc) {
         *ret_has = version_files(state.version) > 0;
         manifest_state_release(&state);
@@ -365,48 +364,47 @@ static int manifest_has_tables(struct env *env, const char *dir, uint64_t number
     return 0;
 }
 
-static int examine_remains(struct env *env, const char *dir, const struct remains *remains,
-                           bool *ret_lost)
+static int examine_remains(struct env *env, const struct remains *remains, bool *ret_lost)
 {
     bool lost = remains->table;
     int rc = 0;
     for (size_t i = 0; i < remains->manifests.size && !rc && !lost; i += 8)
-        rc = manifest_has_tables(env, dir, get_fixed64(remains->manifests.data + i), &lost);
+        rc = manifest_has_tables(env, get_fixed64(remains->manifests.data + i), &lost);
     for (size_t i = 0; i < remains->logs.size && !rc && !lost; i += 8)
-        rc = log_has_records(env, dir, get_fixed64(remains->logs.data + i), &lost);
+        rc = log_has_records(env, get_fixed64(remains->logs.data + i), &lost);
     if (!rc)
         *ret_lost = lost;
     return rc;
 }
 
-static int without_current(struct env *env, const char *dir)
+static int without_current(struct env *env)
 {
     struct remains remains = {0};
+    const char *here = env->path ? env->path : ENV_HERE;
     bool lost = false;
-    int rc = env->ops->list(env, dir, note_file, &remains);
+    int rc = env->ops->list(env, ENV_HERE, note_file, &remains);
     if (!rc)
-        rc = examine_remains(env, dir, &remains, &lost);
+        rc = examine_remains(env, &remains, &lost);
     buf_release(&remains.manifests);
     buf_release(&remains.logs);
     if (rc)
         return rc;
     if (lost)
-        return status_fail(LSM_CORRUPTION, "%s: CURRENT is missing; run lsmfsctl repair", dir);
-    return status_fail(LSM_NOT_FOUND, "%s: no store here", dir);
+        return status_fail(LSM_CORRUPTION, "%s: CURRENT is missing; run lsmfsctl repair", here);
+    return status_fail(LSM_NOT_FOUND, "%s: no store here", here);
 }
 
-int manifest_recover(struct env *env, const char *dir, struct manifest_state *ret_state)
+int manifest_recover(struct env *env, struct manifest_state *ret_state)
 {
-    char path[STORE_PATH_MAX];
+    char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
     char *text = NULL;
     size_t size;
     uint64_t number = 0;
-    int rc = store_path(path, sizeof(path), dir, STORE_CURRENT, 0);
-    if (rc)
-        return rc;
-    rc = env_read_file(env, path, CURRENT_MAX_SIZE, &text, &size);
+    store_name(name, STORE_CURRENT, 0);
+    env_full_name(env, name, path, sizeof(path));
+    int rc = env_read_file(env, name, CURRENT_MAX_SIZE, &text, &size);
     if (rc == LSM_NOT_FOUND)
-        return without_current(env, dir);
+        return without_current(env);
     if (rc == LSM_INVALID)
         return status_fail(LSM_CORRUPTION, "%s", lsm_error_detail());
     if (!rc)
@@ -414,7 +412,7 @@ int manifest_recover(struct env *env, const char *dir, struct manifest_state *re
     free(text);
     if (rc)
         return rc;
-    rc = manifest_read(env, dir, number, ret_state, NULL);
+    rc = manifest_read(env, number, ret_state, NULL);
     if (rc == LSM_NOT_FOUND)
         return status_fail(LSM_CORRUPTION,
                            "%s: names MANIFEST-%06" PRIu64

@@ -108,39 +108,37 @@ static int build_snapshot(const struct manifest_state *state, uint64_t number, s
     return rc;
 }
 
-static int set_current(struct env *env, const char *dir, uint64_t number)
+static int set_current(struct env *env, uint64_t number)
 {
     char text[128];
     int n = snprintf(text, sizeof(text), "%s%u\nMANIFEST-%06" PRIu64 "\n", CURRENT_MAGIC,
                      CURRENT_FORMAT, number);
     uint32_t crc = crc32_of(text, (size_t)n);
     n += snprintf(text + n, sizeof(text) - (size_t)n, "crc32 %08" PRIx32 "\n", crc);
-    return env_write_file_atomic(env, dir, "CURRENT", text, (size_t)n);
+    return env_write_file_atomic(env, "CURRENT", text, (size_t)n);
 }
 
-int manifest_create(struct env *env, const char *dir, uint64_t number,
-                    const struct manifest_state *state, struct manifest **ret_manifest)
+int manifest_create(struct env *env, uint64_t number, const struct manifest_state *state,
+                    struct manifest **ret_manifest)
 {
-    char path[STORE_PATH_MAX];
-    int rc = store_path(path, sizeof(path), dir, STORE_MANIFEST, number);
-    if (rc)
-        return rc;
+    char name[STORE_NAME_MAX];
     struct manifest *manifest = calloc(1, sizeof(*manifest));
     if (!manifest)
         return status_no_memory(sizeof(*manifest));
     manifest->number = number;
-    rc = build_snapshot(state, number, &manifest->record);
+    store_name(name, STORE_MANIFEST, number);
+    int rc = build_snapshot(state, number, &manifest->record);
     // A file of this name can only be left from a creation that failed before CURRENT named it.
     if (!rc)
-        rc = env_open(env, path, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &manifest->file);
+        rc = env_open(env, name, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &manifest->file);
     if (!rc)
         rc = env_pwrite(manifest->file, manifest->record.data, manifest->record.size, 0);
     if (!rc)
         rc = env_sync(manifest->file);
     if (!rc)
-        rc = env->ops->sync_dir(env, dir);
+        rc = env->ops->sync_dir(env, ENV_HERE);
     if (!rc)
-        rc = set_current(env, dir, number);
+        rc = set_current(env, number);
     if (rc) {
         // The file stays: CURRENT may name it. An unused one is swept as any unknown manifest is.
         manifest_free(manifest);

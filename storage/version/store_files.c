@@ -5,49 +5,48 @@
 // not taken for table 1. Thread-safe: no state.
 #include "version/store_files.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/status.h"
-
 static const char manifest_prefix[] = "MANIFEST-";
 
-static int name_format(char *name, size_t size, enum store_file kind, uint64_t number)
+void store_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t number)
 {
+    const size_t size = STORE_NAME_MAX;
+    int n = -1;
     switch (kind) {
     case STORE_TABLE:
-        return snprintf(name, size, "%06" PRIu64 ".sst", number);
+        n = snprintf(name, size, "%06" PRIu64 ".sst", number);
+        break;
     case STORE_LOG:
-        return snprintf(name, size, "%06" PRIu64 ".log", number);
+        n = snprintf(name, size, "%06" PRIu64 ".log", number);
+        break;
     case STORE_BLOB:
-        return snprintf(name, size, "%06" PRIu64 ".blob", number);
+        n = snprintf(name, size, "%06" PRIu64 ".blob", number);
+        break;
     case STORE_MANIFEST:
-        return snprintf(name, size, "%s%06" PRIu64, manifest_prefix, number);
+        n = snprintf(name, size, "%s%06" PRIu64, manifest_prefix, number);
+        break;
     case STORE_CURRENT:
-        return snprintf(name, size, "CURRENT");
+        n = snprintf(name, size, "CURRENT");
+        break;
     case STORE_LOCK:
-        return snprintf(name, size, "LOCK");
+        n = snprintf(name, size, "LOCK");
+        break;
     case STORE_TEMP:
-        return snprintf(name, size, "%06" PRIu64 ".tmp", number);
+        n = snprintf(name, size, "%06" PRIu64 ".tmp", number);
+        break;
     case STORE_RECYCLED:
-        return snprintf(name, size, "%06" PRIu64 ".old", number);
+        n = snprintf(name, size, "%06" PRIu64 ".old", number);
+        break;
     case STORE_UNKNOWN:
         break;
     }
-    return -1;
-}
-
-int store_path(char *path, size_t size, const char *dir, enum store_file kind, uint64_t number)
-{
-    char name[64];
-    if (name_format(name, sizeof(name), kind, number) < 0)
-        return status_fail(LSM_INVALID, "%s: no name for file kind %d", dir, (int)kind);
-    int n = snprintf(path, size, "%s/%s", dir, name);
-    if (n < 0 || (size_t)n >= size)
-        return status_fail(LSM_INVALID, "%s/%s: path longer than %zu bytes", dir, name, size);
-    return 0;
+    assert(n > 0 && (size_t)n < size);
+    (void)n;
 }
 
 // Reads digits up to `end`; false if there are none, others among them, or too many for 64 bits.
@@ -71,11 +70,12 @@ static bool parse_number(const char *p, const char *end, uint64_t *ret_number)
 static bool numbered(const char *name, enum store_file kind, const char *digits, const char *end,
                      uint64_t *ret_number)
 {
-    char canonical[64];
+    char canonical[STORE_NAME_MAX];
     uint64_t number;
     if (!parse_number(digits, end, &number))
         return false;
-    if (name_format(canonical, sizeof(canonical), kind, number) < 0 || strcmp(name, canonical) != 0)
+    store_name(canonical, kind, number);
+    if (strcmp(name, canonical) != 0)
         return false;
     *ret_number = number;
     return true;

@@ -17,14 +17,14 @@ enum store_file {
     STORE_UNKNOWN   // not ours
 };
 
-#define STORE_PATH_MAX 4096
+#define STORE_NAME_MAX 32
 
-// "<dir>/<name>" into `path`; numbers have at least 6 digits and are ignored by names without one.
-// LSM_INVALID if `size` is too small (the path is then undefined) or `kind` is STORE_UNKNOWN.
-int store_path(char *path, size_t size, const char *dir, enum store_file kind, uint64_t number);
+// The name of a file of a kind other than STORE_UNKNOWN; numbers have at least 6 digits and are
+// ignored by names without one.
+void store_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t number);
 
 // What a file of this name is. *ret_number gets its number, 0 if the name has none. Only names that
-// store_path() makes are recognised (and all that end in ".tmp").
+// store_name() makes are recognised (and all that end in ".tmp").
 enum store_file store_parse_name(const char *name, uint64_t *ret_number);
 
 #endif

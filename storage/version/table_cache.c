@@ -34,7 +34,6 @@ struct slot {
 struct table_cache {
     struct env *env;
     struct sst_read_options options;
-    char *dir;
     unsigned capacity;
 
     pthread_mutex_t mutex; // protects what follows
@@ -44,17 +43,15 @@ struct table_cache {
     struct slot *slots;
 };
 
-int table_cache_new(struct env *env, const char *dir, unsigned capacity,
-                    const struct sst_read_options *options, struct table_cache **ret_cache)
+int table_cache_new(struct env *env, unsigned capacity, const struct sst_read_options *options,
+                    struct table_cache **ret_cache)
 {
     assert(capacity > 0);
     struct table_cache *cache = calloc(1, sizeof(*cache));
     if (!cache)
         return status_no_memory(sizeof(*cache));
-    cache->dir = strdup(dir);
     cache->slots = calloc(capacity, sizeof(*cache->slots));
-    if (!cache->dir || !cache->slots || pthread_mutex_init(&cache->mutex, NULL)) {
-        free(cache->dir);
+    if (!cache->slots || pthread_mutex_init(&cache->mutex, NULL)) {
         free(cache->slots);
         free(cache);
         return status_no_memory(capacity * sizeof(*cache->slots));
@@ -73,7 +70,6 @@ void table_cache_free(struct table_cache *cache)
     assert(cache->count == 0);
     pthread_mutex_destroy(&cache->mutex);
     free(cache->slots);
-    free(cache->dir);
     free(cache);
 }
 
@@ -138,14 +134,14 @@ static struct sst_reader *install(struct table_cache *cache, struct file_meta *f
 static int open_table(struct table_cache *cache, const struct file_meta *file,
                       struct sst_reader **ret_reader)
 {
-    char path[STORE_PATH_MAX];
-    int rc = store_path(path, sizeof(path), cache->dir, STORE_TABLE, file->number);
-    if (rc)
-        return rc;
-    rc = sst_open(cache->env, path, file->number, file->size, &cache->options, ret_reader);
+    char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
+    store_name(name, STORE_TABLE, file->number);
+    int rc = sst_open(cache->env, name, file->number, file->size, &cache->options, ret_reader);
     // Not the same as a key that is not there.
-    if (rc == LSM_NOT_FOUND)
+    if (rc == LSM_NOT_FOUND) {
+        env_full_name(cache->env, name, path, sizeof(path));
         return status_fail(LSM_CORRUPTION, "%s: the table is missing", path);
+    }
     return rc;
 }
 

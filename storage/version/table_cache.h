@@ -14,8 +14,8 @@
 struct table_cache;
 
 // `dir` is copied; `env` and options->cache outlive the cache.
-int table_cache_new(struct env *env, const char *dir, unsigned capacity,
-                    const struct sst_read_options *options, struct table_cache **ret_cache);
+int table_cache_new(struct env *env, unsigned capacity, const struct sst_read_options *options,
+                    struct table_cache **ret_cache);
 void table_cache_free(struct table_cache *cache); // all files must have been forgotten
 
 // The open reader of `file`, opening it if need be. The caller must be pinned (and the file be

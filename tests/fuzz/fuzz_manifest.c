@@ -32,7 +32,7 @@ static void recover(const void *current, size_t current_size, const void *manife
     assert(env);
     put_file(env, "/CURRENT", current, current_size);
     put_file(env, "/MANIFEST-000001", manifest, size);
-    int rc = manifest_recover(env, "/", &state);
+    int rc = manifest_recover(env, &state);
     if (rc == 0) {
         assert(state.manifest_number == 1 && state.next_file > 1);
         assert(state.last_sequence <= SEQUENCE_MAX);

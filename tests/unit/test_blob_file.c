@@ -14,7 +14,7 @@
 
 #define NUMBER UINT64_C(7)
 
-static struct env *env;
+static struct env *env, *directory; // the disk; what the store is in
 static struct env_file *file;
 static struct blob_store *store;
 static uint64_t next_number;
@@ -25,10 +25,9 @@ static uint64_t new_number(void *arg)
     return __atomic_add_fetch(&next_number, 1, __ATOMIC_RELAXED);
 }
 
-static int path_of(const char *dir, uint64_t number, char *path, size_t size)
+static void name_of(uint64_t number, char name[BLOB_NAME_MAX])
 {
-    snprintf(path, size, "%s/%06llu.blob", dir, (unsigned long long)number);
-    return LSM_OK;
+    snprintf(name, BLOB_NAME_MAX, "%06llu.blob", (unsigned long long)number);
 }
 
 static void setup(void)
@@ -36,10 +35,10 @@ static void setup(void)
     env = env_fault_new();
     ck_assert_int_eq(env->ops->mkdir(env, "/d"), 0);
     ck_assert_int_eq(env->ops->sync_dir(env, "/"), 0);
+    ck_assert_int_eq(env->ops->open_dir(env, "/d", &directory), 0);
     ck_assert_int_eq(env_open(env, "/d/file", ENV_WRITE | ENV_CREATE, &file), 0);
-    struct blob_store_options options = {.env = env,
-                                         .dir = "/d",
-                                         .path = path_of,
+    struct blob_store_options options = {.env = directory,
+                                         .name = name_of,
                                          .compression = LSM_COMPRESSION_LZ4,
                                          .file_size = 64 << 10,
                                          .new_number = new_number};
@@ -52,6 +51,7 @@ static void teardown(void)
 {
     blob_store_free(store);
     (void)!env_close(file);
+    env->ops->close_dir(directory);
     env_fault_free(env);
 }
 
@@ -341,7 +341,7 @@ START_TEST(test_sync)
     blob_file_unref(b);
     blob_store_free(store);
     struct blob_store_options options = {
-        .env = env, .dir = "/d", .path = path_of, .file_size = 64 << 10, .new_number = new_number};
+        .env = directory, .name = name_of, .file_size = 64 << 10, .new_number = new_number};
     ck_assert_int_eq(blob_store_new(&options, &store), 0);
     ck_assert_int_eq(blob_store_get(store, first.file, &a), 0);
     expect_value(a, &first, 1);

@@ -126,7 +126,10 @@ END_TEST
 
 START_TEST(test_rename_is_whole_or_not)
 {
-    ck_assert_int_eq(env_write_file_atomic(env, "/db", "CURRENT", "old", 3), 0);
+    struct env *at;
+    ck_assert_int_eq(env->ops->open_dir(env, "/db", &at), 0);
+    ck_assert_int_eq(env_write_file_atomic(at, "CURRENT", "old", 3), 0);
+    env->ops->close_dir(at);
     struct env_file *a = create("/db/new");
     ck_assert_int_eq(env_pwrite(a, "new", 3, 0), 0);
     ck_assert_int_eq(env_sync(a), 0);
@@ -307,8 +310,8 @@ START_TEST(test_directories)
     ck_assert_int_eq(env_open(env, "/db/a", ENV_WRITE, &file), LSM_NOT_FOUND);
     ck_assert_int_eq(env_close(create("/db/a")), 0);
     ck_assert_int_eq(env_open(env, "/db/a", ENV_WRITE | ENV_CREATE | ENV_EXCL, &file), LSM_EXISTS);
-    ck_assert_int_eq(env->ops->link(env, "/db/a", "/db/bb"), 0);
-    ck_assert_int_eq(env->ops->link(env, "/db/a", "/db/bb"), LSM_EXISTS);
+    ck_assert_int_eq(env->ops->link(env, "/db/a", env, "/db/bb"), 0);
+    ck_assert_int_eq(env->ops->link(env, "/db/a", env, "/db/bb"), LSM_EXISTS);
     ck_assert_int_eq(env->ops->list(env, "/db", count_names, &names), 0);
     ck_assert_uint_eq(names, 3);
     ck_assert_int_eq(env->ops->list(env, "/db/", count_names, &names), 0);

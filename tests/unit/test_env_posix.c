@@ -128,13 +128,55 @@ static int count_names(void *arg, const char *name)
     return ++*(int *)arg == 2 ? 55 : 0;
 }
 
+// A directory that is open stays the same one wherever it goes, and says when it is gone.
+START_TEST(test_open_directory)
+{
+    struct env *at, *lost;
+    struct env_file *file;
+    struct env_lock *lock, *other;
+    struct env_stat st;
+    uint64_t available, total;
+    ck_assert_int_eq(env->ops->open_dir(env, in_dir("d"), &at), LSM_NOT_FOUND);
+    ck_assert_int_eq(env_close(open_new("a")), 0);
+    ck_assert_int_eq(env->ops->open_dir(env, in_dir("a"), &at), LSM_NOT_A_STORE);
+    ck_assert_int_eq(env->ops->mkdir(env, in_dir("d")), 0);
+    ck_assert_int_eq(env->ops->open_dir(env, in_dir("d"), &at), 0);
+    ck_assert_int_eq(at->ops->check_dir(at), 0);
+    ck_assert_int_eq(env->ops->rename(env, in_dir("d"), in_dir("e")), 0);
+    ck_assert_int_eq(env->ops->mkdir(env, in_dir("d")), 0);
+    ck_assert_int_eq(at->ops->check_dir(at), 0);
+    ck_assert_int_eq(env_open(at, "f", ENV_WRITE | ENV_CREATE | ENV_EXCL, &file), 0);
+    ck_assert_int_eq(env_close(file), 0);
+    ck_assert_int_eq(at->ops->rename(at, "f", "g"), 0);
+    ck_assert_int_eq(at->ops->mkdir(at, "lost"), 0);
+    ck_assert_int_eq(at->ops->open_dir(at, "lost", &lost), 0);
+    ck_assert_int_eq(at->ops->link(at, "g", lost, "h"), 0);
+    ck_assert_int_eq(at->ops->sync_dir(at, ENV_HERE), 0);
+    ck_assert_int_eq(at->ops->space(at, ENV_HERE, &available, &total), 0);
+    ck_assert_int_eq(env->ops->stat(env, in_dir("e/lost/h"), &st), 0);
+    ck_assert_int_eq(at->ops->lock(at, "LOCK", false, NULL, &lock), 0);
+    ck_assert_int_eq(env->ops->lock(env, in_dir("e/LOCK"), false, NULL, &other), LSM_BUSY);
+    at->ops->unlock(at, lock);
+    ck_assert_int_eq(lost->ops->unlink(lost, "h"), 0);
+    env->ops->close_dir(lost);
+    ck_assert_int_eq(at->ops->rmdir(at, "lost"), 0);
+    ck_assert_int_eq(at->ops->unlink(at, "g"), 0);
+    ck_assert_int_eq(at->ops->unlink(at, "LOCK"), 0);
+    ck_assert_int_eq(env->ops->rmdir(env, in_dir("e")), 0);
+    ck_assert_int_eq(at->ops->check_dir(at), LSM_NOT_FOUND);
+    ck_assert_int_eq(env_open(at, "f", ENV_WRITE | ENV_CREATE, &file), LSM_NOT_FOUND);
+    env->ops->close_dir(at);
+    ck_assert_int_eq(env->ops->rmdir(env, in_dir("d")), 0);
+}
+END_TEST
+
 START_TEST(test_directories)
 {
     int count = 0;
     uint64_t available, total;
     ck_assert_int_eq(env_close(open_new("a")), 0);
-    ck_assert_int_eq(env->ops->link(env, in_dir("a"), in_dir("b")), 0);
-    ck_assert_int_eq(env->ops->link(env, in_dir("a"), in_dir("b")), LSM_EXISTS);
+    ck_assert_int_eq(env->ops->link(env, in_dir("a"), env, in_dir("b")), 0);
+    ck_assert_int_eq(env->ops->link(env, in_dir("a"), env, in_dir("b")), LSM_EXISTS);
     ck_assert_int_eq(env->ops->rename(env, in_dir("a"), in_dir("c")), 0);
     ck_assert_int_eq(env->ops->rename(env, in_dir("a"), in_dir("c")), LSM_NOT_FOUND);
     ck_assert_int_eq(env->ops->mkdir(env, in_dir("d")), 0);
@@ -264,8 +306,12 @@ START_TEST(test_whole_files)
 {
     char *data = NULL;
     size_t size;
-    ck_assert_int_eq(env_write_file_atomic(env, dir, "CURRENT", "one", 3), 0);
-    ck_assert_int_eq(env_write_file_atomic(env, dir, "CURRENT", "three", 5), 0);
+    struct env *at;
+    ck_assert_int_eq(env->ops->open_dir(env, dir, &at), 0);
+    ck_assert_int_eq(env_write_file_atomic(at, "CURRENT", "one", 3), 0);
+    ck_assert_int_eq(env_write_file_atomic(at, "CURRENT", "three", 5), 0);
+    ck_assert_int_eq(env_write_file_atomic(at, "none/CURRENT", "x", 1), LSM_NOT_FOUND);
+    env->ops->close_dir(at);
     ck_assert_int_eq(env_read_file(env, in_dir("CURRENT"), 4, &data, &size), LSM_INVALID);
     ck_assert_ptr_null(data);
     ck_assert_int_eq(env_read_file(env, in_dir("CURRENT"), 5, &data, &size), 0);
@@ -274,7 +320,6 @@ START_TEST(test_whole_files)
     free(data);
     struct env_stat st;
     ck_assert_int_eq(env->ops->stat(env, in_dir("CURRENT.tmp"), &st), LSM_NOT_FOUND);
-    ck_assert_int_eq(env_write_file_atomic(env, in_dir("none"), "CURRENT", "x", 1), LSM_NOT_FOUND);
 }
 END_TEST
 
@@ -350,6 +395,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_files);
     tcase_add_test(tc, test_mapping);
+    tcase_add_test(tc, test_open_directory);
     tcase_add_test(tc, test_directories);
     tcase_add_test(tc, test_lock_in_process);
     tcase_add_test(tc, test_shared_locks);

@@ -13,9 +13,10 @@
 #include "version_util.h"
 #include "wal/wal_writer.h"
 
-#define DIR "/db"
+#define DIR       "/db"
+#define PATH_SIZE 64
 
-static struct env *env;
+static struct env *env, *at; // the disk; the directory
 
 static void setup(void)
 {
@@ -23,10 +24,12 @@ static void setup(void)
     ck_assert_ptr_nonnull(env);
     ck_assert_int_eq(env->ops->mkdir(env, DIR), 0);
     ck_assert_int_eq(env->ops->sync_dir(env, "/"), 0);
+    ck_assert_int_eq(env->ops->open_dir(env, DIR, &at), 0);
 }
 
 static void teardown(void)
 {
+    env->ops->close_dir(at);
     env_fault_free(env);
 }
 
@@ -88,7 +91,7 @@ static bool state_equal(const struct manifest_state *a, const struct manifest_st
 static unsigned recovered_edits(unsigned max, uint64_t number)
 {
     struct manifest_state state = {0};
-    int rc = manifest_recover(env, DIR, &state);
+    int rc = manifest_recover(at, &state);
     ck_assert_msg(rc == 0, "%s", lsm_error_detail());
     ck_assert_uint_eq(state.manifest_number, number);
     ck_assert_uint_gt(state.next_file, number);
@@ -120,7 +123,7 @@ static int write_history(uint64_t number, unsigned from, unsigned to, unsigned *
 {
     struct manifest *manifest;
     struct manifest_state state = state_after(from);
-    int rc = manifest_create(env, DIR, number, &state, &manifest);
+    int rc = manifest_create(at, number, &state, &manifest);
     manifest_state_release(&state);
     if (rc)
         return rc;
@@ -133,9 +136,11 @@ static int write_history(uint64_t number, unsigned from, unsigned to, unsigned *
     return rc;
 }
 
-static void path_of(uint64_t number, char path[STORE_PATH_MAX])
+static void path_of(uint64_t number, char path[PATH_SIZE])
 {
-    ck_assert_int_eq(store_path(path, STORE_PATH_MAX, DIR, STORE_MANIFEST, number), 0);
+    char name[STORE_NAME_MAX];
+    store_name(name, STORE_MANIFEST, number);
+    snprintf(path, PATH_SIZE, "%s/%s", DIR, name);
 }
 
 static void put_file(const char *path, const void *data, size_t size)
@@ -156,7 +161,7 @@ static void get_file(const char *path, char **ret_data, size_t *ret_size)
 static int recover_only(void)
 {
     struct manifest_state state;
-    int rc = manifest_recover(env, DIR, &state);
+    int rc = manifest_recover(at, &state);
     if (!rc)
         manifest_state_release(&state);
     return rc;
@@ -169,7 +174,7 @@ START_TEST(test_write_and_recover)
     struct manifest *manifest;
     struct manifest_state state = new_state();
     ck_assert_int_eq(recover_only(), LSM_NOT_FOUND);
-    ck_assert_int_eq(manifest_create(env, DIR, 1, &state, &manifest), 0);
+    ck_assert_int_eq(manifest_create(at, 1, &state, &manifest), 0);
     manifest_state_release(&state);
     ck_assert_uint_eq(manifest_number(manifest), 1);
     ck_assert_uint_eq(recovered_edits(0, 1), 0);
@@ -191,13 +196,16 @@ START_TEST(test_posix)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     struct manifest *manifest;
     struct manifest_state state = state_after(3), found;
-    ck_assert_int_eq(manifest_recover(env_posix(), dir, &found), LSM_NOT_FOUND);
-    ck_assert_int_eq(manifest_create(env_posix(), dir, 5, &state, &manifest), 0);
+    struct env *posix, *base = env_posix();
+    ck_assert_int_eq(base->ops->open_dir(base, dir, &posix), 0);
+    ck_assert_int_eq(manifest_recover(posix, &found), LSM_NOT_FOUND);
+    ck_assert_int_eq(manifest_create(posix, 5, &state, &manifest), 0);
     ck_assert_int_eq(append_nth(manifest, 3), 0);
     manifest_free(manifest);
     manifest_state_release(&state);
     state = state_after(4);
-    ck_assert_int_eq(manifest_recover(env_posix(), dir, &found), 0);
+    ck_assert_int_eq(manifest_recover(posix, &found), 0);
+    base->ops->close_dir(posix);
     ck_assert(state_equal(&state, &found));
     manifest_state_release(&state);
     manifest_state_release(&found);
@@ -218,7 +226,7 @@ START_TEST(test_golden_bytes)
         2,    1,    0,    4,    1,   4,   6,   1,   0,                                  // the edit
         0xe5,
     };
-    char path[STORE_PATH_MAX], *data;
+    char path[PATH_SIZE], *data;
     size_t size;
     ck_assert_int_eq(write_history(3, 0, 0, NULL), 0);
     path_of(3, path);
@@ -246,9 +254,9 @@ START_TEST(test_large_snapshot)
     state.version = version;
     state.next_file = 20001;
     state.last_sequence = 3;
-    ck_assert_int_eq(manifest_create(env, DIR, 20001, &state, &manifest), 0);
+    ck_assert_int_eq(manifest_create(at, 20001, &state, &manifest), 0);
     manifest_free(manifest);
-    ck_assert_int_eq(manifest_recover(env, DIR, &found), 0);
+    ck_assert_int_eq(manifest_recover(at, &found), 0);
     ck_assert(state_equal(&state, &found));
     ck_assert_uint_eq(found.next_file, 20002);
     manifest_state_release(&state);
@@ -260,7 +268,7 @@ END_TEST
 
 START_TEST(test_torn_tail_at_each_length)
 {
-    char path[STORE_PATH_MAX], *data;
+    char path[PATH_SIZE], *data;
     size_t whole, before;
     path_of(1, path);
     ck_assert_int_eq(write_history(1, 0, 2, NULL), 0);
@@ -271,7 +279,7 @@ START_TEST(test_torn_tail_at_each_length)
     for (size_t size = MANIFEST_HEADER_SIZE; size < whole; size++) {
         put_file(path, data, size);
         struct manifest_state state;
-        int rc = manifest_recover(env, DIR, &state);
+        int rc = manifest_recover(at, &state);
         if (rc) { // cut within the snapshot
             ck_assert_int_eq(rc, LSM_CORRUPTION);
             ck_assert_ptr_nonnull(strstr(lsm_error_detail(), "no snapshot"));
@@ -296,7 +304,7 @@ END_TEST
 
 START_TEST(test_flipped_bits)
 {
-    char path[STORE_PATH_MAX], *data;
+    char path[PATH_SIZE], *data;
     size_t size;
     ck_assert_int_eq(write_history(1, 0, 8, NULL), 0);
     path_of(1, path);
@@ -327,7 +335,7 @@ START_TEST(test_holes)
 {
     struct manifest *manifest;
     struct manifest_state state = new_state(), found;
-    ck_assert_int_eq(manifest_create(env, DIR, 1, &state, &manifest), 0);
+    ck_assert_int_eq(manifest_create(at, 1, &state, &manifest), 0);
     size_t start = manifest_size(manifest);
     struct version_edit edit = {0};
     for (unsigned i = 0; i < 300; i++)
@@ -335,7 +343,7 @@ START_TEST(test_holes)
     ck_assert_int_eq(manifest_append(manifest, &edit), 0);
     version_edit_release(&edit);
     manifest_free(manifest);
-    char path[STORE_PATH_MAX], *data;
+    char path[PATH_SIZE], *data;
     size_t size;
     path_of(1, path);
     get_file(path, &data, &size);
@@ -348,7 +356,7 @@ START_TEST(test_holes)
         size_t end = hole + 4096 < size ? hole + 4096 : size;
         memset(holed + from, 0, end - from);
         put_file(path, holed, size);
-        ck_assert_int_eq(manifest_recover(env, DIR, &found), 0);
+        ck_assert_int_eq(manifest_recover(at, &found), 0);
         ck_assert_uint_eq(version_files(found.version), 0);
         manifest_state_release(&found);
         free(holed);
@@ -356,7 +364,7 @@ START_TEST(test_holes)
     // The same hole with synced records after it is damage.
     put_file(path, data, size);
     free(data);
-    ck_assert_int_eq(manifest_recover(env, DIR, &found), 0);
+    ck_assert_int_eq(manifest_recover(at, &found), 0);
     ck_assert_uint_eq(version_files(found.version), 300);
     manifest_state_release(&found);
     manifest_state_release(&state);
@@ -365,7 +373,7 @@ END_TEST
 
 START_TEST(test_hole_before_a_synced_record)
 {
-    char path[STORE_PATH_MAX], *data;
+    char path[PATH_SIZE], *data;
     size_t size;
     ck_assert_int_eq(write_history(1, 0, 20, NULL), 0);
     path_of(1, path);
@@ -395,7 +403,7 @@ START_TEST(test_power_cut_after_every_call)
                 rc = write_history(9, 4, 6, &appended);
             env_fault_power_cut(env, seed);
             struct manifest_state state;
-            int found = manifest_recover(env, DIR, &state);
+            int found = manifest_recover(at, &state);
             if (found) {
                 ck_assert_msg(found == LSM_NOT_FOUND && !created,
                               "call %" PRIu64 ", seed %" PRIu64 ": %s", call, seed,
@@ -427,7 +435,7 @@ START_TEST(test_failed_calls)
         int rc = write_history(9, 2, 4, &appended);
         env_fault_fail_at(env, 0, 0, false);
         struct manifest_state state;
-        ck_assert_int_eq(manifest_recover(env, DIR, &state), 0);
+        ck_assert_int_eq(manifest_recover(at, &state), 0);
         unsigned edits = recovered_edits(4, state.manifest_number);
         ck_assert_uint_ge(edits, appended);
         ck_assert_uint_le(edits, appended + 1);
@@ -447,7 +455,7 @@ START_TEST(test_append_failure_is_sticky)
 {
     struct manifest *manifest;
     struct manifest_state state = new_state();
-    ck_assert_int_eq(manifest_create(env, DIR, 1, &state, &manifest), 0);
+    ck_assert_int_eq(manifest_create(at, 1, &state, &manifest), 0);
     manifest_state_release(&state);
     env_fault_fail_at(env, 1, LSM_IO_ERROR, false);
     ck_assert_int_eq(append_nth(manifest, 0), LSM_IO_ERROR);
@@ -461,7 +469,7 @@ START_TEST(test_full_disk_takes_an_append_back)
 {
     struct manifest *manifest;
     struct manifest_state state = new_state();
-    ck_assert_int_eq(manifest_create(env, DIR, 1, &state, &manifest), 0);
+    ck_assert_int_eq(manifest_create(at, 1, &state, &manifest), 0);
     manifest_state_release(&state);
     ck_assert_int_eq(append_nth(manifest, 0), 0);
     uint64_t size = manifest_size(manifest);
@@ -528,7 +536,7 @@ END_TEST
 
 START_TEST(test_newer_manifest)
 {
-    char path[STORE_PATH_MAX], *data;
+    char path[PATH_SIZE], *data;
     uint8_t covered[MANIFEST_HEADER_SIZE - 4];
     size_t size;
     ck_assert_int_eq(write_history(1, 0, 1, NULL), 0);
@@ -544,7 +552,7 @@ START_TEST(test_newer_manifest)
     // A manifest under another's name.
     ck_assert_int_eq(write_history(1, 0, 1, NULL), 0);
     ck_assert_int_eq(write_history(2, 0, 1, NULL), 0);
-    char other[STORE_PATH_MAX];
+    char other[PATH_SIZE];
     path_of(2, other);
     ck_assert_int_eq(env->ops->rename(env, path, other), 0);
     ck_assert_int_eq(recover_only(), LSM_CORRUPTION);
@@ -553,7 +561,7 @@ END_TEST
 
 START_TEST(test_without_current)
 {
-    char path[STORE_PATH_MAX];
+    char path[PATH_SIZE];
     path_of(1, path);
     put_file(DIR "/LOCK", "1\n\n", 3);
     put_file(DIR "/notes.txt", "hello", 5);

@@ -11,7 +11,7 @@
 #include "version/table_cache.h"
 #include "version_util.h"
 
-#define DIR    "/db"
+#define DIR    ""
 #define TABLES 40
 
 static struct env *env;
@@ -24,14 +24,14 @@ static struct file_meta *write_table(uint64_t n)
 {
     static const struct sst_build_options options = {
         .block_size = 4096, .restart_interval = 16, .bloom_bits_per_key = 10};
-    char path[STORE_PATH_MAX];
+    char name[STORE_NAME_MAX];
     struct env_file *out;
     struct sst_builder *builder;
     struct sst_info info;
     uint8_t key[8];
     put_big64(key, n);
-    ck_assert_int_eq(store_path(path, sizeof(path), DIR, STORE_TABLE, n), 0);
-    ck_assert_int_eq(env_open(env, path, ENV_WRITE | ENV_CREATE, &out), 0);
+    store_name(name, STORE_TABLE, n);
+    ck_assert_int_eq(env_open(env, name, ENV_WRITE | ENV_CREATE, &out), 0);
     ck_assert_int_eq(sst_builder_new(out, n, &options, &builder), 0);
     ck_assert_int_eq(
         sst_builder_add(builder, slice_of(key, 8), tag_make(n, ENTRY_PUT), slice_of(key, 8)), 0);
@@ -47,7 +47,6 @@ static void setup(void)
 {
     env = env_fault_new();
     ck_assert_ptr_nonnull(env);
-    ck_assert_int_eq(env->ops->mkdir(env, DIR), 0);
     ck_assert_int_eq(block_cache_new(1 << 20, &blocks), 0);
     read_options = (struct sst_read_options){.cache = blocks};
     for (unsigned i = 0; i < TABLES; i++)
@@ -66,7 +65,7 @@ static void teardown(void)
 static struct table_cache *new_cache(unsigned capacity)
 {
     struct table_cache *cache;
-    ck_assert_int_eq(table_cache_new(env, DIR, capacity, &read_options, &cache), 0);
+    ck_assert_int_eq(table_cache_new(env, capacity, &read_options, &cache), 0);
     return cache;
 }
 
