@@ -10,8 +10,9 @@ struct flusher;
 
 int flusher_start(struct lsmfs *fs, struct flusher **ret_flusher); // 0 or a negative errno
 
-// Waits for what is under way; later LSEEKs are answered with EIO, WRITEs at once. To be called while there are
-// threads that serve requests, or when the connection is closed. NULL is legal, and so is twice.
+// Waits for what is under way; later LSEEKs are answered with EIO, WRITEs at once. To be called
+// while there are threads that serve requests, or when the connection is closed. NULL is legal, and
+// so is twice.
 void flusher_stop(struct flusher *flusher);
 void flusher_free(struct flusher *flusher); // stopped
 

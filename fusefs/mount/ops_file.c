@@ -1,5 +1,5 @@
 // Open files: CREATE (TMPFILE too), OPEN, RELEASE, READ, WRITE, FSYNC, FALLOCATE, LSEEK,
-// COPY_FILE_RANGE, IOCTL.
+// COPY_FILE_RANGE.
 //
 // A file handle is a pointer to the inode, which holds one reference and counts as open until
 // RELEASE. Handles carry no access mode: the kernel checks it, and with the write-back cache it
@@ -120,6 +120,17 @@ static int open_effects(struct lsmfs *fs, struct ns_inode *inode, int flags)
     return result;
 }
 
+// Whether the file's own flags let it be opened for writing. 0 or -errno.
+static int check_flags(struct lsmfs *fs, struct ns_inode *inode, int flags)
+{
+    struct ns_attr attr;
+    int result = ns_getattr(fs->ns, inode, &attr);
+    if (result < 0)
+        return result;
+    bool appends = flags & O_APPEND && !(flags & O_TRUNC);
+    return attr.flags & NS_IMMUTABLE || (attr.flags & NS_APPEND && !appends) ? -EPERM : 0;
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct lsmfs *fs = lsmfs_of(req);
@@ -127,7 +138,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (!inode)
         return;
     // The kernel answers ESTALE, of a file that has just been removed, with another lookup.
-    int result = handle_open(fs, inode, fi);
+    int result = may_write(fi) ? check_flags(fs, inode, fi->flags) : 0;
+    if (result == 0)
+        result = handle_open(fs, inode, fi);
     if (result < 0) {
         inode_done(req, inode);
         fuse_reply_err(req, -result);
@@ -184,6 +197,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     (void)ino;
     struct lsmfs *fs = lsmfs_of(req);
     unsigned flags = change_flags(fs, !protocol_kills_suid());
+    if (protocol_is_written_back())
+        flags |= NS_WRITE_EARLIER;
     struct ns_attr attr;
     if (!protocol_is_direct())
         pages_cached(inode_of(fi));
@@ -249,12 +264,4 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
     }
     mode_was_changed(fs, &attr);
     fuse_reply_write(req, (size_t)n);
-}
-
-// Programs ask files whether they are terminals; the answer must be ENOTTY, not ENOSYS.
-void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
-              unsigned flags, const void *in, size_t in_size, size_t out_size)
-{
-    (void)ino, (void)cmd, (void)arg, (void)fi, (void)flags, (void)in, (void)in_size, (void)out_size;
-    fuse_reply_err(req, ENOTTY);
 }

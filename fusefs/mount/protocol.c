@@ -12,6 +12,7 @@
 //    lets writes that do not extend the file go side by side.
 //  - FUSE_ALLOW_IDMAP: the mount may be mounted again with mapped owners. The kernel maps what it
 //    sends and gets; requests other than those that create then do not name a user any more.
+//  - that a WRITE is of pages of the cache;
 //  - the lock owner's flag in READ and WRITE. Only what a program does itself has an owner, so it
 //    tells direct requests from those of the page cache; O_DIRECT in the file's flags does not, as
 //    such files can be mapped.
@@ -80,6 +81,7 @@ static _Thread_local struct {
     bool kills_suid;
     bool kills_sgid;
     bool is_direct;
+    bool is_written_back;
     bool is_tmpfile;
     bool is_statx;
 } request;
@@ -111,6 +113,11 @@ bool protocol_kills_sgid(void)
 bool protocol_is_direct(void)
 {
     return request.is_direct;
+}
+
+bool protocol_is_written_back(void)
+{
+    return request.is_written_back;
 }
 
 bool protocol_is_tmpfile(void)
@@ -239,6 +246,7 @@ void protocol_request(struct fuse_buf *buf)
             const struct fuse_write_in *in = body;
             request.kills_suid = in->write_flags & FUSE_WRITE_KILL_SUIDGID;
             request.is_direct = in->write_flags & FUSE_WRITE_LOCKOWNER;
+            request.is_written_back = in->write_flags & FUSE_WRITE_CACHE;
         }
         break;
     case FUSE_READ:

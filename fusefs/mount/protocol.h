@@ -38,6 +38,9 @@ bool protocol_kills_sgid(void);
 // us.
 bool protocol_is_direct(void);
 
+// Whether a WRITE is of pages that were written some time ago.
+bool protocol_is_written_back(void);
+
 // Whether a CREATE is of a file without a name (O_TMPFILE).
 bool protocol_is_tmpfile(void);
 

@@ -83,7 +83,19 @@ struct ns_attr {
     uint64_t size;
     uint64_t blocks; // 512-byte units that hold data; holes do not count
     struct timespec atime, mtime, ctime, btime;
+    uint32_t flags;        // enum ns_flags
     uint32_t mode_cleared; // setuid and setgid, where the change that reports this cleared them
+};
+
+// What chattr(1) sets, with the rules of Linux: EPERM for what they forbid, to everybody.
+enum ns_flags {
+    NS_IMMUTABLE = 1, // no change of content, attributes or names; nothing is made in or goes from
+                      // a directory
+    NS_APPEND = 2,  // content only grows; names stay. (That a write is at the end is the business
+                    // of who opens the file.) Names are only added to a directory
+    NS_NODUMP = 4,  // for backup programs; inherited from the directory
+    NS_NOATIME = 8, // reading does not change atime; inherited too
+    NS_FLAGS = 15,
 };
 
 struct ns_cred { // who creates
@@ -134,11 +146,16 @@ enum ns_set {
     NS_SET_CTIME = 256,
     NS_SET_KILL_SUID = 512,   // clear setuid and setgid as a write by a non-owner does
     NS_SET_KEEP_TIMES = 1024, // mtime and ctime move only if MTIME and CTIME set them
+    NS_SET_EARLIER = 2048,    // passed on late: what was done before flags may forbid it
 };
 // Changes what `mask` names from `attr`; SIZE truncates or extends. ctime moves unless CTIME sets
 // it or KEEP_TIMES keeps it.
 int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr, unsigned mask,
                struct ns_attr *ret_attr);
+
+// Replaces the flags (of enum ns_flags; others: EINVAL). Who may is the caller's business. ctime
+// moves unless keep_times.
+int ns_set_flags(struct ns *ns, struct ns_inode *inode, uint32_t flags, bool keep_times);
 
 // The file was read: atime becomes now. Unless `always`, only if it is not later than mtime and
 // ctime or more than a day old, as relatime has it. Returns 1 if it was changed, 0 if not, or
@@ -208,6 +225,7 @@ ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data, size_t size, 
 enum ns_write_flags {
     NS_WRITE_KEEP_SUID = 1,  // do not clear setuid and setgid
     NS_WRITE_KEEP_TIMES = 2, // leave mtime and ctime: who buffered the write sets them by setattr
+    NS_WRITE_EARLIER = 4,    // passed on late: it was done before the file became immutable
 };
 ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
                  uint64_t offset, unsigned flags, struct ns_attr *ret_attr);

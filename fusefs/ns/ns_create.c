@@ -47,6 +47,7 @@ void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct 
     rec->gid = cred->gid;
     rec->is_inline = S_ISREG(rec->mode) || S_ISLNK(rec->mode);
     rec->atime = rec->mtime = rec->ctime = rec->btime = now;
+    rec->flags = dir->flags & (NS_NODUMP | NS_NOATIME);
     if (dir->mode & S_ISGID) {
         rec->gid = dir->gid;
         if (S_ISDIR(rec->mode))
@@ -97,6 +98,8 @@ static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cre
     int rc = check_absent(ns, &key);
     if (!rc)
         rc = op_load(ns, dir, &op->rec[0]);
+    if (!rc && ns_name_is_fixed(parent, NULL))
+        rc = -EPERM;
     if (!rc && is_dir)
         rc = choose_prefix(ns, dir_prefix, name, rec->ino, &own_prefix, &is_explicit);
     if (rc)
@@ -199,6 +202,8 @@ static int tmpfile(struct ns *ns, struct op *op, const struct ns_cred *cred, str
     int rc = op_peek(ns, dir, &op->rec[0], NULL);
     if (!rc && op->rec[0].rec.nlink == 0)
         rc = -ENOENT;
+    if (!rc && ns_name_is_fixed(&op->rec[0].rec, NULL))
+        rc = -EPERM;
     if (rc)
         return rc;
     ns_new_record(rec, cred, &op->rec[0].rec, ns_now());
@@ -271,6 +276,8 @@ static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, str
         rc = op_load(ns, inode, &op->rec[0]);
     if (!rc)
         rc = op_load(ns, dir, &op->rec[1]);
+    if (!rc && (ns_name_is_fixed(parent, NULL) || rec->flags & (NS_IMMUTABLE | NS_APPEND)))
+        rc = -EPERM;
     if (!rc && rec->nlink >= NS_LINK_MAX)
         rc = -EMLINK;
     if (rc)

@@ -173,6 +173,11 @@ struct head {
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
                   struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct head *head);
 
+// Whether flags forbid that a name of `rec` goes from `dir`, or, with `rec` NULL, is added to it.
+bool ns_name_is_fixed(const struct record *dir, const struct record *rec);
+// Whether flags forbid the setattr.
+bool ns_setattr_is_forbidden(const struct record *rec, const struct ns_attr *attr, unsigned mask);
+
 // Fills in what a new file in `dir` gets; mode, number and what its type needs are there already.
 void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct record *dir,
                    struct timespec now);

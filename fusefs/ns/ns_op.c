@@ -282,6 +282,7 @@ void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr)
         .mtime = rec->mtime,
         .ctime = rec->ctime,
         .btime = rec->btime,
+        .flags = rec->flags,
     };
 }
 

@@ -25,6 +25,9 @@ static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode
     if (content_is_gone(inode))
         return -ESTALE;
     int rc = op_load(ns, inode, &op->rec[0]);
+    if (!rc &&
+        (rec->flags & NS_IMMUTABLE || (rec->flags & NS_APPEND && mode & ~FALLOC_FL_KEEP_SIZE)))
+        rc = -EPERM;
     if (!rc && mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
         rc = content_zero(ns, op, inode, rec, offset, offset + length);
     if (!rc && !(mode & FALLOC_FL_KEEP_SIZE) && offset + length > rec->size)
@@ -96,6 +99,8 @@ static int copy_batch(struct ns *ns, struct op *op, struct content_copy *c, unsi
 {
     struct record *to = &op->rec[1].rec;
     int rc = op_load(ns, c->to, &op->rec[1]);
+    if (!rc && to->flags & NS_IMMUTABLE)
+        rc = -EPERM;
     if (!rc)
         rc = content_copy(ns, op, c, to);
     if (rc)

@@ -141,7 +141,7 @@ static int unlink_check(const struct unlinking *u, const struct record *rec)
         return -ENOTDIR;
     if (!u->want_dir && S_ISDIR(rec->mode))
         return -EISDIR;
-    return u->want_dir && rec->size ? -ENOTEMPTY : 0;
+    return 0;
 }
 
 static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
@@ -164,6 +164,10 @@ static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
     }
     if (!rc)
         rc = op_load(ns, u->dir, &op->rec[2]);
+    if (!rc && ns_name_is_fixed(parent, rec))
+        rc = -EPERM;
+    if (!rc && u->want_dir && rec->size)
+        rc = -ENOTEMPTY;
     if (!rc)
         rc = op_delete(op, &u->key);
     if (rc)

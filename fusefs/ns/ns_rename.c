@@ -100,7 +100,18 @@ static int check_types(const struct renaming *r)
         return -ENOTDIR;
     if (!side_is_dir(from) && side_is_dir(to))
         return -EISDIR;
-    return side_is_dir(to) && to->entry->rec.size ? -ENOTEMPTY : 0;
+    return 0;
+}
+
+// What the files themselves have against it; everything is loaded.
+static int check_files(const struct renaming *r)
+{
+    const struct side *from = &r->from, *to = &r->to;
+    if (ns_name_is_fixed(&from->parent->rec, from->full) ||
+        ns_name_is_fixed(&to->parent->rec, to->ino ? to->full : NULL))
+        return -EPERM;
+    bool replaces = to->ino && !(r->flags & NS_RENAME_EXCHANGE);
+    return replaces && side_is_dir(to) && to->full->size ? -ENOTEMPTY : 0;
 }
 
 // Loads both entries again under the locks. -EAGAIN: they are not what was locked.
@@ -279,6 +290,8 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
         rc = load_full(ns, &r->to, &op->rec[5]);
     if (!rc)
         rc = load_parents(ns, op, r);
+    if (!rc)
+        rc = check_files(r);
     if (rc)
         return rc;
     struct timespec now = ns_now();

@@ -49,6 +49,8 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     int rc = op_load(ns, inode, &op->rec[0]);
     if (rc)
         return rc;
+    if (rec->flags && ns_setattr_is_forbidden(rec, attr, mask))
+        return -EPERM;
     struct timespec now = ns_now();
     if (mask & NS_SET_SIZE) {
         if (attr->size != rec->size && !(mask & NS_SET_KEEP_TIMES))
@@ -128,16 +130,15 @@ static int accessed_locked(struct ns *ns, struct op *op, struct ns_inode *inode)
 
 int ns_accessed(struct ns *ns, struct ns_inode *inode, bool always)
 {
-    int rc = 0;
     if (inode_location(inode) == AT_NONE) // its record is in nobody's interest any more
         return 0;
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    if (!always) {
-        rc = op_peek(ns, inode, &op->rec[0], NULL);
-        always = !rc && atime_is_due(&op->rec[0].rec, ns_now());
-    }
+    int rc = op_peek(ns, inode, &op->rec[0], NULL);
+    if (!rc)
+        always = !(op->rec[0].rec.flags & NS_NOATIME) &&
+                 (always || atime_is_due(&op->rec[0].rec, ns_now()));
     if (!rc && always) {
         struct inode_lock lock;
         inode_lock(&ns->table.locks, &lock, inode->ino, true);

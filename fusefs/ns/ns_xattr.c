@@ -52,6 +52,8 @@ static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, cons
         rc = xattr_exists(ns, key, &exists);
     if (rc)
         return rc;
+    if (op->rec[0].rec.flags & (NS_IMMUTABLE | NS_APPEND))
+        return -EPERM;
     if (flags & NS_XATTR_CREATE && exists)
         return -EEXIST;
     if (flags & NS_XATTR_REPLACE && !exists)
@@ -94,6 +96,8 @@ static int remove_locked(struct ns *ns, struct op *op, struct ns_inode *inode, c
 {
     bool exists = false;
     int rc = op_load(ns, inode, &op->rec[0]);
+    if (!rc && op->rec[0].rec.flags & (NS_IMMUTABLE | NS_APPEND))
+        rc = -EPERM;
     if (!rc && op->rec[0].rec.has_xattrs)
         rc = xattr_exists(ns, key, &exists);
     if (!rc && !exists)

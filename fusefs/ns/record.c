@@ -1,9 +1,10 @@
 // Records: attributes and short content of a file as bytes.
 //
-//   version u8 | flags u8 | ino varint
+//   version u8 | flags u8 | more u8 (version 2) | ino varint
 //   link:  type u8 (S_IFMT bits >> 12)
 //   else:  mode, nlink, uid, gid varint | rdev varint (devices only) | size varint
 //          | data_bytes varint (regular, not inline) | mtime | atime, ctime, btime unless SAME
+//          | the file's flags varint (if more has FLAGS)
 //          | prefix slice (if PREFIX) | content: the rest, `size` bytes (if INLINE)
 //   time:  seconds zigzag varint | nanoseconds u32
 //
@@ -13,6 +14,7 @@
 
 #include "base/coding.h"
 #include "base/status.h"
+#include "ns/namespace.h"
 
 enum record_flags {
     FLAG_LINK = 0x01,
@@ -25,8 +27,12 @@ enum record_flags {
     FLAG_KNOWN = 0x7f,
 };
 
-// version, flags, 8 varints of at most 10 bytes, 4 times, the prefix's length
-#define FIXED_MAX  (2 + 8 * CODING_VARINT64_MAX + 4 * (CODING_VARINT64_MAX + 4) + 10)
+enum record_more { // in records of version 2
+    MORE_FLAGS = 0x01,
+};
+
+// version, flags, more, 9 varints of at most 10 bytes, 4 times, the prefix's length
+#define FIXED_MAX  (3 + 9 * CODING_VARINT64_MAX + 4 * (CODING_VARINT64_MAX + 4) + 10)
 #define PREFIX_MAX 1024
 
 static bool is_device(uint32_t mode)
@@ -75,8 +81,11 @@ int record_encode(const struct record *record, struct buf *out)
 {
     uint8_t fixed[FIXED_MAX], *p = fixed;
     uint8_t flags = record_flags(record);
-    *p++ = RECORD_VERSION;
+    bool more = !record->is_link && record->flags;
+    *p++ = more ? RECORD_VERSION_FLAGS : RECORD_VERSION;
     *p++ = flags;
+    if (more)
+        *p++ = MORE_FLAGS;
     p = put_varint64(p, record->ino);
     if (record->is_link) {
         *p++ = (uint8_t)(record_type(record) >> 12);
@@ -97,6 +106,8 @@ int record_encode(const struct record *record, struct buf *out)
             p = put_time(p, record->ctime);
         if (!(flags & FLAG_BTIME_SAME))
             p = put_time(p, record->btime);
+        if (more)
+            p = put_varint32(p, record->flags);
         if (flags & FLAG_PREFIX)
             p = put_varint64(p, record->prefix.size);
     }
@@ -117,7 +128,7 @@ int record_encode(const struct record *record, struct buf *out)
 }
 
 static const uint8_t *decode_attributes(const uint8_t *p, const uint8_t *end, uint8_t flags,
-                                        struct record *r)
+                                        bool more, struct record *r)
 {
     if (!(p = get_varint32(p, end, &r->mode)) || !(p = get_varint32(p, end, &r->nlink)) ||
         !(p = get_varint32(p, end, &r->uid)) || !(p = get_varint32(p, end, &r->gid)))
@@ -136,6 +147,8 @@ static const uint8_t *decode_attributes(const uint8_t *p, const uint8_t *end, ui
     if (!(flags & FLAG_CTIME_SAME) && !(p = get_time(p, end, &r->ctime)))
         return NULL;
     if (!(flags & FLAG_BTIME_SAME) && !(p = get_time(p, end, &r->btime)))
+        return NULL;
+    if (more && !(p = get_varint32(p, end, &r->flags)))
         return NULL;
     if (flags & FLAG_PREFIX)
         p = get_slice(p, end, &r->prefix);
@@ -169,6 +182,8 @@ static const char *record_problem(const struct record *r, uint8_t flags)
         return S_ISDIR(r->mode) ? "hard-linked directory" : NULL;
     if (r->mode & ~(uint32_t)(S_IFMT | 07777))
         return "unknown mode bits";
+    if (r->flags & ~(uint32_t)NS_FLAGS)
+        return "unknown file flags";
     if (flags & FLAG_PREFIX &&
         (!S_ISDIR(r->mode) || r->prefix.size == 0 || r->prefix.size > PREFIX_MAX))
         return "bad prefix";
@@ -191,22 +206,25 @@ int record_decode(const void *data, size_t size, struct record *ret_record)
     struct record r = {0};
     if (size < 2)
         return status_fail(LSM_CORRUPTION, "record of %zu bytes is too short", size);
-    if (p[0] != RECORD_VERSION)
-        return status_fail(p[0] > RECORD_VERSION ? LSM_NEWER_FORMAT : LSM_CORRUPTION,
+    if (p[0] != RECORD_VERSION && p[0] != RECORD_VERSION_FLAGS)
+        return status_fail(p[0] > RECORD_VERSION_FLAGS ? LSM_NEWER_FORMAT : LSM_CORRUPTION,
                            "record has unknown version %u", p[0]);
     uint8_t flags = p[1];
-    if (flags & ~FLAG_KNOWN || (flags & FLAG_LINK && flags != FLAG_LINK))
+    bool more = p[0] == RECORD_VERSION_FLAGS;
+    if (flags & ~FLAG_KNOWN || (flags & FLAG_LINK && (flags != FLAG_LINK || more)))
         return status_fail(LSM_CORRUPTION, "record has unknown flags 0x%x", flags);
+    if (more && (size < 3 || p[2] != MORE_FLAGS))
+        return status_fail(LSM_CORRUPTION, "record has unknown further fields");
     r.is_link = flags & FLAG_LINK;
     r.is_inline = flags & FLAG_INLINE;
     r.has_xattrs = flags & FLAG_XATTRS;
-    p = get_varint64(p + 2, end, &r.ino);
+    p = get_varint64(p + (more ? 3 : 2), end, &r.ino);
     if (p && r.is_link) {
         p = p < end && *p < 16 ? (r.mode = (uint32_t)*p << 12, p + 1) : NULL;
         if (p && p != end)
             p = NULL;
     } else if (p) {
-        p = decode_attributes(p, end, flags, &r);
+        p = decode_attributes(p, end, flags, more, &r);
     }
     if (!p)
         return status_fail(LSM_CORRUPTION, "record of %zu bytes is cut short or malformed", size);

@@ -8,7 +8,10 @@
 
 #include "base/slice.h"
 
-#define RECORD_VERSION 1
+// A record of a file with flags is of the second version, which programs that do not know them
+// refuse to read; all others are of the first.
+#define RECORD_VERSION       1
+#define RECORD_VERSION_FLAGS 2
 
 // The longest content or target a record may carry.
 #define RECORD_CONTENT_MAX 65536
@@ -20,6 +23,7 @@ struct record {
     bool has_xattrs; // there may be 'X' keys
     uint64_t ino;
     uint32_t mode, nlink, uid, gid;
+    uint32_t flags;      // enum ns_flags
     uint64_t rdev;       // devices only
     uint64_t size;       // of a directory: its number of entries
     uint64_t data_bytes; // of all extents; 0 if inline

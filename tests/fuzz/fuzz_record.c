@@ -18,7 +18,7 @@ static void assert_same(const struct record *a, const struct record *b)
     assert(a->is_link == b->is_link && a->is_inline == b->is_inline);
     assert(a->has_xattrs == b->has_xattrs && a->ino == b->ino && a->mode == b->mode);
     assert(a->nlink == b->nlink && a->uid == b->uid && a->gid == b->gid && a->rdev == b->rdev);
-    assert(a->size == b->size && a->data_bytes == b->data_bytes);
+    assert(a->flags == b->flags && a->size == b->size && a->data_bytes == b->data_bytes);
     assert(same_time(a->atime, b->atime) && same_time(a->mtime, b->mtime));
     assert(same_time(a->ctime, b->ctime) && same_time(a->btime, b->btime));
     assert(slice_equal(a->prefix, b->prefix) && slice_equal(a->content, b->content));

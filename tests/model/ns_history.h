@@ -21,6 +21,7 @@ struct history {
     struct timespec now; // before the operation
     bool deep;           // long names, deep trees
     bool large;          // large files
+    bool flagged;        // files get flags
     struct buf trace;
 };
 
@@ -229,12 +230,14 @@ static inline void check_attr(struct history *h, struct node *node, const struct
 {
     uint64_t size = S_ISDIR(node->mode) ? node->entry_count : node->size;
     if (attr->ino != node->ino || attr->mode != node->mode || attr->nlink != node->nlink ||
-        attr->uid != node->uid || attr->gid != node->gid || attr->rdev != node->rdev)
+        attr->uid != node->uid || attr->gid != node->gid || attr->rdev != node->rdev ||
+        attr->flags != node->flags)
         broken(h,
                "node %u: inode %" PRIu64 " mode %o nlink %u owner %u:%u rdev %" PRIu64
-               ", model: %" PRIu64 " %o %u %u:%u %" PRIu64,
+               " flags %u, model: %" PRIu64 " %o %u %u:%u %" PRIu64 " %u",
                node->id, attr->ino, attr->mode, attr->nlink, attr->uid, attr->gid, attr->rdev,
-               node->ino, node->mode, node->nlink, node->uid, node->gid, node->rdev);
+               attr->flags, node->ino, node->mode, node->nlink, node->uid, node->gid, node->rdev,
+               node->flags);
     if (attr->size != size)
         broken(h, "node %u: size %" PRIu64 ", model %" PRIu64, node->id, attr->size, size);
     if (attr->blocks > (S_ISREG(node->mode) ? (size + 511) / 512 : 0))

@@ -45,6 +45,7 @@ struct node {
     unsigned id;
     uint64_t ino;
     uint32_t mode, nlink, uid, gid;
+    uint32_t flags; // enum ns_flags
     uint64_t rdev;
     struct model_time atime, mtime, ctime, btime;
     struct node *parent;         // directories
@@ -202,6 +203,13 @@ static inline struct model_xattr *model_xattr(struct node *node, const char *nam
     return NULL;
 }
 
+// Whether flags keep a name of `node` in `dir`, or, with `node` NULL, keep it out.
+static inline bool model_is_fixed(const struct node *dir, const struct node *node)
+{
+    uint32_t flags = node ? dir->flags | node->flags : dir->flags & NS_IMMUTABLE;
+    return flags & (NS_IMMUTABLE | NS_APPEND);
+}
+
 // What rename(2) does or says, given both directories and names. Changes the model if it is 0;
 // *ret_replaced: the node whose name was taken over.
 static inline int model_rename(struct model *model, struct node *from_dir,
@@ -224,10 +232,12 @@ static inline int model_rename(struct model *model, struct node *from_dir,
         return -EINVAL;
     if (replaced && !exchange && moved_dir != replaced_dir)
         return moved_dir ? -ENOTDIR : -EISDIR;
-    if (replaced_dir && !exchange && replaced->entry_count && moved != replaced)
-        return -ENOTEMPTY;
     if (moved == replaced)
         return 0;
+    if (model_is_fixed(from_dir, moved) || model_is_fixed(to_dir, replaced))
+        return -EPERM;
+    if (replaced_dir && !exchange && replaced->entry_count)
+        return -ENOTEMPTY;
     *ret_moved = moved;
     *ret_replaced = replaced;
     if (target)

@@ -137,6 +137,7 @@ static struct node *add_node(struct history *h, struct node *dir, const struct m
     pend_change(h, node);
     node->uid = test_cred.uid;
     node->gid = test_cred.gid;
+    node->flags = dir->flags & (NS_NODUMP | NS_NOATIME);
     if (dir->mode & S_ISGID) {
         node->gid = dir->gid;
         if (S_ISDIR(mode))
@@ -161,7 +162,11 @@ static void do_create(struct history *h)
     size_t target_size = 1 + below(h, one_in(h, 9) ? 4095 : 30);
     char target[NS_SYMLINK_MAX];
     memset(target, 't', sizeof target);
-    int want = !dir->nlink ? -ENOENT : model_find(dir, &name) ? -EEXIST : 0, rc;
+    int want = !dir->nlink                 ? -ENOENT
+               : model_find(dir, &name)    ? -EEXIST
+               : model_is_fixed(dir, NULL) ? -EPERM
+                                           : 0;
+    int rc;
     struct ns_inode *parent = borrow(h, dir), *inode = NULL;
     struct ns_attr attr;
     trace(h, "create %o in %u \"%s\"", type | mode, dir->id, show(&name));
@@ -192,10 +197,11 @@ static void do_link(struct history *h)
 {
     struct node *node = pick(h, is_any), *dir = pick_dir(h);
     struct model_name name = pick_name(h);
-    int want = is_dir(node)                  ? -EPERM
-               : !dir->nlink || !node->nlink ? -ENOENT
-               : model_find(dir, &name)      ? -EEXIST
-                                             : 0;
+    int want = is_dir(node)                                                            ? -EPERM
+               : !dir->nlink || !node->nlink                                           ? -ENOENT
+               : model_find(dir, &name)                                                ? -EEXIST
+               : model_is_fixed(dir, NULL) || node->flags & (NS_IMMUTABLE | NS_APPEND) ? -EPERM
+                                                                                       : 0;
     struct ns_inode *inode = borrow(h, node), *parent = borrow(h, dir);
     struct ns_attr attr;
     trace(h, "link %u as %u \"%s\"", node->id, dir->id, show(&name));
@@ -222,6 +228,7 @@ static void do_remove(struct history *h)
     int want = !node                              ? -ENOENT
                : as_dir && !is_dir(node)          ? -ENOTDIR
                : !as_dir && is_dir(node)          ? -EISDIR
+               : model_is_fixed(dir, node)        ? -EPERM
                : as_dir && node->entry_count != 0 ? -ENOTEMPTY
                                                   : 0;
     struct ns_inode *parent = borrow(h, dir);
@@ -322,7 +329,8 @@ static void do_write(struct history *h)
     if (!node)
         return;
     size_t offset = pick_offset(h, node), size = pick_size(h);
-    unsigned flags = (unsigned)below(h, 4);
+    unsigned flags = (unsigned)below(h, 8);
+    bool refused = size && node->flags & NS_IMMUTABLE && !(flags & NS_WRITE_EARLIER);
     for (size_t i = 0; i < size; i += 8)
         memcpy(bytes + i, &(uint64_t){random_next(&h->rng)}, size - i < 8 ? size - i : 8);
     struct ns_inode *inode = borrow(h, node);
@@ -334,7 +342,9 @@ static void do_write(struct history *h)
         trace(h, ": gone\n");
         return;
     }
-    expect_rc(h, rc, (int64_t)size, "write");
+    expect_rc(h, rc, refused ? -EPERM : (int64_t)size, "write");
+    if (refused)
+        return;
     if (size) {
         model_write(node, bytes, size, offset);
         if (!(flags & NS_WRITE_KEEP_TIMES))
@@ -369,11 +379,13 @@ static void do_fallocate(struct history *h)
     struct node *node = pick(h, is_any);
     int mode = modes[below(h, sizeof modes / sizeof modes[0])];
     size_t offset = pick_offset(h, node), length = pick_size(h);
-    int want = mode == FALLOC_FL_COLLAPSE_RANGE ? -EOPNOTSUPP
-               : is_dir(node)                   ? -EISDIR
-               : !is_file(node)                 ? -ENODEV
-               : length == 0                    ? -EINVAL
-                                                : 0;
+    int want = mode == FALLOC_FL_COLLAPSE_RANGE                         ? -EOPNOTSUPP
+               : is_dir(node)                                           ? -EISDIR
+               : !is_file(node)                                         ? -ENODEV
+               : length == 0                                            ? -EINVAL
+               : node->flags & NS_IMMUTABLE                             ? -EPERM
+               : node->flags & NS_APPEND && mode & ~FALLOC_FL_KEEP_SIZE ? -EPERM
+                                                                        : 0;
     struct ns_inode *inode = borrow(h, node);
     trace(h, "fallocate %u: mode %d, %zu at %zu", node->id, mode, length, offset);
     int rc = ns_fallocate(h->ns, inode, mode, offset, length);
@@ -405,6 +417,8 @@ static void do_copy(struct history *h)
     if (from == to && n && from_offset < to_offset + (size_t)n &&
         to_offset < from_offset + (size_t)n)
         want = -EINVAL;
+    else if (n && to->flags & NS_IMMUTABLE)
+        want = -EPERM;
     struct ns_inode *from_inode = borrow(h, from), *to_inode = borrow(h, to);
     trace(h, "copy %zu from %u at %zu to %u at %zu", size, from->id, from_offset, to->id,
           to_offset);
@@ -482,6 +496,31 @@ static void apply_setattr(struct history *h, struct node *node, const struct ns_
     apply_times(h, node, attr, mask);
 }
 
+static bool setattr_is_refused(const struct node *node, unsigned mask)
+{
+    const unsigned others = NS_SET_ATIME | NS_SET_MODE | NS_SET_UID | NS_SET_GID | NS_SET_SIZE;
+    if (mask & NS_SET_EARLIER)
+        return false;
+    if (node->flags & NS_IMMUTABLE)
+        return true;
+    bool old_mtime = mask & NS_SET_MTIME && !(mask & NS_SET_ATIME_NOW);
+    return node->flags & NS_APPEND && (mask & others || old_mtime);
+}
+
+static void do_set_flags(struct history *h)
+{
+    struct node *node = pick(h, is_any);
+    uint32_t flags = h->flagged && one_in(h, 2) ? (uint32_t)below(h, NS_FLAGS + 1) : 0;
+    bool keep_times = one_in(h, 2);
+    struct ns_inode *inode = borrow(h, node);
+    trace(h, "flags of %u: %u", node->id, flags);
+    expect_rc(h, ns_set_flags(h->ns, inode, flags, keep_times), 0, "set_flags");
+    give(h, inode);
+    node->flags = flags;
+    if (!keep_times)
+        pend(h, &node->ctime);
+}
+
 static void do_setattr(struct history *h)
 {
     struct node *node = pick(h, is_any);
@@ -489,6 +528,8 @@ static void do_setattr(struct history *h)
     bool bad = one_in(h, 30);
     if (is_file(node) && one_in(h, 2))
         mask |= NS_SET_SIZE;
+    if (one_in(h, 4))
+        mask |= NS_SET_EARLIER;
     struct timespec when = {(time_t)below(h, 1u << 31) - (1 << 30), (long)below(h, 1000000000)};
     struct ns_attr got, attr = {.mode = (uint32_t)below(h, 010000),
                                 .uid = (uint32_t)below(h, 5),
@@ -499,6 +540,7 @@ static void do_setattr(struct history *h)
                                 .ctime = {when.tv_sec + 1, 0}};
     int want = mask & NS_SET_SIZE && !is_file(node) ? is_dir(node) ? -EISDIR : -EINVAL
                : bad && mask & NS_SET_MTIME         ? -EINVAL
+               : setattr_is_refused(node, mask)     ? -EPERM
                                                     : 0;
     struct ns_inode *inode = borrow(h, node);
     trace(h, "setattr %u: mask %x, size %" PRIu64, node->id, mask, attr.size);
@@ -546,11 +588,12 @@ static void do_xattr(struct history *h)
     struct ns_inode *inode = borrow(h, node);
     uint8_t value[4000];
     size_t size = below(h, one_in(h, 4) ? sizeof value : 20);
+    bool refused = node->flags & (NS_IMMUTABLE | NS_APPEND);
     memset(value, (int)below(h, 256), sizeof value);
     if (one_in(h, 3)) {
         trace(h, "removexattr %u %s", node->id, name);
         int rc = ns_removexattr(h->ns, inode, name);
-        expect_rc(h, rc, xattr ? 0 : -ENODATA, "removexattr");
+        expect_rc(h, rc, refused ? -EPERM : xattr ? 0 : -ENODATA, "removexattr");
         if (!rc) {
             free(xattr->value);
             *xattr = node->xattrs[--node->xattr_count];
@@ -558,7 +601,8 @@ static void do_xattr(struct history *h)
         }
     } else {
         unsigned flags = (unsigned)below(h, 3);
-        int want = flags == NS_XATTR_CREATE && xattr     ? -EEXIST
+        int want = refused                               ? -EPERM
+                   : flags == NS_XATTR_CREATE && xattr   ? -EEXIST
                    : flags == NS_XATTR_REPLACE && !xattr ? -ENODATA
                                                          : 0;
         trace(h, "setxattr %u %s: %zu bytes, flags %u", node->id, name, size, flags);
@@ -690,23 +734,10 @@ static const struct {
     unsigned weight;
     void (*run)(struct history *);
 } operations[] = {
-    {24, do_create},
-    {8, do_link},
-    {14, do_remove},
-    {20, do_rename},
-    {6, do_move_and_return},
-    {14, do_write},
-    {5, do_read},
-    {6, do_fallocate},
-    {6, do_copy},
-    {3, do_seek},
-    {8, do_setattr},
-    {6, do_getattr},
-    {6, do_xattr},
-    {8, do_lookup_missing},
-    {8, do_hold},
-    {3, do_reopen},
-    {1, do_flush},
+    {24, do_create}, {8, do_link},      {14, do_remove},   {20, do_rename}, {6, do_move_and_return},
+    {14, do_write},  {5, do_read},      {6, do_fallocate}, {6, do_copy},    {3, do_seek},
+    {8, do_setattr}, {4, do_set_flags}, {6, do_getattr},   {6, do_xattr},   {8, do_lookup_missing},
+    {8, do_hold},    {3, do_reopen},    {1, do_flush},
 };
 
 static void step(struct history *h)
@@ -728,6 +759,7 @@ static void start(struct history *h, uint64_t seed)
     h->env = env_fault_new();
     h->deep = one_in(h, 8);
     h->large = one_in(h, 8);
+    h->flagged = one_in(h, 3);
     clock_gettime(CLOCK_REALTIME_COARSE, &h->now);
     open_store(h);
     h->model.root = model_node(&h->model, S_IFDIR | 0755);

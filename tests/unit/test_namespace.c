@@ -409,6 +409,76 @@ START_TEST(test_whiteouts)
 }
 END_TEST
 
+// ------------------------------------------------------------------------------- flags
+
+static void set_flags(const char *path, uint32_t flags)
+{
+    struct ns_inode *inode = ns_test_get(ns, path);
+    ck_assert_int_eq(ns_set_flags(ns, inode, flags, false), 0);
+    ns_inode_put(ns, inode, 1);
+}
+
+static int set_mtime(const char *path, time_t mtime, unsigned mask)
+{
+    const struct ns_attr attr = {.mtime = {mtime, 0}, .ctime = {mtime, 1}};
+    struct ns_inode *inode = ns_test_get(ns, path);
+    int rc = ns_setattr(ns, inode, &attr, mask, NULL);
+    ns_inode_put(ns, inode, 1);
+    return rc;
+}
+
+// (What they forbid is in the model.)
+START_TEST(test_flags_are_kept)
+{
+    ck_assert_int_eq(ns_test_mkdir(ns, "/d"), 0);
+    set_flags("/d", NS_FLAGS & ~NS_IMMUTABLE);
+    ck_assert_int_eq(ns_test_create(ns, "/d/f"), 0);
+    ck_assert_int_eq(ns_test_symlink(ns, "x", "/d/l"), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/f"), 0);
+    set_flags("/f", NS_IMMUTABLE);
+    struct ns_inode *inode = ns_test_get(ns, "/f");
+    ck_assert_int_eq(ns_set_flags(ns, inode, NS_FLAGS + 1, false), -EINVAL);
+    ns_inode_put(ns, inode, 1);
+    reopen(true);
+    ck_assert_uint_eq(ns_test_stat(ns, "/d").flags, NS_FLAGS & ~NS_IMMUTABLE);
+    ck_assert_uint_eq(ns_test_stat(ns, "/d/f").flags, NS_NODUMP | NS_NOATIME);
+    ck_assert_uint_eq(ns_test_stat(ns, "/d/l").flags, NS_NODUMP | NS_NOATIME);
+    ck_assert_uint_eq(ns_test_stat(ns, "/f").flags, NS_IMMUTABLE);
+    ck_assert_int_eq(ns_test_unlink(ns, "/f"), -EPERM);
+    set_flags("/f", 0);
+    ck_assert_int_eq(ns_test_unlink(ns, "/f"), 0);
+}
+END_TEST
+
+START_TEST(test_noatime)
+{
+    ck_assert_int_eq(ns_test_create(ns, "/f"), 0);
+    struct ns_inode *inode = ns_test_get(ns, "/f");
+    ck_assert_int_eq(ns_accessed(ns, inode, true), 1);
+    set_flags("/f", NS_NOATIME);
+    ck_assert_int_eq(ns_accessed(ns, inode, true), 0);
+    ck_assert_int_eq(ns_accessed(ns, inode, false), 0);
+    set_flags("/f", NS_IMMUTABLE); // is read as any
+    ck_assert_int_eq(ns_accessed(ns, inode, true), 1);
+    ns_inode_put(ns, inode, 1);
+}
+END_TEST
+
+// The kernel's cache passes times on late: a ctime alone always, an mtime only where it says so.
+START_TEST(test_times_of_an_immutable_file)
+{
+    const unsigned both = NS_SET_MTIME | NS_SET_CTIME | NS_SET_KEEP_TIMES;
+    ck_assert_int_eq(ns_test_create(ns, "/f"), 0);
+    ck_assert_int_eq(set_mtime("/f", 1000, both), 0);
+    set_flags("/f", NS_IMMUTABLE);
+    ck_assert_int_eq(set_mtime("/f", 2000, both), -EPERM);
+    ck_assert_int_eq(set_mtime("/f", 1000, both), 0);
+    ck_assert_int_eq(set_mtime("/f", 1000, NS_SET_MTIME), -EPERM);
+    ck_assert_int_eq(set_mtime("/f", 3000, both | NS_SET_EARLIER), 0);
+    ck_assert_int_eq(ns_test_stat(ns, "/f").mtime.tv_sec, 3000);
+}
+END_TEST
+
 // ------------------------------------------------------------------------------- links
 
 START_TEST(test_hard_link_limit)
@@ -803,6 +873,9 @@ int main(void)
     tcase_add_test(tc, test_resolve);
     tcase_add_test(tc, test_renames_that_do_nothing_or_are_refused);
     tcase_add_test(tc, test_whiteouts);
+    tcase_add_test(tc, test_flags_are_kept);
+    tcase_add_test(tc, test_noatime);
+    tcase_add_test(tc, test_times_of_an_immutable_file);
     tcase_add_test(tc, test_hard_link_limit);
     tcase_add_test(tc, test_links_share_a_record_that_goes_with_the_last);
     tcase_add_test(tc, test_an_open_file_outlives_its_name);

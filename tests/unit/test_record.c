@@ -1,5 +1,6 @@
 // Records: golden bytes as in docs/format.md, round trips, and what the decoder refuses.
 #include "lsm.h"
+#include "ns/namespace.h"
 #include "ns/record.h"
 #include "version_util.h"
 
@@ -48,6 +49,22 @@ START_TEST(test_golden_regular)
     rec.data_bytes = 4096;
     rec.has_xattrs = true;
     EXPECT_BYTES(&rec, "\x01\x78\xac\x02\xa4\x83\x02\x01\xe8\x07\x64\x80\x80\x40\x80\x20" WHEN);
+}
+END_TEST
+
+// A file with flags is of the second version.
+START_TEST(test_golden_flags)
+{
+    struct record rec = regular();
+    rec.flags = NS_IMMUTABLE | NS_NOATIME;
+    rec.content = slice_of("hi", 2);
+    rec.size = 2;
+    EXPECT_BYTES(&rec, "\x02\x72\x01\xac\x02\xa4\x83\x02\x01\xe8\x07\x64\x02" WHEN "\x09"
+                       "hi");
+    rec = (struct record){.ino = 5, .mode = S_IFDIR | 0755, .nlink = 2, .flags = NS_APPEND};
+    rec.prefix = slice_str("a\001b");
+    EXPECT_BYTES(&rec, "\x02\x74\x01\x05\xed\x83\x01\x02\x00\x00\x00\x00\x00\x00\x00\x00\x02\x03"
+                       "a\001b");
 }
 END_TEST
 
@@ -102,7 +119,7 @@ static bool same_record(const struct record *a, const struct record *b)
         return b->is_link && a->ino == b->ino && record_type(a) == record_type(b);
     return !b->is_link && a->is_inline == b->is_inline && a->has_xattrs == b->has_xattrs &&
            a->ino == b->ino && a->mode == b->mode && a->nlink == b->nlink && a->uid == b->uid &&
-           a->gid == b->gid && a->rdev == b->rdev && a->size == b->size &&
+           a->gid == b->gid && a->flags == b->flags && a->rdev == b->rdev && a->size == b->size &&
            a->data_bytes == b->data_bytes && same_time(a->atime, b->atime) &&
            same_time(a->mtime, b->mtime) && same_time(a->ctime, b->ctime) &&
            same_time(a->btime, b->btime) && slice_equal(a->prefix, b->prefix) &&
@@ -137,6 +154,7 @@ static struct record random_record(uint64_t *seed)
     rec.nlink = (uint32_t)random_bits(seed);
     rec.uid = (uint32_t)random_bits(seed);
     rec.gid = (uint32_t)random_bits(seed);
+    rec.flags = random_below(seed, 3) ? 0 : (uint32_t)random_below(seed, NS_FLAGS + 1);
     rec.has_xattrs = random_below(seed, 2);
     rec.size = random_bits(seed);
     rec.is_inline = type == S_IFLNK || (type == S_IFREG && random_below(seed, 2));
@@ -209,6 +227,7 @@ START_TEST(test_refused_fields)
     REFUSED(regular(), wrong_.mode = 0644);
     REFUSED(regular(), wrong_.mode = 0170000);
     REFUSED(regular(), wrong_.mode |= 0200000);
+    REFUSED(regular(), wrong_.flags = NS_FLAGS + 1);
     REFUSED(regular(), wrong_.size = 1);
     REFUSED(regular(), wrong_.content = slice_str("x"));
     REFUSED(regular(), wrong_.prefix = slice_str("x"));
@@ -229,8 +248,10 @@ START_TEST(test_refused_bytes)
     struct record rec = regular(), got;
     struct buf out = {0};
     ck_assert_int_eq(record_encode(&rec, &out), 0);
-    out.data[0] = 2;
+    out.data[0] = 3;
     ck_assert_int_eq(record_decode(out.data, out.size, &got), LSM_NEWER_FORMAT);
+    out.data[0] = 2; // the inode number is taken for further fields
+    ck_assert_int_eq(record_decode(out.data, out.size, &got), LSM_CORRUPTION);
     out.data[0] = 0;
     ck_assert_int_eq(record_decode(out.data, out.size, &got), LSM_CORRUPTION);
     out.data[0] = 1;
@@ -242,6 +263,8 @@ START_TEST(test_refused_bytes)
     buf_release(&out);
     ck_assert_int_eq(record_decode("\x01\x01\x05\x08\x00", 5, &got), LSM_CORRUPTION);
     ck_assert_int_eq(record_decode("\x01\x01\x05\x18", 4, &got), LSM_CORRUPTION);
+    ck_assert_int_eq(record_decode("\x02\x01\x01\x05\x08", 5, &got), LSM_CORRUPTION);
+    ck_assert_int_eq(record_decode("\x02\x72", 2, &got), LSM_CORRUPTION);
     ck_assert_int_eq(record_decode("", 0, &got), LSM_CORRUPTION);
 }
 END_TEST
@@ -252,6 +275,7 @@ int main(void)
     TCase *tc = tcase_create("record");
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_golden_regular);
+    tcase_add_test(tc, test_golden_flags);
     tcase_add_test(tc, test_golden_times);
     tcase_add_test(tc, test_golden_others);
     tcase_add_test(tc, test_round_trip);

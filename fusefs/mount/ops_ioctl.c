@@ -1,0 +1,112 @@
+// IOCTL: the flags of chattr(1), in both of their forms.
+//
+// The kernel opens the file or directory for it (so that the handle is of no use here), has checked
+// who may change which flag, and knows the sizes: FS_IOC_GETFLAGS and SETFLAGS are declared with a
+// long and carry an int. Everything else is refused with ENOTTY, which is what programs expect that
+// ask whether a file is a terminal.
+#include <errno.h>
+#include <linux/fs.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "mount/inode_table.h"
+#include "mount/ops.h"
+
+static const struct {
+    uint32_t ns, flag, xflag;
+} bits[] = {
+    {NS_IMMUTABLE, FS_IMMUTABLE_FL, FS_XFLAG_IMMUTABLE},
+    {NS_APPEND, FS_APPEND_FL, FS_XFLAG_APPEND},
+    {NS_NODUMP, FS_NODUMP_FL, FS_XFLAG_NODUMP},
+    {NS_NOATIME, FS_NOATIME_FL, FS_XFLAG_NOATIME},
+};
+#define BITS (sizeof bits / sizeof *bits)
+
+static void get_flags(fuse_req_t req, struct ns_inode *inode, bool extended, size_t out_size)
+{
+    struct ns_attr attr;
+    uint32_t flags = 0;
+    struct fsxattr x = {0};
+    uint8_t reply[sizeof x] = {0};
+    int result = ns_getattr(lsmfs_of(req)->ns, inode, &attr);
+    if (result == 0 &&
+        (out_size < sizeof flags || out_size > sizeof reply || (extended && out_size != sizeof x)))
+        result = -EINVAL;
+    if (result < 0) {
+        fuse_reply_err(req, -result);
+        return;
+    }
+    for (size_t i = 0; i < BITS; i++)
+        if (attr.flags & bits[i].ns) {
+            flags |= bits[i].flag;
+            x.fsx_xflags |= bits[i].xflag;
+        }
+    if (extended)
+        memcpy(reply, &x, sizeof x);
+    else
+        memcpy(reply, &flags, sizeof flags);
+    fuse_reply_ioctl(req, 0, reply, out_size);
+}
+
+// 0 or -errno.
+static int decode_flags(bool extended, const void *in, size_t in_size, uint32_t *ret_flags)
+{
+    struct fsxattr x = {0};
+    uint32_t asked = 0;
+    *ret_flags = 0;
+    if (in_size < (extended ? sizeof x : sizeof asked))
+        return -EINVAL;
+    if (extended) {
+        memcpy(&x, in, sizeof x);
+        asked = x.fsx_xflags;
+        if (x.fsx_extsize || x.fsx_projid || x.fsx_cowextsize)
+            return -EOPNOTSUPP;
+    } else {
+        memcpy(&asked, in, sizeof asked);
+    }
+    for (size_t i = 0; i < BITS; i++) {
+        uint32_t bit = extended ? bits[i].xflag : bits[i].flag;
+        if (asked & bit)
+            *ret_flags |= bits[i].ns;
+        asked &= ~bit;
+    }
+    return asked ? -EOPNOTSUPP : 0;
+}
+
+static void set_flags(fuse_req_t req, struct ns_inode *inode, bool extended, const void *in,
+                      size_t in_size)
+{
+    struct lsmfs *fs = lsmfs_of(req);
+    uint32_t flags;
+    int result = decode_flags(extended, in, in_size, &flags);
+    if (result == 0)
+        result = ns_set_flags(fs->ns, inode, flags, fs->writeback && S_ISREG(ns_inode_type(inode)));
+    if (result == 0) // ctime has moved
+        fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), -1, 0);
+    if (result < 0)
+        fuse_reply_err(req, -result);
+    else
+        fuse_reply_ioctl(req, 0, NULL, 0);
+}
+
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
+              unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+    (void)arg, (void)fi, (void)flags;
+    bool gets = cmd == FS_IOC_GETFLAGS || cmd == FS_IOC_FSGETXATTR;
+    bool sets = cmd == FS_IOC_SETFLAGS || cmd == FS_IOC_FSSETXATTR;
+    if (!gets && !sets) {
+        fuse_reply_err(req, ENOTTY);
+        return;
+    }
+    struct ns *ns = lsmfs_of(req)->ns; // the request is gone once it has been answered
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    if (gets)
+        get_flags(req, inode, cmd == FS_IOC_FSGETXATTR, out_size);
+    else
+        set_flags(req, inode, cmd == FS_IOC_FSSETXATTR, in, in_size);
+    ns_inode_put(ns, inode, 1);
+}
