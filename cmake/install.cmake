@@ -10,12 +10,11 @@ foreach(program lsmfs lsmfsctl lsm_bench)
 endforeach()
 install(TARGETS ${lsmfs_programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 
-# mount(8) looks for helpers in /sbin.
-foreach(helper mount.lsmfs umount.lsmfs)
-  if(EXISTS ${CMAKE_SOURCE_DIR}/mount-scripts/${helper})
-    install(PROGRAMS mount-scripts/${helper} DESTINATION ${CMAKE_INSTALL_SBINDIR})
-  endif()
-endforeach()
+# mount(8) and umount(8) look for helpers in /sbin; mounts have the type fuse.lsmfs.
+install(PROGRAMS mount-scripts/mount.lsmfs mount-scripts/umount.lsmfs
+        DESTINATION ${CMAKE_INSTALL_SBINDIR})
+install(PROGRAMS mount-scripts/umount.lsmfs DESTINATION ${CMAKE_INSTALL_SBINDIR}
+        RENAME umount.fuse.lsmfs)
 
 file(GLOB lsmfs_man8 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/man/*.8)
 install(FILES ${lsmfs_man8} DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)

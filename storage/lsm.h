@@ -128,7 +128,8 @@ struct lsm_options {
     lsm_log_fn *log;             // NULL: messages are dropped
     void *log_arg;
     const char *lock_note; // NULL or one line kept in LOCK for whoever finds the store in
-                           // use, e.g. "mounted on /mnt"; copied
+                           // use, e.g. "mounted on /mnt"; copied. lsm_close() puts "closing; "
+                           // before it
     struct env *env;       // NULL: the POSIX environment; must outlive the store
 };
 
@@ -140,6 +141,9 @@ LSM_API void lsm_options_init(struct lsm_options *options);
 // hold yet. `options` may be NULL. LSM_BUSY's detail names the process that has it and its note.
 LSM_NODISCARD LSM_API int lsm_open(const char *path, const struct lsm_options *options,
                                    struct lsm **ret_db);
+
+// Another line for LOCK: a courtesy, failures are not reported. Any thread. NULL: none.
+LSM_API void lsm_lock_note(struct lsm *db, const char *note);
 
 // Stops background work (within a second: what is running is cancelled), syncs the log, releases
 // everything. All iterators and snapshots must have been released. `db` is gone whatever is

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/busy.h"
 #include "lsm.h"
 #include "ns/namespace.h"
 
@@ -31,6 +32,7 @@ struct ctl {
     const char *options[128]; // by letter: NULL: not given; its value, or ""
     struct ns *ns;            // while open by tree_open
     struct lsm *engine;       // while open: that of ns, or alone
+    struct busy busy;         // why a store that is in use could not be had
 };
 
 static inline bool ctl_has(const struct ctl *ctl, char letter)
@@ -55,6 +57,8 @@ int tree_try(struct ctl *ctl);
 // fails.
 enum exit_status store_close(struct ctl *ctl, enum exit_status status);
 void store_failed(const struct ctl *ctl, int status); // says what the engine has just refused
+// After that the store was refused with `status`: true: it was in use, will be free, try again.
+bool store_retry(struct ctl *ctl, int status);
 
 // ---- paths (store.c)
 

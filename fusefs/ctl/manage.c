@@ -279,7 +279,10 @@ enum exit_status command_repair(struct ctl *ctl)
     struct lsm_options options;
     lsm_options_init(&options);
     options.log = print_log;
-    int rc = lsm_repair(ctl->db, &options);
+    int rc;
+    do {
+        rc = lsm_repair(ctl->db, &options);
+    } while (store_retry(ctl, rc));
     if (rc)
         store_failed(ctl, rc);
     return rc ? EXIT_FAILED : EXIT_OK;
@@ -320,7 +323,10 @@ enum exit_status command_destroy(struct ctl *ctl)
         complain_usage("destroy", "needs --yes: it deletes %s for good", ctl->db);
         return EXIT_USAGE;
     }
-    int rc = lsm_destroy(ctl->db, NULL);
+    int rc;
+    do {
+        rc = lsm_destroy(ctl->db, NULL);
+    } while (store_retry(ctl, rc));
     if (rc)
         store_failed(ctl, rc);
     return rc ? EXIT_FAILED : EXIT_OK;

@@ -34,11 +34,18 @@ static const char *open_hint(const struct ctl *ctl, int status, const char *what
 
 void store_failed(const struct ctl *ctl, int status)
 {
-    const char *detail = lsm_error_detail();
+    const char *detail = status == LSM_BUSY ? ctl->busy.text : lsm_error_detail();
     const char *what = *detail ? detail : lsm_strerror(status);
     bool named = strncmp(what, ctl->db, strlen(ctl->db)) == 0;
     complain("%s%s%s%s", named ? "" : ctl->db, named ? "" : ": ", what,
              open_hint(ctl, status, what));
+}
+
+bool store_retry(struct ctl *ctl, int status)
+{
+    if (!ctl->busy.program)
+        ctl->busy = (struct busy){.program = "lsmfsctl", .stop_fd = -1};
+    return status == LSM_BUSY && busy_wait(&ctl->busy, ctl->db);
 }
 
 // `note` has to stay until the store is open.
@@ -60,7 +67,10 @@ static int tree_open_status(struct ctl *ctl, enum open_mode mode)
     char note[64];
     struct ns_options options;
     set_options(ctl, mode, &options, note, sizeof note);
-    int status = ns_open(ctl->db, &options, &ctl->ns);
+    int status;
+    do {
+        status = ns_open(ctl->db, &options, &ctl->ns);
+    } while (store_retry(ctl, status));
     if (!status)
         ctl->engine = ns_engine(ctl->ns);
     return status;
@@ -84,7 +94,10 @@ bool engine_open(struct ctl *ctl, enum open_mode mode)
     char note[64];
     struct ns_options options;
     set_options(ctl, mode, &options, note, sizeof note);
-    int status = lsm_open(ctl->db, &options.engine, &ctl->engine);
+    int status;
+    do {
+        status = lsm_open(ctl->db, &options.engine, &ctl->engine);
+    } while (store_retry(ctl, status));
     if (status)
         store_failed(ctl, status);
     return !status;

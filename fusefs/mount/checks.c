@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/mounts.h"
 #include "common/say.h"
 
 #define FUSE_DEVICE "/dev/fuse"
@@ -25,67 +26,6 @@ __attribute__((format(printf, 1, 2))) static bool refuse(const char *format, ...
     say_args("lsmfs", format, args);
     va_end(args);
     return false;
-}
-
-// ------------------------------------------------------------------------------ the list of mounts
-
-// Undoes the kernel's \ooo in place.
-static void unescape(char *text)
-{
-    char *out = text;
-    for (const char *p = text; *p;) {
-        if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
-            *out++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
-            p += 4;
-        } else {
-            *out++ = *p++;
-        }
-    }
-    *out = 0;
-}
-
-// One line: ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS
-static bool parse_mount(char *line, const char *mountpoint, struct mount_info *ret_info)
-{
-    char *fields[5], *save = NULL;
-    char *p = strtok_r(line, " ", &save);
-    for (size_t i = 0; i < 5; i++, p = strtok_r(NULL, " ", &save)) {
-        if (!p)
-            return false;
-        fields[i] = p;
-    }
-    unescape(fields[4]);
-    if (strcmp(fields[4], mountpoint) != 0)
-        return false;
-    while (p && strcmp(p, "-") != 0)
-        p = strtok_r(NULL, " ", &save);
-    char *type = strtok_r(NULL, " ", &save);
-    char *source = strtok_r(NULL, " ", &save);
-    if (!p || !type || !source)
-        return false;
-    unescape(source);
-    snprintf(ret_info->device, sizeof ret_info->device, "%s", fields[2]);
-    snprintf(ret_info->type, sizeof ret_info->type, "%s", type);
-    snprintf(ret_info->source, sizeof ret_info->source, "%s", source);
-    return true;
-}
-
-bool mount_info_find(const char *mountpoint, struct mount_info *ret_info)
-{
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    if (!f)
-        return false;
-    char *line = NULL;
-    size_t size = 0;
-    bool found = false;
-    // Later lines are mounted over earlier ones.
-    while (getline(&line, &size, f) > 0) {
-        line[strcspn(line, "\n")] = 0;
-        found |= parse_mount(line, mountpoint, ret_info);
-    }
-    free(line);
-    fclose(f);
-    return found;
 }
 
 // ----------------------------------------------------------------------------------- mount point
@@ -113,7 +53,7 @@ static bool check_mountpoint(struct mount_options *options)
     options->mountpoint = resolved;
     if (!S_ISDIR(st.st_mode))
         return refuse("%s: not a directory: a mount point must be one", resolved);
-    if (mount_info_find(resolved, &info) && strcmp(info.type, "fuse.lsmfs") == 0)
+    if (mount_info_find(resolved, &info) && strcmp(info.type, LSMFS_TYPE) == 0)
         return refuse("%s: already mounted by lsmfs (store %s): unmount it first", resolved,
                       info.source);
     if (geteuid() != 0 && access(resolved, W_OK) != 0)

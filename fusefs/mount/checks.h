@@ -4,16 +4,6 @@
 
 #include "mount/options.h"
 
-// A mount as the kernel lists it.
-struct mount_info {
-    char device[32]; // major:minor
-    char type[64];
-    char source[4096];
-};
-
-// The mount on top at `mountpoint` (absolute, resolved); false if nothing is mounted there.
-bool mount_info_find(const char *mountpoint, struct mount_info *ret_info);
-
 // Whether the store's directory has to be made or filled: it is absent or empty.
 enum store_state { STORE_ABSENT, STORE_EMPTY, STORE_PRESENT };
 

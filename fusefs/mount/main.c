@@ -12,6 +12,7 @@
 //  - a second signal while users remain: the threads are stopped, the users get errors.
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/busy.h"
 #include "common/say.h"
 #include "mount/checks.h"
 #include "mount/daemon.h"
@@ -49,27 +51,42 @@ static const char *open_hint(int status)
     }
 }
 
-static int store_open(struct lsmfs *fs)
+static int store_open(struct lsmfs *fs, int signal_fd)
 {
-    char *note;
-    if (asprintf(&note, "mounted on %s", fs->options.mountpoint) < 0) {
-        say("lsmfs", "out of memory");
-        return LSM_NO_MEMORY;
-    }
+    struct busy busy = {.program = "lsmfs", .stop_fd = signal_fd};
     struct lsm_options *engine = &fs->options.ns.engine;
+    char note[PATH_MAX + 32];
+    int status;
+    snprintf(note, sizeof note, BUSY_MOUNTING "%s", fs->options.mountpoint);
     engine->lock_note = note;
     engine->log = log_engine;
-    int status = ns_open(fs->options.db, &fs->options.ns, &fs->ns);
+    do {
+        status = ns_open(fs->options.db, &fs->options.ns, &fs->ns);
+    } while (status == LSM_BUSY && busy_wait(&busy, fs->options.db));
     engine->lock_note = NULL;
-    free(note);
     if (status < 0) {
-        const char *detail = lsm_error_detail();
+        const char *detail = status == LSM_BUSY ? busy.text : lsm_error_detail();
         const char *what = *detail ? detail : lsm_strerror(status);
         bool named = strncmp(what, fs->options.db, strlen(fs->options.db)) == 0;
         say("lsmfs", "%s%s%s%s", named ? "" : fs->options.db, named ? "" : ": ", what,
             open_hint(status));
     }
     return (int)status;
+}
+
+// Tells whoever looks into LOCK.
+static void say_mounted(struct lsmfs *fs)
+{
+    char note[PATH_MAX + 32];
+    snprintf(note, sizeof note, BUSY_MOUNTED "%s", fs->options.mountpoint);
+    lsm_lock_note(ns_engine(fs->ns), note);
+}
+
+static void say_closing(struct lsmfs *fs)
+{
+    char note[PATH_MAX + 32];
+    snprintf(note, sizeof note, "closing; was mounted on %s", fs->options.mountpoint);
+    lsm_lock_note(ns_engine(fs->ns), note);
 }
 
 // Removes a store that was created for a mount that then failed, and leaves an empty directory
@@ -156,6 +173,7 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
         goto out;
     }
     *ret_mounted = true;
+    say_mounted(fs);
     session_set_kernel(&fs->options);
     if (ready_fd >= 0)
         daemon_ready(ready_fd);
@@ -168,6 +186,7 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
         session_unmount(&fs->options, true);
     }
 out:
+    say_closing(fs);
     flusher_stop(fs->flusher);
     fuse_session_destroy(session); // closes the connection
     flusher_free(fs->flusher);
@@ -207,7 +226,7 @@ static enum exit_status run(struct lsmfs *fs, enum store_state before, int ready
         say("lsmfs", "%s", strerror(errno));
         return EXIT_FAILED;
     }
-    if (store_open(fs) < 0) {
+    if (store_open(fs, signal_fd) < 0) {
         close(signal_fd);
         return EXIT_FAILED;
     }

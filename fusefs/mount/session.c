@@ -19,8 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/mounts.h"
 #include "common/say.h"
-#include "mount/checks.h"
 #include "mount/log.h"
 
 #define READAHEAD_KIB 1024
@@ -136,7 +136,7 @@ struct fuse_session *session_mount(const struct mount_options *options,
 // Whether the topmost mount at the mount point is this store's.
 static bool is_ours(const struct mount_options *options, struct mount_info *info)
 {
-    return mount_info_find(options->mountpoint, info) && strcmp(info->type, "fuse.lsmfs") == 0 &&
+    return mount_info_find(options->mountpoint, info) && strcmp(info->type, LSMFS_TYPE) == 0 &&
            strcmp(info->source, options->db) == 0;
 }
 

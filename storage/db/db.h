@@ -110,6 +110,7 @@ struct lsm {
     struct lsm_options options;
     struct logger logger;
     struct env_lock *lock;
+    char *lock_note; // what LOCK says of this holder; NULL: nothing. mutex
     struct block_cache *block_cache;
     struct sst_map_budget map_budget;
     struct table_cache *table_cache;

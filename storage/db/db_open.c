@@ -3,6 +3,7 @@
 // Before anything is changed the directory is looked at: it must be absent or empty (a new store is
 // made), or hold a store. The lock is taken next, and only then is anything written.
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -207,6 +208,7 @@ static void handle_free(struct lsm *db)
     if (db->lock)
         db->env->ops->unlock(db->env, db->lock);
     db->base->ops->close_dir(db->env);
+    free(db->lock_note);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
         buf_release(&db->cursors[i]);
     arena_pool_free(&db->arenas);
@@ -225,8 +227,32 @@ static int take_lock(struct lsm *db)
     store_name(name, STORE_LOCK, 0);
     int rc = db->env->ops->lock(db->env, name, db->options.read_only, db->options.lock_note,
                                 &db->lock);
+    if (!rc && db->options.lock_note)
+        db->lock_note = strdup(db->options.lock_note);
     db->options.lock_note = NULL; // the user's; not ours to keep
     return rc;
+}
+
+void lsm_lock_note(struct lsm *db, const char *note)
+{
+    pthread_mutex_lock(&db->mutex);
+    free(db->lock_note);
+    db->lock_note = note ? strdup(note) : NULL;
+    db->env->ops->lock_note(db->env, db->lock, note ? note : "");
+    pthread_mutex_unlock(&db->mutex);
+}
+
+// Whoever finds the store in use from now on may wait for it.
+static void say_closing(struct lsm *db)
+{
+    static const char closing[] = "closing";
+    char *note = NULL;
+    if (db->lock_note && strncmp(db->lock_note, closing, sizeof closing - 1) == 0)
+        return;
+    if (db->lock_note && asprintf(&note, "%s; %s", closing, db->lock_note) < 0)
+        note = NULL;
+    lsm_lock_note(db, note ? note : closing);
+    free(note);
 }
 
 static int open_run(struct lsm *db)
@@ -296,6 +322,7 @@ int lsm_close(struct lsm *db)
 {
     if (!db)
         return LSM_OK;
+    say_closing(db);
     db_background_stop(db);
     int rc = lsm_sync(db);
     if (!rc && !db->options.read_only)

@@ -12,7 +12,7 @@ cd "$work"
 for program in lsmfs lsmfsctl; do
     [ ! -x "$build/bin/$program" ] || usr/bin/$program --version
 done
-for helper in mount.lsmfs umount.lsmfs; do
+for helper in mount.lsmfs umount.lsmfs umount.fuse.lsmfs; do
     [ -x usr/sbin/$helper ] || { echo "no sbin/$helper"; exit 1; }
 done
 [ -f usr/share/man/man8/lsmfsctl.8 ] || { echo "no manual page"; exit 1; }

@@ -1,0 +1,130 @@
+// /proc/PID/mountinfo, read line by line:
+//   ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS
+//
+// Thread-safe: no state. What cannot be read counts as empty.
+#include "common/mounts.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NAMESPACES_MAX 256
+
+// Undoes the kernel's \ooo in place.
+static void unescape(char *text)
+{
+    char *out = text;
+    for (const char *p = text; *p;) {
+        if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
+            *out++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
+            p += 4;
+        } else {
+            *out++ = *p++;
+        }
+    }
+    *out = 0;
+}
+
+static bool parse_mount(char *line, struct mount_info *ret_info)
+{
+    char *fields[5], *save = NULL;
+    char *p = strtok_r(line, " ", &save);
+    for (size_t i = 0; i < 5; i++, p = strtok_r(NULL, " ", &save)) {
+        if (!p)
+            return false;
+        fields[i] = p;
+    }
+    while (p && strcmp(p, "-") != 0)
+        p = strtok_r(NULL, " ", &save);
+    char *type = strtok_r(NULL, " ", &save);
+    char *source = strtok_r(NULL, " ", &save);
+    if (!p || !type || !source)
+        return false;
+    unescape(fields[4]);
+    unescape(source);
+    snprintf(ret_info->device, sizeof ret_info->device, "%s", fields[2]);
+    snprintf(ret_info->type, sizeof ret_info->type, "%s", type);
+    snprintf(ret_info->source, sizeof ret_info->source, "%s", source);
+    snprintf(ret_info->mountpoint, sizeof ret_info->mountpoint, "%s", fields[4]);
+    return true;
+}
+
+// The last line with this mount point or, if that is NULL, of a mount of store `db`: later lines
+// are mounted over earlier ones.
+static bool find_in(const char *list, const char *mountpoint, const char *db,
+                    struct mount_info *ret_info)
+{
+    FILE *f = fopen(list, "re");
+    if (!f)
+        return false;
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    struct mount_info info;
+    while (getline(&line, &size, f) > 0) {
+        line[strcspn(line, "\n")] = 0;
+        if (!parse_mount(line, &info))
+            continue;
+        if (mountpoint ? strcmp(info.mountpoint, mountpoint) != 0
+                       : strcmp(info.type, LSMFS_TYPE) != 0 || strcmp(info.source, db) != 0)
+            continue;
+        *ret_info = info;
+        found = true;
+    }
+    free(line);
+    fclose(f);
+    return found;
+}
+
+bool mount_info_find(const char *mountpoint, struct mount_info *ret_info)
+{
+    return find_in("/proc/self/mountinfo", mountpoint, NULL, ret_info);
+}
+
+bool mount_info_of_store(long pid, const char *db, struct mount_info *ret_info)
+{
+    char list[64] = "/proc/self/mountinfo";
+    if (pid)
+        snprintf(list, sizeof list, "/proc/%ld/mountinfo", pid);
+    return find_in(list, NULL, db, ret_info);
+}
+
+// Whether the namespace of process `pid` has not been seen before; those that cannot be told apart
+// are new each time.
+static bool is_new_namespace(const char *pid, ino_t *seen, size_t *count)
+{
+    char path[300];
+    struct stat st;
+    snprintf(path, sizeof path, "/proc/%s/ns/mnt", pid);
+    if (stat(path, &st))
+        return true;
+    for (size_t i = 0; i < *count; i++)
+        if (seen[i] == st.st_ino)
+            return false;
+    if (*count < NAMESPACES_MAX)
+        seen[(*count)++] = st.st_ino;
+    return true;
+}
+
+bool mount_info_anywhere(const char *db, struct mount_info *ret_info, long *ret_pid)
+{
+    ino_t seen[NAMESPACES_MAX];
+    size_t count = 0;
+    bool found = false;
+    const struct dirent *entry;
+    DIR *proc = opendir("/proc");
+    while (proc && !found && (entry = readdir(proc))) {
+        char *end;
+        long pid = strtol(entry->d_name, &end, 10);
+        if (pid <= 0 || *end || !is_new_namespace(entry->d_name, seen, &count))
+            continue;
+        found = mount_info_of_store(pid, db, ret_info);
+        if (found)
+            *ret_pid = pid;
+    }
+    if (proc)
+        closedir(proc);
+    return found;
+}

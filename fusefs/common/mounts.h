@@ -1,0 +1,28 @@
+// What is mounted where, by the kernel's lists.
+#ifndef COMMON_MOUNTS_H
+#define COMMON_MOUNTS_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#define LSMFS_TYPE "fuse.lsmfs"
+
+// A mount as the kernel lists it.
+struct mount_info {
+    char device[32]; // major:minor
+    char type[64];
+    char source[PATH_MAX];
+    char mountpoint[PATH_MAX];
+};
+
+// The mount on top at `mountpoint` (absolute, resolved); false if nothing is mounted there.
+bool mount_info_find(const char *mountpoint, struct mount_info *ret_info);
+
+// A mount of the store in directory `db` (absolute, resolved) in the mount namespace of process
+// `pid`, 0 for this one's; false if there is none, or it may not be known.
+bool mount_info_of_store(long pid, const char *db, struct mount_info *ret_info);
+
+// The same in the namespace of any process that can be seen. *ret_pid: a process in it.
+bool mount_info_anywhere(const char *db, struct mount_info *ret_info, long *ret_pid);
+
+#endif
