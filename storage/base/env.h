@@ -92,9 +92,9 @@ struct env_ops {
     int (*pwritev)(struct env_file *file, const struct iovec *pieces, int count, uint64_t offset);
     int (*sync)(struct env_file *file); // fdatasync
     int (*truncate)(struct env_file *file, uint64_t size);
-    int (*allocate)(struct env_file *file, uint64_t offset, uint64_t size); // fallocate, grows it;
-                                                                            // LSM_INVALID if the
-                                                                            // file system cannot
+    // fallocate, grows the file; LSM_INVALID if the file system cannot. On failure the file is as
+    // long as it was, and no disk space is kept behind its end.
+    int (*allocate)(struct env_file *file, uint64_t offset, uint64_t size);
     int (*size)(struct env_file *file, uint64_t *ret_size);
     // Maps [offset, offset + size) shared, page-aligned offset; `writable` as opened. Unmap with
     // the same size. msync makes the range's stores durable (or says that it could not).

@@ -217,6 +217,16 @@ static int posix_truncate(struct env_file *file, uint64_t size)
     return 0;
 }
 
+// ext4 keeps the blocks that it found for an allocation that failed. Cutting the file to the length
+// that it has already gives back what lies behind its end.
+static int allocate_failed(const struct env_file *file, off_t size)
+{
+    int rc = fail("allocate", file->path);
+    while (ftruncate(file_fd(file), size) && errno == EINTR)
+        ;
+    return rc;
+}
+
 static int posix_allocate(struct env_file *file, uint64_t offset, uint64_t size)
 {
     int rc = check_range(file, offset, size);
@@ -227,11 +237,14 @@ static int posix_allocate(struct env_file *file, uint64_t offset, uint64_t size)
         return fail("statfs", file->path);
     if ((uint32_t)fs.f_type == BTRFS_MAGIC || (uint32_t)fs.f_type == BCACHEFS_MAGIC)
         return status_fail(LSM_INVALID, "%s: the file system cannot reserve space", file->path);
+    struct stat before;
+    if (fstat(file_fd(file), &before))
+        return fail("stat", file->path);
     while (fallocate(file_fd(file), 0, (off_t)offset, (off_t)size)) {
         if (errno == EOPNOTSUPP || errno == ENOSYS)
             return status_fail(LSM_INVALID, "%s: the file system cannot pre-allocate", file->path);
         if (errno != EINTR)
-            return fail("allocate", file->path);
+            return allocate_failed(file, before.st_size);
     }
     return 0;
 }

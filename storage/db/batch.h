@@ -3,9 +3,10 @@
 //   fixed32 count, then per operation
 //     0x00  slice key                                       delete
 //     0x01  slice key, slice value                          put
-//     0x02  slice key, slice source, varint offset, length, fixed64 snapshot  put a slice } in memory
-//     0x03  slice key, fixed64 address, varint size         put borrowed bytes } only: db_blob.c
-//     0x04  slice key, slice pointer                        put a value that is in a blob file
+//     0x02  slice key, slice source, varint offset, length, fixed64 snapshot  put a slice } in
+//     memory 0x03  slice key, fixed64 address, varint size         put borrowed bytes } only:
+//     db_blob.c 0x04  slice key, slice pointer                        put a value that is in a blob
+//     file
 //
 // Operation i of a batch whose log record says sequence s has sequence s + i.
 #ifndef LSM_DB_BATCH_H
@@ -41,7 +42,7 @@ struct lsm_batch {
 
     // What lsm_stage() has written to blob files; nothing: NULL and zeros.
     const struct lsm *staged_in;
-    struct blob_refs pins; // of the pointers in the payload, a reference each
+    struct blob_refs pins;                // of the pointers in the payload, a reference each
     uint64_t staged_bytes, staged_values; // in the files; of the values
 };
 

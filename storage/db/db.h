@@ -45,8 +45,8 @@
 
 // A log and the memtable whose entries it holds share their number.
 struct db_log {
-    struct wal_writer *wal;
-    uint64_t number;
+    struct wal_writer *wal; // NULL: logs of an earlier run, number .. last, durable as they are
+    uint64_t number, last;
     _Atomic uint32_t refs; // the store's, and those of running syncs
     bool remove;           // with the last reference the file goes; set before that one is dropped
     char name[STORE_NAME_MAX];
@@ -174,7 +174,12 @@ struct lsm {
     unsigned thread_count;
     pthread_t threads[20];
 
-    _Atomic bool cancel; // stops running compactions
+    _Atomic bool cancel;    // stops running compactions
+    bool made_dir;          // opening made the directory; its own
+    uint64_t first_file;    // numbers from here on were given out since opening; constant then
+    uint64_t manifest_new;  // of the manifest that opening starts; 0: not that far yet
+    uint64_t reserve_swept; // bytes that opening gave back; its own
+    uint64_t reserve_left;  // bytes for the next opening; closing's own
     _Atomic uint64_t next_file;
     _Atomic uint64_t flush_done, flush_total; // entries of the running flush; relaxed
     _Atomic unsigned pressure; // 0 .. 1000: how much writers are slowed; set under mutex
@@ -224,10 +229,18 @@ bool db_reserve_exceeded(struct lsm *db); // the active memtable is larger than 
 // Whether space is short and the active memtable had better be flushed. Lead and mutex held.
 bool db_reserve_cramped(struct lsm *db);
 bool db_reserve_release(struct lsm *db); // false: there was nothing to give back. No locks held
-void db_reserve_free(struct lsm *db);    // at the end
+// A clean end: db_reserve_free(), which comes last, leaves what the next opening may need.
+void db_reserve_leave(struct lsm *db);
+void db_reserve_free(struct lsm *db);
+// Makes a file of `size` bytes, or as large as there is room for, that whoever opens the store next
+// sweeps away. For a store that is not open; a failure leaves none.
+void db_reserve_file(struct env *env, uint64_t number, uint64_t size);
 
 // ---- db_log.c
 int db_log_new(struct lsm *db, struct db_log **ret_log); // creates the file; no locks held
+// Stands for the logs first .. last, which recovery has read into a memtable without a table.
+int db_log_old(uint64_t first, uint64_t last, struct db_log **ret_log);
+uint64_t db_log_bytes(const struct db_log *log); // of records; 0 for NULL and logs of earlier runs
 void db_log_ref(struct db_log *log);
 void db_log_unref(struct lsm *db, struct db_log *log);
 // The log is not needed any more: kept for recycling or removed. No locks held. Drops the
@@ -278,6 +291,8 @@ int db_adopt_file(struct lsm *db, struct file_meta *file);
 // ---- db_compact.c
 // One flush of the oldest immutable memtable.
 int db_flush_oldest(struct lsm *db);
+// Removes the tables that a flush which failed has added.
+void db_remove_added(struct lsm *db, const struct version_edit *edit);
 // Runs a picked compaction; its inputs are marked compacting. Takes it over.
 int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction);
 // Writes a memtable to a level-0 table; the edit gets it added. For flush and recovery.

@@ -270,10 +270,12 @@ static void *flush_thread(void *arg)
     return NULL;
 }
 
-// Whether the next log has to wait for a flush that may need the space; mutex held, released
-// meanwhile.
+// Whether the next log has to wait for a flush that may need the space, or for room: on a full disk
+// it is made when it is needed. Mutex held, released meanwhile.
 static bool flush_goes_first(struct lsm *db)
 {
+    if (db_space_short(db))
+        return true;
     if (!db_flush_due(db))
         return false;
     pthread_mutex_unlock(&db->mutex);

@@ -102,7 +102,7 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
     return rc;
 }
 
-static void remove_added(struct lsm *db, const struct version_edit *edit)
+void db_remove_added(struct lsm *db, const struct version_edit *edit)
 {
     struct status_kept kept;
     if (atomic_load_explicit(&db->keep_files, memory_order_acquire))
@@ -134,7 +134,7 @@ int db_flush_oldest(struct lsm *db)
         uint64_t bytes = tables ? edit.added[0].file->size : 0;
         rc = db_apply_edit(db, &edit, true);
         if (rc)
-            remove_added(db, &edit);
+            db_remove_added(db, &edit);
         else
             logger_log(&db->logger, LSM_LOG_INFO,
                        "flushed a memtable: %" PRIu64 " bytes in %" PRIu64 " ms", bytes,

@@ -58,6 +58,8 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
                                   .arg = db};
     store_name(old_name, STORE_RECYCLED, recycle);
     int rc = wal_writer_new(&options, log->name, number, recycle ? old_name : NULL, &log->wal);
+    if (rc == LSM_NO_SPACE && recycle) // which is gone: there is some room now
+        rc = wal_writer_new(&options, log->name, number, NULL, &log->wal);
     if (!rc) {
         rc = db->env->ops->sync_dir(db->env, ENV_HERE);
         if (rc) {
@@ -70,6 +72,37 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
         return rc;
     }
     *ret_log = log;
+    return LSM_OK;
+}
+
+int db_log_old(uint64_t first, uint64_t last, struct db_log **ret_log)
+{
+    struct db_log *log = calloc(1, sizeof *log + 1);
+    if (!log)
+        return status_no_memory(sizeof *log);
+    log->number = first;
+    log->last = last;
+    atomic_init(&log->refs, 1);
+    *ret_log = log;
+    return LSM_OK;
+}
+
+uint64_t db_log_bytes(const struct db_log *log)
+{
+    return log && log->wal ? wal_end(log->wal) : 0;
+}
+
+struct old_logs {
+    struct lsm *db;
+    uint64_t first, last;
+};
+
+static int remove_old(void *arg, const char *name)
+{
+    const struct old_logs *old = arg;
+    uint64_t number;
+    if (store_parse_name(name, &number) == STORE_LOG && number >= old->first && number <= old->last)
+        (void)!old->db->env->ops->unlink(old->db->env, name);
     return LSM_OK;
 }
 
@@ -112,6 +145,12 @@ static bool log_recycle(struct lsm *db, const struct db_log *log)
 
 void db_log_retire(struct lsm *db, struct db_log *log)
 {
+    if (!log->wal) { // those of an earlier run; nobody else refers to them
+        struct old_logs old = {db, log->number, log->last};
+        (void)!db->env->ops->list(db->env, ENV_HERE, remove_old, &old);
+        free(log);
+        return;
+    }
     // New references are only taken under mutex from the lists this log is no longer in.
     log->remove = true;
     if (atomic_load_explicit(&log->refs, memory_order_acquire) == 1) {
@@ -167,7 +206,8 @@ static int sync_older(struct lsm *db, const struct db_log *log)
     pthread_mutex_lock(&db->mutex);
     for (unsigned i = 0; i < db->immutable_count; i++) {
         struct db_log *each = db->immutables[i].log;
-        if (each->number < log->number && wal_durable(each->wal) < wal_end(each->wal)) {
+        if (each->wal && each->number < log->number &&
+            wal_durable(each->wal) < wal_end(each->wal)) {
             db_log_ref(each);
             older[count++] = each;
         }

@@ -85,11 +85,8 @@ static int manifest_roll(struct lsm *db, struct version *version, const struct v
     struct manifest *manifest;
     char name[STORE_NAME_MAX];
     int rc = manifest_create(db->env, number, &state, &manifest);
-    if (rc == LSM_NO_SPACE) { // the old one is still in force
-        store_name(name, STORE_MANIFEST, number);
-        (void)!db->env->ops->unlink(db->env, name);
+    if (rc == LSM_NO_SPACE) // the old one is still in force
         return manifest_append(db->manifest, edit);
-    }
     if (rc)
         return rc;
     manifest_free(db->manifest);

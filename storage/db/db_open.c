@@ -72,6 +72,7 @@ static int place_examine(struct lsm *db, bool *ret_fresh)
     if (rc == LSM_NOT_FOUND) {
         *ret_fresh = true;
         rc = db->base->ops->mkdir(db->base, db->dir);
+        db->made_dir = !rc;
         return rc ? rc : db->base->ops->open_dir(db->base, db->dir, &db->env);
     }
     if (rc)
@@ -181,7 +182,6 @@ static void free_logs(struct lsm *db)
     db_log_unref(db, db->spare);
     db_log_unref(db, db->log);
     db_log_drop_recyclable(db);
-    db_reserve_free(db);
 }
 
 // Frees everything; background threads have ended. Works on a partly opened handle.
@@ -205,6 +205,7 @@ static void handle_free(struct lsm *db)
     blob_store_free(db->blobs);
     if (db->block_cache)
         block_cache_free(db->block_cache);
+    db_reserve_free(db); // with all the room that the rest has given back
     if (db->lock)
         db->env->ops->unlock(db->env, db->lock);
     db->base->ops->close_dir(db->env);
@@ -255,6 +256,19 @@ static void say_closing(struct lsm *db)
     free(note);
 }
 
+// Takes back the directory that was made for a store that could not be.
+static void remove_place(struct lsm *db)
+{
+    char name[STORE_NAME_MAX];
+    struct status_kept kept;
+    status_keep(&kept);
+    store_name(name, STORE_LOCK, 0);
+    if (db->lock)
+        (void)!db->env->ops->unlink(db->env, name);
+    (void)!db->base->ops->rmdir(db->base, db->dir); // stays if there is anything in it
+    status_restore(&kept);
+}
+
 static int open_run(struct lsm *db)
 {
     bool fresh = false;
@@ -263,6 +277,8 @@ static int open_run(struct lsm *db)
         rc = take_lock(db);
     if (!rc && fresh)
         rc = create_store(db);
+    if (rc && db->made_dir)
+        remove_place(db);
     if (!rc)
         rc = caches_new(db);
     if (!rc)
@@ -331,6 +347,8 @@ int lsm_close(struct lsm *db)
     struct status_kept kept;
     status_keep(&kept);
     db_remove_obsolete(db);
+    if (!db->options.read_only)
+        db_reserve_leave(db);
     handle_free(db);
     status_restore(&kept);
     return rc;

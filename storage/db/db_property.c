@@ -19,11 +19,11 @@ static struct totals totals_gather(struct lsm *db)
     t.disk_full = db_disk_is_full(db);
     t.memtable_bytes = memtable_bytes(db->active);
     t.entries = memtable_entries(db->active);
-    t.wal_bytes = db->log ? wal_end(db->log->wal) : 0;
+    t.wal_bytes = db_log_bytes(db->log);
     for (unsigned i = 0; i < db->immutable_count; i++) {
         t.memtable_bytes += memtable_bytes(db->immutables[i].memtable);
         t.entries += memtable_entries(db->immutables[i].memtable);
-        t.wal_bytes += wal_end(db->immutables[i].log->wal);
+        t.wal_bytes += db_log_bytes(db->immutables[i].log);
     }
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
         t.entries += version_level_entries(&db->version->levels[n]);

@@ -57,7 +57,8 @@ static bool in_range(const struct file_meta *file, struct slice key)
     return slice_compare(key, file->smallest) >= 0 && slice_compare(key, file->largest) <= 0;
 }
 
-static int lookup_level0(struct lsm *db, const struct version_level *level, struct sst_lookup *lookup)
+static int lookup_level0(struct lsm *db, const struct version_level *level,
+                         struct sst_lookup *lookup)
 {
     int rc = LSM_NOT_FOUND;
     prefetch_tables(level->files, level->count, lookup->hash);

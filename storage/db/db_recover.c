@@ -12,7 +12,13 @@
 //    corruption, since a sync covers all older logs.
 //
 // What was replayed is written to level 0, and a new manifest and log are started, so old logs are
-// never appended to. Read-only opening keeps the replayed entries in memory and writes nothing.
+// never appended to. On a disk that has no room for the tables the entries stay in memory as an
+// immutable memtable, and their logs count until it is flushed: then opening takes no more than a
+// manifest and the first page of a log. Read-only opening keeps the replayed entries in memory and
+// writes nothing.
+//
+// An opening that fails removes what it has made, and gives the reserve that it has swept away back
+// its space. Nothing is removed if CURRENT may name the new manifest.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +49,8 @@ struct replay {
     const char *path;  // of the log being read
     bool gap;          // its first record does not continue the one before
     bool blob_torn;    // a record's blobs are not there: it ends the log
+    bool in_memory;    // no tables are written
+    uint64_t gap_log;  // the log that the gap is before; what it has is dropped
     uint64_t durable;  // what lies before this offset of the log was synced
     uint64_t records;
 };
@@ -184,7 +192,7 @@ static int replay_record(void *arg, uint64_t sequence, struct slice payload, uin
                           &replay->hint);
     }
     replay->records++;
-    if (!rc && !replay->db->options.read_only &&
+    if (!rc && !replay->in_memory && !replay->db->options.read_only &&
         memtable_bytes(replay->memtable) >= replay->db->options.write_buffer_size)
         rc = replay_flush(replay);
     return rc;
@@ -225,10 +233,11 @@ static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t 
                                "%s: synced records follow a gap after sequence %" PRIu64
                                ": an older log was damaged",
                                path, replay->sequence);
-        if (replay->gap && !gap_before)
+        if (replay->gap && !gap_before) {
+            replay->gap_log = scan->logs.numbers[i];
             logger_log(&db->logger, LSM_LOG_WARN,
                        "%s: dropped unsynced writes that followed a torn log", path);
-        else if (result.torn)
+        } else if (result.torn)
             logger_log(&db->logger, LSM_LOG_INFO,
                        "%s: ends with a torn unsynced record at %" PRIu64, path, result.end);
     }
@@ -248,7 +257,7 @@ static int sweep_name(void *arg, const char *name)
     if (kind == STORE_MANIFEST)
         keep = number == manifest_number(db->manifest);
     if (kind == STORE_LOG)
-        keep = number == db->log->number;
+        keep = number >= db->manifest_log_number;
     if (kind == STORE_BLOB) // a known one goes when it turns out that nothing refers to it
         keep = blob_store_knows(db->blobs, number);
     if (kind == STORE_TABLE) {
@@ -275,14 +284,88 @@ static int adopt_version(struct lsm *db, struct version *version)
     return LSM_OK;
 }
 
-// Writes the replayed rest to level 0, starts a manifest and a log. The old ones stay valid until
-// the new manifest is in force.
-static int start_writing(struct lsm *db, struct replay *replay)
+// The logs' entries in tables, but for what fits into a memtable.
+static int replay_to_tables(struct replay *replay, const struct scan *scan,
+                            const struct manifest_state *state)
 {
-    int rc = replay_flush(replay);
+    int rc = replay_logs(replay, scan, state->log_number);
+    return rc || replay->db->options.read_only ? rc : replay_flush(replay);
+}
+
+// From the start, into one memtable: there was no room for tables.
+static int replay_to_memory(struct replay *replay, const struct scan *scan,
+                            const struct manifest_state *state)
+{
+    struct memtable *fresh;
+    struct lsm *db = replay->db;
+    logger_log(&db->logger, LSM_LOG_WARN, "%s; the logs are kept until there is room",
+               lsm_error_detail());
+    db_remove_added(db, &replay->edit);
+    version_edit_release(&replay->edit);
+    int rc = db_memtable_new(db, &fresh);
     if (rc)
         return rc;
+    memtable_unref(replay->memtable);
+    *replay = (struct replay){
+        .db = db, .memtable = fresh, .in_memory = true, .sequence = state->last_sequence};
+    return replay_logs(replay, scan, state->log_number);
+}
+
+static int sync_file(struct lsm *db, const char *name)
+{
+    struct env_file *file;
+    int rc = env_open(db->env, name, ENV_WRITE, &file);
+    if (rc)
+        return rc;
+    rc = env_sync(file);
+    (void)env_close(file);
+    return rc;
+}
+
+// Makes the logs that were read into memory what the new log can continue: durable, for a sync of
+// that says so, and without those that were dropped behind a gap.
+static int settle_logs(struct replay *replay, const struct scan *scan, uint64_t first)
+{
+    struct lsm *db = replay->db;
+    int rc = blob_refs_sync(db_memtable_blobs(replay->memtable));
+    for (size_t i = 0; i < scan->logs.count && !rc; i++) {
+        char name[STORE_NAME_MAX];
+        uint64_t number = scan->logs.numbers[i];
+        if (number < first)
+            continue;
+        store_name(name, STORE_LOG, number);
+        rc = replay->gap && number >= replay->gap_log ? db->env->ops->unlink(db->env, name)
+                                                      : sync_file(db, name);
+    }
+    return rc;
+}
+
+// Makes the replayed memtable the oldest immutable one, and an empty one the active one.
+static int make_immutable(struct lsm *db, struct replay *replay, uint64_t first)
+{
+    struct memtable *fresh;
+    struct db_log *old;
+    int rc = db_memtable_new(db, &fresh);
+    if (rc)
+        return rc;
+    rc = db_log_old(first, db->log->number - 1, &old);
+    if (rc) {
+        memtable_unref(fresh);
+        return rc;
+    }
+    db->immutables[0].memtable = replay->memtable;
+    db->immutables[0].log = old;
+    db->immutable_count = 1;
+    replay->memtable = fresh;
+    return LSM_OK;
+}
+
+// Starts a manifest and a log. The old ones stay valid until the new manifest is in force.
+static int start_writing(struct lsm *db, struct replay *replay, const struct scan *scan,
+                         const struct manifest_state *old)
+{
     struct version *version;
+    int rc = replay->in_memory ? settle_logs(replay, scan, old->log_number) : LSM_OK;
     for (unsigned i = 0; i < replay->edit.added_count && !rc; i++)
         rc = db_adopt_file(db, replay->edit.added[i].file);
     if (!rc)
@@ -292,16 +375,18 @@ static int start_writing(struct lsm *db, struct replay *replay)
     version_unref(db->version);
     db->version = version;
     rc = db_log_new(db, &db->log);
+    if (!rc && replay->in_memory)
+        rc = make_immutable(db, replay, old->log_number);
     if (rc)
         return rc;
-    db->manifest_log_number = db->log->number;
-    db->manifest_last_sequence = replay->sequence;
-    uint64_t number = db_new_file_number(db);
+    db->manifest_log_number = replay->in_memory ? old->log_number : db->log->number;
+    db->manifest_last_sequence = replay->in_memory ? old->last_sequence : replay->sequence;
+    db->manifest_new = db_new_file_number(db);
     struct manifest_state state = {.version = db->version,
                                    .log_number = db->manifest_log_number,
                                    .next_file = atomic_load(&db->next_file),
-                                   .last_sequence = replay->sequence};
-    return manifest_create(db->env, number, &state, &db->manifest);
+                                   .last_sequence = db->manifest_last_sequence};
+    return manifest_create(db->env, db->manifest_new, &state, &db->manifest);
 }
 
 static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state *state)
@@ -313,12 +398,11 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
         rc = db_memtable_new(db, &replay.memtable);
     if (rc)
         return rc;
-    uint64_t next =
-        scan->max_number + 1 > state->next_file ? scan->max_number + 1 : state->next_file;
-    atomic_store(&db->next_file, next);
-    rc = replay_logs(&replay, scan, state->log_number);
+    rc = replay_to_tables(&replay, scan, state);
+    if (rc == LSM_NO_SPACE && !db->options.read_only)
+        rc = replay_to_memory(&replay, scan, state);
     if (!rc && !db->options.read_only)
-        rc = start_writing(db, &replay);
+        rc = start_writing(db, &replay, scan, state);
     if (!rc) {
         db->active = replay.memtable;
         db->last_sequence = replay.sequence;
@@ -343,12 +427,49 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
     return rc;
 }
 
-// Gives back disk space that a crash has left reserved: recovery may need it.
+static int discard_name(void *arg, const char *name)
+{
+    struct lsm *db = arg;
+    uint64_t number = 0;
+    if (store_parse_name(name, &number) != STORE_UNKNOWN && number >= db->first_file)
+        (void)!db->env->ops->unlink(db->env, name);
+    return LSM_OK;
+}
+
+// Whether CURRENT may name the manifest of this opening.
+static bool may_be_in_force(struct lsm *db)
+{
+    char name[STORE_NAME_MAX];
+    struct env_stat stat;
+    if (db->manifest)
+        return true;
+    store_name(name, STORE_MANIFEST, db->manifest_new);
+    return db->manifest_new && db->env->ops->stat(db->env, name, &stat) != LSM_NOT_FOUND;
+}
+
+// After a failure: removes what this opening has made.
+static void discard(struct lsm *db)
+{
+    struct status_kept kept;
+    status_keep(&kept);
+    if (!may_be_in_force(db)) {
+        db_log_unref(db, db->log); // open, it would still take its space
+        db->log = NULL;
+        (void)!db->env->ops->list(db->env, ENV_HERE, discard_name, db);
+        db_reserve_file(db->env, db_new_file_number(db), db->reserve_swept);
+    }
+    status_restore(&kept);
+}
+
+// Gives back the reserve, and logs that a crash has left: recovery may need their space.
 static void remove_recycled(struct lsm *db, const struct scan *scan)
 {
     for (size_t i = 0; i < scan->recycled.count; i++) {
         char name[STORE_NAME_MAX];
+        struct env_stat stat;
         store_name(name, STORE_RECYCLED, scan->recycled.numbers[i]);
+        if (!db->env->ops->stat(db->env, name, &stat))
+            db->reserve_swept += stat.allocated_bytes;
         (void)!db->env->ops->unlink(db->env, name);
     }
 }
@@ -363,9 +484,14 @@ int db_recover(struct lsm *db)
     if (!rc) {
         if (scan.logs.count)
             qsort(scan.logs.numbers, scan.logs.count, sizeof *scan.logs.numbers, compare_numbers);
+        db->first_file =
+            scan.max_number + 1 > state.next_file ? scan.max_number + 1 : state.next_file;
+        atomic_store(&db->next_file, db->first_file);
         if (!db->options.read_only)
             remove_recycled(db, &scan);
         rc = recover_run(db, &scan, &state);
+        if (rc && !db->options.read_only)
+            discard(db);
     }
     free(scan.logs.numbers);
     free(scan.recycled.numbers);

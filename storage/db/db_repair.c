@@ -14,6 +14,9 @@
 // one sequence number the newer counts: the older one's records were given up by a recovery. Of two
 // versions with equal numbers, which compactions give to those at the bottom, that in the newer
 // table is the newer.
+//
+// What is superseded goes as soon as the new manifest is in force. A repair that fails leaves the
+// store as it was, but for the reserve, which it gives back as far as there is room.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +39,9 @@ struct repair {
     struct lsm_options options;
     uint64_t *tables, *logs, *manifests;
     size_t table_count, log_count, manifest_count;
+    uint64_t first_new; // files with numbers below were there before
+    uint64_t reserve;   // bytes given back by remove_reserve()
+    bool unknown;       // writing the manifest failed, and yet CURRENT may name it
     uint64_t *aside[2]; // damaged tables, damaged logs
     size_t aside_count[2];
     uint64_t log_first; // sequence of the current log's first record
@@ -110,14 +116,44 @@ static int set_aside(struct repair *repair, enum store_file kind, uint64_t numbe
                       number);
 }
 
-static void remove_set_aside(struct repair *repair)
+// After a failure: the second names go, the first ones are still there.
+static void undo_set_aside(struct repair *repair)
 {
     for (unsigned log = 0; log < 2; log++)
         for (size_t i = 0; i < repair->aside_count[log]; i++) {
-            char name[STORE_NAME_MAX];
+            char name[STORE_NAME_MAX], path[STORE_NAME_MAX + 8];
             store_name(name, log ? STORE_LOG : STORE_TABLE, repair->aside[log][i]);
-            (void)!repair->env->ops->unlink(repair->env, name);
+            snprintf(path, sizeof path, "lost/%s", name);
+            (void)!repair->env->ops->unlink(repair->env, path);
         }
+    if (repair->aside_count[0] + repair->aside_count[1])
+        (void)!repair->env->ops->rmdir(repair->env, "lost"); // stays if there is more in it
+}
+
+// What is worth nothing now that the new manifest is in force.
+static int remove_superseded(void *arg, const char *name)
+{
+    struct repair *repair = arg;
+    uint64_t number;
+    enum store_file kind = store_parse_name(name, &number);
+    if ((kind == STORE_TABLE || kind == STORE_LOG || kind == STORE_MANIFEST) &&
+        number < repair->first_new)
+        (void)!repair->env->ops->unlink(repair->env, name);
+    return LSM_OK;
+}
+
+// Repair on a full disk may take the space that is kept for the next opening.
+static int remove_reserve(void *arg, const char *name)
+{
+    struct repair *repair = arg;
+    uint64_t number;
+    struct env_stat stat;
+    if (store_parse_name(name, &number) != STORE_RECYCLED)
+        return LSM_OK;
+    if (!repair->env->ops->stat(repair->env, name, &stat))
+        repair->reserve += stat.allocated_bytes;
+    (void)!repair->env->ops->unlink(repair->env, name);
+    return LSM_OK;
 }
 
 // ------------------------------------------------------------------------------------- gathering
@@ -312,6 +348,7 @@ static bool keep_pointer(void *arg, const struct blob_pointer *pointer)
 
 static int write_manifest(struct repair *repair, const struct compact_run *run)
 {
+    struct env_stat stat;
     struct version *empty, *version = NULL;
     struct version_edit edit = {0};
     struct manifest *manifest = NULL;
@@ -329,6 +366,12 @@ static int write_manifest(struct repair *repair, const struct compact_run *run)
                                        .next_file = number + 1,
                                        .last_sequence = repair->last_sequence};
         rc = manifest_create(repair->env, number, &state, &manifest);
+        struct status_kept kept;
+        char name[STORE_NAME_MAX];
+        status_keep(&kept);
+        store_name(name, STORE_MANIFEST, number);
+        repair->unknown = rc && repair->env->ops->stat(repair->env, name, &stat) != LSM_NOT_FOUND;
+        status_restore(&kept);
     }
     manifest_free(manifest);
     if (version)
@@ -381,11 +424,16 @@ static int rewrite(struct repair *repair)
     rc = repair->env->ops->list(repair->env, ENV_HERE, sync_blob, repair);
     if (!rc)
         rc = write_manifest(repair, &run);
-    if (!rc)
-        remove_set_aside(repair);
-    logger_log(&repair->logger, LSM_LOG_INFO, "repaired: %" PRIu64 " of %" PRIu64 " entries kept",
-               run.entries_out, run.entries_in);
-    compact_run_release(&run, rc != LSM_OK);
+    if (!rc) {
+        (void)!repair->env->ops->list(repair->env, ENV_HERE, remove_superseded, repair);
+        logger_log(&repair->logger, LSM_LOG_INFO,
+                   "repaired: %" PRIu64 " of %" PRIu64 " entries kept", run.entries_out,
+                   run.entries_in);
+    }
+    struct status_kept kept;
+    status_keep(&kept);
+    compact_run_release(&run, rc && !repair->unknown);
+    status_restore(&kept);
     return rc;
 }
 
@@ -464,12 +512,21 @@ int lsm_repair(const char *path, const struct lsm_options *options)
                                &repair.blobs);
     if (!rc)
         rc = gather(&repair);
+    repair.first_new = atomic_load(&repair.next_file);
+    if (!rc)
+        rc = repair.env->ops->list(repair.env, ENV_HERE, remove_reserve, &repair);
     if (!rc)
         rc = rewrite(&repair);
+    struct status_kept kept;
+    status_keep(&kept);
+    if (rc && !repair.unknown)
+        undo_set_aside(&repair);
     repair_release(&repair);
+    db_reserve_file(repair.env, atomic_load(&repair.next_file), repair.reserve);
+    status_restore(&kept);
     repair.env->ops->unlock(repair.env, lock);
     base->ops->close_dir(repair.env);
-    return rc; // opening sweeps away the files that are in no version now
+    return rc;
 }
 
 // ------------------------------------------------------------------------------------- destroy

@@ -1,7 +1,9 @@
 // The reserve: disk space kept so that what frees space still works on a full disk.
 //
 // It is a file of an allocated size that holds nothing, with the name of a recycled log: whoever
-// opens the store next sweeps it away. It is made when the store is opened, and given back to the
+// opens the store next sweeps it away, and has its space to do so. So closing leaves it there, with
+// what the next opening and the first deletes may need. It is made when the store is opened, and
+// given back to the
 // file system, with the logs kept for recycling, when a flush, a compaction or a write that may use
 // it (use_reserve) has met a full disk. From then on other writes are refused, until it has been
 // made again: what deleting frees goes to the reserve first. So that data does not use it up, these
@@ -30,6 +32,7 @@
 #define RESERVE_STEPS      32    // its size is a multiple of this part of the write buffer
 #define RESERVE_STEP_MIN   65536 // ... and of this
 #define RESERVE_COVERS_ALL UINT64_MAX
+#define CLOSED_SHARE       4 // of the write buffer: a closed store keeps no more for compactions
 
 // That much, or less on a small disk.
 static uint64_t bounded(uint64_t size, uint64_t total)
@@ -102,10 +105,10 @@ bool db_space_short(const struct lsm *db)
 }
 
 // Makes the file. On failure it is not there.
-static int make_file(struct lsm *db, const char *name, uint64_t size)
+static int make_file(struct env *env, const char *name, uint64_t size)
 {
     struct env_file *file;
-    int rc = env_open(db->env, name, ENV_WRITE | ENV_CREATE | ENV_EXCL, &file);
+    int rc = env_open(env, name, ENV_WRITE | ENV_CREATE | ENV_EXCL, &file);
     if (rc)
         return rc;
     rc = file->ops->allocate(file, 0, size);
@@ -113,10 +116,21 @@ static int make_file(struct lsm *db, const char *name, uint64_t size)
     if (rc) {
         struct status_kept kept;
         status_keep(&kept);
-        (void)!db->env->ops->unlink(db->env, name);
+        (void)!env->ops->unlink(env, name);
         status_restore(&kept);
     }
     return rc;
+}
+
+void db_reserve_file(struct env *env, uint64_t number, uint64_t size)
+{
+    char name[STORE_NAME_MAX];
+    uint64_t free_bytes, total;
+    store_name(name, STORE_RECYCLED, number);
+    if (!env->ops->space(env, ENV_HERE, &free_bytes, &total) && size > free_bytes)
+        size = free_bytes;
+    while (size >= RESERVE_MIN && make_file(env, name, size) == LSM_NO_SPACE)
+        size -= size / 16 + RESERVE_MIN / 2;
 }
 
 void db_reserve_make(struct lsm *db)
@@ -127,7 +141,7 @@ void db_reserve_make(struct lsm *db)
     uint64_t covers = to_cover(db);
     pthread_mutex_unlock(&db->mutex);
     store_name(name, STORE_RECYCLED, number);
-    int rc = make_file(db, name, size_for(db, &covers));
+    int rc = make_file(db->env, name, size_for(db, &covers));
     pthread_mutex_lock(&db->mutex);
     if (rc == LSM_OK) {
         if (db->reserve == RESERVE_SPENT)
@@ -155,7 +169,13 @@ static int resize_file(struct lsm *db, uint64_t size, bool shrink)
     int rc = env_open(db->env, name, ENV_WRITE, &file);
     if (rc)
         return rc;
-    rc = shrink ? file->ops->truncate(file, size) : file->ops->allocate(file, 0, size);
+    uint64_t before = size;
+    if (shrink)
+        rc = file->ops->size(file, &before);
+    if (!shrink)
+        rc = file->ops->allocate(file, 0, size);
+    else if (!rc && size < before)
+        rc = file->ops->truncate(file, size);
     (void)env_close(file);
     return rc;
 }
@@ -247,10 +267,26 @@ bool db_reserve_release(struct lsm *db)
     return true;
 }
 
+void db_reserve_leave(struct lsm *db)
+{
+    pthread_mutex_lock(&db->mutex);
+    uint64_t covers = to_cover(db), most = db->options.write_buffer_size / CLOSED_SHARE;
+    if (covers > most)
+        covers = most;
+    for (unsigned i = 0; i <= db->immutable_count; i++) {
+        struct memtable *memtable = i ? db->immutables[i - 1].memtable : db->active;
+        if (memtable_bytes(memtable) > covers)
+            covers = memtable_bytes(memtable);
+    }
+    bool none = db->reserve == RESERVE_NONE;
+    pthread_mutex_unlock(&db->mutex);
+    db->reserve_left = none ? 0 : size_for(db, &covers);
+}
+
 void db_reserve_free(struct lsm *db)
 {
-    char name[STORE_NAME_MAX];
-    store_name(name, STORE_RECYCLED, db->reserve_number);
-    if (db->reserve_number)
-        (void)!db->env->ops->unlink(db->env, name);
+    if (db->reserve_number && db->reserve_left)
+        (void)!resize_file(db, db->reserve_left, true);
+    else if (db->reserve_left)
+        db_reserve_file(db->env, db_new_file_number(db), db->reserve_left);
 }

@@ -137,11 +137,18 @@ int manifest_create(struct env *env, uint64_t number, const struct manifest_stat
         rc = env_sync(manifest->file);
     if (!rc)
         rc = env->ops->sync_dir(env, ENV_HERE);
-    if (!rc)
+    bool named = !rc; // by CURRENT, perhaps: then the file stays
+    if (!rc) {
         rc = set_current(env, number);
+        named = rc != LSM_NO_SPACE;
+    }
     if (rc) {
-        // The file stays: CURRENT may name it. An unused one is swept as any unknown manifest is.
+        struct status_kept kept;
+        status_keep(&kept);
+        if (manifest->file && !named)
+            (void)!env->ops->unlink(env, name);
         manifest_free(manifest);
+        status_restore(&kept);
         return rc;
     }
     manifest->size = manifest->record.size;

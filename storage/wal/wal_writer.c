@@ -41,7 +41,6 @@
 
 #define CACHE_LINE         64
 #define CAPACITY_MIN       ((size_t)4096)
-#define CAPACITY_SMALL     ((size_t)65536)
 #define BATCH_BUFFER_KEPT  ((size_t)1 << 20)
 #define RECYCLE_MAX_FACTOR 4u
 #define PREPARE            ((size_t)64 << 10)
@@ -153,11 +152,14 @@ static int set_up(struct wal_writer *wal, const struct wal_options *options)
     if (rc || options->mode == LSM_WAL_WRITTEN)
         return rc;
     size_t growth = options->growth ? options->growth : capacity;
-    rc = wal_window_init(&wal->window, wal->file, size > capacity ? size : capacity, growth);
-    // On a disk without that much room it starts small, and grows as it can.
-    while (rc == LSM_NO_SPACE && size == 0 && capacity > CAPACITY_SMALL) {
-        capacity = capacity / 4 > CAPACITY_SMALL ? capacity / 4 : CAPACITY_SMALL;
-        rc = wal_window_init(&wal->window, wal->file, capacity, capacity);
+    uint64_t least = size > CAPACITY_MIN ? size : CAPACITY_MIN;
+    uint64_t first = size > capacity ? size : capacity;
+    rc = wal_window_init(&wal->window, wal->file, first, growth);
+    // On a disk without that much room it starts small, a recycled one as long as it is, and grows
+    // as it can.
+    while (rc == LSM_NO_SPACE && first > least) {
+        first = first / 4 > least ? first / 4 : least;
+        rc = wal_window_init(&wal->window, wal->file, first, (size_t)first);
     }
     wal->mapped = rc == 0;
     wal->fresh_from = size;

@@ -1,7 +1,8 @@
 // A disk that fills up, by the store itself or by others, on a simulated disk of a few megabytes:
 // what is there stays readable, the store can be closed, killed and opened, deleting works and
-// makes room, and then writing works. What is kept for that follows what is in memory. LSM_SEED
-// seeds the values' sizes and the order of deletion.
+// makes room, and then writing works. What is kept for that follows what is in memory. Opening and
+// repair take what there is, and leave as much as there was if it does not do. LSM_SEED seeds the
+// values' sizes and the order of deletion.
 #include <unistd.h>
 
 #include "engine_util.h"
@@ -264,6 +265,158 @@ START_TEST(test_emptied)
 }
 END_TEST
 
+// ---------------------------------------------------------------------------------- opening
+
+// A store with tables, and some more in its log; closed or killed.
+static struct test *small_store(unsigned variant, uint64_t disk)
+{
+    uint64_t peak = 0;
+    struct test *t =
+        test_new(variant % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, variant / 2 % 2 ? 4096 : 0, disk);
+    open_store(t);
+    put_more(t, 60, 1500, &peak);
+    EXPECT(lsm_flush(t->db) == 0, "%s", lsm_error_detail());
+    put_more(t, 20, 1500, &peak);
+    if (variant / 4 % 2)
+        env_fault_kill(t->env);
+    (void)!lsm_close(t->db);
+    t->db = NULL;
+    return t;
+}
+
+static void expect_whole(struct test *t)
+{
+    open_store(t);
+    expect_all(t);
+    test_end(t);
+}
+
+// One call of an opening, or of a repair, fails for lack of space, or all from it on. Either it
+// gets by, or it leaves not a byte more than there was.
+static bool fail_call(unsigned variant, bool repair, uint64_t call, bool sticky)
+{
+    struct test *t = small_store(variant, 64 << 20);
+    uint64_t used = space_used(t);
+    uint64_t before = env_fault_space_calls(t->env);
+    env_fault_full_at(t->env, call, sticky);
+    int rc = repair ? lsm_repair("/db", &t->options) : lsm_open("/db", &t->options, &t->db);
+    bool reached = env_fault_space_calls(t->env) >= before + call;
+    env_fault_full_at(t->env, 0, false);
+    printf("call %" PRIu64 ": %s\n", call, rc ? lsm_error_detail() : "works");
+    if (rc) {
+        EXPECT(rc == LSM_NO_SPACE || rc == LSM_IO_ERROR, "%d %s", rc, lsm_error_detail());
+        EXPECT(space_used(t) <= used, "call %" PRIu64 "%s: %" PRIu64 " bytes are lost: %s", call,
+               sticky ? " and on" : "", space_used(t) - used, lsm_error_detail());
+    } else if (!repair) {
+        delete_most(t, t->count);
+        expect_all(t);
+        EXPECT(lsm_close(t->db) == 0, "%s", lsm_error_detail());
+    }
+    expect_whole(t);
+    return reached;
+}
+
+START_TEST(test_open_calls)
+{
+    for (int sticky = 0; sticky < 2; sticky++)
+        for (uint64_t call = 1; fail_call((unsigned)_i % 8, _i >= 8, call, sticky); call++)
+            ;
+}
+END_TEST
+
+// Everything is taken by another program while nobody has the store open. It opens all the same,
+// deletes, and closes, again and again, and repairs.
+START_TEST(test_open_full)
+{
+    struct test *t = small_store((unsigned)_i, 16 << 20);
+    struct lsm_write_options wo = {.use_reserve = true};
+    fill_by_other(t);
+    uint64_t used = space_used(t);
+    printf("\n");
+    for (int i = 0; i < 10; i++) {
+        char key[32];
+        open_store(t);
+        EXPECT(lsm_delete(t->db, &wo, key, key_of(key, i)) == 0, "%s", lsm_error_detail());
+        t->deleted[i] = true;
+        if (i == 5)
+            env_fault_kill(t->env);
+        (void)!lsm_close(t->db);
+        EXPECT(space_used(t) <= used, "%" PRIu64 " bytes are lost", space_used(t) - used);
+        if (i != 5) // then the reserve was spent, and nobody had the time to make another
+            fill_by_other(t);
+    }
+    EXPECT(lsm_repair("/db", &t->options) == 0, "repair: %s", lsm_error_detail());
+    expect_whole(t);
+}
+END_TEST
+
+static int is_reserve(void *arg, const char *name)
+{
+    char path[300];
+    struct test *t = arg;
+    size_t size = strlen(name);
+    if (size > 4 && !strcmp(name + size - 4, ".old")) {
+        snprintf(path, sizeof path, "/db/%s", name);
+        EXPECT(t->env->ops->unlink(t->env, path) == 0, "%s", lsm_error_detail());
+    }
+    return 0;
+}
+
+static void give_some(struct test *t, uint64_t bytes)
+{
+    struct env_file *file;
+    uint64_t size;
+    EXPECT(env_open(t->env, "/other", ENV_WRITE, &file) == 0, "%s", lsm_error_detail());
+    EXPECT(file->ops->size(file, &size) == 0, "%s", lsm_error_detail());
+    EXPECT(file->ops->truncate(file, size - bytes) == 0, "%s", lsm_error_detail());
+    EXPECT(env_close(file) == 0, "%s", lsm_error_detail());
+}
+
+// A store without a reserve on a full disk: no try leaves less space than there was. With a few
+// pages it opens, though the log's entries do not fit into a table; they stay in their logs,
+// through kills and power cuts, until there is room.
+START_TEST(test_open_without_reserve)
+{
+    struct test *t = small_store((unsigned)_i, 16 << 20);
+    struct lsm_write_options wo = {.sync = true, .use_reserve = true};
+    EXPECT(t->env->ops->list(t->env, "/db", is_reserve, t) == 0, "%s", lsm_error_detail());
+    fill_by_other(t);
+    printf("\n");
+    for (int i = 0; i < 6; i++) {
+        char key[32];
+        uint64_t used = space_used(t), lock = 4096; // who holds it is written into LOCK again
+        int rc = LSM_NO_SPACE;
+        for (int tries = 0; tries < 50 && rc; tries++) {
+            rc = lsm_open("/db", &t->options, &t->db);
+            EXPECT(rc == 0 || rc == LSM_NO_SPACE, "open: %d %s", rc, lsm_error_detail());
+            EXPECT(rc == 0 || space_used(t) <= used + lock, "%" PRIu64 " bytes are lost",
+                   space_used(t) - used);
+            if (rc)
+                give_some(t, 4096);
+            used -= rc ? 4096 : 0;
+        }
+        EXPECT(rc == 0, "no way to open it: %s", lsm_error_detail());
+        expect_all(t);
+        EXPECT(lsm_delete(t->db, &wo, key, key_of(key, i)) == 0, "%s", lsm_error_detail());
+        t->deleted[i] = true;
+        if (i % 3 == 1)
+            env_fault_kill(t->env);
+        else if (i % 3 == 2)
+            env_fault_power_cut(t->env, (uint64_t)i * 77);
+        (void)!lsm_close(t->db);
+        EXPECT(t->env->ops->list(t->env, "/db", is_reserve, t) == 0, "%s", lsm_error_detail());
+        fill_by_other(t);
+    }
+    EXPECT(t->env->ops->unlink(t->env, "/other") == 0, "%s", lsm_error_detail());
+    open_store(t);
+    expect_all(t);
+    expect_writable(t);
+    EXPECT(lsm_flush(t->db) == 0, "%s", lsm_error_detail());
+    EXPECT(lsm_close(t->db) == 0, "%s", lsm_error_detail());
+    expect_whole(t);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("full disk");
@@ -274,6 +427,12 @@ int main(void)
     tc = tcase_create("filled by others");
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, test_filled_by_others, 0, 12);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("opening");
+    tcase_set_timeout(tc, 600);
+    tcase_add_loop_test(tc, test_open_calls, 0, 16);
+    tcase_add_loop_test(tc, test_open_full, 0, 8);
+    tcase_add_loop_test(tc, test_open_without_reserve, 0, 8);
     suite_add_tcase(suite, tc);
     tc = tcase_create("emptied");
     tcase_set_timeout(tc, 600);
