@@ -336,6 +336,9 @@ LSM_NODISCARD LSM_API int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t
 //   "entries"          entries in all tables and memtables (superseded ones included)
 //   "memtable-bytes"   arena bytes of all memtables
 //   "cache-bytes" "cache-capacity" "cache-hits" "cache-misses" "open-tables" "table-mem-bytes"
+//   "gets" "writes"    lsm_get() and lsm_get_range(); batches written
+//   "iterators"        that were made; "iter-searches" "iter-steps"  searches and single steps
+//                      that those freed by now have made below: what moving them has cost
 //   "user-bytes-written" "wal-bytes-written" "flush-bytes-written" "compact-bytes-read"
 //   "compact-bytes-written" "flushes" "compactions" "trivial-moves"
 //   "stall-us" "slowdown-us"  time writers have waited

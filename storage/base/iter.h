@@ -51,6 +51,7 @@ struct iter;
 
 struct iter_ops {
     void (*seek)(struct iter *it, struct slice key, uint64_t tag); // first entry >= (key, tag)
+    void (*seek_before)(struct iter *it, struct slice key, uint64_t tag); // last entry < (key, tag)
     void (*seek_first)(struct iter *it);
     void (*seek_last)(struct iter *it);
     void (*next)(struct iter *it);
@@ -68,6 +69,10 @@ struct iter {
 static inline void iter_seek(struct iter *it, struct slice key, uint64_t tag)
 {
     it->ops->seek(it, key, tag);
+}
+static inline void iter_seek_before(struct iter *it, struct slice key, uint64_t tag)
+{
+    it->ops->seek_before(it, key, tag);
 }
 static inline void iter_seek_first(struct iter *it)
 {

@@ -76,9 +76,9 @@ static void level_iter_backward(struct level_iter *it)
     }
 }
 
-static void level_iter_seek(struct iter *base, struct slice key, uint64_t tag)
+// The first table that ends at (key, tag) or after it; `count` if there is none.
+static unsigned level_iter_find(const struct level_iter *it, struct slice key, uint64_t tag)
 {
-    struct level_iter *it = (struct level_iter *)base;
     unsigned low = 0, high = it->count;
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
@@ -88,12 +88,31 @@ static void level_iter_seek(struct iter *base, struct slice key, uint64_t tag)
         else
             high = middle;
     }
+    return low;
+}
+
+static void level_iter_seek(struct iter *base, struct slice key, uint64_t tag)
+{
+    struct level_iter *it = (struct level_iter *)base;
+    unsigned index = level_iter_find(it, key, tag);
     base->valid = false;
     base->status = LSM_OK;
-    if (low == it->count || !level_iter_open(it, low))
+    if (index == it->count || !level_iter_open(it, index))
         return;
     iter_seek(it->table, key, tag);
     level_iter_forward(it);
+}
+
+static void level_iter_seek_before(struct iter *base, struct slice key, uint64_t tag)
+{
+    struct level_iter *it = (struct level_iter *)base;
+    unsigned index = level_iter_find(it, key, tag);
+    base->valid = false;
+    base->status = LSM_OK;
+    if (it->count == 0 || !level_iter_open(it, index < it->count ? index : index - 1))
+        return;
+    iter_seek_before(it->table, key, tag);
+    level_iter_backward(it);
 }
 
 static void level_iter_seek_first(struct iter *base)
@@ -147,6 +166,7 @@ static void level_iter_free(struct iter *base)
 
 static const struct iter_ops level_iter_ops = {
     .seek = level_iter_seek,
+    .seek_before = level_iter_seek_before,
     .seek_first = level_iter_seek_first,
     .seek_last = level_iter_seek_last,
     .next = level_iter_next,

@@ -156,22 +156,23 @@ static void start(struct merge_iter *m, bool forward)
     promote_top(m);
 }
 
-// Moves a source to its first entry after the leader's, or its last before.
+// Moves a source to its first entry after the leader's, or its last before. The latter in one
+// search: after a search forward and a step back the source, if others add to it meanwhile, could
+// stand at an entry between the leader's and what the search had found.
 static void seek_beside(const struct merge_iter *m, size_t index, bool forward)
 {
     struct iter *it = m->sources[index];
     struct source source = {it, index};
+    uint64_t tag = m->iter.entry.tag;
 
-    iter_seek(it, m->iter.entry.key, m->iter.entry.tag);
-    if (!it->valid && it->status < 0)
+    if (!forward) {
+        // An equal entry of an earlier source is before the leader's. A tag of 0 has no equal.
+        iter_seek_before(it, m->iter.entry.key, index < m->leader.index && tag ? tag - 1 : tag);
         return;
-    bool after = !it->valid || compare(&source, &m->leader) > 0;
-    if (forward && !after)
+    }
+    iter_seek(it, m->iter.entry.key, tag);
+    if (it->valid && compare(&source, &m->leader) <= 0)
         iter_next(it);
-    else if (!forward && after && it->valid)
-        iter_prev(it);
-    else if (!forward && after)
-        iter_seek_last(it);
 }
 
 // Turns the travel round at the current entry. False: a source failed, and so has the merge.
@@ -197,6 +198,15 @@ static void merge_seek(struct iter *it, struct slice key, uint64_t tag)
     for (size_t i = 0; i < m->count; i++)
         iter_seek(m->sources[i], key, tag);
     start(m, true);
+}
+
+static void merge_seek_before(struct iter *it, struct slice key, uint64_t tag)
+{
+    struct merge_iter *m = merge_of(it);
+
+    for (size_t i = 0; i < m->count; i++)
+        iter_seek_before(m->sources[i], key, tag);
+    start(m, false);
 }
 
 static void merge_seek_first(struct iter *it)
@@ -251,6 +261,7 @@ static void merge_free(struct iter *it)
 
 static const struct iter_ops merge_ops = {
     .seek = merge_seek,
+    .seek_before = merge_seek_before,
     .seek_first = merge_seek_first,
     .seek_last = merge_seek_last,
     .next = merge_next,

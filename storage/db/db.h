@@ -102,6 +102,14 @@ struct db_counters { // relaxed; for properties
     _Atomic uint64_t flushes, compactions, trivial_moves, stall_us, slowdown_us, writes, groups;
 };
 
+// What readers count, spread so that threads do not share a line; relaxed; for properties.
+#define DB_TALLIES 16
+struct db_tally {
+    _Atomic uint64_t gets;
+    _Atomic uint64_t iters, searches, steps; // of iterators, in the sources under them
+    uint64_t unused[4];
+};
+
 struct lsm {
     // Constant after open.
     char *dir;        // as it was called at the opening; for messages
@@ -190,12 +198,24 @@ struct lsm {
     _Atomic bool keep_files; // after a failed manifest write nothing may be removed
 
     struct db_counters counters;
+    struct db_tally tallies[DB_TALLIES];
     struct latency latency[LATENCY_OPS];
 };
 
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+// ---- db_property.c
+extern _Thread_local unsigned db_tally_index; // of this thread, plus 1; 0: not chosen yet
+unsigned db_tally_choose(void);
+
+// The calling thread's.
+static inline struct db_tally *db_tally(struct lsm *db)
+{
+    unsigned index = db_tally_index ? db_tally_index : db_tally_choose();
+    return &db->tallies[index % DB_TALLIES];
 }
 
 // ---- db_view.c

@@ -8,6 +8,10 @@
 //  backward  the merge stands before all versions of the shown key; key and value are copies, since
 //            the newest visible version is the last one met going backwards.
 //
+// A key may have any number of versions: a file that is appended to has one for each write until
+// its memtable is flushed. A few of them are stepped over; for more, one search finds where they
+// end, or the one to show (going backward that leads to the state `forward`).
+//
 // A value in a blob file is read when it is asked for. The view holds the file: whatever the
 // pointer was found in is part of it.
 //
@@ -17,6 +21,11 @@
 #include "compaction/level_iter.h"
 #include "compaction/merge_iter.h"
 #include "db/db.h"
+
+// Versions of one key that are stepped over before a search is made instead. A step back in a
+// memtable is a search itself.
+#define STEPS_MAX      4
+#define STEPS_BACK_MAX 2
 
 struct lsm_iter {
     struct lsm *db;
@@ -31,6 +40,8 @@ struct lsm_iter {
     bool blob_loaded; // `blob` has what it points to
     struct buf blob;
     struct buf key, value;
+    struct buf hidden;        // a key whose newest versions are too new to be seen
+    uint64_t searches, steps; // moves of the merge, for the store's figures
     bool has_lower, has_upper;
     struct buf lower, upper;
 };
@@ -116,72 +127,188 @@ static bool visible(const struct lsm_iter *it)
     return tag_sequence(it->merge->entry.tag) <= it->sequence;
 }
 
+// Moves of the merge. Keys given to the searches are copies of the iterator's own.
+
+static void step_next(struct lsm_iter *it)
+{
+    it->steps++;
+    iter_next(it->merge);
+}
+
+static void step_prev(struct lsm_iter *it)
+{
+    it->steps++;
+    iter_prev(it->merge);
+}
+
+static void search(struct lsm_iter *it, struct slice key, uint64_t tag)
+{
+    it->searches++;
+    iter_seek(it->merge, key, tag);
+}
+
+static void search_before(struct lsm_iter *it, struct slice key, uint64_t tag)
+{
+    it->searches++;
+    iter_seek_before(it->merge, key, tag);
+}
+
+// Before the newest version that may be seen.
+static uint64_t newest_tag(const struct lsm_iter *it)
+{
+    return tag_make(it->sequence, (enum entry_type)0xff);
+}
+
+static bool at_key(const struct lsm_iter *it, const struct buf *key)
+{
+    return it->merge->valid && slice_equal(it->merge->entry.key, buf_slice(key));
+}
+
+// Shows the entry at which the merge stands.
+static void show(struct lsm_iter *it)
+{
+    const struct entry *entry = &it->merge->entry;
+    it->backward = false;
+    it->shown_key = entry->key;
+    it->shown_value = entry->value;
+    it->is_blob = tag_type(entry->tag) == ENTRY_BLOB;
+    it->blob_loaded = false;
+    it->valid = true;
+    it->status = LSM_OK;
+}
+
+// Past a version of it->key, of which *steps were passed before.
+static void pass_old(struct lsm_iter *it, unsigned *steps)
+{
+    if ((*steps)++ < STEPS_MAX)
+        step_next(it);
+    else
+        search(it, buf_slice(&it->key), 0); // a put at sequence 0 has tag 1
+}
+
+// Past a version that is too new, of a key of which *steps were passed before. False: no memory.
+static bool pass_hidden(struct lsm_iter *it, unsigned *steps)
+{
+    struct slice key = it->merge->entry.key;
+    if (*steps == 0 || !slice_equal(key, buf_slice(&it->hidden))) {
+        *steps = 0;
+        if (buf_assign(&it->hidden, key.data, key.size)) {
+            iter_fail_memory(it, key.size);
+            return false;
+        }
+    }
+    if ((*steps)++ < STEPS_MAX)
+        step_next(it);
+    else
+        search(it, buf_slice(&it->hidden), newest_tag(it));
+    return true;
+}
+
 // From where the merge stands, on to the first entry to show. With `skip`, entries of it->key are
 // passed over.
 static void find_forward(struct lsm_iter *it, bool skip)
 {
     struct iter *merge = it->merge;
+    unsigned old = 0, hidden = 0;
     it->backward = false;
-    for (; merge->valid; iter_next(merge)) {
+    while (merge->valid) {
         const struct entry *entry = &merge->entry;
-        if (!visible(it) || (skip && slice_equal(entry->key, buf_slice(&it->key))))
+        if (skip && slice_equal(entry->key, buf_slice(&it->key))) {
+            pass_old(it, &old);
             continue;
+        }
+        if (!visible(it)) {
+            if (!pass_hidden(it, &hidden))
+                return;
+            continue;
+        }
         if (it->has_upper && slice_compare(entry->key, buf_slice(&it->upper)) >= 0)
             break;
         if (buf_assign(&it->key, entry->key.data, entry->key.size)) {
             iter_fail_memory(it, entry->key.size);
             return;
         }
+        if (tag_type(entry->tag) != ENTRY_DELETE) {
+            show(it);
+            return;
+        }
         skip = true;
-        if (tag_type(entry->tag) == ENTRY_DELETE)
-            continue;
-        it->shown_key = entry->key;
-        it->shown_value = entry->value;
-        it->is_blob = tag_type(entry->tag) == ENTRY_BLOB;
-        it->blob_loaded = false;
-        it->valid = true;
-        it->status = LSM_OK;
-        return;
+        old = 0;
     }
     iter_end(it);
 }
 
-// From where the merge stands, back to the next key that has a visible version that is no delete;
-// the merge then stands before all of its versions.
-static void find_backward(struct lsm_iter *it)
+// Back over what versions of it->key the merge stands at.
+static void pass_back(struct lsm_iter *it)
 {
-    struct iter *merge = it->merge;
-    bool have = false; // it->key / it->value hold the newest visible version met of a key
-    it->backward = true;
-    for (; merge->valid; iter_prev(merge)) {
-        const struct entry *entry = &merge->entry;
-        if (have && !slice_equal(entry->key, buf_slice(&it->key)))
-            break;
-        if (!have && it->has_lower && slice_compare(entry->key, buf_slice(&it->lower)) < 0)
-            break;
-        if (!visible(it))
-            continue;
-        if (tag_type(entry->tag) == ENTRY_DELETE) {
-            have = false;
-            continue;
-        }
-        if ((!have && buf_assign(&it->key, entry->key.data, entry->key.size)) ||
-            buf_assign(&it->value, entry->value.data, entry->value.size)) {
-            iter_fail_memory(it, entry->key.size + entry->value.size);
+    for (unsigned steps = 0; at_key(it, &it->key); steps++) {
+        if (steps == STEPS_BACK_MAX) {
+            search_before(it, buf_slice(&it->key), TAG_MAX);
             return;
+        }
+        step_prev(it);
+    }
+}
+
+// The newest visible version of it->key, at whose oldest version the merge stands: 1 if it is to be
+// shown, which is set up, with the merge at it or before all versions; 0 if there is none or it is
+// a delete; <0 on failure, which is noted.
+static int find_newest(struct lsm_iter *it)
+{
+    bool found = false;
+    for (unsigned steps = 0; at_key(it, &it->key) && visible(it); steps++) {
+        const struct entry *entry = &it->merge->entry;
+        if (steps == STEPS_BACK_MAX) {
+            search(it, buf_slice(&it->key), newest_tag(it));
+            if (it->merge->valid && tag_type(it->merge->entry.tag) != ENTRY_DELETE) {
+                show(it);
+                return 1;
+            }
+            found = false;
+            break;
+        }
+        found = tag_type(entry->tag) != ENTRY_DELETE;
+        if (found && buf_assign(&it->value, entry->value.data, entry->value.size)) {
+            iter_fail_memory(it, entry->value.size);
+            return LSM_NO_MEMORY;
         }
         it->is_blob = tag_type(entry->tag) == ENTRY_BLOB;
         it->blob_loaded = false;
-        have = true;
+        step_prev(it);
     }
-    if (!have || (!merge->valid && merge->status)) {
+    pass_back(it);
+    if (!it->merge->valid && it->merge->status) {
         iter_end(it);
-        return;
+        return it->merge->status;
     }
+    if (!found)
+        return 0;
+    it->backward = true;
     it->shown_key = buf_slice(&it->key);
     it->shown_value = buf_slice(&it->value);
     it->valid = true;
     it->status = LSM_OK;
+    return 1;
+}
+
+// From where the merge stands, the oldest version of some key, back to the first key that has a
+// visible version that is no delete.
+static void find_backward(struct lsm_iter *it)
+{
+    struct iter *merge = it->merge;
+    it->backward = true;
+    while (merge->valid) {
+        struct slice key = merge->entry.key;
+        if (it->has_lower && slice_compare(key, buf_slice(&it->lower)) < 0)
+            break;
+        if (buf_assign(&it->key, key.data, key.size)) {
+            iter_fail_memory(it, key.size);
+            return;
+        }
+        if (find_newest(it))
+            return;
+    }
+    iter_end(it);
 }
 
 void lsm_iter_next(struct lsm_iter *it)
@@ -189,23 +316,20 @@ void lsm_iter_next(struct lsm_iter *it)
     if (it->backward) {
         // The merge stands before the versions of the shown key, or before everything.
         if (it->merge->valid)
-            iter_next(it->merge);
+            step_next(it);
         else
-            iter_seek(it->merge, buf_slice(&it->key), TAG_MAX);
+            search(it, buf_slice(&it->key), TAG_MAX);
         find_forward(it, true);
         return;
     }
-    iter_next(it->merge);
+    step_next(it);
     find_forward(it, true);
 }
 
 void lsm_iter_prev(struct lsm_iter *it)
 {
-    if (!it->backward) {
-        // Before all versions of the shown key, visible or not.
-        while (it->merge->valid && slice_equal(it->merge->entry.key, buf_slice(&it->key)))
-            iter_prev(it->merge);
-    }
+    if (!it->backward)
+        pass_back(it); // all versions of the shown key, visible or not
     find_backward(it);
 }
 
@@ -217,7 +341,7 @@ void lsm_iter_seek(struct lsm_iter *it, const void *key, size_t key_size)
     if (it->has_lower && slice_compare(target, buf_slice(&it->lower)) < 0)
         target = buf_slice(&it->lower);
     uint64_t start = latency_begin();
-    iter_seek(it->merge, target, tag_make(it->sequence, (enum entry_type)0xff));
+    search(it, target, newest_tag(it));
     find_forward(it, false);
     latency_end(&it->db->latency[LATENCY_SEEK], start);
 }
@@ -225,40 +349,29 @@ void lsm_iter_seek(struct lsm_iter *it, const void *key, size_t key_size)
 void lsm_iter_seek_first(struct lsm_iter *it)
 {
     if (it->has_lower)
-        iter_seek(it->merge, buf_slice(&it->lower), TAG_MAX);
+        search(it, buf_slice(&it->lower), TAG_MAX);
     else
         iter_seek_first(it->merge);
     find_forward(it, false);
 }
 
-// To the last entry before (key, tag).
-static void seek_before(struct lsm_iter *it, struct slice key, uint64_t tag)
-{
-    iter_seek(it->merge, key, tag);
-    if (it->merge->valid)
-        iter_prev(it->merge);
-    else if (!it->merge->status)
-        iter_seek_last(it->merge);
-    find_backward(it);
-}
-
 void lsm_iter_seek_last(struct lsm_iter *it)
 {
-    if (it->has_upper) {
-        seek_before(it, buf_slice(&it->upper), TAG_MAX);
-    } else {
+    if (it->has_upper)
+        search_before(it, buf_slice(&it->upper), TAG_MAX);
+    else
         iter_seek_last(it->merge);
-        find_backward(it);
-    }
+    find_backward(it);
 }
 
 void lsm_iter_seek_prev(struct lsm_iter *it, const void *key, size_t key_size)
 {
     struct slice target = slice_of(key, key_size);
     if (it->has_upper && slice_compare(target, buf_slice(&it->upper)) >= 0)
-        seek_before(it, buf_slice(&it->upper), TAG_MAX);
+        search_before(it, buf_slice(&it->upper), TAG_MAX);
     else
-        seek_before(it, target, 0); // behind every version: a put at sequence 0 has tag 1
+        search_before(it, target, 0); // behind every version: a put at sequence 0 has tag 1
+    find_backward(it);
 }
 
 bool lsm_iter_valid(const struct lsm_iter *it)
@@ -383,9 +496,9 @@ int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *options, struct 
     struct lsm_iter *it = calloc(1, sizeof *it);
     if (!it)
         return status_no_memory(sizeof *it);
+    it->db = db;
     int rc = set_bounds(it, options);
     if (!rc) {
-        it->db = db;
         it->view = db_view_ref(db);
         it->sequence = db_read_sequence(db, options->snapshot);
         struct sst_iter_options table_options = {.fill_cache = !options->no_fill_cache,
@@ -404,10 +517,15 @@ void lsm_iter_free(struct lsm_iter *it)
 {
     if (!it)
         return;
+    struct db_tally *tally = db_tally(it->db);
+    counter_add(&tally->iters, 1);
+    counter_add(&tally->searches, it->searches);
+    counter_add(&tally->steps, it->steps);
     iter_free(it->merge);
     db_view_unref(it->view);
     buf_release(&it->key);
     buf_release(&it->value);
+    buf_release(&it->hidden);
     buf_release(&it->blob);
     buf_release(&it->lower);
     buf_release(&it->upper);

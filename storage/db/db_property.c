@@ -7,6 +7,15 @@
 
 #include "db/db.h"
 
+_Thread_local unsigned db_tally_index;
+
+unsigned db_tally_choose(void)
+{
+    static _Atomic unsigned threads;
+    unsigned index = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % DB_TALLIES;
+    return db_tally_index = index + 1;
+}
+
 struct totals { // gathered once under mutex
     bool disk_full;
     uint64_t memtable_bytes, entries, wal_bytes, snapshots;
@@ -57,6 +66,19 @@ static uint64_t disk_bytes(struct lsm *db)
 static uint64_t counter(const _Atomic uint64_t *c)
 {
     return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+// The sum of all tallies.
+static struct db_tally tally_sum(const struct lsm *db)
+{
+    struct db_tally sum = {0};
+    for (unsigned i = 0; i < DB_TALLIES; i++) {
+        sum.gets += counter(&db->tallies[i].gets);
+        sum.iters += counter(&db->tallies[i].iters);
+        sum.searches += counter(&db->tallies[i].searches);
+        sum.steps += counter(&db->tallies[i].steps);
+    }
+    return sum;
 }
 
 static uint64_t write_amp_x100(struct lsm *db)
@@ -141,6 +163,7 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
     block_cache_stats(db->block_cache, &cache);
     blob_store_stats(db->blobs, &blobs);
     const struct db_counters *c = &db->counters;
+    const struct db_tally reads = tally_sum(db);
     pthread_mutex_lock(&db->mutex);
     uint64_t tables = version_files(db->version), bytes = version_bytes(db->version);
     pthread_mutex_unlock(&db->mutex);
@@ -159,6 +182,11 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
         {"cache-misses", cache.misses},
         {"open-tables", table_cache_open_tables(db->table_cache)},
         {"table-mem-bytes", table_cache_memory(db->table_cache)},
+        {"gets", reads.gets},
+        {"iterators", reads.iters},
+        {"iter-searches", reads.searches},
+        {"iter-steps", reads.steps},
+        {"writes", counter(&c->writes)},
         {"user-bytes-written", counter(&c->user_bytes)},
         {"wal-bytes-written", counter(&c->wal_bytes)},
         {"flush-bytes-written", counter(&c->flush_bytes)},
@@ -243,6 +271,11 @@ static void print_stats(struct lsm *db, FILE *out)
             "blob files   %" PRIu64 ", %" PRIu64 " bytes, %" PRIu64 " live, %" PRIu64
             " garbage; written %" PRIu64 ", moved %" PRIu64 "\n",
             blobs.files, blobs.bytes, blobs.live, blobs.garbage, blobs.written, blobs.moved);
+    const struct db_tally reads = tally_sum(db);
+    fprintf(out,
+            "reads        %" PRIu64 " gets, %" PRIu64 " iterators (%" PRIu64 " searches, %" PRIu64
+            " steps)\n",
+            reads.gets, reads.iters, reads.searches, reads.steps);
     fprintf(out, "disk         %" PRIu64 " bytes in all files\n", disk_bytes(db));
     fprintf(out,
             "written      user %" PRIu64 ", log %" PRIu64 ", flush %" PRIu64 ", compaction %" PRIu64

@@ -209,6 +209,7 @@ int lsm_get(struct lsm *db, const struct lsm_read_options *ro, const void *key, 
             struct lsm_buf *value)
 {
     uint64_t start = latency_begin();
+    counter_add(&db_tally(db)->gets, 1);
     int rc = get_value(db, ro, key, key_size, value);
     latency_end(&db->latency[LATENCY_GET], start);
     return rc;
@@ -224,6 +225,7 @@ int lsm_get_range(struct lsm *db, const struct lsm_read_options *ro, const void 
     uint8_t scratch[SCRATCH_SIZE];
     struct sst_lookup lookup = {
         .key = slice_of(key, key_size), .scratch = scratch, .scratch_size = sizeof scratch};
+    counter_add(&db_tally(db)->gets, 1);
     epoch_pin();
     rc = lookup_run(db, ro, &lookup);
     if (!rc && tag_type(lookup.tag) == ENTRY_BLOB)

@@ -178,6 +178,11 @@ static void iter_do_seek(struct iter *it, struct slice key, uint64_t tag)
     set_node(it, skiplist_seek(list_of(it), key, tag));
 }
 
+static void iter_do_seek_before(struct iter *it, struct slice key, uint64_t tag)
+{
+    set_node(it, skiplist_seek_before(list_of(it), key, tag));
+}
+
 static void iter_do_seek_first(struct iter *it)
 {
     set_node(it, skiplist_first(list_of(it)));
@@ -213,6 +218,7 @@ static void iter_do_free(struct iter *it)
 
 static const struct iter_ops memtable_iter_ops = {
     .seek = iter_do_seek,
+    .seek_before = iter_do_seek_before,
     .seek_first = iter_do_seek_first,
     .seek_last = iter_do_seek_last,
     .next = iter_do_next,

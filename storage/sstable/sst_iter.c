@@ -1,15 +1,15 @@
 // Walking a table in both directions.
 //
-// One data block is open at a time, in place in the mapping or by a reference to the cache; compressed
-// blocks that are not kept in the cache (because fill_cache is off or they are not worth it) are
-// decompressed into a buffer of the iterator's own.
+// One data block is open at a time, in place in the mapping or by a reference to the cache;
+// compressed blocks that are not kept in the cache (because fill_cache is off or they are not worth
+// it) are decompressed into a buffer of the iterator's own.
 //
 // Readahead. The mapping is advised RANDOM, so that point gets read only what they need; scans ask
 // for what lies ahead themselves. After READAHEAD_AFTER blocks in a row in one direction (not
 // earlier: the system call costs as much as 20 entries, and short scans are many) the iterator asks
 // for a window of the file in that direction, from 64 KiB on, doubling up to 1 MiB. A given size is
-// used from the first block on; SIZE_MAX (compaction) means 1 MiB. Blocks of a run not in place, from
-// the STORED_AFTER-th on, are read by the window too, 16 to 256 KiB a system call.
+// used from the first block on; SIZE_MAX (compaction) means 1 MiB. Blocks of a run not in place,
+// from the STORED_AFTER-th on, are read by the window too, 16 to 256 KiB a system call.
 //
 // Nor does a scan clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
 //
@@ -99,8 +99,8 @@ static void readahead(struct sst_iter *it, const struct sst_place *place, bool b
 }
 
 // The bytes of a block in a run, from a window of the file that is read at once: a system call for
-// many blocks. NULL: not in a run, or the mapping is read instead, or the window cannot be read as a
-// whole; then the block is read alone.
+// many blocks. NULL: not in a run, or the mapping is read instead, or the window cannot be read as
+// a whole; then the block is read alone.
 static const uint8_t *window_bytes(struct sst_iter *it, const struct sst_place *place)
 {
     uint64_t begin = place->offset, end = begin + place->size + SST_TRAILER_SIZE;
@@ -135,7 +135,8 @@ static bool worth_keeping(const struct sst_iter *it, const struct sst_place *pla
                                  : block_cache_has_room(r->cache, r->number, place->offset, size);
 }
 
-// The block from the cache or into it. If it is not worth keeping there, leaves *ret_contents empty.
+// The block from the cache or into it. If it is not worth keeping there, leaves *ret_contents
+// empty.
 static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
                         struct slice *ret_contents)
 {
@@ -238,6 +239,20 @@ static void enter_backward(struct sst_iter *it, size_t index)
         settle(it, block_iter_seek_last(&it->block, &it->base.entry));
 }
 
+// Opens block `index` for a search in it. False: it failed.
+static bool enter_for_search(struct sst_iter *it, size_t index)
+{
+    if (it->loaded && it->block_index == index)
+        return true;
+    struct sst_place place = sst_place_of(it->reader, index);
+    if (!it->adaptive)
+        readahead(it, &place, false);
+    int status = load(it, index);
+    if (status)
+        fail(it, status);
+    return !status;
+}
+
 static void seek(struct iter *base, struct slice key, uint64_t tag)
 {
     struct sst_iter *it = (struct sst_iter *)base;
@@ -249,21 +264,39 @@ static void seek(struct iter *base, struct slice key, uint64_t tag)
         end(it);
         return;
     }
-    if (!it->loaded || it->block_index != index) {
-        struct sst_place place = sst_place_of(it->reader, index);
-        if (!it->adaptive)
-            readahead(it, &place, false);
-        int status = load(it, index);
-        if (status) {
-            fail(it, status);
-            return;
-        }
-    }
+    if (!enter_for_search(it, index))
+        return;
     int status = block_iter_seek(&it->block, key, tag, &it->base.entry);
     if (status == 1)
         enter_forward(it, index + 1); // (key, tag) lies between the last entry and the separator
     else
         settle(it, status);
+}
+
+static void seek_before(struct iter *base, struct slice key, uint64_t tag)
+{
+    struct sst_iter *it = (struct sst_iter *)base;
+    if (!key.size)
+        key.data = (const uint8_t *)"";
+    size_t index = sst_index_seek(&it->reader->index, key, tag);
+    readahead_reset(it);
+    if (index == it->reader->index.count) {
+        enter_backward(it, index - 1);
+        return;
+    }
+    if (!enter_for_search(it, index))
+        return;
+    int status = block_iter_seek(&it->block, key, tag, &it->base.entry);
+    if (status == 0)
+        status = block_iter_prev(&it->block, &it->base.entry);
+    else if (status == 1) // (key, tag) lies between the last entry and the separator
+        status = block_iter_seek_last(&it->block, &it->base.entry);
+    if (status != 1)
+        settle(it, status);
+    else if (index == 0)
+        end(it);
+    else
+        enter_backward(it, index - 1);
 }
 
 static void seek_first(struct iter *base)
@@ -322,6 +355,7 @@ int sst_iter_new(struct sst_reader *reader, const struct sst_iter_options *optio
 {
     static const struct iter_ops ops = {
         .seek = seek,
+        .seek_before = seek_before,
         .seek_first = seek_first,
         .seek_last = seek_last,
         .next = next,

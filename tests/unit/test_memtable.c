@@ -182,9 +182,14 @@ static void walk(struct iter *it, const struct model_entry *model, long count)
             struct model_entry t = {.key_size = rnd(12), .tag = rnd(2) ? TAG_MAX : rnd(5000) << 8};
             for (size_t i = 0; i < t.key_size; i++)
                 t.key[i] = (uint8_t)rnd(3);
-            iter_seek(it, slice_of(t.key, t.key_size), t.tag);
             for (at = 0; at < count && compare_model(&model[at], &t) < 0; at++)
                 ;
+            if (rnd(2)) {
+                iter_seek_before(it, slice_of(t.key, t.key_size), t.tag);
+                at--;
+            } else {
+                iter_seek(it, slice_of(t.key, t.key_size), t.tag);
+            }
         } else if (what < 65) {
             iter_next(it);
             at++;

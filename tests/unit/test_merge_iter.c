@@ -34,8 +34,9 @@ struct array_iter {
     struct iter iter;
     const struct item *items;
     long count, at;
-    unsigned moves;  // next and prev
-    long fail_after; // calls until one fails; <0: never
+    unsigned moves;           // next and prev
+    long fail_after;          // calls until one fails; <0: never
+    const struct item *grown; // what the items become, one more at the front, after a search
 };
 
 static unsigned freed;
@@ -75,6 +76,17 @@ static void array_seek(struct iter *it, struct slice key, uint64_t tag)
 {
     struct array_iter *a = (struct array_iter *)it;
     array_set(it, lower_bound(a->items, a->count, key, tag));
+    if (a->grown) {
+        a->items = a->grown;
+        a->count++;
+        a->at++;
+    }
+}
+
+static void array_seek_before(struct iter *it, struct slice key, uint64_t tag)
+{
+    struct array_iter *a = (struct array_iter *)it;
+    array_set(it, lower_bound(a->items, a->count, key, tag) - 1);
 }
 
 static void array_seek_first(struct iter *it)
@@ -107,8 +119,9 @@ static void array_free(struct iter *it)
     freed++;
 }
 
-static const struct iter_ops array_ops = {array_seek, array_seek_first, array_seek_last,
-                                          array_next, array_prev,       array_free};
+static const struct iter_ops array_ops = {array_seek,      array_seek_before, array_seek_first,
+                                          array_seek_last, array_next,        array_prev,
+                                          array_free};
 
 static struct iter *array_new(const struct item *items, long count)
 {
@@ -190,12 +203,17 @@ static long move(struct world *w, long at, unsigned bias)
         iter_seek_last(w->merge);
         return w->total - 1;
     }
-    if (what == 2 || at < 0 || at >= w->total) {
+    if (what <= 3 || at < 0 || at >= w->total) {
         char key[8];
         uint64_t tag = rnd(2) ? TAG_MAX : (rnd(20) * SOURCES_MAX) << 8 | 1;
         snprintf(key, sizeof(key), "%03u", (unsigned)rnd(62));
+        at = lower_bound(w->all, w->total, slice_str(key), tag);
+        if (rnd(2)) {
+            iter_seek_before(w->merge, slice_str(key), tag);
+            return at - 1;
+        }
         iter_seek(w->merge, slice_str(key), tag);
-        return lower_bound(w->all, w->total, slice_str(key), tag);
+        return at;
     }
     if (rnd(100) < bias) {
         iter_next(w->merge);
@@ -320,6 +338,25 @@ START_TEST(a_failing_source_ends_the_merge)
 }
 END_TEST
 
+// Somebody adds to a source between the entry at which the merge turns and that source's next one:
+// what is new is behind, for who goes back.
+START_TEST(turning_passes_nothing_again)
+{
+    const struct item low[] = {{.key = "a", .tag = 1}, {.key = "b", .tag = 1}};
+    const struct item high[] = {{.key = "bb", .tag = 9}, {.key = "c", .tag = 1}};
+    struct iter *sources[2] = {array_new(low, 2), array_new(high + 1, 1)}, *it;
+    struct array_iter *growing = (struct array_iter *)sources[1];
+
+    ck_assert_int_eq(merge_iter_new(sources, 2, &it), 0);
+    iter_seek(it, slice_str("b"), TAG_MAX);
+    ck_assert(it->valid && slice_equal(it->entry.key, slice_str("b")));
+    growing->grown = high;
+    iter_prev(it);
+    ck_assert(it->valid && slice_equal(it->entry.key, slice_str("a")));
+    iter_free(it);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *suite = suite_create("merge_iter");
@@ -328,6 +365,7 @@ int main(int argc, char **argv)
     random_state = argc > 1 ? strtoull(argv[1], NULL, 0) : 31337;
     printf("seed %llu\n", (unsigned long long)random_state);
     tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, turning_passes_nothing_again);
     tcase_add_loop_test(tc, random_walks_agree_with_a_sorted_array, 0, 2);
     tcase_add_test(tc, whole_passes_both_ways);
     tcase_add_test(tc, no_source_and_one_source);

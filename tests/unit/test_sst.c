@@ -122,7 +122,12 @@ static void check_iter(struct sst_reader *reader, const struct model *m, struct 
                 target = it->entry.key;
             }
             at = model_seek(m, target, tag);
-            iter_seek(it, target, tag);
+            if (random_below(r, 2)) {
+                at = at ? at - 1 : m->count;
+                iter_seek_before(it, target, tag);
+            } else {
+                iter_seek(it, target, tag);
+            }
         } else if (move < 8) {
             iter_next(it);
             at++;
