@@ -197,6 +197,12 @@ LSM_NODISCARD LSM_API int lsm_snapshot_new(struct lsm *db,
                                            const struct lsm_snapshot **ret_snapshot);
 LSM_API void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot);
 
+// The same for a few reads that belong together, to be freed soon: takes no lock, so it waits for
+// nobody; in exchange the memtables and tables of this moment stay until it is freed, as for an
+// iterator.
+LSM_NODISCARD LSM_API int lsm_snapshot_brief(struct lsm *db,
+                                             const struct lsm_snapshot **ret_snapshot);
+
 struct lsm_iter_options {
     const struct lsm_snapshot *snapshot; // NULL: the state when the iterator was made
     const void *lower;                   // first key that may be seen; NULL: no bound; copied
@@ -342,7 +348,7 @@ LSM_NODISCARD LSM_API int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t
 //   "user-bytes-written" "wal-bytes-written" "flush-bytes-written" "compact-bytes-read"
 //   "compact-bytes-written" "flushes" "compactions" "trivial-moves"
 //   "stall-us" "slowdown-us"  time writers have waited
-//   "last-sequence" "snapshots"
+//   "last-sequence" "snapshots" "writers-waiting"  in the write queue, the one that leads included
 //   "num-blobs" "blob-bytes"  blob files;  "blob-live-bytes" of these are referenced,
 //   "blob-garbage-bytes" are not;  "blob-bytes-written" "blob-bytes-moved"  by writes, by reclaim;
 //   "blobs-draining"  files that reclaim is emptying

@@ -223,29 +223,43 @@ uint64_t inode_table_count(struct inode_table *table)
     return count;
 }
 
-struct ns_inode *inode_insert(struct inode_table *table, struct ns_inode *inode)
+// `moves` NULL: its location is certain.
+static struct ns_inode *insert(struct inode_table *table, struct ns_inode *inode,
+                               const uint64_t *moves)
 {
     struct inode_shard *shard = shard_of(table, inode->ino);
     pthread_mutex_lock(&shard->mutex);
-    struct ns_inode *present = shard_find(shard, inode->ino);
-    if (present) {
-        atomic_fetch_add_explicit(&present->refs, 1, memory_order_relaxed);
-    } else {
+    struct ns_inode *found = shard_find(shard, inode->ino);
+    if (found) {
+        atomic_fetch_add_explicit(&found->refs, 1, memory_order_relaxed);
+    } else if (!moves || atomic_load_explicit(&table->moves, memory_order_acquire) == *moves) {
         if (shard->used >= shard->bucket_count)
             shard_resize(shard, shard->bucket_count * 2);
         struct ns_inode **bucket = bucket_of(shard, inode->ino);
         inode->hash_next = *bucket;
         *bucket = inode;
         shard->used++;
+        found = inode;
     }
     pthread_mutex_unlock(&shard->mutex);
-    if (!present)
+    if (found == inode)
         return inode;
     // The parent is held by the caller too, so this reference is never its last.
     if (inode->parent)
         atomic_fetch_sub_explicit(&inode->parent->refs, 1, memory_order_release);
     inode_free(inode);
-    return present;
+    return found;
+}
+
+struct ns_inode *inode_insert(struct inode_table *table, struct ns_inode *inode)
+{
+    return insert(table, inode, NULL);
+}
+
+struct ns_inode *inode_insert_unmoved(struct inode_table *table, struct ns_inode *inode,
+                                      uint64_t moves)
+{
+    return insert(table, inode, &moves);
 }
 
 struct ns_inode *inode_find(struct inode_table *table, uint64_t ino)

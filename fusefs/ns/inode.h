@@ -119,6 +119,10 @@ struct ns_inode *inode_new(const struct inode_init *init);
 // Puts `inode` into the table unless its number is there already. Returns the one in the table
 // with a reference for the caller; if that is another one, `inode` was freed.
 struct ns_inode *inode_insert(struct inode_table *table, struct ns_inode *inode);
+// The same for who has found its location without its lock, when `moves` was table->moves: NULL,
+// and `inode` was freed, if it is not in the table and anything has moved since.
+struct ns_inode *inode_insert_unmoved(struct inode_table *table, struct ns_inode *inode,
+                                      uint64_t moves);
 struct ns_inode *inode_find(struct inode_table *table, uint64_t ino);
 
 // Gives back references; inodes whose last one goes leave the table. The numbers of those that

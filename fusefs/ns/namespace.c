@@ -381,11 +381,8 @@ int ns_statfs(struct ns *ns, struct statvfs *ret_stat)
     if (status)
         return ns_err(status);
     int64_t used = 0;
-    for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++) {
-        pthread_mutex_lock(&ns->counters[i].mutex);
+    for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++)
         used += ns->counters[i].value;
-        pthread_mutex_unlock(&ns->counters[i].mutex);
-    }
     uint64_t free_blocks = free_bytes / 4096;
     *ret_stat = (struct statvfs){
         .f_bsize = 4096,

@@ -15,8 +15,9 @@
 // gone are passed over.
 //
 // Thread safety: a handle belongs to one thread at a time. No lock is taken: nobody gets the prefix
-// of a removed directory before it is marked as unlinked, so one that is not, after the snapshot was
-// taken, owned its prefix then. Failure: the position is unchanged; the same read may be tried again.
+// of a removed directory before it is marked as unlinked, so one that is not, after the snapshot
+// was taken, owned its prefix then. Failure: the position is unchanged; the same read may be tried
+// again.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,8 +77,7 @@ int ns_dir_open(struct ns *ns, struct ns_inode *inode, struct ns_dir **ret_dir)
 
 static void listing_drop(struct ns_dir *dir)
 {
-    if (dir->snapshot)
-        lsm_snapshot_free(dir->ns->db, dir->snapshot);
+    lsm_snapshot_free(dir->ns->db, dir->snapshot);
     dir->snapshot = NULL;
     dir->started = dir->complete = false;
     dir->kept_count = 0;
@@ -212,21 +212,15 @@ static int walk_to(struct ns_dir *dir, struct lsm_iter *iter, uint64_t index)
     return ns_err(lsm_iter_status(iter));
 }
 
-// Begins a listing: reads up to DIR_KEPT names, which is all there are in most directories.
-static int listing_start(struct ns_dir *dir)
+// Keeps up to DIR_KEPT names of the snapshot; *ret_end: there are no more.
+static int listing_fill(struct ns_dir *dir, bool *ret_end)
 {
-    struct ns *ns = dir->ns;
-    listing_drop(dir);
-    int rc = ns_err(lsm_snapshot_new(ns->db, &dir->snapshot));
+    struct lsm_iter *iter;
+    bool end = false;
+    int rc = walk_open(dir, &iter);
     if (rc)
         return rc;
-    bool gone = inode_is_unlinked(dir->inode);
-    struct lsm_iter *iter = NULL;
-    bool end = gone;
-    if (!gone)
-        rc = walk_open(dir, &iter);
-    if (iter)
-        lsm_iter_seek_first(iter);
+    lsm_iter_seek_first(iter);
     for (uint64_t i = 0; !rc && !end && i <= DIR_KEPT; i++) {
         struct found found;
         end = !lsm_iter_valid(iter);
@@ -240,14 +234,38 @@ static int listing_start(struct ns_dir *dir)
         }
     }
     lsm_iter_free(iter);
-    if (rc) {
+    *ret_end = end;
+    return rc;
+}
+
+// Begins a listing with the names in the beginning, which is all there are in most directories. A
+// snapshot that is to stay is another one than that for a few reads.
+static int listing_try(struct ns_dir *dir, bool is_large, bool *ret_end)
+{
+    struct lsm *db = dir->ns->db;
+    listing_drop(dir);
+    int rc = ns_err(is_large ? lsm_snapshot_new(db, &dir->snapshot)
+                             : lsm_snapshot_brief(db, &dir->snapshot));
+    *ret_end = !rc && inode_is_unlinked(dir->inode);
+    if (!rc && !*ret_end)
+        rc = listing_fill(dir, ret_end);
+    if (rc)
         listing_drop(dir);
+    return rc;
+}
+
+static int listing_start(struct ns_dir *dir)
+{
+    bool end;
+    int rc = listing_try(dir, false, &end);
+    if (!rc && !end)
+        rc = listing_try(dir, true, &end);
+    if (rc)
         return rc;
-    }
     dir->started = true;
     dir->complete = end;
-    if (end && dir->snapshot) {
-        lsm_snapshot_free(ns->db, dir->snapshot);
+    if (end) {
+        lsm_snapshot_free(dir->ns->db, dir->snapshot);
         dir->snapshot = NULL;
     }
     return 0;

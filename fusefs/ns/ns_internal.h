@@ -28,10 +28,11 @@
 #define NS_FORMAT_VERSION  1u
 
 // The number of linked inodes, spread so that creators do not wait for each other. The mutex is
-// held over lsm_write(), so that the values in the store are written in order.
+// held over lsm_write(), so that the values in the store are written in order; a write may wait for
+// the disk, so who only wants to know the number does without the mutex.
 struct counter {
     pthread_mutex_t mutex;
-    int64_t value; // mutex
+    _Atomic int64_t value; // changed under mutex
 };
 
 struct ns {
@@ -156,6 +157,11 @@ int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked);
 void ns_marker_added(struct ns *ns, struct slice prefix);
 void ns_marker_removed(struct ns *ns, struct slice prefix);
 
+// The live inode of the file whose entry is (dir, name), which `rec` is the record of or leads to;
+// it becomes live if it is not. Its exclusive lock held, and `rec` read under it. One reference.
+int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const struct record *rec,
+                 bool at_inode_key, struct ns_inode **ret_inode);
+
 int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
                    struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
@@ -205,8 +211,8 @@ int ns_acl_set(struct record *rec, const char *name, struct slice list, bool kil
 // What becomes of an inode that loses a name: prepared into the batch, finished after the commit.
 struct removal {
     uint64_t ino;
-    struct ns_inode *live;     // a reference; NULL if nobody holds it
-    struct inode_ghost *ghost; // what a live inode is left with if all is gone from the store
+    struct ns_inode *live;     // a reference; may be NULL if other names are left
+    struct inode_ghost *ghost; // what it is left with if all is gone from the store
     bool unlinked;             // its last name goes
     bool orphaned;             // space is left to be reclaimed
     bool data_gone;            // content was deleted
@@ -215,10 +221,9 @@ struct removal {
 };
 // Adds to the batch all that goes with the last name, or the lower link count. `rec` is the full
 // record (changed here); from_inode_key: it is at 'I'. The entry key and the parent are the
-// caller's. `dir_prefix`, `name`: where it is. Exclusive lock held. removal_release in any
-// case.
+// caller's. `dir`, `name`: where it is. Exclusive lock held. removal_release in any case.
 int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
-                    struct slice dir_prefix, struct slice name, struct timespec now,
+                    struct ns_inode *dir, struct slice name, struct timespec now,
                     struct removal *ret_removal);
 void removal_finish(struct ns *ns, struct removal *removal);  // after the commit, locks held
 void removal_cancel(struct removal *removal);                 // instead, if there was none

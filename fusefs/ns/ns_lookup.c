@@ -1,12 +1,13 @@
 // From names and paths to live inodes, and from live inodes to attributes.
 //
-// A lookup must never bring a stale location to life, and should cost one get. It reads the entry
-// without any lock, which tells the inode number. If that inode is live already, its own location
-// is right by construction, and the name was its at the moment of the read. If not, the lookup locks
-// it (shared) to bring it to life. Whoever takes an inode away from an entry key (unlink, rename,
-// link) holds its lock exclusively and bumps table.moves after the write, before unlocking. So if
-// `moves` has not changed since before the read, the entry is still what was read; otherwise it is
-// read again under the lock, and everything starts over if it names another inode by now.
+// A lookup must never bring a stale location to life, and should cost one get and no lock: it is
+// not to wait for whoever changes the file. It reads the entry, which tells the inode number. If
+// that inode is live already, its own location is right by construction, and the name was its at
+// the moment of the read. If not, the lookup brings it to life, unless anything has moved since
+// before the read: then it reads again. Whoever takes an inode away from an entry key (unlink,
+// rename, link) holds its lock exclusively, has it live from before the write until after it, and
+// bumps table.moves after the write. So the lookup finds it live, with the place of before or
+// after, or finds that something has moved; both under the mutex of the inode's shard.
 //
 // A removed directory's prefix may have a new owner; its location, which changes before anyone else
 // can take the prefix, tells the old live inode from it.
@@ -113,15 +114,15 @@ int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice
     return 0;
 }
 
-// The live inode for the entry `rec` at (dir_prefix, name), its lock being held. `dir` is its
-// parent and may be NULL if it is not a directory.
-static int bring_to_life(struct ns *ns, struct ns_inode *dir, struct prefix *dir_prefix,
-                         struct slice name, const struct record *rec, struct ns_inode **ret_inode)
+// A new inode for the entry at (dir_prefix, name), not yet in the table. `rec` is the file's record
+// or that of a name that leads to it; `dir` is its parent and may be NULL if it is not a directory.
+static int make_inode(struct ns_inode *dir, struct prefix *dir_prefix, struct slice name,
+                      const struct record *rec, bool at_inode_key, struct ns_inode **ret_inode)
 {
     struct inode_init init = {
         .ino = rec->ino,
         .type = record_type(rec),
-        .location = rec->is_link ? AT_INODE : AT_ENTRY,
+        .location = at_inode_key ? AT_INODE : AT_ENTRY,
         .dir_prefix = dir_prefix,
         .name = name,
     };
@@ -136,12 +137,24 @@ static int bring_to_life(struct ns *ns, struct ns_inode *dir, struct prefix *dir
             return -ENOMEM;
         init.parent = dir;
     }
-    struct ns_inode *inode = inode_new(&init);
+    *ret_inode = inode_new(&init);
     prefix_put(init.own_prefix);
-    if (!inode)
-        return -ENOMEM;
-    *ret_inode = inode_insert(&ns->table, inode);
-    return 0;
+    return *ret_inode ? 0 : -ENOMEM;
+}
+
+int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const struct record *rec,
+                 bool at_inode_key, struct ns_inode **ret_inode)
+{
+    struct ns_inode *inode = inode_find(&ns->table, rec->ino);
+    int rc = 0;
+    if (!inode) {
+        rc = make_inode(dir, dir->own_prefix, name, rec, at_inode_key, &inode);
+        if (!rc)
+            inode = inode_insert(&ns->table, inode);
+    }
+    if (!rc)
+        *ret_inode = inode;
+    return rc;
 }
 
 struct lookup {
@@ -176,31 +189,11 @@ static int check_place(struct ns *ns, const struct lookup *lookup, const struct 
     return S_ISDIR(rec->mode) || moved_since(ns, lookup->moves) ? -ESTALE : 0;
 }
 
-// Brings the file that the entry names to life, under its lock. If anything has moved since the
-// entry was read it is read again, which finds it in memory. -EAGAIN: it names another file.
-static int lookup_locked(struct ns *ns, const struct lookup *lookup, struct loaded *rec,
-                         struct ns_inode **ret_inode)
-{
-    struct inode_lock lock;
-    uint64_t ino = rec->rec.ino;
-    int rc = 0;
-    inode_lock(&ns->table.locks, &lock, ino, false);
-    if (moved_since(ns, lookup->moves))
-        rc = op_load_key(ns, &lookup->key, rec);
-    if (!rc)
-        rc = check_place(ns, lookup, &rec->rec);
-    if (!rc && rec->rec.ino != ino)
-        rc = -EAGAIN;
-    if (!rc)
-        rc = bring_to_life(ns, lookup->dir, lookup->dir_prefix, lookup->name, &rec->rec, ret_inode);
-    inode_unlock(&ns->table.locks, &lock);
-    return rc;
-}
-
-// One attempt. -EAGAIN: the name went to another file meanwhile.
+// One attempt. -EAGAIN: something has moved meanwhile.
 static int lookup_try(struct ns *ns, struct lookup *lookup, struct loaded *rec,
                       struct ns_inode **ret_inode)
 {
+    struct ns_inode *inode;
     if (lookup->dir)
         lookup->moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
     int rc = op_load_key(ns, &lookup->key, rec);
@@ -208,8 +201,16 @@ static int lookup_try(struct ns *ns, struct lookup *lookup, struct loaded *rec,
         rc = check_place(ns, lookup, &rec->rec);
     if (rc)
         return rc;
-    *ret_inode = inode_find(&ns->table, rec->rec.ino);
-    return *ret_inode ? 0 : lookup_locked(ns, lookup, rec, ret_inode);
+    inode = inode_find(&ns->table, rec->rec.ino);
+    if (!inode) {
+        rc = make_inode(lookup->dir, lookup->dir_prefix, lookup->name, &rec->rec, rec->rec.is_link,
+                        &inode);
+        if (rc)
+            return rc;
+        inode = inode_insert_unmoved(&ns->table, inode, lookup->moves);
+    }
+    *ret_inode = inode;
+    return inode ? 0 : lookup->dir ? -EAGAIN : -ESTALE;
 }
 
 static int lookup_run(struct ns *ns, struct lookup *lookup, struct ns_inode **ret_inode,

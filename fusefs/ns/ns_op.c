@@ -10,11 +10,16 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define IDLE_OPS_MAX    16u
 #define KEEP_BUFFER_MAX (256u << 10)
+#define PEEK_YIELDS     64u // attempts of op_peek before it sleeps between them, and
+#define PEEK_ATTEMPTS   1064u
+#define PEEK_SLEEP_US   100u
 
 static void op_free(struct op *op)
 {
@@ -136,7 +141,7 @@ static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
     struct inode_ghost *ghost;
     int rc = inode_place(&ns->table, inode, &key, &ghost);
     if (!rc && ret_snapshot) // after the place: what is seen there is as it was at the snapshot
-        rc = ns_err(lsm_snapshot_new(ns->db, ret_snapshot));
+        rc = ns_err(lsm_snapshot_brief(ns->db, ret_snapshot));
     *ret_found = true;
     if (rc)
         free(ghost);
@@ -158,17 +163,19 @@ static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
 int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
             const struct lsm_snapshot **ret_snapshot)
 {
-    bool found;
+    bool found = false;
+    int rc = 0;
     if (ret_snapshot)
         *ret_snapshot = NULL;
-    int rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
-    if (rc || found)
-        return rc;
-    // Whoever moves it holds the lock; under the lock its place is right.
-    struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, false);
-    rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
-    inode_unlock(&ns->table.locks, &lock);
+    // Whoever moves the record has committed already, and notes the new place in a moment. To wait
+    // for the lock would be to wait for all who have asked for it before, and what they wait for.
+    for (unsigned i = 0; !rc && !found && i < PEEK_ATTEMPTS; i++) {
+        if (i > PEEK_YIELDS)
+            usleep(PEEK_SLEEP_US);
+        else if (i)
+            sched_yield();
+        rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
+    }
     return rc || found ? rc : -EIO;
 }
 

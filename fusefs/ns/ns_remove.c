@@ -41,7 +41,7 @@ static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool
 {
     struct pathkey key;
     bool done = false;
-    bool is_open = removal->live && !close_for_good(removal->live);
+    bool is_open = !close_for_good(removal->live);
     rec->nlink = 0;
     int rc = is_open || rec->has_xattrs ? 0 : content_remove(ns, op, rec, &done);
     if (!rc && from_inode_key) {
@@ -58,11 +58,11 @@ static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool
     }
     removal->data_gone = rec->data_bytes > 0;
     rec->data_bytes = 0;
-    return removal->live ? ghost_make(op, rec, &removal->ghost) : 0;
+    return ghost_make(op, rec, &removal->ghost);
 }
 
 int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
-                    struct slice dir_prefix, struct slice name, struct timespec now,
+                    struct ns_inode *dir, struct slice name, struct timespec now,
                     struct removal *ret_removal)
 {
     struct removal *removal = ret_removal;
@@ -76,10 +76,12 @@ int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_
         return op_store_key(op, &key, rec);
     }
     int rc = 0;
-    if (S_ISDIR(rec->mode) && rec->prefix.size && !pathkey_is_fresh(rec->prefix)) {
+    if (!removal->live)
+        rc = ns_make_live(ns, dir, name, rec, from_inode_key, &removal->live);
+    if (!rc && S_ISDIR(rec->mode) && rec->prefix.size && !pathkey_is_fresh(rec->prefix)) {
         struct pathkey key;
         struct slice prefix;
-        rc = ns_prefix_of(rec, dir_prefix, name, &removal->prefix, &prefix);
+        rc = ns_prefix_of(rec, prefix_slice(dir->own_prefix), name, &removal->prefix, &prefix);
         if (rc)
             return rc;
         memcpy(removal->prefix.data, prefix.data, prefix.size);
@@ -93,16 +95,12 @@ int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_
 
 void removal_finish(struct ns *ns, struct removal *removal)
 {
-    if (removal->unlinked && removal->live) {
-        if (removal->orphaned) {
-            inode_set_location(&ns->table, removal->live, AT_ORPHAN);
-        } else {
-            atomic_store(&removal->live->data_gone, removal->data_gone);
-            inode_set_ghost(&ns->table, removal->live, removal->ghost);
-            removal->ghost = NULL;
-        }
-    } else if (removal->orphaned && ns->reclaim) {
-        reclaim_queue(ns->reclaim, removal->ino);
+    if (removal->orphaned) {
+        inode_set_location(&ns->table, removal->live, AT_ORPHAN);
+    } else if (removal->unlinked) {
+        atomic_store(&removal->live->data_gone, removal->data_gone);
+        inode_set_ghost(&ns->table, removal->live, removal->ghost);
+        removal->ghost = NULL;
     }
     if (removal->is_marked)
         ns_marker_removed(ns, pathkey_prefix_slice(&removal->prefix));
@@ -147,7 +145,6 @@ static int unlink_check(const struct unlinking *u, const struct record *rec)
 static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
 {
     struct record *rec = &op->rec[0].rec, *parent = &op->rec[2].rec;
-    struct slice dir_prefix = prefix_slice(u->dir->own_prefix);
     if (inode_is_unlinked(u->dir))
         return -ENOENT;
     int rc = op_load_key(ns, &u->key, &op->rec[0]);
@@ -174,7 +171,7 @@ static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
         return rc;
     struct timespec now = ns_now();
     ns_touch_parent(parent, now, -1, u->want_dir ? -1 : 0);
-    rc = removal_prepare(ns, op, rec, is_link, dir_prefix, u->name, now, &u->removal);
+    rc = removal_prepare(ns, op, rec, is_link, u->dir, u->name, now, &u->removal);
     if (!rc)
         rc = op_store(op, u->dir, parent);
     if (!rc && u->removal.unlinked)

@@ -28,7 +28,7 @@ struct side {
 
 // What the moved inode of a side becomes, prepared before the commit.
 struct move {
-    struct ns_inode *live; // a reference, or NULL
+    struct ns_inode *live; // a reference; NULL: no move
     struct inode_name *name;
     struct prefix *dir_prefix;    // a reference
     struct ns_inode *new_parent;  // of a live directory: a reference; after the commit the old one
@@ -182,9 +182,10 @@ static int move_prefix(struct ns *ns, struct op *op, const struct side *from, co
 static int move_live(struct ns *ns, const struct side *from, const struct side *to,
                      struct move *move)
 {
-    move->live = inode_find(&ns->table, from->ino);
-    if (!move->live)
-        return 0;
+    const struct record *rec = &from->entry->rec;
+    int rc = ns_make_live(ns, from->dir, from->name, rec, rec->is_link, &move->live);
+    if (rc)
+        return rc;
     if (inode_location(move->live) == AT_ENTRY) {
         move->name = inode_name_new(to->name);
         if (!move->name)
@@ -297,8 +298,8 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
     struct timespec now = ns_now();
     rc = store_parents(op, r, now, exchange);
     if (!rc && r->to.ino && !exchange)
-        rc = removal_prepare(ns, op, r->to.full, r->to.entry->rec.is_link,
-                             prefix_slice(r->to.dir->own_prefix), r->to.name, now, &r->removal);
+        rc = removal_prepare(ns, op, r->to.full, r->to.entry->rec.is_link, r->to.dir, r->to.name,
+                             now, &r->removal);
     op->frees_space = false;
     if (!rc && !exchange)
         rc = leave(op, r, now);

@@ -6,7 +6,7 @@
 // costs one get. What is left walks component by component: misses (which have to tell ENOENT from
 // ENOTDIR), directories (whose live inodes need their parents), and paths on which there may be a
 // marker. Markers are counted by hash in memory; a rename that adds one bumps table.moves, which
-// ns_lookup_key checks under the lock.
+// ns_lookup_key checks.
 //
 // Thread safety: any thread. Failure: no reference is kept.
 #include <errno.h>

@@ -44,8 +44,9 @@ struct fault {
     uint64_t cut_at; // 0: none
     bool down;       // the cut has come; until power_cut
     uint64_t random;
-    uint64_t limit; // 0: none
-    char hold[32];  // suffix of the files whose reads wait; empty: none
+    uint64_t limit;  // 0: none
+    char hold[32];   // suffix of the files whose reads wait; empty: none
+    char frozen[32]; // the same for writes
     unsigned held;
     pthread_cond_t hold_changed;
     struct mapping *mappings;
@@ -546,19 +547,18 @@ static void fault_unlock(struct env *env, struct env_lock *lock)
 
 // ------------------------------------------------------------------------------------------- files
 
-static bool is_held(const struct fault_file *file)
+static bool has_suffix(const struct fault_file *file, const char *suffix)
 {
-    size_t suffix = strlen(file->fault->hold), path = strlen(file->base.path);
-    return suffix && path >= suffix &&
-           memcmp(file->base.path + path - suffix, file->fault->hold, suffix) == 0;
+    size_t size = strlen(suffix), path = strlen(file->base.path);
+    return size && path >= size && memcmp(file->base.path + path - size, suffix, size) == 0;
 }
 
-// Waits while reads of the file are held; mutex held.
-static void wait_while_held(struct fault_file *file)
+// Waits while calls for which `suffix` (of the fault) stands are held; mutex held.
+static void wait_while_held(struct fault_file *file, const char *suffix)
 {
     struct fault *fault = file->fault;
     fault->held++;
-    while (is_held(file))
+    while (has_suffix(file, suffix))
         pthread_cond_wait(&fault->hold_changed, &fault->mutex);
     fault->held--;
 }
@@ -568,7 +568,7 @@ static int fault_pread(struct env_file *base, void *data, size_t size, uint64_t 
 {
     struct fault_file *file = file_of(base);
     int rc = enter_file(file, "read");
-    wait_while_held(file);
+    wait_while_held(file, file->fault->hold);
     if (!rc) {
         uint64_t end = file->inode->current->size;
         size_t n = offset >= end ? 0 : end - offset < size ? (size_t)(end - offset) : size;
@@ -628,6 +628,7 @@ static int fault_pwrite(struct env_file *base, const void *data, size_t size, ui
 {
     struct fault_file *file = file_of(base);
     int rc = enter_file_space(file, "write");
+    wait_while_held(file, file->fault->frozen);
     if (!rc)
         return leave(file->fault, write_some(file, data, size, offset));
     // A failing write may have written a part, in whole sectors: neither the page cache nor a disk
@@ -688,6 +689,7 @@ static int fault_sync(struct env_file *base)
 {
     struct fault_file *file = file_of(base);
     int rc = enter_file(file, "sync");
+    wait_while_held(file, file->fault->frozen);
     if (!rc)
         inode_sync(file->inode);
     return leave(file->fault, rc);
@@ -893,13 +895,22 @@ void env_fault_full_at(struct env *env, uint64_t call, bool sticky)
     leave(fault, 0);
 }
 
-void env_fault_hold(struct env *env, const char *suffix)
+static void set_held(struct fault *fault, char held[32], const char *suffix)
 {
-    struct fault *fault = fault_of(env);
     pthread_mutex_lock(&fault->mutex);
-    snprintf(fault->hold, sizeof fault->hold, "%s", suffix ? suffix : "");
+    snprintf(held, sizeof fault->hold, "%s", suffix ? suffix : "");
     pthread_cond_broadcast(&fault->hold_changed);
     leave(fault, 0);
+}
+
+void env_fault_hold(struct env *env, const char *suffix)
+{
+    set_held(fault_of(env), fault_of(env)->hold, suffix);
+}
+
+void env_fault_freeze(struct env *env, const char *suffix)
+{
+    set_held(fault_of(env), fault_of(env)->frozen, suffix);
 }
 
 unsigned env_fault_held(struct env *env)

@@ -32,6 +32,8 @@ uint64_t env_fault_space_calls(struct env *env); // counted so far
 // A slow disk: reads of files whose names end in `suffix` (copied; at most 31 bytes) wait in the call
 // until it is lifted with NULL. env_fault_held() says how many wait. Mappings are not held.
 void env_fault_hold(struct env *env, const char *suffix);
+// A frozen disk: the same for writes and syncs.
+void env_fault_freeze(struct env *env, const char *suffix);
 unsigned env_fault_held(struct env *env);
 
 // Power cut: open handles and mappings become dead (their calls fail; stores into old mappings go

@@ -62,9 +62,12 @@ struct read_view {
     struct version *version;
 };
 
+// A brief one holds the view it is read from and is in no list: what is dropped after its making is
+// still in that view. For others compaction keeps what they see.
 struct lsm_snapshot {
     uint64_t sequence;
-    struct lsm_snapshot *prev, *next; // list ordered by sequence; mutex
+    struct read_view *view;           // a reference; NULL unless brief
+    struct lsm_snapshot *prev, *next; // list ordered by sequence, unless brief; mutex
 };
 
 // A batch whose large values have been written to blob files, and what it refers to there.
@@ -223,7 +226,8 @@ static inline struct db_tally *db_tally(struct lsm *db)
 // then, with mutex held, a view of the current memtables and version replaces the current view.
 int db_view_new(struct read_view **ret_view);
 void db_view_install(struct lsm *db, struct read_view *view);
-struct read_view *db_view_ref(struct lsm *db); // the current one, for an iterator
+// The one to read from, with a reference: the snapshot's, or the current one.
+struct read_view *db_view_ref(struct lsm *db, const struct lsm_snapshot *snapshot);
 void db_view_unref(struct read_view *view);
 uint64_t db_read_sequence(struct lsm *db, const struct lsm_snapshot *snapshot); // after the view
 

@@ -256,7 +256,8 @@ static void pass_back(struct lsm_iter *it)
 static int find_newest(struct lsm_iter *it)
 {
     bool found = false;
-    for (unsigned steps = 0; at_key(it, &it->key) && visible(it); steps++) {
+    bool at = true; // a version of the key
+    for (unsigned steps = 0; at && visible(it); steps++) {
         const struct entry *entry = &it->merge->entry;
         if (steps == STEPS_BACK_MAX) {
             search(it, buf_slice(&it->key), newest_tag(it));
@@ -275,8 +276,10 @@ static int find_newest(struct lsm_iter *it)
         it->is_blob = tag_type(entry->tag) == ENTRY_BLOB;
         it->blob_loaded = false;
         step_prev(it);
+        at = at_key(it, &it->key);
     }
-    pass_back(it);
+    if (at)
+        pass_back(it);
     if (!it->merge->valid && it->merge->status) {
         iter_end(it);
         return it->merge->status;
@@ -499,7 +502,7 @@ int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *options, struct 
     it->db = db;
     int rc = set_bounds(it, options);
     if (!rc) {
-        it->view = db_view_ref(db);
+        it->view = db_view_ref(db, options->snapshot);
         it->sequence = db_read_sequence(db, options->snapshot);
         struct sst_iter_options table_options = {.fill_cache = !options->no_fill_cache,
                                                  .readahead = options->readahead};

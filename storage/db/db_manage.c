@@ -340,7 +340,7 @@ int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress, v
     int rc = check_manifest(db);
     if (rc)
         check_problem(&check, rc);
-    struct read_view *view = db_view_ref(db);
+    struct read_view *view = db_view_ref(db, NULL);
     check.total = version_bytes(view->version);
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
         check.total += view->version->levels[n].blob_bytes;

@@ -18,12 +18,16 @@ unsigned db_tally_choose(void)
 
 struct totals { // gathered once under mutex
     bool disk_full;
-    uint64_t memtable_bytes, entries, wal_bytes, snapshots;
+    uint64_t memtable_bytes, entries, wal_bytes, snapshots, writers;
 };
 
 static struct totals totals_gather(struct lsm *db)
 {
     struct totals t = {0};
+    pthread_mutex_lock(&db->queue.mutex);
+    for (const struct writer *w = db->queue.head; w; w = w->next)
+        t.writers++;
+    pthread_mutex_unlock(&db->queue.mutex);
     pthread_mutex_lock(&db->mutex);
     t.disk_full = db_disk_is_full(db);
     t.memtable_bytes = memtable_bytes(db->active);
@@ -199,6 +203,7 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
         {"slowdown-us", counter(&c->slowdown_us)},
         {"last-sequence", atomic_load(&db->visible)},
         {"snapshots", t.snapshots},
+        {"writers-waiting", t.writers},
         {"disk-full", t.disk_full},
         {"write-amp-x100", write_amp_x100(db)},
         {"space-amp-x100", space_amp_x100(db, bytes)},
@@ -221,7 +226,7 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
 
 static void print_levels(struct lsm *db, FILE *out)
 {
-    struct read_view *view = db_view_ref(db);
+    struct read_view *view = db_view_ref(db, NULL);
     fprintf(out, "level  tables        bytes      entries   deletes\n");
     for (unsigned n = 0; n < VERSION_LEVELS; n++) {
         const struct version_level *level = &view->version->levels[n];

@@ -85,8 +85,11 @@ static int lookup_tables(struct lsm *db, const struct version *version, struct s
 // Finds the newest visible version; pinned. LSM_NOT_FOUND also for a delete.
 static int lookup_run(struct lsm *db, const struct lsm_read_options *ro, struct sst_lookup *lookup)
 {
-    const struct read_view *view = atomic_load_explicit(&db->view, memory_order_acquire);
-    lookup->sequence = db_read_sequence(db, ro ? ro->snapshot : NULL);
+    const struct lsm_snapshot *snapshot = ro ? ro->snapshot : NULL;
+    const struct read_view *view = snapshot && snapshot->view
+                                       ? snapshot->view
+                                       : atomic_load_explicit(&db->view, memory_order_acquire);
+    lookup->sequence = db_read_sequence(db, snapshot);
     lookup->fill_cache = !ro || !ro->no_fill_cache;
     int rc = LSM_OK;
     bool found =
@@ -254,6 +257,7 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     struct lsm_snapshot *snapshot = malloc(sizeof *snapshot);
     if (!snapshot)
         return status_no_memory(sizeof *snapshot);
+    snapshot->view = NULL;
     pthread_mutex_lock(&db->mutex);
     snapshot->sequence = atomic_load_explicit(&db->visible, memory_order_acquire);
     snapshot->prev = db->snapshots.prev; // the newest: the list stays ordered
@@ -261,6 +265,17 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     snapshot->prev->next = snapshot;
     snapshot->next->prev = snapshot;
     pthread_mutex_unlock(&db->mutex);
+    *ret_snapshot = snapshot;
+    return LSM_OK;
+}
+
+int lsm_snapshot_brief(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
+{
+    struct lsm_snapshot *snapshot = malloc(sizeof *snapshot);
+    if (!snapshot)
+        return status_no_memory(sizeof *snapshot);
+    snapshot->view = db_view_ref(db, NULL);
+    snapshot->sequence = db_read_sequence(db, NULL);
     *ret_snapshot = snapshot;
     return LSM_OK;
 }
@@ -275,6 +290,11 @@ void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot)
 {
     if (!snapshot)
         return;
+    if (snapshot->view) {
+        db_view_unref(snapshot->view);
+        free((struct lsm_snapshot *)(uintptr_t)snapshot);
+        return;
+    }
     pthread_mutex_lock(&db->mutex);
     snapshot->prev->next = snapshot->next;
     snapshot->next->prev = snapshot->prev;

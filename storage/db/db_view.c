@@ -50,8 +50,12 @@ void db_view_install(struct lsm *db, struct read_view *view)
         epoch_retire(&old->retire, view_retired);
 }
 
-struct read_view *db_view_ref(struct lsm *db)
+struct read_view *db_view_ref(struct lsm *db, const struct lsm_snapshot *snapshot)
 {
+    if (snapshot && snapshot->view) {
+        atomic_fetch_add_explicit(&snapshot->view->refs, 1, memory_order_relaxed);
+        return snapshot->view;
+    }
     epoch_pin();
     struct read_view *view = atomic_load_explicit(&db->view, memory_order_acquire);
     atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);

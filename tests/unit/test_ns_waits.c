@@ -1,5 +1,6 @@
-// Who waits for whom: locks of inodes, and that nobody who changes a file waits for somebody who
-// reads from disk. A call that waits where it must not makes the test time out.
+// Who waits for whom: locks of inodes; that nobody who changes a file waits for somebody who reads
+// from disk; and that nobody who only reads waits for a writer that cannot go on. A call that waits
+// where it must not makes the test time out.
 #include <linux/falloc.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -190,9 +191,9 @@ START_TEST(test_changes_do_not_wait_for_a_read)
     reading_begin(&reading);
     ck_assert_int_eq(ns_test_write(ns, "/d/f", 0, SIZE, 'b'), SIZE);
     ck_assert_int_eq(ns_setxattr(ns, file, "user.a", "1", 1, 0), 0);
-    ck_assert_int_eq(ns_fallocate_with(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-                                       65536, 0, NULL),
-                     0);
+    ck_assert_int_eq(
+        ns_fallocate_with(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536, 0, NULL),
+        0);
     ck_assert_int_eq(ns_setattr(ns, file, &attr, NS_SET_MODE | NS_SET_SIZE, NULL), 0);
     ck_assert_int_eq(ns_test_rename(ns, "/d/f", "/d/g", 0), 0);
     ck_assert_int_eq(ns_test_create(ns, "/d/other"), 0);
@@ -268,6 +269,208 @@ START_TEST(test_writes_do_not_wait_for_defrag)
 }
 END_TEST
 
+// ------------------------------------------------------------------------------- stalled writers
+
+#define WRITERS 5u
+
+static pthread_t writers[WRITERS];
+static _Atomic bool writers_stop;
+
+static uint64_t engine_number(const char *name)
+{
+    uint64_t value;
+    ck_assert_msg(lsm_property_uint(ns_engine(ns), name, &value), "%s", name);
+    return value;
+}
+
+static void *do_create(void *arg)
+{
+    (void)arg;
+    char path[32];
+    for (unsigned i = 0; i == 0 || !writers_stop; i++) {
+        snprintf(path, sizeof path, "/new/%u", i);
+        ck_assert_int_eq(ns_test_create(ns, path), 0);
+    }
+    return NULL;
+}
+
+static void *do_write(void *arg)
+{
+    (void)arg;
+    ck_assert_int_eq(ns_write(ns, file, "b", 1, 0, 0, NULL), 1);
+    return NULL;
+}
+
+static void *do_unlink(void *arg)
+{
+    (void)arg;
+    ck_assert_int_eq(ns_test_unlink(ns, "/d/going"), 0);
+    return NULL;
+}
+
+static void *do_rename(void *arg)
+{
+    (void)arg;
+    ck_assert_int_eq(ns_test_rename(ns, "/e/from", "/e/to", 0), 0);
+    return NULL;
+}
+
+static void *do_chmod(void *arg)
+{
+    (void)arg;
+    struct ns_inode *link = ns_test_get(ns, "/d/link");
+    const struct ns_attr attr = {.mode = 0700};
+    ck_assert_int_eq(ns_setattr(ns, link, &attr, NS_SET_MODE, NULL), 0);
+    ns_inode_put(ns, link, 1);
+    return NULL;
+}
+
+static void stall_setup(bool full_memtable)
+{
+    env = env_fault_new();
+    struct ns_options small = ns_small_options(env);
+    small.engine.wal_mode = LSM_WAL_WRITTEN;
+    small.engine.max_write_buffers = 2;
+    ck_assert_int_eq(ns_open("/fs", &small, &ns), 0);
+    static const char *const files[] = {"/d/f", "/d/going", "/e/from", "/d/link", "/d/cold"};
+    ck_assert_int_eq(ns_test_mkdir(ns, "/d"), 0);
+    ck_assert_int_eq(ns_test_mkdir(ns, "/e"), 0);
+    ck_assert_int_eq(ns_test_mkdir(ns, "/new"), 0);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        ck_assert_int_eq(ns_test_create(ns, files[i]), 0);
+        ck_assert_int_eq(ns_test_write(ns, files[i], 0, i ? 100 : SIZE, 'a'), i ? 100 : SIZE);
+    }
+    ck_assert_int_eq(ns_test_symlink(ns, "target", "/d/symlink"), 0);
+    ck_assert_int_eq(ns_test_link(ns, "/d/link", "/d/link2"), 0);
+    file = ns_test_get(ns, "/d/f");
+    ck_assert_int_eq(ns_setxattr(ns, file, "user.a", "1", 1, 0), 0);
+    env_fault_freeze(env, full_memtable ? ".sst" : ".log");
+}
+
+static void start_writer(unsigned i, void *(*run)(void *arg))
+{
+    ck_assert_int_eq(pthread_create(&writers[i], NULL, run, NULL), 0);
+    while (engine_number("writers-waiting") != i + 1)
+        usleep(100);
+}
+
+// All writers are in the queue, and the one that leads cannot go on.
+static void stall_begin(bool full_memtable)
+{
+    writers_stop = !full_memtable;
+    ck_assert_int_eq(pthread_create(&writers[0], NULL, do_create, NULL), 0);
+    expect_held(1); // the flush, or the log's write
+    while (full_memtable && engine_number("memtable-bytes") < 2 * (64u << 10))
+        usleep(100);
+    while (engine_number("writers-waiting") != 1)
+        usleep(100);
+    writers_stop = true;
+    start_writer(1, do_write);
+    start_writer(2, do_unlink);
+    start_writer(3, do_rename);
+    start_writer(4, do_chmod);
+}
+
+static void stall_end(void)
+{
+    ck_assert_uint_eq(engine_number("writers-waiting"), WRITERS);
+    env_fault_freeze(env, NULL);
+    for (unsigned i = 0; i < WRITERS; i++)
+        ck_assert_int_eq(pthread_join(writers[i], NULL), 0);
+    ck_assert_int_eq(ns_test_exists(ns, "/d/going"), 0);
+    ck_assert_int_eq(ns_test_exists(ns, "/e/to"), 1);
+}
+
+static int count_names(void *arg, const struct ns_dirent *entry)
+{
+    ++*(unsigned *)arg;
+    if (entry->inode)
+        ns_inode_put(ns, entry->inode, 1);
+    return 0;
+}
+
+static void list(const char *path, bool plus, unsigned expected)
+{
+    struct ns_inode *inode = ns_test_get(ns, path);
+    struct ns_dir *dir;
+    unsigned names = 0;
+    ck_assert_int_eq(ns_dir_open(ns, inode, &dir), 0);
+    ck_assert_int_eq(ns_dir_read(dir, 0, plus, count_names, &names), 0);
+    ns_dir_close(dir);
+    ck_assert(expected ? names == expected : names >= 2);
+    ns_inode_put(ns, inode, 1);
+}
+
+static void read_one(const char *path, size_t size)
+{
+    struct ns_inode *inode, *again;
+    struct ns_attr attr;
+    uint8_t *data = malloc(SIZE);
+    const char *name;
+    struct ns_inode *dir = ns_test_dir_of(ns, path, &name);
+    ck_assert_int_eq(ns_lookup(ns, dir, name, strlen(name), &inode, &attr), 0);
+    ck_assert_uint_eq(attr.size, size);
+    ck_assert_int_eq(ns_getattr(ns, inode, &attr), 0);
+    ck_assert_int_eq(ns_read(ns, inode, data, SIZE, 0), (ssize_t)size);
+    ck_assert(all_are(data, size, 'a'));
+    ck_assert_int_eq(ns_seek(ns, inode, 0, SEEK_HOLE), (int64_t)size);
+    ck_assert_int_eq(ns_listxattr(ns, inode, NULL, 0), inode == file ? 7 : 0);
+    ck_assert_int_eq(ns_resolve_read(ns, path, data, SIZE, &again, NULL), (ssize_t)size);
+    ck_assert_ptr_eq(again, inode);
+    ck_assert_ptr_eq(ns_inode_find(ns, ns_inode_ino(inode)), inode);
+    ns_inode_put(ns, inode, 3);
+    ns_inode_put(ns, dir, 1);
+    free(data);
+}
+
+static void read_everything(void)
+{
+    struct statvfs st;
+    struct ns_attr attr;
+    char target[16];
+    const struct lsm_snapshot *snapshot;
+    ck_assert_int_eq(ns_statfs(ns, &st), 0);
+    ck_assert_uint_ge(st.f_files - st.f_ffree, 8);
+    read_one("/d/f", SIZE);
+    read_one("/d/cold", 100);
+    read_one("/d/going", 100);
+    read_one("/e/from", 100);
+    read_one("/d/link", 100);
+    read_one("/d/link2", 100);
+    ck_assert_int_eq(ns_test_exists(ns, "/e/to"), 0);
+    ck_assert_int_eq(ns_getxattr(ns, file, "user.a", target, sizeof target), 1);
+    struct ns_inode *symlink = ns_test_get(ns, "/d/symlink"), *parent;
+    ck_assert_int_eq(ns_readlink(ns, symlink, target, sizeof target), 6);
+    ns_inode_put(ns, symlink, 1);
+    struct ns_inode *dir = ns_test_get(ns, "/d");
+    ck_assert_int_eq(ns_parent(ns, dir, &parent), 0);
+    ck_assert_int_eq(ns_getattr(ns, parent, &attr), 0);
+    ns_inode_put(ns, parent, 1);
+    ns_inode_put(ns, dir, 1);
+    list("/d", false, 8);
+    list("/d", true, 8);
+    list("/e", true, 3);
+    list("/new", true, 0);
+    ck_assert_uint_ge(ns_live_inodes(ns), 2);
+    ck_assert_int_eq(ns_inode_opened(ns, file), 0);
+    ns_inode_closed(ns, file);
+    ck_assert_int_eq(lsm_snapshot_new(ns_engine(ns), &snapshot), 0);
+    lsm_snapshot_free(ns_engine(ns), snapshot);
+    char *stats = lsm_property(ns_engine(ns), "stats");
+    ck_assert_ptr_nonnull(stats);
+    free(stats);
+}
+
+// _i: 0: the log cannot be written; 1: the memtable is full and its flush cannot be.
+START_TEST(test_readers_wait_for_no_writer)
+{
+    stall_setup(_i);
+    stall_begin(_i);
+    read_everything();
+    stall_end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("ns_waits");
@@ -283,6 +486,11 @@ int main(void)
     tcase_add_test(t, test_changes_do_not_wait_for_a_read);
     tcase_add_test(t, test_the_source_of_a_copy_is_free);
     tcase_add_test(t, test_writes_do_not_wait_for_defrag);
+    suite_add_tcase(s, t);
+    t = tcase_create("stalls");
+    tcase_set_timeout(t, 20);
+    tcase_add_checked_fixture(t, NULL, teardown);
+    tcase_add_loop_test(t, test_readers_wait_for_no_writer, 0, 2);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
