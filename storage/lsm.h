@@ -203,6 +203,10 @@ LSM_API void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapsh
 LSM_NODISCARD LSM_API int lsm_snapshot_brief(struct lsm *db,
                                              const struct lsm_snapshot **ret_snapshot);
 
+// The number of the last write that is visible. If it is the same before a read and later, what was
+// read is still so. Takes no lock.
+LSM_API uint64_t lsm_sequence(struct lsm *db);
+
 struct lsm_iter_options {
     const struct lsm_snapshot *snapshot; // NULL: the state when the iterator was made
     const void *lower;                   // first key that may be seen; NULL: no bound; copied
@@ -349,6 +353,7 @@ LSM_NODISCARD LSM_API int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t
 //   "compact-bytes-written" "flushes" "compactions" "trivial-moves"
 //   "stall-us" "slowdown-us"  time writers have waited
 //   "last-sequence" "snapshots" "writers-waiting"  in the write queue, the one that leads included
+//   "stalled"          1 while that one waits for a flush or a compaction
 //   "num-blobs" "blob-bytes"  blob files;  "blob-live-bytes" of these are referenced,
 //   "blob-garbage-bytes" are not;  "blob-bytes-written" "blob-bytes-moved"  by writes, by reclaim;
 //   "blobs-draining"  files that reclaim is emptying

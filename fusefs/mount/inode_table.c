@@ -83,16 +83,21 @@ void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr)
         fuse_lowlevel_notify_inval_inode(fs->session, attr->ino, -1, 0);
 }
 
-bool inode_accessed(struct lsmfs *fs, struct ns_inode *inode, int open_flags)
+enum ns_access access_by(const struct lsmfs *fs, const struct ns_inode *inode, int open_flags)
 {
     const struct mount_options *options = &fs->options;
     if (options->read_only || options->atime == ATIME_NEVER || open_flags & O_NOATIME ||
         (open_flags & O_ACCMODE) == O_WRONLY)
-        return false;
+        return NS_ACCESS_IGNORED;
     if (options->no_dir_atime && S_ISDIR(ns_inode_type(inode)))
-        return false;
+        return NS_ACCESS_IGNORED;
+    return options->atime == ATIME_ALWAYS ? NS_ACCESS_ALWAYS : NS_ACCESS_RELATIVE;
+}
+
+bool inode_accessed(struct lsmfs *fs, struct ns_inode *inode, int open_flags)
+{
     // A time of access that cannot be kept is no reason not to read.
-    return ns_accessed(fs->ns, inode, options->atime == ATIME_ALWAYS) > 0;
+    return ns_accessed(fs->ns, inode, access_by(fs, inode, open_flags)) > 0;
 }
 
 int commit_names(struct lsmfs *fs)

@@ -46,6 +46,9 @@ void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *a
 // its own: the kernel does not expect that, except of SETATTR, and would keep showing the old mode.
 void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr);
 
+// What reading the inode does to its time of access, by the mount's options and the handle's flags.
+enum ns_access access_by(const struct lsmfs *fs, const struct ns_inode *inode, int open_flags);
+
 // For handlers by which `inode` is read: moves its time of access if the mount's options and the
 // handle's flags say so. True: it moved.
 bool inode_accessed(struct lsmfs *fs, struct ns_inode *inode, int open_flags);

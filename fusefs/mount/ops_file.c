@@ -165,17 +165,18 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     (void)ino;
+    struct lsmfs *fs = lsmfs_of(req);
+    struct ns_inode *inode = inode_of(fi);
     void *data = scratch_get(size);
     if (!protocol_is_direct())
-        pages_cached(inode_of(fi));
-    ssize_t n =
-        data ? ns_read(lsmfs_of(req)->ns, inode_of(fi), data, size, (uint64_t)offset) : -ENOMEM;
+        pages_cached(inode);
+    ssize_t n = data ? ns_read_with(fs->ns, inode, data, size, (uint64_t)offset,
+                                    access_by(fs, inode, fi->flags))
+                     : -ENOMEM;
     if (n < 0)
         fuse_reply_err(req, (int)-n);
-    else {
-        inode_accessed(lsmfs_of(req), inode_of(fi), fi->flags);
+    else
         fuse_reply_buf(req, data, (size_t)n);
-    }
 }
 
 static unsigned change_flags(const struct lsmfs *fs, bool keep_suid)

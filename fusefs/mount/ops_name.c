@@ -166,9 +166,8 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
-    ssize_t size = ns_readlink(lsmfs_of(req)->ns, inode, target, NS_SYMLINK_MAX);
-    if (size >= 0) // the kernel asks once, and keeps the answer
-        inode_accessed(lsmfs_of(req), inode, 0);
+    struct lsmfs *fs = lsmfs_of(req);
+    ssize_t size = ns_readlink_with(fs->ns, inode, target, NS_SYMLINK_MAX, access_by(fs, inode, 0));
     inode_done(req, inode);
     if (size < 0) {
         fuse_reply_err(req, (int)-size);

@@ -72,7 +72,7 @@ static int merge_before(struct ns *ns, struct op *op, struct record *rec, struct
     op->content.size = 0;
     if (buf_reserve(&op->content, (size_t)e.size + data->size))
         return -ENOMEM;
-    int rc = extents_read(ns, NULL, rec->ino, op->content.data, e.start, at);
+    int rc = extents_get(ns, rec->ino, e, op->content.data);
     if (rc)
         return rc;
     memcpy(op->content.data + e.size, data->data, data->size);

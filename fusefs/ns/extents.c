@@ -182,6 +182,14 @@ int extents_read(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t in
     return rc;
 }
 
+int extents_get(struct ns *ns, uint64_t ino, struct extent extent, uint8_t *data)
+{
+    size_t got;
+    int rc = read_extent(ns, NULL, ino, extent.start, data, extent.start,
+                         extent.start + extent.size, &got);
+    return !rc && got != extent.size ? -EIO : rc;
+}
+
 // ------------------------------------------------------------------------------- changing
 
 static int share_slice(struct op *op, uint64_t ino, uint64_t start, uint64_t source,

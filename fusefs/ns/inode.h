@@ -72,6 +72,8 @@ struct ns_inode {
     struct prefix *dir_prefix;   // AT_ENTRY; place
     struct inode_name *name;     // AT_ENTRY; place
     struct inode_ghost *ghost;   // AT_NONE; place (see inode_set_ghost)
+    struct ns_inode *atime_next; // in the list of atimes.c; whose it is, its
+    _Atomic int64_t atime_ns;    // time of access that is newer than the record's; 0: it is not
     _Atomic uint32_t open_count; // and INODE_GOING, which is set under the exclusive lock
     _Atomic uint32_t writers;    // of ns_inode_writers
     _Atomic uint32_t word;       // of ns_inode_word
@@ -83,6 +85,7 @@ struct ns_inode {
     bool no_tail;           // it is known that there is no 'T' key (tail.h); exclusive lock
     _Atomic uint16_t short_pieces; // notes for defrag.c, modulo 2^16
     _Atomic uint16_t unsynced;     // short writes since the last fsync, up to 2^16 - 1; relaxed
+    _Atomic bool atime_queued;     // see atimes.c
     _Atomic bool synced_often;     // only a few of them lay between the last two; relaxed
 };
 

@@ -324,7 +324,8 @@ int ns_open(const char *path, const struct ns_options *options, struct ns **ret_
     if (!status)
         status = make_root(ns);
     if (!status && !ns->read_only &&
-        (reclaim_start(ns, &ns->reclaim) || defrag_start(ns, &ns->defrag)))
+        (reclaim_start(ns, &ns->reclaim) || defrag_start(ns, &ns->defrag) ||
+         atimes_start(ns, &ns->atimes)))
         status = status_fail(LSM_IO_ERROR, "%s: cannot start background work", path);
     if (status) {
         // Closing must not replace the reason.
@@ -341,7 +342,8 @@ int ns_close(struct ns *ns)
 {
     if (!ns)
         return 0;
-    defrag_stop(ns->defrag); // it may give back a last reference
+    atimes_stop(ns->atimes); // it, and the next, may give back a last reference
+    defrag_stop(ns->defrag);
     reclaim_stop(ns->reclaim);
     inode_table_release(&ns->table);
     op_free_idle(ns);
@@ -370,6 +372,7 @@ int ns_sync(struct ns *ns)
 
 int ns_wait_idle(struct ns *ns)
 {
+    atimes_wait(ns->atimes);
     int rc = defrag_wait(ns->defrag);
     return rc || !ns->reclaim ? rc : reclaim_wait(ns->reclaim);
 }

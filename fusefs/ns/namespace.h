@@ -157,10 +157,13 @@ int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr
 // moves unless keep_times.
 int ns_set_flags(struct ns *ns, struct ns_inode *inode, uint32_t flags, bool keep_times);
 
-// The file was read: atime becomes now. Unless `always`, only if it is not later than mtime and
-// ctime or more than a day old, as relatime has it. Returns 1 if it was changed, 0 if not, or
-// -errno.
-int ns_accessed(struct ns *ns, struct ns_inode *inode, bool always);
+// What reading a file does to its time of access. RELATIVE: it moves only if it is not later than
+// mtime and ctime or more than a day old, as relatime has it. It is seen at once, and is in the
+// store within about a second: reading waits for no write.
+enum ns_access { NS_ACCESS_IGNORED = 0, NS_ACCESS_RELATIVE, NS_ACCESS_ALWAYS };
+
+// The file was read. Returns 1 if its time of access moved, 0 if not, or -errno.
+int ns_accessed(struct ns *ns, struct ns_inode *inode, enum ns_access access);
 
 // A resolved path ("/a/b", relative to the root; "" and "/" are the root; symlinks are not
 // followed;
@@ -213,12 +216,23 @@ static inline int ns_rename(struct ns *ns, struct ns_inode *from_dir, const char
 }
 
 // The target's bytes, not terminated; returns its length or -errno. ERANGE if `size` is too small.
-ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t size);
+ssize_t ns_readlink_with(struct ns *ns, struct ns_inode *inode, char *target, size_t size,
+                         enum ns_access access);
+static inline ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t size)
+{
+    return ns_readlink_with(ns, inode, target, size, NS_ACCESS_IGNORED);
+}
 
 // ------------------------------------------------------------------------------- content
 
-// Returns bytes read (short only at the end), or -errno. Holes read as zeros. atime is not changed.
-ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data, size_t size, uint64_t offset);
+// Returns bytes read (short only at the end), or -errno. Holes read as zeros.
+ssize_t ns_read_with(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
+                     uint64_t offset, enum ns_access access);
+static inline ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
+                              uint64_t offset)
+{
+    return ns_read_with(ns, inode, data, size, offset, NS_ACCESS_IGNORED);
+}
 // Writes all of it (one batch) or nothing; returns `size` or -errno. The new attributes into
 // ret_attr if not NULL.
 // For everything that changes content.

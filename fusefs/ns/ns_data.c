@@ -16,7 +16,8 @@
 
 // ------------------------------------------------------------------------------- reading
 
-ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data, size_t size, uint64_t offset)
+ssize_t ns_read_with(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
+                     uint64_t offset, enum ns_access access)
 {
     if (inode_is_dir(inode))
         return -EISDIR;
@@ -34,6 +35,8 @@ ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data, size_t size, 
                 ? -ESTALE
                 : content_read(ns, snapshot, &op->rec[0].rec, data, size, offset);
     lsm_snapshot_free(ns->db, snapshot);
+    if (n >= 0)
+        ns_note_access(ns, inode, &op->rec[0].rec, access);
     op_end(ns, op);
     return n;
 }

@@ -12,6 +12,7 @@
 #include "base/env.h"
 #include "base/slice.h"
 #include "lsm.h"
+#include "ns/atimes.h"
 #include "ns/defrag.h"
 #include "ns/inode.h"
 #include "ns/namespace.h"
@@ -62,6 +63,7 @@ struct ns {
 
     struct reclaim *reclaim; // NULL if read-only
     struct defrag *defrag;   // the same
+    struct atimes *atimes;   // the same
 };
 
 static inline int ns_err(int status)
@@ -192,6 +194,10 @@ void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct 
 // that owns `dir_prefix`. Points into rec or into space.
 int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
                  struct pathkey_prefix *space, struct slice *ret_prefix);
+
+// The inode was read when its record was `rec`: as ns_accessed().
+int ns_note_access(struct ns *ns, struct ns_inode *inode, const struct record *rec,
+                   enum ns_access access);
 
 // ---- access control lists (ns_acl.c); the first two use op->rec[5]
 

@@ -228,6 +228,8 @@ static int lookup_run(struct ns *ns, struct lookup *lookup, struct ns_inode **re
     while (rc == -EAGAIN);
     if (!rc && rec->rec.is_link)
         rc = op_peek(ns, inode, rec, NULL);
+    else if (!rc)
+        atimes_apply(inode, &rec->rec);
     if (!rc && lookup->head)
         head_fill(lookup->head, &rec->rec);
     if (!rc && ret_attr)
@@ -292,7 +294,8 @@ int ns_getattr(struct ns *ns, struct ns_inode *inode, struct ns_attr *ret_attr)
     return rc;
 }
 
-ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t size)
+ssize_t ns_readlink_with(struct ns *ns, struct ns_inode *inode, char *target, size_t size,
+                         enum ns_access access)
 {
     if (!S_ISLNK(inode->type))
         return -EINVAL;
@@ -306,8 +309,10 @@ ssize_t ns_readlink(struct ns *ns, struct ns_inode *inode, char *target, size_t 
             rc = -ERANGE;
         else if (content.size)
             memcpy(target, content.data, content.size);
-        if (!rc)
+        if (!rc) {
+            ns_note_access(ns, inode, &op->rec[0].rec, access);
             rc = (ssize_t)content.size;
+        }
     }
     op_end(ns, op);
     return rc;

@@ -111,16 +111,21 @@ int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec
 
 int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
 {
-    if (inode_location(inode) == AT_NONE)
-        return ns_err(record_decode(inode->ghost->record, inode->ghost->size, &ret_rec->rec));
     struct pathkey key;
-    inode_record_key(inode, &key);
-    int rc = op_load_key(ns, &key, ret_rec);
+    int rc;
+    if (inode_location(inode) == AT_NONE) {
+        rc = ns_err(record_decode(inode->ghost->record, inode->ghost->size, &ret_rec->rec));
+    } else {
+        inode_record_key(inode, &key);
+        rc = op_load_key(ns, &key, ret_rec);
+    }
     // A live inode always has a record, and it is its own.
     if (rc == -ENOENT)
         return -EIO;
     if (!rc && (ret_rec->rec.is_link || ret_rec->rec.ino != inode->ino))
         return -EIO;
+    if (!rc)
+        atimes_apply(inode, &ret_rec->rec);
     return rc;
 }
 
@@ -152,6 +157,8 @@ static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
     if (rc == -ENOENT || (!rc && (ret_rec->rec.is_link || ret_rec->rec.ino != inode->ino))) {
         *ret_found = false;
         rc = 0;
+    } else if (!rc) {
+        atimes_apply(inode, &ret_rec->rec);
     }
     if (ret_snapshot && (rc || !*ret_found)) {
         lsm_snapshot_free(ns->db, *ret_snapshot);

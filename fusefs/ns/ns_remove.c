@@ -126,7 +126,8 @@ struct unlinking {
     struct ns_inode *dir;
     struct slice name;
     bool want_dir;
-    uint64_t ino; // expected under the name
+    uint64_t ino;      // expected under the name
+    uint64_t sequence; // of the store before the name was looked up
     struct pathkey key;
     struct removal removal;
 };
@@ -147,7 +148,8 @@ static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
     struct record *rec = &op->rec[0].rec, *parent = &op->rec[2].rec;
     if (inode_is_unlinked(u->dir))
         return -ENOENT;
-    int rc = op_load_key(ns, &u->key, &op->rec[0]);
+    // Mostly nothing at all was written since the name was looked up.
+    int rc = lsm_sequence(ns->db) == u->sequence ? 0 : op_load_key(ns, &u->key, &op->rec[0]);
     if (!rc)
         rc = unlink_check(u, rec);
     bool is_link = !rc && rec->is_link;
@@ -199,6 +201,7 @@ static int unlink_name(struct ns *ns, struct ns_inode *dir, const char *name, si
         struct op *op = op_begin(ns);
         if (!op)
             return -ENOMEM;
+        u.sequence = lsm_sequence(ns->db);
         rc = op_load_key(ns, &u.key, &op->rec[0]);
         if (!rc) {
             struct inode_locks locks = {0};

@@ -42,6 +42,7 @@ struct renaming {
     const struct ns_cred *cred; // of the whiteout
     uint64_t whiteout;          // its inode number; 0: none is left
     bool same_dir;
+    uint64_t sequence;    // of the store before the names were looked up
     struct move moves[2]; // from's inode; with EXCHANGE also to's
     struct removal removal;
 };
@@ -120,6 +121,8 @@ static int load_locked(struct ns *ns, struct renaming *r)
     uint64_t from_ino = r->from.ino, to_ino = r->to.ino;
     if (inode_is_unlinked(r->from.dir) || inode_is_unlinked(r->to.dir))
         return -ENOENT;
+    if (lsm_sequence(ns->db) == r->sequence)
+        return 0;
     int rc = side_load(ns, &r->from);
     if (!rc)
         rc = side_load(ns, &r->to);
@@ -329,6 +332,7 @@ static int rename_try(struct ns *ns, struct op *op, struct renaming *r)
 {
     r->from.entry = &op->rec[0];
     r->to.entry = &op->rec[1];
+    r->sequence = lsm_sequence(ns->db);
     int rc = side_load(ns, &r->from);
     if (!rc)
         rc = side_load(ns, &r->to);

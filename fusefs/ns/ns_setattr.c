@@ -1,6 +1,7 @@
 // Changing attributes: mode, owner, size, times; and the time of access.
 //
-// One batch; a truncation leaves very many extents to the background (tail.h).
+// One batch; a truncation leaves very many extents to the background (tail.h). The time of access
+// that reading moves is left to atimes.c.
 // Locks: the inode's, exclusively. Failure: nothing has changed.
 #include <errno.h>
 
@@ -46,6 +47,7 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
                           const struct ns_attr *attr, unsigned mask)
 {
     struct record *rec = &op->rec[0].rec;
+    int64_t mark = atimes_mark(inode);
     int rc = op_load(ns, inode, &op->rec[0]);
     if (rc)
         return rc;
@@ -72,9 +74,12 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     rc = op_store(op, inode, rec);
     if (!rc)
         rc = op_commit(ns, op);
-    if (!rc)
-        op_stored(ns, inode);
-    return rc;
+    if (rc)
+        return rc;
+    op_stored(ns, inode);
+    if (mask & (NS_SET_ATIME | NS_SET_ATIME_NOW))
+        atimes_passed(inode, mark);
+    return 0;
 }
 
 int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr, unsigned mask,
@@ -113,38 +118,27 @@ static bool atime_is_due(const struct record *rec, struct timespec now)
            now.tv_sec - rec->atime.tv_sec >= ATIME_MAX_AGE_S;
 }
 
-static int accessed_locked(struct ns *ns, struct op *op, struct ns_inode *inode)
+int ns_note_access(struct ns *ns, struct ns_inode *inode, const struct record *rec,
+                   enum ns_access access)
 {
-    struct record *rec = &op->rec[0].rec;
-    int rc = op_load(ns, inode, &op->rec[0]);
-    if (rc)
-        return rc;
-    rec->atime = ns_now();
-    rc = op_store(op, inode, rec);
-    if (!rc)
-        rc = op_commit(ns, op);
-    if (!rc)
-        op_stored(ns, inode);
-    return rc;
+    struct timespec now = ns_now();
+    if (!ns->atimes || access == NS_ACCESS_IGNORED || rec->flags & NS_NOATIME ||
+        (access == NS_ACCESS_RELATIVE && !atime_is_due(rec, now)))
+        return 0;
+    atimes_note(ns->atimes, inode, now);
+    return 1;
 }
 
-int ns_accessed(struct ns *ns, struct ns_inode *inode, bool always)
+int ns_accessed(struct ns *ns, struct ns_inode *inode, enum ns_access access)
 {
-    if (inode_location(inode) == AT_NONE) // its record is in nobody's interest any more
+    if (access == NS_ACCESS_IGNORED)
         return 0;
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
     int rc = op_peek(ns, inode, &op->rec[0], NULL);
     if (!rc)
-        always = !(op->rec[0].rec.flags & NS_NOATIME) &&
-                 (always || atime_is_due(&op->rec[0].rec, ns_now()));
-    if (!rc && always) {
-        struct inode_lock lock;
-        inode_lock(&ns->table.locks, &lock, inode->ino, true);
-        rc = accessed_locked(ns, op, inode);
-        inode_unlock(&ns->table.locks, &lock);
-    }
+        rc = ns_note_access(ns, inode, &op->rec[0].rec, access);
     op_end(ns, op);
-    return rc ? rc : always;
+    return rc;
 }

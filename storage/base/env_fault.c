@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/env_gather.h"
 #include "base/fault_disk.h"
 #include "base/status.h"
 
@@ -644,47 +645,6 @@ static int fault_pwrite(struct env_file *base, const void *data, size_t size, ui
     return leave(file->fault, rc);
 }
 
-static size_t pieces_size(const struct iovec *pieces, int count)
-{
-    size_t size = 0;
-    for (int i = 0; i < count; i++)
-        size += pieces[i].iov_len;
-    return size;
-}
-
-// Gathered calls go through one piece of memory: one call that fails or tears as a whole.
-static int fault_preadv(struct env_file *base, const struct iovec *pieces, int count,
-                        uint64_t offset, size_t *ret_size)
-{
-    size_t size = pieces_size(pieces, count), got, at = 0;
-    char *data = malloc(size ? size : 1);
-    if (!data)
-        return status_no_memory(size);
-    int rc = fault_pread(base, data, size, offset, &got);
-    for (int i = 0; i < count && !rc && at < got; at += pieces[i++].iov_len) {
-        size_t n = got - at < pieces[i].iov_len ? got - at : pieces[i].iov_len;
-        memcpy(pieces[i].iov_base, data + at, n);
-    }
-    if (!rc)
-        *ret_size = got;
-    free(data);
-    return rc;
-}
-
-static int fault_pwritev(struct env_file *base, const struct iovec *pieces, int count,
-                         uint64_t offset)
-{
-    size_t size = pieces_size(pieces, count), at = 0;
-    char *data = malloc(size ? size : 1);
-    if (!data)
-        return status_no_memory(size);
-    for (int i = 0; i < count; at += pieces[i++].iov_len)
-        memcpy(data + at, pieces[i].iov_base, pieces[i].iov_len);
-    int rc = fault_pwrite(base, data, size, offset);
-    free(data);
-    return rc;
-}
-
 static int fault_sync(struct env_file *base)
 {
     struct fault_file *file = file_of(base);
@@ -836,8 +796,8 @@ static const struct env_ops fault_ops = {
     .space = fault_space,
     .pread = fault_pread,
     .pwrite = fault_pwrite,
-    .preadv = fault_preadv,
-    .pwritev = fault_pwritev,
+    .preadv = env_gather_preadv,
+    .pwritev = env_gather_pwritev,
     .sync = fault_sync,
     .truncate = fault_truncate,
     .allocate = fault_allocate,

@@ -172,6 +172,7 @@ struct lsm {
     bool manual_running;                   // a manual compaction keeps automatic ones off
     unsigned compactions_running;
     bool flush_running;
+    bool stalled; // the write leader waits for a flush or a compaction
     int background_error; // sticky
     char background_detail[STATUS_DETAIL_MAX];
     unsigned disk_full; // DB_FULL_*: what cannot proceed for lack of space
@@ -194,6 +195,7 @@ struct lsm {
     _Atomic uint64_t next_file;
     _Atomic uint64_t flush_done, flush_total; // entries of the running flush; relaxed
     _Atomic unsigned pressure; // 0 .. 1000: how much writers are slowed; set under mutex
+    _Atomic uint64_t garbage_max; // superseded bytes that make a memtable full; set under mutex
     _Atomic bool flush_soon;   // so that blob files can go; set under mutex
 
     pthread_mutex_t obsolete_mutex;

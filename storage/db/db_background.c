@@ -17,12 +17,15 @@
 #include "base/cond.h"
 #include "db/db.h"
 
-#define IDLE_WAKE_S       5 // idle threads look for garbage this often
-#define IDLE_US           4000000
-#define IDLE_SHARE        64 // of all entries are deleted in the memtable: worth a table of its own
-#define RETRY_MS          1000
-#define RETRY_COMPACTIONS 16 // of RETRY_MS each
-#define RESERVE_RETRY_MS  200
+#define GARBAGE_STORE_SHARE  4 // of the store's bytes
+#define GARBAGE_BUFFER_SHARE 8 // of the write buffer
+#define GARBAGE_MIN          (1u << 20)
+#define IDLE_WAKE_S          5 // idle threads look for garbage this often
+#define IDLE_US              4000000
+#define IDLE_SHARE           64 // of all entries are deleted in the memtable: worth a table of its own
+#define RETRY_MS             1000
+#define RETRY_COMPACTIONS    16 // of RETRY_MS each
+#define RESERVE_RETRY_MS     200
 
 // When writers begin to be slowed for the sake of blobs, and when all the way: per cent of blob
 // bytes that sorted tables do not refer to, above blob_garbage_ratio.
@@ -101,8 +104,21 @@ static unsigned blob_pressure(struct lsm *db)
     return pressure;
 }
 
+// Bytes of superseded entries from which on a memtable is flushed early: its log is to be no more
+// than a part of the store, and a flush of what is left costs little. But a small one is not worth
+// a flush.
+static uint64_t garbage_max(struct lsm *db)
+{
+    uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
+    uint64_t little = db->options.write_buffer_size / GARBAGE_BUFFER_SHARE;
+    if (little < GARBAGE_MIN)
+        little = GARBAGE_MIN;
+    return store / GARBAGE_STORE_SHARE > little ? store / GARBAGE_STORE_SHARE : little;
+}
+
 void db_update_pressure(struct lsm *db)
 {
+    atomic_store_explicit(&db->garbage_max, garbage_max(db), memory_order_relaxed);
     unsigned count = db->version->levels[0].count, pressure = 0;
     unsigned slow = db->options.l0_slowdown, stop = db->options.l0_stop;
     if (count >= slow)

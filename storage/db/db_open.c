@@ -136,6 +136,7 @@ static int handle_new(const char *path, const struct lsm_options *options, struc
     // a memtable, which ends up to a chunk over its size in each of its arenas
     arena_pool_init(&db->arenas, options->write_buffer_size + options->write_buffer_size / 4);
     db->snapshots.next = db->snapshots.prev = &db->snapshots;
+    atomic_init(&db->garbage_max, UINT64_MAX); // until there is a version
     db->dir = strdup(path);
     if (!db->dir) {
         arena_pool_free(&db->arenas);

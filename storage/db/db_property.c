@@ -17,7 +17,7 @@ unsigned db_tally_choose(void)
 }
 
 struct totals { // gathered once under mutex
-    bool disk_full;
+    bool disk_full, stalled;
     uint64_t memtable_bytes, entries, wal_bytes, snapshots, writers;
 };
 
@@ -30,6 +30,7 @@ static struct totals totals_gather(struct lsm *db)
     pthread_mutex_unlock(&db->queue.mutex);
     pthread_mutex_lock(&db->mutex);
     t.disk_full = db_disk_is_full(db);
+    t.stalled = db->stalled;
     t.memtable_bytes = memtable_bytes(db->active);
     t.entries = memtable_entries(db->active);
     t.wal_bytes = db_log_bytes(db->log);
@@ -204,6 +205,7 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
         {"last-sequence", atomic_load(&db->visible)},
         {"snapshots", t.snapshots},
         {"writers-waiting", t.writers},
+        {"stalled", t.stalled},
         {"disk-full", t.disk_full},
         {"write-amp-x100", write_amp_x100(db)},
         {"space-amp-x100", space_amp_x100(db, bytes)},

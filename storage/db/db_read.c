@@ -280,6 +280,11 @@ int lsm_snapshot_brief(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     return LSM_OK;
 }
 
+uint64_t lsm_sequence(struct lsm *db)
+{
+    return db_read_sequence(db, NULL);
+}
+
 // Whether there is a table that the end of the oldest snapshot lets compaction pick; mutex held.
 static bool snapshots_hold_back(struct lsm *db)
 {

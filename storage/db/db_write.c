@@ -155,15 +155,18 @@ static bool must_wait(struct lsm *db)
            db->version->levels[0].count >= db->options.l0_stop;
 }
 
-// A memtable with many blobs is full before its arena is, and one that keeps drained blob files
-// from going is with little in it; while it cannot be switched at once, it may take some more.
+// A memtable with many blobs is full before its arena is, as is one of mostly superseded entries;
+// and one that keeps drained blob files from going is with little in it. While it cannot be
+// switched at once, it may take some more.
 static bool memtable_full(struct lsm *db, bool wait)
 {
     size_t size = db->options.write_buffer_size, little = size / SOON_SHARE;
     bool soon = atomic_load_explicit(&db->flush_soon, memory_order_relaxed) && !wait;
     if (little < SOON_MIN)
         little = SOON_MIN;
+    uint64_t garbage = memtable_superseded(db->active);
     return memtable_bytes(db->active) >= size ||
+           (!wait && garbage >= atomic_load_explicit(&db->garbage_max, memory_order_relaxed)) ||
            db_memtable_blob_bytes(db->active) >= db_blob_flush_bytes(db) * (wait ? 2 : 1) ||
            (soon && wal_end(db->log->wal) >= little);
 }
@@ -199,7 +202,9 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
                 break;
             }
             uint64_t start = env_now_us();
+            db->stalled = true;
             pthread_cond_wait(&db->changed, &db->mutex);
+            db->stalled = false;
             counter_add(&db->counters.stall_us, env_now_us() - start);
             continue;
         }

@@ -31,6 +31,7 @@ struct memtable {
     // On a line of their own: adding threads write them, reading ones need what is above.
     __attribute__((aligned(64))) _Atomic uint64_t entries; // relaxed
     _Atomic uint64_t deletes;                              // relaxed
+    _Atomic uint64_t superseded;                           // relaxed
 };
 
 int memtable_new(size_t size_hint, struct arena_pool *pool, struct memtable **ret_memtable)
@@ -57,6 +58,7 @@ int memtable_new(size_t size_hint, struct arena_pool *pool, struct memtable **re
     atomic_init(&mt->refs, 1);
     atomic_init(&mt->entries, 0);
     atomic_init(&mt->deletes, 0);
+    atomic_init(&mt->superseded, 0);
     *ret_memtable = mt;
     return 0;
 fail_towers:
@@ -118,6 +120,10 @@ int memtable_add(struct memtable *mt, struct slice key, uint64_t tag, struct sli
     atomic_fetch_add_explicit(&mt->entries, 1, memory_order_relaxed);
     if (tag_type(tag) == ENTRY_DELETE)
         atomic_fetch_add_explicit(&mt->deletes, 1, memory_order_relaxed);
+    const struct skiplist_node *older = skiplist_older(hint);
+    if (older)
+        atomic_fetch_add_explicit(&mt->superseded, skiplist_node_bytes(older),
+                                  memory_order_relaxed);
     return 0;
 }
 
@@ -147,6 +153,11 @@ uint64_t memtable_entries(const struct memtable *mt)
 uint64_t memtable_deletes(const struct memtable *mt)
 {
     return atomic_load_explicit(&mt->deletes, memory_order_relaxed);
+}
+
+uint64_t memtable_superseded(const struct memtable *mt)
+{
+    return atomic_load_explicit(&mt->superseded, memory_order_relaxed);
 }
 
 // ---------------------------------------------------------------------------------------- iterator

@@ -46,6 +46,8 @@ bool memtable_get(struct memtable *mt, struct slice key, uint64_t sequence, uint
 size_t memtable_bytes(const struct memtable *mt);
 uint64_t memtable_entries(const struct memtable *mt);
 uint64_t memtable_deletes(const struct memtable *mt);
+// Bytes, of what memtable_bytes() counts, of entries that a newer version was put on top of.
+uint64_t memtable_superseded(const struct memtable *mt);
 
 // An iterator; holds a reference until freed. Sees entries added after it was made.
 int memtable_iter_new(struct memtable *mt, struct iter **ret_iter);

@@ -69,4 +69,20 @@ static inline struct slice skiplist_value(const struct skiplist_node *node)
     return slice_of(node->bytes + node->key_size, node->value_size);
 }
 
+// The version that the entry which was just inserted with this hint has superseded, or NULL.
+static inline const struct skiplist_node *skiplist_older(const struct memtable_hint *hint)
+{
+    const struct skiplist_node *node = hint->prev[0], *next = hint->next[0];
+    if (!next || next->prefix[0] != node->prefix[0] || next->prefix[1] != node->prefix[1] ||
+        !slice_equal(skiplist_key(next), skiplist_key(node)))
+        return NULL;
+    return next;
+}
+
+// What a node takes in the arenas, about.
+static inline size_t skiplist_node_bytes(const struct skiplist_node *node)
+{
+    return sizeof *node + node->key_size + node->value_size;
+}
+
 #endif

@@ -359,8 +359,7 @@ static void stall_begin(bool full_memtable)
 {
     writers_stop = !full_memtable;
     ck_assert_int_eq(pthread_create(&writers[0], NULL, do_create, NULL), 0);
-    expect_held(1); // the flush, or the log's write
-    while (full_memtable && engine_number("memtable-bytes") < 2 * (64u << 10))
+    while (full_memtable && !engine_number("stalled"))
         usleep(100);
     while (engine_number("writers-waiting") != 1)
         usleep(100);
@@ -373,7 +372,7 @@ static void stall_begin(bool full_memtable)
 
 static void stall_end(void)
 {
-    ck_assert_uint_eq(engine_number("writers-waiting"), WRITERS);
+    ck_assert_uint_ge(engine_number("writers-waiting"), WRITERS); // and a time of access, perhaps
     env_fault_freeze(env, NULL);
     for (unsigned i = 0; i < WRITERS; i++)
         ck_assert_int_eq(pthread_join(writers[i], NULL), 0);
@@ -454,6 +453,7 @@ static void read_everything(void)
     ck_assert_uint_ge(ns_live_inodes(ns), 2);
     ck_assert_int_eq(ns_inode_opened(ns, file), 0);
     ns_inode_closed(ns, file);
+    ck_assert_int_eq(ns_accessed(ns, file, NS_ACCESS_ALWAYS), 1);
     ck_assert_int_eq(lsm_snapshot_new(ns_engine(ns), &snapshot), 0);
     lsm_snapshot_free(ns_engine(ns), snapshot);
     char *stats = lsm_property(ns_engine(ns), "stats");

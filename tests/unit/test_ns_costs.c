@@ -1,0 +1,232 @@
+// What operations cost in the store: point gets, iterators and batches. The table is that of
+// docs/design.md; a number that goes up is a failure, and one that goes down has to be written
+// there.
+#include <fcntl.h>
+
+#include "ns_util.h"
+
+static struct env *env;
+static struct ns *ns;
+static struct ns_inode *dir, *file, *large, *symlink_inode;
+
+static uint64_t number(const char *name)
+{
+    uint64_t value;
+    ck_assert_msg(lsm_property_uint(ns_engine(ns), name, &value), "%s", name);
+    return value;
+}
+
+struct cost {
+    uint64_t gets, iterators, writes;
+};
+
+static struct cost cost_now(void)
+{
+    return (struct cost){number("gets"), number("iterators"), number("writes")};
+}
+
+static void expect_cost(const char *what, struct cost before, uint64_t gets, uint64_t iterators,
+                        uint64_t writes)
+{
+    struct cost now = cost_now();
+    now.gets -= before.gets;
+    now.iterators -= before.iterators;
+    now.writes -= before.writes;
+    ck_assert_msg(now.gets == gets && now.iterators == iterators && now.writes == writes,
+                  "%s: %d gets, %d iterators, %d batches", what, (int)now.gets, (int)now.iterators,
+                  (int)now.writes);
+}
+
+// Runs `call`, which must return `result`.
+#define COSTS(call, result, gets, iterators, writes)                                               \
+    do {                                                                                           \
+        struct cost before_ = cost_now();                                                          \
+        ck_assert_int_eq(call, result);                                                            \
+        expect_cost(#call, before_, gets, iterators, writes);                                      \
+    } while (0)
+
+static void setup(void)
+{
+    env = env_fault_new();
+    struct ns_options options;
+    ns_options_init(&options); // a large write buffer: nothing goes on in the background
+    options.engine.env = env;
+    ck_assert_int_eq(ns_open("/fs", &options, &ns), 0);
+    ck_assert_int_eq(ns_test_mkdir(ns, "/d"), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/d/f"), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/d/large"), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/d/linked"), 0);
+    ck_assert_int_eq(ns_test_link(ns, "/d/linked", "/d/link"), 0);
+    ck_assert_int_eq(ns_test_symlink(ns, "target", "/d/symlink"), 0);
+    ck_assert_int_eq(ns_test_write(ns, "/d/f", 0, 100, 'a'), 100);
+    ck_assert_int_eq(ns_test_write(ns, "/d/large", 0, 100000, 'a'), 100000);
+    dir = ns_test_get(ns, "/d");
+    file = ns_test_get(ns, "/d/f");
+    large = ns_test_get(ns, "/d/large");
+    symlink_inode = ns_test_get(ns, "/d/symlink");
+    ck_assert_int_eq(ns_wait_idle(ns), 0);
+}
+
+static void teardown(void)
+{
+    ns_inode_put(ns, dir, 1);
+    ns_inode_put(ns, file, 1);
+    ns_inode_put(ns, large, 1);
+    ns_inode_put(ns, symlink_inode, 1);
+    ck_assert_int_eq(ns_close(ns), 0);
+    env_fault_free(env);
+}
+
+static int lookup(const char *name)
+{
+    struct ns_inode *inode;
+    struct ns_attr attr;
+    int rc = ns_lookup(ns, dir, name, strlen(name), &inode, &attr);
+    if (!rc)
+        ns_inode_put(ns, inode, 1);
+    return rc;
+}
+
+static int ignore(void *arg, const struct ns_dirent *entry)
+{
+    (void)arg;
+    if (entry->inode)
+        ns_inode_put(ns, entry->inode, 1);
+    return 0;
+}
+
+static int list(bool plus)
+{
+    struct ns_dir *handle;
+    ck_assert_int_eq(ns_dir_open(ns, dir, &handle), 0);
+    int rc = ns_dir_read(handle, 0, plus, ignore, NULL);
+    ns_dir_close(handle);
+    return rc;
+}
+
+START_TEST(test_reading)
+{
+    struct ns_attr attr;
+    struct statvfs st;
+    static uint8_t data[131072];
+    char target[16];
+    COSTS(lookup("f"), 0, 1, 0, 0);
+    COSTS(lookup("linked"), 0, 2, 0, 0); // the name, and what it leads to
+    COSTS(lookup("missing"), -ENOENT, 1, 0, 0);
+    COSTS(ns_getattr(ns, file, &attr), 0, 1, 0, 0);
+    COSTS(ns_read(ns, file, data, sizeof data, 0), 100, 1, 0, 0);
+    COSTS(ns_read(ns, large, data, sizeof data, 0), 100000, 2, 0, 0);
+    COSTS(ns_readlink(ns, symlink_inode, target, sizeof target), 6, 1, 0, 0);
+    COSTS(ns_seek(ns, file, 0, SEEK_HOLE), 100, 1, 0, 0);
+    COSTS(ns_seek(ns, large, 0, SEEK_HOLE), 100000, 1, 1, 0);
+    COSTS(ns_getxattr(ns, file, "user.a", NULL, 0), -ENODATA, 1, 0, 0);
+    COSTS(ns_listxattr(ns, file, NULL, 0), 0, 1, 0, 0);
+    COSTS(ns_statfs(ns, &st), 0, 0, 0, 0);
+    COSTS(list(false), 0, 0, 1, 0);
+    COSTS(list(true), 0, 7, 1, 0); // one for each name, and what the two names of one file lead to
+}
+END_TEST
+
+// What a first `cat` asks for: LOOKUP, OPEN, READ. The time of access is written later, once.
+START_TEST(test_a_first_cat)
+{
+    static uint8_t data[4096];
+    const struct timespec old = {.tv_sec = 1000};
+    const struct ns_attr attr = {.atime = old, .mtime = old, .ctime = old};
+    unsigned times = NS_SET_ATIME | NS_SET_MTIME | NS_SET_CTIME;
+    ck_assert_int_eq(ns_setattr(ns, file, &attr, times, NULL), 0);
+    struct cost before = cost_now();
+    ck_assert_int_eq(lookup("f"), 0);
+    ck_assert_int_eq(ns_accessed(ns, file, NS_ACCESS_RELATIVE), 1);
+    ck_assert_int_eq(ns_read_with(ns, file, data, sizeof data, 0, NS_ACCESS_RELATIVE), 100);
+    struct ns_attr now;
+    expect_cost("cat", before, 3, 0, 0);
+    before = cost_now();
+    ck_assert_int_eq(ns_wait_idle(ns), 0);
+    expect_cost("the time of access", before, 1, 0, 1);
+    COSTS(ns_accessed(ns, file, NS_ACCESS_RELATIVE), 0, 1, 0, 0);
+    ck_assert_int_eq(ns_getattr(ns, file, &now), 0);
+    ck_assert_int_gt(now.atime.tv_sec, 1000);
+    ck_assert_int_eq(now.mtime.tv_sec, 1000);
+    // What sets the time comes after what was read before.
+    COSTS(ns_accessed(ns, file, NS_ACCESS_ALWAYS), 1, 1, 0, 0);
+    ck_assert_int_eq(ns_setattr(ns, file, &attr, times, NULL), 0);
+    ck_assert_int_eq(ns_wait_idle(ns), 0);
+    ck_assert_int_eq(ns_getattr(ns, file, &now), 0);
+    ck_assert_int_eq(now.atime.tv_sec, 1000);
+}
+END_TEST
+
+static int create(const char *name, uint32_t mode)
+{
+    struct ns_inode *inode;
+    int rc = S_ISDIR(mode)
+                 ? ns_mkdir(ns, &test_cred, dir, name, strlen(name), 0755, &inode, NULL)
+                 : ns_mknod(ns, &test_cred, dir, name, strlen(name), mode, 0, &inode, NULL);
+    if (!rc)
+        ns_inode_put(ns, inode, 1);
+    return rc;
+}
+
+START_TEST(test_changing)
+{
+    const struct ns_attr attr = {.mode = 0600};
+    static uint8_t data[4096];
+    ck_assert_int_eq(create("first", S_IFREG | 0644), 0);
+    COSTS(create("new", S_IFREG | 0644), 0, 2, 0, 1); // that there is no such name; the directory
+    COSTS(create("sub", S_IFDIR), 0, 2, 0, 1);
+    COSTS(ns_setattr(ns, file, &attr, NS_SET_MODE, NULL), 0, 1, 0, 1);
+    COSTS(ns_write(ns, file, "b", 1, 0, 0, NULL), 1, 1, 0, 1);
+    COSTS(ns_write(ns, large, data, 1, 100000, 0, NULL), 1, 2, 1, 1); // that it has no tail: once
+    COSTS(ns_write(ns, large, data, 1, 100001, 0, NULL), 1, 2, 1, 1); // joined with the one before
+    COSTS(ns_write(ns, large, data, 4096, 4096, 0, NULL), 4096, 2, 1, 1);
+    COSTS(ns_write(ns, large, data, 4096, 4096, 0, NULL), 4096, 2, 0, 1); // just the same place
+    COSTS(ns_setxattr(ns, file, "user.a", "1", 1, 0), 0, 1, 0, 1);
+    COSTS(ns_link(ns, file, dir, "f2", 2, NULL), 0, 3, 0, 1);
+    COSTS(ns_rename(ns, dir, "new", 3, dir, "new2", 4, 0), 0, 3, 0, 1);
+    COSTS(ns_rename(ns, dir, "sub", 3, dir, "sub2", 4, 0), 0, 3, 0, 1);
+    COSTS(ns_unlink(ns, dir, "new2", 4), 0, 2, 0, 1);
+    COSTS(ns_unlink(ns, dir, "f2", 2), 0, 3, 0, 1);
+    COSTS(ns_rmdir(ns, dir, "sub2", 4), 0, 2, 0, 1);
+}
+END_TEST
+
+#define APPENDS 20000u
+
+// Small appends: what one costs does not depend on how many there were.
+START_TEST(test_appends)
+{
+    uint64_t moves[2], first_bytes = number("user-bytes-written");
+    for (unsigned i = 0; i < APPENDS; i++) {
+        uint64_t before = number("iter-searches") + number("iter-steps");
+        ck_assert_int_eq(ns_write(ns, file, "1234", 4, 100 + 4 * i, 0, NULL), 4);
+        uint64_t cost = number("iter-searches") + number("iter-steps") - before;
+        moves[i >= APPENDS / 2] =
+            i % (APPENDS / 2) && moves[i >= APPENDS / 2] > cost ? moves[i >= APPENDS / 2] : cost;
+    }
+    ck_assert_msg(moves[1] <= moves[0] && moves[1] <= 10, "an append moves iterators %d times, %d",
+                  (int)moves[0], (int)moves[1]);
+    // The record, and a last extent that is joined until it has 4 KiB.
+    uint64_t bytes = (number("user-bytes-written") - first_bytes) / APPENDS;
+    ck_assert_msg(bytes <= 2048 + 256, "%d bytes an append", (int)bytes);
+    struct ns_attr attr;
+    ck_assert_int_eq(ns_getattr(ns, file, &attr), 0);
+    ck_assert_uint_eq(attr.size, 100 + 4 * APPENDS);
+    ck_assert_int_eq(ns_wait_idle(ns), 0);
+    ns_expect_clean(ns, "after the appends");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("ns_costs");
+    TCase *t = tcase_create("ns_costs");
+    tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_reading);
+    tcase_add_test(t, test_a_first_cat);
+    tcase_add_test(t, test_changing);
+    tcase_add_test(t, test_appends);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
