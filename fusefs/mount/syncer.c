@@ -1,9 +1,12 @@
 // fsync for many at once: one thread waits for the disk, no matter how many ask.
 //
-// Whoever finds no sync under way leads: it syncs, on the thread that serves its request, and
-// replies. Who comes meanwhile leaves the request on a list and goes on to serve others; the leader
-// then syncs once for the whole list, until the list is empty. So threads that wait for the disk
-// are never what new requests wait for, and as many as there are share a flush.
+// Whoever finds no sync under way syncs, on the thread that serves its request, and replies. Who
+// comes meanwhile leaves the request on a list and goes on to serve others. If there is a list at
+// the end of that sync, one extra thread, which serves nothing, syncs once for all that is on it,
+// until it is empty. So threads that wait for the disk are never what new requests wait for, as
+// many as there are share a flush, and one alone pays for no switch of threads. Nobody syncs for
+// others after he has replied: not on every transport is a reply on its way before the handler
+// returns.
 //
 // Lock: the mutex, a leaf; not held during the sync or a reply.
 #include "mount/syncer.h"
@@ -19,10 +22,44 @@ struct waiting {
 
 struct syncer {
     struct lsmfs *fs;
-    pthread_mutex_t mutex;
-    bool syncing;          // mutex
-    struct waiting *first; // mutex; for the next sync
+    pthread_t thread;
+    pthread_mutex_t mutex; // guards what follows
+    pthread_cond_t changed;
+    bool syncing; // somebody is, and will look at the list afterwards
+    bool handed;  // it is for the thread to do so
+    bool stopping;
+    struct waiting *first; // for the next sync
 };
+
+// The next list for the thread, which has synced for the one before; NULL: it is to end.
+static struct waiting *take_list(struct syncer *syncer)
+{
+    pthread_mutex_lock(&syncer->mutex);
+    if (syncer->handed && !syncer->first)
+        syncer->handed = syncer->syncing = false;
+    while (!syncer->handed && !syncer->stopping)
+        pthread_cond_wait(&syncer->changed, &syncer->mutex);
+    struct waiting *list = syncer->first;
+    syncer->first = NULL;
+    pthread_mutex_unlock(&syncer->mutex);
+    return list;
+}
+
+static void *syncer_run(void *arg)
+{
+    struct syncer *syncer = arg;
+    struct waiting *list;
+    while ((list = take_list(syncer))) {
+        int result = ns_sync(syncer->fs->ns);
+        while (list) {
+            struct waiting *next = list->next;
+            fuse_reply_err(list->req, -result);
+            free(list);
+            list = next;
+        }
+    }
+    return NULL;
+}
 
 int syncer_new(struct lsmfs *fs, struct syncer **ret_syncer)
 {
@@ -31,6 +68,15 @@ int syncer_new(struct lsmfs *fs, struct syncer **ret_syncer)
         return -ENOMEM;
     syncer->fs = fs;
     pthread_mutex_init(&syncer->mutex, NULL);
+    pthread_cond_init(&syncer->changed, NULL);
+    int error = pthread_create(&syncer->thread, NULL, syncer_run, syncer);
+    if (error) {
+        pthread_cond_destroy(&syncer->changed);
+        pthread_mutex_destroy(&syncer->mutex);
+        free(syncer);
+        return -error;
+    }
+    pthread_setname_np(syncer->thread, "lsmfs-sync");
     *ret_syncer = syncer;
     return 0;
 }
@@ -39,18 +85,24 @@ void syncer_free(struct syncer *syncer)
 {
     if (!syncer)
         return;
+    pthread_mutex_lock(&syncer->mutex);
+    syncer->stopping = true;
+    pthread_cond_signal(&syncer->changed);
+    pthread_mutex_unlock(&syncer->mutex);
+    pthread_join(syncer->thread, NULL);
+    pthread_cond_destroy(&syncer->changed);
     pthread_mutex_destroy(&syncer->mutex);
     free(syncer);
 }
 
-// Whether the request was left to the leader. If not, the caller leads, or, without memory for the
-// list, syncs for itself.
-static bool leave_to_leader(struct syncer *syncer, fuse_req_t req, bool *ret_leads)
+// Whether the request was left to who syncs. If not, the caller does, and has, with *ret_first, to
+// call end_sync(); else there is no memory for the list.
+static bool leave(struct syncer *syncer, fuse_req_t req, bool *ret_first)
 {
     struct waiting *waiting = malloc(sizeof *waiting);
     pthread_mutex_lock(&syncer->mutex);
-    *ret_leads = !syncer->syncing;
-    bool left = !*ret_leads && waiting;
+    *ret_first = !syncer->syncing;
+    bool left = !*ret_first && waiting;
     if (left) {
         *waiting = (struct waiting){syncer->first, req};
         syncer->first = waiting;
@@ -62,34 +114,25 @@ static bool leave_to_leader(struct syncer *syncer, fuse_req_t req, bool *ret_lea
     return left;
 }
 
-// The list, which is the leader's now; NULL: there is none, and no leader any more.
-static struct waiting *take_list(struct syncer *syncer)
+static void end_sync(struct syncer *syncer)
 {
     pthread_mutex_lock(&syncer->mutex);
-    struct waiting *list = syncer->first;
-    syncer->first = NULL;
-    syncer->syncing = list != NULL;
-    pthread_mutex_unlock(&syncer->mutex);
-    return list;
-}
-
-static void sync_list(struct syncer *syncer, struct waiting *list)
-{
-    int result = ns_sync(syncer->fs->ns);
-    while (list) {
-        struct waiting *next = list->next;
-        fuse_reply_err(list->req, -result);
-        free(list);
-        list = next;
+    if (syncer->first) {
+        syncer->handed = true;
+        pthread_cond_signal(&syncer->changed);
+    } else {
+        syncer->syncing = false;
     }
+    pthread_mutex_unlock(&syncer->mutex);
 }
 
 void syncer_sync(struct syncer *syncer, fuse_req_t req)
 {
-    bool leads;
-    if (leave_to_leader(syncer, req, &leads))
+    bool first;
+    if (leave(syncer, req, &first))
         return;
-    fuse_reply_err(req, -ns_sync(syncer->fs->ns));
-    for (struct waiting *list; leads && (list = take_list(syncer));)
-        sync_list(syncer, list);
+    int result = ns_sync(syncer->fs->ns);
+    if (first)
+        end_sync(syncer);
+    fuse_reply_err(req, -result);
 }
