@@ -13,6 +13,7 @@ packages_build=(
     ninja-build:cmd=ninja
     pkg-config:cmd=pkg-config
     libfuse3-dev:pc=fuse3
+    liburing-dev:pc=liburing
     liblz4-dev:pc=liblz4
     libxxhash-dev:pc=libxxhash
     zlib1g-dev:pc=zlib

@@ -96,6 +96,11 @@ packages_install "${packages_build[@]}" "${packages_test[@]}" || exit 1
 [ -e /dev/fuse ] || modprobe fuse 2>/dev/null
 [ -e /dev/fuse ] || ! grep -qw fuse /proc/misc || mknod -m 666 /dev/fuse c 10 229
 [ -e /dev/fuse ] || echo "this kernel has no FUSE: tests of the mount are skipped"
+# Mounts serve over io_uring where the kernel has it. The switch is the machine's: it is put back.
+uring=/sys/module/fuse/parameters/enable_uring
+if [ -w "$uring" ] && [ "$(cat "$uring")" = N ] && echo Y >"$uring"; then
+    trap 'echo N >"$uring"' EXIT
+fi
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 export CK_DEFAULT_TIMEOUT=300 # seconds a unit test may take that does not say so itself
 export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1

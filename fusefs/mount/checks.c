@@ -15,6 +15,7 @@
 
 #include "common/mounts.h"
 #include "common/say.h"
+#include "mount/uring_switch.h"
 
 #define FUSE_DEVICE "/dev/fuse"
 #define FUSE_CONF   "/etc/fuse.conf"
@@ -218,7 +219,24 @@ static bool check_system(const struct mount_options *options)
     return true;
 }
 
+static bool check_transport(const struct mount_options *options)
+{
+    if (options->transport != TRANSPORT_URING)
+        return true;
+#ifndef LSMFS_URING
+    return refuse("option 'transport=uring': this lsmfs was built without liburing");
+#endif
+    if (!uring_switch_exists())
+        return refuse("option 'transport=uring': this kernel has no FUSE over io_uring (Linux "
+                      "6.14 and later can have it)");
+    if (!uring_switch_is_on() && !options->enable_uring)
+        return refuse("option 'transport=uring': the kernel's FUSE over io_uring is turned off: "
+                      "root turns it on with 'echo Y >" URING_SWITCH "' or option enable_uring");
+    return true;
+}
+
 bool checks_run(struct mount_options *options, enum store_state *ret_store)
 {
-    return check_mountpoint(options) && check_store(options, ret_store) && check_system(options);
+    return check_mountpoint(options) && check_store(options, ret_store) && check_system(options) &&
+           check_transport(options);
 }

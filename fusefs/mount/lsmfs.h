@@ -10,11 +10,13 @@
 struct fuse_session;
 struct flusher;
 struct syncer;
+struct transport;
 
 struct lsmfs {
     struct ns *ns;
     struct mount_options options;
     struct fuse_session *session; // from the mount to its end
+    struct transport *transport;  // as long
     struct flusher *flusher;      // while requests are served, as `syncer`
     struct syncer *syncer;
     bool acl; // agreed with the kernel: it checks access control lists, and leaves applying the

@@ -35,6 +35,7 @@
 #include "mount/session.h"
 #include "mount/syncer.h"
 #include "mount/transport.h"
+#include "mount/uring_switch.h"
 
 // What to do about a store that does not open.
 static const char *open_hint(int status)
@@ -147,12 +148,27 @@ static void wait_for_end(struct lsmfs *fs, struct transport *transport, int sign
     }
 }
 
+// Option enable_uring. Without it, or if it cannot be done, another transport serves.
+static void enable_uring(const struct mount_options *options)
+{
+    if (!options->enable_uring || uring_switch_is_on())
+        return;
+    int error = uring_switch_turn_on();
+    if (error)
+        log_message(LOG_WARNING, "option 'enable_uring': FUSE over io_uring cannot be turned on: %s",
+                    error == ENOENT ? "this kernel does not have it" : strerror(error));
+    else
+        log_message(LOG_NOTICE, "FUSE over io_uring was turned on for all mounts to come (%s)",
+                    URING_SWITCH);
+}
+
 // Everything between opening and closing the session. Returns whether it went well.
 static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mounted)
 {
     struct transport *transport = NULL;
     bool ok = false;
     *ret_mounted = false;
+    enable_uring(&fs->options);
     struct fuse_session *session = session_mount(&fs->options, &lsmfs_ops, fs);
     if (!session)
         return false;
@@ -177,6 +193,8 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     session_set_kernel(&fs->options);
     if (ready_fd >= 0)
         daemon_ready(ready_fd);
+    log_message(fs->options.foreground ? LOG_INFO : LOG_NOTICE, "%s: mounted, transport %s",
+                fs->options.mountpoint, transport_name(transport));
     wait_for_end(fs, transport, signal_fd);
     result = transport_join(transport);
     ok = result == 0;

@@ -51,6 +51,7 @@ struct option_spec {
 static const char *const compressions[] = {"none", "lz4", "zlib", NULL};
 static const char *const checksum_modes[] = {"once", "always", "never", NULL};
 static const char *const wal_modes[] = {"auto", "mapped", "written", NULL};
+static const char *const transports[] = {"auto", "uring", "poll", "plain", NULL};
 static const char *const no_remount[] = {
     "a mounted store cannot be remounted: unmount it, then mount it again", NULL};
 static const char *const no_symfollow[] = {"FUSE file systems cannot be mounted with it", NULL};
@@ -77,6 +78,8 @@ static const struct option_spec specs[] = {
     {"inline_max", OPT_SIZE, FIELD(ns.inline_max), 0, 64 * KiB, NULL},
     {"threads", OPT_COUNT, FIELD(threads), 1, 64, NULL},
     {"spin", OPT_COUNT, FIELD(spin_us), 0, 10000, NULL},
+    {"transport", OPT_CHOICE, FIELD(transport), 0, 0, transports},
+    {"enable_uring", OPT_ON, FIELD(enable_uring), 0, 0, NULL},
     {"no_writeback", OPT_ON, FIELD(no_writeback), 0, 0, NULL},
     {"writeback", OPT_OFF, FIELD(no_writeback), 0, 0, NULL},
     {"dirty_ratio", OPT_COUNT, FIELD(dirty_ratio), 1, 100, NULL},
@@ -136,7 +139,7 @@ static const char help_text[] =
     "  blob_compression=C    the same for file content of 4K and more (lz4)\n"
     "  inline_max=SIZE       files up to this size live in their entry (2K)\n"
     "  max_open_tables=N     tables whose index is kept in memory (1000)\n"
-    "  threads=N, spin=US    threads that serve; microseconds an idle one polls (0)\n"
+    "  transport=T, threads=N  how requests come: auto, uring, poll, plain; who serve\n"
     "  auto_unmount          unmount even if the daemon is killed\n"
     "More, and what fstab takes: lsmfs(8). Status: 0 mounted, 1 failed, 2 wrong usage.\n";
 
@@ -407,13 +410,25 @@ static void set_defaults(struct mount_options *options)
     options->allow_other = getuid() == 0;
     // More than there are processors: a thread that waits for the disk in an fsync serves nobody.
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    options->spin_us = 100;
     options->threads = cpus < 2 ? 4 : cpus > 16 ? 32 : 2 * (unsigned)cpus;
+}
+
+// What the environment says, which options overrule.
+static enum options_result set_environment(struct mount_options *options)
+{
+    const char *transport = getenv("LSMFS_TRANSPORT");
+    char option[64];
+    if (!transport || !*transport)
+        return OPTIONS_RUN;
+    snprintf(option, sizeof option, "transport=%.40s", transport);
+    return set_option(options, option);
 }
 
 enum options_result options_parse(int argc, char **argv, struct mount_options *options)
 {
     set_defaults(options);
-    enum options_result result = OPTIONS_RUN;
+    enum options_result result = set_environment(options);
     bool flags_end = false;
     for (int i = 1; i < argc && result == OPTIONS_RUN; i++) {
         const char *arg = argv[i];

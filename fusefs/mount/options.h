@@ -12,6 +12,10 @@ enum exit_status { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 // When a file's time of access moves.
 enum atime_policy { ATIME_RELATIVE, ATIME_ALWAYS, ATIME_NEVER };
 
+// How requests come from the kernel; the first: the best that there is. In the order of
+// transport.c's table.
+enum transport_choice { TRANSPORT_AUTO, TRANSPORT_URING, TRANSPORT_POLL, TRANSPORT_PLAIN };
+
 struct mount_options {
     char *db;         // as given; mountpoint.c makes both absolute
     char *mountpoint; // as given
@@ -31,7 +35,9 @@ struct mount_options {
     bool dirsync;      // changes of names are durable when they return (dirsync, sync)
     unsigned dirty_ratio; // per cent of the kernel's limit of dirty pages; 0: not asked for
     unsigned threads;  // that serve requests
-    unsigned spin_us;  // how long an idle thread looks for the next request before it sleeps
+    unsigned spin_us;  // how long an idle thread looks for the next request before it sleeps, at most
+    enum transport_choice transport;
+    bool enable_uring; // turn on the kernel's switch for FUSE over io_uring
     struct ns_options ns;
 };
 

@@ -16,6 +16,7 @@
 //  - the lock owner's flag in READ and WRITE. Only what a program does itself has an owner, so it
 //    tells direct requests from those of the page cache; O_DIRECT in the file's flags does not, as
 //    such files can be mapped.
+//  - FUSE_OVER_IO_URING: requests do not come by the device, but as transport_uring.c says.
 // Two requests are passed to libfuse as others that it knows:
 //  - TMPFILE is a CREATE without a name;
 //  - STATX, by which the kernel asks for the time of birth, is a GETATTR with a longer answer.
@@ -30,6 +31,9 @@
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
 #endif
+#ifndef FUSE_OVER_IO_URING
+#define FUSE_OVER_IO_URING (1ULL << 41)
+#endif
 #ifndef FUSE_ALLOW_IDMAP
 #define FUSE_ALLOW_IDMAP (1ULL << 40)
 #endif
@@ -38,6 +42,7 @@
 #define OURS   (FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT)
 #define MMAP2  ((uint32_t)(FUSE_DIRECT_IO_ALLOW_MMAP >> 32))
 #define IDMAP2 ((uint32_t)(FUSE_ALLOW_IDMAP >> 32))
+#define URING2 ((uint32_t)(FUSE_OVER_IO_URING >> 32))
 
 // STATX as of protocol 7.39, which is newer than the headers of some distributions.
 #define OPCODE_STATX 52
@@ -88,7 +93,7 @@ static _Thread_local struct {
 
 // What was agreed; set by INIT, before there are threads.
 static uint32_t agreed, agreed2;
-static bool want_idmap;
+static bool want_idmap, want_uring;
 
 bool protocol_init_done(void)
 {
@@ -98,6 +103,16 @@ bool protocol_init_done(void)
 void protocol_want_idmap(void)
 {
     want_idmap = true;
+}
+
+void protocol_want_uring(void)
+{
+    want_uring = true;
+}
+
+bool protocol_has_uring(void)
+{
+    return agreed2 & URING2;
 }
 
 bool protocol_kills_suid(void)
@@ -151,6 +166,8 @@ static void amend_init(const struct fuse_out_header *header, struct fuse_init_ou
     agreed = request.offers;
     if (!want_idmap)
         request.offers2 &= ~IDMAP2;
+    if (!want_uring)
+        request.offers2 &= ~URING2;
     if (request.offers2 && size >= sizeof *reply) {
         reply->flags |= FUSE_INIT_EXT;
         reply->flags2 |= request.offers2;
@@ -211,7 +228,7 @@ static void note_init(const struct fuse_init_in *in, size_t size)
         return;
     request.offers = in->flags & OURS;
     if (in->flags & FUSE_INIT_EXT && size >= sizeof *in)
-        request.offers2 = in->flags2 & (MMAP2 | IDMAP2);
+        request.offers2 = in->flags2 & (MMAP2 | IDMAP2 | URING2);
 }
 
 // Notes and removes what FUSE_SETXATTR_EXT has added.

@@ -27,6 +27,11 @@ bool protocol_init_done(void);
 // fails the whole mount if that is asked for without default_permissions.
 void protocol_want_idmap(void);
 
+// Before INIT: requests over io_uring are wanted (FUSE_OVER_IO_URING). After it: whether the kernel
+// has agreed.
+void protocol_want_uring(void);
+bool protocol_has_uring(void);
+
 // Whether WRITE or OPEN asks for setuid and setgid to be cleared (libfuse passes SETATTR's wish on
 // itself).
 bool protocol_kills_suid(void);

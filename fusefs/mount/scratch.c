@@ -1,9 +1,12 @@
 // The threads' reply buffers. They grow to the largest reply asked for, which the kernel limits to
-// about 1 MiB, and are freed by the thread's end.
+// about 1 MiB, and are freed by the thread's end. Where the transport has room for the reply, that
+// is it.
 #include "mount/scratch.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+
+#include "mount/transport.h"
 
 struct scratch {
     size_t size;
@@ -28,6 +31,9 @@ static void make_key(void)
 
 void *scratch_get(size_t size)
 {
+    void *room = transport_room(size);
+    if (room)
+        return room;
     pthread_once(&once, make_key);
     if (key_error)
         return NULL;

@@ -1,7 +1,7 @@
 // What the transports share: libfuse's hooks, the handshake, the threads and their end.
 //
-// All traffic goes through the two hooks of fuse_session_custom_io(). Requests pass protocol_request()
-// and replies protocol_reply().
+// All traffic goes through the two hooks of fuse_session_custom_io(). Requests pass
+// protocol_request() and replies protocol_reply().
 //
 // The end: when the mount goes away, the kernel tells every thread (read(2) returns ENODEV).
 // transport_stop() is for ending while the mount still exists: it sets a flag and interrupts the
@@ -13,6 +13,7 @@
 #include "mount/transport.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,12 +23,29 @@
 #include <unistd.h>
 
 #include "base/cond.h"
+#include "mount/cpus.h"
 #include "mount/log.h"
 #include "mount/lsmfs.h"
 #include "mount/protocol.h"
 #include "mount/transport_internal.h"
+#include "mount/uring_entry.h"
+#include "mount/uring_switch.h"
 
 #define KICK_SIGNAL SIGUSR1
+
+_Thread_local struct uring_entry *transport_entry;
+
+// By `enum transport_choice` without TRANSPORT_AUTO, the best first.
+static const struct transport_kind *const kinds[] = {
+#ifdef LSMFS_URING
+    &transport_uring,
+#else
+    NULL,
+#endif
+    &transport_poll,
+    &transport_plain,
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
 
 // -------------------------------------------------------------------------------- libfuse's hooks
 
@@ -39,9 +57,16 @@ static ssize_t hook_read(int fd, void *data, size_t size, void *userdata)
 
 static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
-    (void)userdata;
+    struct transport *transport = ((struct lsmfs *)userdata)->transport;
     protocol_reply(iov, count);
+    if (transport->kind->reply && transport->kind->reply(transport, iov, count))
+        return ((const struct fuse_out_header *)iov[0].iov_base)->len;
     return writev(fd, iov, count);
+}
+
+void *transport_room(size_t size)
+{
+    return transport_entry ? uring_entry_room(transport_entry, size) : NULL;
 }
 
 // ------------------------------------------------------------------------------------ the threads
@@ -49,12 +74,18 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 bool transport_ends(struct transport *transport)
 {
     return atomic_load_explicit(&transport->stopping, memory_order_relaxed) ||
+           atomic_load_explicit(&transport->retreating, memory_order_relaxed) ||
            fuse_session_exited(transport->session);
 }
 
-int transport_serve_device(struct transport *transport, struct fuse_buf *buf)
+int transport_serve_one(struct transport *transport, struct fuse_buf *buf)
 {
-    int n = fuse_session_receive_buf(transport->session, buf);
+    return transport_serve_received(transport, buf,
+                                    fuse_session_receive_buf(transport->session, buf));
+}
+
+int transport_serve_received(struct transport *transport, struct fuse_buf *buf, int n)
+{
     if (n == -EINTR || n == -EAGAIN)
         return 0;
     if (n <= 0)
@@ -62,6 +93,17 @@ int transport_serve_device(struct transport *transport, struct fuse_buf *buf)
     protocol_request(buf);
     fuse_session_process_buf(transport->session, buf);
     return 0;
+}
+
+int transport_serve_device(struct transport *transport, void *arg)
+{
+    (void)arg;
+    struct fuse_buf buf = {0};
+    int result = 0;
+    while (result == 0 && !transport_ends(transport))
+        result = transport_serve_one(transport, &buf);
+    free(buf.mem);
+    return result;
 }
 
 struct body {
@@ -138,6 +180,48 @@ static void on_kick(int sig)
     (void)sig;
 }
 
+// Whether this kind comes into question.
+static bool kind_wanted(const struct transport *transport, const struct transport_kind *kind)
+{
+    if (transport->choice != TRANSPORT_AUTO)
+        return kind == kinds[transport->choice - 1];
+    if (kind == &transport_poll) // with one processor, who polls keeps others from working
+        return transport->spin_us && cpus_possible() > 1;
+    return kind == &transport_plain || uring_switch_is_on();
+}
+
+// Makes ready the first that can be used, beginning with kinds[from]. 0 or a negative errno.
+static int take_kind(struct transport *transport, size_t from)
+{
+    int result = -EOPNOTSUPP;
+    for (size_t i = from; i < KINDS; i++) {
+        const struct transport_kind *kind = kinds[i];
+        if (!kind || !kind_wanted(transport, kind))
+            continue;
+        transport->kind = kind;
+        result = kind->prepare ? kind->prepare(transport) : 0;
+        if (result == 0)
+            return 0;
+        log_message(LOG_INFO, "transport %s: %s", kind->name, strerror(-result));
+        if (kind->release)
+            kind->release(transport);
+    }
+    return result;
+}
+
+// Gives up the kind, which the kernel has refused, for the next one. 0 or a negative errno.
+static int take_next_kind(struct transport *transport)
+{
+    const struct transport_kind *kind = transport->kind;
+    size_t next = 0;
+    while (kinds[next++] != kind)
+        ;
+    log_message(LOG_INFO, "transport %s: refused by the kernel", kind->name);
+    if (kind->release)
+        kind->release(transport);
+    return take_kind(transport, next);
+}
+
 int transport_new(struct lsmfs *fs, struct transport **ret_transport)
 {
     static const struct fuse_custom_io io = {.writev = hook_writev, .read = hook_read};
@@ -149,14 +233,23 @@ int transport_new(struct lsmfs *fs, struct transport **ret_transport)
     transport->session = fs->session;
     transport->threads = fs->options.threads;
     transport->spin_us = fs->options.spin_us;
-    transport->kind = transport->spin_us ? &transport_poll : &transport_plain;
+    transport->choice = fs->options.transport;
+    atomic_init(&transport->running, 1); // until transport_start() has returned
     transport->ended_fd = eventfd(0, EFD_CLOEXEC);
     if (transport->ended_fd < 0)
         result = -errno;
     else
         result = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+    if (result == 0) {
+        struct sigaction action = {.sa_handler = on_kick};
+        sigemptyset(&action.sa_mask);
+        sigaction(KICK_SIGNAL, &action, NULL);
+        fs->transport = transport;
+        result = take_kind(transport, 0);
+    }
     if (result < 0) {
         transport_free(transport);
+        fs->transport = NULL;
         return result;
     }
     *ret_transport = transport;
@@ -167,7 +260,7 @@ void transport_free(struct transport *transport)
 {
     if (!transport)
         return;
-    if (transport->kind->release)
+    if (transport->kind && transport->kind->release)
         transport->kind->release(transport);
     if (transport->ended_fd >= 0)
         close(transport->ended_fd);
@@ -182,18 +275,19 @@ int transport_handshake(struct transport *transport)
     int result = 0;
     // A kernel with another major version sends INIT twice.
     while (result == 0 && !protocol_init_done() && !fuse_session_exited(transport->session))
-        result = transport_serve_device(transport, &buf);
+        result = transport_serve_one(transport, &buf);
     free(buf.mem);
     return result > 0 || fuse_session_exited(transport->session) ? -ENODEV : result;
 }
 
 int transport_start(struct transport *transport)
 {
-    struct sigaction action = {.sa_handler = on_kick};
-    sigemptyset(&action.sa_mask);
-    sigaction(KICK_SIGNAL, &action, NULL);
-    atomic_store(&transport->running, 1); // while we start them
-    int result = transport->kind->start(transport);
+    int result;
+    while ((result = transport->kind->start(transport)) == 1) {
+        result = take_next_kind(transport);
+        if (result < 0)
+            break;
+    }
     if (result < 0) {
         transport_stop(transport);
         transport_join(transport);
@@ -249,4 +343,11 @@ int transport_join(struct transport *transport)
         join_one(transport, id);
     }
     return atomic_load(&transport->error);
+}
+
+void transport_retreat(struct transport *transport)
+{
+    atomic_store(&transport->retreating, true);
+    transport_join(transport);
+    atomic_store(&transport->retreating, false);
 }

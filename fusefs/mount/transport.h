@@ -26,6 +26,11 @@ int transport_start(struct transport *transport);
 // The name of the transport that serves, as in `-o transport=`; after transport_start().
 const char *transport_name(const struct transport *transport);
 
+// Memory for up to `size` bytes of the reply to the request that the calling thread serves, from
+// where they need not be copied; NULL: there is none. It is the same at every call, and good until
+// the reply.
+void *transport_room(size_t size);
+
 // A file descriptor that becomes readable when the last thread has ended: the kernel has closed the
 // connection, or reading from it failed.
 int transport_ended_fd(const struct transport *transport);

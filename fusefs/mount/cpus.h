@@ -1,0 +1,17 @@
+// The machine's processors, as the kernel numbers them.
+#ifndef LSMFS_MOUNT_CPUS_H
+#define LSMFS_MOUNT_CPUS_H
+
+#include <stdbool.h>
+
+// How many there can be, with those that may be plugged in later. The kernel sizes by it what it
+// has for each processor.
+unsigned cpus_possible(void);
+
+// Whether processor `cpu` is there and runs.
+bool cpu_online(unsigned cpu);
+
+// Binds the calling thread to processor `cpu`. False: that may not be.
+bool cpu_pin(unsigned cpu);
+
+#endif

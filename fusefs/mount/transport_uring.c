@@ -1,0 +1,487 @@
+// FUSE over io_uring: Linux 6.14 and later, where /sys/module/fuse/parameters/enable_uring is Y.
+//
+// The kernel has a queue for every processor, and puts a request on the queue of the processor its
+// caller runs on. What we register on a queue are entries (uring_entry.h). An entry takes one
+// request; one system call hands in its reply, makes it ready for the next request, and waits for
+// that one. The caller wakes a thread on its own processor, where its data is warm, and which would
+// be idle otherwise. FORGET and INTERRUPT still come by the device, which one thread reads, and
+// notifications leave by it.
+//
+// Workers. An entry belongs to the thread that made it ready last: only that thread, through its
+// own ring, learns of the request. So each worker has one entry, and the kernel never gives a
+// request to a worker that is busy, however long it may be. When the last idle worker of a queue
+// takes a request, it starts another, up to as many as `threads` says: there is always somebody for
+// the next request of every processor. The kernel prefers the worker that was ready last, so that
+// those for the bad times sleep. Queues of processors that are not there share one worker.
+//
+// What is answered later (an fsync that another one leads, a seek that waits for pages) keeps its
+// entry. Its worker waits for the answer, which another thread gives, and does not count as one
+// that serves: another takes its place, whatever the limit, because the answer may depend on
+// requests that come after it.
+//
+// Start: the workers make their rings before INIT is answered, because a kernel that was told of
+// io_uring sends nothing until every queue has an entry. If the kernel refuses an entry, it goes
+// back to the device by itself, and so do we.
+//
+// Thread safety: a worker is its thread's, but for `unique`, `entry` and what its mutex guards. The
+// list of workers only grows, until all threads have ended.
+#include <errno.h>
+#include <liburing.h>
+#include <linux/fuse.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mount/cpus.h"
+#include "mount/log.h"
+#include "mount/protocol.h"
+#include "mount/transport_internal.h"
+#include "mount/uring_entry.h"
+
+// As of protocol 7.42, which is newer than the headers of some distributions.
+enum { CMD_REGISTER = 1, CMD_COMMIT_AND_FETCH = 2 };
+
+#define NUDGE (UINT64_C(1) << 62) // queue_nudge()'s request; the kernel's own count from 2
+
+struct command { // in the second half of a submission
+    uint64_t flags;
+    uint64_t commit_id;
+    uint16_t qid;
+    uint8_t padding[6];
+};
+
+struct queue {
+    unsigned qid;
+    atomic_int idle;     // entries that are ready for a request
+    atomic_uint serving; // workers that were started for it and do not wait for an answer
+};
+
+struct worker {
+    struct worker *next; // set before it is in the list
+    struct transport *transport;
+    struct io_uring ring;
+    bool late;           // started when the others served already
+    struct queue *queue; // NULL: serves those of processors that are not there
+    struct uring_entry *entries;
+    unsigned count;
+    // The request that it serves: `unique` is stored, with release order, after `entry`; 0: there
+    // is none, or it has been answered.
+    struct uring_entry *entry;
+    _Atomic uint64_t unique;
+    // While it waits for an answer that depends on other requests, which may be in the queue: that
+    // queue and the file. Of two, one who makes an entry ready and one who begins to wait, at least
+    // one sees the other.
+    _Atomic uint64_t depends;
+    _Atomic(const struct queue *) waits_in;
+    pthread_mutex_t mutex;   // a leaf: for waiting until somebody else has set `unique` to 0
+    pthread_cond_t answered; // with it
+};
+
+struct uring {
+    unsigned queue_count;
+    struct queue *queues;
+    _Atomic(struct worker *) workers; // the last one first
+    pthread_mutex_t mutex;            // guards what follows; a leaf
+    pthread_cond_t changed;
+    bool go;                   // INIT was answered: the entries can be registered
+    bool over;                 // they shall not be, or are not needed any more
+    unsigned started;          // workers at the beginning; of them:
+    unsigned made, registered; // so many have their ring, have registered their entries, or failed
+    int error;                 // the first, negative
+};
+
+static _Thread_local struct worker *this_worker;
+
+static struct uring *uring_of(const struct transport *transport)
+{
+    return transport->state;
+}
+
+// ------------------------------------------------------------------------------------- the worker
+
+static void worker_free(struct worker *worker)
+{
+    for (unsigned i = 0; i < worker->count; i++)
+        uring_entry_release(&worker->entries[i]);
+    free(worker->entries);
+    pthread_cond_destroy(&worker->answered);
+    pthread_mutex_destroy(&worker->mutex);
+    free(worker);
+}
+
+// With one entry on `queue`, or one on the queue of every processor that is not there.
+static struct worker *worker_new(struct transport *transport, struct queue *queue)
+{
+    struct uring *uring = uring_of(transport);
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return NULL;
+    worker->transport = transport;
+    worker->queue = queue;
+    pthread_mutex_init(&worker->mutex, NULL);
+    pthread_cond_init(&worker->answered, NULL);
+    worker->entries = calloc(queue ? 1 : uring->queue_count, sizeof *worker->entries);
+    bool ok = worker->entries;
+    for (unsigned i = 0; ok && i < uring->queue_count; i++) {
+        if (queue ? queue->qid != i : cpu_online(i))
+            continue;
+        ok = uring_entry_init(&worker->entries[worker->count], i) == 0;
+        worker->count += ok;
+    }
+    if (!ok) {
+        worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+static int worker_ring(struct worker *worker)
+{
+    struct io_uring_params params = {.flags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER |
+                                              IORING_SETUP_DEFER_TASKRUN};
+    int result = io_uring_queue_init_params(worker->count, &worker->ring, &params);
+    if (result == 0)
+        io_uring_register_ring_fd(&worker->ring); // spares a look-up; it may be refused
+    return result;
+}
+
+// Puts a command for an entry into the ring, which has room for one of each.
+static void worker_command(struct worker *worker, struct uring_entry *entry, uint32_t number)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&worker->ring);
+    if (!sqe)
+        abort();
+    memset(sqe, 0, 2 * sizeof *sqe);
+    sqe->opcode = IORING_OP_URING_CMD;
+    sqe->fd = fuse_session_fd(worker->transport->session);
+    sqe->user_data = (uintptr_t)entry;
+    sqe->addr = (uintptr_t)entry->iov;
+    sqe->len = 2;
+    sqe->cmd_op = number;
+    const struct command command = {.commit_id = entry->commit_id, .qid = entry->qid};
+    memcpy(sqe->cmd, &command, sizeof command);
+}
+
+// 0 or a negative errno. What the kernel refuses it says at once.
+static int worker_register(struct worker *worker)
+{
+    struct uring *uring = uring_of(worker->transport);
+    for (unsigned i = 0; i < worker->count; i++) {
+        atomic_fetch_add(&uring->queues[worker->entries[i].qid].idle, 1);
+        worker_command(worker, &worker->entries[i], CMD_REGISTER);
+    }
+    int result = io_uring_submit(&worker->ring);
+    struct io_uring_cqe *cqe;
+    unsigned head;
+    io_uring_for_each_cqe(&worker->ring, head, cqe) // one that is not an error is a request
+        result = cqe->res < 0 ? cqe->res : result;
+    for (unsigned i = 0; result < 0 && i < worker->count; i++)
+        atomic_fetch_sub(&uring->queues[worker->entries[i].qid].idle, 1);
+    return result < 0 ? result : 0;
+}
+
+// The kernel gives what had to wait for an entry to whoever hands in a reply next on that queue,
+// and not to an entry that is new. If all who could do so wait for an answer that depends on what
+// is in the queue (a seek, on the pages that are to be written first), nothing would ever move. So
+// the calling thread, which runs on the queue's processor, has the kernel send a request there that
+// says nothing (the outcome of a retrieval of no bytes): an idle worker answers it, and gets the
+// next. The kernel wants a regular file for that: the one in which somebody waits will do.
+static void queue_nudge(struct transport *transport, const struct queue *queue)
+{
+    struct {
+        struct fuse_out_header header;
+        struct fuse_notify_retrieve_out retrieve;
+    } notification = {
+        .header = {.len = sizeof notification, .error = FUSE_NOTIFY_RETRIEVE},
+        .retrieve = {.notify_unique = NUDGE},
+    };
+    struct worker *worker = atomic_load(&uring_of(transport)->workers);
+    for (; worker; worker = worker->next) {
+        if (atomic_load(&worker->waits_in) != queue)
+            continue;
+        notification.retrieve.nodeid = atomic_load(&worker->depends);
+        if (write(fuse_session_fd(transport->session), &notification, sizeof notification) > 0)
+            return;
+    }
+}
+
+static int worker_run(struct transport *transport, void *arg);
+
+// Starts a worker. 0 or a negative errno.
+static int worker_start(struct transport *transport, struct queue *queue, bool late)
+{
+    struct uring *uring = uring_of(transport);
+    struct worker *worker = worker_new(transport, queue);
+    if (!worker)
+        return -ENOMEM;
+    worker->late = late;
+    worker->next = atomic_load(&uring->workers);
+    while (!atomic_compare_exchange_weak(&uring->workers, &worker->next, worker))
+        ;
+    if (queue)
+        atomic_fetch_add(&queue->serving, 1);
+    int result = transport_thread(transport, worker_run, worker);
+    if (result < 0 && queue)
+        atomic_fetch_sub(&queue->serving, 1);
+    return result;
+}
+
+// Starts another worker for the queue, unless as many as there may be are at work.
+static void queue_grow(struct transport *transport, struct queue *queue)
+{
+    if (!transport_ends(transport) && atomic_load(&queue->serving) < transport->threads)
+        worker_start(transport, queue, true); // if it cannot start: the others go on
+}
+
+// ------------------------------------------------------------------------------------ one request
+
+// Waits for somebody else to answer the request, which is about file `depends` if that is not 0.
+static void worker_wait(struct worker *worker, struct queue *queue, uint64_t depends)
+{
+    atomic_store(&worker->depends, depends);
+    atomic_store(&worker->waits_in, depends ? queue : NULL);
+    atomic_fetch_sub(&queue->serving, 1);
+    if (atomic_load(&queue->idle) == 0)
+        queue_grow(worker->transport, queue);
+    else if (depends)
+        queue_nudge(worker->transport, queue);
+    pthread_mutex_lock(&worker->mutex);
+    while (atomic_load_explicit(&worker->unique, memory_order_relaxed))
+        pthread_cond_wait(&worker->answered, &worker->mutex);
+    pthread_mutex_unlock(&worker->mutex);
+    atomic_store(&worker->waits_in, NULL);
+    atomic_fetch_add(&queue->serving, 1);
+}
+
+// Has libfuse serve the request that has come.
+static void worker_process(struct worker *worker, struct uring_entry *entry)
+{
+    struct transport *transport = worker->transport;
+    struct fuse_buf buf;
+    if (uring_entry_request(entry, &buf)) {
+        uring_entry_fail(entry, EPROTO);
+        return;
+    }
+    const struct fuse_in_header *header = buf.mem;
+    if (header->opcode == FUSE_NOTIFY_REPLY) { // queue_nudge()
+        uring_entry_fail(entry, 0);
+        return;
+    }
+    // An fsync waits for the disk only.
+    bool syncs = header->opcode == FUSE_FSYNC || header->opcode == FUSE_FSYNCDIR;
+    const uint64_t depends = syncs ? 0 : header->nodeid;
+    worker->entry = entry;
+    atomic_store_explicit(&worker->unique, header->unique, memory_order_release);
+    transport_entry = entry;
+    protocol_request(&buf);
+    fuse_session_process_buf(transport->session, &buf);
+    transport_entry = NULL;
+    if (atomic_load_explicit(&worker->unique, memory_order_acquire))
+        worker_wait(worker, &uring_of(transport)->queues[entry->qid], depends);
+}
+
+static void worker_serve(struct worker *worker, struct uring_entry *entry)
+{
+    struct queue *queue = &uring_of(worker->transport)->queues[entry->qid];
+    if (atomic_fetch_sub(&queue->idle, 1) == 1)
+        queue_grow(worker->transport, queue);
+    worker_process(worker, entry);
+    atomic_fetch_add(&queue->idle, 1);
+    worker_command(worker, entry, CMD_COMMIT_AND_FETCH);
+}
+
+static bool uring_reply(struct transport *transport, const struct iovec *iov, int count)
+{
+    const struct fuse_out_header *out = iov[0].iov_base;
+    struct worker *worker = this_worker;
+    if (out->unique == 0) // a notification
+        return false;
+    if (!worker || atomic_load_explicit(&worker->unique, memory_order_relaxed) != out->unique)
+        for (worker = atomic_load(&uring_of(transport)->workers); worker; worker = worker->next)
+            if (atomic_load_explicit(&worker->unique, memory_order_acquire) == out->unique)
+                break;
+    if (!worker) // the request came by the device
+        return false;
+    uring_entry_reply(worker->entry, iov, count);
+    if (worker == this_worker) {
+        atomic_store_explicit(&worker->unique, 0, memory_order_relaxed);
+        return true;
+    }
+    pthread_mutex_lock(&worker->mutex);
+    atomic_store_explicit(&worker->unique, 0, memory_order_release);
+    pthread_cond_signal(&worker->answered);
+    pthread_mutex_unlock(&worker->mutex);
+    return true;
+}
+
+// Serves until the end. 0 or a negative errno.
+static int worker_loop(struct worker *worker)
+{
+    while (!transport_ends(worker->transport)) {
+        int result = io_uring_submit_and_wait(&worker->ring, 1);
+        if (result < 0 && result != -EINTR && result != -EAGAIN)
+            return result;
+        while (io_uring_cq_ready(&worker->ring)) {
+            struct io_uring_cqe *cqe;
+            io_uring_peek_cqe(&worker->ring, &cqe);
+            struct uring_entry *entry = (void *)(uintptr_t)cqe->user_data;
+            result = cqe->res;
+            io_uring_cqe_seen(&worker->ring, cqe);
+            if (result == -ENOTCONN || result == -ECONNABORTED || result == -ECANCELED)
+                return 0;
+            if (result < 0)
+                return result;
+            worker_serve(worker, entry);
+            if (io_uring_cq_ready(&worker->ring))
+                io_uring_submit(&worker->ring);
+        }
+    }
+    return 0;
+}
+
+// Counts, in `count`, that the worker has got so far or, with an error, that it has not. Waits
+// until the next step may be made; false: there is none.
+static bool worker_report(struct worker *worker, unsigned *count, int error)
+{
+    struct uring *uring = uring_of(worker->transport);
+    pthread_mutex_lock(&uring->mutex);
+    ++*count;
+    if (error && !uring->error)
+        uring->error = error;
+    pthread_cond_broadcast(&uring->changed);
+    while (!error && !uring->go && !uring->over)
+        pthread_cond_wait(&uring->changed, &uring->mutex);
+    bool goes_on = !error && !uring->over;
+    pthread_mutex_unlock(&uring->mutex);
+    return goes_on;
+}
+
+// One that could not start. The others go on without it.
+static void worker_failed(struct worker *worker, int error)
+{
+    if (error == 0) // it was not wanted
+        return;
+    log_message(LOG_INFO, "a thread for io_uring could not start: %s", strerror(-error));
+    if (worker->queue)
+        atomic_fetch_sub(&worker->queue->serving, 1);
+}
+
+static int worker_run(struct transport *transport, void *arg)
+{
+    struct worker *worker = arg;
+    struct uring *uring = uring_of(transport);
+    this_worker = worker;
+    // queue_nudge() needs that it runs on the queue's processor.
+    int result = worker->queue && !cpu_pin(worker->queue->qid) ? -EPERM : worker_ring(worker);
+    bool has_ring = result == 0;
+    bool goes_on = worker_report(worker, &uring->made, result);
+    if (goes_on) {
+        result = worker_register(worker);
+        if (result == 0 && worker->late)
+            queue_nudge(transport, worker->queue); // for those who began to wait before
+        goes_on = worker_report(worker, &uring->registered, result);
+    }
+    if (goes_on) {
+        result = worker_loop(worker);
+    } else {
+        worker_failed(worker, result);
+        result = 0;
+    }
+    if (has_ring)
+        io_uring_queue_exit(&worker->ring);
+    return result;
+}
+
+// ---------------------------------------------------------------------------------- start and end
+
+static void uring_release(struct transport *transport)
+{
+    struct uring *uring = uring_of(transport);
+    if (!uring)
+        return;
+    pthread_mutex_lock(&uring->mutex);
+    uring->over = true;
+    pthread_cond_broadcast(&uring->changed);
+    pthread_mutex_unlock(&uring->mutex);
+    transport_retreat(transport);
+    for (struct worker *worker = atomic_load(&uring->workers), *next; worker; worker = next) {
+        next = worker->next;
+        worker_free(worker);
+    }
+    pthread_cond_destroy(&uring->changed);
+    pthread_mutex_destroy(&uring->mutex);
+    free(uring->queues);
+    free(uring);
+    transport->state = NULL;
+}
+
+// Waits until as many as were started are counted. 0 or the first error.
+static int wait_for_all(struct uring *uring, const unsigned *count)
+{
+    pthread_mutex_lock(&uring->mutex);
+    while (*count < uring->started)
+        pthread_cond_wait(&uring->changed, &uring->mutex);
+    int error = uring->error;
+    pthread_mutex_unlock(&uring->mutex);
+    return error;
+}
+
+static int uring_prepare(struct transport *transport)
+{
+    struct uring *uring = calloc(1, sizeof *uring);
+    if (!uring)
+        return -ENOMEM;
+    transport->state = uring;
+    pthread_mutex_init(&uring->mutex, NULL);
+    pthread_cond_init(&uring->changed, NULL);
+    unsigned count = cpus_possible(), absent = 0;
+    uring->queues = calloc(count, sizeof *uring->queues);
+    if (!uring->queues)
+        return -ENOMEM;
+    uring->queue_count = count;
+    for (unsigned i = 0; i < count; i++)
+        uring->queues[i].qid = i;
+    int result = 0;
+    for (unsigned i = 0; result == 0 && i < count; i++) {
+        if (cpu_online(i)) {
+            uring->started++;
+            result = worker_start(transport, &uring->queues[i], false);
+        } else {
+            absent++;
+        }
+    }
+    if (result == 0 && absent) {
+        uring->started++;
+        result = worker_start(transport, NULL, false);
+    }
+    if (result == 0)
+        result = wait_for_all(uring, &uring->made);
+    if (result == 0)
+        protocol_want_uring();
+    return result;
+}
+
+static int uring_start(struct transport *transport)
+{
+    struct uring *uring = uring_of(transport);
+    if (!protocol_has_uring())
+        return 1;
+    // The kernel sends nothing from now on until it has all entries, or has refused one.
+    int result = transport_thread(transport, transport_serve_device, NULL);
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&uring->mutex);
+    uring->go = true;
+    pthread_cond_broadcast(&uring->changed);
+    pthread_mutex_unlock(&uring->mutex);
+    return wait_for_all(uring, &uring->registered) ? 1 : 0;
+}
+
+const struct transport_kind transport_uring = {
+    .name = "uring",
+    .prepare = uring_prepare,
+    .start = uring_start,
+    .reply = uring_reply,
+    .release = uring_release,
+};
