@@ -2,10 +2,11 @@
 // reads through the page cache.
 //
 // The kernel asks for SEEK_DATA and SEEK_HOLE without passing on first what it has gathered, so
-// that written pages would be taken for holes, and be lost to whoever copies the file by them.
-// While a file is open for writing (only then can there be such pages: closing writes them out) the
-// answer therefore waits for a notification that makes the kernel write out, and drop, the file's
-// pages. A direct WRITE waits for one that drops what it has made stale (pages.h).
+// that written pages would be taken for holes, and be lost to whoever copies the file by them. So
+// where the store has a hole, or the end, at or before the place that was asked for, it is looked
+// at again after a notification that makes the kernel write out, and drop, the pages that lie
+// there. Where the store has data there is data: dense files are seeked at the price of their last
+// page. A direct WRITE waits for one that drops what it has made stale (pages.h).
 //
 // That blocks until WRITEs and READs of the pages have been served, which is why no serving thread
 // may do it: all of them could be waiting for each other. One extra thread can: it serves nothing.
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "mount/inode_table.h"
 #include "mount/pages.h"
@@ -27,7 +29,8 @@ struct waiting {
     struct ns_inode *inode; // one reference
     uint64_t offset;
     size_t written; // WRITE: its size; 0: LSEEK
-    int whence;
+    int whence;     // LSEEK, as `from`: the first byte whose page matters
+    uint64_t from;
 };
 
 struct flusher {
@@ -39,13 +42,20 @@ struct flusher {
     bool stopping, joined;
 };
 
-void reply_seek(fuse_req_t req, struct ns_inode *inode, uint64_t offset, int whence)
+static void reply_seek(fuse_req_t req, int64_t result)
 {
-    int64_t result = ns_seek(lsmfs_of(req)->ns, inode, offset, whence);
     if (result < 0)
         fuse_reply_err(req, (int)-result);
     else
         fuse_reply_lseek(req, result);
+}
+
+// Whether pages that only the kernel has could change the answer: those from *ret_from on.
+static bool seek_is_open(int64_t answer, uint64_t offset, int whence, uint64_t *ret_from)
+{
+    *ret_from = whence == SEEK_HOLE && answer >= 0 ? (uint64_t)answer : offset;
+    return (answer >= 0 && !(whence == SEEK_DATA && (uint64_t)answer == offset)) ||
+           answer == -ENXIO;
 }
 
 // The next one; NULL when there is none and none will come.
@@ -76,8 +86,9 @@ static void *flusher_run(void *arg)
             if (all)
                 pages_drop_all(fs, w->inode);
         } else {
-            fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(w->inode), 0, 0);
-            reply_seek(w->req, w->inode, w->offset, w->whence);
+            fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(w->inode), (off_t)w->from,
+                                             0);
+            reply_seek(w->req, ns_seek(fs->ns, w->inode, w->offset, w->whence));
         }
         ns_inode_put(fs->ns, w->inode, 1);
         free(w);
@@ -157,8 +168,13 @@ static void flusher_add(struct flusher *flusher, const struct waiting *w)
 void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode, uint64_t offset,
                   int whence)
 {
-    const struct waiting w = {.req = req, .inode = inode, .offset = offset, .whence = whence};
-    flusher_add(flusher, &w);
+    struct lsmfs *fs = flusher->fs;
+    struct waiting w = {.req = req, .inode = inode, .offset = offset, .whence = whence};
+    int64_t answer = ns_seek(fs->ns, inode, offset, whence);
+    if (!fs->options.read_only && seek_is_open(answer, offset, whence, &w.from))
+        flusher_add(flusher, &w);
+    else
+        reply_seek(req, answer);
 }
 
 void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode,

@@ -25,7 +25,4 @@ void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inod
 void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode,
                      uint64_t offset, size_t size);
 
-// The answer to LSEEK.
-void reply_seek(fuse_req_t req, struct ns_inode *inode, uint64_t offset, int whence);
-
 #endif

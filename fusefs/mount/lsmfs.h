@@ -21,6 +21,7 @@ struct lsmfs {
     struct syncer *syncer;
     bool acl; // agreed with the kernel: it checks access control lists, and leaves applying the
               // umask to us; set by INIT
+    bool no_open;   // the kernel opens files without asking (ops_file.c); set by INIT
     bool writeback; // agreed with the kernel: it gathers writes and keeps sizes and times of
                     // regular files; set by INIT, before there are threads
 };

@@ -22,6 +22,16 @@ static void want(struct fuse_conn_info *conn, unsigned capability, bool on)
         conn->want |= conn->capable & capability;
 }
 
+// OPEN is needed for times of access that count every open, and for files that are to be direct for
+// the kernel too.
+static bool may_do_without_open(const struct lsmfs *fs)
+{
+    const struct mount_options *options = &fs->options;
+    if (options->open_requests || options->atime == ATIME_ALWAYS)
+        return false;
+    return fs->writeback || options->read_only;
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     struct lsmfs *fs = userdata;
@@ -36,7 +46,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     if (!fs->options.no_permissions && !fs->options.allow_root)
         protocol_want_idmap();
     want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
-    want(conn, FUSE_CAP_ATOMIC_O_TRUNC, true);
+    // What opens without asking us can truncate only by a request of its own.
+    fs->no_open = may_do_without_open(fs) && conn->capable & FUSE_CAP_NO_OPEN_SUPPORT;
+    if (fs->no_open)
+        ns_keep_unlinked(fs->ns);
+    want(conn, FUSE_CAP_ATOMIC_O_TRUNC, !fs->no_open);
     want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
     want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO, true);
     // Pages never go stale behind the kernel's back: a changed mtime is no reason to drop them.

@@ -1,10 +1,16 @@
 // Open files: CREATE (TMPFILE too), OPEN, RELEASE, READ, WRITE, FSYNC, FALLOCATE, LSEEK,
 // COPY_FILE_RANGE.
 //
-// A file handle is a pointer to the inode, which holds one reference and counts as open until
-// RELEASE. Handles carry no access mode: the kernel checks it, and with the write-back cache it
-// reads through files opened for writing only, and writes pages through any handle of the inode.
-// O_APPEND is the kernel's business too: it knows the size.
+// OPEN and RELEASE are not sent, nor CREATE, which becomes MKNOD, if fs->no_open: the first of each
+// is answered with ENOSYS, and the kernel then opens files by itself. What needs to be known of
+// open files is known without them: the kernel's references keep the content of an unlinked file
+// (ns_keep_unlinked), O_TRUNC comes as a SETATTR, and reading as READ.
+//
+// Where they are sent, a handle is a pointer to the inode, which holds one reference and counts as
+// open until RELEASE. No other request looks at it. Nothing is known here of access modes: the
+// kernel checks them, and with the write-back cache it reads through files opened for writing only,
+// and writes pages through any handle of the inode. O_APPEND is the kernel's business too: it knows
+// the size.
 //
 // Times. With the write-back cache the kernel owns mtime and ctime of regular files: it sets them
 // with its own, coarser, clock when the program makes the call, and sends them in a SETATTR, which
@@ -17,8 +23,8 @@
 // them in such writes. Direct writes beside readers through the page cache: see pages.h.
 //
 // Times of access. The kernel keeps none for FUSE; it asks again for them after each READ, but says
-// nothing of reads that its cache serves. So opening a file to read it counts as reading it, and
-// the kernel is told when that moved the time; READ counts too, for files that stay open.
+// nothing of reads that its cache serves. So READ counts as reading; and opening a file to read it
+// does, where OPEN is sent: then the kernel is told if that moved the time.
 //
 // setuid and setgid. WRITE and OPEN say whether they are to be cleared. FALLOCATE and
 // COPY_FILE_RANGE do not; there the caller's capabilities decide.
@@ -35,34 +41,45 @@
 #include "mount/scratch.h"
 #include "mount/syncer.h"
 
-static struct ns_inode *inode_of(const struct fuse_file_info *fi)
-{
-    return (struct ns_inode *)(uintptr_t)fi->fh;
-}
-
-static bool may_write(const struct fuse_file_info *fi)
-{
-    return (fi->flags & O_ACCMODE) != O_RDONLY;
-}
-
 // Makes `inode`'s reference that of a handle in `fi`. 0 or -errno.
 static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_file_info *fi)
 {
     int result = ns_inode_opened(fs->ns, inode);
-    if (result == 0 && may_write(fi))
-        ns_inode_writers(inode, 1);
     fi->fh = (uintptr_t)inode;
     fi->keep_cache = 1; // all changes go through the kernel
     fi->direct_io = fi->flags & O_DIRECT && !fs->writeback && protocol_maps_direct_files();
     return result;
 }
 
-static void handle_close(struct lsmfs *fs, struct ns_inode *inode, const struct fuse_file_info *fi)
+static void handle_close(struct lsmfs *fs, const struct fuse_file_info *fi)
 {
-    if (may_write(fi))
-        ns_inode_writers(inode, -1);
+    struct ns_inode *inode = (struct ns_inode *)(uintptr_t)fi->fh;
     ns_inode_closed(fs->ns, inode);
     ns_inode_put(fs->ns, inode, 1);
+}
+
+// Answers a CREATE with `inode`, of which the caller has one reference.
+static void reply_created(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *attr,
+                          struct fuse_file_info *fi)
+{
+    struct lsmfs *fs = lsmfs_of(req);
+    struct fuse_entry_param entry;
+    entry_fill(attr, &entry);
+    fi->fh = 0;
+    if (!fs->no_open) {
+        ns_inode_ref(inode);
+        int result = handle_open(fs, inode, fi);
+        if (result < 0) {
+            ns_inode_put(fs->ns, inode, 2);
+            fuse_reply_err(req, -result);
+            return;
+        }
+    }
+    if (fuse_reply_create(req, &entry, fi)) {
+        if (fi->fh)
+            handle_close(fs, fi);
+        ns_inode_put(fs->ns, inode, 1);
+    }
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -70,8 +87,12 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 {
     struct lsmfs *fs = lsmfs_of(req);
     const struct ns_cred cred = cred_of(req);
-    struct ns_inode *dir = inode_get(req, parent), *inode;
     struct ns_attr attr;
+    if (fs->no_open && !protocol_is_tmpfile()) {
+        fuse_reply_err(req, ENOSYS);
+        return;
+    }
+    struct ns_inode *dir = inode_get(req, parent), *inode;
     if (!dir)
         return;
     mode = (mode & ~(mode_t)S_IFMT) | S_IFREG;
@@ -88,17 +109,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
         fuse_reply_err(req, -result);
         return;
     }
-    struct fuse_entry_param entry;
-    entry_fill(&attr, &entry);
-    ns_inode_ref(inode);
-    result = handle_open(fs, inode, fi);
-    if (result < 0) {
-        ns_inode_put(fs->ns, inode, 2);
-        fuse_reply_err(req, -result);
-    } else if (fuse_reply_create(req, &entry, fi)) {
-        handle_close(fs, inode, fi);
-        ns_inode_put(fs->ns, inode, 1);
-    }
+    reply_created(req, inode, &attr, fi);
 }
 
 // What OPEN does beside opening: O_TRUNC, and the time of access. 0 or -errno.
@@ -134,6 +145,10 @@ static int check_flags(struct lsmfs *fs, struct ns_inode *inode, int flags)
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct lsmfs *fs = lsmfs_of(req);
+    if (fs->no_open) {
+        fuse_reply_err(req, ENOSYS);
+        return;
+    }
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
@@ -148,31 +163,34 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     result = open_effects(fs, inode, fi->flags);
     if (result < 0) {
-        handle_close(fs, inode, fi);
+        handle_close(fs, fi);
         fuse_reply_err(req, -result);
     } else if (fuse_reply_open(req, fi)) {
-        handle_close(fs, inode, fi);
+        handle_close(fs, fi);
     }
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    handle_close(lsmfs_of(req), inode_of(fi), fi);
+    if (fi->fh) // not that of O_TMPFILE without OPEN
+        handle_close(lsmfs_of(req), fi);
     fuse_reply_err(req, 0);
 }
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    (void)ino;
     struct lsmfs *fs = lsmfs_of(req);
-    struct ns_inode *inode = inode_of(fi);
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
     void *data = scratch_get(size);
     if (!protocol_is_direct())
         pages_cached(inode);
     ssize_t n = data ? ns_read_with(fs->ns, inode, data, size, (uint64_t)offset,
                                     access_by(fs, inode, fi->flags))
                      : -ENOMEM;
+    inode_done(req, inode);
     if (n < 0)
         fuse_reply_err(req, (int)-n);
     else
@@ -195,42 +213,54 @@ static bool keeps_suid(fuse_req_t req, struct ns_inode *inode)
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
               struct fuse_file_info *fi)
 {
-    (void)ino;
+    (void)fi;
     struct lsmfs *fs = lsmfs_of(req);
     unsigned flags = change_flags(fs, !protocol_kills_suid());
     if (protocol_is_written_back())
         flags |= NS_WRITE_EARLIER;
     struct ns_attr attr;
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
     if (!protocol_is_direct())
-        pages_cached(inode_of(fi));
-    ssize_t n = ns_write(fs->ns, inode_of(fi), data, size, (uint64_t)offset, flags, &attr);
+        pages_cached(inode);
+    ssize_t n = ns_write(fs->ns, inode, data, size, (uint64_t)offset, flags, &attr);
     if (n < 0) {
         fuse_reply_err(req, (int)-n);
-        return;
+    } else {
+        mode_was_changed(fs, &attr);
+        if (n && protocol_is_direct() && pages_may_be_stale(inode))
+            flusher_written(fs->flusher, req, inode, (uint64_t)offset, (size_t)n);
+        else
+            fuse_reply_write(req, (size_t)n);
     }
-    mode_was_changed(fs, &attr);
-    if (n && protocol_is_direct() && pages_may_be_stale(inode_of(fi)))
-        flusher_written(fs->flusher, req, inode_of(fi), (uint64_t)offset, (size_t)n);
-    else
-        fuse_reply_write(req, (size_t)n);
+    ns_inode_put(fs->ns, inode, 1);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-    (void)ino, (void)data_only; // the log holds both
-    ns_fsync_begins(inode_of(fi));
+    (void)data_only, (void)fi; // the log holds both
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    ns_fsync_begins(inode);
+    inode_done(req, inode);
     syncer_sync(lsmfs_of(req)->syncer, req);
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                   struct fuse_file_info *fi)
 {
-    (void)ino;
+    (void)fi;
     struct lsmfs *fs = lsmfs_of(req);
-    unsigned flags = change_flags(fs, keeps_suid(req, inode_of(fi)));
     struct ns_attr attr;
-    int result = ns_fallocate_with(fs->ns, inode_of(fi), mode, (uint64_t)offset, (uint64_t)length,
-                                   flags, &attr);
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    unsigned flags = change_flags(fs, keeps_suid(req, inode));
+    int result =
+        ns_fallocate_with(fs->ns, inode, mode, (uint64_t)offset, (uint64_t)length, flags, &attr);
+    inode_done(req, inode);
     if (result == 0)
         mode_was_changed(fs, &attr);
     fuse_reply_err(req, -result);
@@ -238,27 +268,36 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
 {
-    (void)ino;
-    struct ns_inode *inode = inode_of(fi);
-    if (ns_inode_writers(inode, 0))
-        flusher_seek(lsmfs_of(req)->flusher, req, inode, (uint64_t)offset, whence);
-    else
-        reply_seek(req, inode, (uint64_t)offset, whence);
+    (void)fi;
+    struct lsmfs *fs = lsmfs_of(req);
+    struct ns_inode *inode = inode_get(req, ino);
+    if (!inode)
+        return;
+    flusher_seek(fs->flusher, req, inode, (uint64_t)offset, whence);
+    ns_inode_put(fs->ns, inode, 1);
 }
 
-void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset,
-                        struct fuse_file_info *from_fi, fuse_ino_t to, off_t to_offset,
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from_offset,
+                        struct fuse_file_info *from_fi, fuse_ino_t to_ino, off_t to_offset,
                         struct fuse_file_info *to_fi, size_t size, int flags)
 {
-    (void)from;
-    (void)to;
+    (void)from_fi, (void)to_fi;
     struct lsmfs *fs = lsmfs_of(req);
     struct ns_attr attr = {0};
-    ssize_t n = flags
-                    ? -EINVAL
-                    : ns_copy_range_with(fs->ns, inode_of(from_fi), (uint64_t)from_offset,
-                                         inode_of(to_fi), (uint64_t)to_offset, size,
-                                         change_flags(fs, keeps_suid(req, inode_of(to_fi))), &attr);
+    struct ns_inode *from = inode_get(req, from_ino), *to;
+    if (!from)
+        return;
+    to = inode_get(req, to_ino);
+    if (!to) {
+        ns_inode_put(fs->ns, from, 1);
+        return;
+    }
+    ssize_t n =
+        flags ? -EINVAL
+              : ns_copy_range_with(fs->ns, from, (uint64_t)from_offset, to, (uint64_t)to_offset,
+                                   size, change_flags(fs, keeps_suid(req, to)), &attr);
+    ns_inode_put(fs->ns, from, 1);
+    ns_inode_put(fs->ns, to, 1);
     if (n < 0) {
         fuse_reply_err(req, (int)-n);
         return;

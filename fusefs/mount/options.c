@@ -82,6 +82,8 @@ static const struct option_spec specs[] = {
     {"enable_uring", OPT_ON, FIELD(enable_uring), 0, 0, NULL},
     {"no_writeback", OPT_ON, FIELD(no_writeback), 0, 0, NULL},
     {"writeback", OPT_OFF, FIELD(no_writeback), 0, 0, NULL},
+    {"open_requests", OPT_ON, FIELD(open_requests), 0, 0, NULL},
+    {"no_open_requests", OPT_OFF, FIELD(open_requests), 0, 0, NULL},
     {"dirty_ratio", OPT_COUNT, FIELD(dirty_ratio), 1, 100, NULL},
     {"noacl", OPT_ON, FIELD(no_acl), 0, 0, NULL},
     {"acl", OPT_OFF, FIELD(no_acl), 0, 0, NULL},
@@ -126,10 +128,11 @@ static const char help_text[] =
     "  ro                    read only\n"
     "  allow_other           let other users in (root's default)\n"
     "  allow_root            let root in;  no_allow_other: only the mounting user\n"
-    "  no_writeback          pass on every write(2) at once instead of gathering them\n"
+    "  no_writeback          pass on every write(2) at once; auto_unmount: lsmfs(8)\n"
     "  dirty_ratio=N         gather up to N % of the memory for dirty pages (root: 50)\n"
     "  no_default_permissions  the only user may do everything (needs no_allow_other)\n"
     "  noatime, strictatime  times of access: never, always (default: relatime)\n"
+    "  open_requests         opening a file counts as reading it (two requests more)\n"
     "  noacl                 no access control lists\n"
     "  dirsync, sync         names, or names and data, are on disk when a call returns\n"
     "  sync=none|MS          sync the log every MS milliseconds (none)\n"
@@ -140,7 +143,6 @@ static const char help_text[] =
     "  inline_max=SIZE       files up to this size live in their entry (2K)\n"
     "  max_open_tables=N     tables whose index is kept in memory (1000)\n"
     "  transport=T, threads=N  how requests come: auto, uring, poll, plain; who serve\n"
-    "  auto_unmount          unmount even if the daemon is killed\n"
     "More, and what fstab takes: lsmfs(8). Status: 0 mounted, 1 failed, 2 wrong usage.\n";
 
 static enum options_result wrong(const char *option, const char *what)

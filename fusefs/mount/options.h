@@ -31,6 +31,7 @@ struct mount_options {
     bool no_dir_atime; // directories' stay as they are
     bool no_permissions; // the one user of the mount may do everything
     bool no_acl;       // no access control lists
+    bool open_requests; // OPEN and RELEASE are sent: opening a file to read it counts as access
     bool no_writeback; // write(2) reaches the daemon at once
     bool dirsync;      // changes of names are durable when they return (dirsync, sync)
     unsigned dirty_ratio; // per cent of the kernel's limit of dirty pages; 0: not asked for

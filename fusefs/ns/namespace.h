@@ -121,9 +121,9 @@ uint64_t ns_live_inodes(struct ns *ns);
 int ns_inode_opened(struct ns *ns, struct ns_inode *inode);
 void ns_inode_closed(struct ns *ns, struct ns_inode *inode);
 
-// How many handles that may write the caller has counted; `change` is added. Nothing depends on it
-// here.
-uint32_t ns_inode_writers(struct ns_inode *inode, int change);
+// For a caller who does not know what is open: every reference keeps an unlinked file's content.
+// To be called while no other call is under way.
+void ns_keep_unlinked(struct ns *ns);
 
 // A word of the caller's own, 0 when the inode comes to life. Nothing depends on it here.
 _Atomic uint32_t *ns_inode_word(struct ns_inode *inode);

@@ -40,6 +40,7 @@ struct ns {
     struct lsm *db;
     char *path; // of the store
     unsigned inline_max, cut_extents, merge_delay_ms;
+    bool keep_unlinked; // see ns_keep_unlinked(); constant once there are threads
     bool read_only;
     struct ns_inode *root;
     struct inode_table table;

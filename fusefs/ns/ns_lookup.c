@@ -90,9 +90,9 @@ void ns_inode_closed(struct ns *ns, struct ns_inode *inode)
     atomic_fetch_sub(&inode->open_count, 1);
 }
 
-uint32_t ns_inode_writers(struct ns_inode *inode, int change)
+void ns_keep_unlinked(struct ns *ns)
 {
-    return atomic_fetch_add(&inode->writers, (uint32_t)change) + (uint32_t)change;
+    ns->keep_unlinked = true;
 }
 
 _Atomic uint32_t *ns_inode_word(struct ns_inode *inode)

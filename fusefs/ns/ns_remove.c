@@ -1,10 +1,11 @@
 // Losing names: unlink, rmdir, and what becomes of an inode whose last name goes.
 //
 // The batch deletes the entry and updates the parent. With the last name goes, in the same batch,
-// everything the file has in the store, if that is little and nobody has it open. Otherwise the
-// record moves to 'O' ino, which says that there is space to reclaim once the last reference is
-// given back, or at the next start. A live inode that has nothing left in the store keeps its
-// record in memory (a ghost), so that fstat on it still works.
+// everything the file has in the store, if that is little and nobody has it open (or, where it is
+// not known what is open, nobody holds it: ns_keep_unlinked). Otherwise the record moves to 'O'
+// ino, which says that there is space to reclaim once the last reference is given back, or at the
+// next start. A live inode that has nothing left in the store keeps its record in memory (a ghost),
+// so that fstat on it still works.
 //
 // Locks: the parent and the child exclusively, both taken at once: the child's number is read
 // first, and checked again under the locks. Failure: nothing has changed.
@@ -36,12 +37,21 @@ static bool close_for_good(struct ns_inode *inode)
            count == INODE_GOING;
 }
 
+// Whether the content may go with the last name. What is in the record stays with a live inode in
+// any case (its ghost).
+static bool may_go(struct ns *ns, struct ns_inode *live, const struct record *rec)
+{
+    if (ns->keep_unlinked && rec->data_bytes > 0)
+        return false;
+    return close_for_good(live);
+}
+
 static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
                           struct removal *removal)
 {
     struct pathkey key;
     bool done = false;
-    bool is_open = !close_for_good(removal->live);
+    bool is_open = !may_go(ns, removal->live, rec);
     rec->nlink = 0;
     int rc = is_open || rec->has_xattrs ? 0 : content_remove(ns, op, rec, &done);
     if (!rc && from_inode_key) {

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# How many requests common jobs cost: counted in the trace of a mount, and never more than now. What
+# the kernel insists on is in docs/posix.md (Requests).
+. "$(dirname "$0")/lib.sh"
+db=$work/db mnt=$work/mnt files=40
+cd "$work" || exit 1
+mkdir -p "$mnt" tree/d
+for ((i = 0; i < files; i++)); do
+    head -c 1500 /dev/zero | tr '\0' x >"tree/d/file$i"
+done
+tar cf tree.tar tree
+
+mount_traced() { # options
+    : >trace
+    "$lsmfs" -d -o "$1" "$db" "$mnt" 2>>trace &
+    eventually mounted "$mnt" || fail "cannot mount with -d"
+}
+unmount_traced() {
+    umount_store "$mnt"
+    wait
+}
+
+# requests OPCODE...: how many came since `since`, in all if none is named.
+requests() {
+    local wanted=${*:-[A-Z_?0-9]+}
+    tail -c "+$((since + 1))" trace | grep -cE "opcode: (${wanted// /|}) "
+}
+# measured COMMAND...: runs it; `since` is where its trace begins. RELEASE and FORGET come late.
+measured() {
+    since=$(stat -c %s trace)
+    "$@" >/dev/null
+    sleep 0.3
+}
+# at_most WHAT MOST OPCODE...: for each file, in hundredths.
+at_most() {
+    local what=$1 most=$2 n
+    shift 2
+    n=$(($(requests "$@") * 100 / files))
+    checks=$((checks + 1))
+    [ "$n" -le "$most" ] || fail "$what: $n hundredths of a request for each file, not $most"
+    echo "$what: $n (at most $most)"
+}
+
+mount_traced rw
+measured tar -C "$mnt" -xf tree.tar
+at_most "untar: LOOKUP" 110 LOOKUP
+at_most "untar: MKNOD" 100 MKNOD
+at_most "untar: CREATE, OPEN" 10 CREATE OPEN
+at_most "untar: WRITE" 100 WRITE
+at_most "untar: SETATTR" 420 SETATTR
+at_most "untar: GETATTR, of the directory" 115 GETATTR
+at_most "untar: GETXATTR, security.capability" 200 GETXATTR
+at_most "untar: RELEASE" 0 RELEASE
+at_most "untar" 1050
+
+measured cp -a "$mnt/tree" "$mnt/copy"
+at_most "cp -a: OPEN, CREATE, RELEASE" 0 OPEN CREATE RELEASE
+at_most "cp -a: LISTXATTR" 210 LISTXATTR
+at_most "cp -a: GETXATTR" 215 GETXATTR
+at_most "cp -a" 1350
+
+measured grep -r nothing "$mnt/tree"
+measured grep -r nothing "$mnt/tree"
+at_most "grep -r, warm: OPEN, READ, RELEASE" 0 OPEN READ RELEASE
+at_most "grep -r, warm, listings aside" 10 LOOKUP GETATTR GETXATTR SETATTR LSEEK FLUSH
+
+measured rm -rf "$mnt/copy"
+at_most "rm -rf: UNLINK" 100 UNLINK
+at_most "rm -rf: SETATTR" 100 SETATTR
+at_most "rm -rf: GETATTR, of the directory" 110 GETATTR
+at_most "rm -rf, FORGET aside" 330 UNLINK SETATTR GETATTR LOOKUP RELEASE OPEN
+unmount_traced
+
+mount_traced rw
+measured grep -r nothing "$mnt/tree"
+at_most "grep -r, cold: OPEN, RELEASE" 3 OPEN RELEASE
+at_most "grep -r, cold, listings aside" 110 LOOKUP GETATTR GETXATTR SETATTR LSEEK FLUSH OPEN READ RELEASE
+unmount_traced
+
+# Where OPEN is wanted it comes.
+mount_traced open_requests
+measured grep -r nothing "$mnt/tree"
+same "open_requests" "$(requests OPEN)" "$files"
+same "as many RELEASEs" "$(requests RELEASE)" "$files"
+unmount_traced
+finish
