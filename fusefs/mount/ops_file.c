@@ -41,10 +41,17 @@
 #include "mount/scratch.h"
 #include "mount/syncer.h"
 
+static bool may_write(const struct fuse_file_info *fi)
+{
+    return (fi->flags & O_ACCMODE) != O_RDONLY;
+}
+
 // Makes `inode`'s reference that of a handle in `fi`. 0 or -errno.
 static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_file_info *fi)
 {
     int result = ns_inode_opened(fs->ns, inode);
+    if (result == 0 && may_write(fi))
+        ns_inode_writers(inode, 1);
     fi->fh = (uintptr_t)inode;
     fi->keep_cache = 1; // all changes go through the kernel
     fi->direct_io = fi->flags & O_DIRECT && !fs->writeback && protocol_maps_direct_files();
@@ -54,6 +61,8 @@ static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_fil
 static void handle_close(struct lsmfs *fs, const struct fuse_file_info *fi)
 {
     struct ns_inode *inode = (struct ns_inode *)(uintptr_t)fi->fh;
+    if (may_write(fi))
+        ns_inode_writers(inode, -1);
     ns_inode_closed(fs->ns, inode);
     ns_inode_put(fs->ns, inode, 1);
 }
@@ -216,7 +225,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     (void)fi;
     struct lsmfs *fs = lsmfs_of(req);
     unsigned flags = change_flags(fs, !protocol_kills_suid());
-    if (protocol_is_written_back())
+    if (fs->no_open)
+        flags |= NS_WRITE_UNOPENED;
+    else if (protocol_is_written_back())
         flags |= NS_WRITE_EARLIER;
     struct ns_attr attr;
     struct ns_inode *inode = inode_get(req, ino);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "mount/inode_table.h"
+#include "mount/log.h"
 #include "mount/ops.h"
 
 static const struct {
@@ -74,12 +75,30 @@ static int decode_flags(bool extended, const void *in, size_t in_size, uint32_t 
     return asked ? -EOPNOTSUPP : 0;
 }
 
+// Whoever opens an immutable or append-only file for writing has to be refused then; later would be
+// too late, with what he has written in the page cache. 0 or -errno.
+static int check_enforced(struct lsmfs *fs, struct ns_inode *inode, uint32_t flags)
+{
+    struct ns_attr attr;
+    if (!fs->no_open || !S_ISREG(ns_inode_type(inode)))
+        return 0;
+    int result = ns_getattr(fs->ns, inode, &attr);
+    if (result == 0 && flags & ~attr.flags & (NS_IMMUTABLE | NS_APPEND)) {
+        log_message(LOG_WARNING,
+                    "immutable and append-only files need the mount option open_requests");
+        result = -EOPNOTSUPP;
+    }
+    return result;
+}
+
 static void set_flags(fuse_req_t req, struct ns_inode *inode, bool extended, const void *in,
                       size_t in_size)
 {
     struct lsmfs *fs = lsmfs_of(req);
     uint32_t flags;
     int result = decode_flags(extended, in, in_size, &flags);
+    if (result == 0)
+        result = check_enforced(fs, inode, flags);
     if (result == 0)
         result = ns_set_flags(fs->ns, inode, flags, fs->writeback && S_ISREG(ns_inode_type(inode)));
     if (result == 0) // ctime has moved

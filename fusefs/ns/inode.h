@@ -75,6 +75,7 @@ struct ns_inode {
     struct ns_inode *atime_next; // in the list of atimes.c; whose it is, its
     _Atomic int64_t atime_ns;    // time of access that is newer than the record's; 0: it is not
     _Atomic uint32_t open_count; // and INODE_GOING, which is set under the exclusive lock
+    _Atomic uint32_t writers;    // of ns_inode_writers
     _Atomic uint32_t word;       // of ns_inode_word
     uint16_t type;               // S_IFMT bits; constant
     bool is_nameless;            // AT_ORPHAN, never had a name, may get one; lock

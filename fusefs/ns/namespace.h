@@ -125,6 +125,10 @@ void ns_inode_closed(struct ns *ns, struct ns_inode *inode);
 // To be called while no other call is under way.
 void ns_keep_unlinked(struct ns *ns);
 
+// How many handles that may write the caller has counted; `change` is added. Nothing depends on it
+// here.
+uint32_t ns_inode_writers(struct ns_inode *inode, int change);
+
 // A word of the caller's own, 0 when the inode comes to life. Nothing depends on it here.
 _Atomic uint32_t *ns_inode_word(struct ns_inode *inode);
 
@@ -240,6 +244,8 @@ enum ns_write_flags {
     NS_WRITE_KEEP_SUID = 1,  // do not clear setuid and setgid
     NS_WRITE_KEEP_TIMES = 2, // leave mtime and ctime: who buffered the write sets them by setattr
     NS_WRITE_EARLIER = 4,    // passed on late: it was done before the file became immutable
+    NS_WRITE_UNOPENED = 8,   // nobody has looked at the file's flags when it was opened: append-only
+                             // is refused too
 };
 ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
                  uint64_t offset, unsigned flags, struct ns_attr *ret_attr);

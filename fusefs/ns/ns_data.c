@@ -83,7 +83,8 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     if (rc)
         return rc;
     struct record *rec = &op->rec[0].rec;
-    if (rec->flags & NS_IMMUTABLE && !(flags & NS_WRITE_EARLIER))
+    if ((rec->flags & NS_IMMUTABLE && !(flags & NS_WRITE_EARLIER)) ||
+        (rec->flags & NS_APPEND && flags & NS_WRITE_UNOPENED))
         return -EPERM;
     const struct record before = *rec;
     rc = content_write(ns, op, inode, rec, data, offset);

@@ -95,6 +95,11 @@ void ns_keep_unlinked(struct ns *ns)
     ns->keep_unlinked = true;
 }
 
+uint32_t ns_inode_writers(struct ns_inode *inode, int change)
+{
+    return atomic_fetch_add(&inode->writers, (uint32_t)change) + (uint32_t)change;
+}
+
 _Atomic uint32_t *ns_inode_word(struct ns_inode *inode)
 {
     return &inode->word;

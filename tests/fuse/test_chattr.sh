@@ -12,7 +12,7 @@ db=$work/db mnt=$work/mnt
 flags() { lsattr -d "$@" | awk '{ gsub("-", "", $1); print $1 }' | tr '\n' ' '; }
 refused() { matches "$mode: EPERM: $*" "$(LC_ALL=C "$@" 2>&1)" "*Operation not permitted*"; }
 
-for mode in writeback no_writeback; do
+for mode in open_requests no_writeback; do
     mount_store "$db" "$mnt" -o "$mode"
     mkdir "$mnt/$mode" && cd "$mnt/$mode" || exit 1
     # Kept and shown.
@@ -87,4 +87,26 @@ two"
     check "$mode: the store" lsmfsctl check "$db"
     check_not "$mode: without a mount" lsmfsctl rm "$db" "/$mode/i"
 done
+
+# Where the kernel opens files by itself nobody could be refused in time: such files are not made, and
+# those that there are do not change.
+mode=default
+mount_store "$db" "$mnt"
+cd "$mnt/open_requests" || exit 1
+touch plain && mkdir plaindir
+for flag in +i +a; do
+    matches "chattr $flag" "$(LC_ALL=C chattr $flag plain 2>&1)" "*Operation not supported*"
+    check "directories may" chattr $flag plaindir
+    chattr "-${flag#+}" plaindir
+done
+check "other flags" chattr +dA plain
+before=$(cat a && stat -c %s late)
+check_not "a write to an immutable file fails" dd if=/dev/zero of=late count=1 conv=notrunc,fsync
+check_not "and one to an append-only one" dd if=/dev/zero of=a count=1 conv=notrunc,fsync
+check_not "it is not cut" truncate -s 1 a
+refused bash -c ': >late'
+check "flags can be taken away" chattr -i late
+cd "$work" && umount_store "$mnt" && mount_store "$db" "$mnt" -o open_requests
+same "nothing has changed" "$(cd "$mnt/open_requests" && cat a && stat -c %s late)" "$before"
+umount_store "$mnt"
 finish
