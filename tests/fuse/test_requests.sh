@@ -59,8 +59,11 @@ at_most "cp -a: LISTXATTR" 210 LISTXATTR
 at_most "cp -a: GETXATTR" 215 GETXATTR
 at_most "cp -a" 1350
 
-measured grep -r nothing "$mnt/tree"
-measured grep -r nothing "$mnt/tree"
+# Warm it is unless somebody else drops the caches just then.
+for ((i = 0; i < 5; i++)); do
+    measured grep -r nothing "$mnt/tree"
+    [ "$(requests READ)" -ne 0 ] || break
+done
 at_most "grep -r, warm: OPEN, READ, RELEASE" 0 OPEN READ RELEASE
 at_most "grep -r, warm, listings aside" 10 LOOKUP GETATTR GETXATTR SETATTR LSEEK FLUSH
 
