@@ -193,6 +193,14 @@ void blob_refs_unref(struct blob_refs *set)
     }
 }
 
+void blob_refs_drop(struct blob_refs *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (set->refs[i].file)
+            blob_file_add_mem(set->refs[i].file, -(int64_t)set->refs[i].bytes);
+    blob_refs_unref(set);
+}
+
 uint64_t blob_file_number(const struct blob_file *file)
 {
     return file->number;
@@ -551,6 +559,7 @@ static int reserve(struct blob_store *store, enum blob_stream stream, uint64_t s
     file->size += size;
     file->writing++;
     blob_file_ref(file);
+    blob_file_add_mem(file, (int64_t)size); // not garbage on its way into a memtable or a table
     atomic_fetch_add_explicit(&store->bytes, size, memory_order_relaxed);
     store->written[stream] += size;
     pthread_mutex_unlock(&store->mutex);
@@ -581,6 +590,7 @@ static enum lsm_compression choose_codec(struct blob_store *store, struct slice 
 static void append_failed(struct blob_store *store, enum blob_stream stream, struct blob_file *file,
                           uint64_t offset, uint64_t size, int status)
 {
+    blob_file_add_mem(file, -(int64_t)size);
     if (file->size == offset + size) {
         file->size = offset;
         atomic_fetch_sub_explicit(&store->bytes, size, memory_order_relaxed);

@@ -51,6 +51,8 @@ bool blob_store_knows(struct blob_store *store, uint64_t number);
 void blob_file_ref(struct blob_file *file);
 void blob_file_unref(struct blob_file *file);
 void blob_refs_unref(struct blob_refs *set); // drops the references of all its elements
+// The same for a set whose bytes count as referenced from memory (blob_file_add_mem()).
+void blob_refs_drop(struct blob_refs *set);
 
 uint64_t blob_file_number(const struct blob_file *file);
 // Whether what is alive in the file is to be moved elsewhere, so that it can go.
@@ -73,7 +75,9 @@ void blob_store_remove_unused(struct blob_store *store);
 enum blob_stream { BLOB_WRITES, BLOB_MOVES, BLOB_STREAMS };
 
 // Appends `value` (1 .. LSM_MAX_VALUE bytes) to the stream's current file. *ret_file gets a
-// reference. The bytes are in the page cache on return, and durable after blob_store_sync().
+// reference. The bytes are in the page cache on return, and durable after blob_store_sync(). They
+// count as referenced from memory, blob_pointer_bytes() of them, until the caller takes that back:
+// what is on its way into a memtable or a table is not garbage.
 int blob_store_append(struct blob_store *store, enum blob_stream stream, struct slice value,
                       struct blob_pointer *ret_pointer, struct blob_file **ret_file);
 

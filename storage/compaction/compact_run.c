@@ -194,15 +194,16 @@ static int append_blob(struct run_state *state, enum blob_stream stream,
     int rc = blob_store_append(run->blobs, stream, *value, pointer, &file);
     if (rc)
         return rc;
-    uint64_t bytes = blob_pointer_bytes(pointer);
+    uint64_t bytes = blob_pointer_bytes(pointer); // count until the outputs are in a version
     rc = blob_refs_add(&run->moved, pointer->file, bytes, &ref);
+    if (rc)
+        blob_file_add_mem(file, -(int64_t)bytes);
     if (rc || ref->file)
         blob_file_unref(file);
     else
         ref->file = file;
     if (rc)
         return rc;
-    blob_file_add_mem(ref->file, (int64_t)bytes); // until the outputs are in a version
     *value = slice_of(state->pointer, blob_pointer_encode(pointer, state->pointer));
     return LSM_OK;
 }
@@ -375,9 +376,6 @@ void compact_run_release(struct compact_run *run, bool remove)
     free(run->outputs);
     run->outputs = NULL;
     run->output_count = 0;
-    for (size_t i = 0; i < run->moved.count; i++)
-        if (run->moved.refs[i].file)
-            blob_file_add_mem(run->moved.refs[i].file, -(int64_t)run->moved.refs[i].bytes);
-    blob_refs_unref(&run->moved);
+    blob_refs_drop(&run->moved);
     blob_refs_release(&run->moved);
 }

@@ -42,7 +42,7 @@ int lsm_batch_new(struct lsm_batch **ret_batch)
 
 static void drop_staged(struct lsm_batch *batch)
 {
-    blob_refs_unref(&batch->pins);
+    blob_refs_drop(&batch->pins);
     blob_refs_release(&batch->pins);
     batch->pins = (struct blob_refs){0};
     batch->staged_in = NULL;
@@ -210,6 +210,7 @@ int batch_pin(struct blob_refs *set, const struct blob_refs *pins)
             ref->file = pins->refs[i].file;
             blob_file_ref(ref->file);
         }
+        blob_file_add_mem(ref->file, (int64_t)pins->refs[i].bytes);
     }
     return LSM_OK;
 }

@@ -65,7 +65,8 @@ int batch_next(const uint8_t **position, const uint8_t *end, struct batch_op *re
 // recovery. *ret_blobs: there are pointers among them.
 bool batch_valid(struct slice payload, bool *ret_blobs);
 
-// Gives the batch a reference to each of the files of `pins`.
+// Gives the set a reference to each of the files of `pins`, whose bytes count as referenced from
+// memory until blob_refs_drop().
 int batch_pin(struct blob_refs *set, const struct blob_refs *pins);
 
 // Appends a put of an encoded pointer.

@@ -122,12 +122,17 @@ int db_blob_open(struct lsm *db, struct slice encoded, struct blob_pointer *ret_
 
 // ------------------------------------------------------------------------------------- resolving
 
-// Takes over the caller's reference to `file`.
+// Takes over the caller's reference to `file`, and with `appended` its bytes, which count already.
 static int pin(struct db_blob_write *write, struct blob_file *file,
-               const struct blob_pointer *pointer)
+               const struct blob_pointer *pointer, bool appended)
 {
     struct blob_ref *ref = NULL;
+    int64_t bytes = (int64_t)blob_pointer_bytes(pointer);
     int rc = blob_refs_add(&write->pins, pointer->file, blob_pointer_bytes(pointer), &ref);
+    if (!rc && !appended)
+        blob_file_add_mem(file, bytes);
+    if (rc && appended)
+        blob_file_add_mem(file, -bytes);
     if (rc || ref->file)
         blob_file_unref(file);
     else
@@ -136,10 +141,10 @@ static int pin(struct db_blob_write *write, struct blob_file *file,
 }
 
 static int put_pointer(struct db_blob_write *write, struct slice key, struct blob_file *file,
-                       const struct blob_pointer *pointer)
+                       const struct blob_pointer *pointer, bool appended)
 {
     uint8_t bytes[BLOB_POINTER_MAX];
-    int rc = pin(write, file, pointer);
+    int rc = pin(write, file, pointer, appended);
     if (!rc)
         rc =
             batch_put_blob(write->batch, key, slice_of(bytes, blob_pointer_encode(pointer, bytes)));
@@ -158,7 +163,7 @@ static int resolve_put(struct lsm *db, struct slice key, struct slice value,
         return rc;
     write->written += blob_pointer_bytes(&pointer);
     write->value_bytes += value.size;
-    return put_pointer(write, key, file, &pointer);
+    return put_pointer(write, key, file, &pointer, true);
 }
 
 static int check_slice(const struct batch_op *op, uint64_t size)
@@ -176,7 +181,7 @@ static int share(const struct batch_op *op, struct blob_file *file, struct blob_
     if (!rc && op->length && op->length >= inline_size) {
         pointer->start += (uint32_t)op->offset;
         pointer->length = (uint32_t)op->length;
-        return put_pointer(write, op->key, file, pointer);
+        return put_pointer(write, op->key, file, pointer, false);
     }
     uint8_t *data = rc ? NULL : malloc(op->length ? (size_t)op->length : 1);
     if (!rc && !data)
@@ -287,7 +292,7 @@ int lsm_stage(struct lsm *db, struct lsm_batch *batch)
 void db_blob_release(struct db_blob_write *write)
 {
     lsm_batch_free(write->batch);
-    blob_refs_unref(&write->pins);
+    blob_refs_drop(&write->pins);
     blob_refs_release(&write->pins);
 }
 
