@@ -20,7 +20,9 @@
 //
 // Failure: the first failed background write or sync makes the store read-only (LSM_READ_ONLY with
 // the cause in the detail); reads go on. Running out of space is not such a failure: writes return
-// LSM_NO_SPACE until there is room again.
+// LSM_NO_SPACE until there is room again. Nor is what can pass by itself (LSM_NO_MEMORY,
+// LSM_NO_FILES, LSM_TRY_AGAIN): a call that meets it has changed nothing, and background work tries
+// again, while writers are slowed; a write that waits for it in vain for 5 seconds gets the status.
 #ifndef LSM_H
 #define LSM_H
 
@@ -58,6 +60,8 @@ enum lsm_status {
     LSM_EXISTS = -11,      // error_if_exists, or the target of a checkpoint exists
     LSM_PERMISSION = -12,  // the system denied access
     LSM_CLOSED = -13,      // the operation was cancelled because the store is closing
+    LSM_NO_FILES = -14,    // the process or the system has too many files open
+    LSM_TRY_AGAIN = -15,   // a system call was interrupted, or lacked a resource just now
 };
 
 // A name for `status`, e.g. "corruption". Never NULL; static storage.
@@ -364,6 +368,8 @@ LSM_NODISCARD LSM_API int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t
 //   "disk-full"  1 while writes without `use_reserve` are refused for lack of space
 //   "space-amp-x100"  bytes of tables and blob files per byte of the largest level and live blobs
 //   "background-error" the sticky failure, or "" (text)
+//   "background-retry" the failure after which background work is being tried again, or "" (text);
+//   "retries"  how often it was
 LSM_API char *lsm_property(struct lsm *db, const char *name);
 LSM_API bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value);
 

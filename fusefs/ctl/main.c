@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/process_limits.h"
 #include "ctl/ctl.h"
 #include "ctl/output.h"
 
@@ -177,11 +177,7 @@ static const struct command *find_command(const char *name)
 
 static enum exit_status run(struct ctl *ctl)
 {
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max; // tables are kept open
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    limits_raise();
     // What prints to the terminal all the time needs no progress there.
     bool prints = ctl->command->prints && !ctl_has(ctl, 'o');
     bool quiet = ctl_has(ctl, 'q') || (prints && isatty(STDOUT_FILENO));

@@ -19,12 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/busy.h"
+#include "common/process_limits.h"
 #include "common/say.h"
 #include "mount/checks.h"
 #include "mount/daemon.h"
@@ -216,11 +216,7 @@ out:
 // The process's own surroundings.
 static int prepare(void)
 {
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max; // tables and logs are kept open
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    limits_raise();
     // The kernel must not make us wait, for memory or for dirty pages to be written, for what only
     // we can write. Allowed to root.
     prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);

@@ -60,6 +60,10 @@ int ns_errno(int lsm_status)
         return EACCES;
     case LSM_CLOSED:
         return ESHUTDOWN;
+    case LSM_NO_FILES: // the daemon's, so that for its users it is the system's
+        return ENFILE;
+    case LSM_TRY_AGAIN:
+        return EAGAIN;
     default: // CORRUPTION, IO_ERROR, and what only ns_open can meet
         return EIO;
     }
@@ -323,10 +327,15 @@ int ns_open(const char *path, const struct ns_options *options, struct ns **ret_
         status = count_markers(ns);
     if (!status)
         status = make_root(ns);
-    if (!status && !ns->read_only &&
-        (reclaim_start(ns, &ns->reclaim) || defrag_start(ns, &ns->defrag) ||
-         atimes_start(ns, &ns->atimes)))
-        status = status_fail(LSM_IO_ERROR, "%s: cannot start background work", path);
+    if (!status && !ns->read_only) {
+        int rc = reclaim_start(ns, &ns->reclaim);
+        if (!rc)
+            rc = defrag_start(ns, &ns->defrag);
+        if (!rc)
+            rc = atimes_start(ns, &ns->atimes);
+        if (rc)
+            status = status_from_errno(-rc, "starting background work of", path);
+    }
     if (status) {
         // Closing must not replace the reason.
         char detail[STATUS_DETAIL_MAX];

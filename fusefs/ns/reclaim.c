@@ -6,10 +6,10 @@
 // extended attributes in batches of bounded size, the 'O' key with the last. A crash in between
 // leaves a shorter orphan.
 //
-// Tails of truncated files (tail.h) are queued and deleted in the same way, each batch under the lock
-// of the inode. Orphans are queued when nobody can reach them any more, so need no lock.
-// Lock: the queue's mutex, a leaf, not held during engine calls.
-// Failure: the orphan stays for the next start; a full disk is tried again after a pause.
+// Tails of truncated files (tail.h) are queued and deleted in the same way, each batch under the
+// lock of the inode. Orphans are queued when nobody can reach them any more, so need no lock. Lock:
+// the queue's mutex, a leaf, not held during engine calls. Failure: the orphan stays for the next
+// start; after a full disk, and what else may pass, it is tried again after a pause.
 #include "ns/reclaim.h"
 
 #include <errno.h>
@@ -29,6 +29,7 @@ struct job {
 struct reclaim {
     struct ns *ns;
     pthread_t thread;
+    struct lsm_batch *batch; // the thread's; made before it: it must not have to go without
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct job *queue; // mutex, as all below
@@ -112,6 +113,11 @@ static int reclaim_one(struct reclaim *reclaim, struct job job, struct lsm_batch
     return rc;
 }
 
+static bool is_passing(int rc)
+{
+    return rc == -ENOSPC || rc == -ENOMEM || rc == -ENFILE || rc == -EAGAIN;
+}
+
 // Sleeps a second or until stopped; mutex held.
 static void pause_second(struct reclaim *reclaim)
 {
@@ -122,9 +128,7 @@ static void pause_second(struct reclaim *reclaim)
 static void *reclaim_thread(void *arg)
 {
     struct reclaim *reclaim = arg;
-    struct lsm_batch *batch = NULL;
-    if (lsm_batch_new(&batch))
-        return NULL; // orphans wait for the next start
+    struct lsm_batch *batch = reclaim->batch;
     pthread_mutex_lock(&reclaim->mutex);
     while (!reclaim->stopping) {
         if (reclaim->count == 0) {
@@ -139,13 +143,12 @@ static void *reclaim_thread(void *arg)
         reclaim->working = false;
         reclaim->error = rc;
         pthread_cond_broadcast(&reclaim->changed);
-        if (rc == -ENOSPC) {
+        if (is_passing(rc)) {
             reclaim->queue[reclaim->count++] = job; // there is room: it was taken from there
             pause_second(reclaim);
         }
     }
     pthread_mutex_unlock(&reclaim->mutex);
-    lsm_batch_free(batch);
     return NULL;
 }
 
@@ -199,12 +202,15 @@ int reclaim_start(struct ns *ns, struct reclaim **ret_reclaim)
     reclaim->ns = ns;
     pthread_mutex_init(&reclaim->mutex, NULL);
     cond_init(&reclaim->changed);
-    int rc = queue_leftovers(reclaim, KEY_ORPHAN);
+    int rc = ns_err(lsm_batch_new(&reclaim->batch));
+    if (!rc)
+        rc = queue_leftovers(reclaim, KEY_ORPHAN);
     if (!rc)
         rc = queue_leftovers(reclaim, KEY_TAIL);
     if (!rc)
         rc = -pthread_create(&reclaim->thread, NULL, reclaim_thread, reclaim);
     if (rc) {
+        lsm_batch_free(reclaim->batch);
         free(reclaim->queue);
         free(reclaim);
         return rc;
@@ -225,6 +231,7 @@ void reclaim_stop(struct reclaim *reclaim)
     pthread_join(reclaim->thread, NULL);
     pthread_cond_destroy(&reclaim->changed);
     pthread_mutex_destroy(&reclaim->mutex);
+    lsm_batch_free(reclaim->batch);
     free(reclaim->queue);
     free(reclaim);
 }
@@ -242,7 +249,7 @@ void reclaim_queue_tail(struct reclaim *reclaim, uint64_t ino)
 int reclaim_wait(struct reclaim *reclaim)
 {
     pthread_mutex_lock(&reclaim->mutex);
-    while ((reclaim->count || reclaim->working) && reclaim->error != -ENOSPC)
+    while ((reclaim->count || reclaim->working) && !is_passing(reclaim->error))
         pthread_cond_wait(&reclaim->changed, &reclaim->mutex);
     int rc = reclaim->error;
     pthread_mutex_unlock(&reclaim->mutex);

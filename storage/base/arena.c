@@ -16,7 +16,8 @@
 // Thread safety: arena_alloc and arena_bytes from any thread; init and release alone. `used` is
 // relaxed: it hands out ranges and publishes nothing. `current` is stored with release and loaded
 // with acquire, so that the chunk's fields are seen. `next` is written under grow_lock and read by
-// arena_release only. On failure nothing is allocated and the arena stays usable.
+// arena_release only. Chunks set aside by arena_reserve are only counted when they are used. On
+// failure nothing is allocated and the arena stays usable.
 #include "base/arena.h"
 
 #include <sys/mman.h>
@@ -108,27 +109,55 @@ void arena_pool_free(struct arena_pool *pool)
     pthread_mutex_destroy(&pool->lock);
 }
 
-// A chunk that holds at least `need` bytes, the first `need` of them claimed.
+// Memory for a chunk of `size` bytes, from the pool or the system.
+static struct arena_chunk *chunk_get(struct arena *arena, size_t size)
+{
+    struct arena_chunk *chunk = arena->pool ? pool_take(arena->pool, size) : NULL;
+    if (!chunk)
+        chunk = map_memory(size);
+    if (chunk)
+        chunk->size = size;
+    else
+        status_no_memory(size);
+    return chunk;
+}
+
+// A chunk of `size` bytes, or a page more, that was set aside, or NULL. grow_lock is held.
+static struct arena_chunk *spare_take(struct arena *arena, size_t size)
+{
+    struct arena_chunk **link = &arena->spare;
+    while (*link && (*link)->size != size && (*link)->size != size + ARENA_PAGE)
+        link = &(*link)->next;
+    struct arena_chunk *chunk = *link;
+    if (chunk)
+        *link = chunk->next;
+    return chunk;
+}
+
+// Bytes of a chunk for requests of `need` bytes.
+static size_t chunk_bytes(size_t size, size_t need)
+{
+    if (size < need + sizeof(struct arena_chunk))
+        size = need + sizeof(struct arena_chunk);
+    return (size + ARENA_PAGE - 1) & ~(ARENA_PAGE - 1);
+}
+
+// A chunk that holds at least `need` bytes, the first `need` of them claimed. grow_lock is held.
 static struct arena_chunk *chunk_new(struct arena *arena, size_t size, size_t need)
 {
     if (need > SIZE_MAX / 4) {
         status_no_memory(need);
         return NULL;
     }
-    if (size < need + sizeof(struct arena_chunk))
-        size = need + sizeof(struct arena_chunk);
-    size = (size + ARENA_PAGE - 1) & ~(ARENA_PAGE - 1);
-    struct arena_chunk *chunk = arena->pool ? pool_take(arena->pool, size) : NULL;
+    size = chunk_bytes(size, need);
+    struct arena_chunk *chunk = spare_take(arena, size);
     if (!chunk)
-        chunk = map_memory(size);
-    if (!chunk) {
-        status_no_memory(size);
+        chunk = chunk_get(arena, size);
+    if (!chunk)
         return NULL;
-    }
     chunk->next = NULL;
-    chunk->size = size;
     atomic_init(&chunk->used, sizeof(*chunk) + need);
-    atomic_fetch_add_explicit(&arena->allocated_bytes, size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&arena->allocated_bytes, chunk->size, memory_order_relaxed);
     return chunk;
 }
 
@@ -139,6 +168,7 @@ int arena_init(struct arena *arena, size_t chunk_size, struct arena_pool *pool)
     atomic_init(&arena->allocated_bytes, 0);
     arena->chunk_size = chunk_size < ARENA_PAGE ? ARENA_PAGE : chunk_size;
     arena->pool = pool;
+    arena->spare = NULL;
     struct arena_chunk *chunk = chunk_new(arena, arena->chunk_size, 0);
     if (!chunk)
         return LSM_NO_MEMORY;
@@ -150,15 +180,21 @@ int arena_init(struct arena *arena, size_t chunk_size, struct arena_pool *pool)
     return 0;
 }
 
-void arena_release(struct arena *arena)
+static void release_all(struct arena *arena, struct arena_chunk *chunk)
 {
-    struct arena_chunk *chunk = atomic_load_explicit(&arena->current, memory_order_acquire);
     while (chunk) {
         struct arena_chunk *next = chunk->next;
         if (!arena->pool || !pool_give(arena->pool, chunk))
             munmap(chunk, chunk->size);
         chunk = next;
     }
+}
+
+void arena_release(struct arena *arena)
+{
+    release_all(arena, atomic_load_explicit(&arena->current, memory_order_acquire));
+    release_all(arena, arena->spare);
+    arena->spare = NULL;
     atomic_store_explicit(&arena->current, NULL, memory_order_relaxed);
     atomic_store_explicit(&arena->allocated_bytes, 0, memory_order_relaxed);
     pthread_mutex_destroy(&arena->grow_lock);
@@ -166,15 +202,15 @@ void arena_release(struct arena *arena)
 
 static void *alloc_large(struct arena *arena, size_t size)
 {
-    struct arena_chunk *chunk = chunk_new(arena, 0, size);
-    if (!chunk)
-        return NULL;
     pthread_mutex_lock(&arena->grow_lock);
-    struct arena_chunk *head = atomic_load_explicit(&arena->current, memory_order_relaxed);
-    chunk->next = head->next;
-    head->next = chunk;
+    struct arena_chunk *chunk = chunk_new(arena, 0, size);
+    if (chunk) {
+        struct arena_chunk *head = atomic_load_explicit(&arena->current, memory_order_relaxed);
+        chunk->next = head->next;
+        head->next = chunk;
+    }
     pthread_mutex_unlock(&arena->grow_lock);
-    return chunk + 1;
+    return chunk ? chunk + 1 : NULL;
 }
 
 // Puts a new chunk in front of `full` and allocates from it. *ret_raced if someone else did.
@@ -210,6 +246,49 @@ void *arena_alloc(struct arena *arena, size_t size)
         if (!raced)
             return p;
     }
+}
+
+// Sets aside as many chunks of `size` bytes as make it `count` of them. grow_lock is held.
+static int set_aside(struct arena *arena, size_t size, size_t count)
+{
+    for (struct arena_chunk *chunk = arena->spare; chunk && count; chunk = chunk->next)
+        count -= chunk->size == size;
+    for (; count; count--) {
+        struct arena_chunk *chunk = chunk_get(arena, size);
+        if (!chunk)
+            return LSM_NO_MEMORY;
+        chunk->next = arena->spare;
+        arena->spare = chunk;
+    }
+    return LSM_OK;
+}
+
+int arena_reserve(struct arena *arena, size_t size)
+{
+    struct arena_chunk *chunk = atomic_load_explicit(&arena->current, memory_order_acquire);
+    size_t used = atomic_load_explicit(&chunk->used, memory_order_relaxed);
+    if (used <= chunk->size && size <= chunk->size - used)
+        return LSM_OK;
+    // A chunk is left when a request of a quarter of it does not fit any more.
+    size_t each = arena->chunk_size / 4 * 3 - sizeof(struct arena_chunk);
+    pthread_mutex_lock(&arena->grow_lock);
+    int rc = set_aside(arena, chunk_bytes(arena->chunk_size, 0), size / each + 1);
+    pthread_mutex_unlock(&arena->grow_lock);
+    return rc;
+}
+
+int arena_reserve_large(struct arena *arena, size_t size)
+{
+    if (size > SIZE_MAX / 4)
+        return status_no_memory(size);
+    pthread_mutex_lock(&arena->grow_lock);
+    size = chunk_bytes(0, size);
+    size_t count = 1; // besides those for others of this size
+    for (struct arena_chunk *chunk = arena->spare; chunk; chunk = chunk->next)
+        count += chunk->size == size;
+    int rc = set_aside(arena, size, count);
+    pthread_mutex_unlock(&arena->grow_lock);
+    return rc;
 }
 
 size_t arena_bytes(const struct arena *arena)

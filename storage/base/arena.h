@@ -35,6 +35,7 @@ struct arena {
     size_t chunk_size;
     struct arena_pool *pool;   // borrowed; or NULL
     pthread_mutex_t grow_lock; // held while a chunk is added
+    struct arena_chunk *spare; // chunks set aside by arena_reserve(); grow_lock
 };
 
 // `chunk_size` bytes a chunk; larger requests get a chunk of their own. `pool` may be NULL.
@@ -45,7 +46,19 @@ void arena_release(struct arena *arena);
 // `size` bytes aligned to 8, or NULL. Uninitialised.
 void *arena_alloc(struct arena *arena, size_t size);
 
-// Bytes of its chunks so far.
+// Sets memory aside so that what is allocated next succeeds, if the caller is the only one who
+// allocates: requests of at most arena_chunk_share() each and `size` bytes in all, alignment
+// included. 0 or LSM_NO_MEMORY.
+int arena_reserve(struct arena *arena, size_t size);
+// The same for one request above arena_chunk_share(), of `size` bytes or up to a page less.
+int arena_reserve_large(struct arena *arena, size_t size);
+// Larger requests get a chunk of their own.
+static inline size_t arena_chunk_share(const struct arena *arena)
+{
+    return arena->chunk_size / 4;
+}
+
+// Bytes of its chunks so far, without those set aside.
 size_t arena_bytes(const struct arena *arena);
 
 #endif

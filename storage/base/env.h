@@ -80,6 +80,8 @@ struct env_ops {
                 struct env_lock **ret_lock);
     void (*lock_note)(struct env *env, struct env_lock *lock, const char *note); // another note
     void (*unlock)(struct env *env, struct env_lock *lock);
+    // How many files this process may have open at once; UINT_MAX: as many as it likes.
+    unsigned (*file_limit)(struct env *env);
     // Bytes free to this user and in all on the file system that holds `path`.
     int (*space)(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);
 
@@ -90,7 +92,9 @@ struct env_ops {
     int (*preadv)(struct env_file *file, const struct iovec *pieces, int count, uint64_t offset,
                   size_t *ret_size);
     int (*pwritev)(struct env_file *file, const struct iovec *pieces, int count, uint64_t offset);
-    int (*sync)(struct env_file *file); // fdatasync
+    // fdatasync. A failure of it, of msync, sync_dir or truncate, by which others take back what
+    // they have done, is never one that passes by itself.
+    int (*sync)(struct env_file *file);
     int (*truncate)(struct env_file *file, uint64_t size);
     // fallocate, grows the file; LSM_INVALID if the file system cannot. On failure the file is as
     // long as it was, and no disk space is kept behind its end.

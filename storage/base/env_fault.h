@@ -16,7 +16,8 @@ struct env *env_fault_new(void);
 void env_fault_free(struct env *env);
 
 // Calls that can fail are counted from 1 in the order they are made. env_fault_fail_at(n): the n-th
-// call from now fails with `status` (LSM_IO_ERROR, LSM_NO_SPACE), and, if `sticky`, all after it. A
+// call from now fails with `status` (LSM_IO_ERROR, LSM_NO_SPACE; LSM_NO_MEMORY, LSM_NO_FILES,
+// LSM_TRY_AGAIN, which sync and truncate do not meet), and, if `sticky`, all after it. A
 // failing pwrite may have written a prefix (in whole 512-byte sectors, chosen by the seed). 0 turns
 // it off.
 void env_fault_fail_at(struct env *env, uint64_t call, int status, bool sticky);
@@ -29,8 +30,8 @@ void env_fault_seed(struct env *env, uint64_t seed);
 void env_fault_full_at(struct env *env, uint64_t call, bool sticky);
 uint64_t env_fault_space_calls(struct env *env); // counted so far
 
-// A slow disk: reads of files whose names end in `suffix` (copied; at most 31 bytes) wait in the call
-// until it is lifted with NULL. env_fault_held() says how many wait. Mappings are not held.
+// A slow disk: reads of files whose names end in `suffix` (copied; at most 31 bytes) wait in the
+// call until it is lifted with NULL. env_fault_held() says how many wait. Mappings are not held.
 void env_fault_hold(struct env *env, const char *suffix);
 // A frozen disk: the same for writes and syncs.
 void env_fault_freeze(struct env *env, const char *suffix);

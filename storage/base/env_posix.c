@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -198,11 +199,19 @@ static int posix_pwritev(struct env_file *file, const struct iovec *pieces, int 
     return 0;
 }
 
+// As one that does not pass by itself: what could not be synced is lost to the page cache, and what
+// could not be cut off is there.
+static int fail_finally(const char *what, const char *path)
+{
+    int rc = fail(what, path);
+    return status_is_passing(rc) ? LSM_IO_ERROR : rc;
+}
+
 // Not repeated after EINTR: a failed sync may have dropped the dirty state, so that the second call
 // would succeed without having written anything.
 static int posix_sync(struct env_file *file)
 {
-    return fdatasync(file_fd(file)) ? fail("sync", file->path) : 0;
+    return fdatasync(file_fd(file)) ? fail_finally("sync", file->path) : 0;
 }
 
 static int posix_truncate(struct env_file *file, uint64_t size)
@@ -212,7 +221,7 @@ static int posix_truncate(struct env_file *file, uint64_t size)
         return rc;
     while (ftruncate(file_fd(file), (off_t)size)) {
         if (errno != EINTR)
-            return fail("truncate", file->path);
+            return fail_finally("truncate", file->path);
     }
     return 0;
 }
@@ -281,7 +290,8 @@ static void posix_unmap(struct env_file *file, void *addr, size_t size)
 static int posix_msync(struct env_file *file, void *addr, size_t size)
 {
     size_t before = (uintptr_t)addr % (size_t)sysconf(_SC_PAGESIZE);
-    return msync((char *)addr - before, size + before, MS_SYNC) ? fail("sync", file->path) : 0;
+    return msync((char *)addr - before, size + before, MS_SYNC) ? fail_finally("sync", file->path)
+                                                                : 0;
 }
 
 #ifndef MADV_POPULATE_WRITE
@@ -517,9 +527,20 @@ static int posix_sync_dir(struct env *env, const char *path)
     if (fd < 0)
         return fail_at("open", env, path);
     int rc = fsync(fd) ? fail_at("sync", env, path) : 0;
+    if (status_is_passing(rc))
+        rc = LSM_IO_ERROR; // as fail_finally()
     if (!here)
         close(fd);
     return rc;
+}
+
+static unsigned posix_file_limit(struct env *env)
+{
+    struct rlimit files;
+    (void)env;
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= UINT_MAX)
+        return UINT_MAX;
+    return (unsigned)files.rlim_cur;
 }
 
 static int posix_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
@@ -737,6 +758,7 @@ static const struct env_ops posix_ops = {
     .lock = posix_lock,
     .lock_note = posix_lock_note,
     .unlock = posix_unlock,
+    .file_limit = posix_file_limit,
     .space = posix_space,
     .pread = posix_pread,
     .pwrite = posix_pwrite,

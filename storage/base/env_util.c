@@ -94,8 +94,7 @@ int env_write_file_atomic(struct env *env, const char *name, const void *data, s
         status_restore(&kept);
     } else {
         rc = env->ops->sync_dir(env, ENV_HERE);
-        if (rc == LSM_NO_SPACE) // says elsewhere that nothing was changed
-            rc = LSM_IO_ERROR;
+        rc = status_final(rc); // others say that nothing was changed
     }
     free(temporary);
     return rc;

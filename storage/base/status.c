@@ -42,6 +42,10 @@ const char *lsm_strerror(int status)
         return "permission denied";
     case LSM_CLOSED:
         return "closed";
+    case LSM_NO_FILES:
+        return "too many open files";
+    case LSM_TRY_AGAIN:
+        return "temporarily unavailable";
     default:
         return "unknown status";
     }
@@ -70,6 +74,7 @@ int status_from_errno(int error, const char *what, const char *path)
     switch (error) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         status = LSM_NO_SPACE;
         break;
     case ENOENT:
@@ -82,6 +87,14 @@ int status_from_errno(int error, const char *what, const char *path)
         break;
     case ENOMEM:
         status = LSM_NO_MEMORY;
+        break;
+    case EMFILE:
+    case ENFILE:
+        status = LSM_NO_FILES;
+        break;
+    case EINTR:
+    case EAGAIN:
+        status = LSM_TRY_AGAIN;
         break;
     case EEXIST:
         status = LSM_EXISTS;

@@ -15,8 +15,28 @@ __attribute__((format(printf, 2, 3))) int status_fail(int status, const char *fo
 
 // The same for a failed system call: maps `error` (an errno) to a status and writes
 // "<what> <path>: <strerror>". ENOSPC, EDQUOT: NO_SPACE; ENOENT: NOT_FOUND; EACCES, EPERM, EROFS:
-// PERMISSION; ENOMEM: NO_MEMORY; EEXIST: EXISTS; else IO_ERROR.
+// PERMISSION; ENOMEM: NO_MEMORY; EEXIST: EXISTS; EMFILE, ENFILE: NO_FILES; EINTR, EAGAIN:
+// TRY_AGAIN; EFBIG, which a limit of this process makes of a file that others could write:
+// NO_SPACE; else IO_ERROR.
 int status_from_errno(int error, const char *what, const char *path);
+
+// Whether what failed may succeed later without anybody's doing.
+static inline bool status_is_passing(int status)
+{
+    return status == LSM_NO_MEMORY || status == LSM_NO_FILES || status == LSM_TRY_AGAIN;
+}
+
+// Whether what failed has changed nothing and can be done again: also a full disk.
+static inline bool status_is_clean(int status)
+{
+    return status == LSM_NO_SPACE || status_is_passing(status);
+}
+
+// The status of a failure after which nobody knows what is on the disk: never one of those.
+static inline int status_final(int status)
+{
+    return status_is_clean(status) ? LSM_IO_ERROR : status;
+}
 
 // For cleaning up after a failure: what that meets must not hide why it is done.
 struct status_kept {

@@ -38,6 +38,7 @@ struct blob_store {
     void (*name)(uint64_t number, char name[BLOB_NAME_MAX]);
     enum lsm_compression compression;
     uint64_t file_size;
+    unsigned handles_max;
     uint64_t (*new_number)(void *arg);
     void *arg;
     struct logger logger;

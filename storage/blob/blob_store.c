@@ -11,7 +11,7 @@
 // their handle. A sync notes `written`, syncs the file, and publishes the note as `synced`; one
 // thread at a time does so for a file, others wait and look again.
 //
-// Handles. At most HANDLES_MAX files that are only read stay open; then the clock closes one that
+// Handles. At most handles_max files that are only read stay open; then the clock closes one that
 // has not been read since it last passed.
 //
 // Failure: a failed append has used up its range, which stays a gap. A failed sync is final: the
@@ -29,7 +29,6 @@
 #include "blob/blob_internal.h"
 #include "blob/blob_record.h"
 
-#define HANDLES_MAX   512
 #define BUCKETS_FIRST 64
 #define PROBE_REST    15 // records taken unprobed after incompressible ones, at most
 
@@ -105,16 +104,19 @@ static struct blob_file *file_alloc(struct blob_store *store, uint64_t number)
     return file;
 }
 
-static uint64_t size_on_disk(struct blob_store *store, uint64_t number)
+// 0 for a file that cannot be looked at: reading it will say why.
+static int size_on_disk(struct blob_store *store, uint64_t number, uint64_t *ret_size)
 {
     char name[BLOB_NAME_MAX];
     struct env_stat stat;
     store->name(number, name);
-    if (store->env->ops->stat(store->env, name, &stat)) {
+    int rc = store->env->ops->stat(store->env, name, &stat);
+    if (status_is_passing(rc))
+        return rc;
+    if (rc)
         logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
-        return 0;
-    }
-    return stat.size;
+    *ret_size = rc ? 0 : stat.size;
+    return LSM_OK;
 }
 
 int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file **ret_file)
@@ -128,7 +130,11 @@ int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file *
         struct blob_file *fresh = file_alloc(store, number);
         if (!fresh)
             return LSM_NO_MEMORY;
-        fresh->size = size_on_disk(store, number);
+        int rc = size_on_disk(store, number, &fresh->size);
+        if (rc) {
+            free(fresh);
+            return rc;
+        }
         pthread_mutex_lock(&store->mutex);
         file = find(store, number);
         if (file) {
@@ -298,6 +304,7 @@ int blob_store_new(const struct blob_store_options *options, struct blob_store *
     store->file_size = options->file_size;
     store->new_number = options->new_number;
     store->arg = options->arg;
+    store->handles_max = options->handles_max;
     store->logger = options->logger;
     store->held = true;
     store->bucket_count = BUCKETS_FIRST;
@@ -339,7 +346,7 @@ void blob_store_free(struct blob_store *store)
 // A handle to close to stay within the limit, or NULL; mutex held.
 static struct env_file *evict_handle(struct blob_store *store)
 {
-    if (store->handles < HANDLES_MAX)
+    if (store->handles < store->handles_max)
         return NULL;
     for (size_t i = 0; i < 2 * store->bucket_count; i++) {
         size_t at = store->hand++ & (store->bucket_count - 1);
@@ -585,8 +592,8 @@ static enum lsm_compression choose_codec(struct blob_store *store, struct slice 
     return pays ? store->compression : LSM_COMPRESSION_NONE;
 }
 
-// Gives the range back, if nobody has reserved one after it. A file that could not be written for
-// another reason than a full disk is not written again. Mutex held.
+// Gives the range back, if nobody has reserved one after it. A file that could not be written, for
+// another reason than a full disk or one that passes, is not written again. Mutex held.
 static void append_failed(struct blob_store *store, enum blob_stream stream, struct blob_file *file,
                           uint64_t offset, uint64_t size, int status)
 {
@@ -595,7 +602,7 @@ static void append_failed(struct blob_store *store, enum blob_stream stream, str
         file->size = offset;
         atomic_fetch_sub_explicit(&store->bytes, size, memory_order_relaxed);
     }
-    if (status != LSM_NO_SPACE && store->streams[stream].current == file)
+    if (!status_is_clean(status) && store->streams[stream].current == file)
         end_file(store, stream);
     unref_locked(file);
 }
@@ -667,7 +674,7 @@ static int sync_file(struct blob_store *store, struct blob_file *file, uint64_t 
         if (!rc) {
             file->synced = upto;
         } else if (!store->sync_status) {
-            store->sync_status = rc;
+            store->sync_status = status_final(rc);
             snprintf(store->sync_detail, sizeof store->sync_detail, "%s", lsm_error_detail());
         }
         pthread_cond_broadcast(&store->sync_done);

@@ -30,6 +30,7 @@ struct blob_store_options {
     enum lsm_compression compression;
     uint64_t file_size;                // a file is full at this size; up to 4 times as much in a
                                        // large store
+    unsigned handles_max;              // files that are only read and stay open
     uint64_t (*new_number)(void *arg); // a fresh file number
     void *arg;
     struct logger logger;

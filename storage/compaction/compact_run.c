@@ -257,11 +257,12 @@ static int run_pointer(struct run_state *state, enum entry_type *type, struct sl
     if (blob_pointer_decode(*value, &pointer))
         return status_fail(LSM_CORRUPTION, "%s: a malformed blob pointer in a table",
                            run->env->path);
-    if (run->keep_pointer && !run->keep_pointer(run->arg, &pointer)) {
-        *ret_drop = true;
-        return LSM_OK;
+    bool keep = true;
+    int rc = run->keep_pointer ? run->keep_pointer(run->arg, &pointer, &keep) : LSM_OK;
+    if (rc || !keep) {
+        *ret_drop = !keep;
+        return rc;
     }
-    int rc = LSM_OK;
     if (state->moved_all < run->move_bytes)
         rc = move_if_draining(state, &pointer, type, value);
     if (!rc && *type == ENTRY_BLOB)

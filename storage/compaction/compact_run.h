@@ -31,8 +31,8 @@ struct compact_run {
     const _Atomic unsigned *pressure; // NULL, or while it is 0 half the time is left to others
     size_t inline_size;               // ... or into the table, if they are smaller than this
     size_t separate_size;             // values of this size or more go to blob files; 0: none
-    // NULL, or asked for every pointer; false: the entry is dropped (repair).
-    bool (*keep_pointer)(void *arg, const struct blob_pointer *pointer);
+    // NULL, or asked for every pointer (repair). *ret_keep false: the entry is dropped.
+    int (*keep_pointer)(void *arg, const struct blob_pointer *pointer, bool *ret_keep);
 
     // Results. On failure all output files have been removed again.
     struct file_meta **outputs; // one reference each, the caller's; the array too

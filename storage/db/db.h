@@ -37,6 +37,7 @@
 #include "wal/wal_writer.h"
 
 #define DB_MAX_IMMUTABLES 16
+#define DB_BLOB_HANDLES   512 // blob files that stay open for reading, if the system allows
 
 #define DB_FULL_FLUSH      1u
 #define DB_FULL_COMPACTION 2u
@@ -176,6 +177,14 @@ struct lsm {
     int background_error; // sticky
     char background_detail[STATUS_DETAIL_MAX];
     unsigned disk_full; // DB_FULL_*: what cannot proceed for lack of space
+    struct {            // jobs that failed for a reason that may pass, and are tried again
+        unsigned jobs;  // DB_FULL_FLUSH, DB_FULL_COMPACTION
+        unsigned pause_ms;
+        uint64_t since_us; // the first one of them
+        uint64_t count;    // in all
+        int status;        // of the latest, with its detail
+        char detail[STATUS_DETAIL_MAX];
+    } retry;
     enum { RESERVE_NONE, RESERVE_HELD, RESERVE_SPENT } reserve; // db_reserve.c
     uint64_t reserve_number;                                    // of the file that is held
     bool reserve_busy;                                          // somebody changes its size
@@ -239,6 +248,12 @@ uint64_t db_read_sequence(struct lsm *db, const struct lsm_snapshot *snapshot); 
 void db_set_error(struct lsm *db, int status, const char *what);
 // The sticky failure as a status of this call, or 0. Mutex held.
 int db_check_error(struct lsm *db);
+
+// For whoever waits for the jobs `jobs` (DB_FULL_*): the status of one that has been failing for so
+// long for a reason that may pass, or 0. Mutex held.
+int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us);
+#define DB_RETRY_WRITE_US 5000000 // of writes
+#define DB_RETRY_FLUSH_US 200000  // of calls that ask for the job
 
 // Whether writes are refused for lack of space, unless they may use the reserve. Mutex held.
 bool db_disk_is_full(const struct lsm *db);
@@ -325,8 +340,9 @@ int db_run_compaction(struct lsm *db, struct version *version, struct compaction
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit);
 
 // ---- db_blob.c
-int db_blob_store_new(struct env *env, const struct lsm_options *options, struct logger logger,
-                      uint64_t (*new_number)(void *arg), void *arg, struct blob_store **ret_store);
+int db_blob_store_new(struct env *env, const struct lsm_options *options, unsigned handles_max,
+                      struct logger logger, uint64_t (*new_number)(void *arg), void *arg,
+                      struct blob_store **ret_store);
 // Values shorter than this are kept in the tree when they are sliced or moved.
 size_t db_blob_inline_size(const struct lsm_options *options);
 // From which size on values go to blob files in this write; SIZE_MAX: none do.

@@ -8,10 +8,13 @@
 //  compaction  asks compact_pick what to do and does it; as many as the options say
 //  sync        with sync_interval_ms: syncs the log that often
 //
-// They sleep on `work`. A failure is sticky, except a full disk: then the job is tried again at
-// once with the reserve given back, and every second after that. A compaction, which costs more to
-// try, waits for up to 16 seconds unless there is more room or something else to compact.
+// They sleep on `work`. A failure is sticky, except one that may pass, after which the job is tried
+// again soon and then ever more seldom while writers are slowed, and a full disk: then the job is
+// tried again at once with the reserve given back, and every second after that. A compaction, which
+// costs more to try, waits for up to 16 seconds unless there is more room or something else to
+// compact.
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cond.h"
@@ -24,7 +27,9 @@
 #define IDLE_US              4000000
 #define IDLE_SHARE           64 // of all entries are deleted in the memtable: worth a table of its own
 #define RETRY_MS             1000
-#define RETRY_COMPACTIONS    16 // of RETRY_MS each
+#define RETRY_COMPACTIONS    16  // of RETRY_MS each
+#define RETRY_FIRST_MS       10  // after a failure that may pass; doubled up to RETRY_MS
+#define RETRY_PRESSURE       500 // on writers meanwhile
 #define RESERVE_RETRY_MS     200
 
 // When writers begin to be slowed for the sake of blobs, and when all the way: per cent of blob
@@ -126,9 +131,47 @@ void db_update_pressure(struct lsm *db)
     unsigned blobs = blob_pressure(db);
     if (blobs > pressure)
         pressure = blobs;
+    if (db->retry.jobs && pressure < RETRY_PRESSURE)
+        pressure = RETRY_PRESSURE;
     if (db->background_error || db_disk_is_full(db))
         pressure = 1000;
     atomic_store_explicit(&db->pressure, pressure, memory_order_release);
+}
+
+// Notes that a job failed for a reason that may pass. Mutex held.
+static void retry_begin(struct lsm *db, int rc, unsigned job, const char *what)
+{
+    if (!db->retry.jobs) {
+        db->retry.since_us = env_now_us();
+        db->retry.pause_ms = RETRY_FIRST_MS;
+    } else if (db->retry.pause_ms < RETRY_MS) {
+        db->retry.pause_ms *= 2;
+    }
+    if (!(db->retry.jobs & job))
+        logger_log(&db->logger, LSM_LOG_WARN, "%s, is tried again: %s", what, lsm_error_detail());
+    db->retry.jobs |= job;
+    db->retry.count++;
+    db->retry.status = rc;
+    snprintf(db->retry.detail, sizeof db->retry.detail, "%s: %.400s", what, lsm_error_detail());
+}
+
+// Mutex held.
+static void retry_end(struct lsm *db, unsigned job, const char *what)
+{
+    if (!(db->retry.jobs & job))
+        return;
+    db->retry.jobs &= ~job;
+    if (!db->retry.jobs)
+        logger_log(&db->logger, LSM_LOG_INFO, "%s no more", what ? what : "background work waits");
+}
+
+// Sleeps until a job that failed for a reason that may pass is to be tried again: however often
+// others are woken. Mutex held, released meanwhile.
+static void retry_pause(struct lsm *db)
+{
+    uint64_t until_us = env_now_us() + (uint64_t)db->retry.pause_ms * 1000;
+    for (uint64_t now; !db->stopping && (now = env_now_us()) < until_us;)
+        cond_wait_us(&db->work, &db->mutex, until_us - now);
 }
 
 // What became of a background job of kind `full`; mutex held. True if the thread should pause
@@ -136,10 +179,16 @@ void db_update_pressure(struct lsm *db)
 static bool job_ended(struct lsm *db, int rc, unsigned full, const char *what)
 {
     bool pause = false;
+    if (status_is_passing(rc))
+        retry_begin(db, rc, full, what);
+    else
+        retry_end(db, full, what);
     if (rc == LSM_NO_SPACE) {
         if (!(db->disk_full & full))
             logger_log(&db->logger, LSM_LOG_ERROR, "%s: %s", what, lsm_error_detail());
         db->disk_full |= full;
+        pause = true;
+    } else if (status_is_passing(rc)) {
         pause = true;
     } else if (rc && rc != LSM_CLOSED) {
         db_set_error(db, rc, what);
@@ -263,7 +312,10 @@ static void *flush_thread(void *arg)
                 db_reserve_follow(db);
             pthread_mutex_lock(&db->mutex);
             db->flush_running = false;
-            if (job_ended(db, rc, DB_FULL_FLUSH, "flush failed") && !db->stopping)
+            bool pause = job_ended(db, rc, DB_FULL_FLUSH, "flush failed") && !db->stopping;
+            if (pause && status_is_passing(rc))
+                retry_pause(db);
+            else if (pause)
                 wait_work(db, RETRY_MS);
         } else {
             bool space_short = db_space_short(db), quiet = is_quiet(db);
@@ -336,14 +388,22 @@ static int pick_any(struct lsm *db, struct buf cursors[VERSION_LEVELS],
 }
 
 // A compaction with its inputs marked, or NULL; mutex held. The version gets a reference.
-static struct compaction *next_compaction(struct lsm *db, struct version **ret_version)
+// *ret_picked is false if picking failed and is to be tried again at once: the pause has been made.
+static struct compaction *next_compaction(struct lsm *db, struct version **ret_version,
+                                          bool *ret_picked)
 {
+    *ret_picked = true;
     if (db->background_error || db->manual_running)
         return NULL;
     struct compaction *compaction = NULL;
     int rc = pick_any(db, db->cursors, &compaction);
-    if (rc)
+    if (status_is_passing(rc)) {
+        job_ended(db, rc, DB_FULL_COMPACTION, "picking a compaction failed");
+        retry_pause(db);
+        *ret_picked = false;
+    } else if (rc) {
         db_set_error(db, rc, "picking a compaction failed");
+    }
     if (rc || !compaction)
         return NULL;
     for (unsigned side = 0; side < 2; side++)
@@ -382,11 +442,14 @@ static void *compaction_thread(void *arg)
     pthread_mutex_lock(&db->mutex);
     while (!db->stopping) {
         struct version *version;
-        struct compaction *compaction = next_compaction(db, &version);
+        bool picked;
+        struct compaction *compaction = next_compaction(db, &version, &picked);
         if (!compaction) {
-            if (db->disk_full & DB_FULL_COMPACTION && !db->compactions_running)
+            if (picked && (db->disk_full | db->retry.jobs) & DB_FULL_COMPACTION &&
+                !db->compactions_running)
                 job_ended(db, LSM_OK, DB_FULL_COMPACTION, NULL);
-            wait_work(db, IDLE_WAKE_S * 1000);
+            if (picked)
+                wait_work(db, IDLE_WAKE_S * 1000);
             continue;
         }
         const struct version *tried = version; // only compared
@@ -399,6 +462,10 @@ static void *compaction_thread(void *arg)
         pthread_mutex_lock(&db->mutex);
         db->compactions_running--;
         bool pause = job_ended(db, rc, DB_FULL_COMPACTION, "compaction failed");
+        if (pause && !db->stopping && status_is_passing(rc)) {
+            retry_pause(db);
+            continue;
+        }
         if (!pause || db->stopping)
             continue;
         bool urgent = db_disk_is_full(db);
@@ -486,12 +553,15 @@ static bool idle(struct lsm *db)
 
 int lsm_wait_idle(struct lsm *db)
 {
+    int rc = LSM_OK;
     pthread_mutex_lock(&db->mutex);
-    while (!db->options.read_only && !(db->disk_full & DB_FULL_JOBS) && !idle(db)) {
+    while (!rc && !db->options.read_only && !(db->disk_full & DB_FULL_JOBS) && !idle(db)) {
         pthread_cond_broadcast(&db->work);
         pthread_cond_wait(&db->changed, &db->mutex);
+        rc = db_check_retry(db, DB_FULL_JOBS, DB_RETRY_FLUSH_US);
     }
-    int rc = db_check_error(db);
+    if (!rc)
+        rc = db_check_error(db);
     if (!rc && db->disk_full & DB_FULL_JOBS)
         rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
     pthread_mutex_unlock(&db->mutex);

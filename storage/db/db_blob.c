@@ -355,13 +355,15 @@ static void blob_name(uint64_t number, char name[BLOB_NAME_MAX])
     store_name(name, STORE_BLOB, number);
 }
 
-int db_blob_store_new(struct env *env, const struct lsm_options *options, struct logger logger,
-                      uint64_t (*new_number)(void *arg), void *arg, struct blob_store **ret_store)
+int db_blob_store_new(struct env *env, const struct lsm_options *options, unsigned handles_max,
+                      struct logger logger, uint64_t (*new_number)(void *arg), void *arg,
+                      struct blob_store **ret_store)
 {
     struct blob_store_options o = {.env = env,
                                    .name = blob_name,
                                    .compression = options->blob_compression,
                                    .file_size = options->blob_file_size,
+                                   .handles_max = handles_max,
                                    .new_number = new_number,
                                    .arg = arg,
                                    .logger = logger};

@@ -26,6 +26,13 @@ bool db_disk_is_full(const struct lsm *db)
            (db->disk_full && db->version->levels[0].count >= db->options.l0_slowdown);
 }
 
+int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us)
+{
+    if (!(db->retry.jobs & jobs) || env_now_us() - db->retry.since_us < patience_us)
+        return LSM_OK;
+    return status_fail(db->retry.status, "%s", db->retry.detail);
+}
+
 int db_check_error(struct lsm *db)
 {
     if (!db->background_error)

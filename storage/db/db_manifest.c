@@ -85,7 +85,7 @@ static int manifest_roll(struct lsm *db, struct version *version, const struct v
     struct manifest *manifest;
     char name[STORE_NAME_MAX];
     int rc = manifest_create(db->env, number, &state, &manifest);
-    if (rc == LSM_NO_SPACE) // the old one is still in force
+    if (status_is_clean(rc)) // the old one is still in force
         return manifest_append(db->manifest, edit);
     if (rc)
         return rc;
@@ -163,7 +163,7 @@ int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable
     if (!rc) {
         rc = manifest_size(db->manifest) > MANIFEST_MAX_BYTES ? manifest_roll(db, version, edit)
                                                               : manifest_append(db->manifest, edit);
-        unknown = rc && rc != LSM_NO_SPACE && rc != LSM_NO_MEMORY;
+        unknown = rc && !status_is_clean(rc);
     }
 
     struct memtable *memtable = NULL;

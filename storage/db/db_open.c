@@ -2,6 +2,7 @@
 //
 // Before anything is changed the directory is looked at: it must be absent or empty (a new store is
 // made), or hold a store. The lock is taken next, and only then is anything written.
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,9 @@
 
 #include "base/cond.h"
 #include "db/db.h"
+
+#define FILES_SPARE 128 // of those a process may open: for logs, writing, and whoever it belongs to
+#define FILES_LEAST 8
 
 // ------------------------------------------------------------------------------------- the place
 
@@ -147,11 +151,34 @@ static int handle_new(const char *path, const struct lsm_options *options, struc
     return LSM_OK;
 }
 
+// How many tables and blob files may stay open: what the process may open, less what it needs
+// besides, is shared out between them.
+static void fit_to_limit(struct lsm *db, unsigned *ret_tables, unsigned *ret_blobs)
+{
+    uint64_t tables = db->options.max_open_tables, blobs = DB_BLOB_HANDLES, all = tables + blobs;
+    uint64_t limit = db->env->ops->file_limit(db->env);
+    uint64_t spare = limit / 4 < FILES_SPARE ? limit / 4 : FILES_SPARE;
+    uint64_t most = limit / 4 * 3 - spare;
+    if (all > most) {
+        tables = tables * most / all;
+        blobs = blobs * most / all;
+        tables = tables < FILES_LEAST ? FILES_LEAST : tables;
+        blobs = blobs < FILES_LEAST ? FILES_LEAST : blobs;
+        logger_log(&db->logger, LSM_LOG_INFO,
+                   "%" PRIu64 " files may be open: %" PRIu64 " tables, %" PRIu64 " blob files stay",
+                   limit, tables, blobs);
+    }
+    *ret_tables = (unsigned)tables;
+    *ret_blobs = (unsigned)blobs;
+}
+
 static int caches_new(struct lsm *db)
 {
+    unsigned tables, blobs;
+    fit_to_limit(db, &tables, &blobs);
     int rc = block_cache_new(db->options.block_cache_size, &db->block_cache);
     if (!rc)
-        rc = db_blob_store_new(db->env, &db->options, db->logger, db_new_file_number, db,
+        rc = db_blob_store_new(db->env, &db->options, blobs, db->logger, db_new_file_number, db,
                                &db->blobs);
     if (rc)
         return rc;
@@ -159,7 +186,7 @@ static int caches_new(struct lsm *db)
     struct sst_read_options options = {.checksums = db->options.checksums,
                                        .cache = db->block_cache,
                                        .map_budget = &db->map_budget};
-    return table_cache_new(db->env, db->options.max_open_tables, &options, &db->table_cache);
+    return table_cache_new(db->env, tables, &options, &db->table_cache);
 }
 
 static void free_obsolete_list(struct lsm *db)
@@ -227,8 +254,8 @@ static int take_lock(struct lsm *db)
 {
     char name[STORE_NAME_MAX];
     store_name(name, STORE_LOCK, 0);
-    int rc = db->env->ops->lock(db->env, name, db->options.read_only, db->options.lock_note,
-                                &db->lock);
+    int rc =
+        db->env->ops->lock(db->env, name, db->options.read_only, db->options.lock_note, &db->lock);
     if (!rc && db->options.lock_note)
         db->lock_note = strdup(db->options.lock_note);
     db->options.lock_note = NULL; // the user's; not ours to keep

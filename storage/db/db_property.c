@@ -171,12 +171,14 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
     const struct db_tally reads = tally_sum(db);
     pthread_mutex_lock(&db->mutex);
     uint64_t tables = version_files(db->version), bytes = version_bytes(db->version);
+    uint64_t retries = db->retry.count;
     pthread_mutex_unlock(&db->mutex);
     const struct {
         const char *name;
         uint64_t value;
     } values[] = {
         {"num-tables", tables},
+        {"retries", retries},
         {"table-bytes", bytes},
         {"wal-bytes", t.wal_bytes},
         {"entries", t.entries},
@@ -316,6 +318,10 @@ char *lsm_property(struct lsm *db, const char *name)
     } else if (!strcmp(name, "background-error")) {
         pthread_mutex_lock(&db->mutex);
         fputs(db->background_error ? db->background_detail : "", out);
+        pthread_mutex_unlock(&db->mutex);
+    } else if (!strcmp(name, "background-retry")) {
+        pthread_mutex_lock(&db->mutex);
+        fputs(db->retry.jobs ? db->retry.detail : "", out);
         pthread_mutex_unlock(&db->mutex);
     } else if (lsm_property_uint(db, name, &value)) {
         fprintf(out, "%" PRIu64, value);

@@ -126,7 +126,7 @@ static int replay_blobs(struct replay *replay, struct slice payload, bool verify
     while (p < end && !rc && *ret_there) {
         struct batch_op op;
         struct blob_pointer pointer;
-        struct blob_file *file;
+        struct blob_file *file = NULL; // stays so if it cannot be referenced
         rc = batch_next(&p, end, &op);
         if (rc || op.type != BATCH_PUT_BLOB)
             continue;
@@ -138,9 +138,9 @@ static int replay_blobs(struct replay *replay, struct slice payload, bool verify
             rc = LSM_OK;
         }
         struct blob_ref *ref = NULL;
-        if (!rc)
+        if (!rc && file)
             rc = blob_refs_add(&refs, pointer.file, blob_pointer_bytes(&pointer), &ref);
-        if (rc || ref->file)
+        if (!ref || rc || ref->file)
             blob_file_unref(file);
         else
             ref->file = file;

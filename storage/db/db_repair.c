@@ -191,8 +191,8 @@ static int take_table(struct repair *repair, uint64_t number)
     return rc;
 }
 
-// Whether all blobs of a log's record are there, whole.
-static bool has_blobs(struct repair *repair, struct slice payload)
+// *ret_whole: whether all blobs of a log's record are there, whole.
+static int has_blobs(struct repair *repair, struct slice payload, bool *ret_whole)
 {
     uint32_t count;
     bool whole = true;
@@ -204,14 +204,20 @@ static bool has_blobs(struct repair *repair, struct slice payload)
         whole = batch_next(&p, end, &op) == LSM_OK;
         if (!whole || op.type != BATCH_PUT_BLOB)
             continue;
-        whole = blob_pointer_decode(op.value, &pointer) == LSM_OK &&
-                blob_store_get(repair->blobs, pointer.file, &file) == LSM_OK;
-        if (whole) {
-            whole = blob_file_verify(file, &pointer) == LSM_OK;
-            blob_file_unref(file);
-        }
+        whole = blob_pointer_decode(op.value, &pointer) == LSM_OK;
+        if (!whole)
+            continue;
+        int rc = blob_store_get(repair->blobs, pointer.file, &file);
+        if (rc)
+            return rc;
+        rc = blob_file_verify(file, &pointer);
+        blob_file_unref(file);
+        if (status_is_passing(rc))
+            return rc;
+        whole = rc == LSM_OK;
     }
-    return whole;
+    *ret_whole = whole;
+    return LSM_OK;
 }
 
 static int take_record(void *arg, uint64_t sequence, struct slice payload, uint64_t offset)
@@ -224,7 +230,11 @@ static int take_record(void *arg, uint64_t sequence, struct slice payload, uint6
         repair->log_first = sequence;
     if (sequence >= repair->log_limit || repair->log_ended || !batch_valid(payload, &blobs))
         return LSM_OK;
-    if (blobs && !has_blobs(repair, payload)) {
+    bool whole = true;
+    int rc = blobs ? has_blobs(repair, payload, &whole) : LSM_OK;
+    if (rc)
+        return rc;
+    if (!whole) {
         logger_log(&repair->logger, LSM_LOG_WARN, "%s: the log ends here", lsm_error_detail());
         repair->log_ended = true;
         return LSM_OK;
@@ -232,7 +242,7 @@ static int take_record(void *arg, uint64_t sequence, struct slice payload, uint6
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
     while (p < end) {
         struct batch_op op;
-        int rc = batch_next(&p, end, &op);
+        rc = batch_next(&p, end, &op);
         if (rc)
             return rc;
         enum entry_type type = batch_entry_type(op.type);
@@ -332,18 +342,23 @@ static uint64_t repair_number(void *arg)
     return atomic_fetch_add(&((struct repair *)arg)->next_file, 1);
 }
 
-static bool keep_pointer(void *arg, const struct blob_pointer *pointer)
+// What may succeed later says nothing about the entry: then repair ends.
+static int keep_pointer(void *arg, const struct blob_pointer *pointer, bool *ret_keep)
 {
     struct repair *repair = arg;
     struct blob_file *file;
-    if (blob_store_get(repair->blobs, pointer->file, &file))
-        return false;
-    bool keep = blob_file_verify_head(file, pointer) == LSM_OK;
+    int rc = blob_store_get(repair->blobs, pointer->file, &file);
+    if (rc)
+        return rc;
+    rc = blob_file_verify_head(file, pointer);
     blob_file_unref(file);
-    if (!keep && repair->dropped++ == 0)
+    if (status_is_passing(rc))
+        return rc;
+    if (rc && repair->dropped++ == 0)
         logger_log(&repair->logger, LSM_LOG_WARN, "%s: entries that point there are dropped",
                    lsm_error_detail());
-    return keep;
+    *ret_keep = !rc;
+    return LSM_OK;
 }
 
 static int write_manifest(struct repair *repair, const struct compact_run *run)
@@ -508,8 +523,8 @@ int lsm_repair(const char *path, const struct lsm_options *options)
         return rc;
     rc = block_cache_new(0, &repair.cache);
     if (!rc)
-        rc = db_blob_store_new(repair.env, &repair.options, repair.logger, repair_number, &repair,
-                               &repair.blobs);
+        rc = db_blob_store_new(repair.env, &repair.options, DB_BLOB_HANDLES / 8, repair.logger,
+                               repair_number, &repair, &repair.blobs);
     if (!rc)
         rc = gather(&repair);
     repair.first_new = atomic_load(&repair.next_file);

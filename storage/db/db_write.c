@@ -11,8 +11,9 @@
 //
 // Large values are written to blob files before the batch queues (db_blob.c).
 //
-// Failure: if the log refuses a group, none of it is visible and all its writers get the status. If
-// a memtable insert fails after logging, the store turns read-only, since log and memory differ.
+// Failure: if the log refuses a group, none of it is visible and all its writers get the status.
+// The memory for the group's entries is there before it is logged. If an insert fails after that
+// nevertheless, the store turns read-only, since log and memory differ.
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -171,6 +172,12 @@ static bool memtable_full(struct lsm *db, bool wait)
            (soon && wal_end(db->log->wal) >= little);
 }
 
+// The jobs that a full memtable waits for; mutex held.
+static unsigned jobs_waited_for(struct lsm *db)
+{
+    return db->version->levels[0].count >= db->options.l0_stop ? DB_FULL_JOBS : DB_FULL_FLUSH;
+}
+
 // Whether what a full memtable waits for cannot go on for lack of space; mutex held.
 static bool is_stuck(struct lsm *db)
 {
@@ -201,6 +208,9 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
                 rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
                 break;
             }
+            rc = db_check_retry(db, jobs_waited_for(db), DB_RETRY_WRITE_US);
+            if (rc)
+                break;
             uint64_t start = env_now_us();
             db->stalled = true;
             pthread_cond_wait(&db->changed, &db->mutex);
@@ -292,6 +302,42 @@ static void group_collect(struct lsm *db, struct writer *leader, struct group *g
     pthread_mutex_unlock(&db->queue.mutex);
 }
 
+// The memory for the large entries of a batch that is so long that there may be some. Adds up what
+// is needed for the others.
+static int batch_reserve(struct lsm *db, struct slice payload, size_t *count_sum, size_t *bytes_sum)
+{
+    uint32_t count;
+    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    int rc = LSM_OK;
+    while (p < end && !rc) {
+        struct batch_op op;
+        rc = batch_next(&p, end, &op);
+        size_t bytes = rc ? 0 : op.key.size + op.value.size;
+        if (!rc && memtable_is_large(db->active, bytes))
+            rc = memtable_reserve_large(db->active, bytes, &bytes);
+        *bytes_sum += bytes;
+    }
+    *count_sum += count;
+    return rc;
+}
+
+// The memory for the group's entries: once they are logged they have to get into the memtable.
+static int group_reserve(struct lsm *db, const struct group *group)
+{
+    size_t count = 0, bytes = 0;
+    int rc = LSM_OK;
+    for (unsigned i = 0; i < group->count && !rc; i++) {
+        struct slice payload = group->records[i].payload;
+        if (memtable_is_large(db->active, payload.size)) {
+            rc = batch_reserve(db, payload, &count, &bytes);
+        } else {
+            count += group->writers[i]->batch->count;
+            bytes += payload.size;
+        }
+    }
+    return rc ? rc : memtable_reserve(db->active, count, bytes);
+}
+
 static int insert_batch(struct lsm *db, const struct wal_record *record)
 {
     struct slice payload = record->payload;
@@ -344,15 +390,17 @@ static int group_log(struct lsm *db, const struct group *group, uint64_t *ret_en
 static int group_write(struct lsm *db, struct group *group)
 {
     uint64_t end, start = wal_end(db->log->wal);
-    int rc = group_register_blobs(db, group);
+    int rc = group_reserve(db, group);
+    if (!rc)
+        rc = group_register_blobs(db, group);
     if (rc)
         return rc;
     rc = group_log(db, group, &end);
     if (rc) {
-        if (rc == LSM_NO_SPACE) {
+        if (rc == LSM_NO_SPACE)
             db_note_full(db);
+        if (status_is_clean(rc))
             return rc;
-        }
         pthread_mutex_lock(&db->mutex);
         db_set_error(db, rc, "writing the log failed");
         pthread_mutex_unlock(&db->mutex);
@@ -548,7 +596,7 @@ int lsm_flush(struct lsm *db)
     while (!rc && memtable_entries(db->active) && must_wait(db)) {
         if (db->disk_full & DB_FULL_JOBS)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
-        else
+        else if (!(rc = db_check_retry(db, jobs_waited_for(db), DB_RETRY_FLUSH_US)))
             pthread_cond_wait(&db->changed, &db->mutex);
         if (!rc)
             rc = db_check_error(db);
@@ -564,6 +612,8 @@ int lsm_flush(struct lsm *db)
         rc = db_check_error(db); // before each wait: nothing flushes after a failure
         if (!rc && db->disk_full & DB_FULL_FLUSH)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
+        if (!rc)
+            rc = db_check_retry(db, DB_FULL_FLUSH, DB_RETRY_FLUSH_US);
         if (!rc)
             pthread_cond_wait(&db->changed, &db->mutex);
     }

@@ -127,6 +127,24 @@ int memtable_add(struct memtable *mt, struct slice key, uint64_t tag, struct sli
     return 0;
 }
 
+int memtable_reserve(struct memtable *mt, size_t count, size_t bytes)
+{
+    int rc = arena_reserve(&mt->nodes, bytes + count * SKIPLIST_NODE_ROOM);
+    return rc ? rc : arena_reserve(&mt->towers, count * SKIPLIST_TOWER_ROOM);
+}
+
+bool memtable_is_large(const struct memtable *mt, size_t bytes)
+{
+    return bytes + SKIPLIST_NODE_ROOM > arena_chunk_share(&mt->nodes);
+}
+
+int memtable_reserve_large(struct memtable *mt, size_t bytes, size_t *ret_counted)
+{
+    // With the node in the same piece or without: it is not drawn yet how high it will be.
+    *ret_counted = bytes <= arena_chunk_share(&mt->nodes) ? bytes : 0;
+    return arena_reserve_large(&mt->nodes, bytes + sizeof(struct skiplist_node));
+}
+
 bool memtable_get(struct memtable *mt, struct slice key, uint64_t sequence, uint64_t *ret_tag,
                   struct slice *ret_value)
 {

@@ -37,6 +37,13 @@ void *memtable_owner(const struct memtable *mt);
 int memtable_add(struct memtable *mt, struct slice key, uint64_t tag, struct slice value,
                  struct memtable_hint *hint);
 
+// Sets memory aside so that adding so many entries with so many bytes of keys and values cannot
+// fail, if nobody else adds meanwhile. For each entry that memtable_is_large(),
+// memtable_reserve_large() says how many of its bytes count there. 0 or LSM_NO_MEMORY.
+int memtable_reserve(struct memtable *mt, size_t count, size_t bytes);
+int memtable_reserve_large(struct memtable *mt, size_t bytes, size_t *ret_counted);
+bool memtable_is_large(const struct memtable *mt, size_t bytes);
+
 // The newest version of `key` with sequence <= `sequence`: true if there is one (a delete too).
 // The value points into the arena: valid while pinned or referenced.
 bool memtable_get(struct memtable *mt, struct slice key, uint64_t sequence, uint64_t *ret_tag,

@@ -25,6 +25,10 @@ struct skiplist_node {
     uint16_t key_size;
 };
 
+// What an entry takes at most of the arenas, besides key and value.
+#define SKIPLIST_NODE_ROOM  (sizeof(struct skiplist_node) + 8)
+#define SKIPLIST_TOWER_ROOM (sizeof(struct skiplist_node) + MEMTABLE_MAX_HEIGHT * sizeof(void *))
+
 struct skiplist {
     struct arena *entries;      // borrowed: nodes of height 1; keys and values
     struct arena *towers;       // borrowed: taller nodes without key and value

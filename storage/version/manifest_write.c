@@ -4,9 +4,9 @@
 // header and snapshot in one write, sync, the directory entry, CURRENT by rename. Until the rename
 // the old manifest is in force and complete; after it the new one is.
 //
-// An append is one write at the known end and one sync. One that a full disk refuses is cut off
-// again. Any other failure is kept: bytes of unknown extent may be in the file, and writing after
-// them could turn a torn end into damage in the middle.
+// An append is one write at the known end and one sync. One that a full disk refuses, or that fails
+// for a reason that passes, is cut off again. Any other failure is kept: bytes of unknown extent
+// may be in the file, and writing after them could turn a torn end into damage in the middle.
 //
 // One thread at a time.
 #include <inttypes.h>
@@ -156,14 +156,15 @@ int manifest_create(struct env *env, uint64_t number, const struct manifest_stat
     return 0;
 }
 
-// Takes back what a full disk has let through of a record.
-static int undo_append(struct manifest *manifest)
+// Takes back what a write that failed with `status` has let through of a record.
+static int undo_append(struct manifest *manifest, int status)
 {
-    char detail[STATUS_DETAIL_MAX];
-    snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+    struct status_kept kept;
+    status_keep(&kept);
     if (manifest->file->ops->truncate(manifest->file, manifest->size))
         manifest->status = LSM_IO_ERROR;
-    return status_fail(manifest->status ? LSM_IO_ERROR : LSM_NO_SPACE, "%s", detail);
+    status_restore(&kept);
+    return manifest->status ? manifest->status : status;
 }
 
 int manifest_append(struct manifest *manifest, const struct version_edit *edit)
@@ -177,12 +178,12 @@ int manifest_append(struct manifest *manifest, const struct version_edit *edit)
     if (rc)
         return rc; // nothing was written
     rc = env_pwrite(manifest->file, record->data, record->size, manifest->size);
-    if (rc == LSM_NO_SPACE)
-        return undo_append(manifest);
+    if (status_is_clean(rc))
+        return undo_append(manifest, rc);
     if (!rc)
         rc = env_sync(manifest->file);
     if (rc) {
-        manifest->status = rc == LSM_NO_SPACE ? LSM_IO_ERROR : rc;
+        manifest->status = status_final(rc);
         return manifest->status;
     }
     manifest->size += record->size;

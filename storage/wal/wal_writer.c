@@ -263,7 +263,7 @@ static int undo_write(struct wal_writer *wal, uint64_t at, int status)
     int rc = wal->file->ops->truncate(wal->file, at);
     status_fail(status, "%s", detail);
     if (rc)
-        set_failed(wal, status);
+        set_failed(wal, status_final(status));
     return status;
 }
 
@@ -383,7 +383,7 @@ static void lead_sync(struct wal_writer *wal)
     if (!rc)
         rc = env_sync(wal->file);
     if (rc)
-        set_failed(wal, rc);
+        set_failed(wal, status_final(rc));
     pthread_mutex_lock(&wal->sync_mutex);
     if (!rc)
         atomic_store_explicit(&wal->durable, target, memory_order_release);

@@ -1,17 +1,19 @@
 // A failure of each system call of a workload, one after another, on a simulated disk.
 //
 // The workload writes numbered batches, some synced, deletes what it wrote earlier, flushes,
-// compacts, makes a checkpoint and opens the store again on the way. For each call there are four
+// compacts, makes a checkpoint and opens the store again on the way. For each call there are six
 // runs: an I/O error once, and from then on; a full disk once, and until the error was seen a while
-// (the latter two count only calls that may take space). Then:
+// (these two count only calls that may take space); a failure that may pass (too many open files,
+// no memory, an interrupted call), once and for a while. Then:
 //  - every failing function says what failed, with a status that fits;
 //  - what can be read meanwhile is right: an error, or the value;
-//  - after an I/O error the store may be read-only; after a full disk it writes again;
+//  - after an I/O error the store may be read-only; after the others it writes again;
 //  - opened again, it checks clean, every acknowledged batch is there, every other one is there as
 //    a whole or not at all.
 // LSM_STEP visits every n-th call only.
 #include <unistd.h>
 
+#include "base/status.h"
 #include "engine_util.h"
 
 #define BATCHES    140
@@ -25,6 +27,7 @@ struct run {
     struct lsm_options options;
     struct lsm *db;
     bool full;         // the failure is a full disk
+    int passing;       // ... or this one, which may pass; else 0
     int failures_seen; // calls of the interface that failed
     enum fate fate[BATCHES + 1];
     int synced; // all up to this batch are durable
@@ -56,8 +59,10 @@ static bool failed(struct run *run, int rc, const char *call)
     if (rc == 0)
         return false;
     run->failures_seen++;
-    EXPECT(rc == LSM_IO_ERROR || rc == LSM_READ_ONLY || (run->full && rc == LSM_NO_SPACE),
-           "%s: %s: %s: %s", what, call, lsm_strerror(rc), lsm_error_detail());
+    bool fits = run->passing ? rc == run->passing
+                             : rc == LSM_IO_ERROR || rc == LSM_READ_ONLY ||
+                                   (run->full && rc == LSM_NO_SPACE);
+    EXPECT(fits, "%s: %s: %s: %s", what, call, lsm_strerror(rc), lsm_error_detail());
     EXPECT(*lsm_error_detail(), "%s: %s: %s without a detail", what, call, lsm_strerror(rc));
     return true;
 }
@@ -247,7 +252,7 @@ static int flush_again(struct lsm *db)
 static int with_room(struct run *run, int (*call)(struct lsm *))
 {
     int rc = call(run->db);
-    for (int tries = 0; tries < 500 && rc == LSM_NO_SPACE; tries++) {
+    for (int tries = 0; tries < 500 && rc && (rc == LSM_NO_SPACE || rc == run->passing); tries++) {
         usleep(10000);
         rc = call(run->db);
     }
@@ -268,20 +273,23 @@ static uint64_t calls_of(struct run *run)
 }
 
 // One run; call 0: without failures. Returns how many calls there were.
-static uint64_t run_once(enum lsm_wal_mode mode, bool full, bool sticky, uint64_t call)
+static uint64_t run_once(enum lsm_wal_mode mode, int status, bool sticky, uint64_t call)
 {
-    struct run run = {.env = env_fault_new(), .full = full};
+    bool full = status == LSM_NO_SPACE;
+    struct run run = {.env = env_fault_new(),
+                      .full = full,
+                      .passing = full || status == LSM_IO_ERROR ? 0 : status};
     bool cut = call % 3 == 1;
     snprintf(what, sizeof what, "log mode %d, blob_min %zu, %s %s call %" PRIu64, mode, blob_min,
-             full ? "no space" : "an I/O error", sticky ? "from" : "at", call);
+             lsm_strerror(status), sticky ? "from" : "at", call);
     env_fault_seed(run.env, call);
     run.options = small_options(run.env, mode);
     if (full)
         env_fault_full_at(run.env, call, sticky);
     else
-        env_fault_fail_at(run.env, call, LSM_IO_ERROR, sticky);
+        env_fault_fail_at(run.env, call, status, sticky);
     run_workload(&run);
-    if (full)
+    if (full || run.passing)
         expect_writable(&run);
     uint64_t calls = calls_of(&run);
     expect_all(&run, false);
@@ -301,27 +309,37 @@ static uint64_t run_once(enum lsm_wal_mode mode, bool full, bool sticky, uint64_
     return calls;
 }
 
-static void sweep(enum lsm_wal_mode mode, bool full, bool sticky)
+static void sweep(enum lsm_wal_mode mode, int status, bool sticky)
 {
     uint64_t step = from_env("LSM_STEP", blob_min ? 29 : 7), visited = 0;
-    uint64_t calls = run_once(mode, full, sticky, 0);
+    if (status_is_passing(status) && sticky)
+        step *= 7; // writers wait for seconds
+    uint64_t calls = run_once(mode, status, sticky, 0);
     for (uint64_t call = 1; call <= calls; call += step, visited++)
-        run_once(mode, full, sticky, call);
-    printf("mode %d, %s, %s: %" PRIu64 " of %" PRIu64 " calls\n", mode, full ? "full" : "I/O error",
+        run_once(mode, status, sticky, call);
+    printf("mode %d, %s, %s: %" PRIu64 " of %" PRIu64 " calls\n", mode, lsm_strerror(status),
            sticky ? "from there on" : "once", visited, calls);
 }
 
 START_TEST(test_io_error)
 {
     blob_min = _i / 4 ? 512 : 0;
-    sweep(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, false, _i / 2 % 2);
+    sweep(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, LSM_IO_ERROR, _i / 2 % 2);
 }
 END_TEST
 
 START_TEST(test_full_disk)
 {
     blob_min = _i / 4 ? 512 : 0;
-    sweep(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, true, _i / 2 % 2);
+    sweep(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, LSM_NO_SPACE, _i / 2 % 2);
+}
+END_TEST
+
+START_TEST(test_passing)
+{
+    static const int statuses[] = {LSM_NO_FILES, LSM_NO_MEMORY, LSM_TRY_AGAIN};
+    blob_min = _i / 4 ? 512 : 0;
+    sweep(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, statuses[_i % 3], _i / 2 % 2);
 }
 END_TEST
 
@@ -332,6 +350,7 @@ int main(void)
     tcase_set_timeout(tc, 3600);
     tcase_add_loop_test(tc, test_io_error, 0, 8);
     tcase_add_loop_test(tc, test_full_disk, 0, 8);
+    tcase_add_loop_test(tc, test_passing, 0, 8);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

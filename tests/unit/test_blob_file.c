@@ -41,6 +41,7 @@ static void setup(void)
                                          .name = name_of,
                                          .compression = LSM_COMPRESSION_LZ4,
                                          .file_size = 64 << 10,
+                                         .handles_max = 512,
                                          .new_number = new_number};
     next_number = 100;
     ck_assert_int_eq(blob_store_new(&options, &store), 0);
@@ -341,8 +342,11 @@ START_TEST(test_sync)
     blob_file_unref(a);
     blob_file_unref(b);
     blob_store_free(store);
-    struct blob_store_options options = {
-        .env = directory, .name = name_of, .file_size = 64 << 10, .new_number = new_number};
+    struct blob_store_options options = {.env = directory,
+                                         .name = name_of,
+                                         .file_size = 64 << 10,
+                                         .handles_max = 512,
+                                         .new_number = new_number};
     ck_assert_int_eq(blob_store_new(&options, &store), 0);
     ck_assert_int_eq(blob_store_get(store, first.file, &a), 0);
     expect_value(a, &first, 1);
