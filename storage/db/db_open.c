@@ -344,6 +344,14 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
     return LSM_OK;
 }
 
+// LOCK keeps it for whoever waits for the end of this process.
+static void say_failed(struct lsm *db, const char *detail)
+{
+    char note[STATUS_DETAIL_MAX + 16];
+    snprintf(note, sizeof note, "failed: %s", detail);
+    lsm_lock_note(db, note);
+}
+
 // Whether the next opening finds the store: syncing files that have been removed succeeds.
 static int check_place(struct lsm *db)
 {
@@ -377,6 +385,8 @@ int lsm_close(struct lsm *db)
     db_remove_obsolete(db);
     if (!db->options.read_only)
         db_reserve_leave(db);
+    if (rc && !db->options.read_only)
+        say_failed(db, kept.detail);
     handle_free(db);
     status_restore(&kept);
     return rc;

@@ -140,7 +140,7 @@ int manifest_create(struct env *env, uint64_t number, const struct manifest_stat
     bool named = !rc; // by CURRENT, perhaps: then the file stays
     if (!rc) {
         rc = set_current(env, number);
-        named = rc != LSM_NO_SPACE;
+        named = !status_is_clean(rc);
     }
     if (rc) {
         struct status_kept kept;
