@@ -16,10 +16,9 @@ struct manifest_state {
     struct version *version; // one reference, the caller's
     uint64_t log_number, next_file, last_sequence;
     uint64_t manifest_number;
-    struct buf cursors[VERSION_LEVELS]; // where each level's next compaction begins; may be empty
 };
 
-// Drops the version and the cursors; leaves zeros.
+// Drops the version; leaves zeros.
 void manifest_state_release(struct manifest_state *state);
 
 // Reads CURRENT and the manifest it names. next_file is beyond every number in use by then, also

@@ -110,25 +110,10 @@ static void raise_to(uint64_t *value, uint64_t at_least)
         *value = at_least;
 }
 
-static int apply_pointers(struct manifest_state *state, const struct version_edit *edit)
-{
-    if (!edit->compact_pointers)
-        return 0;
-    for (unsigned level = 0; level < VERSION_LEVELS; level++) {
-        struct slice key = edit->compact_pointers[level];
-        int rc = key.size ? buf_assign(&state->cursors[level], key.data, key.size) : 0;
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
 static int apply_edit(struct manifest_state *state, const struct version_edit *edit)
 {
     struct version *next;
-    int rc = apply_pointers(state, edit);
-    if (!rc)
-        rc = version_apply(state->version, edit, &next);
+    int rc = version_apply(state->version, edit, &next);
     if (rc)
         return rc;
     version_unref(state->version);

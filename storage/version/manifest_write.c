@@ -32,8 +32,6 @@ void manifest_state_release(struct manifest_state *state)
 {
     if (state->version)
         version_unref(state->version);
-    for (unsigned level = 0; level < VERSION_LEVELS; level++)
-        buf_release(&state->cursors[level]);
     *state = (struct manifest_state){0};
 }
 
@@ -89,8 +87,6 @@ static int snapshot_edit(const struct manifest_state *state, uint64_t number,
         const struct version_level *l = &state->version->levels[level];
         for (unsigned i = 0; i < l->count && !rc; i++)
             rc = version_edit_add(edit, level, l->files[i]);
-        if (!rc && state->cursors[level].size)
-            rc = version_edit_set_pointer(edit, level, buf_slice(&state->cursors[level]));
     }
     return rc;
 }

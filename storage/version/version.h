@@ -46,15 +46,12 @@ struct version_edit {
         uint64_t number;
     } * removed;
     unsigned removed_count, removed_capacity;
-    struct slice *compact_pointers; // where each level's next compaction begins: NULL or
-                                    // VERSION_LEVELS owned keys, unused ones {NULL, 0}
 };
 
 void version_edit_release(struct version_edit *edit); // leaves it as zero-initialised
 // 0 or LSM_NO_MEMORY, the edit then as it was.
 int version_edit_add(struct version_edit *edit, unsigned level, struct file_meta *file); // refs
 int version_edit_remove(struct version_edit *edit, unsigned level, uint64_t number);
-int version_edit_set_pointer(struct version_edit *edit, unsigned level, struct slice key); // copies
 int version_edit_encode(const struct version_edit *edit, struct buf *out); // appends
 // The whole of `in` as one edit; version_edit_format.h has the layout. LSM_CORRUPTION with the
 // place in the detail, or LSM_NO_MEMORY; *ret_edit is then untouched.

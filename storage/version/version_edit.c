@@ -20,10 +20,6 @@ void version_edit_release(struct version_edit *edit)
         file_meta_unref(edit->added[i].file);
     free(edit->added);
     free(edit->removed);
-    if (edit->compact_pointers)
-        for (unsigned level = 0; level < VERSION_LEVELS; level++)
-            free((void *)edit->compact_pointers[level].data);
-    free(edit->compact_pointers);
     *edit = (struct version_edit){0};
 }
 
@@ -64,26 +60,6 @@ int version_edit_remove(struct version_edit *edit, unsigned level, uint64_t numb
     edit->removed = items;
     edit->removed[edit->removed_count++] =
         (struct version_edit_removal){.level = level, .number = number};
-    return 0;
-}
-
-int version_edit_set_pointer(struct version_edit *edit, unsigned level, struct slice key)
-{
-    assert(level < VERSION_LEVELS && key.size > 0);
-    uint8_t *copy = malloc(key.size);
-    if (!copy)
-        return status_no_memory(key.size);
-    if (!edit->compact_pointers) {
-        size_t size = VERSION_LEVELS * sizeof(*edit->compact_pointers);
-        edit->compact_pointers = calloc(1, size);
-        if (!edit->compact_pointers) {
-            free(copy);
-            return status_no_memory(size);
-        }
-    }
-    memcpy(copy, key.data, key.size);
-    free((void *)edit->compact_pointers[level].data);
-    edit->compact_pointers[level] = slice_of(copy, key.size);
     return 0;
 }
 
@@ -185,17 +161,6 @@ static int put_added(struct buf *out, const struct version_edit_file *added)
     return rc;
 }
 
-static int put_pointer(struct buf *out, unsigned level, struct slice key)
-{
-    uint8_t *p;
-    int rc = begin_field(out, EDIT_POINTER, varint_size(level) + slice_encoded_size(key), &p);
-    if (rc)
-        return rc;
-    p = put_varint64(p, level);
-    end_field(out, put_slice(p, key));
-    return 0;
-}
-
 int version_edit_encode(const struct version_edit *edit, struct buf *out)
 {
     size_t before = out->size;
@@ -210,9 +175,6 @@ int version_edit_encode(const struct version_edit *edit, struct buf *out)
         rc = put_removal(out, &edit->removed[i]);
     for (unsigned i = 0; i < edit->added_count && !rc; i++)
         rc = put_added(out, &edit->added[i]);
-    for (unsigned level = 0; level < VERSION_LEVELS && !rc && edit->compact_pointers; level++)
-        if (edit->compact_pointers[level].size)
-            rc = put_pointer(out, level, edit->compact_pointers[level]);
     if (rc)
         out->size = before;
     return rc;
@@ -264,21 +226,6 @@ static int decode_removal(struct slice in, struct version_edit *edit)
 static bool legal_key(struct slice key)
 {
     return key.size >= 1 && key.size <= LSM_MAX_KEY;
-}
-
-static int decode_pointer(struct slice in, struct version_edit *edit)
-{
-    const uint8_t *p = in.data, *end = in.data + in.size;
-    uint64_t level;
-    struct slice key;
-    p = get_varint64(p, end, &level);
-    if (p)
-        p = get_slice(p, end, &key);
-    if (p != end)
-        return corrupt("malformed compaction pointer");
-    if (level >= VERSION_LEVELS || !legal_key(key))
-        return corrupt("compaction pointer out of range");
-    return version_edit_set_pointer(edit, (unsigned)level, key);
 }
 
 // Whether a table with these fields can exist.
@@ -389,8 +336,6 @@ static int decode_field(uint64_t tag, struct slice payload, struct version_edit 
         return decode_removal(payload, edit);
     case EDIT_ADDED:
         return decode_added(payload, edit);
-    case EDIT_POINTER:
-        return decode_pointer(payload, edit);
     default:
         if (tag & EDIT_SKIPPABLE)
             return 0;

@@ -16,7 +16,7 @@ enum edit_tag {
     EDIT_LAST_SEQUENCE = 6, // varint
     EDIT_REMOVED = 8,       // varint level, varint number
     EDIT_ADDED = 10,        // a table: see below
-    EDIT_POINTER = 12,      // varint level, slice key: where its next compaction begins
+    // 12 was never written to a store
 };
 
 // An added table's payload: varints level, number, size, entries, deletes, raw_bytes, max_sequence,

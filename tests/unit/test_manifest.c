@@ -52,9 +52,6 @@ static void nth_edit(unsigned n, struct version_edit *edit)
     edit_add_new(edit, 2, make_file(10 + n, n * 10, n * 10 + 9, 5, n + 1));
     if (n % 3 == 2)
         ck_assert_int_eq(version_edit_remove(edit, 2, 10 + n - 1), 0);
-    uint8_t key[8];
-    put_big64(key, n);
-    ck_assert_int_eq(version_edit_set_pointer(edit, 2, slice_of(key, 8)), 0);
 }
 
 // The state after `edits` edits on an empty one.
@@ -72,7 +69,6 @@ static struct manifest_state state_after(unsigned edits)
         if (edit.has_log_number)
             state.log_number = edit.log_number;
         state.last_sequence = edit.last_sequence;
-        ck_assert_int_eq(buf_assign(&state.cursors[2], edit.compact_pointers[2].data, 8), 0);
         version_edit_release(&edit);
     }
     return state;
@@ -80,9 +76,6 @@ static struct manifest_state state_after(unsigned edits)
 
 static bool state_equal(const struct manifest_state *a, const struct manifest_state *b)
 {
-    for (unsigned level = 0; level < VERSION_LEVELS; level++)
-        if (!slice_equal(buf_slice(&a->cursors[level]), buf_slice(&b->cursors[level])))
-            return false;
     return version_equal(a->version, b->version) && a->log_number == b->log_number &&
            a->last_sequence == b->last_sequence;
 }
