@@ -34,8 +34,10 @@
 extern "C" {
 #endif
 
-#define LSM_MAX_KEY   65535u
-#define LSM_MAX_VALUE (1u << 30)
+#define LSM_MAX_KEY           65535u
+#define LSM_MAX_VALUE         (1u << 30)
+#define LSM_SNAPSHOT_NAME_MAX 255u                // bytes
+#define LSM_SNAPSHOT_ID_MAX   (UINT64_C(1) << 24) // ids are below
 
 #if defined(__GNUC__)
 #define LSM_NODISCARD __attribute__((warn_unused_result))
@@ -210,6 +212,45 @@ LSM_NODISCARD LSM_API int lsm_snapshot_brief(struct lsm *db,
 // The number of the last write that is visible. If it is the same before a read and later, what was
 // read is still so. Takes no lock.
 LSM_API uint64_t lsm_sequence(struct lsm *db);
+
+// Named snapshots stay: across closing, crashes and power cuts, in checkpoints and repairs, until
+// they are deleted. A name is 1 to LSM_SNAPSHOT_NAME_MAX bytes without '/' and control characters,
+// neither "." nor "..".
+
+// Makes one of what has been acknowledged by now; durable when it returns 0. Takes two syncs,
+// whatever the store's size. LSM_EXISTS, LSM_INVALID for a name that cannot be.
+LSM_NODISCARD LSM_API int lsm_snapshot_create(struct lsm *db, const char *name);
+// LSM_NOT_FOUND if there is none. What only it could see is given back in the background. Snapshots
+// that were opened by this name stay usable until they are freed.
+LSM_NODISCARD LSM_API int lsm_snapshot_delete(struct lsm *db, const char *name);
+LSM_NODISCARD LSM_API int lsm_snapshot_rename(struct lsm *db, const char *from, const char *to);
+// Opens one by name, for reading; freed with lsm_snapshot_free(). LSM_NOT_FOUND.
+LSM_NODISCARD LSM_API int lsm_snapshot_open(struct lsm *db, const char *name,
+                                            const struct lsm_snapshot **ret_snapshot);
+
+struct lsm_snapshot_info {
+    const char *name;    // valid during the call
+    uint64_t id;         // 1 .. LSM_SNAPSHOT_ID_MAX - 1, of this snapshot alone for ever
+    uint64_t sequence;   // of the last write it sees
+    uint64_t created_us; // since 1970, UTC
+};
+typedef int lsm_snapshot_fn(void *arg, const struct lsm_snapshot_info *info);
+// Calls `fn` for each named snapshot, in the order of creation, until it returns other than 0,
+// which is returned.
+LSM_NODISCARD LSM_API int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg);
+
+// The keys that differ, or may differ, between two snapshots: those that were put or deleted after
+// `from` and not after `to`, in order. What they were and are is read with lsm_get() at the two. The
+// cost follows what was written in between, not the store's size. Both snapshots have to be kept
+// until the diff is freed. LSM_INVALID if `from` is the newer one.
+struct lsm_diff;
+LSM_NODISCARD LSM_API int lsm_diff_new(struct lsm *db, const struct lsm_snapshot *from,
+                                       const struct lsm_snapshot *to, struct lsm_diff **ret_diff);
+// Moves to the first key or the next: 1, or 0 at the end, or a failure.
+LSM_NODISCARD LSM_API int lsm_diff_next(struct lsm_diff *diff);
+// The current key; valid until the diff is moved or freed.
+LSM_API const void *lsm_diff_key(const struct lsm_diff *diff, size_t *ret_size);
+LSM_API void lsm_diff_free(struct lsm_diff *diff); // NULL is allowed
 
 struct lsm_iter_options {
     const struct lsm_snapshot *snapshot; // NULL: the state when the iterator was made

@@ -165,6 +165,7 @@ struct lsm {
     uint64_t manifest_log_number, manifest_last_sequence;
     uint64_t recyclable[2];        // numbers of old logs to reuse, or 0
     struct lsm_snapshot snapshots; // list head
+    struct snapshot_set named;     // changed with the manifest lead as well
     struct buf cursors[VERSION_LEVELS];
     struct manifest *manifest; // manifest lead
     bool manifest_busy;
@@ -325,9 +326,22 @@ struct pick_options db_pick_options(struct lsm *db); // mutex held
 // Logs the edit, applies it and installs the new version and view. Called without locks. With
 // `drop_immutable` the oldest immutable memtable, which the edit makes superfluous, goes as well.
 int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable);
+// The same for an edit that `change` makes of the named snapshots as they are then. It is called
+// with the manifest lead, without locks; a failure of its own changes nothing and is returned.
+int db_change_snapshots(struct lsm *db,
+                        int (*change)(const struct snapshot_set *set, struct version_edit *edit,
+                                      void *arg),
+                        void *arg);
 // Ties a table that is going to be part of a version to this store: when its last reference goes,
 // its reader is closed and, if it is obsolete, its file is put on the list of files to remove.
 int db_adopt_file(struct lsm *db, struct file_meta *file);
+
+// ---- db_snapshots.c
+int db_named_check(struct lsm *db, const char *name); // whether a new snapshot can be called this
+// The sequences of all snapshots, named ones and others, ascending; the array is the caller's.
+// Mutex held.
+int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count);
+uint64_t db_oldest_snapshot(struct lsm *db); // or what is visible now; mutex held
 
 // ---- db_compact.c
 // One flush of the oldest immutable memtable.

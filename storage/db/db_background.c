@@ -59,7 +59,6 @@ static bool nothing_written(struct lsm *db)
 
 struct pick_options db_pick_options(struct lsm *db)
 {
-    const struct lsm_snapshot *oldest = db->snapshots.next;
     return (struct pick_options){
         .l0_compact = db->options.l0_compact,
         .level_base_size = db->options.level_base_size,
@@ -67,9 +66,7 @@ struct pick_options db_pick_options(struct lsm *db)
         .table_size = db->options.table_size,
         .idle = nothing_written(db),
         .reclaim = db_space_short(db),
-        .oldest_snapshot = oldest == &db->snapshots
-                               ? atomic_load_explicit(&db->visible, memory_order_relaxed)
-                               : oldest->sequence,
+        .oldest_snapshot = db_oldest_snapshot(db),
     };
 }
 

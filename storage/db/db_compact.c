@@ -19,19 +19,9 @@
 static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
 {
     pthread_mutex_lock(&db->mutex);
-    size_t count = 0, i = 0;
-    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
-        count++;
-    uint64_t *sequences = malloc((count ? count : 1) * sizeof *sequences);
-    if (sequences)
-        for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
-            sequences[i++] = s->sequence;
+    int rc = db_snapshots_collect(db, ret_sequences, ret_count);
     pthread_mutex_unlock(&db->mutex);
-    if (!sequences)
-        return status_no_memory(count * sizeof *sequences);
-    *ret_sequences = sequences;
-    *ret_count = count;
-    return LSM_OK;
+    return rc;
 }
 
 static struct compact_run run_init(struct lsm *db, bool bottom)

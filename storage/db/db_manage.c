@@ -179,6 +179,7 @@ int lsm_checkpoint(struct lsm *db, const char *target)
     struct version *version = db->version;
     version_ref(version);
     struct manifest_state state = {.version = version, .last_sequence = db->manifest_last_sequence};
+    rc = snapshot_set_copy(&db->named, &state.snapshots);
     pthread_mutex_unlock(&db->mutex);
     uint64_t number = db_new_file_number(db);
     state.next_file = number + 1;
@@ -202,7 +203,7 @@ int lsm_checkpoint(struct lsm *db, const char *target)
         remove_checkpoint(db, target, dir);
     db->base->ops->close_dir(dir);
     blob_refs_release(&blobs);
-    version_unref(version);
+    manifest_state_release(&state);
     return rc;
 }
 
@@ -329,8 +330,7 @@ static int check_manifest(struct lsm *db)
     db->manifest_busy = false;
     pthread_cond_broadcast(&db->changed);
     pthread_mutex_unlock(&db->mutex);
-    if (!rc)
-        version_unref(state.version);
+    manifest_state_release(&state);
     return rc;
 }
 

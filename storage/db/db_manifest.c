@@ -71,22 +71,27 @@ void db_remove_obsolete(struct lsm *db)
     status_restore(&kept);
 }
 
-// Starts a new manifest with `version` as it will be. Manifest lead held.
-static int manifest_roll(struct lsm *db, struct version *version, const struct version_edit *edit)
+// Starts a new manifest with `version` and `snapshots` as they will be. Manifest lead held.
+static int manifest_roll(struct lsm *db, struct version *version,
+                         const struct snapshot_set *snapshots, const struct version_edit *edit)
 {
     struct manifest_state state = {
         .version = version,
         .log_number = edit->has_log_number ? edit->log_number : db->manifest_log_number,
         .next_file = atomic_load(&db->next_file),
         .last_sequence = edit->has_last_sequence ? edit->last_sequence : db->manifest_last_sequence,
+        .snapshots = *snapshots,
     };
     uint64_t number = db_new_file_number(db), old_number = manifest_number(db->manifest);
     state.next_file = atomic_load(&db->next_file);
     struct manifest *manifest;
     char name[STORE_NAME_MAX];
     int rc = manifest_create(db->env, number, &state, &manifest);
-    if (status_is_clean(rc)) // the old one is still in force
+    if (status_is_clean(rc)) { // the old one is still in force
+        if (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest))
+            return rc;
         return manifest_append(db->manifest, edit);
+    }
     if (rc)
         return rc;
     manifest_free(db->manifest);
@@ -145,58 +150,128 @@ static void install(struct lsm *db, struct version *version, struct read_view *v
     db_update_pressure(db);
 }
 
-int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable)
+// Logs the edit, by a new manifest if the present one is long or cannot have it.
+static int manifest_log(struct lsm *db, struct version *version,
+                        const struct snapshot_set *snapshots, const struct version_edit *edit)
 {
-    int rc;
-    struct version *base = manifest_lead_take(db, &rc), *version = NULL;
-    if (rc)
-        return rc;
-    struct read_view *view = NULL;
-    bool unknown = false; // whether the edit is in the manifest
+    if (manifest_size(db->manifest) > MANIFEST_MAX_BYTES ||
+        (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest)))
+        return manifest_roll(db, version, snapshots, edit);
+    return manifest_append(db->manifest, edit);
+}
+
+// What an edit is going to change, made before it is logged.
+struct change {
+    struct version *base, *version;
+    struct read_view *view;
+    struct snapshot_set named; // as they will be, if the edit changes them
+};
+
+static int change_prepare(struct lsm *db, struct version_edit *edit, struct change *change)
+{
     edit->has_next_file = true;
     edit->next_file = atomic_load(&db->next_file);
-    rc = db_view_new(&view);
+    int rc = db_view_new(&change->view);
     for (unsigned i = 0; i < edit->added_count && !rc; i++)
         rc = db_adopt_file(db, edit->added[i].file);
-    if (!rc)
-        rc = version_apply(base, edit, &version);
-    if (!rc) {
-        rc = manifest_size(db->manifest) > MANIFEST_MAX_BYTES ? manifest_roll(db, version, edit)
-                                                              : manifest_append(db->manifest, edit);
-        unknown = rc && !status_is_clean(rc);
+    if (!rc && version_edit_has_snapshots(edit)) {
+        rc = snapshot_set_copy(&db->named, &change->named);
+        if (!rc)
+            rc = version_edit_apply_snapshots(edit, &change->named);
     }
+    if (!rc)
+        rc = version_apply(change->base, edit, &change->version);
+    return rc;
+}
 
+// Ends the manifest lead: shows the change, or gives it up after the failure `rc`. Takes over what
+// `change` has.
+static int change_end(struct lsm *db, struct version_edit *edit, struct change *change,
+                      bool drop_immutable, int rc, bool unknown)
+{
     struct memtable *memtable = NULL;
     struct db_log *log = NULL;
     pthread_mutex_lock(&db->mutex);
     if (!rc) {
-        mark_obsolete(base, edit);
-        db_blob_account(base, edit);
+        mark_obsolete(change->base, edit);
+        db_blob_account(change->base, edit);
         if (drop_immutable) {
             memtable = db->immutables[0].memtable;
             db_blob_flushed(memtable);
             log = db->immutables[0].log;
         }
-        install(db, version, view, edit, drop_immutable);
+        if (version_edit_has_snapshots(edit)) {
+            struct snapshot_set old = db->named;
+            db->named = change->named;
+            change->named = old;
+        }
+        install(db, change->version, change->view, edit, drop_immutable);
     } else if (unknown) {
         atomic_store_explicit(&db->keep_files, true, memory_order_release);
         db_set_error(db, rc, "writing the manifest failed");
     }
     db->manifest_busy = false;
     pthread_cond_broadcast(&db->changed);
+    if (edit->snapshots_removed_count)
+        pthread_cond_broadcast(&db->work); // there may be something to compact now
     pthread_mutex_unlock(&db->mutex);
 
-    version_unref(base);
+    snapshot_set_release(&change->named);
+    version_unref(change->base);
     if (rc) {
-        if (version)
-            version_unref(version);
-        db_view_unref(view);
+        if (change->version)
+            version_unref(change->version);
+        db_view_unref(change->view);
         return rc;
     }
-    version_unref(base); // the store's own reference to the replaced version
+    version_unref(change->base); // the store's own reference to the replaced version
     if (drop_immutable) {
         memtable_unref(memtable);
         db_log_retire(db, log);
     }
     return LSM_OK;
+}
+
+// With the manifest lead.
+static int apply_edit(struct lsm *db, struct version_edit *edit, struct version *base,
+                      bool drop_immutable)
+{
+    struct change change = {.base = base};
+    bool unknown = false; // whether the edit is in the manifest
+    int rc = change_prepare(db, edit, &change);
+    if (!rc) {
+        const struct snapshot_set *named =
+            version_edit_has_snapshots(edit) ? &change.named : &db->named;
+        rc = manifest_log(db, change.version, named, edit);
+        unknown = rc && !status_is_clean(rc);
+    }
+    return change_end(db, edit, &change, drop_immutable, rc, unknown);
+}
+
+int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable)
+{
+    int rc;
+    struct version *base = manifest_lead_take(db, &rc);
+    return rc ? rc : apply_edit(db, edit, base, drop_immutable);
+}
+
+int db_change_snapshots(struct lsm *db,
+                        int (*change)(const struct snapshot_set *set, struct version_edit *edit,
+                                      void *arg),
+                        void *arg)
+{
+    struct version_edit edit = {0};
+    int rc;
+    struct version *base = manifest_lead_take(db, &rc);
+    if (rc)
+        return rc;
+    rc = change(&db->named, &edit, arg);
+    if (!rc) {
+        rc = apply_edit(db, &edit, base, false);
+    } else {
+        struct change nothing = {.base = base};
+        rc = change_end(db, &edit, &nothing, false, rc, false);
+    }
+    version_edit_release(&edit);
+    return rc;
 }

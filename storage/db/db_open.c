@@ -240,6 +240,7 @@ static void handle_free(struct lsm *db)
     free(db->lock_note);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
         buf_release(&db->cursors[i]);
+    snapshot_set_release(&db->named);
     arena_pool_free(&db->arenas);
     pthread_cond_destroy(&db->changed);
     pthread_cond_destroy(&db->work);

@@ -385,14 +385,28 @@ static int start_writing(struct lsm *db, struct replay *replay, const struct sca
     struct manifest_state state = {.version = db->version,
                                    .log_number = db->manifest_log_number,
                                    .next_file = atomic_load(&db->next_file),
-                                   .last_sequence = db->manifest_last_sequence};
+                                   .last_sequence = db->manifest_last_sequence,
+                                   .snapshots = db->named};
     return manifest_create(db->env, db->manifest_new, &state, &db->manifest);
+}
+
+// A snapshot is in the manifest only after the log was synced up to it.
+static int check_snapshots(const struct lsm *db, uint64_t last)
+{
+    for (size_t i = 0; i < db->named.count; i++)
+        if (db->named.at[i].sequence > last)
+            return status_fail(LSM_CORRUPTION,
+                               "%s: the logs end at sequence %" PRIu64
+                               ", snapshot %s is of %" PRIu64 ": run lsmfsctl repair",
+                               db->dir, last, db->named.at[i].name, db->named.at[i].sequence);
+    return LSM_OK;
 }
 
 static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state *state)
 {
     struct replay replay = {.db = db, .sequence = state->last_sequence};
     db->version = state->version;
+    db->named = state->snapshots;
     int rc = adopt_version(db, db->version);
     if (!rc)
         rc = db_memtable_new(db, &replay.memtable);
@@ -401,6 +415,8 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
     rc = replay_to_tables(&replay, scan, state);
     if (rc == LSM_NO_SPACE && !db->options.read_only)
         rc = replay_to_memory(&replay, scan, state);
+    if (!rc)
+        rc = check_snapshots(db, replay.sequence);
     if (!rc && !db->options.read_only)
         rc = start_writing(db, &replay, scan, state);
     if (!rc) {

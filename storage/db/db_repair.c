@@ -50,6 +50,7 @@ struct repair {
     size_t source_count;
     struct memtable *memtable; // of all logs' records
     uint64_t last_sequence;
+    struct snapshot_set snapshots; // the manifest's
     _Atomic uint64_t next_file;
 };
 
@@ -280,6 +281,11 @@ static int keep_live(struct repair *repair, const struct manifest_state *state)
             rc = number_add(&repair->tables, &repair->table_count,
                             state->version->levels[n].files[i]->number);
     repair->last_sequence = state->last_sequence;
+    for (size_t i = 0; i < state->snapshots.count; i++) // also where a log's end is lost
+        if (repair->last_sequence < state->snapshots.at[i].sequence)
+            repair->last_sequence = state->snapshots.at[i].sequence;
+    if (!rc)
+        rc = snapshot_set_copy(&state->snapshots, &repair->snapshots);
     size_t live = 0;
     for (size_t i = 0; i < repair->log_count; i++)
         if (repair->logs[i] >= state->log_number)
@@ -379,7 +385,8 @@ static int write_manifest(struct repair *repair, const struct compact_run *run)
         struct manifest_state state = {.version = version,
                                        .log_number = number + 1,
                                        .next_file = number + 1,
-                                       .last_sequence = repair->last_sequence};
+                                       .last_sequence = repair->last_sequence,
+                                       .snapshots = repair->snapshots};
         rc = manifest_create(repair->env, number, &state, &manifest);
         struct status_kept kept;
         char name[STORE_NAME_MAX];
@@ -428,12 +435,19 @@ static int rewrite(struct repair *repair)
         .keep_pointer = keep_pointer,
     };
     struct iter *input;
-    int rc = merge_iter_new(repair->sources, repair->source_count, &input);
-    repair->source_count = 0; // taken over
+    uint64_t *sequences;
+    int rc = snapshot_set_sequences(&repair->snapshots, &sequences);
     if (rc)
         return rc;
-    rc = compact_run(&run, input);
-    iter_free(input);
+    run.snapshots = sequences;
+    run.snapshot_count = repair->snapshots.count;
+    rc = merge_iter_new(repair->sources, repair->source_count, &input);
+    repair->source_count = 0; // taken over
+    if (!rc) {
+        rc = compact_run(&run, input);
+        iter_free(input);
+    }
+    free(sequences);
     if (rc)
         return rc;
     rc = repair->env->ops->list(repair->env, ENV_HERE, sync_blob, repair);
@@ -460,6 +474,7 @@ static void repair_release(struct repair *repair)
     free(repair->tables);
     free(repair->logs);
     free(repair->manifests);
+    snapshot_set_release(&repair->snapshots);
     free(repair->aside[0]);
     free(repair->aside[1]);
     if (repair->memtable)

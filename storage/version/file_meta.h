@@ -25,9 +25,9 @@ struct file_meta {
     uint64_t raw_bytes;
     uint64_t max_sequence; // orders level 0
     uint64_t smallest_tag, largest_tag;
-    struct blob_ref *blobs;         // blob files it points into, by number; owned. Their `file` is
-    size_t blob_count;              // NULL until the owner has looked it up
-    uint64_t blob_bytes;            // referenced in all of them
+    struct blob_ref *blobs; // blob files it points into, by number; owned. Their `file` is
+    size_t blob_count;      // NULL until the owner has looked it up
+    uint64_t blob_bytes;    // referenced in all of them
 
     _Atomic uint32_t refs; // versions (and edits in flight) that hold it
     _Atomic uint32_t used; // mark of recent use, for the table cache's eviction

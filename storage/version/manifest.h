@@ -16,9 +16,10 @@ struct manifest_state {
     struct version *version; // one reference, the caller's
     uint64_t log_number, next_file, last_sequence;
     uint64_t manifest_number;
+    struct snapshot_set snapshots;
 };
 
-// Drops the version; leaves zeros.
+// Drops the version and the snapshots; leaves zeros.
 void manifest_state_release(struct manifest_state *state);
 
 // Reads CURRENT and the manifest it names. next_file is beyond every number in use by then, also
@@ -52,6 +53,9 @@ int manifest_create(struct env *env, uint64_t number, const struct manifest_stat
 // state it wants has settled the question.
 int manifest_append(struct manifest *manifest, const struct version_edit *edit);
 
+// Whether manifest_append() may take an edit that adds snapshots: an older program would ignore
+// them and drop what they keep. If not, start a new manifest with the state wanted.
+bool manifest_takes_snapshots(const struct manifest *manifest);
 uint64_t manifest_size(const struct manifest *manifest); // bytes; start anew when it grows large
 uint64_t manifest_number(const struct manifest *manifest);
 void manifest_free(struct manifest *manifest); // NULL is allowed

@@ -4,7 +4,7 @@
 //
 //   offset  size  field
 //   0       8     magic "tlsmMANI"
-//   8       4     format version (1)
+//   8       4     format version: 2 if the first record has snapshots, else 1
 //   12      4     crc32 of the other 28 bytes
 //   16      8     manifest number, as in the name
 //   24      8     zero
@@ -37,7 +37,8 @@
 #define LSM_VERSION_MANIFEST_FORMAT_H
 
 #define MANIFEST_MAGIC         "tlsmMANI"
-#define MANIFEST_FORMAT        1u
+#define MANIFEST_FORMAT        2u // the newest that is known
+#define MANIFEST_FORMAT_PLAIN  1u // without snapshots: older programs can go on with it
 #define MANIFEST_HEADER_SIZE   32u
 #define MANIFEST_RECORD_HEADER 12u
 #define MANIFEST_END_MARK      0xE5u

@@ -96,7 +96,7 @@ static int check_header(const char *path, const uint8_t *data, size_t size, uint
     if (get_fixed32(data + 8) > MANIFEST_FORMAT)
         return status_fail(LSM_NEWER_FORMAT, "%s: manifest format %" PRIu32 ", %u is known", path,
                            get_fixed32(data + 8), MANIFEST_FORMAT);
-    if (get_fixed32(data + 8) != MANIFEST_FORMAT)
+    if (get_fixed32(data + 8) < MANIFEST_FORMAT_PLAIN)
         return status_fail(LSM_CORRUPTION, "%s: at byte 8: bad format version", path);
     if (get_fixed64(data + 16) != number)
         return status_fail(LSM_CORRUPTION, "%s: at byte 16: this is manifest %" PRIu64, path,
@@ -113,7 +113,9 @@ static void raise_to(uint64_t *value, uint64_t at_least)
 static int apply_edit(struct manifest_state *state, const struct version_edit *edit)
 {
     struct version *next;
-    int rc = version_apply(state->version, edit, &next);
+    int rc = version_edit_apply_snapshots(edit, &state->snapshots);
+    if (!rc)
+        rc = version_apply(state->version, edit, &next);
     if (rc)
         return rc;
     version_unref(state->version);

@@ -9,6 +9,7 @@
 // may be in the file, and writing after them could turn a torn end into damage in the middle.
 //
 // One thread at a time.
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@ struct manifest {
     struct env_file *file;
     uint64_t number;
     uint64_t size; // where the next record goes
-    int status;    // the first failure; sticky
+    uint32_t format;
+    int status; // the first failure; sticky
     struct buf record;
 };
 
@@ -32,17 +34,18 @@ void manifest_state_release(struct manifest_state *state)
 {
     if (state->version)
         version_unref(state->version);
+    snapshot_set_release(&state->snapshots);
     *state = (struct manifest_state){0};
 }
 
-static int append_header(struct buf *out, uint64_t number)
+static int append_header(struct buf *out, uint32_t format, uint64_t number)
 {
     int rc = buf_reserve(out, MANIFEST_HEADER_SIZE);
     if (rc)
         return rc;
     uint8_t header[MANIFEST_HEADER_SIZE] = {0};
     memcpy(header, MANIFEST_MAGIC, 8);
-    put_fixed32(header + 8, MANIFEST_FORMAT);
+    put_fixed32(header + 8, format);
     put_fixed64(header + 16, number);
     // The checksum is taken over the header without its own field.
     uint8_t covered[MANIFEST_HEADER_SIZE - 4];
@@ -82,7 +85,7 @@ static int snapshot_edit(const struct manifest_state *state, uint64_t number,
     edit->log_number = state->log_number;
     edit->next_file = state->next_file > number ? state->next_file : number + 1;
     edit->last_sequence = state->last_sequence;
-    int rc = 0;
+    int rc = snapshot_set_copy(&state->snapshots, &edit->snapshots_added);
     for (unsigned level = 0; level < VERSION_LEVELS && !rc; level++) {
         const struct version_level *l = &state->version->levels[level];
         for (unsigned i = 0; i < l->count && !rc; i++)
@@ -92,12 +95,13 @@ static int snapshot_edit(const struct manifest_state *state, uint64_t number,
 }
 
 // The bytes of a new manifest.
-static int build_snapshot(const struct manifest_state *state, uint64_t number, struct buf *out)
+static int build_snapshot(const struct manifest_state *state, uint32_t format, uint64_t number,
+                          struct buf *out)
 {
     struct version_edit edit = {0};
     int rc = snapshot_edit(state, number, &edit);
     if (!rc)
-        rc = append_header(out, number);
+        rc = append_header(out, format, number);
     if (!rc)
         rc = append_record(out, &edit);
     version_edit_release(&edit);
@@ -123,7 +127,8 @@ int manifest_create(struct env *env, uint64_t number, const struct manifest_stat
         return status_no_memory(sizeof(*manifest));
     manifest->number = number;
     store_name(name, STORE_MANIFEST, number);
-    int rc = build_snapshot(state, number, &manifest->record);
+    manifest->format = state->snapshots.count ? MANIFEST_FORMAT : MANIFEST_FORMAT_PLAIN;
+    int rc = build_snapshot(state, manifest->format, number, &manifest->record);
     // A file of this name can only be left from a creation that failed before CURRENT named it.
     if (!rc)
         rc = env_open(env, name, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &manifest->file);
@@ -168,6 +173,7 @@ int manifest_append(struct manifest *manifest, const struct version_edit *edit)
     if (manifest->status)
         return status_fail(manifest->status, "%s: an earlier write failed (%s)",
                            manifest->file->path, lsm_strerror(manifest->status));
+    assert(edit->snapshots_added.count == 0 || manifest_takes_snapshots(manifest));
     struct buf *record = &manifest->record;
     record->size = 0;
     int rc = append_record(record, edit);
@@ -184,6 +190,11 @@ int manifest_append(struct manifest *manifest, const struct version_edit *edit)
     }
     manifest->size += record->size;
     return 0;
+}
+
+bool manifest_takes_snapshots(const struct manifest *manifest)
+{
+    return manifest->format > MANIFEST_FORMAT_PLAIN;
 }
 
 uint64_t manifest_size(const struct manifest *manifest)

@@ -12,14 +12,15 @@
 
 #include "base/iter.h"
 #include "version/file_meta.h"
+#include "version/snapshot_set.h"
 
 #define VERSION_LEVELS 7
 
 struct version_level {
     struct file_meta **files; // level 0: newest first (by max_sequence, then number); else by key
     unsigned count;
-    struct slice common; // what all largest keys of a sorted level begin with; borrowed of one
-    uint64_t *prefixes;  // the 8 bytes of each after that (base/key_prefix.h); NULL in level 0
+    struct slice common;      // what all largest keys of a sorted level begin with; borrowed of one
+    uint64_t *prefixes;       // the 8 bytes of each after that (base/key_prefix.h); NULL in level 0
     unsigned tombstone_heavy; // how many of them are
     uint64_t bytes;
     uint64_t blob_bytes; // that they reference
@@ -46,16 +47,31 @@ struct version_edit {
         uint64_t number;
     } * removed;
     unsigned removed_count, removed_capacity;
+    struct snapshot_set snapshots_added; // after the removals, so that a new name is both;
+                                         // its next_id is logged if it is not 0
+    uint64_t *snapshots_removed;         // ids
+    unsigned snapshots_removed_count, snapshots_removed_capacity;
 };
 
 void version_edit_release(struct version_edit *edit); // leaves it as zero-initialised
 // 0 or LSM_NO_MEMORY, the edit then as it was.
 int version_edit_add(struct version_edit *edit, unsigned level, struct file_meta *file); // refs
 int version_edit_remove(struct version_edit *edit, unsigned level, uint64_t number);
+int version_edit_remove_snapshot(struct version_edit *edit, uint64_t id);
 int version_edit_encode(const struct version_edit *edit, struct buf *out); // appends
 // The whole of `in` as one edit; version_edit_format.h has the layout. LSM_CORRUPTION with the
 // place in the detail, or LSM_NO_MEMORY; *ret_edit is then untouched.
 int version_edit_decode(struct slice in, struct version_edit *ret_edit);
+
+// Whether the edit changes which snapshots there are.
+static inline bool version_edit_has_snapshots(const struct version_edit *edit)
+{
+    return edit->snapshots_added.count > 0 || edit->snapshots_removed_count > 0;
+}
+
+// Applies the edit's changes of snapshots to `set`. LSM_CORRUPTION if it removes what is not there
+// or adds what is; `set` is then good for nothing but release.
+int version_edit_apply_snapshots(const struct version_edit *edit, struct snapshot_set *set);
 
 // An empty version with one reference.
 int version_new(struct version **ret_version);

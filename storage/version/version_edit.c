@@ -20,6 +20,8 @@ void version_edit_release(struct version_edit *edit)
         file_meta_unref(edit->added[i].file);
     free(edit->added);
     free(edit->removed);
+    snapshot_set_release(&edit->snapshots_added);
+    free(edit->snapshots_removed);
     *edit = (struct version_edit){0};
 }
 
@@ -60,6 +62,35 @@ int version_edit_remove(struct version_edit *edit, unsigned level, uint64_t numb
     edit->removed = items;
     edit->removed[edit->removed_count++] =
         (struct version_edit_removal){.level = level, .number = number};
+    return 0;
+}
+
+int version_edit_remove_snapshot(struct version_edit *edit, uint64_t id)
+{
+    void *items = edit->snapshots_removed;
+    int rc = grow(&items, edit->snapshots_removed_count, &edit->snapshots_removed_capacity,
+                  sizeof(*edit->snapshots_removed));
+    if (rc)
+        return rc;
+    edit->snapshots_removed = items;
+    edit->snapshots_removed[edit->snapshots_removed_count++] = id;
+    return 0;
+}
+
+int version_edit_apply_snapshots(const struct version_edit *edit, struct snapshot_set *set)
+{
+    for (unsigned i = 0; i < edit->snapshots_removed_count; i++)
+        if (!snapshot_set_remove(set, edit->snapshots_removed[i]))
+            return status_fail(LSM_CORRUPTION, "there is no snapshot %" PRIu64 " to remove",
+                               edit->snapshots_removed[i]);
+    for (size_t i = 0; i < edit->snapshots_added.count; i++) {
+        const struct snapshot_record *r = &edit->snapshots_added.at[i];
+        int rc = snapshot_set_add(set, r->id, r->sequence, r->created_us, slice_str(r->name));
+        if (rc)
+            return rc == LSM_EXISTS ? status_fail(LSM_CORRUPTION, "%s", lsm_error_detail()) : rc;
+    }
+    if (set->next_id < edit->snapshots_added.next_id)
+        set->next_id = edit->snapshots_added.next_id;
     return 0;
 }
 
@@ -161,6 +192,34 @@ static int put_added(struct buf *out, const struct version_edit_file *added)
     return rc;
 }
 
+static int put_snapshot(struct buf *out, const struct snapshot_record *r)
+{
+    uint8_t *p;
+    struct slice name = slice_str(r->name);
+    int rc = begin_field(out, EDIT_SNAPSHOT_ADDED,
+                         varint_size(r->id) + varint_size(r->sequence) +
+                             varint_size(r->created_us) + slice_encoded_size(name),
+                         &p);
+    if (rc)
+        return rc;
+    p = put_varint64(p, r->id);
+    p = put_varint64(p, r->sequence);
+    p = put_varint64(p, r->created_us);
+    end_field(out, put_slice(p, name));
+    return 0;
+}
+
+static int put_snapshots(struct buf *out, const struct version_edit *edit)
+{
+    const struct snapshot_set *added = &edit->snapshots_added;
+    int rc = added->next_id ? put_scalar(out, EDIT_NEXT_SNAPSHOT, added->next_id) : 0;
+    for (unsigned i = 0; i < edit->snapshots_removed_count && !rc; i++)
+        rc = put_scalar(out, EDIT_SNAPSHOT_REMOVED, edit->snapshots_removed[i]);
+    for (size_t i = 0; i < added->count && !rc; i++)
+        rc = put_snapshot(out, &added->at[i]);
+    return rc;
+}
+
 int version_edit_encode(const struct version_edit *edit, struct buf *out)
 {
     size_t before = out->size;
@@ -175,6 +234,8 @@ int version_edit_encode(const struct version_edit *edit, struct buf *out)
         rc = put_removal(out, &edit->removed[i]);
     for (unsigned i = 0; i < edit->added_count && !rc; i++)
         rc = put_added(out, &edit->added[i]);
+    if (!rc)
+        rc = put_snapshots(out, edit);
     if (rc)
         out->size = before;
     return rc;
@@ -322,6 +383,39 @@ static int decode_added(struct slice in, struct version_edit *edit)
     return rc;
 }
 
+static int decode_next_snapshot(struct slice in, struct version_edit *edit)
+{
+    bool has = edit->snapshots_added.next_id > 0;
+    uint64_t id;
+    int rc = decode_scalar(in, "next snapshot", &has, &id);
+    if (!rc && (id == 0 || id > LSM_SNAPSHOT_ID_MAX))
+        return corrupt("next snapshot out of range");
+    if (!rc)
+        edit->snapshots_added.next_id = id;
+    return rc;
+}
+
+static int decode_snapshot_removal(struct slice in, struct version_edit *edit)
+{
+    bool has = false;
+    uint64_t id;
+    int rc = decode_scalar(in, "snapshot to remove", &has, &id);
+    return rc ? rc : version_edit_remove_snapshot(edit, id);
+}
+
+static int decode_snapshot(struct slice in, struct version_edit *edit)
+{
+    const uint8_t *p = in.data, *end = in.data + in.size;
+    uint64_t id, sequence, created_us, next = edit->snapshots_added.next_id;
+    struct slice name;
+    if (!get_numbers(&p, end, (uint64_t *const[]){&id, &sequence, &created_us}, 3) ||
+        get_slice(p, end, &name) != end)
+        return corrupt("malformed snapshot");
+    int rc = snapshot_set_add(&edit->snapshots_added, id, sequence, created_us, name);
+    edit->snapshots_added.next_id = next; // only what the edit itself says
+    return rc == LSM_EXISTS ? corrupt("a snapshot twice") : rc;
+}
+
 static int decode_field(uint64_t tag, struct slice payload, struct version_edit *edit)
 {
     switch (tag) {
@@ -336,6 +430,12 @@ static int decode_field(uint64_t tag, struct slice payload, struct version_edit 
         return decode_removal(payload, edit);
     case EDIT_ADDED:
         return decode_added(payload, edit);
+    case EDIT_NEXT_SNAPSHOT:
+        return decode_next_snapshot(payload, edit);
+    case EDIT_SNAPSHOT_REMOVED:
+        return decode_snapshot_removal(payload, edit);
+    case EDIT_SNAPSHOT_ADDED:
+        return decode_snapshot(payload, edit);
     default:
         if (tag & EDIT_SKIPPABLE)
             return 0;

@@ -535,7 +535,7 @@ START_TEST(test_newer_manifest)
     ck_assert_int_eq(write_history(1, 0, 1, NULL), 0);
     path_of(1, path);
     get_file(path, &data, &size);
-    data[8] = 2;
+    data[8] = MANIFEST_FORMAT + 1;
     memcpy(covered, data, 12);
     memcpy(covered + 12, data + 16, 16);
     put_fixed32((uint8_t *)data + 12, crc32_of(covered, sizeof(covered)));

@@ -22,6 +22,9 @@ static void fill_edit(struct version_edit *edit)
     file->smallest_tag = tag_make(70, ENTRY_PUT);
     file->largest_tag = tag_make(1, ENTRY_DELETE);
     edit_add_new(edit, 1, file);
+    ck_assert_int_eq(version_edit_remove_snapshot(edit, 5), 0);
+    ck_assert_int_eq(snapshot_set_add(&edit->snapshots_added, 7, 60, 300, slice_str("daily")), 0);
+    edit->snapshots_added.next_id = 9;
 }
 
 static const uint8_t golden[] = {
@@ -34,6 +37,10 @@ static const uint8_t golden[] = {
     0x88, 0x27, 0x46, 0x81, 0x8c, 0x01,             //   5000 raw, sequence 70, smallest tag
     0x02, 'a',  'b',                                //   smallest
     0x80, 0x02, 0x03, 'x',  'y',  'z',              //   largest tag, largest
+    0x0d, 0x01, 0x09,                               // next snapshot 9
+    0x0e, 0x01, 0x05,                               // snapshot 5 removed
+    0x10, 0x0a, 0x07, 0x3c, 0xac, 0x02,             // snapshot 7 at sequence 60, of 300 us,
+    0x05, 'd',  'a',  'i',  'l',  'y',              //   "daily"
 };
 
 static bool edit_equal(const struct version_edit *a, const struct version_edit *b)
@@ -93,7 +100,7 @@ static int decode_exact(const uint8_t *data, size_t size, struct version_edit *r
 // The tags are at these offsets; only there may an edit be cut without harm.
 static bool is_field_start(size_t offset)
 {
-    static const size_t starts[] = {0, 3, 7, 10, 14, 20, sizeof(golden)};
+    static const size_t starts[] = {0, 3, 7, 10, 14, 20, 43, 46, 49, sizeof(golden)};
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
         if (starts[i] == offset)
             return true;
@@ -129,10 +136,10 @@ static int decode_field_bytes(const char *bytes, size_t size)
 
 START_TEST(test_unknown_fields)
 {
-    ck_assert_int_eq(DECODE("\x0d\x03zzz\x02\x01\x04"), 0);              // skippable
-    ck_assert_int_eq(DECODE("\x0e\x03zzz\x02\x01\x04"), LSM_CORRUPTION); // not
+    ck_assert_int_eq(DECODE("\x1d\x03zzz\x02\x01\x04"), 0);              // skippable
+    ck_assert_int_eq(DECODE("\x1e\x03zzz\x02\x01\x04"), LSM_CORRUPTION); // not
     ck_assert_int_eq(DECODE("\x00\x00"), LSM_CORRUPTION);
-    ck_assert_int_eq(DECODE("\x0d\x04zzz"), LSM_CORRUPTION); // skippable but cut short
+    ck_assert_int_eq(DECODE("\x1d\x04zzz"), LSM_CORRUPTION); // skippable but cut short
     // A table with sub-fields.
     ck_assert_int_eq(DECODE("\x0a\x10\x01\x0a\x01\x01\x00\x01\x01\x80\x02\x01"
                             "a\x80\x02\x01"
@@ -151,9 +158,15 @@ END_TEST
 
 START_TEST(test_impossible_values)
 {
-    ck_assert_int_eq(DECODE("\x02\x01\x04\x02\x01\x04"), LSM_CORRUPTION); // twice
-    ck_assert_int_eq(DECODE("\x02\x02\x04\x04"), LSM_CORRUPTION);         // bytes left over
-    ck_assert_int_eq(DECODE("\x08\x02\x07\x01"), LSM_CORRUPTION);         // level 7
+    ck_assert_int_eq(DECODE("\x02\x01\x04\x02\x01\x04"), LSM_CORRUPTION);  // twice
+    ck_assert_int_eq(DECODE("\x02\x02\x04\x04"), LSM_CORRUPTION);          // bytes left over
+    ck_assert_int_eq(DECODE("\x08\x02\x07\x01"), LSM_CORRUPTION);          // level 7
+    ck_assert_int_eq(DECODE("\x0d\x01\x00"), LSM_CORRUPTION);              // next snapshot 0
+    ck_assert_int_eq(DECODE("\x0d\x01\x02\x0d\x01\x02"), LSM_CORRUPTION);  // twice
+    ck_assert_int_eq(DECODE("\x0e\x00"), LSM_CORRUPTION);                  // removes none
+    ck_assert_int_eq(DECODE("\x10\x05\x00\x01\x01\x01s"), LSM_CORRUPTION); // snapshot 0
+    ck_assert_int_eq(DECODE("\x10\x05\x01\x01\x01\x01/"), LSM_CORRUPTION); // its name
+    ck_assert_int_eq(DECODE("\x10\x04\x01\x01\x01\x00"), LSM_CORRUPTION);  // none
     ck_assert_int_eq(DECODE("\x06\x09\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), LSM_CORRUPTION);
 
     struct version_edit good = {0};

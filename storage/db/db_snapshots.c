@@ -1,0 +1,215 @@
+// Named snapshots: a name and a sequence number in the manifest.
+//
+// Making one: a snapshot in memory fixes the sequence number and holds back flushes and
+// compactions; the log is synced, so that the manifest never names a state that a power cut could
+// take back; then one version edit makes it lasting. What it costs does not depend on the store's
+// size. Removing one is an edit too; the space comes back as compaction rewrites what only it could
+// see (compact_pick_kept).
+//
+// The set is changed by whoever has the manifest lead, with the mutex; so it may be read with
+// either. What compaction keeps are the set's sequences and those of the snapshots in memory.
+#include <stdlib.h>
+#include <time.h>
+
+#include "db/db.h"
+
+static uint64_t wall_clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static int no_snapshot(const char *name)
+{
+    return status_fail(LSM_NOT_FOUND, "there is no snapshot %s", name);
+}
+
+static int check_new_name(const struct snapshot_set *set, const char *name)
+{
+    if (!snapshot_name_legal(slice_str(name)))
+        return status_fail(LSM_INVALID,
+                           "a snapshot cannot be called \"%s\": 1 to %u bytes, no '/', no control "
+                           "characters",
+                           name, LSM_SNAPSHOT_NAME_MAX);
+    if (snapshot_set_find(set, slice_str(name)))
+        return status_fail(LSM_EXISTS, "there is a snapshot %s already", name);
+    return LSM_OK;
+}
+
+// ------------------------------------------------------------------------------------- changing
+
+struct creation {
+    const char *name;
+    uint64_t sequence;
+};
+
+static int edit_create(const struct snapshot_set *set, struct version_edit *edit, void *arg)
+{
+    const struct creation *creation = arg;
+    int rc = check_new_name(set, creation->name);
+    uint64_t id = set->next_id ? set->next_id : 1;
+    if (!rc && id >= LSM_SNAPSHOT_ID_MAX)
+        rc = status_fail(LSM_INVALID, "all numbers for snapshots are used up");
+    if (!rc)
+        rc = snapshot_set_add(&edit->snapshots_added, id, creation->sequence, wall_clock_us(),
+                              slice_str(creation->name));
+    return rc;
+}
+
+int lsm_snapshot_create(struct lsm *db, const char *name)
+{
+    const struct lsm_snapshot *held;
+    if (db->options.read_only)
+        return status_fail(LSM_READ_ONLY, "the store is open read-only");
+    int rc = db_named_check(db, name); // before anything is synced for it
+    if (!rc)
+        rc = lsm_snapshot_new(db, &held);
+    if (rc)
+        return rc;
+    struct creation creation = {.name = name, .sequence = held->sequence};
+    rc = lsm_sync(db);
+    if (!rc)
+        rc = db_change_snapshots(db, edit_create, &creation);
+    struct status_kept kept;
+    status_keep(&kept);
+    lsm_snapshot_free(db, held);
+    status_restore(&kept);
+    return rc;
+}
+
+static int edit_delete(const struct snapshot_set *set, struct version_edit *edit, void *arg)
+{
+    const struct snapshot_record *r = snapshot_set_find(set, slice_str(arg));
+    return r ? version_edit_remove_snapshot(edit, r->id) : no_snapshot(arg);
+}
+
+int lsm_snapshot_delete(struct lsm *db, const char *name)
+{
+    if (db->options.read_only)
+        return status_fail(LSM_READ_ONLY, "the store is open read-only");
+    return db_change_snapshots(db, edit_delete, (void *)(uintptr_t)name);
+}
+
+struct renaming {
+    const char *from, *to;
+};
+
+static int edit_rename(const struct snapshot_set *set, struct version_edit *edit, void *arg)
+{
+    const struct renaming *renaming = arg;
+    const struct snapshot_record *r = snapshot_set_find(set, slice_str(renaming->from));
+    if (!r)
+        return no_snapshot(renaming->from);
+    int rc = check_new_name(set, renaming->to);
+    if (!rc)
+        rc = version_edit_remove_snapshot(edit, r->id);
+    if (!rc)
+        rc = snapshot_set_add(&edit->snapshots_added, r->id, r->sequence, r->created_us,
+                              slice_str(renaming->to));
+    edit->snapshots_added.next_id = 0; // as it was
+    return rc;
+}
+
+int lsm_snapshot_rename(struct lsm *db, const char *from, const char *to)
+{
+    if (db->options.read_only)
+        return status_fail(LSM_READ_ONLY, "the store is open read-only");
+    struct renaming renaming = {from, to};
+    return db_change_snapshots(db, edit_rename, &renaming);
+}
+
+// ------------------------------------------------------------------------------------- reading
+
+int db_named_check(struct lsm *db, const char *name)
+{
+    pthread_mutex_lock(&db->mutex);
+    int rc = check_new_name(&db->named, name);
+    pthread_mutex_unlock(&db->mutex);
+    return rc;
+}
+
+int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg)
+{
+    struct snapshot_set copy;
+    pthread_mutex_lock(&db->mutex);
+    int rc = snapshot_set_copy(&db->named, &copy);
+    pthread_mutex_unlock(&db->mutex);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < copy.count && !rc; i++) {
+        const struct lsm_snapshot_info info = {.name = copy.at[i].name,
+                                               .id = copy.at[i].id,
+                                               .sequence = copy.at[i].sequence,
+                                               .created_us = copy.at[i].created_us};
+        rc = fn(arg, &info);
+    }
+    snapshot_set_release(&copy);
+    return rc;
+}
+
+// Puts the snapshot where it belongs in the list by sequence; mutex held.
+static void list_insert(struct lsm *db, struct lsm_snapshot *snapshot)
+{
+    struct lsm_snapshot *before = db->snapshots.prev;
+    while (before != &db->snapshots && before->sequence > snapshot->sequence)
+        before = before->prev;
+    snapshot->prev = before;
+    snapshot->next = before->next;
+    snapshot->prev->next = snapshot;
+    snapshot->next->prev = snapshot;
+}
+
+int lsm_snapshot_open(struct lsm *db, const char *name, const struct lsm_snapshot **ret_snapshot)
+{
+    struct lsm_snapshot *snapshot = malloc(sizeof *snapshot);
+    if (!snapshot)
+        return status_no_memory(sizeof *snapshot);
+    pthread_mutex_lock(&db->mutex);
+    const struct snapshot_record *r = snapshot_set_find(&db->named, slice_str(name));
+    if (r) {
+        *snapshot = (struct lsm_snapshot){.sequence = r->sequence};
+        list_insert(db, snapshot);
+    }
+    pthread_mutex_unlock(&db->mutex);
+    if (!r) {
+        free(snapshot);
+        return no_snapshot(name);
+    }
+    *ret_snapshot = snapshot;
+    return LSM_OK;
+}
+
+static int compare_sequences(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
+{
+    size_t count = db->named.count, i = 0;
+    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+        count++;
+    uint64_t *sequences = malloc((count ? count : 1) * sizeof *sequences);
+    if (!sequences)
+        return status_no_memory(count * sizeof *sequences);
+    for (size_t n = 0; n < db->named.count; n++)
+        sequences[i++] = db->named.at[n].sequence;
+    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+        sequences[i++] = s->sequence;
+    qsort(sequences, count, sizeof *sequences, compare_sequences);
+    *ret_sequences = sequences;
+    *ret_count = count;
+    return LSM_OK;
+}
+
+uint64_t db_oldest_snapshot(struct lsm *db)
+{
+    const struct lsm_snapshot *first = db->snapshots.next;
+    uint64_t oldest = first == &db->snapshots
+                          ? atomic_load_explicit(&db->visible, memory_order_relaxed)
+                          : first->sequence;
+    uint64_t named = snapshot_set_oldest(&db->named, oldest);
+    return named < oldest ? named : oldest;
+}

@@ -1,0 +1,151 @@
+// Named snapshots in memory: an array by id. There are at most some thousands, and they change
+// seldom, so that searching for a name is a walk.
+//
+// On failure a set is as it was. One thread at a time.
+#include "version/snapshot_set.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/iter.h"
+#include "base/status.h"
+
+bool snapshot_name_legal(struct slice name)
+{
+    if (name.size == 0 || name.size > LSM_SNAPSHOT_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < name.size; i++)
+        if (name.data[i] < 0x20 || name.data[i] == 0x7f || name.data[i] == '/')
+            return false;
+    return !slice_equal(name, slice_str(".")) && !slice_equal(name, slice_str(".."));
+}
+
+void snapshot_set_release(struct snapshot_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        free(set->at[i].name);
+    free(set->at);
+    *set = (struct snapshot_set){0};
+}
+
+static int reserve(struct snapshot_set *set)
+{
+    if (set->count < set->capacity)
+        return LSM_OK;
+    size_t capacity = set->capacity ? 2 * set->capacity : 8;
+    struct snapshot_record *grown = realloc(set->at, capacity * sizeof *grown);
+    if (!grown)
+        return status_no_memory(capacity * sizeof *grown);
+    set->at = grown;
+    set->capacity = capacity;
+    return LSM_OK;
+}
+
+// Where the first record is whose id is not below `id`.
+static size_t find_id(const struct snapshot_set *set, uint64_t id)
+{
+    size_t at = set->count;
+    while (at > 0 && set->at[at - 1].id >= id)
+        at--;
+    return at;
+}
+
+int snapshot_set_add(struct snapshot_set *set, uint64_t id, uint64_t sequence, uint64_t created_us,
+                     struct slice name)
+{
+    if (id == 0 || id >= LSM_SNAPSHOT_ID_MAX || sequence > SEQUENCE_MAX ||
+        !snapshot_name_legal(name))
+        return status_fail(LSM_CORRUPTION, "an impossible snapshot %" PRIu64, id);
+    size_t at = find_id(set, id);
+    if ((at < set->count && set->at[at].id == id) || snapshot_set_find(set, name))
+        return status_fail(LSM_EXISTS, "there is a snapshot %.*s already", (int)name.size,
+                           (const char *)name.data);
+    int rc = reserve(set);
+    char *copy = rc ? NULL : malloc(name.size + 1);
+    if (rc || !copy)
+        return rc ? rc : status_no_memory(name.size + 1);
+    memcpy(copy, name.data, name.size);
+    copy[name.size] = '\0';
+    memmove(set->at + at + 1, set->at + at, (set->count - at) * sizeof *set->at);
+    set->at[at] = (struct snapshot_record){
+        .id = id, .sequence = sequence, .created_us = created_us, .name = copy};
+    set->count++;
+    if (set->next_id <= id)
+        set->next_id = id + 1;
+    return LSM_OK;
+}
+
+bool snapshot_set_remove(struct snapshot_set *set, uint64_t id)
+{
+    size_t at = find_id(set, id);
+    if (at == set->count || set->at[at].id != id)
+        return false;
+    free(set->at[at].name);
+    set->count--;
+    memmove(set->at + at, set->at + at + 1, (set->count - at) * sizeof *set->at);
+    return true;
+}
+
+const struct snapshot_record *snapshot_set_find(const struct snapshot_set *set, struct slice name)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (slice_equal(slice_str(set->at[i].name), name))
+            return &set->at[i];
+    return NULL;
+}
+
+uint64_t snapshot_set_oldest(const struct snapshot_set *set, uint64_t none)
+{
+    uint64_t oldest = none;
+    for (size_t i = 0; i < set->count; i++)
+        if (i == 0 || set->at[i].sequence < oldest)
+            oldest = set->at[i].sequence;
+    return oldest;
+}
+
+static int compare_sequences(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+int snapshot_set_sequences(const struct snapshot_set *set, uint64_t **ret_sequences)
+{
+    uint64_t *sequences = malloc((set->count + 1) * sizeof *sequences);
+    if (!sequences)
+        return status_no_memory((set->count + 1) * sizeof *sequences);
+    for (size_t i = 0; i < set->count; i++)
+        sequences[i] = set->at[i].sequence;
+    qsort(sequences, set->count, sizeof *sequences, compare_sequences);
+    *ret_sequences = sequences;
+    return LSM_OK;
+}
+
+int snapshot_set_copy(const struct snapshot_set *set, struct snapshot_set *ret_copy)
+{
+    struct snapshot_set copy = {0};
+    for (size_t i = 0; i < set->count; i++) {
+        const struct snapshot_record *r = &set->at[i];
+        int rc = snapshot_set_add(&copy, r->id, r->sequence, r->created_us, slice_str(r->name));
+        if (rc) {
+            snapshot_set_release(&copy);
+            return rc;
+        }
+    }
+    copy.next_id = set->next_id;
+    *ret_copy = copy;
+    return LSM_OK;
+}
+
+bool snapshot_set_equal(const struct snapshot_set *a, const struct snapshot_set *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        const struct snapshot_record *x = &a->at[i], *y = &b->at[i];
+        if (x->id != y->id || x->sequence != y->sequence || x->created_us != y->created_us ||
+            !slice_equal(slice_str(x->name), slice_str(y->name)))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,53 @@
+// The named snapshots of a store, as the manifest keeps them: a name for a sequence number.
+//
+// A set belongs to whoever holds it; no locks in here.
+#ifndef LSM_VERSION_SNAPSHOT_SET_H
+#define LSM_VERSION_SNAPSHOT_SET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "lsm.h"
+
+struct snapshot_record {
+    uint64_t id;         // from 1 on, in the order of creation; never used again
+    uint64_t sequence;   // it sees what was written up to here
+    uint64_t created_us; // since 1970, UTC
+    char *name;          // owned; see snapshot_name_legal
+};
+
+struct snapshot_set {
+    struct snapshot_record *at; // ascending by id
+    size_t count, capacity;
+    uint64_t next_id; // 0 counts as 1
+};
+
+// Whether a snapshot may be called this: 1 to LSM_SNAPSHOT_NAME_MAX bytes, no '/', no control
+// characters, neither "." nor "..".
+bool snapshot_name_legal(struct slice name);
+
+void snapshot_set_release(struct snapshot_set *set); // leaves an empty one
+
+// Puts in a record with a copy of the name, and raises next_id beyond its id. LSM_CORRUPTION if id,
+// sequence or name cannot be, LSM_EXISTS if the id or the name is taken, LSM_NO_MEMORY.
+int snapshot_set_add(struct snapshot_set *set, uint64_t id, uint64_t sequence, uint64_t created_us,
+                     struct slice name);
+bool snapshot_set_remove(struct snapshot_set *set, uint64_t id); // false: there is none
+
+// NULL if there is none. Valid until the set is changed.
+const struct snapshot_record *snapshot_set_find(const struct snapshot_set *set, struct slice name);
+
+// The sequence of the oldest, or `none` if the set is empty.
+uint64_t snapshot_set_oldest(const struct snapshot_set *set, uint64_t none);
+
+// All sequences, ascending; the array is the caller's. LSM_NO_MEMORY.
+int snapshot_set_sequences(const struct snapshot_set *set, uint64_t **ret_sequences);
+
+// `ret_copy` becomes a copy. LSM_NO_MEMORY.
+int snapshot_set_copy(const struct snapshot_set *set, struct snapshot_set *ret_copy);
+
+// Whether both hold the same records.
+bool snapshot_set_equal(const struct snapshot_set *a, const struct snapshot_set *b);
+
+#endif

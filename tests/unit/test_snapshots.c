@@ -1,0 +1,267 @@
+// Named snapshots: what they show, their names, the manifest's format, and power cuts and failures
+// at every call that makes, renames or deletes one. Random histories: test_snapshot_model.
+#include "store_util.h"
+
+#include <stdio.h>
+
+#include "base/coding.h"
+
+static void put(const char *key, const char *value)
+{
+    ck_assert_int_eq(lsm_put(db, NULL, key, strlen(key), value, strlen(value)), 0);
+}
+
+static void check_value(const struct lsm_snapshot *snapshot, const char *key, const char *want)
+{
+    struct lsm_buf buf = {0};
+    struct lsm_read_options ro = {.snapshot = snapshot};
+    int rc = lsm_get(db, &ro, key, strlen(key), &buf);
+    if (!want) {
+        ck_assert_int_eq(rc, LSM_NOT_FOUND);
+    } else {
+        ck_assert_int_eq(rc, 0);
+        ck_assert_uint_eq(buf.size, strlen(want));
+        ck_assert_mem_eq(buf.data, want, buf.size);
+    }
+    lsm_buf_release(&buf);
+}
+
+static void check_named(const char *name, const char *key, const char *want)
+{
+    const struct lsm_snapshot *snapshot;
+    ck_assert_int_eq(lsm_snapshot_open(db, name, &snapshot), 0);
+    check_value(snapshot, key, want);
+    lsm_snapshot_free(db, snapshot);
+}
+
+static int append_name(void *arg, const struct lsm_snapshot_info *info)
+{
+    char *text = arg;
+    sprintf(text + strlen(text), "%s=%u ", info->name, (unsigned)info->id);
+    return 0;
+}
+
+static void check_list(const char *want)
+{
+    char text[512] = "";
+    ck_assert_int_eq(lsm_snapshot_list(db, append_name, text), 0);
+    ck_assert_str_eq(text, want);
+}
+
+START_TEST(test_stays)
+{
+    open_db();
+    put("a", "1");
+    ck_assert_int_eq(lsm_snapshot_create(db, "first"), 0);
+    put("a", "2");
+    put("b", "1");
+    ck_assert_int_eq(lsm_snapshot_create(db, "second"), 0);
+    ck_assert_int_eq(lsm_delete(db, NULL, "a", 1), 0);
+    reopen_db();
+    ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    reopen_db();
+    check_list("first=1 second=2 ");
+    check_named("first", "a", "1");
+    check_named("first", "b", NULL);
+    check_named("second", "a", "2");
+    check_named("second", "b", "1");
+    check_value(NULL, "a", NULL);
+    ck_assert_int_eq(lsm_snapshot_rename(db, "first", "old"), 0);
+    ck_assert_int_eq(lsm_snapshot_delete(db, "second"), 0);
+    ck_assert_int_eq(lsm_snapshot_create(db, "third"), 0); // its number is a new one
+    reopen_db();
+    check_list("old=1 third=3 ");
+    check_named("old", "a", "1");
+    ck_assert_int_eq(lsm_snapshot_delete(db, "third"), 0);
+    reopen_db();
+    ck_assert_int_eq(lsm_snapshot_create(db, "fourth"), 0); // also after the newest was deleted
+    check_list("old=1 fourth=4 ");
+}
+END_TEST
+
+START_TEST(test_opened_outlives_its_name)
+{
+    const struct lsm_snapshot *snapshot;
+    open_db();
+    put("a", "1");
+    ck_assert_int_eq(lsm_snapshot_create(db, "s"), 0);
+    ck_assert_int_eq(lsm_snapshot_open(db, "s", &snapshot), 0);
+    put("a", "2");
+    ck_assert_int_eq(lsm_snapshot_delete(db, "s"), 0);
+    ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    check_value(snapshot, "a", "1");
+    lsm_snapshot_free(db, snapshot);
+}
+END_TEST
+
+START_TEST(test_names)
+{
+    static const char *const bad[] = {"", ".", "..", "a/b", "a\nb", "\x7f", "\t"};
+    char name[LSM_SNAPSHOT_NAME_MAX + 2];
+    const struct lsm_snapshot *snapshot;
+    open_db();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_int_eq(lsm_snapshot_create(db, bad[i]), LSM_INVALID);
+    memset(name, 'n', sizeof name);
+    name[sizeof name - 1] = '\0';
+    ck_assert_int_eq(lsm_snapshot_create(db, name), LSM_INVALID);
+    name[sizeof name - 2] = '\0';
+    ck_assert_int_eq(lsm_snapshot_create(db, name), 0);
+    ck_assert_int_eq(lsm_snapshot_create(db, name), LSM_EXISTS);
+    ck_assert_int_eq(lsm_snapshot_rename(db, name, "a/b"), LSM_INVALID);
+    ck_assert_int_eq(lsm_snapshot_rename(db, "absent", "b"), LSM_NOT_FOUND);
+    ck_assert_int_eq(lsm_snapshot_open(db, "absent", &snapshot), LSM_NOT_FOUND);
+    ck_assert_int_eq(lsm_snapshot_rename(db, name, ".a b\xc3\xa4"), 0);
+    check_list(".a b\xc3\xa4=1 ");
+}
+END_TEST
+
+START_TEST(test_read_only)
+{
+    open_db();
+    put("a", "1");
+    ck_assert_int_eq(lsm_snapshot_create(db, "s"), 0);
+    put("a", "2");
+    options.read_only = true;
+    reopen_db();
+    check_named("s", "a", "1");
+    ck_assert_int_eq(lsm_snapshot_create(db, "t"), LSM_READ_ONLY);
+    ck_assert_int_eq(lsm_snapshot_delete(db, "s"), LSM_READ_ONLY);
+    ck_assert_int_eq(lsm_snapshot_rename(db, "s", "t"), LSM_READ_ONLY);
+}
+END_TEST
+
+// The format of the manifest that CURRENT names.
+static uint32_t manifest_format(void)
+{
+    char *text, *header, path[64];
+    size_t size;
+    ck_assert_int_eq(env_read_file(env, "/db/CURRENT", 4096, &text, &size), 0);
+    snprintf(path, sizeof path, "/db/%.15s", strstr(text, "MANIFEST"));
+    ck_assert_int_eq(env_read_file(env, path, 1 << 20, &header, &size), 0);
+    uint32_t format = get_fixed32((const uint8_t *)header + 8);
+    free(header);
+    free(text);
+    return format;
+}
+
+// An older program refuses a store with snapshots, and opens it when they are gone.
+START_TEST(test_manifest_format)
+{
+    open_db();
+    put("a", "1");
+    ck_assert_uint_eq(manifest_format(), 1);
+    ck_assert_int_eq(lsm_snapshot_create(db, "s"), 0);
+    ck_assert_uint_eq(manifest_format(), 2);
+    reopen_db();
+    ck_assert_uint_eq(manifest_format(), 2);
+    ck_assert_int_eq(lsm_snapshot_delete(db, "s"), 0);
+    reopen_db();
+    ck_assert_uint_eq(manifest_format(), 1);
+}
+END_TEST
+
+// ---------------------------------------------------------------------------------- failures
+
+// Three changes of the snapshots; returns how many were acknowledged.
+static int change_snapshots(void)
+{
+    int done = 0;
+    if (lsm_snapshot_create(db, "two"))
+        return done;
+    done++;
+    if (lsm_snapshot_rename(db, "one", "uno"))
+        return done;
+    done++;
+    if (lsm_snapshot_delete(db, "two"))
+        return done;
+    return done + 1;
+}
+
+static void prepare(void)
+{
+    store_setup();
+    open_db();
+    put("a", "1");
+    ck_assert_int_eq(lsm_snapshot_create(db, "one"), 0);
+    put("a", "2");
+    ck_assert_int_eq(lsm_wait_idle(db), 0);
+}
+
+static void check_state(int acknowledged)
+{
+    static const char *const listed[] = {"one=1 ", "one=1 two=2 ", "uno=1 two=2 ", "uno=1 "};
+    char text[512] = "";
+    int at = 0;
+    ck_assert_int_eq(lsm_snapshot_list(db, append_name, text), 0);
+    while (at < 4 && strcmp(text, listed[at]))
+        at++;
+    // The next change may have become durable without being acknowledged.
+    ck_assert_msg(at == acknowledged || at == acknowledged + 1, "%s after %d", text, acknowledged);
+    check_named(at < 2 ? "one" : "uno", "a", "1");
+    if (at == 1 || at == 2)
+        check_named("two", "a", "2");
+}
+
+START_TEST(test_power_cuts)
+{
+    teardown();
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        for (uint64_t call = 1;; call++) {
+            prepare();
+            env_fault_cut_at(env, call);
+            int done = change_snapshots();
+            env_fault_power_cut(env, seed);
+            (void)!lsm_close(db);
+            open_db();
+            check_state(done);
+            teardown();
+            if (done == 3)
+                break;
+        }
+    }
+    store_setup(); // for the fixture
+}
+END_TEST
+
+// A failure changes nothing that was acknowledged; after a full disk all goes on.
+START_TEST(test_failing_calls)
+{
+    static const int failures[] = {LSM_NO_SPACE, LSM_IO_ERROR};
+    teardown();
+    for (int kind = 0; kind < 2; kind++) {
+        for (uint64_t call = 1;; call++) {
+            prepare();
+            env_fault_fail_at(env, call, failures[kind], false);
+            int done = change_snapshots();
+            env_fault_fail_at(env, 0, 0, false);
+            (void)!lsm_close(db);
+            open_db();
+            check_state(done);
+            if (done == 1)
+                (void)!lsm_snapshot_delete(db, "two");
+            teardown();
+            if (done == 3 && call > 20)
+                break;
+        }
+    }
+    store_setup(); // for the fixture
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("snapshots");
+    TCase *tc = tcase_create("snapshots");
+    tcase_add_checked_fixture(tc, store_setup, teardown);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, test_stays);
+    tcase_add_test(tc, test_opened_outlives_its_name);
+    tcase_add_test(tc, test_names);
+    tcase_add_test(tc, test_read_only);
+    tcase_add_test(tc, test_manifest_format);
+    tcase_add_test(tc, test_power_cuts);
+    tcase_add_test(tc, test_failing_calls);
+    suite_add_tcase(suite, tc);
+    return run_suite(suite);
+}
