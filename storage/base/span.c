@@ -32,8 +32,8 @@ _Static_assert(UNITS == 64, "a chunk's units are the bits of a word");
 
 void *huge_map(size_t size, bool huge)
 {
-    char *p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                   0);
+    char *p =
+        mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return NULL;
     size_t before = (size_t)(-(uintptr_t)p & (HUGE_PAGE - 1));

@@ -20,10 +20,12 @@
 #include "base/status.h"
 #include "compaction/compact_inputs.h"
 
-#define LAST          (VERSION_LEVELS - 1)
-#define CANDIDATES    8
-#define MAX_L0_INPUTS 64 // tables merged at once
-#define IDLE_SHARE    8  // of its entries are tombstones: worth compacting when there is time
+#define LAST             (VERSION_LEVELS - 1)
+#define CANDIDATES       8
+#define MAX_L0_INPUTS    64 // tables merged at once
+#define IDLE_SHARE       8  // of its entries are tombstones: worth compacting when there is time
+#define CLEAR_SHARE      8  // of a table is dead: worth rewriting
+#define CLEAR_SHARE_IDLE 64 // ... when there is time
 
 struct candidate {
     unsigned index;
@@ -176,6 +178,41 @@ static int pick_tombstones(const struct version *version, const struct pick_opti
         }
     }
     return rc;
+}
+
+// Whether enough of a table is dead to rewrite it.
+static bool worth_clearing(const struct pick_options *options, const struct file_meta *file)
+{
+    uint64_t share = options->idle ? CLEAR_SHARE_IDLE : CLEAR_SHARE;
+    if (options->reclaim)
+        return file->dead_bytes > 0;
+    return file->dead_bytes > (file->raw_bytes + file->blob_bytes) / share;
+}
+
+int compact_pick_kept(const struct version *version, const struct pick_options *options,
+                      struct compaction **ret_compaction)
+{
+    const struct version_level *l0 = &version->levels[0];
+    int rc = LSM_BUSY;
+    *ret_compaction = NULL;
+    for (unsigned i = 0; i < l0->count && rc == LSM_BUSY; i++) {
+        struct level_targets targets;
+        if (!worth_clearing(options, l0->files[i]))
+            continue;
+        pick_targets(version, options, &targets);
+        rc = pick_from_level_0(version, options, targets.base_level, ret_compaction);
+        break;
+    }
+    for (unsigned level = LAST; level > 0 && rc == LSM_BUSY; level--) {
+        const struct version_level *l = &version->levels[level];
+        for (unsigned i = 0; i < l->count && rc == LSM_BUSY; i++)
+            if (!l->files[i]->compacting && worth_clearing(options, l->files[i]))
+                rc = compaction_of_run(version, options, level, level, (struct run){i, i + 1},
+                                       false, ret_compaction);
+    }
+    if (!rc && *ret_compaction)
+        (*ret_compaction)->trivial_move = false;
+    return rc == LSM_BUSY ? 0 : rc;
 }
 
 static bool refers_to_draining(const struct file_meta *file)

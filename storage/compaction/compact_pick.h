@@ -72,6 +72,12 @@ int compact_pick(const struct version *version, const struct pick_options *optio
 int compact_pick_drain(const struct version *version, const struct pick_options *options,
                        struct compaction **ret_compaction);
 
+// A compaction that gives back what was kept for snapshots that are gone (file_meta.dead_bytes): a
+// table of which they are 1/8 (1/64 when idle, any to reclaim), rewritten in place, or level 0. For
+// when there is nothing else.
+int compact_pick_kept(const struct version *version, const struct pick_options *options,
+                      struct compaction **ret_compaction);
+
 // All tables of `level` that overlap [lower, upper] (NULL data: unbounded), and those that must go
 // with them, into `output_level`: a deeper one, or `level` itself, unless 0, to rewrite it
 // (LSM_INVALID for others). If the inputs overlap a level in between, they go only down to the

@@ -41,6 +41,7 @@ struct run_state {
     unsigned grandparent;                // first one whose largest key is >= the current key
     uint64_t overlapped_bytes;           // of grandparents passed by the current output
     struct blob_refs blobs;              // referenced by the current output
+    struct kept_ranges kept;             // in the current output
     struct buf value;                    // a moved blob
     uint64_t moved_all;                  // bytes, in all
     uint64_t moved_bytes, move_start_us; // of the present step
@@ -64,6 +65,7 @@ static int output_open(struct run_state *state)
     }
     state->overlapped_bytes = 0;
     state->blobs.count = 0;
+    state->kept.count = 0;
     return rc;
 }
 
@@ -81,7 +83,8 @@ static int output_close(struct run_state *state, bool keep)
 }
 
 static int output_to_meta(const struct output *out, const struct sst_info *info,
-                          const struct blob_refs *blobs, struct file_meta **ret_file)
+                          const struct blob_refs *blobs, const struct kept_ranges *kept,
+                          struct file_meta **ret_file)
 {
     struct file_meta *file =
         file_meta_new(buf_slice(&info->smallest_key), buf_slice(&info->largest_key));
@@ -96,6 +99,8 @@ static int output_to_meta(const struct output *out, const struct sst_info *info,
     file->smallest_tag = info->smallest_tag;
     file->largest_tag = info->largest_tag;
     int rc = file_meta_set_blobs(file, blobs->refs, blobs->count);
+    if (!rc)
+        rc = file_meta_set_kept(file, kept->at, kept->count);
     if (rc) {
         file_meta_unref(file);
         return rc;
@@ -111,7 +116,7 @@ static int output_finish(struct run_state *state)
     struct file_meta *file = NULL;
     int rc = sst_builder_finish(state->out.builder, &info);
     if (!rc) {
-        rc = output_to_meta(&state->out, &info, &state->blobs, &file);
+        rc = output_to_meta(&state->out, &info, &state->blobs, &state->kept, &file);
         struct file_meta **grown =
             rc ? NULL : realloc(run->outputs, (run->output_count + 1) * sizeof(struct file_meta *));
         if (!rc && !grown) {
@@ -270,6 +275,27 @@ static int run_pointer(struct run_state *state, enum entry_type *type, struct sl
     return rc;
 }
 
+// Where an entry's value is to be: sets tag, value and reference for the output.
+static int run_value(struct run_state *state, uint64_t *tag, struct slice *value,
+                     struct blob_ref *ret_ref, bool *ret_drop)
+{
+    struct compact_run *run = state->run;
+    enum entry_type type = tag_type(*tag);
+    int rc = LSM_OK;
+    if (type == ENTRY_PUT && run->separate_size && value->size >= run->separate_size) {
+        struct blob_pointer pointer;
+        rc = append_blob(state, BLOB_WRITES, &pointer, value);
+        if (!rc)
+            *ret_ref =
+                (struct blob_ref){.number = pointer.file, .bytes = blob_pointer_bytes(&pointer)};
+        type = ENTRY_BLOB;
+    } else if (type == ENTRY_BLOB) {
+        rc = run_pointer(state, &type, value, ret_ref, ret_drop);
+    }
+    *tag = tag_make(tag_sequence(*tag), type);
+    return rc;
+}
+
 static int run_entry(struct run_state *state, const struct entry *entry)
 {
     struct compact_run *run = state->run;
@@ -289,6 +315,14 @@ static int run_entry(struct run_state *state, const struct entry *entry)
                 return rc;
         }
     }
+    // A version that is superseded here is seen by the snapshots from its own stratum's on to the
+    // one before the newer version.
+    uint64_t first = 0, last = 0;
+    bool kept = same_key;
+    if (kept) {
+        first = run->snapshots[stratum];
+        last = run->snapshots[state->stratum - 1];
+    }
     state->stratum = stratum;
     if (run->bottom && stratum == 0) {
         if (tag_type(tag) == ENTRY_DELETE)
@@ -297,26 +331,18 @@ static int run_entry(struct run_state *state, const struct entry *entry)
     }
     struct slice value = entry->value;
     struct blob_ref ref = {0};
-    if (tag_type(tag) == ENTRY_PUT && run->separate_size && value.size >= run->separate_size) {
-        struct blob_pointer pointer;
-        int rc = append_blob(state, BLOB_WRITES, &pointer, &value);
-        if (rc)
-            return rc;
-        tag = tag_make(tag_sequence(tag), ENTRY_BLOB);
-        ref = (struct blob_ref){.number = pointer.file, .bytes = blob_pointer_bytes(&pointer)};
-    } else if (tag_type(tag) == ENTRY_BLOB) {
-        enum entry_type type = ENTRY_BLOB;
-        bool drop = false;
-        int rc = run_pointer(state, &type, &value, &ref, &drop);
-        if (rc || drop)
-            return rc;
-        tag = tag_make(tag_sequence(tag), type);
-    }
-    int rc = state->out.builder ? LSM_OK : output_open(state);
+    bool drop = false;
+    int rc = run_value(state, &tag, &value, &ref, &drop);
+    if (rc || drop)
+        return rc;
+    if (!state->out.builder)
+        rc = output_open(state);
     if (!rc && ref.number)
         rc = blob_refs_add(&state->blobs, ref.number, ref.bytes, NULL);
     if (!rc)
         rc = sst_builder_add(state->out.builder, entry->key, tag, value);
+    if (!rc && kept)
+        kept_add(&state->kept, first, last, entry->key.size + value.size + ref.bytes);
     return rc;
 }
 

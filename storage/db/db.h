@@ -69,6 +69,7 @@ struct lsm_snapshot {
     uint64_t sequence;
     struct read_view *view;           // a reference; NULL unless brief
     struct lsm_snapshot *prev, *next; // list ordered by sequence, unless brief; mutex
+    bool collected; // a flush or compaction has kept something for it; mutex
 };
 
 // A batch whose large values have been written to blob files, and what it refers to there.
@@ -166,6 +167,7 @@ struct lsm {
     uint64_t recyclable[2];        // numbers of old logs to reuse, or 0
     struct lsm_snapshot snapshots; // list head
     struct snapshot_set named;     // changed with the manifest lead as well
+    bool dead_stale;               // the tables' dead_bytes have to be counted anew
     struct buf cursors[VERSION_LEVELS];
     struct manifest *manifest; // manifest lead
     bool manifest_busy;
@@ -341,6 +343,8 @@ int db_named_check(struct lsm *db, const char *name); // whether a new snapshot 
 // The sequences of all snapshots, named ones and others, ascending; the array is the caller's.
 // Mutex held.
 int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count);
+// Counts what tables keep for snapshots that are gone, if that may have changed. Mutex held.
+int db_count_dead(struct lsm *db);
 uint64_t db_oldest_snapshot(struct lsm *db); // or what is visible now; mutex held
 
 // ---- db_compact.c

@@ -372,8 +372,12 @@ static int pick_any(struct lsm *db, struct buf cursors[VERSION_LEVELS],
 {
     struct pick_options options = db_pick_options(db);
     bool drain = blob_store_choose_drain(db->blobs, db->options.blob_garbage_ratio);
-    int rc = LSM_OK;
+    int rc = db_count_dead(db);
     *ret_compaction = NULL;
+    if (!rc && options.reclaim)
+        rc = compact_pick_kept(db->version, &options, ret_compaction);
+    if (rc || *ret_compaction)
+        return rc;
     db->drain_first = drain && !db->drain_first;
     if (db->drain_first)
         rc = compact_pick_drain(db->version, &options, ret_compaction);
@@ -381,6 +385,8 @@ static int pick_any(struct lsm *db, struct buf cursors[VERSION_LEVELS],
         rc = compact_pick(db->version, &options, cursors, ret_compaction);
     if (!rc && !*ret_compaction && drain)
         rc = compact_pick_drain(db->version, &options, ret_compaction);
+    if (!rc && !*ret_compaction)
+        rc = compact_pick_kept(db->version, &options, ret_compaction);
     return rc;
 }
 

@@ -20,6 +20,8 @@ static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *r
 {
     pthread_mutex_lock(&db->mutex);
     int rc = db_snapshots_collect(db, ret_sequences, ret_count);
+    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+        s->collected = true;
     pthread_mutex_unlock(&db->mutex);
     return rc;
 }

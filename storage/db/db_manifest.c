@@ -212,6 +212,9 @@ static int change_end(struct lsm *db, struct version_edit *edit, struct change *
     }
     db->manifest_busy = false;
     pthread_cond_broadcast(&db->changed);
+    for (unsigned i = 0; i < edit->added_count && !rc; i++)
+        db->dead_stale = db->dead_stale || edit->added[i].file->kept_count > 0;
+    db->dead_stale = db->dead_stale || edit->snapshots_removed_count > 0;
     if (edit->snapshots_removed_count)
         pthread_cond_broadcast(&db->work); // there may be something to compact now
     pthread_mutex_unlock(&db->mutex);

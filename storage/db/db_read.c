@@ -260,6 +260,7 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     snapshot->view = NULL;
     pthread_mutex_lock(&db->mutex);
     snapshot->sequence = atomic_load_explicit(&db->visible, memory_order_acquire);
+    snapshot->collected = false;
     snapshot->prev = db->snapshots.prev; // the newest: the list stays ordered
     snapshot->next = &db->snapshots;
     snapshot->prev->next = snapshot;
@@ -303,6 +304,7 @@ void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot)
     pthread_mutex_lock(&db->mutex);
     snapshot->prev->next = snapshot->next;
     snapshot->next->prev = snapshot->prev;
+    db->dead_stale = db->dead_stale || snapshot->collected;
     if (snapshot->prev == &db->snapshots && snapshots_hold_back(db))
         pthread_cond_broadcast(&db->work);
     pthread_mutex_unlock(&db->mutex);

@@ -407,6 +407,7 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
     struct replay replay = {.db = db, .sequence = state->last_sequence};
     db->version = state->version;
     db->named = state->snapshots;
+    db->dead_stale = true;
     int rc = adopt_version(db, db->version);
     if (!rc)
         rc = db_memtable_new(db, &replay.memtable);

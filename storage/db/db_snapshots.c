@@ -204,6 +204,27 @@ int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_c
     return LSM_OK;
 }
 
+int db_count_dead(struct lsm *db)
+{
+    if (!db->dead_stale)
+        return LSM_OK;
+    uint64_t *sequences;
+    size_t count;
+    int rc = db_snapshots_collect(db, &sequences, &count);
+    if (rc)
+        return rc;
+    for (unsigned n = 0; n < VERSION_LEVELS; n++) {
+        const struct version_level *level = &db->version->levels[n];
+        for (unsigned i = 0; i < level->count; i++) {
+            struct file_meta *file = level->files[i];
+            file->dead_bytes = kept_dead_bytes(file->kept, file->kept_count, sequences, count);
+        }
+    }
+    free(sequences);
+    db->dead_stale = false;
+    return LSM_OK;
+}
+
 uint64_t db_oldest_snapshot(struct lsm *db)
 {
     const struct lsm_snapshot *first = db->snapshots.next;

@@ -1,11 +1,12 @@
 // Opening a table, finding a key in it, fetching its blocks.
 //
 // A point get asks the filter, searches the index, fetches one block and searches that. A block
-// that is stored as it is, in a table that is not compressed, is used in place, in the mapping of the
-// whole file. A compressed one is decompressed into the cache, from the mapping while the budget for
-// that lasts (a system call costs as much as the rest of a get), else from what pread brings: the
-// memory the process holds for it is then the cache's and no more. If the file cannot be mapped (the
-// system limits the number of mappings) all blocks are read with pread and go through the cache.
+// that is stored as it is, in a table that is not compressed, is used in place, in the mapping of
+// the whole file. A compressed one is decompressed into the cache, from the mapping while the
+// budget for that lasts (a system call costs as much as the rest of a get), else from what pread
+// brings: the memory the process holds for it is then the cache's and no more. If the file cannot
+// be mapped (the system limits the number of mappings) all blocks are read with pread and go
+// through the cache.
 //
 // Checksums. Footer, filter, index and properties are verified when the table is opened. A data
 // block in the mapping is verified at its first use (ONCE), at each (ALWAYS) or not at all (NEVER).

@@ -48,6 +48,19 @@ int file_meta_set_blobs(struct file_meta *file, const struct blob_ref *blobs, si
     return LSM_OK;
 }
 
+int file_meta_set_kept(struct file_meta *file, const struct kept_range *kept, size_t count)
+{
+    struct kept_range *copy = count ? malloc(count * sizeof *copy) : NULL;
+    if (count && !copy)
+        return status_no_memory(count * sizeof *copy);
+    if (count)
+        memcpy(copy, kept, count * sizeof *copy);
+    free(file->kept);
+    file->kept = copy;
+    file->kept_count = count;
+    return LSM_OK;
+}
+
 void file_meta_ref(struct file_meta *file)
 {
     uint32_t before = atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
@@ -63,5 +76,6 @@ void file_meta_unref(struct file_meta *file)
     if (file->on_last_unref)
         file->on_last_unref(file, file->owner);
     free(file->blobs);
+    free(file->kept);
     free(file);
 }

@@ -9,6 +9,7 @@
 #include "base/slice.h"
 #include "blob/blob_store.h"
 #include "lsm.h"
+#include "version/kept.h"
 
 struct sst_reader;
 
@@ -29,9 +30,13 @@ struct file_meta {
     size_t blob_count;      // NULL until the owner has looked it up
     uint64_t blob_bytes;    // referenced in all of them
 
+    struct kept_range *kept; // what only snapshots need, as the table was written; owned
+    size_t kept_count;
+
     _Atomic uint32_t refs; // versions (and edits in flight) that hold it
     _Atomic uint32_t used; // mark of recent use, for the table cache's eviction
     bool compacting;       // a running compaction has it as input; the db's mutex
+    uint64_t dead_bytes;   // of `kept`, whose snapshots are gone; the db's mutex
     _Atomic bool obsolete; // no later version has it: its file may be removed
     void *cache_slot;      // the table cache's own; its lock
     void *owner;           // passed to the on_free hook below
@@ -44,6 +49,8 @@ struct file_meta {
 struct file_meta *file_meta_new(struct slice smallest, struct slice largest);
 // Copies what the table references of blob files. 0 or LSM_NO_MEMORY. Before the struct is shared.
 int file_meta_set_blobs(struct file_meta *file, const struct blob_ref *blobs, size_t count);
+// The same for what it keeps for snapshots.
+int file_meta_set_kept(struct file_meta *file, const struct kept_range *kept, size_t count);
 void file_meta_ref(struct file_meta *file);
 // At zero calls the hook, which finds the struct intact but must not revive it, and frees it. May
 // run in an epoch callback: the hook must not wait for anything long.

@@ -109,14 +109,28 @@ static size_t blobs_size(const struct file_meta *f)
     return size;
 }
 
+static size_t kept_size(const struct file_meta *f)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < f->kept_count; i++)
+        size += varint_size(f->kept[i].first) + varint_size(f->kept[i].last - f->kept[i].first) +
+                varint_size(f->kept[i].bytes);
+    return size;
+}
+
+static size_t subfield_size(size_t count, size_t payload)
+{
+    return count ? 1 + varint_size(payload) + payload : 0;
+}
+
 static size_t file_payload_size(unsigned level, const struct file_meta *f)
 {
     return varint_size(level) + varint_size(f->number) + varint_size(f->size) +
            varint_size(f->entries) + varint_size(f->deletes) + varint_size(f->raw_bytes) +
            varint_size(f->max_sequence) + varint_size(f->smallest_tag) +
            slice_encoded_size(f->smallest) + varint_size(f->largest_tag) +
-           slice_encoded_size(f->largest) +
-           (f->blob_count ? 1 + varint_size(blobs_size(f)) + blobs_size(f) : 0);
+           slice_encoded_size(f->largest) + subfield_size(f->blob_count, blobs_size(f)) +
+           subfield_size(f->kept_count, kept_size(f));
 }
 
 static uint8_t *put_blobs(uint8_t *p, const struct file_meta *f)
@@ -126,6 +140,18 @@ static uint8_t *put_blobs(uint8_t *p, const struct file_meta *f)
     for (size_t i = 0; i < f->blob_count; i++) {
         p = put_varint64(p, f->blobs[i].number);
         p = put_varint64(p, f->blobs[i].bytes);
+    }
+    return p;
+}
+
+static uint8_t *put_kept(uint8_t *p, const struct file_meta *f)
+{
+    *p++ = EDIT_TABLE_KEPT;
+    p = put_varint64(p, kept_size(f));
+    for (size_t i = 0; i < f->kept_count; i++) {
+        p = put_varint64(p, f->kept[i].first);
+        p = put_varint64(p, f->kept[i].last - f->kept[i].first);
+        p = put_varint64(p, f->kept[i].bytes);
     }
     return p;
 }
@@ -143,7 +169,9 @@ static uint8_t *put_file_payload(uint8_t *p, unsigned level, const struct file_m
     p = put_slice(p, f->smallest);
     p = put_varint64(p, f->largest_tag);
     p = put_slice(p, f->largest);
-    return f->blob_count ? put_blobs(p, f) : p;
+    if (f->blob_count)
+        p = put_blobs(p, f);
+    return f->kept_count ? put_kept(p, f) : p;
 }
 
 // A field's tag and payload size; the caller writes the payload and moves out->size on.
@@ -319,8 +347,27 @@ static int decode_blobs(struct slice in, struct blob_refs *blobs)
     return 0;
 }
 
+static int decode_kept(struct slice in, struct kept_ranges *kept)
+{
+    const uint8_t *p = in.data, *end = in.data + in.size;
+    if (kept->count)
+        return corrupt("what a table keeps twice");
+    while (p < end && kept->count < KEPT_RANGES_MAX) {
+        uint64_t first, span, bytes;
+        if (!get_numbers(&p, end, (uint64_t *const[]){&first, &span, &bytes}, 3))
+            return corrupt("malformed ranges of what a table keeps");
+        if (span > SEQUENCE_MAX || first > SEQUENCE_MAX - span)
+            return corrupt("what a table keeps out of range");
+        kept->at[kept->count++] = (struct kept_range){first, first + span, bytes};
+    }
+    return p == end && kept_legal(kept->at, kept->count)
+               ? 0
+               : corrupt("impossible: what a table keeps");
+}
+
 // The sub-fields after a table's fixed part.
-static int decode_subfields(const uint8_t *p, const uint8_t *end, struct blob_refs *blobs)
+static int decode_subfields(const uint8_t *p, const uint8_t *end, struct blob_refs *blobs,
+                            struct kept_ranges *kept)
 {
     while (p < end) {
         uint64_t tag;
@@ -333,6 +380,8 @@ static int decode_subfields(const uint8_t *p, const uint8_t *end, struct blob_re
             return corrupt("malformed field of a table");
         if (tag == EDIT_TABLE_BLOBS)
             rc = decode_blobs(payload, blobs);
+        else if (tag == EDIT_TABLE_KEPT)
+            rc = decode_kept(payload, kept);
         else if (!(tag & EDIT_SKIPPABLE))
             rc = status_fail(LSM_CORRUPTION, "version edit: unknown field %" PRIu64 " of a table",
                              tag);
@@ -360,11 +409,14 @@ static int decode_added(struct slice in, struct version_edit *edit)
     if (!plausible(&fixed, smallest, largest))
         return status_fail(LSM_CORRUPTION, "version edit: impossible table %" PRIu64, fixed.number);
     struct blob_refs blobs = {0};
-    int rc = decode_subfields(p, end, &blobs);
+    struct kept_ranges kept = {.count = 0};
+    int rc = decode_subfields(p, end, &blobs, &kept);
     struct file_meta *file = rc ? NULL : file_meta_new(smallest, largest);
     if (!rc)
         rc = file ? file_meta_set_blobs(file, blobs.refs, blobs.count) : LSM_NO_MEMORY;
     blob_refs_release(&blobs);
+    if (!rc)
+        rc = file_meta_set_kept(file, kept.at, kept.count);
     if (rc) {
         if (file)
             file_meta_unref(file);

@@ -28,6 +28,8 @@ enum edit_tag {
 enum edit_table_tag {
     EDIT_TABLE_BLOBS = 2, // pairs of varint blob file number (ascending), varint bytes it
                           // references; at most once, not empty
+    EDIT_TABLE_KEPT = 3,  // triples of varints: a range of snapshots (sequence of the oldest, of
+                          // the newest less that) and bytes kept for them; ascending, at most once
 };
 
 #define EDIT_SKIPPABLE 1u

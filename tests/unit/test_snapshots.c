@@ -161,6 +161,84 @@ START_TEST(test_manifest_format)
 }
 END_TEST
 
+// ---------------------------------------------------------------------------------- space
+
+#define KEYS 400
+
+static void write_all(unsigned generation, size_t size)
+{
+    uint8_t value[4096];
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[16];
+        for (size_t k = 0; k < size; k += 4) // not to be compressed
+            put_fixed32(value + k, (uint32_t)((i * 7919 + generation * 104729 + k) * 2654435761u));
+        snprintf(key, sizeof key, "key%05u", i * 37 % KEYS);
+        ck_assert_int_eq(lsm_put(db, NULL, key, strlen(key), value, size), 0);
+    }
+    ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    ck_assert_int_eq(lsm_wait_idle(db), 0);
+}
+
+static uint64_t bytes_held(void)
+{
+    return number("table-bytes") + number("blob-bytes");
+}
+
+// Four generations, of which the snapshots keep three; with each that goes, so does its space.
+static void check_space(size_t value_size)
+{
+    static const char *const names[] = {"first", "second", "third"};
+    open_db();
+    write_all(0, value_size);
+    uint64_t one = bytes_held();
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(lsm_snapshot_create(db, names[i]), 0);
+        write_all(i + 1, value_size);
+    }
+    ck_assert_uint_ge(bytes_held(), one * 39 / 10);
+    reopen_db(); // what is kept for whom is in the manifest
+    static const unsigned order[] = {1, 0, 2};
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(lsm_snapshot_delete(db, names[order[i]]), 0);
+        ck_assert_int_eq(lsm_wait_idle(db), 0);
+        uint64_t most = one * (3 - i) + one / 2;
+        ck_assert_msg(bytes_held() <= most, "%u of three deleted: %lu bytes, one generation is %lu",
+                      i + 1, (unsigned long)bytes_held(), (unsigned long)one);
+    }
+    ck_assert_int_eq(lsm_check(db, NULL, NULL, NULL), 0);
+}
+
+START_TEST(test_space_of_small_values)
+{
+    check_space(1000);
+}
+END_TEST
+
+START_TEST(test_space_of_blobs)
+{
+    options.blob_min = 1024;
+    options.blob_file_size = 64 << 10;
+    options.blob_garbage_ratio = 5;
+    check_space(4096);
+}
+END_TEST
+
+// What a snapshot in memory has kept goes with it, too.
+START_TEST(test_space_of_unnamed)
+{
+    const struct lsm_snapshot *snapshot;
+    open_db();
+    write_all(0, 1000);
+    uint64_t one = bytes_held();
+    ck_assert_int_eq(lsm_snapshot_new(db, &snapshot), 0);
+    write_all(1, 1000);
+    ck_assert_uint_ge(bytes_held(), one * 19 / 10);
+    lsm_snapshot_free(db, snapshot);
+    ck_assert_int_eq(lsm_wait_idle(db), 0);
+    ck_assert_uint_le(bytes_held(), one * 3 / 2);
+}
+END_TEST
+
 // ---------------------------------------------------------------------------------- failures
 
 // Three changes of the snapshots; returns how many were acknowledged.
@@ -260,6 +338,9 @@ int main(void)
     tcase_add_test(tc, test_names);
     tcase_add_test(tc, test_read_only);
     tcase_add_test(tc, test_manifest_format);
+    tcase_add_test(tc, test_space_of_small_values);
+    tcase_add_test(tc, test_space_of_blobs);
+    tcase_add_test(tc, test_space_of_unnamed);
     tcase_add_test(tc, test_power_cuts);
     tcase_add_test(tc, test_failing_calls);
     suite_add_tcase(suite, tc);

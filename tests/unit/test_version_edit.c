@@ -21,6 +21,7 @@ static void fill_edit(struct version_edit *edit)
     file->max_sequence = 70;
     file->smallest_tag = tag_make(70, ENTRY_PUT);
     file->largest_tag = tag_make(1, ENTRY_DELETE);
+    ck_assert_int_eq(file_meta_set_kept(file, &(struct kept_range){3, 5, 100}, 1), 0);
     edit_add_new(edit, 1, file);
     ck_assert_int_eq(version_edit_remove_snapshot(edit, 5), 0);
     ck_assert_int_eq(snapshot_set_add(&edit->snapshots_added, 7, 60, 300, slice_str("daily")), 0);
@@ -33,10 +34,11 @@ static const uint8_t golden[] = {
     0x06, 0x01, 0x4d,                               // last sequence 77
     0x08, 0x02, 0x00, 0x09,                         // removed: level 0, table 9
     0x08, 0x04, 0x06, 0x80, 0x80, 0x40,             // removed: level 6, table 2^20
-    0x0a, 0x15, 0x01, 0x0a, 0x80, 0x20, 0x32, 0x03, // added: level 1, table 10, 4096 bytes, 50, 3
+    0x0a, 0x1a, 0x01, 0x0a, 0x80, 0x20, 0x32, 0x03, // added: level 1, table 10, 4096 bytes, 50, 3
     0x88, 0x27, 0x46, 0x81, 0x8c, 0x01,             //   5000 raw, sequence 70, smallest tag
     0x02, 'a',  'b',                                //   smallest
     0x80, 0x02, 0x03, 'x',  'y',  'z',              //   largest tag, largest
+    0x03, 0x03, 0x03, 0x02, 0x64,                   //   keeps 100 bytes for snapshots 3 to 5
     0x0d, 0x01, 0x09,                               // next snapshot 9
     0x0e, 0x01, 0x05,                               // snapshot 5 removed
     0x10, 0x0a, 0x07, 0x3c, 0xac, 0x02,             // snapshot 7 at sequence 60, of 300 us,
@@ -100,7 +102,7 @@ static int decode_exact(const uint8_t *data, size_t size, struct version_edit *r
 // The tags are at these offsets; only there may an edit be cut without harm.
 static bool is_field_start(size_t offset)
 {
-    static const size_t starts[] = {0, 3, 7, 10, 14, 20, 43, 46, 49, sizeof(golden)};
+    static const size_t starts[] = {0, 3, 7, 10, 14, 20, 48, 51, 54, sizeof(golden)};
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
         if (starts[i] == offset)
             return true;
