@@ -239,10 +239,21 @@ typedef int lsm_snapshot_fn(void *arg, const struct lsm_snapshot_info *info);
 // which is returned.
 LSM_NODISCARD LSM_API int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg);
 
+typedef void lsm_progress_fn(void *arg, uint64_t done, uint64_t total);
+
+// How many bytes each named snapshot refers to, and how many of these nobody else sees, neither the
+// present nor another named snapshot: what deleting it would give back. Keys and values before
+// compression; a value that slices share counts for each. Reads the whole store; `progress` (may be
+// NULL) is called with entries done and entries in all. In the order of their sequences.
+typedef int lsm_snapshot_usage_fn(void *arg, const struct lsm_snapshot_info *info, uint64_t refers,
+                                  uint64_t own);
+LSM_NODISCARD LSM_API int lsm_snapshot_usage(struct lsm *db, lsm_snapshot_usage_fn *fn,
+                                             lsm_progress_fn *progress, void *arg);
+
 // The keys that differ, or may differ, between two snapshots: those that were put or deleted after
-// `from` and not after `to`, in order. What they were and are is read with lsm_get() at the two. The
-// cost follows what was written in between, not the store's size. Both snapshots have to be kept
-// until the diff is freed. LSM_INVALID if `from` is the newer one.
+// `from` and not after `to`, in order. What they were and are is read with lsm_get() at the two.
+// The cost follows what was written in between, not the store's size. Both snapshots have to be
+// kept until the diff is freed. LSM_INVALID if `from` is the newer one.
 struct lsm_diff;
 LSM_NODISCARD LSM_API int lsm_diff_new(struct lsm *db, const struct lsm_snapshot *from,
                                        const struct lsm_snapshot *to, struct lsm_diff **ret_diff);
@@ -418,7 +429,6 @@ LSM_API bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_v
 // blobs. Each problem is reported as one line; the first one's status is returned, 0 if there is
 // none. `progress` (may be NULL) is called with bytes done and bytes in all.
 typedef void lsm_check_fn(void *arg, const char *problem);
-typedef void lsm_progress_fn(void *arg, uint64_t done, uint64_t total);
 LSM_NODISCARD LSM_API int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress,
                                     void *arg);
 

@@ -161,6 +161,48 @@ START_TEST(test_manifest_format)
 }
 END_TEST
 
+static int append_usage(void *arg, const struct lsm_snapshot_info *info, uint64_t refers,
+                        uint64_t own)
+{
+    char *text = arg;
+    sprintf(text + strlen(text), "%s:%u,%u ", info->name, (unsigned)refers, (unsigned)own);
+    return 0;
+}
+
+static void check_usage(const char *want)
+{
+    char text[512] = "";
+    ck_assert_int_eq(lsm_snapshot_usage(db, append_usage, NULL, text), 0);
+    ck_assert_str_eq(text, want);
+}
+
+// Keys and values are of these many bytes: a 1+3, b 1+9, c 1+99.
+START_TEST(test_usage)
+{
+    char hundred[100];
+    memset(hundred, 'x', 99);
+    hundred[99] = '\0';
+    open_db();
+    check_usage("");
+    put("a", "111");
+    put("b", "123456789");
+    ck_assert_int_eq(lsm_snapshot_create(db, "one"), 0);
+    ck_assert_int_eq(lsm_snapshot_create(db, "two"), 0);
+    check_usage("one:14,0 two:14,0 ");
+    put("a", "222");
+    put("c", hundred);
+    check_usage("one:14,0 two:14,0 "); // both see the old a
+    ck_assert_int_eq(lsm_snapshot_create(db, "three"), 0);
+    ck_assert_int_eq(lsm_delete(db, NULL, "c", 1), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        check_usage("one:14,0 two:14,0 three:114,100 ");
+        ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+    }
+    ck_assert_int_eq(lsm_snapshot_delete(db, "two"), 0);
+    check_usage("one:14,4 three:114,100 ");
+}
+END_TEST
+
 // ---------------------------------------------------------------------------------- space
 
 #define KEYS 400
@@ -338,6 +380,7 @@ int main(void)
     tcase_add_test(tc, test_names);
     tcase_add_test(tc, test_read_only);
     tcase_add_test(tc, test_manifest_format);
+    tcase_add_test(tc, test_usage);
     tcase_add_test(tc, test_space_of_small_values);
     tcase_add_test(tc, test_space_of_blobs);
     tcase_add_test(tc, test_space_of_unnamed);
