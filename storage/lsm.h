@@ -250,6 +250,13 @@ typedef int lsm_snapshot_usage_fn(void *arg, const struct lsm_snapshot_info *inf
 LSM_NODISCARD LSM_API int lsm_snapshot_usage(struct lsm *db, lsm_snapshot_usage_fn *fn,
                                              lsm_progress_fn *progress, void *arg);
 
+// Makes the present what the named snapshot shows, but for keys that `keep` (may be NULL) returns
+// true for: these stay as they are. One atomic change, durable when it returns 0; it costs what was
+// written since. Snapshots go on showing what they did. Writers wait meanwhile.
+typedef bool lsm_keep_fn(void *arg, const void *key, size_t key_size);
+LSM_NODISCARD LSM_API int lsm_snapshot_rollback(struct lsm *db, const char *name, lsm_keep_fn *keep,
+                                                void *arg);
+
 // The keys that differ, or may differ, between two snapshots: those that were put or deleted after
 // `from` and not after `to`, in order. What they were and are is read with lsm_get() at the two.
 // The cost follows what was written in between, not the store's size. Both snapshots have to be

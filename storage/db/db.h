@@ -356,6 +356,8 @@ void db_remove_added(struct lsm *db, const struct version_edit *edit);
 int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction);
 // Writes a memtable to a level-0 table; the edit gets it added. For flush and recovery.
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit);
+// The same of what an iterator yields, which is not freed.
+int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit);
 
 // ---- db_blob.c
 int db_blob_store_new(struct env *env, const struct lsm_options *options, unsigned handles_max,

@@ -55,11 +55,10 @@ static size_t separate_size(struct lsm *db)
     return space_short ? 0 : db_blob_min(db, NULL);
 }
 
-int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
+int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit)
 {
     uint64_t *snapshots;
     struct compact_run run = run_init(db, false);
-    struct iter *input;
     int rc = snapshots_collect(db, &snapshots, &run.snapshot_count);
     if (rc)
         return rc;
@@ -67,14 +66,8 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
     run.move_bytes = MOVE_JOB_BYTES;
     run.separate_size = separate_size(db);
     run.progress = &db->flush_done;
-    atomic_store_explicit(&db->flush_done, 0, memory_order_relaxed);
-    atomic_store_explicit(&db->flush_total, memtable_entries(memtable), memory_order_relaxed);
-    run.cancel = &db->cancel; // the log still has everything
-    rc = memtable_iter_new(memtable, &input);
-    if (!rc) {
-        rc = compact_run(&run, input);
-        iter_free(input);
-    }
+    run.cancel = &db->cancel; // the log, or the caller, still has everything
+    rc = compact_run(&run, input);
     free(snapshots);
     if (rc)
         return rc;
@@ -91,6 +84,19 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
     }
     counter_add(&db->counters.flush_bytes, run.bytes_written);
     compact_run_release(&run, rc != LSM_OK);
+    return rc;
+}
+
+int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
+{
+    struct iter *input;
+    atomic_store_explicit(&db->flush_done, 0, memory_order_relaxed);
+    atomic_store_explicit(&db->flush_total, memtable_entries(memtable), memory_order_relaxed);
+    int rc = memtable_iter_new(memtable, &input);
+    if (rc)
+        return rc;
+    rc = db_write_level0_from(db, input, edit);
+    iter_free(input);
     return rc;
 }
 

@@ -269,6 +269,25 @@ static void do_diff(struct history *h)
     lsm_snapshot_free(h->db, to);
 }
 
+static void do_rollback(struct history *h)
+{
+    struct named *named = draw_named(h);
+    if (!named->name[0])
+        return;
+    OK(lsm_snapshot_rollback(h->db, named->name, NULL, NULL));
+    h->writes++;
+    for (unsigned i = 0; i < KEYS; i++)
+        if (h->map.written[i] > named->writes)
+            h->map.written[i] = h->writes;
+    memcpy(h->map.values, named->map.values, sizeof h->map.values);
+    if (one_in(&h->random, 2)) { // what was acknowledged is durable
+        env_fault_power_cut(h->env, one_in(&h->random, 2) ? 0 : random_next(&h->random));
+        (void)!lsm_close(h->db);
+        OK(lsm_open("/db", &h->options, &h->db));
+    }
+    compare_all(h, h->db);
+}
+
 static void do_maintain(struct history *h)
 {
     switch (random_below(&h->random, 4)) {
@@ -342,6 +361,8 @@ static void run_history(uint64_t seed)
             do_checkpoint(h);
         else if (what < 38)
             do_reopen(h);
+        else if (what < 39)
+            do_rollback(h);
         else if (draw_named(h)->name[0])
             compare_all(h, h->db);
     }

@@ -369,6 +369,65 @@ START_TEST(test_failing_calls)
 }
 END_TEST
 
+static bool keep_b(void *arg, const void *key, size_t size)
+{
+    (void)arg;
+    return size == 1 && memcmp(key, "b", 1) == 0;
+}
+
+static void prepare_rollback(void)
+{
+    store_setup();
+    options.blob_min = 1024;
+    char large[4000];
+    memset(large, 'L', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    open_db();
+    put("a", "1");
+    put("b", "1");
+    put("large", large);
+    ck_assert_int_eq(lsm_snapshot_create(db, "one"), 0);
+    put("a", "2");
+    put("b", "2");
+    put("new", "2");
+    put("large", "now small");
+    ck_assert_int_eq(lsm_sync(db), 0);
+    ck_assert_int_eq(lsm_wait_idle(db), 0);
+}
+
+// Whole or not at all, at each call; and what comes after it is found again.
+START_TEST(test_rollback)
+{
+    teardown();
+    for (uint64_t call = 1, done = false; !done; call++) {
+        prepare_rollback();
+        env_fault_cut_at(env, call);
+        done = lsm_snapshot_rollback(db, "one", keep_b, NULL) == 0;
+        env_fault_power_cut(env, call % 3);
+        (void)!lsm_close(db);
+        open_db();
+        struct lsm_buf buf = {0};
+        ck_assert_int_eq(lsm_get(db, NULL, "a", 1, &buf), 0);
+        bool rolled = *(const char *)buf.data == '1';
+        ck_assert(rolled || !done);
+        check_value(NULL, "b", "2");
+        check_value(NULL, "new", rolled ? NULL : "2");
+        ck_assert_int_eq(lsm_get(db, NULL, "large", 5, &buf), 0);
+        ck_assert_uint_eq(buf.size, rolled ? 3999 : 9);
+        lsm_buf_release(&buf);
+        check_named("one", "a", "1");
+        put("a", "3");
+        ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
+        reopen_db();
+        check_value(NULL, "a", "3");
+        check_named("one", "a", "1");
+        ck_assert_int_eq(lsm_check(db, NULL, NULL, NULL), 0);
+        teardown();
+    }
+    store_setup(); // for the fixture
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("snapshots");
@@ -384,6 +443,7 @@ int main(void)
     tcase_add_test(tc, test_space_of_small_values);
     tcase_add_test(tc, test_space_of_blobs);
     tcase_add_test(tc, test_space_of_unnamed);
+    tcase_add_test(tc, test_rollback);
     tcase_add_test(tc, test_power_cuts);
     tcase_add_test(tc, test_failing_calls);
     suite_add_tcase(suite, tc);
