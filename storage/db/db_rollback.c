@@ -72,6 +72,8 @@ static int undo_install(struct lsm *db, struct undo *undo)
     int rc = db_write_level0_from(db, &undo->iter, &edit);
     if (!rc && edit.added_count)
         rc = db_apply_edit(db, &edit, false);
+    if (rc)
+        db_remove_added(db, &edit);
     if (!rc && edit.added_count) {
         db->last_sequence = undo->sequence;
         atomic_store_explicit(&db->visible, undo->sequence, memory_order_release);
