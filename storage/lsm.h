@@ -260,7 +260,7 @@ LSM_NODISCARD LSM_API int lsm_snapshot_rollback(struct lsm *db, const char *name
 // The keys that differ, or may differ, between two snapshots: those that were put or deleted after
 // `from` and not after `to`, in order. What they were and are is read with lsm_get() at the two.
 // The cost follows what was written in between, not the store's size. Both snapshots have to be
-// kept until the diff is freed. LSM_INVALID if `from` is the newer one.
+// kept until the diff is freed. LSM_INVALID if `from` is the newer one or a brief one.
 struct lsm_diff;
 LSM_NODISCARD LSM_API int lsm_diff_new(struct lsm *db, const struct lsm_snapshot *from,
                                        const struct lsm_snapshot *to, struct lsm_diff **ret_diff);

@@ -84,7 +84,7 @@ void check_step(struct check *check)
 int check_iter(struct check *check, const struct pathkey *lower, const struct pathkey *upper,
                struct lsm_iter **ret_iter)
 {
-    struct lsm_iter_options options = {.no_fill_cache = true};
+    struct lsm_iter_options options = {.snapshot = check->ns->at.snapshot, .no_fill_cache = true};
     if (lower) {
         options.lower = lower->data;
         options.lower_size = lower->size;
@@ -387,9 +387,9 @@ static int check_xattr_pair(struct check *check, void *arg, struct slice key, st
 // Keys whose first byte is no type.
 static int check_unknown(struct check *check)
 {
-    static const char types[] = {KEY_COUNTER, KEY_EXTENT, KEY_ENTRY, KEY_INODE, KEY_RESERVED,
-                                 KEY_ORPHAN,  KEY_MARKER, KEY_ROOT,  KEY_SUPER, KEY_TAIL,
-                                 KEY_XATTR};
+    static const char types[] = {KEY_COUNTER,  KEY_EXTENT, KEY_ENTRY,  KEY_INODE,
+                                 KEY_RESERVED, KEY_ORPHAN, KEY_MARKER, KEY_ROOT,
+                                 KEY_SUPER,    KEY_TAIL,   KEY_XATTR};
     struct lsm_iter *iter;
     int rc = check_iter(check, NULL, NULL, &iter);
     if (rc)

@@ -123,7 +123,7 @@ static int marker_of(struct ns *ns, struct slice prefix, uint64_t *ret_ino)
     size_t got;
     pathkey_marker(&key, prefix);
     int status =
-        lsm_get_range(ns->db, NULL, key.data, key.size, 0, value, sizeof(value), &got, NULL);
+        lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, value, sizeof(value), &got, NULL);
     if (status && status != LSM_NOT_FOUND)
         return ns_err(status);
     *ret_ino = status ? 0 : get_fixed64(value);

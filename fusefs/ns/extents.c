@@ -48,7 +48,7 @@ int extent_walk_start(struct ns *ns, const struct lsm_snapshot *snapshot, uint64
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
     if (to != UINT64_MAX)
         pathkey_extent(&upper, ino, to);
-    struct lsm_iter_options options = {.snapshot = snapshot,
+    struct lsm_iter_options options = {.snapshot = snapshot ? snapshot : ns->at.snapshot,
                                        .lower = lower.data,
                                        .lower_size = lower.size,
                                        .upper = upper.data,
@@ -111,7 +111,7 @@ int extents_has(struct ns *ns, uint64_t ino, struct extent extent, bool *ret_has
     size_t got;
     uint64_t value_size = 0;
     pathkey_extent(&key, ino, extent.start);
-    int status = lsm_get_range(ns->db, NULL, key.data, key.size, 0, NULL, 0, &got, &value_size);
+    int status = lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, NULL, 0, &got, &value_size);
     *ret_has = !status && value_size == extent.size;
     return status == LSM_NOT_FOUND ? 0 : ns_err(status);
 }
@@ -248,6 +248,8 @@ int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice
 int extents_stage(struct ns *ns, struct op *op, uint64_t ino, uint64_t offset, struct slice data)
 {
     int rc = put_pieces(op->staged, ino, offset, data);
+    if (!rc && ns->at.snapshot)
+        rc = -EROFS;
     return rc ? rc : ns_err(lsm_stage(ns->db, op->staged));
 }
 

@@ -134,7 +134,7 @@ static int check_super(struct ns *ns, const struct ns_options *options)
     struct lsm_buf value = {0};
     struct pathkey key;
     pathkey_single(&key, KEY_SUPER);
-    int status = lsm_get(ns->db, NULL, key.data, key.size, &value);
+    int status = lsm_get(ns->db, &ns->at, key.data, key.size, &value);
     if (status == LSM_NOT_FOUND) {
         bool empty;
         status = store_is_empty(ns, &empty);
@@ -171,7 +171,7 @@ static int load_number(struct ns *ns, const struct pathkey *key, uint64_t *ret_v
     size_t got;
     uint64_t size;
     int status =
-        lsm_get_range(ns->db, NULL, key->data, key->size, 0, bytes, sizeof(bytes), &got, &size);
+        lsm_get_range(ns->db, &ns->at, key->data, key->size, 0, bytes, sizeof(bytes), &got, &size);
     if (status)
         return status;
     if (size != sizeof(bytes) || got != sizeof(bytes))
@@ -230,7 +230,7 @@ int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked)
     struct pathkey key;
     size_t got;
     pathkey_marker(&key, prefix);
-    int status = lsm_get_range(ns->db, NULL, key.data, key.size, 0, NULL, 0, &got, NULL);
+    int status = lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, NULL, 0, &got, NULL);
     *ret_marked = !status;
     return status == LSM_NOT_FOUND ? 0 : ns_err(status);
 }
@@ -239,7 +239,8 @@ static int count_markers(struct ns *ns)
 {
     struct pathkey lower, upper;
     pathkey_type_bounds(KEY_MARKER, &lower, &upper);
-    struct lsm_iter_options bounds = {.lower = lower.data,
+    struct lsm_iter_options bounds = {.snapshot = ns->at.snapshot,
+                                      .lower = lower.data,
                                       .lower_size = lower.size,
                                       .upper = upper.data,
                                       .upper_size = upper.size,
@@ -268,7 +269,7 @@ static int make_root(struct ns *ns)
     struct loaded root = {0};
     struct pathkey key;
     pathkey_single(&key, KEY_ROOT);
-    int status = lsm_get(ns->db, NULL, key.data, key.size, &root.raw);
+    int status = lsm_get(ns->db, &ns->at, key.data, key.size, &root.raw);
     if (!status)
         status = record_decode(root.raw.data, root.raw.size, &root.rec);
     if (status == LSM_NOT_FOUND ||
@@ -301,7 +302,7 @@ static struct ns *ns_new(const char *path, const struct ns_options *options)
     ns->inline_max = options->inline_max;
     ns->cut_extents = options->cut_extents;
     ns->merge_delay_ms = options->merge_delay_ms;
-    ns->read_only = options->engine.read_only;
+    ns->read_only = options->engine.read_only || options->snapshot;
     pthread_mutex_init(&ns->rename_mutex, NULL);
     pthread_mutex_init(&ns->ino_mutex, NULL);
     pthread_mutex_init(&ns->op_mutex, NULL);
@@ -310,17 +311,10 @@ static struct ns *ns_new(const char *path, const struct ns_options *options)
     return ns;
 }
 
-int ns_open(const char *path, const struct ns_options *options, struct ns **ret_ns)
+// Fills in what is read once, and starts what runs beside.
+static int open_tree(struct ns *ns, const struct ns_options *options)
 {
-    if (options->inline_max > RECORD_CONTENT_MAX)
-        return status_fail(LSM_INVALID, "inline_max: %u is more than %u", options->inline_max,
-                           RECORD_CONTENT_MAX);
-    struct ns *ns = ns_new(path, options);
-    if (!ns)
-        return status_no_memory(sizeof(*ns));
-    int status = lsm_open(path, &options->engine, &ns->db);
-    if (!status)
-        status = check_super(ns, options);
+    int status = check_super(ns, options);
     if (!status)
         status = load_numbers(ns);
     if (!status)
@@ -334,17 +328,56 @@ int ns_open(const char *path, const struct ns_options *options, struct ns **ret_
         if (!rc)
             rc = atimes_start(ns, &ns->atimes);
         if (rc)
-            status = status_from_errno(-rc, "starting background work of", path);
+            status = status_from_errno(-rc, "starting background work of", ns->path);
     }
+    return status;
+}
+
+// The end of opening: hands out or, after the failure `status`, closes.
+static int opened(struct ns *ns, int status, struct ns **ret_ns)
+{
     if (status) {
-        // Closing must not replace the reason.
-        char detail[STATUS_DETAIL_MAX];
-        snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+        struct status_kept kept; // closing must not replace the reason
+        status_keep(&kept);
         ns_close(ns);
-        return status_fail(status, "%s", detail);
+        status_restore(&kept);
+        return status;
     }
     *ret_ns = ns;
     return 0;
+}
+
+int ns_open(const char *path, const struct ns_options *options, struct ns **ret_ns)
+{
+    if (options->inline_max > RECORD_CONTENT_MAX)
+        return status_fail(LSM_INVALID, "inline_max: %u is more than %u", options->inline_max,
+                           RECORD_CONTENT_MAX);
+    struct ns *ns = ns_new(path, options);
+    if (!ns)
+        return status_no_memory(sizeof(*ns));
+    int status = lsm_open(path, &options->engine, &ns->db);
+    if (!status && options->snapshot)
+        status = lsm_snapshot_open(ns->db, options->snapshot, &ns->at.snapshot);
+    if (!status)
+        status = open_tree(ns, options);
+    return opened(ns, status, ret_ns);
+}
+
+int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns)
+{
+    struct ns_options options;
+    ns_options_init(&options);
+    options.engine.read_only = true;
+    struct ns *ns = ns_new(live->path, &options);
+    if (!ns)
+        return status_no_memory(sizeof(*ns));
+    ns->db = live->db;
+    ns->shares_db = true;
+    int status = name ? lsm_snapshot_open(ns->db, name, &ns->at.snapshot)
+                      : lsm_snapshot_new(ns->db, &ns->at.snapshot);
+    if (!status)
+        status = open_tree(ns, &options);
+    return opened(ns, status, ret_ns);
 }
 
 int ns_close(struct ns *ns)
@@ -356,7 +389,9 @@ int ns_close(struct ns *ns)
     reclaim_stop(ns->reclaim);
     inode_table_release(&ns->table);
     op_free_idle(ns);
-    int status = lsm_close(ns->db);
+    if (ns->db)
+        lsm_snapshot_free(ns->db, ns->at.snapshot);
+    int status = ns->shares_db ? 0 : lsm_close(ns->db);
     pthread_mutex_destroy(&ns->rename_mutex);
     pthread_mutex_destroy(&ns->ino_mutex);
     pthread_mutex_destroy(&ns->op_mutex);

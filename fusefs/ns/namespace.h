@@ -53,6 +53,7 @@ struct ns_options {
     unsigned merge_delay_ms;   // without a write before short extents are merged; default 2000
     uint32_t root_uid, root_gid; // owner and mode of the root of a new store
     uint32_t root_mode;          // default 0755
+    const char *snapshot;        // NULL, or the named snapshot to open, read-only (EROFS); not kept
 };
 void ns_options_init(struct ns_options *options);
 
@@ -60,6 +61,11 @@ void ns_options_init(struct ns_options *options);
 // with lsm_error_detail() saying why: LSM_NOT_A_STORE also for a tinylsm store that holds no
 // namespace, LSM_NEWER_FORMAT for one of a later version.
 int ns_open(const char *path, const struct ns_options *options, struct ns **ret_ns);
+
+// Opens the tree as the named snapshot has it or, with NULL, as it is now, on the store that `live`
+// has open and keeps open for longer. Nothing can be changed (EROFS). Inodes are its own: the same
+// number is another struct ns_inode here. Fails as ns_open(), and with LSM_NOT_FOUND.
+int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns);
 
 // Stops background work, closes the store; all inodes must have been put (those that were not are
 // dropped). Returns lsm_close()'s status.
@@ -91,10 +97,10 @@ struct ns_attr {
 enum ns_flags {
     NS_IMMUTABLE = 1, // no change of content, attributes or names; nothing is made in or goes from
                       // a directory
-    NS_APPEND = 2,  // content only grows; names stay. (That a write is at the end is the business
-                    // of who opens the file.) Names are only added to a directory
-    NS_NODUMP = 4,  // for backup programs; inherited from the directory
-    NS_NOATIME = 8, // reading does not change atime; inherited too
+    NS_APPEND = 2,    // content only grows; names stay. (That a write is at the end is the business
+                      // of who opens the file.) Names are only added to a directory
+    NS_NODUMP = 4,    // for backup programs; inherited from the directory
+    NS_NOATIME = 8,   // reading does not change atime; inherited too
     NS_FLAGS = 15,
 };
 
@@ -262,9 +268,16 @@ static inline int ns_fallocate(struct ns *ns, struct ns_inode *inode, int mode, 
 int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int whence);
 // copy_file_range(2): shares bytes through slices where it can. Returns bytes copied or -errno.
 // ret_attr, if not NULL, is of `to`.
-ssize_t ns_copy_range_with(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
-                           struct ns_inode *to, uint64_t to_offset, uint64_t size, unsigned flags,
-                           struct ns_attr *ret_attr);
+// `source` is the namespace of `from`: `ns` itself, or a snapshot opened with ns_open_snapshot().
+ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *from,
+                           uint64_t from_offset, struct ns_inode *to, uint64_t to_offset,
+                           uint64_t size, unsigned flags, struct ns_attr *ret_attr);
+static inline ssize_t ns_copy_range_with(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
+                                         struct ns_inode *to, uint64_t to_offset, uint64_t size,
+                                         unsigned flags, struct ns_attr *ret_attr)
+{
+    return ns_copy_range_from(ns, ns, from, from_offset, to, to_offset, size, flags, ret_attr);
+}
 static inline ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
                                     struct ns_inode *to, uint64_t to_offset, uint64_t size)
 {

@@ -17,7 +17,7 @@ static int acl_load(struct ns *ns, uint64_t ino, const char *name, struct lsm_bu
 {
     struct pathkey key;
     pathkey_xattr(&key, ino, slice_of(name, strlen(name)));
-    int status = lsm_get(ns->db, NULL, key.data, key.size, ret_list);
+    int status = lsm_get(ns->db, &ns->at, key.data, key.size, ret_list);
     *ret_found = !status;
     if (status)
         return status == LSM_NOT_FOUND ? 0 : ns_err(status);

@@ -34,7 +34,7 @@ ssize_t ns_read_with(struct ns *ns, struct ns_inode *inode, void *data, size_t s
         n = content_is_gone(inode)
                 ? -ESTALE
                 : content_read(ns, snapshot, &op->rec[0].rec, data, size, offset);
-    lsm_snapshot_free(ns->db, snapshot);
+    ns_moment_end(ns, snapshot);
     if (n >= 0)
         ns_note_access(ns, inode, &op->rec[0].rec, access);
     op_end(ns, op);

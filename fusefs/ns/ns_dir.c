@@ -77,7 +77,7 @@ int ns_dir_open(struct ns *ns, struct ns_inode *inode, struct ns_dir **ret_dir)
 
 static void listing_drop(struct ns_dir *dir)
 {
-    lsm_snapshot_free(dir->ns->db, dir->snapshot);
+    ns_moment_end(dir->ns, dir->snapshot);
     dir->snapshot = NULL;
     dir->started = dir->complete = false;
     dir->kept_count = 0;
@@ -242,10 +242,10 @@ static int listing_fill(struct ns_dir *dir, bool *ret_end)
 // snapshot that is to stay is another one than that for a few reads.
 static int listing_try(struct ns_dir *dir, bool is_large, bool *ret_end)
 {
-    struct lsm *db = dir->ns->db;
+    struct ns *ns = dir->ns;
     listing_drop(dir);
-    int rc = ns_err(is_large ? lsm_snapshot_new(db, &dir->snapshot)
-                             : lsm_snapshot_brief(db, &dir->snapshot));
+    int rc = is_large && !ns->at.snapshot ? ns_err(lsm_snapshot_new(ns->db, &dir->snapshot))
+                                          : ns_moment_begin(ns, &dir->snapshot);
     *ret_end = !rc && inode_is_unlinked(dir->inode);
     if (!rc && !*ret_end)
         rc = listing_fill(dir, ret_end);
@@ -265,7 +265,7 @@ static int listing_start(struct ns_dir *dir)
     dir->started = true;
     dir->complete = end;
     if (end) {
-        lsm_snapshot_free(dir->ns->db, dir->snapshot);
+        ns_moment_end(dir->ns, dir->snapshot);
         dir->snapshot = NULL;
     }
     return 0;

@@ -38,7 +38,10 @@ struct counter {
 
 struct ns {
     struct lsm *db;
-    char *path; // of the store
+    struct lsm_read_options at; // what reads go by that name no moment of their own: the snapshot
+                                // that was opened, or the present
+    bool shares_db;             // another namespace's, which closes it
+    char *path;                 // of the store
     unsigned inline_max, cut_extents, merge_delay_ms;
     bool keep_unlinked; // see ns_keep_unlinked(); constant once there are threads
     bool read_only;
@@ -66,6 +69,11 @@ struct ns {
     struct defrag *defrag;   // the same
     struct atimes *atimes;   // the same
 };
+
+// A moment for several reads that belong together, to be ended soon: now, or the snapshot that was
+// opened. 0 or -errno.
+int ns_moment_begin(struct ns *ns, const struct lsm_snapshot **ret_snapshot);
+void ns_moment_end(struct ns *ns, const struct lsm_snapshot *snapshot); // NULL is allowed
 
 static inline int ns_err(int status)
 {

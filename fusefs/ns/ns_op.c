@@ -94,10 +94,24 @@ void op_free_idle(struct ns *ns)
     ns->idle_op_count = 0;
 }
 
+int ns_moment_begin(struct ns *ns, const struct lsm_snapshot **ret_snapshot)
+{
+    if (!ns->at.snapshot)
+        return ns_err(lsm_snapshot_brief(ns->db, ret_snapshot));
+    *ret_snapshot = ns->at.snapshot;
+    return 0;
+}
+
+void ns_moment_end(struct ns *ns, const struct lsm_snapshot *snapshot)
+{
+    if (snapshot != ns->at.snapshot)
+        lsm_snapshot_free(ns->db, snapshot);
+}
+
 static int load_key_at(struct ns *ns, const struct lsm_snapshot *snapshot,
                        const struct pathkey *key, struct loaded *ret_rec)
 {
-    struct lsm_read_options options = {.snapshot = snapshot};
+    struct lsm_read_options options = {.snapshot = snapshot ? snapshot : ns->at.snapshot};
     int status = lsm_get(ns->db, &options, key->data, key->size, &ret_rec->raw);
     if (!status)
         status = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
@@ -146,7 +160,7 @@ static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
     struct inode_ghost *ghost;
     int rc = inode_place(&ns->table, inode, &key, &ghost);
     if (!rc && ret_snapshot) // after the place: what is seen there is as it was at the snapshot
-        rc = ns_err(lsm_snapshot_brief(ns->db, ret_snapshot));
+        rc = ns_moment_begin(ns, ret_snapshot);
     *ret_found = true;
     if (rc)
         free(ghost);
@@ -161,7 +175,7 @@ static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
         atimes_apply(inode, &ret_rec->rec);
     }
     if (ret_snapshot && (rc || !*ret_found)) {
-        lsm_snapshot_free(ns->db, *ret_snapshot);
+        ns_moment_end(ns, *ret_snapshot);
         *ret_snapshot = NULL;
     }
     return rc;
@@ -245,7 +259,7 @@ int op_count(struct ns *ns, struct op *op, int64_t delta)
 int op_commit(struct ns *ns, struct op *op)
 {
     struct lsm_write_options options = {.use_reserve = op->frees_space, .sync_soon = op->sync_soon};
-    int status = lsm_write(ns->db, &options, op->batch);
+    int status = ns->at.snapshot ? LSM_READ_ONLY : lsm_write(ns->db, &options, op->batch);
     if (!status && op->counter)
         op->counter->value += op->counter_delta;
     counter_release(op);
@@ -264,6 +278,8 @@ struct timespec ns_now(void)
 int ns_ino_new(struct ns *ns, uint64_t *ret_ino)
 {
     int status = 0;
+    if (ns->at.snapshot)
+        return -EROFS;
     pthread_mutex_lock(&ns->ino_mutex);
     if (ns->ino_next == ns->ino_reserved) {
         struct pathkey key;

@@ -88,7 +88,7 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
         else
             rc = content_seek(ns, snapshot, op, rec, offset, whence == SEEK_DATA);
     }
-    lsm_snapshot_free(ns->db, snapshot);
+    ns_moment_end(ns, snapshot);
     op_end(ns, op);
     return rc;
 }
@@ -142,22 +142,22 @@ static ssize_t copy_locked(struct ns *ns, struct op *op, struct content_copy *c,
 }
 
 // A short source is read and written as any other data.
-static ssize_t copy_plain(struct ns *ns, const struct content_copy *c, size_t size, unsigned flags,
-                          struct ns_attr *ret_attr)
+static ssize_t copy_plain(struct ns *ns, struct ns *source, const struct content_copy *c,
+                          size_t size, unsigned flags, struct ns_attr *ret_attr)
 {
     struct buf bytes = {0};
     if (buf_reserve(&bytes, size))
         return -ENOMEM;
-    ssize_t n = ns_read(ns, c->from, bytes.data, size, c->from_offset);
+    ssize_t n = ns_read(source, c->from, bytes.data, size, c->from_offset);
     if (n > 0)
         n = ns_write(ns, c->to, bytes.data, (size_t)n, c->to_offset, flags, ret_attr);
     buf_release(&bytes);
     return n;
 }
 
-ssize_t ns_copy_range_with(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
-                           struct ns_inode *to, uint64_t to_offset, uint64_t size, unsigned flags,
-                           struct ns_attr *ret_attr)
+ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *from,
+                           uint64_t from_offset, struct ns_inode *to, uint64_t to_offset,
+                           uint64_t size, unsigned flags, struct ns_attr *ret_attr)
 {
     if (inode_is_dir(from) || inode_is_dir(to))
         return -EISDIR;
@@ -173,14 +173,14 @@ ssize_t ns_copy_range_with(struct ns *ns, struct ns_inode *from, uint64_t from_o
     struct content_copy c = {from, to, NULL, from_offset, to_offset, size};
     struct inode_lock lock;
     bool plain = false;
-    ssize_t rc = op_peek(ns, from, &op->rec[0], &c.snapshot);
+    ssize_t rc = op_peek(source, from, &op->rec[0], &c.snapshot);
     inode_lock(&ns->table.locks, &lock, to->ino, true);
     if (!rc)
         rc = content_is_gone(from) ? -ESTALE : copy_locked(ns, op, &c, flags, &plain);
     inode_unlock(&ns->table.locks, &lock);
-    lsm_snapshot_free(ns->db, c.snapshot);
+    ns_moment_end(source, c.snapshot);
     if (rc > 0 && !plain)
         ns_changed_attr(op, &op->rec[1].rec, ret_attr);
     op_end(ns, op);
-    return rc > 0 && plain ? copy_plain(ns, &c, (size_t)rc, flags, ret_attr) : rc;
+    return rc > 0 && plain ? copy_plain(ns, source, &c, (size_t)rc, flags, ret_attr) : rc;
 }

@@ -25,7 +25,7 @@ static int xattr_key(const struct ns_inode *inode, const char *name, struct path
 static int xattr_exists(struct ns *ns, const struct pathkey *key, bool *ret_exists)
 {
     size_t got;
-    int status = lsm_get_range(ns->db, NULL, key->data, key->size, 0, NULL, 0, &got, NULL);
+    int status = lsm_get_range(ns->db, &ns->at, key->data, key->size, 0, NULL, 0, &got, NULL);
     *ret_exists = !status;
     return status == LSM_NOT_FOUND ? 0 : ns_err(status);
 }
@@ -151,7 +151,7 @@ ssize_t ns_getxattr(struct ns *ns, struct ns_inode *inode, const char *name, voi
     ssize_t result = op_peek(ns, inode, &op->rec[0], &snapshot);
     if (!result)
         result = op->rec[0].rec.has_xattrs ? get_value(ns, snapshot, &key, value, size) : -ENODATA;
-    lsm_snapshot_free(ns->db, snapshot);
+    ns_moment_end(ns, snapshot);
     op_end(ns, op);
     return result;
 }
@@ -202,7 +202,7 @@ ssize_t ns_listxattr(struct ns *ns, struct ns_inode *inode, char *list, size_t s
     ssize_t result = op_peek(ns, inode, &op->rec[0], &snapshot);
     if (!result && op->rec[0].rec.has_xattrs)
         result = list_names(ns, snapshot, inode->ino, list, size);
-    lsm_snapshot_free(ns->db, snapshot);
+    ns_moment_end(ns, snapshot);
     op_end(ns, op);
     return size && result > (ssize_t)size ? -ERANGE : result;
 }

@@ -67,7 +67,7 @@ int tail_begin(struct ns *ns, uint64_t ino, uint64_t *ret_begin)
     uint64_t size;
     pathkey_number(&key, KEY_TAIL, ino);
     int status =
-        lsm_get_range(ns->db, NULL, key.data, key.size, 0, offset, sizeof offset, &got, &size);
+        lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, offset, sizeof offset, &got, &size);
     *ret_begin = UINT64_MAX;
     if (status)
         return status == LSM_NOT_FOUND ? 0 : ns_err(status);

@@ -111,14 +111,14 @@ static int open_sources(struct lsm *db, struct lsm_diff *diff)
 int lsm_diff_new(struct lsm *db, const struct lsm_snapshot *from, const struct lsm_snapshot *to,
                  struct lsm_diff **ret_diff)
 {
-    if (!from || !to || from->sequence > to->sequence)
+    if (!from || from->view || !to || from->sequence > to->sequence)
         return status_fail(LSM_INVALID, "a difference is from an older snapshot to a newer one");
     struct lsm_diff *diff = calloc(1, sizeof *diff);
     if (!diff)
         return status_no_memory(sizeof *diff);
     diff->from = from->sequence;
     diff->to = to->sequence;
-    diff->view = db_view_ref(db);
+    diff->view = db_view_ref(db, to);
     int rc = open_sources(db, diff);
     if (rc) {
         lsm_diff_free(diff);

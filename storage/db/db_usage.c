@@ -75,7 +75,7 @@ static int count_entry(struct usage *usage, const struct entry *entry)
 
 static int walk(struct lsm *db, struct usage *usage, lsm_progress_fn *progress, void *arg)
 {
-    struct read_view *view = db_view_ref(db);
+    struct read_view *view = db_view_ref(db, NULL);
     struct sst_iter_options options = {.fill_cache = false};
     struct iter *it;
     uint64_t done = 0, total = memtable_entries(view->active);
