@@ -2,8 +2,10 @@
 #include "mount/cpus.h"
 
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 // Walks the list in `path`. How many processors it names; *ret_named whether `cpu` is one of them.
@@ -58,4 +60,11 @@ bool cpu_pin(unsigned cpu)
     bool pinned = sched_setaffinity(0, size, set) == 0;
     CPU_FREE(set);
     return pinned;
+}
+
+void cpu_unpin(void)
+{
+    uint8_t all[1024]; // a bit for each of 8,192; the kernel drops those that may not be
+    memset(all, 0xff, sizeof all);
+    sched_setaffinity(0, sizeof all, (const cpu_set_t *)(const void *)all);
 }

@@ -14,4 +14,7 @@ bool cpu_online(unsigned cpu);
 // Binds the calling thread to processor `cpu`. False: that may not be.
 bool cpu_pin(unsigned cpu);
 
+// Lets it run on every processor that the process may use.
+void cpu_unpin(void);
+
 #endif

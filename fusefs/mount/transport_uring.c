@@ -14,6 +14,9 @@
 // the next request of every processor. The kernel prefers the worker that was ready last, so that
 // those for the bad times sleep. Queues of processors that are not there share one worker.
 //
+// Large requests would take turns on one processor while others are idle: a worker that gets one
+// leaves its processor, and is bound to it again after some small ones.
+//
 // What is answered later (an fsync that another one leads, a seek that waits for pages) keeps its
 // entry. Its worker waits for the answer, which another thread gives, and does not count as one
 // that serves: another takes its place, whatever the limit, because the answer may depend on
@@ -44,6 +47,9 @@ enum { CMD_REGISTER = 1, CMD_COMMIT_AND_FETCH = 2 };
 
 #define NUDGE (UINT64_C(1) << 62) // queue_nudge()'s request; the kernel's own count from 2
 
+#define LARGE  (64u << 10) // bytes
+#define SETTLE 16          // small requests after which a worker is bound to its processor again
+
 struct command { // in the second half of a submission
     uint64_t flags;
     uint64_t commit_id;
@@ -61,6 +67,8 @@ struct worker {
     struct worker *next; // set before it is in the list
     struct transport *transport;
     struct io_uring ring;
+    bool roams;          // is not bound to the queue's processor
+    unsigned small;      // requests since the last large one, while it roams
     bool late;           // started when the others served already
     struct queue *queue; // NULL: serves those of processors that are not there
     struct uring_entry *entries;
@@ -197,6 +205,8 @@ static void queue_nudge(struct transport *transport, const struct queue *queue)
         .retrieve = {.notify_unique = NUDGE},
     };
     struct worker *worker = atomic_load(&uring_of(transport)->workers);
+    cpu_pin(queue->qid);
+    this_worker->roams = false;
     for (; worker; worker = worker->next) {
         if (atomic_load(&worker->waits_in) != queue)
             continue;
@@ -254,6 +264,31 @@ static void worker_wait(struct worker *worker, struct queue *queue, uint64_t dep
     atomic_fetch_add(&queue->serving, 1);
 }
 
+// Whether the request carries, or asks for, so much that it is worth another processor.
+static bool is_large(const struct uring_entry *entry, const struct fuse_buf *buf)
+{
+    const struct fuse_in_header *header = buf->mem;
+    const struct fuse_read_in *read = (const void *)(header + 1);
+    if (header->opcode == FUSE_READ && buf->size >= sizeof *header + sizeof *read)
+        return read->size >= LARGE;
+    return entry->taken >= LARGE;
+}
+
+// Leaves the queue's processor for large requests, of which the kernel sends several at a time, and
+// comes back when there have been none for a while.
+static void worker_place(struct worker *worker, bool large)
+{
+    if (large) {
+        worker->small = 0;
+        if (!worker->roams)
+            cpu_unpin();
+        worker->roams = true;
+    } else if (worker->roams && worker->queue && ++worker->small >= SETTLE) {
+        worker->roams = !cpu_pin(worker->queue->qid);
+        worker->small = 0;
+    }
+}
+
 // Has libfuse serve the request that has come.
 static void worker_process(struct worker *worker, struct uring_entry *entry)
 {
@@ -268,6 +303,7 @@ static void worker_process(struct worker *worker, struct uring_entry *entry)
         uring_entry_fail(entry, 0);
         return;
     }
+    worker_place(worker, is_large(entry, &buf));
     // An fsync waits for the disk only.
     bool syncs = header->opcode == FUSE_FSYNC || header->opcode == FUSE_FSYNCDIR;
     const uint64_t depends = syncs ? 0 : header->nodeid;
