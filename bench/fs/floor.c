@@ -508,7 +508,7 @@ int main(int argc, char **argv)
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     fuse_opt_add_arg(&args, "lsmfs_floor");
     fuse_opt_add_arg(&args, "-ofsname=floor,subtype=lsmfs_floor,default_permissions,allow_other");
-    fs.session = fuse_session_new(&args, &ops, sizeof ops, NULL);
+    fs.session = fuse_session_new(&args, &ops, sizeof ops, &fs);
     if (!fs.session || fuse_session_mount(fs.session, fs.options.mountpoint))
         return 1;
     if (daemon(0, 0)) // the kernel holds requests until INIT is answered

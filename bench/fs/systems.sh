@@ -4,7 +4,8 @@
 #   passthrough  a FUSE server that passes everything on to a directory in DIR: $PASSTHROUGH if set
 #                (libfuse's passthrough_hp: SOURCE MOUNTPOINT), else bindfs
 #   lsmfs        its store in DIR
-#   floor        a FUSE server that does nothing (floor.c): what the transport alone costs
+#   floor        a FUSE server that does nothing (floor.c), over the same transport and, as lsmfs,
+#                without OPEN: what the requests alone cost
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # bin, options, root: see above
 
@@ -55,7 +56,7 @@ place() { # SYSTEM
         fi
         ;;
     lsmfs) PATH=$bin:$PATH lsmfs ${options:+-o "$options"} "$work/db" "$work/mnt" ;;
-    floor) "$bin/lsmfs_floor" "$work/mnt" ;;
+    floor) "$bin/lsmfs_floor" --no-open ${options:+-o "$options"} "$work/mnt" ;;
     *) die "no such system: $1" ;;
     esac
 }
