@@ -10,6 +10,8 @@
 #include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static bool read_capabilities(const char *path, uint64_t *ret_set)
@@ -42,4 +44,46 @@ bool caller_keeps_suid(fuse_req_t req)
     snprintf(user, sizeof user, "/proc/%ld/ns/user", pid);
     return read_capabilities(status, &capabilities) && capabilities & (UINT64_C(1) << CAP_FSETID) &&
            is_our_namespace(user);
+}
+
+// Whether one of the numbers is `gid`.
+static bool list_has(const char *numbers, gid_t gid)
+{
+    char *end;
+    for (;; numbers = end) {
+        unsigned long number = strtoul(numbers, &end, 10);
+        if (end == numbers)
+            return false;
+        if (number == gid)
+            return true;
+    }
+}
+
+// The group that files are accessed with is the last on the line "Gid:".
+static bool status_has_group(FILE *status, gid_t gid)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    bool found = false;
+    unsigned fs_gid;
+    while (!found && getline(&line, &capacity, status) > 0)
+        found = sscanf(line, "Gid: %*u %*u %*u %u", &fs_gid) == 1 ? fs_gid == gid
+                : strncmp(line, "Groups:", 7) == 0                ? list_has(line + 7, gid)
+                                                                  : false;
+    free(line);
+    return found;
+}
+
+bool caller_in_group(fuse_req_t req, gid_t gid)
+{
+    char path[64];
+    long pid = fuse_req_ctx(req)->pid;
+    if (pid <= 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/%ld/status", pid);
+    FILE *status = fopen(path, "re");
+    bool found = status && status_has_group(status, gid);
+    if (status)
+        fclose(status);
+    return found;
 }

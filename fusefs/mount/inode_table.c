@@ -8,6 +8,8 @@
 // The kernel does not forget what it holds when the mount ends: ns_close() drops it.
 #include "mount/inode_table.h"
 
+#include "mount/caller.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -81,6 +83,19 @@ void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr)
 {
     if (attr->mode_cleared) // offset -1: the attributes only
         fuse_lowlevel_notify_inval_inode(fs->session, attr->ino, -1, 0);
+}
+
+void content_was_changed(fuse_req_t req, struct ns_inode *inode, struct ns_attr *attr)
+{
+    struct lsmfs *fs = lsmfs_of(req);
+    uint32_t cleared = attr->mode_cleared;
+    struct ns_attr now;
+    if ((attr->mode & (S_ISGID | S_IXGRP)) == S_ISGID && !caller_in_group(req, attr->gid) &&
+        ns_setattr(fs->ns, inode, attr, NS_SET_KILL_SGID | NS_SET_KEEP_TIMES, &now) == 0) {
+        *attr = now;
+        attr->mode_cleared |= cleared;
+    }
+    mode_was_changed(fs, attr);
 }
 
 enum ns_access access_by(const struct lsmfs *fs, const struct ns_inode *inode, int open_flags)

@@ -84,6 +84,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     if (to_set == (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME) && ns_inode_writers(inode, 0))
         mask |= NS_SET_EARLIER;
     int result = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, mask, &attr);
+    if (result == 0 && mask & NS_SET_KILL_SUID)
+        content_was_changed(req, inode, &attr);
     inode_done(req, inode);
     if (result < 0) {
         fuse_reply_err(req, -result);

@@ -122,8 +122,9 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 }
 
 // What OPEN does beside opening: O_TRUNC, and the time of access. 0 or -errno.
-static int open_effects(struct lsmfs *fs, struct ns_inode *inode, int flags)
+static int open_effects(fuse_req_t req, struct ns_inode *inode, int flags)
 {
+    struct lsmfs *fs = lsmfs_of(req);
     if (!(flags & O_TRUNC)) {
         if (inode_accessed(fs, inode, flags))
             fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), -1, 0);
@@ -135,8 +136,8 @@ static int open_effects(struct lsmfs *fs, struct ns_inode *inode, int flags)
     if (protocol_kills_suid())
         mask |= NS_SET_KILL_SUID;
     int result = ns_setattr(fs->ns, inode, &empty, mask, &now);
-    if (result == 0)
-        mode_was_changed(fs, &now);
+    if (result == 0 && mask & NS_SET_KILL_SUID)
+        content_was_changed(req, inode, &now);
     return result;
 }
 
@@ -170,7 +171,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, -result);
         return;
     }
-    result = open_effects(fs, inode, fi->flags);
+    result = open_effects(req, inode, fi->flags);
     if (result < 0) {
         handle_close(fs, fi);
         fuse_reply_err(req, -result);
@@ -239,7 +240,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     if (n < 0) {
         fuse_reply_err(req, (int)-n);
     } else {
-        mode_was_changed(fs, &attr);
+        if (!(flags & NS_WRITE_KEEP_SUID))
+            content_was_changed(req, inode, &attr);
         if (n && protocol_is_direct() && pages_may_be_stale(inode))
             flusher_written(fs->flusher, req, inode, (uint64_t)offset, (size_t)n);
         else
@@ -271,9 +273,9 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     unsigned flags = change_flags(fs, keeps_suid(req, inode));
     int result =
         ns_fallocate_with(fs->ns, inode, mode, (uint64_t)offset, (uint64_t)length, flags, &attr);
+    if (result == 0 && !(flags & NS_WRITE_KEEP_SUID))
+        content_was_changed(req, inode, &attr);
     inode_done(req, inode);
-    if (result == 0)
-        mode_was_changed(fs, &attr);
     fuse_reply_err(req, -result);
 }
 
@@ -303,16 +305,17 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from_offset,
         ns_inode_put(fs->ns, from, 1);
         return;
     }
-    ssize_t n =
-        flags ? -EINVAL
-              : ns_copy_range_with(fs->ns, from, (uint64_t)from_offset, to, (uint64_t)to_offset,
-                                   size, change_flags(fs, keeps_suid(req, to)), &attr);
+    unsigned how = change_flags(fs, keeps_suid(req, to));
+    ssize_t n = flags ? -EINVAL
+                      : ns_copy_range_with(fs->ns, from, (uint64_t)from_offset, to,
+                                           (uint64_t)to_offset, size, how, &attr);
+    if (n > 0 && !(how & NS_WRITE_KEEP_SUID))
+        content_was_changed(req, to, &attr);
     ns_inode_put(fs->ns, from, 1);
     ns_inode_put(fs->ns, to, 1);
     if (n < 0) {
         fuse_reply_err(req, (int)-n);
         return;
     }
-    mode_was_changed(fs, &attr);
     fuse_reply_write(req, (size_t)n);
 }

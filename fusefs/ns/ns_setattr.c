@@ -70,6 +70,11 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     set_owner(rec, attr, mask);
     if (mask & NS_SET_KILL_SUID)
         ns_content_changed(op, rec, NS_WRITE_KEEP_TIMES);
+    if (mask & NS_SET_KILL_SGID && rec->gid == attr->gid && S_ISREG(rec->mode) &&
+        (rec->mode & (S_ISGID | S_IXGRP)) == S_ISGID) {
+        rec->mode &= ~(uint32_t)S_ISGID;
+        op->mode_cleared |= S_ISGID;
+    }
     set_times(rec, attr, mask, now);
     rc = op_store(op, inode, rec);
     if (!rc)
