@@ -439,6 +439,11 @@ typedef void lsm_check_fn(void *arg, const char *problem);
 LSM_NODISCARD LSM_API int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress,
                                     void *arg);
 
+// Keeps `bytes` of the disk for later writes, in a file that nobody else can take the space of; 0 gives
+// all back. It stays held when the store is closed, until it is opened again. LSM_NO_SPACE, or
+// LSM_INVALID where the file system cannot allocate: what was held before stays.
+LSM_NODISCARD LSM_API int lsm_hold_space(struct lsm *db, uint64_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

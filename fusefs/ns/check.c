@@ -20,7 +20,9 @@
 
 #include "base/hash.h"
 #include "ns/check_internal.h"
+#include "ns/extents.h"
 #include "ns/tail.h"
+#include "ns/unwritten.h"
 
 #define STEPS_PER_PROGRESS 4096u
 
@@ -146,6 +148,38 @@ static int check_extents(struct check *check, const struct check_subject *subjec
     return rc;
 }
 
+// The unwritten ranges of such a file: a sound list, apart from its extents.
+static int check_unwritten(struct check *check, const struct check_subject *subject,
+                           const struct record *rec)
+{
+    struct extent_list ranges = {0}, written = {0};
+    uint64_t bytes = 0, behind = 0;
+    int rc = unwritten_list(check->ns, rec->ino, 0, UINT64_MAX, SIZE_MAX, &ranges);
+    bool sound = rc != -EIO;
+    if (!sound)
+        rc = check_problem(check, subject, "an unwritten range that makes no sense");
+    for (size_t i = 0; sound && i < ranges.count && !rc; i++) {
+        struct extent range = ranges.at[i];
+        if (range.start < behind)
+            rc = check_problem(check, subject, "unwritten ranges overlap at offset %" PRIu64,
+                               range.start);
+        behind = range.start + range.size;
+        bytes += range.size;
+        if (!rc)
+            rc = extents_list(check->ns, rec->ino, range.start, behind, 1, &written);
+        if (!rc && written.count)
+            rc = check_problem(check, subject, "what is unwritten at offset %" PRIu64 " is written",
+                               range.start);
+    }
+    if (!rc && sound && bytes != rec->unwritten_bytes)
+        rc = check_problem(check, subject,
+                           "%" PRIu64 " bytes are unwritten, but the record says %" PRIu64, bytes,
+                           rec->unwritten_bytes);
+    free(ranges.at);
+    free(written.at);
+    return rc;
+}
+
 int check_record(struct check *check, const struct check_subject *subject, const struct record *rec,
                  bool *ret_new)
 {
@@ -166,6 +200,10 @@ int check_record(struct check *check, const struct check_subject *subject, const
         rc = ino_set_add(&check->xattrs, rec->ino, &added);
     if (!rc && has_data && !is_orphan)
         rc = check_extents(check, subject, rec);
+    if (!rc && (rec->unwritten_bytes || is_orphan))
+        rc = ino_set_add(&check->unwritten, rec->ino, &added);
+    if (!rc && rec->unwritten_bytes && !is_orphan)
+        rc = check_unwritten(check, subject, rec);
     return rc;
 }
 
@@ -387,9 +425,9 @@ static int check_xattr_pair(struct check *check, void *arg, struct slice key, st
 // Keys whose first byte is no type.
 static int check_unknown(struct check *check)
 {
-    static const char types[] = {KEY_COUNTER,  KEY_EXTENT, KEY_ENTRY,  KEY_INODE,
-                                 KEY_RESERVED, KEY_ORPHAN, KEY_MARKER, KEY_ROOT,
-                                 KEY_SUPER,    KEY_TAIL,   KEY_XATTR};
+    static const char types[] = {KEY_COUNTER,  KEY_EXTENT, KEY_ENTRY,     KEY_INODE,
+                                 KEY_RESERVED, KEY_ORPHAN, KEY_MARKER,    KEY_ROOT,
+                                 KEY_SUPER,    KEY_TAIL,   KEY_UNWRITTEN, KEY_XATTR};
     struct lsm_iter *iter;
     int rc = check_iter(check, NULL, NULL, &iter);
     if (rc)
@@ -435,6 +473,8 @@ static int check_all(struct check *check)
     if (!rc)
         rc = check_owned(check, KEY_EXTENT, &check->data, "extents");
     if (!rc)
+        rc = check_owned(check, KEY_UNWRITTEN, &check->unwritten, "unwritten ranges");
+    if (!rc)
         rc = check_owned(check, KEY_XATTR, &check->xattrs, "attributes");
     if (!rc)
         rc = for_range(check, KEY_XATTR, check_xattr_pair, NULL);
@@ -463,6 +503,7 @@ int64_t ns_check(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress,
     ino_set_release(&check.seen);
     ino_set_release(&check.data);
     ino_set_release(&check.xattrs);
+    ino_set_release(&check.unwritten);
     number_list_release(&check.dirs);
     number_list_release(&check.links);
     buf_release(&check.line);

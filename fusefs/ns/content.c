@@ -12,9 +12,11 @@
 
 #include "ns/extents.h"
 #include "ns/tail.h"
+#include "ns/unwritten.h"
 
 #define ZERO_BATCH_EXTENTS 1024u
-#define SEEK_EXTENTS       256u // looked at in one go
+#define RANGE_BATCH        1024u // unwritten ranges in one batch
+#define SEEK_EXTENTS       256u  // looked at in one go
 
 // Content of at most this many bytes and extents goes with the last name, at once.
 #define REMOVE_AT_ONCE_BYTES   (4u << 20)
@@ -129,7 +131,9 @@ static int shrink(struct ns *ns, struct op *op, struct ns_inode *inode, struct r
                   uint64_t size)
 {
     size_t most = (size_t)ns->cut_extents + 1;
-    int rc = extents_list(ns, rec->ino, size, rec->size, most, &op->extents);
+    int rc = content_unpromise(ns, op, inode, rec, size, UINT64_MAX);
+    if (!rc)
+        rc = extents_list(ns, rec->ino, size, rec->size, most, &op->extents);
     if (!rc && op->extents.count == most)
         rc = tail_leave(ns, op, inode, rec, size);
     else if (!rc)
@@ -150,7 +154,7 @@ int content_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct 
     if (content_is_gone(inode))
         return -ESTALE;
     if (size == rec->size)
-        return 0;
+        return content_unpromise(ns, op, inode, rec, size, UINT64_MAX);
     defrag_changed(ns->defrag, inode->ino, 0, UINT64_MAX);
     if (rec->is_inline && (size <= rec->size || size <= ns->inline_max))
         return content_edit_inline(op, rec, (size_t)size);
@@ -198,12 +202,134 @@ int content_zero(struct ns *ns, struct op *op, struct ns_inode *inode, struct re
     return rc;
 }
 
+// ------------------------------------------------------------------------------- promises
+
+int content_unpromise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                      uint64_t from, uint64_t to)
+{
+    int rc = 0;
+    while (!rc && rec->unwritten_bytes) {
+        rc = unwritten_list(ns, rec->ino, from, to, RANGE_BATCH, &op->unwritten);
+        if (!rc)
+            rc = unwritten_trim(op, rec, &op->unwritten, from, to);
+        if (rc || op->unwritten.count < RANGE_BATCH)
+            break;
+        rc = content_commit(ns, op, inode, rec);
+    }
+    return rc;
+}
+
+// Where what a list of at most RANGE_BATCH ranges shows of [.., to) ends.
+static uint64_t known_end(const struct extent_list *list, uint64_t to)
+{
+    if (list->count < RANGE_BATCH)
+        return to;
+    struct extent last = list->at[list->count - 1];
+    return last.start + last.size < to ? last.start + last.size : to;
+}
+
+// The next of two ascending lists, which do not overlap; NULL: no more.
+static const struct extent *next_of(const struct extent_list *a, const struct extent_list *b,
+                                    size_t *i, size_t *k)
+{
+    if (*k >= b->count || (*i < a->count && a->at[*i].start < b->at[*k].start))
+        return *i < a->count ? &a->at[(*i)++] : NULL;
+    return &b->at[(*k)++];
+}
+
+// What is neither written nor promised of [from, to), as far as op's lists show it: *ret_bytes
+// grows by that, and with `fill` it becomes unwritten. *ret_end: how far that is.
+static int gaps_batch(struct op *op, struct record *rec, uint64_t from, uint64_t to, bool fill,
+                      uint64_t *ret_bytes, uint64_t *ret_end)
+{
+    uint64_t end = known_end(&op->unwritten, known_end(&op->extents, to));
+    size_t i = 0, k = 0;
+    int rc = 0;
+    while (from < end && !rc) {
+        const struct extent *next = next_of(&op->extents, &op->unwritten, &i, &k);
+        uint64_t stop = next && next->start < end ? next->start : end;
+        if (stop > from) {
+            *ret_bytes += stop - from;
+            rc = fill ? unwritten_put(op, rec, from, stop - from) : 0;
+        }
+        from = next && stop < end ? next->start + next->size : end;
+    }
+    *ret_end = from;
+    return rc;
+}
+
+static int gaps(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                uint64_t from, uint64_t to, bool fill, uint64_t *ret_bytes)
+{
+    int rc = 0;
+    *ret_bytes = 0;
+    while (from < to && !rc) {
+        rc = extents_list(ns, rec->ino, from, to, RANGE_BATCH, &op->extents);
+        if (!rc)
+            rc = unwritten_list(ns, rec->ino, from, to, RANGE_BATCH, &op->unwritten);
+        if (!rc)
+            rc = gaps_batch(op, rec, from, to, fill, ret_bytes, &from);
+        if (!rc && fill && from < to)
+            rc = content_commit(ns, op, inode, rec);
+    }
+    return rc;
+}
+
+int content_promise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                    uint64_t from, uint64_t to, uint64_t *ret_promised)
+{
+    uint64_t bytes = 0;
+    *ret_promised = 0;
+    if (rec->is_inline && to <= rec->size)
+        return 0;
+    int rc = rec->is_inline ? content_move_out(ns, op, inode, rec, rec->size, rec->size)
+                            : tail_settle(ns, inode);
+    if (!rc) // the keys are looked at in the store
+        rc = content_commit(ns, op, inode, rec);
+    from -= from % PROMISE_UNIT;
+    to = (to + PROMISE_UNIT - 1) / PROMISE_UNIT * PROMISE_UNIT;
+    if (to > (uint64_t)NS_FILE_MAX)
+        to = (uint64_t)NS_FILE_MAX;
+    if (!rc)
+        rc = gaps(ns, op, inode, rec, from, to, false, &bytes);
+    if (!rc && bytes)
+        rc = promise_begin(ns, bytes);
+    if (rc || !bytes)
+        return rc;
+    *ret_promised = bytes;
+    return gaps(ns, op, inode, rec, from, to, true, &bytes);
+}
+
+int content_is_promised(struct ns *ns, struct op *op, const struct record *rec, uint64_t from,
+                        uint64_t to, bool *ret_promised)
+{
+    *ret_promised = false;
+    if (!rec->unwritten_bytes)
+        return 0;
+    int rc = unwritten_list(ns, rec->ino, from, to, RANGE_BATCH, &op->unwritten);
+    for (size_t i = 0; i < op->unwritten.count && op->unwritten.at[i].start <= from; i++)
+        from = op->unwritten.at[i].start + op->unwritten.at[i].size;
+    *ret_promised = !rc && from >= to;
+    return rc;
+}
+
 // ------------------------------------------------------------------------------- removal
 
 int content_remove(struct ns *ns, struct op *op, const struct record *rec, bool *ret_done)
 {
+    *ret_done = false;
+    if (rec->data_bytes > REMOVE_AT_ONCE_BYTES)
+        return 0;
+    if (rec->unwritten_bytes) {
+        unsigned count;
+        uint64_t bytes;
+        int taken = unwritten_take(ns, op->batch, rec->ino, REMOVE_AT_ONCE_EXTENTS, &count, &bytes);
+        op->unwritten_change -= (int64_t)bytes;
+        if (taken || count == REMOVE_AT_ONCE_EXTENTS) // perhaps not all
+            return taken;
+    }
     *ret_done = rec->data_bytes == 0;
-    if (*ret_done || rec->data_bytes > REMOVE_AT_ONCE_BYTES)
+    if (*ret_done)
         return 0;
     int rc = extents_list(ns, rec->ino, 0, UINT64_MAX, REMOVE_AT_ONCE_EXTENTS, &op->extents);
     if (rc || op->extents.count == REMOVE_AT_ONCE_EXTENTS)

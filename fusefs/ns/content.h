@@ -1,7 +1,8 @@
 // The content of a regular file, whose bytes are in one of two places:
 //
 //   inline   in the record, while the file is short; no extents, but perhaps a tail (tail.h)
-//   extents  under keys of their own (extents.h)
+//   extents  under keys of their own (extents.h); fallocate may have promised space for more
+//            (unwritten.h)
 //
 // Only here does content go from one place to the other, so only here is it known when it may. What
 // is inline may be longer than this mount's inline_max: another mount may have had a larger one.
@@ -39,13 +40,30 @@ int content_write(struct ns *ns, struct op *op, struct ns_inode *inode, struct r
                   struct slice data, uint64_t offset);
 
 // Cuts the file or makes it longer, with zeros. Very many extents that have to go become a tail.
+// What is promised behind the end goes, unless the file becomes longer.
 int content_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                    uint64_t size);
 
-// Makes [from, to), as far as the file goes, zeros: where there are extents, a hole. Commits parts
-// of long ranges, with the record.
+// Makes [from, to), as far as the file goes, zeros: where there are extents, a hole. What is
+// promised stays so. Commits parts of long ranges, with the record.
 int content_zero(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                  uint64_t from, uint64_t to);
+
+// Promises space for what [from, to), widened to whole PROMISE_UNITs, does not store yet; the
+// content does not change. -ENOSPC: there is not that much. Commits long ranges in parts, with the
+// record, and moves inline content out, unless all of the range is in it. *ret_promised is for
+// promise_end, after the commit or without it.
+#define PROMISE_UNIT 4096u
+int content_promise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                    uint64_t from, uint64_t to, uint64_t *ret_promised);
+
+// Gives up what is promised of [from, to). Commits parts, with the record, if that is very much.
+int content_unpromise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                      uint64_t from, uint64_t to);
+
+// Whether all of [from, to) is promised, and not written yet.
+int content_is_promised(struct ns *ns, struct op *op, const struct record *rec, uint64_t from,
+                        uint64_t to, bool *ret_promised);
 
 // A piece of a copy between two files that share their bytes.
 struct content_copy {

@@ -5,6 +5,7 @@
 #include "ns/content.h"
 #include "ns/extents.h"
 #include "ns/tail.h"
+#include "ns/unwritten.h"
 
 #define COPY_BATCH_EXTENTS 512u
 
@@ -28,24 +29,45 @@ static int copy_piece(struct op *op, const struct content_copy *c, struct extent
     return rc;
 }
 
-// The extents in [from, from + *size), at most a batch's worth: then *size ends with the last.
-static int list_batch(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino,
-                      uint64_t from, uint64_t *size, struct extent_list *list)
+// If a list of what begins at `from` has a batch's worth, there may be more: *size ends with its
+// last.
+static void shorten(const struct extent_list *list, uint64_t from, uint64_t *size)
 {
-    int rc = extents_list_at(ns, snapshot, ino, from, from + *size, COPY_BATCH_EXTENTS, list);
-    if (rc || list->count < COPY_BATCH_EXTENTS)
-        return rc;
+    if (list->count < COPY_BATCH_EXTENTS)
+        return;
     struct extent last = list->at[list->count - 1];
     uint64_t covered = last.start + last.size - from;
     *size = covered < *size ? covered : *size;
-    return 0;
+}
+
+// Lists what the copy takes and what it replaces, written or promised, and shortens it to a batch's
+// worth.
+static int list_batch(struct ns *ns, struct op *op, struct content_copy *c, const struct record *to)
+{
+    uint64_t from = c->from_offset;
+    int rc = extents_list_at(ns, c->snapshot, c->from->ino, from, from + c->size,
+                             COPY_BATCH_EXTENTS, &op->source);
+    if (rc)
+        return rc;
+    shorten(&op->source, from, &c->size);
+    from = c->to_offset;
+    op->unwritten.count = 0;
+    if (to->unwritten_bytes)
+        rc = unwritten_list(ns, to->ino, from, from + c->size, COPY_BATCH_EXTENTS, &op->unwritten);
+    if (rc)
+        return rc;
+    shorten(&op->unwritten, from, &c->size);
+    rc = extents_list(ns, to->ino, from, from + c->size, COPY_BATCH_EXTENTS, &op->extents);
+    if (!rc)
+        shorten(&op->extents, from, &c->size);
+    return rc;
 }
 
 static int share(struct ns *ns, struct op *op, struct content_copy *c, struct record *to)
 {
-    int rc = list_batch(ns, c->snapshot, c->from->ino, c->from_offset, &c->size, &op->source);
+    int rc = list_batch(ns, op, c, to);
     if (!rc)
-        rc = list_batch(ns, NULL, to->ino, c->to_offset, &c->size, &op->extents);
+        rc = unwritten_trim(op, to, &op->unwritten, c->to_offset, c->to_offset + c->size);
     if (!rc)
         rc = extents_trim(op, to, c->to_offset, c->to_offset + c->size);
     uint64_t from_end = c->from_offset + c->size;

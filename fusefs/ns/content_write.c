@@ -12,6 +12,7 @@
 #include "ns/content.h"
 #include "ns/extents.h"
 #include "ns/tail.h"
+#include "ns/unwritten.h"
 
 #define APPEND_MERGE_MAX 4096u
 #define STAGE_MIN        4096u // what is shorter is no blob
@@ -96,7 +97,12 @@ static int write_extents(struct ns *ns, struct op *op, struct record *rec, struc
         if (rc || same)
             return rc ? rc : put_data(op, rec, offset, data);
     }
-    if (offset <= rec->size) // beyond the size there is nothing to trim or to join
+    if (rec->unwritten_bytes) {
+        rc = unwritten_list(ns, rec->ino, offset, end, SIZE_MAX, &op->unwritten);
+        if (!rc)
+            rc = unwritten_trim(op, rec, &op->unwritten, offset, end);
+    }
+    if (!rc && offset <= rec->size) // beyond the size there is nothing to trim or to join
         rc = extents_list(ns, rec->ino, offset ? offset - 1 : 0, end, SIZE_MAX, &op->extents);
     if (!rc)
         rc = merge_before(ns, op, rec, &data, &offset);

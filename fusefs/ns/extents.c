@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static int list_add(struct extent_list *list, struct extent extent)
+int extent_list_add(struct extent_list *list, struct extent extent)
 {
     if (list->count == list->capacity) {
         size_t capacity = list->capacity ? 2 * list->capacity : 16;
@@ -97,7 +97,7 @@ int extents_list_at(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t
     if (rc)
         return rc;
     while (!rc && extent_walk_valid(&walk) && list->count < most) {
-        rc = list_add(list, walk.at);
+        rc = extent_list_add(list, walk.at);
         if (!rc)
             rc = extent_walk_next(&walk);
     }

@@ -9,6 +9,8 @@
 
 #include "ns/ns_internal.h"
 
+int extent_list_add(struct extent_list *list, struct extent extent); // 0 or -ENOMEM
+
 // The extents that overlap [from, to), ascending, at most `most` of them. Lock held (or
 // nobody can reach the inode).
 int extents_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,

@@ -23,6 +23,9 @@
 #define MARKERS_COUNTED 65536u
 
 static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
+// Incompatible features.
+#define FEATURE_UNWRITTEN 1u // there may be unwritten ranges; set when the first one is made
+
 #define SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
 
 void ns_options_init(struct ns_options *options)
@@ -71,11 +74,27 @@ int ns_errno(int lsm_status)
 
 // ---- the superblock and a new store
 
+static void make_super(uint8_t *ret_super, uint32_t features)
+{
+    memset(ret_super, 0, SUPER_SIZE);
+    memcpy(ret_super, super_magic, sizeof(super_magic));
+    put_fixed32(ret_super + 8, NS_FORMAT_VERSION);
+    put_fixed32(ret_super + 12, features);
+}
+
+int ns_mark_unwritten(struct ns *ns)
+{
+    uint8_t super[SUPER_SIZE];
+    struct pathkey key;
+    make_super(super, FEATURE_UNWRITTEN);
+    pathkey_single(&key, KEY_SUPER);
+    return lsm_put(ns->db, NULL, key.data, key.size, super, sizeof super);
+}
+
 static int create_namespace(struct ns *ns, const struct ns_options *options)
 {
-    uint8_t super[SUPER_SIZE] = {0}, number[8];
-    memcpy(super, super_magic, sizeof(super_magic));
-    put_fixed32(super + 8, NS_FORMAT_VERSION);
+    uint8_t super[SUPER_SIZE], number[8];
+    make_super(super, 0);
     struct timespec now = ns_now();
     struct record root = {
         .ino = NS_ROOT_INO,
@@ -155,9 +174,11 @@ static int check_super(struct ns *ns, const struct ns_options *options)
                              ns->path, get_fixed32(p + 8), NS_FORMAT_VERSION);
     } else if (value.size != SUPER_SIZE) {
         status = status_fail(LSM_CORRUPTION, "%s: superblock of %zu bytes", ns->path, value.size);
-    } else if (get_fixed32(p + 12) != 0) {
+    } else if (get_fixed32(p + 12) & ~FEATURE_UNWRITTEN) {
         status = status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", ns->path,
                              get_fixed32(p + 12));
+    } else {
+        ns->promise.is_marked = get_fixed32(p + 12) & FEATURE_UNWRITTEN;
     }
     lsm_buf_release(&value);
     return status;
@@ -306,6 +327,7 @@ static struct ns *ns_new(const char *path, const struct ns_options *options)
     pthread_mutex_init(&ns->rename_mutex, NULL);
     pthread_mutex_init(&ns->ino_mutex, NULL);
     pthread_mutex_init(&ns->op_mutex, NULL);
+    promise_init(ns);
     for (size_t i = 0; i < NS_COUNTER_STRIPES; i++)
         pthread_mutex_init(&ns->counters[i].mutex, NULL);
     return ns;
@@ -321,6 +343,8 @@ static int open_tree(struct ns *ns, const struct ns_options *options)
         status = count_markers(ns);
     if (!status)
         status = make_root(ns);
+    if (!status)
+        status = promise_open(ns);
     if (!status && !ns->read_only) {
         int rc = reclaim_start(ns, &ns->reclaim);
         if (!rc)
@@ -395,6 +419,7 @@ int ns_close(struct ns *ns)
     pthread_mutex_destroy(&ns->rename_mutex);
     pthread_mutex_destroy(&ns->ino_mutex);
     pthread_mutex_destroy(&ns->op_mutex);
+    promise_release(ns);
     for (size_t i = 0; i < NS_COUNTER_STRIPES; i++)
         pthread_mutex_destroy(&ns->counters[i].mutex);
     free(ns->path);
@@ -430,7 +455,8 @@ int ns_statfs(struct ns *ns, struct statvfs *ret_stat)
     int64_t used = 0;
     for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++)
         used += ns->counters[i].value;
-    uint64_t free_blocks = free_bytes / 4096;
+    uint64_t promised = promise_not_held(ns); // the disk below shows it as free
+    uint64_t free_blocks = (free_bytes > promised ? free_bytes - promised : 0) / 4096;
     *ret_stat = (struct statvfs){
         .f_bsize = 4096,
         .f_frsize = 4096,

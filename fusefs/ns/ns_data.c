@@ -8,11 +8,14 @@
 // it. Failure: a write that fails has changed nothing.
 #include <errno.h>
 #include <limits.h>
+#include <unistd.h>
 
 #include "ns/content.h"
 #include "ns/ns_internal.h"
 
-#define SYNCED_OFTEN 16u // short writes between two fsyncs, at most
+#define PROMISE_WAIT_US  5000000
+#define PROMISE_RETRY_US 10000
+#define SYNCED_OFTEN     16u // short writes between two fsyncs, at most
 
 // ------------------------------------------------------------------------------- reading
 
@@ -53,7 +56,8 @@ static bool same_time(struct timespec a, struct timespec b)
 static bool record_differs(const struct record *a, const struct record *b)
 {
     return b->is_inline || a->is_inline || a->size != b->size || a->data_bytes != b->data_bytes ||
-           a->mode != b->mode || a->has_xattrs != b->has_xattrs || !same_time(a->mtime, b->mtime) ||
+           a->unwritten_bytes != b->unwritten_bytes || a->mode != b->mode ||
+           a->has_xattrs != b->has_xattrs || !same_time(a->mtime, b->mtime) ||
            !same_time(a->ctime, b->ctime);
 }
 
@@ -105,6 +109,63 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     return 0;
 }
 
+// One try. With `on_promise` it may take what the disk has left.
+static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, uint64_t offset,
+                      unsigned flags, bool on_promise, struct ns_attr *ret_attr)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    struct inode_lock lock;
+    op->sync_soon = data.size < CONTENT_SHORT_WRITE && note_short_write(inode);
+    op->frees_space = on_promise;
+    // What is staged goes without the reserve.
+    int rc = on_promise ? 0 : content_stage(ns, op, inode->ino, data, offset);
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    if (!rc)
+        rc = write_locked(ns, op, inode, data, offset, flags);
+    inode_unlock(&ns->table.locks, &lock);
+    if (!rc)
+        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
+    op_end(ns, op);
+    return rc;
+}
+
+// Whether the range is promised.
+static int look_at_promise(struct ns *ns, struct ns_inode *inode, uint64_t offset, size_t size,
+                           bool *ret_promised)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, false);
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (!rc)
+        rc = content_is_promised(ns, op, &op->rec[0].rec, offset, offset + size, ret_promised);
+    inode_unlock(&ns->table.locks, &lock);
+    op_end(ns, op);
+    return rc;
+}
+
+// A write that has met a full disk, on space that is given back for it if the range is promised.
+// Jobs of the engine may have that space for a moment, so it tries for a while.
+static int write_promised(struct ns *ns, struct ns_inode *inode, struct slice data, uint64_t offset,
+                          unsigned flags, struct ns_attr *ret_attr)
+{
+    bool promised = false;
+    int rc = look_at_promise(ns, inode, offset, data.size, &promised);
+    if (rc || !promised)
+        return rc ? rc : -ENOSPC;
+    uint64_t give_up_us = env_now_us() + PROMISE_WAIT_US;
+    promise_spend(ns, data.size);
+    while ((rc = write_once(ns, inode, data, offset, flags, true, ret_attr)) == -ENOSPC &&
+           env_now_us() < give_up_us)
+        usleep(PROMISE_RETRY_US);
+    promise_spent(ns, data.size);
+    return rc;
+}
+
 ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
                  uint64_t offset, unsigned flags, struct ns_attr *ret_attr)
 {
@@ -116,18 +177,9 @@ ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t
         return -EFBIG;
     if (size == 0)
         return ret_attr ? ns_getattr(ns, inode, ret_attr) : 0;
-    struct op *op = op_begin(ns);
-    if (!op)
-        return -ENOMEM;
-    struct inode_lock lock;
-    op->sync_soon = size < CONTENT_SHORT_WRITE && note_short_write(inode);
-    int rc = content_stage(ns, op, inode->ino, slice_of(data, size), offset);
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
-    if (!rc)
-        rc = write_locked(ns, op, inode, slice_of(data, size), offset, flags);
-    inode_unlock(&ns->table.locks, &lock);
-    if (!rc)
-        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
-    op_end(ns, op);
+    struct slice bytes = slice_of(data, size);
+    int rc = write_once(ns, inode, bytes, offset, flags, false, ret_attr);
+    if (rc == -ENOSPC)
+        rc = write_promised(ns, inode, bytes, offset, flags, ret_attr);
     return rc ? rc : (ssize_t)size;
 }

@@ -17,6 +17,7 @@
 #include "ns/inode.h"
 #include "ns/namespace.h"
 #include "ns/pathkey.h"
+#include "ns/promise.h"
 #include "ns/reclaim.h"
 #include "ns/record.h"
 
@@ -65,6 +66,7 @@ struct ns {
     struct op *idle_ops;      // op_mutex
     unsigned idle_op_count;   // op_mutex
 
+    struct promise promise;
     struct reclaim *reclaim; // NULL if read-only
     struct defrag *defrag;   // the same
     struct atimes *atimes;   // the same
@@ -106,7 +108,8 @@ struct op {
     struct loaded rec[6];
     struct buf out;     // a record being encoded
     struct buf content; // file content being put together
-    struct extent_list extents, source;
+    struct extent_list extents, source, unwritten;
+    int64_t unwritten_change; // of the batch, in bytes
     struct counter *counter; // locked by op_count, released by op_commit or op_end
     int64_t counter_delta;
     uint32_t mode_cleared; // by ns_content_changed
@@ -148,6 +151,8 @@ int op_commit(struct ns *ns, struct op *op);               // the batch is empty
 struct timespec ns_now(void);
 int ns_ino_new(struct ns *ns, uint64_t *ret_ino); // takes ino_mutex; may write to the engine
 void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr);
+// Says in the superblock that there may be unwritten ranges. An lsm_status.
+int ns_mark_unwritten(struct ns *ns);
 int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG
 void ns_inode_drop(struct ns *ns, struct ns_inode *inode); // puts one reference; NULL is legal
 

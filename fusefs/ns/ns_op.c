@@ -31,6 +31,7 @@ static void op_free(struct op *op)
     buf_release(&op->content);
     free(op->extents.at);
     free(op->source.at);
+    free(op->unwritten.at);
     free(op);
 }
 
@@ -67,9 +68,11 @@ void op_end(struct ns *ns, struct op *op)
     counter_release(op);
     bool large = lsm_batch_size(op->batch) > KEEP_BUFFER_MAX || op->batch_was_large ||
                  op->out.capacity > KEEP_BUFFER_MAX || op->content.capacity > KEEP_BUFFER_MAX ||
-                 op->extents.capacity > 4096 || op->source.capacity > 4096;
+                 op->extents.capacity > 4096 || op->source.capacity > 4096 ||
+                 op->unwritten.capacity > 4096;
     op->batch_was_large = op->frees_space = op->sync_soon = false;
     op->mode_cleared = 0;
+    op->unwritten_change = 0;
     lsm_batch_clear(op->batch);
     lsm_batch_clear(op->staged);
     pthread_mutex_lock(&ns->op_mutex);
@@ -263,6 +266,9 @@ int op_commit(struct ns *ns, struct op *op)
     if (!status && op->counter)
         op->counter->value += op->counter_delta;
     counter_release(op);
+    if (!status)
+        promise_changed(ns, op->unwritten_change);
+    op->unwritten_change = 0;
     op->batch_was_large |= lsm_batch_size(op->batch) > KEEP_BUFFER_MAX;
     lsm_batch_clear(op->batch);
     return ns_err(status);
@@ -298,7 +304,8 @@ int ns_ino_new(struct ns *ns, uint64_t *ret_ino)
 
 void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr)
 {
-    uint64_t bytes = rec->is_inline && S_ISREG(rec->mode) ? rec->size : rec->data_bytes;
+    uint64_t bytes =
+        rec->is_inline && S_ISREG(rec->mode) ? rec->size : rec->data_bytes + rec->unwritten_bytes;
     *ret_attr = (struct ns_attr){
         .ino = rec->ino,
         .mode = rec->mode,

@@ -1,8 +1,8 @@
 // Operations on ranges of a file: fallocate, SEEK_DATA and SEEK_HOLE, copy_file_range.
 //
-// Space is not reserved ahead: fallocate's plain mode only extends the size. Long ranges are worked
-// off in batches of bounded size; a crash may leave the first part of them done, as POSIX allows
-// for these calls.
+// fallocate promises space (promise.h), durably, for what the range does not store yet. Long ranges
+// are worked off in batches of bounded size; a crash may leave the first part of them done, as
+// POSIX allows for these calls.
 //
 // Locks: the changed inode's, exclusively. What is only read, the source of a copy too, goes by a
 // snapshot. Failure: what earlier batches did stays.
@@ -18,24 +18,49 @@
 
 // ------------------------------------------------------------------------------- fallocate
 
+// The size that the call leaves the file with.
+static uint64_t size_after(const struct record *rec, int mode, uint64_t end)
+{
+    return mode & FALLOC_FL_KEEP_SIZE || end < rec->size ? rec->size : end;
+}
+
+// What is promised is known by *ret_promised, also on failure.
+static int change_range(struct ns *ns, struct op *op, struct ns_inode *inode, int mode,
+                        uint64_t offset, uint64_t end, uint64_t *ret_promised)
+{
+    struct record *rec = &op->rec[0].rec;
+    uint64_t size = size_after(rec, mode, end);
+    int rc = 0;
+    if (mode & FALLOC_FL_PUNCH_HOLE)
+        rc = content_unpromise(ns, op, inode, rec, offset, end);
+    if (!rc && mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+        rc = content_zero(ns, op, inode, rec, offset, end);
+    bool short_enough = rec->is_inline && end <= size && size <= ns->inline_max;
+    if (!rc && !(mode & FALLOC_FL_PUNCH_HOLE) && !short_enough) // what is inline is stored
+        rc = content_promise(ns, op, inode, rec, offset, end, ret_promised);
+    return rc || size == rec->size ? rc : content_resize(ns, op, inode, rec, size);
+}
+
 static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode, int mode,
                             uint64_t offset, uint64_t length, unsigned flags)
 {
     struct record *rec = &op->rec[0].rec;
+    uint64_t promised = 0;
     if (content_is_gone(inode))
         return -ESTALE;
     int rc = op_load(ns, inode, &op->rec[0]);
     if (!rc &&
         (rec->flags & NS_IMMUTABLE || (rec->flags & NS_APPEND && mode & ~FALLOC_FL_KEEP_SIZE)))
         rc = -EPERM;
-    if (!rc && mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
-        rc = content_zero(ns, op, inode, rec, offset, offset + length);
-    if (!rc && !(mode & FALLOC_FL_KEEP_SIZE) && offset + length > rec->size)
-        rc = content_resize(ns, op, inode, rec, offset + length);
-    if (rc)
-        return rc;
-    ns_content_changed(op, rec, flags);
-    return content_commit(ns, op, inode, rec);
+    if (!rc)
+        rc = change_range(ns, op, inode, mode, offset, offset + length, &promised);
+    if (!rc) {
+        ns_content_changed(op, rec, flags);
+        rc = content_commit(ns, op, inode, rec);
+    }
+    if (promised)
+        promise_end(ns, promised);
+    return rc;
 }
 
 int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset,

@@ -70,6 +70,12 @@ void pathkey_extent(struct pathkey *ret_key, uint64_t ino, uint64_t offset)
     key_put_number(ret_key, offset);
 }
 
+void pathkey_unwritten(struct pathkey *ret_key, uint64_t ino, uint64_t start)
+{
+    pathkey_number(ret_key, KEY_UNWRITTEN, ino);
+    key_put_number(ret_key, start);
+}
+
 void pathkey_xattr(struct pathkey *ret_key, uint64_t ino, struct slice name)
 {
     pathkey_number(ret_key, KEY_XATTR, ino);
@@ -135,13 +141,24 @@ bool pathkey_parse_number(struct slice key, enum pathkey_type type, uint64_t *re
     return true;
 }
 
+static bool parse_two_numbers(struct slice key, enum pathkey_type type, uint64_t *ret_first,
+                              uint64_t *ret_second)
+{
+    if (key.size != 17 || key.data[0] != type)
+        return false;
+    *ret_first = get_big64(key.data + 1);
+    *ret_second = get_big64(key.data + 9);
+    return true;
+}
+
 bool pathkey_parse_extent(struct slice key, uint64_t *ret_ino, uint64_t *ret_offset)
 {
-    if (key.size != 17 || key.data[0] != KEY_EXTENT)
-        return false;
-    *ret_ino = get_big64(key.data + 1);
-    *ret_offset = get_big64(key.data + 9);
-    return true;
+    return parse_two_numbers(key, KEY_EXTENT, ret_ino, ret_offset);
+}
+
+bool pathkey_parse_unwritten(struct slice key, uint64_t *ret_ino, uint64_t *ret_start)
+{
+    return parse_two_numbers(key, KEY_UNWRITTEN, ret_ino, ret_start);
 }
 
 bool pathkey_parse_xattr(struct slice key, uint64_t *ret_ino, struct slice *ret_name)

@@ -18,6 +18,7 @@
 #include "base/cond.h"
 #include "ns/ns_internal.h"
 #include "ns/tail.h"
+#include "ns/unwritten.h"
 
 #define RECLAIM_BATCH_KEYS 1024u
 
@@ -66,25 +67,42 @@ int reclaim_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *l
     return status;
 }
 
-// One batch of the orphan's keys; *ret_done once nothing is left of it.
+// Adds one batch of the orphan's keys: extents, unwritten ranges (of *ret_promised bytes),
+// attributes, and with the last of them its own; *ret_done then.
+static int orphan_keys(struct ns *ns, uint64_t ino, struct lsm_batch *batch, uint64_t *ret_promised,
+                       bool *ret_done)
+{
+    struct pathkey lower, upper;
+    unsigned left = RECLAIM_BATCH_KEYS, count;
+    pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
+    int rc = ns_err(reclaim_keys(ns, batch, &lower, &upper, left, &count));
+    if (!rc && (left -= count) > 0) {
+        rc = unwritten_take(ns, batch, ino, left, &count, ret_promised);
+        left -= count;
+    }
+    if (!rc && left > 0) {
+        pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
+        rc = ns_err(reclaim_keys(ns, batch, &lower, &upper, left, &count));
+        left -= count;
+    }
+    *ret_done = left > 0;
+    if (rc || !*ret_done)
+        return rc;
+    pathkey_number(&lower, KEY_ORPHAN, ino);
+    return ns_err(lsm_batch_delete(batch, lower.data, lower.size));
+}
+
 static int orphan_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
 {
-    struct pathkey lower, upper, key;
-    unsigned extents, xattrs = 0;
+    uint64_t promised = 0;
     lsm_batch_clear(batch);
-    pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
-    int status = reclaim_keys(ns, batch, &lower, &upper, RECLAIM_BATCH_KEYS, &extents);
-    if (!status && extents < RECLAIM_BATCH_KEYS) {
-        pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
-        status = reclaim_keys(ns, batch, &lower, &upper, RECLAIM_BATCH_KEYS - extents, &xattrs);
-    }
-    *ret_done = extents + xattrs < RECLAIM_BATCH_KEYS;
-    if (!status && *ret_done) {
-        pathkey_number(&key, KEY_ORPHAN, ino);
-        status = lsm_batch_delete(batch, key.data, key.size);
-    }
+    int rc = orphan_keys(ns, ino, batch, &promised, ret_done);
     struct lsm_write_options options = {.use_reserve = true};
-    return ns_err(status ? status : lsm_write(ns->db, &options, batch));
+    if (!rc)
+        rc = ns_err(lsm_write(ns->db, &options, batch));
+    if (!rc)
+        promise_changed(ns, -(int64_t)promised);
+    return rc;
 }
 
 static int locked_tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)

@@ -3,8 +3,8 @@
 //   version u8 | flags u8 | more u8 (version 2) | ino varint
 //   link:  type u8 (S_IFMT bits >> 12)
 //   else:  mode, nlink, uid, gid varint | rdev varint (devices only) | size varint
-//          | data_bytes varint (regular, not inline) | mtime | atime, ctime, btime unless SAME
-//          | the file's flags varint (if more has FLAGS)
+//          | data_bytes varint (regular, not inline) | unwritten_bytes varint (if UNWRITTEN)
+//          | mtime | atime, ctime, btime unless SAME | the file's flags varint (if more has FLAGS)
 //          | prefix slice (if PREFIX) | content: the rest, `size` bytes (if INLINE)
 //   time:  seconds zigzag varint | nanoseconds u32
 //
@@ -24,15 +24,15 @@ enum record_flags {
     FLAG_ATIME_SAME = 0x10, // as mtime
     FLAG_CTIME_SAME = 0x20,
     FLAG_BTIME_SAME = 0x40,
-    FLAG_KNOWN = 0x7f,
+    FLAG_UNWRITTEN = 0x80,
 };
 
 enum record_more { // in records of version 2
     MORE_FLAGS = 0x01,
 };
 
-// version, flags, more, 9 varints of at most 10 bytes, 4 times, the prefix's length
-#define FIXED_MAX  (3 + 9 * CODING_VARINT64_MAX + 4 * (CODING_VARINT64_MAX + 4) + 10)
+// version, flags, more, 10 varints of at most 10 bytes, 4 times, the prefix's length
+#define FIXED_MAX  (3 + 10 * CODING_VARINT64_MAX + 4 * (CODING_VARINT64_MAX + 4) + 10)
 #define PREFIX_MAX 1024
 
 static bool is_device(uint32_t mode)
@@ -70,8 +70,8 @@ static uint8_t record_flags(const struct record *r)
 {
     if (r->is_link)
         return FLAG_LINK;
-    return (uint8_t)((r->is_inline ? FLAG_INLINE : 0) | (r->prefix.size ? FLAG_PREFIX : 0) |
-                     (r->has_xattrs ? FLAG_XATTRS : 0) |
+    return (uint8_t)((r->is_inline ? FLAG_INLINE : 0) | (r->unwritten_bytes ? FLAG_UNWRITTEN : 0) |
+                     (r->prefix.size ? FLAG_PREFIX : 0) | (r->has_xattrs ? FLAG_XATTRS : 0) |
                      (same_time(r->atime, r->mtime) ? FLAG_ATIME_SAME : 0) |
                      (same_time(r->ctime, r->mtime) ? FLAG_CTIME_SAME : 0) |
                      (same_time(r->btime, r->mtime) ? FLAG_BTIME_SAME : 0));
@@ -99,6 +99,8 @@ int record_encode(const struct record *record, struct buf *out)
         p = put_varint64(p, record->size);
         if (S_ISREG(record->mode) && !record->is_inline)
             p = put_varint64(p, record->data_bytes);
+        if (flags & FLAG_UNWRITTEN)
+            p = put_varint64(p, record->unwritten_bytes);
         p = put_time(p, record->mtime);
         if (!(flags & FLAG_ATIME_SAME))
             p = put_time(p, record->atime);
@@ -138,6 +140,8 @@ static const uint8_t *decode_attributes(const uint8_t *p, const uint8_t *end, ui
     if (!(p = get_varint64(p, end, &r->size)))
         return NULL;
     if (S_ISREG(r->mode) && !r->is_inline && !(p = get_varint64(p, end, &r->data_bytes)))
+        return NULL;
+    if (flags & FLAG_UNWRITTEN && !(p = get_varint64(p, end, &r->unwritten_bytes)))
         return NULL;
     if (!(p = get_time(p, end, &r->mtime)))
         return NULL;
@@ -195,6 +199,8 @@ static const char *record_problem(const struct record *r, uint8_t flags)
         return "content is not as long as the file";
     if (!r->is_inline && r->content.size)
         return "bytes after the end";
+    if (flags & FLAG_UNWRITTEN && (r->is_inline || !S_ISREG(r->mode) || !r->unwritten_bytes))
+        return "unwritten bytes in a file that has none";
     if (r->data_bytes > r->size)
         return "more data than the file is long";
     return NULL;
@@ -211,7 +217,7 @@ int record_decode(const void *data, size_t size, struct record *ret_record)
                            "record has unknown version %u", p[0]);
     uint8_t flags = p[1];
     bool more = p[0] == RECORD_VERSION_FLAGS;
-    if (flags & ~FLAG_KNOWN || (flags & FLAG_LINK && (flags != FLAG_LINK || more)))
+    if (flags & FLAG_LINK && (flags != FLAG_LINK || more))
         return status_fail(LSM_CORRUPTION, "record has unknown flags 0x%x", flags);
     if (more && (size < 3 || p[2] != MORE_FLAGS))
         return status_fail(LSM_CORRUPTION, "record has unknown further fields");

@@ -23,10 +23,11 @@ struct record {
     bool has_xattrs; // there may be 'X' keys
     uint64_t ino;
     uint32_t mode, nlink, uid, gid;
-    uint32_t flags;      // enum ns_flags
-    uint64_t rdev;       // devices only
-    uint64_t size;       // of a directory: its number of entries
-    uint64_t data_bytes; // of all extents; 0 if inline
+    uint32_t flags;           // enum ns_flags
+    uint64_t rdev;            // devices only
+    uint64_t size;            // of a directory: its number of entries
+    uint64_t data_bytes;      // of all extents; 0 if inline
+    uint64_t unwritten_bytes; // of all unwritten ranges (unwritten.h); 0 if inline
     struct timespec atime, mtime, ctime, btime;
     struct slice prefix;  // directories away from home: the prefix of their entries; else empty
     struct slice content; // is_inline: `size` bytes

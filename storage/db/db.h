@@ -198,6 +198,10 @@ struct lsm {
     unsigned thread_count;
     pthread_t threads[20];
 
+    pthread_mutex_t hold_mutex; // db_hold.c
+    uint64_t hold_number;       // hold_mutex; of the file; 0: nothing is held
+    uint64_t hold_bytes;        // hold_mutex
+
     _Atomic bool cancel;    // stops running compactions
     bool made_dir;          // opening made the directory; its own
     uint64_t first_file;    // numbers from here on were given out since opening; constant then
@@ -260,6 +264,8 @@ int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us);
 
 // Whether writes are refused for lack of space, unless they may use the reserve. Mutex held.
 bool db_disk_is_full(const struct lsm *db);
+// LSM_NO_SPACE if they are: for what takes space before it queues. No locks held.
+int db_check_space(struct lsm *db);
 
 // ---- db_reserve.c
 void db_reserve_make(struct lsm *db);      // when there is none, or it is spent; no locks held

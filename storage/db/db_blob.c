@@ -270,7 +270,10 @@ int lsm_stage(struct lsm *db, struct lsm_batch *batch)
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
     if (batch->staged_in)
         return status_fail(LSM_INVALID, "the batch has been staged already");
-    int rc = db_blob_prepare(db, batch, db_blob_min(db, NULL), &write);
+    int rc = db_check_space(db);
+    if (rc)
+        return rc;
+    rc = db_blob_prepare(db, batch, db_blob_min(db, NULL), &write);
     if (rc == LSM_NO_SPACE)
         db_note_full(db);
     if (rc)

@@ -39,3 +39,15 @@ int db_check_error(struct lsm *db)
         return LSM_OK;
     return status_fail(LSM_READ_ONLY, "read-only after a failure: %s", db->background_detail);
 }
+
+int db_check_space(struct lsm *db)
+{
+    if (atomic_load_explicit(&db->pressure, memory_order_relaxed) < 1000)
+        return LSM_OK;
+    pthread_mutex_lock(&db->mutex);
+    bool full = db_disk_is_full(db);
+    pthread_mutex_unlock(&db->mutex);
+    return full ? status_fail(LSM_NO_SPACE, "%s: the disk is full; delete something or make room",
+                              db->dir)
+                : LSM_OK;
+}

@@ -124,6 +124,7 @@ static void locks_init(struct lsm *db)
     pthread_mutex_init(&db->mutex, NULL);
     pthread_mutex_init(&db->queue.mutex, NULL);
     pthread_mutex_init(&db->obsolete_mutex, NULL);
+    pthread_mutex_init(&db->hold_mutex, NULL);
     cond_init(&db->work);
     pthread_cond_init(&db->changed, NULL);
 }
@@ -245,6 +246,7 @@ static void handle_free(struct lsm *db)
     pthread_cond_destroy(&db->changed);
     pthread_cond_destroy(&db->work);
     pthread_mutex_destroy(&db->obsolete_mutex);
+    pthread_mutex_destroy(&db->hold_mutex);
     pthread_mutex_destroy(&db->queue.mutex);
     pthread_mutex_destroy(&db->mutex);
     free(db->dir);

@@ -492,7 +492,11 @@ static int write_any(struct lsm *db, const struct lsm_write_options *wo,
         return write_batch(db, wo, batch, batch->staged_in ? &staged : NULL);
     }
     struct db_blob_write blobs;
-    int rc = db_blob_prepare(db, batch, min, &blobs);
+    int rc = wo && wo->use_reserve ? LSM_OK : db_check_space(db);
+    if (!rc)
+        rc = db_blob_prepare(db, batch, min, &blobs);
+    if (rc == LSM_NO_SPACE && wo && wo->use_reserve && db_reserve_release(db))
+        rc = db_blob_prepare(db, batch, min, &blobs);
     if (rc == LSM_NO_SPACE)
         db_note_full(db);
     if (rc)

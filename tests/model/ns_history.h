@@ -240,7 +240,8 @@ static inline void check_attr(struct history *h, struct node *node, const struct
                node->flags);
     if (attr->size != size)
         broken(h, "node %u: size %" PRIu64 ", model %" PRIu64, node->id, attr->size, size);
-    if (attr->blocks > (S_ISREG(node->mode) ? (size + 511) / 512 : 0))
+    uint64_t most = size + model_promised(node, 0, SIZE_MAX, PROMISED | PERHAPS_PROMISED);
+    if (attr->blocks > (S_ISREG(node->mode) ? (most + 511) / 512 : 0))
         broken(h, "node %u: %" PRIu64 " blocks for size %" PRIu64, node->id, attr->blocks, size);
     check_time(h, node, &node->atime, attr->atime, "atime");
     check_time(h, node, &node->mtime, attr->mtime, "mtime");
@@ -283,11 +284,12 @@ static inline void check_read(struct history *h, struct node *node, struct ns_in
         check_bytes(h, node, bytes, offset, (size_t)got);
 }
 
-// Walks data and holes: what is called a hole is zero, and the data adds up to the blocks.
+// Walks data and holes: what is called a hole is zero, and the data and what is promised of the
+// holes add up to the blocks.
 static inline void check_holes(struct history *h, struct node *node, struct ns_inode *inode,
                                uint64_t blocks)
 {
-    uint64_t at = 0, sum = 0;
+    uint64_t at = 0, least = 0, most = 0;
     while (at < node->size) {
         int64_t data = ns_seek(h->ns, inode, at, SEEK_DATA);
         if (is_gone(node, data))
@@ -299,17 +301,24 @@ static inline void check_holes(struct history *h, struct node *node, struct ns_i
             if (node->data[i])
                 broken(h, "node %u: data at %" PRIu64 " where SEEK_DATA from %" PRIu64 " sees none",
                        node->id, i, at);
+        least += model_promised(node, at, end, PROMISED);
+        most += model_promised(node, at, end, PROMISED | PERHAPS_PROMISED);
         if (data == -ENXIO)
             break;
         int64_t hole = ns_seek(h->ns, inode, end, SEEK_HOLE);
         if (hole <= data || (uint64_t)hole > node->size)
             broken(h, "node %u: SEEK_HOLE from %" PRIu64 ": %" PRId64, node->id, end, hole);
-        sum += (uint64_t)hole - end;
+        least += (uint64_t)hole - end;
+        most += (uint64_t)hole - end;
         at = (uint64_t)hole;
     }
-    if ((sum + 511) / 512 != blocks)
-        broken(h, "node %u: %" PRIu64 " blocks, but %" PRIu64 " bytes of data", node->id, blocks,
-               sum);
+    if (node->perhaps_gone) // with what was promised
+        return;
+    least += model_promised(node, node->size, SIZE_MAX, PROMISED);
+    most += model_promised(node, node->size, SIZE_MAX, PROMISED | PERHAPS_PROMISED);
+    if (blocks < (least + 511) / 512 || blocks > (most + 511) / 512)
+        broken(h, "node %u: %" PRIu64 " blocks, but %" PRIu64 " to %" PRIu64 " bytes", node->id,
+               blocks, least, most);
 }
 
 // ------------------------------------------------------------------------------- directories

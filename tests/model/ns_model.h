@@ -33,6 +33,12 @@ struct model_xattr {
     uint8_t *value;
 };
 
+enum model_promise {
+    PROMISED = 1,         // by fallocate, and not written, cut off or punched since
+    PERHAPS_PROMISED = 2, // the rest of such a block
+};
+#define MODEL_BLOCK 4096u
+
 struct node;
 
 struct model_entry {
@@ -53,6 +59,8 @@ struct node {
     size_t entry_count;
     uint8_t *data; // content or target
     size_t size, capacity;
+    uint8_t *promised; // of each byte, perhaps beyond the end: enum model_promise
+    size_t promised_size;
     struct model_xattr xattrs[4];
     size_t xattr_count;
     struct ns_inode *held; // the test's reference
@@ -83,6 +91,7 @@ static inline void model_free_node(struct node *node)
         free(node->xattrs[i].value);
     free(node->entries);
     free(node->data);
+    free(node->promised);
     free(node);
 }
 
@@ -171,11 +180,43 @@ static inline void model_resize(struct node *node, size_t size)
     node->size = size;
 }
 
+// Changes what is known of [from, to) to (old & keep) | set.
+static inline void model_promise(struct node *node, size_t from, size_t to, uint8_t keep,
+                                 uint8_t set)
+{
+    if (set && to > node->promised_size) {
+        node->promised = realloc(node->promised, to);
+        assert(node->promised);
+        memset(node->promised + node->promised_size, 0, to - node->promised_size);
+        node->promised_size = to;
+    }
+    for (size_t i = from; i < to && i < node->promised_size; i++)
+        node->promised[i] = (uint8_t)((node->promised[i] & keep) | set);
+}
+
+static inline void model_fallocate(struct node *node, size_t from, size_t to)
+{
+    size_t low = from / MODEL_BLOCK * MODEL_BLOCK;
+    size_t high = (to + MODEL_BLOCK - 1) / MODEL_BLOCK * MODEL_BLOCK;
+    model_promise(node, low, high, PROMISED | PERHAPS_PROMISED, PERHAPS_PROMISED);
+    model_promise(node, from, to, PROMISED, PROMISED);
+}
+
+// Bytes of [from, to) with one of the bits.
+static inline size_t model_promised(const struct node *node, size_t from, size_t to, uint8_t bits)
+{
+    size_t count = 0;
+    for (size_t i = from; i < to && i < node->promised_size; i++)
+        count += (node->promised[i] & bits) != 0;
+    return count;
+}
+
 static inline void model_write(struct node *node, const void *data, size_t size, size_t offset)
 {
     if (offset + size > node->size)
         model_resize(node, offset + size);
     memcpy(node->data + offset, data, size);
+    model_promise(node, offset, offset + size, 0, 0);
 }
 
 static inline void model_zero(struct node *node, size_t offset, size_t end)

@@ -399,6 +399,10 @@ static void do_fallocate(struct history *h)
         return;
     if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
         model_zero(node, offset, offset + length);
+    if (mode & FALLOC_FL_PUNCH_HOLE)
+        model_promise(node, offset, offset + length, 0, 0);
+    else
+        model_fallocate(node, offset, offset + length);
     if (!(mode & FALLOC_FL_KEEP_SIZE) && offset + length > node->size)
         model_resize(node, offset + length);
     pend_change(h, node);
@@ -483,6 +487,8 @@ static void apply_setattr(struct history *h, struct node *node, const struct ns_
     if (mask & NS_SET_SIZE) {
         if (attr->size != node->size && !(mask & (NS_SET_MTIME | NS_SET_MTIME_NOW)))
             pend(h, &node->mtime);
+        if (attr->size <= node->size)
+            model_promise(node, attr->size, SIZE_MAX, 0, 0);
         model_resize(node, attr->size);
     }
     if (mask & NS_SET_MODE)
@@ -735,7 +741,7 @@ static const struct {
     void (*run)(struct history *);
 } operations[] = {
     {24, do_create}, {8, do_link},      {14, do_remove},   {20, do_rename}, {6, do_move_and_return},
-    {14, do_write},  {5, do_read},      {6, do_fallocate}, {6, do_copy},    {3, do_seek},
+    {14, do_write},  {5, do_read},      {8, do_fallocate}, {6, do_copy},    {3, do_seek},
     {8, do_setattr}, {4, do_set_flags}, {6, do_getattr},   {6, do_xattr},   {8, do_lookup_missing},
     {8, do_hold},    {3, do_reopen},    {1, do_flush},
 };

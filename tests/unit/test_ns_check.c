@@ -243,7 +243,8 @@ END_TEST
 START_TEST(test_undecodable_record)
 {
     put(entry_key("a", "small"), "\001\200garbage", 9);
-    expect("/a/small: record has unknown flags 0x80", "12 files, but the counters say 13", NULL);
+    expect("/a/small: record of 9 bytes is cut short or malformed",
+           "12 files, but the counters say 13", NULL);
 }
 END_TEST
 
@@ -291,6 +292,42 @@ START_TEST(test_stray_extents)
     put(key, "x", 1);
     expect(text("inode %llu: extents that belong to no file", small),
            "inode 50: extents that belong to no file", NULL);
+}
+END_TEST
+
+static void put_unwritten(uint64_t ino, uint64_t start, uint64_t size)
+{
+    struct pathkey key;
+    uint8_t length[8];
+    pathkey_unwritten(&key, ino, start);
+    put_big64(length, size);
+    put(key, length, sizeof length);
+}
+
+START_TEST(test_unwritten_ranges)
+{
+    uint64_t big = ino_of("/a/big"), small = ino_of("/a/small");
+    put_unwritten(big, 600000, 1000);
+    CHANGE(entry_key("a", "big"), unwritten_bytes, 1000);
+    expect(NULL);
+    put_unwritten(big, 600500, 1000);
+    put_unwritten(small, 0, 1);
+    put_unwritten(50, 4096, 1);
+    expect("/a/big: unwritten ranges overlap at offset 600500",
+           "/a/big: 2000 bytes are unwritten, but the record says 1000",
+           text("inode %llu: unwritten ranges that belong to no file", small),
+           "inode 50: unwritten ranges that belong to no file", NULL);
+}
+END_TEST
+
+START_TEST(test_unwritten_and_written)
+{
+    uint64_t big = ino_of("/a/big");
+    put_unwritten(big, 505000, 5001);
+    CHANGE(entry_key("a", "big"), unwritten_bytes, 5001);
+    expect("/a/big: what is unwritten at offset 505000 is written", NULL);
+    put_unwritten(big, 600000, 0);
+    expect("/a/big: an unwritten range that makes no sense", NULL);
 }
 END_TEST
 
@@ -552,6 +589,8 @@ int main(void)
     tcase_add_test(damage, test_extent_beyond_the_end_and_across_the_grid);
     tcase_add_test(damage, test_lost_extent);
     tcase_add_test(damage, test_stray_extents);
+    tcase_add_test(damage, test_unwritten_ranges);
+    tcase_add_test(damage, test_unwritten_and_written);
     tcase_add_test(damage, test_stray_attributes);
     tcase_add_test(damage, test_markers);
     tcase_add_test(damage, test_lost_marker);

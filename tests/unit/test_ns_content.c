@@ -281,6 +281,153 @@ START_TEST(test_holes)
 }
 END_TEST
 
+// ------------------------------------------------------------------------------- fallocate
+
+#define KEEP  FALLOC_FL_KEEP_SIZE
+#define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+static uint64_t blocks(void)
+{
+    return stat_of(file).blocks;
+}
+
+static uint64_t available(void)
+{
+    struct statvfs space;
+    ck_assert_int_eq(ns_statfs(ns, &space), 0);
+    return space.f_bavail * space.f_frsize;
+}
+
+static bool fill(char *path, size_t path_size, unsigned *ret_count)
+{
+    static uint64_t noise[2500]; // 20,000 bytes that do not compress
+    uint64_t seed = 1;
+    for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++)
+        noise[i] = random_next(&seed);
+    for (unsigned i = 0; i < 3000; i++) {
+        snprintf(path, path_size, "/full%u", i);
+        int rc = ns_test_create(ns, path);
+        struct ns_inode *inode = rc ? NULL : ns_test_get(ns, path);
+        ssize_t n = rc ? rc : ns_write(ns, inode, noise, sizeof noise, 0, 0, NULL);
+        if (inode)
+            ns_inode_put(ns, inode, 1);
+        if (n != 20000) {
+            ck_assert_msg(n == -ENOSPC, "%s: %zd", path, n);
+            *ret_count = i + !rc;
+            return true;
+        }
+    }
+    return false;
+}
+
+// What is promised counts, and writing to it adds nothing; it stays over a remount.
+START_TEST(test_promised_blocks)
+{
+    ck_assert_int_eq(ns_fallocate(ns, file, 0, 4095, 2), 0); // both blocks
+    ck_assert_uint_eq(stat_of(file).size, 4097);
+    ck_assert_uint_eq(blocks(), 16);
+    ck_assert_int_eq(ns_seek(ns, file, 0, SEEK_DATA), -ENXIO);
+    reopen_with(2048);
+    ck_assert_uint_eq(blocks(), 16);
+    write_at(4095, 2, 'x');
+    ck_assert_uint_eq(blocks(), 16);
+    ck_assert_int_eq(byte_at(file, 4094), 0);
+    ck_assert_int_eq(byte_at(file, 4096), 'x');
+    write_at(0, 8192, 'y');
+    ck_assert_uint_eq(blocks(), 16);
+    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 8192), 0); // all there
+    ck_assert_uint_eq(blocks(), 16);
+    ns_expect_clean(ns, "written");
+    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 1 << 20), 0);
+    ck_assert_uint_eq(blocks(), 2048);
+    write_at(500001, 7, 'z');
+    write_at(300000, 250000, 'z');
+    ck_assert_uint_eq(blocks(), 2048);
+    ck_assert_int_eq(ns_copy_range(ns, file, 300000, file, 600000, 200000), 200000);
+    ck_assert_uint_eq(blocks(), 2048);
+    ns_expect_clean(ns, "written in the middle");
+    ck_assert_int_eq(ns_fallocate(ns, file, PUNCH, 0, 1 << 20), 0);
+    ck_assert_uint_eq(blocks(), 0);
+    ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 0, 65536), 0);
+    ck_assert_uint_eq(blocks(), 128);
+}
+END_TEST
+
+START_TEST(test_promised_beyond_the_end)
+{
+    write_at(0, 100, 'x');
+    ck_assert_int_eq(ns_fallocate(ns, file, KEEP, 0, 100), 0); // there already
+    ck_assert_uint_eq(blocks(), 1);
+    ck_assert_int_eq(ns_fallocate(ns, file, KEEP, 0, 1000000), 0);
+    ck_assert_uint_eq(stat_of(file).size, 100);
+    ck_assert_uint_eq(blocks(), 1003520 / 512);
+    ck_assert_int_eq(byte_at(file, 99), 'x');
+    reopen_with(65536);
+    write_at(100, 50000, 'y');
+    ck_assert_uint_eq(blocks(), 1003520 / 512);
+    ck_assert_int_eq(truncate_to(200000), 0); // longer: the rest stays
+    ck_assert_uint_eq(blocks(), 1003520 / 512);
+    ck_assert_int_eq(truncate_to(200000), 0);
+    ck_assert_uint_eq(blocks(), (200000 + 511) / 512);
+    ck_assert_int_eq(truncate_to(0), 0);
+    ck_assert_uint_eq(blocks(), 0);
+    ck_assert_int_eq(ns_fallocate(ns, file, KEEP, 0, 5000), 0);
+    ck_assert_uint_eq(stat_of(file).size, 0);
+    ck_assert_uint_eq(blocks(), 16);
+    ck_assert_int_eq(ns_test_unlink(ns, "/f"), 0);
+    ns_expect_clean(ns, "unlinked");
+}
+END_TEST
+
+// The space goes with the file, at once or in the background, also if that is much; a remount
+// counts the same.
+START_TEST(test_promised_space_comes_back)
+{
+    env_fault_limit(env, 64 << 20);
+    uint64_t before = available();
+    for (unsigned round = 0; round < 2; round++) {
+        ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 16 << 20), 0);
+        ck_assert(available() + (16 << 20) <= before);
+        for (uint64_t i = 0; round == 1 && i < 1500; i++) // very many ranges
+            ck_assert_int_eq(ns_write(ns, file, "x", 1, i * 8192, 0, NULL), 1);
+        reopen_with(0);
+        ck_assert(available() + (16 << 20) <= before);
+        ck_assert_int_eq(ns_test_unlink(ns, "/f"), 0);
+        ns_inode_put(ns, file, 1);
+        ck_assert_int_eq(ns_wait_idle(ns), 0);
+        ck_assert_msg(available() + (4 << 20) > before, "%llu of %llu",
+                      (unsigned long long)available(), (unsigned long long)before);
+        ck_assert_int_eq(ns_test_create(ns, "/f"), 0);
+        file = ns_test_get(ns, "/f");
+    }
+    env_fault_limit(env, 0);
+}
+END_TEST
+
+// More than there is is refused, and changes nothing. What was promised can be written when all the
+// rest is full.
+START_TEST(test_promises_are_kept)
+{
+    char path[32];
+    unsigned count;
+    env_fault_limit(env, 16 << 20);
+    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, available() * 2), -ENOSPC);
+    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, INT64_MAX), -ENOSPC);
+    ck_assert_uint_eq(stat_of(file).size, 0);
+    ck_assert_uint_eq(blocks(), 0);
+    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 4 << 20), 0);
+    ck_assert(fill(path, sizeof path, &count));
+    ck_assert_int_eq(ns_fallocate(ns, file, KEEP, 4 << 20, 4 << 20), -ENOSPC);
+    for (uint64_t at = 0; at < 4 << 20; at += 65536)
+        write_at(at, 65536, 'p');
+    ck_assert_uint_eq(blocks(), 8192);
+    reopen_with(2048);
+    for (uint64_t at = 0; at < 4 << 20; at += 4096)
+        ck_assert_int_eq(byte_at(file, at), 'p');
+    env_fault_limit(env, 0);
+}
+END_TEST
+
 START_TEST(test_punching_very_many_extents)
 {
     for (uint64_t i = 0; i < 3000; i++)
@@ -514,28 +661,6 @@ END_TEST
 
 // ------------------------------------------------------------------------------- a full disk
 
-static bool fill(char *path, size_t path_size, unsigned *ret_count)
-{
-    static uint64_t noise[2500]; // 20,000 bytes that do not compress
-    uint64_t seed = 1;
-    for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++)
-        noise[i] = random_next(&seed);
-    for (unsigned i = 0; i < 3000; i++) {
-        snprintf(path, path_size, "/full%u", i);
-        int rc = ns_test_create(ns, path);
-        struct ns_inode *inode = rc ? NULL : ns_test_get(ns, path);
-        ssize_t n = rc ? rc : ns_write(ns, inode, noise, sizeof noise, 0, 0, NULL);
-        if (inode)
-            ns_inode_put(ns, inode, 1);
-        if (n != 20000) {
-            ck_assert_msg(n == -ENOSPC, "%s: %zd", path, n);
-            *ret_count = i + !rc;
-            return true;
-        }
-    }
-    return false;
-}
-
 // What fails has changed nothing; with room everything works again.
 START_TEST(test_a_full_disk)
 {
@@ -573,6 +698,10 @@ int main(void)
     tcase_add_test(tc, test_synced_often);
     tcase_add_test(tc, test_a_very_long_file);
     tcase_add_test(tc, test_holes);
+    tcase_add_test(tc, test_promised_blocks);
+    tcase_add_test(tc, test_promised_beyond_the_end);
+    tcase_add_test(tc, test_promised_space_comes_back);
+    tcase_add_test(tc, test_promises_are_kept);
     tcase_add_test(tc, test_punching_very_many_extents);
     tcase_add_test(tc, test_small_appends_are_merged);
     tcase_add_test(tc, test_long_writes);
