@@ -80,8 +80,9 @@ struct env_ops {
                 struct env_lock **ret_lock);
     void (*lock_note)(struct env *env, struct env_lock *lock, const char *note); // another note
     void (*unlock)(struct env *env, struct env_lock *lock);
-    // How many files this process may have open at once; UINT_MAX: as many as it likes.
-    unsigned (*file_limit)(struct env *env);
+    // How many files this process may have open at once, and how large it may make one. UINT64_MAX:
+    // as it likes.
+    void (*limits)(struct env *env, uint64_t *ret_files, uint64_t *ret_file_size);
     // Bytes free to this user and in all on the file system that holds `path`.
     int (*space)(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);
 

@@ -443,10 +443,10 @@ static int fault_sync_dir(struct env *env, const char *path)
     return leave(fault, rc);
 }
 
-static unsigned fault_file_limit(struct env *env)
+static void fault_limits(struct env *env, uint64_t *ret_files, uint64_t *ret_file_size)
 {
     (void)env;
-    return UINT_MAX;
+    *ret_files = *ret_file_size = UINT64_MAX;
 }
 
 static int fault_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
@@ -790,7 +790,7 @@ static const struct env_ops fault_ops = {
     .lock = fault_lock,
     .lock_note = fault_lock_note,
     .unlock = fault_unlock,
-    .file_limit = fault_file_limit,
+    .limits = fault_limits,
     .space = fault_space,
     .pread = fault_pread,
     .pwrite = fault_pwrite,

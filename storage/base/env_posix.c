@@ -534,13 +534,18 @@ static int posix_sync_dir(struct env *env, const char *path)
     return rc;
 }
 
-static unsigned posix_file_limit(struct env *env)
+static uint64_t limit_of(__rlimit_resource_t resource)
 {
-    struct rlimit files;
+    struct rlimit limit;
+    bool unlimited = getrlimit(resource, &limit) || limit.rlim_cur == RLIM_INFINITY;
+    return unlimited ? UINT64_MAX : limit.rlim_cur;
+}
+
+static void posix_limits(struct env *env, uint64_t *ret_files, uint64_t *ret_file_size)
+{
     (void)env;
-    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= UINT_MAX)
-        return UINT_MAX;
-    return (unsigned)files.rlim_cur;
+    *ret_files = limit_of(RLIMIT_NOFILE);
+    *ret_file_size = limit_of(RLIMIT_FSIZE);
 }
 
 static int posix_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
@@ -758,7 +763,7 @@ static const struct env_ops posix_ops = {
     .lock = posix_lock,
     .lock_note = posix_lock_note,
     .unlock = posix_unlock,
-    .file_limit = posix_file_limit,
+    .limits = posix_limits,
     .space = posix_space,
     .pread = posix_pread,
     .pwrite = posix_pwrite,

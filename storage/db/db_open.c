@@ -157,7 +157,8 @@ static int handle_new(const char *path, const struct lsm_options *options, struc
 static void fit_to_limit(struct lsm *db, unsigned *ret_tables, unsigned *ret_blobs)
 {
     uint64_t tables = db->options.max_open_tables, blobs = DB_BLOB_HANDLES, all = tables + blobs;
-    uint64_t limit = db->env->ops->file_limit(db->env);
+    uint64_t limit, file_size;
+    db->env->ops->limits(db->env, &limit, &file_size);
     uint64_t spare = limit / 4 < FILES_SPARE ? limit / 4 : FILES_SPARE;
     uint64_t most = limit / 4 * 3 - spare;
     if (all > most) {

@@ -73,7 +73,10 @@ static uint64_t size_for(struct lsm *db, uint64_t *covers)
     uint64_t free_bytes, total, wanted = *covers + 2 * step_of(db);
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         total = UINT64_MAX;
-    uint64_t size = bounded(wanted, total);
+    uint64_t size = bounded(wanted, total), files, file_size;
+    db->env->ops->limits(db->env, &files, &file_size);
+    if (size > file_size)
+        size = file_size;
     if (size < wanted) // it will not be larger
         *covers = RESERVE_COVERS_ALL;
     return size;
