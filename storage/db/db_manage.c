@@ -179,7 +179,8 @@ int lsm_checkpoint(struct lsm *db, const char *target)
     struct version *version = db->version;
     version_ref(version);
     struct manifest_state state = {.version = version, .last_sequence = db->manifest_last_sequence};
-    rc = snapshot_set_copy(&db->named, &state.snapshots);
+    if (!rc)
+        rc = snapshot_set_copy(&db->named, &state.snapshots);
     pthread_mutex_unlock(&db->mutex);
     uint64_t number = db_new_file_number(db);
     state.next_file = number + 1;
