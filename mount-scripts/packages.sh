@@ -34,6 +34,8 @@ packages_test=(
     acl:cmd=setfacl
     libcap2-bin:cmd=setcap
     procps:cmd=ps
+    e2fsprogs:cmd=mkfs.ext4
+    util-linux:cmd=setpriv
 )
 
 packages_probe() { # probe

@@ -6,7 +6,8 @@ disk=$work/disk mnt=$work/mnt db=$work/disk/db
 MiB=1048576
 
 truncate -s 500M "$work/image" && mkdir "$disk"
-mkfs.ext4 -qF -m 0 "$work/image" && mount -o loop "$work/image" "$disk" 2>/dev/null || {
+mkfs.ext4 -qF -m 0 "$work/image" || { fail "mkfs.ext4"; finish; }
+mount -o loop "$work/image" "$disk" 2>/dev/null || {
     echo "skipped: this machine cannot mount a disk image, and a small disk is needed"
     exit 77
 }
