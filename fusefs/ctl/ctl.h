@@ -100,5 +100,11 @@ enum exit_status command_repair(struct ctl *ctl);
 enum exit_status command_compact(struct ctl *ctl);
 enum exit_status command_checkpoint(struct ctl *ctl);
 enum exit_status command_destroy(struct ctl *ctl);
+enum exit_status command_snapshot_create(struct ctl *ctl);
+enum exit_status command_snapshot_list(struct ctl *ctl);
+enum exit_status command_snapshot_rename(struct ctl *ctl);
+enum exit_status command_snapshot_delete(struct ctl *ctl);
+enum exit_status command_snapshot_rollback(struct ctl *ctl);
+enum exit_status command_snapshot_prune(struct ctl *ctl);
 
 #endif

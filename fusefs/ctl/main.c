@@ -1,8 +1,8 @@
 // lsmfsctl: the files of a store, and the store itself, without a mount.
 //
-// One table has the commands. The command line is taken apart and checked here, before anything is
-// opened; the commands are in list.c (ls, tree, stat), content.c (get, put), names.c (mkdir, rm,
-// mv, ln) and manage.c (the store).
+// One table has the commands; those of two words are about snapshots. The command line is taken
+// apart and checked here, before anything is opened; the commands are in list.c (ls, tree, stat),
+// content.c (get, put), names.c (mkdir, rm, mv, ln) and manage.c (the store).
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -61,6 +61,32 @@ static const struct command commands[] = {
      "What does not verify is moved to DB/lost. Copy DB first, check afterwards.\n", 0, 0, false},
     {"compact", command_compact, "", "DB", "merge all levels into one", "", 0, 0, false},
     {"checkpoint", command_checkpoint, "", "DB TARGET", "make an openable copy", "", 1, 1, false},
+    {"snapshot create", command_snapshot_create, "", "DB NAME", "keep the tree as it is now",
+     "Takes two syncs, whatever the store's size. NAME: 1 to 255 bytes without '/'.\n", 1, 1,
+     false},
+    {"snapshot list", command_snapshot_list, "n", "[-n] DB", "show snapshots and their sizes",
+     "REFERS is what a snapshot shows, ONLY what deleting it alone gives back; bytes before\n"
+     "compression, for which the store is read once.\n"
+     "  -n, --names  names only, at once\n",
+     0, 0, false},
+    {"snapshot rename", command_snapshot_rename, "", "DB FROM TO", "rename a snapshot", "", 2, 2,
+     false},
+    {"snapshot delete", command_snapshot_delete, "", "DB NAME...", "delete snapshots",
+     "Their space comes back in the background.\n", 1, MANY, false},
+    {"snapshot rollback", command_snapshot_rollback, "y", "--yes DB NAME",
+     "make a snapshot the present",
+     "  --yes  needed: what was written after the snapshot is lost\n"
+     "All at once; snapshots stay as they are.\n",
+     1, 1, false},
+    {"snapshot prune", command_snapshot_prune, "A:H:D:W:n", "--keep-... N [-n] DB [PREFIX]",
+     "delete all snapshots but some",
+     "  --keep-last N    keep the N newest (-A)\n"
+     "  --keep-hourly N  and the newest of each of the N last hours that have one (-H)\n"
+     "  --keep-daily N   ... days (-D)\n"
+     "  --keep-weekly N  ... weeks (-W), all by local time\n"
+     "  -n               only say what would be deleted\n"
+     "PREFIX: only snapshots whose names begin with it.\n",
+     0, 1, true},
     {"destroy", command_destroy, "y", "--yes DB", "delete the store",
      "  --yes  needed: there is no way back\n", 0, 0, false},
 };
@@ -69,6 +95,11 @@ static const struct command commands[] = {
 static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
                                              {"create", no_argument, NULL, 'c'},
                                              {"yes", no_argument, NULL, 'y'},
+                                             {"names", no_argument, NULL, 'n'},
+                                             {"keep-last", required_argument, NULL, 'A'},
+                                             {"keep-hourly", required_argument, NULL, 'H'},
+                                             {"keep-daily", required_argument, NULL, 'D'},
+                                             {"keep-weekly", required_argument, NULL, 'W'},
                                              {NULL, 0, NULL, 0}};
 
 static void print_help(void)
@@ -76,9 +107,20 @@ static void print_help(void)
     puts("usage: lsmfsctl COMMAND [OPTION...] DB [PATH...]\n"
          "Works on the store in directory DB, which must not be mounted.");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-10s  %s\n", commands[i].name, commands[i].summary);
+        if (!strchr(commands[i].name, ' '))
+            printf("  %-10s  %s\n", commands[i].name, commands[i].summary);
+    puts("  snapshot    create, list, rename, delete, prune snapshots, or go back to one");
     puts("lsmfsctl COMMAND --help explains one; lsmfsctl --version; manual: lsmfsctl(8).\n"
          "Status: 0 done, 1 failed, 2 wrong usage.");
+}
+
+static void print_snapshot_help(void)
+{
+    puts("usage: lsmfsctl snapshot COMMAND [OPTION...] DB [NAME...]");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strncmp(commands[i].name, "snapshot ", 9) == 0)
+            printf("  %-10s  %s\n", commands[i].name + 9, commands[i].summary);
+    puts("lsmfsctl snapshot COMMAND --help explains one.");
 }
 
 static void print_command_help(const struct command *command)
@@ -167,8 +209,13 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
     return false;
 }
 
-static const struct command *find_command(const char *name)
+// The command that the first words name; *ret_words: how many they are.
+static const struct command *find_command(int argc, char **argv, int *ret_words)
 {
+    char name[64];
+    bool two = strcmp(argv[1], "snapshot") == 0 && argc > 2;
+    *ret_words = two ? 2 : 1;
+    snprintf(name, sizeof name, "%s%s%s", argv[1], two ? " " : "", two ? argv[2] : "");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
@@ -187,6 +234,17 @@ static enum exit_status run(struct ctl *ctl)
     return status;
 }
 
+static void complain_unknown(int argc, char **argv)
+{
+    if (strcmp(argv[1], "snapshot") == 0 && argc > 2)
+        complain("unknown command 'snapshot %s' (lsmfsctl snapshot --help lists them)", argv[2]);
+    else if (strcmp(argv[1], "snapshot") == 0)
+        complain("snapshot: which command? (lsmfsctl snapshot --help lists them)");
+    else
+        complain("unknown %s '%s' (lsmfsctl --help lists them)",
+                 *argv[1] == '-' ? "option" : "command", argv[1]);
+}
+
 int main(int argc, char **argv)
 {
     struct ctl ctl = {0};
@@ -200,14 +258,16 @@ int main(int argc, char **argv)
         print_help();
     } else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
         puts("lsmfsctl " LSMFS_VERSION);
+    } else if (strcmp(name, "snapshot") == 0 && argc > 2 && strcmp(argv[2], "--help") == 0) {
+        print_snapshot_help();
     } else {
-        ctl.command = find_command(name);
+        int words;
+        ctl.command = find_command(argc, argv, &words);
         if (!ctl.command) {
-            complain("unknown %s '%s' (lsmfsctl --help lists them)",
-                     *name == '-' ? "option" : "command", name);
+            complain_unknown(argc, argv);
             return EXIT_USAGE;
         }
-        if (parse(&ctl, argc - 1, argv + 1, &status))
+        if (parse(&ctl, argc - words, argv + words, &status))
             status = run(&ctl);
     }
     if (!output_end() && status == EXIT_OK)

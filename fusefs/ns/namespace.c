@@ -404,6 +404,19 @@ int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns)
     return opened(ns, status, ret_ns);
 }
 
+static bool is_reserved_key(void *arg, const void *key, size_t size)
+{
+    struct pathkey reserved;
+    (void)arg;
+    pathkey_single(&reserved, KEY_RESERVED);
+    return size == reserved.size && memcmp(key, reserved.data, size) == 0;
+}
+
+int ns_rollback(struct lsm *db, const char *name)
+{
+    return lsm_snapshot_rollback(db, name, is_reserved_key, NULL);
+}
+
 int ns_close(struct ns *ns)
 {
     if (!ns)

@@ -71,6 +71,11 @@ int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns);
 // dropped). Returns lsm_close()'s status.
 int ns_close(struct ns *ns);
 
+// Makes the tree what the named snapshot shows, at once; numbers of inodes that were given out
+// since are not given out again. For a store that was opened with lsm_open() and is used for
+// nothing else meanwhile. Fails as lsm_snapshot_rollback().
+int ns_rollback(struct lsm *db, const char *name);
+
 struct lsm *ns_engine(struct ns *ns); // for properties
 int ns_errno(int lsm_status);         // the one mapping of engine status to (positive) errno
 
@@ -251,8 +256,8 @@ enum ns_write_flags {
     NS_WRITE_KEEP_SUID = 1,  // do not clear setuid and setgid
     NS_WRITE_KEEP_TIMES = 2, // leave mtime and ctime: who buffered the write sets them by setattr
     NS_WRITE_EARLIER = 4,    // passed on late: it was done before the file became immutable
-    NS_WRITE_UNOPENED = 8,   // nobody has looked at the file's flags when it was opened: append-only
-                             // is refused too
+    NS_WRITE_UNOPENED = 8, // nobody has looked at the file's flags when it was opened: append-only
+                           // is refused too
 };
 ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
                  uint64_t offset, unsigned flags, struct ns_attr *ret_attr);

@@ -56,6 +56,13 @@ for command in ls tree stat get put mkdir rm mv ln scan stats check repair compa
     expect 0 "$command --help" "$command" --help
     grep -q "^usage: lsmfsctl $command" out || fail "$command --help has no usage line"
 done
+for command in create list rename delete rollback prune; do
+    expect 0 "snapshot $command --help" snapshot "$command" --help
+    grep -q "^usage: lsmfsctl snapshot $command" out || fail "snapshot $command --help has no usage line"
+done
+expect 0 "snapshot --help" snapshot --help
+expect 2 "snapshot" snapshot
+expect 2 "snapshot nonsense" snapshot nonsense db
 expect 0 "version" --version
 expect 2 "no command"
 says "no command" "lsmfsctl: no command given*"
