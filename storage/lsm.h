@@ -58,7 +58,7 @@ enum lsm_status {
     LSM_NO_MEMORY = -7,    // an allocation failed
     LSM_NOT_A_STORE = -8,  // the directory holds something else
     LSM_NEWER_FORMAT = -9, // written by a version this one does not know
-    LSM_READ_ONLY = -10,   // an earlier failure, or the open mode, forbids writing
+    LSM_READ_ONLY = -10,   // an earlier failure, the open mode or the file system forbids writing
     LSM_EXISTS = -11,      // error_if_exists, or the target of a checkpoint exists
     LSM_PERMISSION = -12,  // the system denied access
     LSM_CLOSED = -13,      // the operation was cancelled because the store is closing
@@ -156,8 +156,13 @@ LSM_API void lsm_lock_note(struct lsm *db, const char *note);
 // returned; the result tells whether all acknowledged writes are durable. NULL is allowed.
 LSM_API int lsm_close(struct lsm *db);
 
+// The same, but a store that was made when this handle was opened is removed again, and so is its
+// directory, if that was made too. The store is locked until it is gone.
+LSM_API int lsm_discard(struct lsm *db);
+
 // Removes the store's files from `path` and the directory if it is then empty. Refuses a store in
-// use. `options` supplies env only and may be NULL.
+// use, and what is none. If it is interrupted, the rest can only be removed: by calling it again.
+// `options` supplies env only and may be NULL.
 LSM_NODISCARD LSM_API int lsm_destroy(const char *path, const struct lsm_options *options);
 
 // Rebuilds the manifest of a store from its tables and logs, keeping all that verifies; files that
@@ -166,7 +171,8 @@ LSM_NODISCARD LSM_API int lsm_repair(const char *path, const struct lsm_options 
 
 // Makes an openable copy of the store as of now in the new directory `target` (same file system:
 // tables are hard-linked), durable when the call returns 0. Writes go on meanwhile. On failure
-// nothing is left at `target`.
+// nothing is left at `target`; if it is interrupted, what is left there can only be removed:
+// lsm_destroy().
 LSM_NODISCARD LSM_API int lsm_checkpoint(struct lsm *db, const char *target);
 
 // ---------------------------------------------------------------------------------------- reading

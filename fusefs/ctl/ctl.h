@@ -46,6 +46,9 @@ bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uin
 
 // ---- the store (store.c)
 
+// False, with a message: a store made at `path` would lie inside another one.
+bool store_may_create(const char *path);
+
 enum open_mode { OPEN_READ, OPEN_WRITE, OPEN_CREATE };
 
 // Open the store's tree, or only its engine. False, with a message: could not be opened.

@@ -309,7 +309,7 @@ enum exit_status command_compact(struct ctl *ctl)
 
 enum exit_status command_checkpoint(struct ctl *ctl)
 {
-    if (!engine_open(ctl, OPEN_WRITE))
+    if (!store_may_create(ctl->args[0]) || !engine_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
     int rc = lsm_checkpoint(ctl->engine, ctl->args[0]);
     if (rc)

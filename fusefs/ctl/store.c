@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/nested.h"
 #include "ctl/ctl.h"
 #include "ctl/output.h"
 
@@ -18,6 +19,8 @@
 // What to do about a store that does not open; `what` has been said already.
 static const char *open_hint(const struct ctl *ctl, int status, const char *what)
 {
+    if (strstr(what, "lsmfsctl"))
+        return "";
     switch (status) {
     case LSM_NOT_A_STORE:
         return strchr(ctl->command->options, 'c') && !ctl_has(ctl, 'c')
@@ -26,7 +29,9 @@ static const char *open_hint(const struct ctl *ctl, int status, const char *what
     case LSM_NEWER_FORMAT:
         return ": a newer lsmfs is needed";
     case LSM_CORRUPTION:
-        return strstr(what, "repair") ? "" : ": try 'lsmfsctl repair' on a copy";
+        return ": try 'lsmfsctl repair' on a copy";
+    case LSM_READ_ONLY:
+        return ": it can only be read there";
     default:
         return "";
     }
@@ -62,6 +67,15 @@ static void set_options(const struct ctl *ctl, enum open_mode mode, struct ns_op
     options->engine.write_buffer_size = WRITE_BUFFER;
 }
 
+bool store_may_create(const char *path)
+{
+    char outer[PATH_MAX];
+    if (!is_nested_store(path, outer))
+        return true;
+    complain("%s: lies inside the store %s: a store needs a directory of its own", path, outer);
+    return false;
+}
+
 static int tree_open_status(struct ctl *ctl, enum open_mode mode)
 {
     char note[64];
@@ -78,6 +92,8 @@ static int tree_open_status(struct ctl *ctl, enum open_mode mode)
 
 bool tree_open(struct ctl *ctl, enum open_mode mode)
 {
+    if (mode == OPEN_CREATE && !store_may_create(ctl->db))
+        return false;
     int status = tree_open_status(ctl, mode);
     if (status)
         store_failed(ctl, status);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/mounts.h"
+#include "common/nested.h"
 #include "common/say.h"
 #include "mount/uring_switch.h"
 
@@ -134,7 +135,7 @@ static bool check_absent_store(const struct mount_options *options)
     return true;
 }
 
-static bool check_store(struct mount_options *options, enum store_state *ret_store)
+static bool check_store(struct mount_options *options)
 {
     char *path = absolute(options->db);
     if (!path)
@@ -155,10 +156,13 @@ static bool check_store(struct mount_options *options, enum store_state *ret_sto
     if (is_within(options->mountpoint, path))
         return refuse("%s: the mount point must not lie inside the store %s", options->mountpoint,
                       path);
-    *ret_store = !exists ? STORE_ABSENT : directory_is_empty(path) ? STORE_EMPTY : STORE_PRESENT;
-    if (*ret_store == STORE_ABSENT)
+    char outer[PATH_MAX];
+    if (is_nested_store(path, outer))
+        return refuse("%s: lies inside the store %s: a store needs a directory of its own", path,
+                      outer);
+    if (!exists)
         return check_absent_store(options);
-    if (*ret_store == STORE_EMPTY && options->read_only)
+    if (options->read_only && directory_is_empty(path))
         return refuse("%s: an empty directory, not a store: mount it once without 'ro' to create "
                       "one",
                       path);
@@ -235,8 +239,8 @@ static bool check_transport(const struct mount_options *options)
     return true;
 }
 
-bool checks_run(struct mount_options *options, enum store_state *ret_store)
+bool checks_run(struct mount_options *options)
 {
-    return check_mountpoint(options) && check_store(options, ret_store) && check_system(options) &&
+    return check_mountpoint(options) && check_store(options) && check_system(options) &&
            check_transport(options);
 }

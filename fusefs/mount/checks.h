@@ -4,11 +4,8 @@
 
 #include "mount/options.h"
 
-// Whether the store's directory has to be made or filled: it is absent or empty.
-enum store_state { STORE_ABSENT, STORE_EMPTY, STORE_PRESENT };
-
 // Makes options->db and options->mountpoint absolute and checks all that can be checked without
 // changing anything. False: one line on stderr has said what is wrong.
-bool checks_run(struct mount_options *options, enum store_state *ret_store);
+bool checks_run(struct mount_options *options);
 
 #endif

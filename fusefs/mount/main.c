@@ -37,9 +37,11 @@
 #include "mount/transport.h"
 #include "mount/uring_switch.h"
 
-// What to do about a store that does not open.
-static const char *open_hint(int status)
+// What to do about a store that does not open, unless it has been said.
+static const char *open_hint(int status, const char *what)
 {
+    if (strstr(what, "lsmfsctl"))
+        return "";
     switch (status) {
     case LSM_NOT_A_STORE:
         return ": give an existing store, or a new or empty directory";
@@ -47,6 +49,8 @@ static const char *open_hint(int status)
         return ": a newer lsmfs is needed";
     case LSM_CORRUPTION:
         return ": try 'lsmfsctl check', then 'lsmfsctl repair'";
+    case LSM_READ_ONLY:
+        return ": '-o ro' mounts it to be read";
     default:
         return "";
     }
@@ -70,7 +74,7 @@ static int store_open(struct lsmfs *fs, int signal_fd)
         const char *what = *detail ? detail : lsm_strerror(status);
         bool named = strncmp(what, fs->options.db, strlen(fs->options.db)) == 0;
         say("lsmfs", "%s%s%s%s", named ? "" : fs->options.db, named ? "" : ": ", what,
-            open_hint(status));
+            open_hint(status, what));
     }
     return (int)status;
 }
@@ -88,22 +92,6 @@ static void say_closing(struct lsmfs *fs)
     char note[PATH_MAX + 32];
     snprintf(note, sizeof note, "closing; was mounted on %s", fs->options.mountpoint);
     lsm_lock_note(ns_engine(fs->ns), note);
-}
-
-// Removes a store that was created for a mount that then failed, and leaves an empty directory
-// where there was one.
-static void store_undo(const struct mount_options *options, enum store_state before,
-                       const struct stat *directory)
-{
-    if (before == STORE_PRESENT)
-        return;
-    if (lsm_destroy(options->db, &options->ns.engine) < 0)
-        log_message(LOG_WARNING, "%s: the new store could not be removed: %s", options->db,
-                    lsm_error_detail());
-    if (before == STORE_EMPTY && mkdir(options->db, directory->st_mode & 07777) == 0 &&
-        (chmod(options->db, directory->st_mode & 07777) ||
-         chown(options->db, directory->st_uid, directory->st_gid)))
-        log_message(LOG_WARNING, "%s: %s", options->db, strerror(errno));
 }
 
 // The end of the mount on a signal. False: the mount is gone or going; true: end at once.
@@ -231,12 +219,11 @@ static int prepare(void)
 }
 
 // The daemon proper. Returns the exit status.
-static enum exit_status run(struct lsmfs *fs, enum store_state before, int ready_fd)
+static enum exit_status run(struct lsmfs *fs, int ready_fd)
 {
-    struct stat directory = {0};
     bool ok, mounted;
     int signal_fd = prepare();
-    if (signal_fd < 0 || (before == STORE_EMPTY && stat(fs->options.db, &directory))) {
+    if (signal_fd < 0) {
         say("lsmfs", "%s", strerror(errno));
         return EXIT_FAILED;
     }
@@ -245,14 +232,12 @@ static enum exit_status run(struct lsmfs *fs, enum store_state before, int ready
         return EXIT_FAILED;
     }
     ok = serve(fs, signal_fd, ready_fd, &mounted);
-    int status = ns_close(fs->ns);
+    int status = mounted ? ns_close(fs->ns) : ns_discard(fs->ns); // what was made for it goes too
     if (status < 0) {
         log_message(LOG_ERR, "%s: closing the store failed, the last changes may be lost: %s",
                     fs->options.db, lsm_error_detail());
         ok = false;
     }
-    if (!mounted)
-        store_undo(&fs->options, before, &directory);
     close(signal_fd);
     return ok ? EXIT_OK : EXIT_FAILED;
 }
@@ -260,7 +245,6 @@ static enum exit_status run(struct lsmfs *fs, enum store_state before, int ready
 int main(int argc, char **argv)
 {
     struct lsmfs fs = {0};
-    enum store_state before;
     enum exit_status status = EXIT_FAILED;
     int ready_fd = -1;
     switch (options_parse(argc, argv, &fs.options)) {
@@ -274,7 +258,7 @@ int main(int argc, char **argv)
         break;
     }
     log_init(fs.options.debug);
-    if (!checks_run(&fs.options, &before))
+    if (!checks_run(&fs.options))
         goto out;
     if (fs.options.fake) {
         status = EXIT_OK;
@@ -287,7 +271,7 @@ int main(int argc, char **argv)
             goto out;
         }
     }
-    status = run(&fs, before, ready_fd);
+    status = run(&fs, ready_fd);
 out:
     options_release(&fs.options);
     return (int)status;

@@ -363,7 +363,7 @@ static int opened(struct ns *ns, int status, struct ns **ret_ns)
     if (status) {
         struct status_kept kept; // closing must not replace the reason
         status_keep(&kept);
-        ns_close(ns);
+        ns_discard(ns);
         status_restore(&kept);
         return status;
     }
@@ -417,7 +417,7 @@ int ns_rollback(struct lsm *db, const char *name)
     return lsm_snapshot_rollback(db, name, is_reserved_key, NULL);
 }
 
-int ns_close(struct ns *ns)
+static int close_with(struct ns *ns, int (*close_engine)(struct lsm *db))
 {
     if (!ns)
         return 0;
@@ -428,7 +428,7 @@ int ns_close(struct ns *ns)
     op_free_idle(ns);
     if (ns->db)
         lsm_snapshot_free(ns->db, ns->at.snapshot);
-    int status = ns->shares_db ? 0 : lsm_close(ns->db);
+    int status = ns->shares_db ? 0 : close_engine(ns->db);
     pthread_mutex_destroy(&ns->rename_mutex);
     pthread_mutex_destroy(&ns->ino_mutex);
     pthread_mutex_destroy(&ns->op_mutex);
@@ -438,6 +438,16 @@ int ns_close(struct ns *ns)
     free(ns->path);
     free(ns);
     return status;
+}
+
+int ns_close(struct ns *ns)
+{
+    return close_with(ns, lsm_close);
+}
+
+int ns_discard(struct ns *ns)
+{
+    return close_with(ns, lsm_discard);
 }
 
 // ---- the whole

@@ -70,6 +70,8 @@ int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns);
 // Stops background work, closes the store; all inodes must have been put (those that were not are
 // dropped). Returns lsm_close()'s status.
 int ns_close(struct ns *ns);
+// The same, but what ns_open() has made is removed again: lsm_discard().
+int ns_discard(struct ns *ns);
 
 // Makes the tree what the named snapshot shows, at once; numbers of inodes that were given out
 // since are not given out again. For a store that was opened with lsm_open() and is used for

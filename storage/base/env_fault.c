@@ -5,7 +5,7 @@
 // and those of the old only fail. See fault_disk.c for what is on the disk.
 //
 // Thread safety: one mutex around everything; list callbacks run outside of it.
-#include "base/env_fault.h"
+#include "base/env_fault_internal.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -21,44 +21,6 @@
 
 #define DISK_SECTOR     512u
 #define UNLIMITED_BYTES ((uint64_t)1 << 40)
-
-struct mapping {
-    struct mapping *next;
-    struct image *image;
-    char *addr;
-    size_t size;
-};
-
-// All fields: mutex.
-struct fault {
-    struct env base;
-    pthread_mutex_t mutex;
-    struct disk *disk;
-    uint64_t generation;
-    uint64_t calls;
-    uint64_t fail_at; // 0: none
-    int fail_status;
-    bool fail_sticky;
-    uint64_t space_calls; // of the calls, those that may take space
-    uint64_t full_at;     // of these; 0: none
-    bool full_sticky;
-    uint64_t cut_at; // 0: none
-    bool down;       // the cut has come; until power_cut
-    uint64_t random;
-    uint64_t limit;  // 0: none
-    char hold[32];   // suffix of the files whose reads wait; empty: none
-    char frozen[32]; // the same for writes
-    unsigned held;
-    pthread_cond_t hold_changed;
-    struct mapping *mappings;
-    struct env_lock *locks; // held
-};
-
-// A directory that was opened; the disk itself has no path. Constant.
-struct fault_dir {
-    struct env base;
-    struct fault *fault;
-};
 
 struct fault_file {
     struct env_file base;
@@ -77,11 +39,6 @@ struct env_lock {
 };
 
 static const struct env_ops fault_ops;
-
-static struct fault *fault_of(struct env *env)
-{
-    return env->path ? ((struct fault_dir *)env)->fault : (struct fault *)env;
-}
 
 // `name` as a path from the root; the simulation has no directories that move. Static storage of
 // the thread, two in turn.
@@ -105,6 +62,13 @@ static struct fault_file *file_of(struct env_file *file)
 static int enter(struct fault *fault, const char *what, const char *path)
 {
     pthread_mutex_lock(&fault->mutex);
+    env_fault_call_fn *call_fn = fault->call_fn;
+    void *call_arg = fault->call_arg;
+    if (call_fn) {
+        pthread_mutex_unlock(&fault->mutex);
+        call_fn(call_arg, what, path);
+        pthread_mutex_lock(&fault->mutex);
+    }
     uint64_t call = ++fault->calls;
     if (fault->cut_at && call >= fault->cut_at && !fault->down) {
         fault->down = true;
@@ -834,78 +798,6 @@ void env_fault_free(struct env *env)
     free(fault);
 }
 
-void env_fault_fail_at(struct env *env, uint64_t call, int status, bool sticky)
-{
-    struct fault *fault = fault_of(env);
-    pthread_mutex_lock(&fault->mutex);
-    fault->fail_at = call ? fault->calls + call : 0;
-    fault->fail_status = status;
-    fault->fail_sticky = sticky;
-    leave(fault, 0);
-}
-
-void env_fault_full_at(struct env *env, uint64_t call, bool sticky)
-{
-    struct fault *fault = fault_of(env);
-    pthread_mutex_lock(&fault->mutex);
-    fault->full_at = call ? fault->space_calls + call : 0;
-    fault->full_sticky = sticky;
-    leave(fault, 0);
-}
-
-static void set_held(struct fault *fault, char held[32], const char *suffix)
-{
-    pthread_mutex_lock(&fault->mutex);
-    snprintf(held, sizeof fault->hold, "%s", suffix ? suffix : "");
-    pthread_cond_broadcast(&fault->hold_changed);
-    leave(fault, 0);
-}
-
-void env_fault_hold(struct env *env, const char *suffix)
-{
-    set_held(fault_of(env), fault_of(env)->hold, suffix);
-}
-
-void env_fault_freeze(struct env *env, const char *suffix)
-{
-    set_held(fault_of(env), fault_of(env)->frozen, suffix);
-}
-
-unsigned env_fault_held(struct env *env)
-{
-    struct fault *fault = fault_of(env);
-    pthread_mutex_lock(&fault->mutex);
-    unsigned held = fault->held;
-    leave(fault, 0);
-    return held;
-}
-
-uint64_t env_fault_space_calls(struct env *env)
-{
-    struct fault *fault = fault_of(env);
-    pthread_mutex_lock(&fault->mutex);
-    uint64_t calls = fault->space_calls;
-    leave(fault, 0);
-    return calls;
-}
-
-uint64_t env_fault_calls(struct env *env)
-{
-    struct fault *fault = fault_of(env);
-    pthread_mutex_lock(&fault->mutex);
-    uint64_t calls = fault->calls;
-    leave(fault, 0);
-    return calls;
-}
-
-void env_fault_seed(struct env *env, uint64_t seed)
-{
-    struct fault *fault = fault_of(env);
-    pthread_mutex_lock(&fault->mutex);
-    fault->random = seed;
-    leave(fault, 0);
-}
-
 // A new generation: nothing that is open works on.
 static void restart(struct fault *fault)
 {
@@ -933,22 +825,6 @@ void env_fault_kill(struct env *env)
     pthread_mutex_lock(&fault->mutex);
     restart(fault);
     disk_detach_mappings(fault->disk);
-    leave(fault, 0);
-}
-
-void env_fault_cut_at(struct env *env, uint64_t call)
-{
-    struct fault *fault = fault_of(env);
-    pthread_mutex_lock(&fault->mutex);
-    fault->cut_at = call ? fault->calls + call : 0;
-    leave(fault, 0);
-}
-
-void env_fault_limit(struct env *env, uint64_t bytes)
-{
-    struct fault *fault = fault_of(env);
-    pthread_mutex_lock(&fault->mutex);
-    fault->limit = bytes;
     leave(fault, 0);
 }
 

@@ -24,6 +24,11 @@ void env_fault_fail_at(struct env *env, uint64_t call, int status, bool sticky);
 uint64_t env_fault_calls(struct env *env); // counted so far
 void env_fault_seed(struct env *env, uint64_t seed);
 
+// `fn` is called before each call that can fail, by the thread that makes it and without a lock: it
+// may make calls itself, as another process would at that moment. NULL turns it off.
+typedef void env_fault_call_fn(void *arg, const char *what, const char *path);
+void env_fault_on_call(struct env *env, env_fault_call_fn *fn, void *arg);
+
 // A full disk by the call instead of by the byte: of the calls that may take space (making a file
 // or a name, writing, allocating) the n-th from now fails with LSM_NO_SPACE, and, if
 // `sticky`, all after it. 0 turns it off.

@@ -82,8 +82,10 @@ int status_from_errno(int error, const char *what, const char *path)
         break;
     case EACCES:
     case EPERM:
-    case EROFS:
         status = LSM_PERMISSION;
+        break;
+    case EROFS:
+        status = LSM_READ_ONLY;
         break;
     case ENOMEM:
         status = LSM_NO_MEMORY;

@@ -123,6 +123,8 @@ struct lsm {
     struct lsm_options options;
     struct logger logger;
     struct env_lock *lock;
+    bool made_dir;   // the directory was made by this handle
+    bool fresh;      // and so was the store; decided under the lock
     char *lock_note; // what LOCK says of this holder; NULL: nothing. mutex
     struct block_cache *block_cache;
     struct sst_map_budget map_budget;
@@ -203,7 +205,6 @@ struct lsm {
     uint64_t hold_bytes;        // hold_mutex
 
     _Atomic bool cancel;    // stops running compactions
-    bool made_dir;          // opening made the directory; its own
     uint64_t first_file;    // numbers from here on were given out since opening; constant then
     uint64_t manifest_new;  // of the manifest that opening starts; 0: not that far yet
     uint64_t reserve_swept; // bytes that opening gave back; its own
@@ -403,6 +404,26 @@ int db_blob_before_sync(void *db);
 // LSM_NOT_FOUND also for a delete.
 int db_lookup(struct lsm *db, const struct lsm_read_options *ro, struct slice key,
               uint64_t *ret_tag, struct slice *ret_value);
+
+// ---- db_place.c
+struct db_place {
+    bool current, unfinished, lock;
+    bool data;    // tables, logs, blob files
+    bool sources; // tables, logs: what repair works from
+    bool rest;    // other names of ours
+    bool foreign; // names that are no store's
+};
+int db_place_look(struct env *dir, struct db_place *ret_place);
+int db_place_unfinished(const struct env *dir); // LSM_NOT_A_STORE, with what to do
+// Opens and locks the directory `path` if `check` allows it, before and under the lock.
+int db_place_lock(struct env *base, const char *path, int (*check)(struct env *dir),
+                  struct env **ret_dir, struct env_lock **ret_lock);
+// Marks a directory that is locked as UNFINISHED, durably, and takes the mark away.
+int db_place_begin(struct env *dir);
+int db_place_end(struct env *dir);
+// Removes the store from a directory that is locked, LOCK included, and `directory` itself, if it
+// is then empty. After a failure it is UNFINISHED, or was so all along.
+int db_place_remove(struct env *base, const char *path, struct env *dir, bool directory);
 
 // ---- db_open.c
 int db_sync_parent(struct env *env, const char *dir); // makes the directory's own name durable

@@ -146,33 +146,67 @@ static int link_files(struct lsm *db, const struct version *version, const struc
     return rc;
 }
 
-static int remove_name(void *arg, const char *name)
+// The new directory, locked, with nothing in it but LOCK and the mark that it is not complete.
+// Between making and locking it somebody else may have made a store there: that stays.
+static int begin_checkpoint(struct lsm *db, const char *target, struct env **ret_dir,
+                            struct env_lock **ret_lock)
 {
-    struct env *dir = arg;
-    (void)!dir->ops->unlink(dir, name);
-    return LSM_OK;
+    struct env *base = db->base, *dir = NULL;
+    struct env_lock *lock = NULL;
+    struct db_place place = {0};
+    char name[STORE_NAME_MAX];
+    store_name(name, STORE_LOCK, 0);
+    int rc = base->ops->mkdir(base, target);
+    if (rc)
+        return rc == LSM_EXISTS ? status_fail(rc, "%s exists already", target) : rc;
+    rc = base->ops->open_dir(base, target, &dir);
+    if (!rc)
+        rc = dir->ops->lock(dir, name, false, "checkpoint", &lock);
+    if (!rc)
+        rc = db_place_look(dir, &place);
+    if (!rc && (place.current || place.data || place.rest || place.foreign || place.unfinished))
+        rc = status_fail(LSM_EXISTS, "%s exists already", target);
+    else if (!rc)
+        rc = db_place_begin(dir);
+    if (!rc) {
+        *ret_dir = dir;
+        *ret_lock = lock;
+        return LSM_OK;
+    }
+    struct status_kept kept;
+    status_keep(&kept);
+    if (lock && rc != LSM_EXISTS)
+        (void)!db_place_remove(base, target, dir, true);
+    else
+        (void)!base->ops->rmdir(base, target); // unless something is in it
+    if (lock)
+        dir->ops->unlock(dir, lock);
+    base->ops->close_dir(dir);
+    status_restore(&kept);
+    return rc;
 }
 
-// Of one that failed: the directory is ours, and nobody has opened it.
-static void remove_checkpoint(struct lsm *db, const char *target, struct env *dir)
+static void end_checkpoint(struct lsm *db, const char *target, bool failed, struct env *dir,
+                           struct env_lock *lock)
 {
     struct status_kept kept;
     status_keep(&kept);
-    if (dir)
-        (void)!dir->ops->list(dir, ENV_HERE, remove_name, dir);
-    (void)!db->base->ops->rmdir(db->base, target);
+    if (failed)
+        (void)!db_place_remove(db->base, target, dir, true);
+    dir->ops->unlock(dir, lock);
+    db->base->ops->close_dir(dir);
     status_restore(&kept);
 }
 
 int lsm_checkpoint(struct lsm *db, const char *target)
 {
+    struct env *dir = NULL;
+    struct env_lock *lock = NULL;
     int rc = lsm_flush(db);
     if (!rc)
-        rc = db->base->ops->mkdir(db->base, target);
+        rc = begin_checkpoint(db, target, &dir, &lock);
     if (rc)
-        return rc == LSM_EXISTS ? status_fail(rc, "%s exists already", target) : rc;
-    struct env *dir = NULL;
-    rc = db->base->ops->open_dir(db->base, target, &dir);
+        return rc;
     // After the flush the tables hold all that was written before it. The references keep the
     // files while they are linked.
     pthread_mutex_lock(&db->mutex);
@@ -187,8 +221,7 @@ int lsm_checkpoint(struct lsm *db, const char *target)
     state.log_number = number + 1;
     struct manifest *manifest = NULL;
     struct blob_refs blobs = {0};
-    if (!rc)
-        rc = blobs_of(version, &blobs);
+    rc = blobs_of(version, &blobs);
     if (!rc) {
         // What goes on being written to a file that two stores share is garbage in the copy: end
         // it.
@@ -199,10 +232,10 @@ int lsm_checkpoint(struct lsm *db, const char *target)
         rc = manifest_create(dir, number, &state, &manifest);
     manifest_free(manifest);
     if (!rc)
+        rc = db_place_end(dir);
+    if (!rc)
         rc = db_sync_parent(db->base, target);
-    if (rc)
-        remove_checkpoint(db, target, dir);
-    db->base->ops->close_dir(dir);
+    end_checkpoint(db, target, rc != LSM_OK, dir, lock);
     blob_refs_release(&blobs);
     manifest_state_release(&state);
     return rc;

@@ -1,7 +1,9 @@
 // Opening and closing a store.
 //
-// Before anything is changed the directory is looked at: it must be absent or empty (a new store is
-// made), or hold a store. The lock is taken next, and only then is anything written.
+// Before anything is written the directory is looked at: it must be absent or empty (a new store is
+// made), or hold a store. The lock is taken next, and what counts is what is there then. A store
+// that was to be made and then did not open is removed again, as is one that is not wanted after
+// all: under the same lock, so that nobody else's work can be in it.
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -13,37 +15,9 @@
 
 #define FILES_SPARE 128 // of those a process may open: for logs, writing, and whoever it belongs to
 #define FILES_LEAST 8
+#define ENTER_TRIES 100
 
 // ------------------------------------------------------------------------------------- the place
-
-struct place {
-    bool has_current, has_data; // data: tables, logs, blob files
-    bool has_foreign;           // names that are no store's
-};
-
-static int place_name(void *arg, const char *name)
-{
-    struct place *place = arg;
-    uint64_t number;
-    if (!strcmp(name, "lost+found") || !strcmp(name, "lost"))
-        return LSM_OK;
-    switch (store_parse_name(name, &number)) {
-    case STORE_CURRENT:
-        place->has_current = true;
-        break;
-    case STORE_TABLE:
-    case STORE_LOG:
-    case STORE_BLOB:
-        place->has_data = true;
-        break;
-    case STORE_UNKNOWN:
-        place->has_foreign = true;
-        break;
-    default: // LOCK, temporary files and a first manifest may be left of an interrupted creation
-        break;
-    }
-    return LSM_OK;
-}
 
 int db_sync_parent(struct env *env, const char *dir)
 {
@@ -62,39 +36,43 @@ int db_sync_parent(struct env *env, const char *dir)
     return env->ops->sync_dir(env, size ? parent : ".");
 }
 
-// Tells a store from a place for a new one. Changes nothing but an absent directory, if it may be
-// created.
-static int place_examine(struct lsm *db, bool *ret_fresh)
+// Opens the directory, or makes it if it may be made.
+static int place_open(struct lsm *db)
+{
+    struct env *base = db->base;
+    bool may_create = db->options.create_if_missing && !db->options.read_only;
+    db->made_dir = false;
+    int rc = base->ops->open_dir(base, db->dir, &db->env);
+    if (rc != LSM_NOT_FOUND)
+        return rc;
+    if (!may_create)
+        return status_fail(LSM_NOT_A_STORE, "%s does not exist", db->dir);
+    rc = base->ops->mkdir(base, db->dir);
+    db->made_dir = !rc;
+    if (!rc || rc == LSM_EXISTS) // somebody else's: as good
+        rc = base->ops->open_dir(base, db->dir, &db->env);
+    return rc;
+}
+
+// Tells a store from a place for a new one.
+static int place_judge(struct lsm *db, bool *ret_fresh)
 {
     const struct lsm_options *options = &db->options;
-    bool may_create = options->create_if_missing && !options->read_only;
-    struct env_stat stat;
-    struct place place = {0};
-    int rc = db->base->ops->stat(db->base, db->dir, &stat);
-    if (rc == LSM_NOT_FOUND && !may_create)
-        return status_fail(LSM_NOT_A_STORE, "%s does not exist", db->dir);
-    if (rc == LSM_NOT_FOUND) {
-        *ret_fresh = true;
-        rc = db->base->ops->mkdir(db->base, db->dir);
-        db->made_dir = !rc;
-        return rc ? rc : db->base->ops->open_dir(db->base, db->dir, &db->env);
-    }
+    struct db_place place;
+    int rc = db_place_look(db->env, &place);
     if (rc)
         return rc;
-    if (!stat.is_dir)
-        return status_fail(LSM_NOT_A_STORE, "%s: not a directory", db->dir);
-    rc = db->base->ops->open_dir(db->base, db->dir, &db->env);
-    if (!rc)
-        rc = db->env->ops->list(db->env, ENV_HERE, place_name, &place);
-    if (rc)
-        return rc;
-    *ret_fresh = !place.has_current && !place.has_data;
-    if (*ret_fresh && place.has_foreign)
+    // Without the lock it may be being made.
+    if (place.unfinished && (db->lock || !place.lock))
+        return db_place_unfinished(db->env);
+    bool fresh = !place.current && !place.data && !place.unfinished;
+    if (fresh && place.foreign)
         return status_fail(LSM_NOT_A_STORE, "%s: not a store, and not empty", db->dir);
-    if (*ret_fresh && !may_create)
+    if (fresh && (!options->create_if_missing || options->read_only))
         return status_fail(LSM_NOT_A_STORE, "%s: empty, not a store", db->dir);
-    if (!*ret_fresh && options->error_if_exists)
+    if (!fresh && options->error_if_exists)
         return status_fail(LSM_EXISTS, "%s: a store already", db->dir);
+    *ret_fresh = fresh;
     return LSM_OK;
 }
 
@@ -214,8 +192,8 @@ static void free_logs(struct lsm *db)
     db_log_drop_recyclable(db);
 }
 
-// Frees everything; background threads have ended. Works on a partly opened handle.
-static void handle_free(struct lsm *db)
+// Lets go of all files; background threads have ended. Works on a partly opened handle.
+static void handle_close(struct lsm *db)
 {
     if (db->blobs)
         blob_store_hold(db->blobs, true); // what is let go of from here on is still needed
@@ -236,6 +214,11 @@ static void handle_free(struct lsm *db)
     if (db->block_cache)
         block_cache_free(db->block_cache);
     db_reserve_free(db); // with all the room that the rest has given back
+}
+
+// After handle_close().
+static void handle_free(struct lsm *db)
+{
     if (db->lock)
         db->env->ops->unlock(db->env, db->lock);
     db->base->ops->close_dir(db->env);
@@ -262,8 +245,28 @@ static int take_lock(struct lsm *db)
         db->env->ops->lock(db->env, name, db->options.read_only, db->options.lock_note, &db->lock);
     if (!rc && db->options.lock_note)
         db->lock_note = strdup(db->options.lock_note);
-    db->options.lock_note = NULL; // the user's; not ours to keep
     return rc;
+}
+
+// Comes out with the lock, and with db->fresh, which is decided under it. A directory that is
+// removed in between is looked for, or made, again.
+static int place_enter(struct lsm *db)
+{
+    bool fresh;
+    int rc;
+    for (unsigned tries = 0; tries < ENTER_TRIES; tries++) {
+        rc = place_open(db);
+        if (!rc)
+            rc = place_judge(db, &fresh);
+        if (!rc)
+            rc = take_lock(db);
+        if (rc != LSM_NOT_FOUND)
+            break;
+        db->base->ops->close_dir(db->env);
+        db->env = NULL;
+    }
+    db->options.lock_note = NULL; // the user's; not ours to keep
+    return rc ? rc : place_judge(db, &db->fresh);
 }
 
 void lsm_lock_note(struct lsm *db, const char *note)
@@ -288,29 +291,11 @@ static void say_closing(struct lsm *db)
     free(note);
 }
 
-// Takes back the directory that was made for a store that could not be.
-static void remove_place(struct lsm *db)
-{
-    char name[STORE_NAME_MAX];
-    struct status_kept kept;
-    status_keep(&kept);
-    store_name(name, STORE_LOCK, 0);
-    if (db->lock)
-        (void)!db->env->ops->unlink(db->env, name);
-    (void)!db->base->ops->rmdir(db->base, db->dir); // stays if there is anything in it
-    status_restore(&kept);
-}
-
 static int open_run(struct lsm *db)
 {
-    bool fresh = false;
-    int rc = place_examine(db, &fresh);
-    if (!rc)
-        rc = take_lock(db);
-    if (!rc && fresh)
+    int rc = place_enter(db);
+    if (!rc && db->fresh)
         rc = create_store(db);
-    if (rc && db->made_dir)
-        remove_place(db);
     if (!rc)
         rc = caches_new(db);
     if (!rc)
@@ -320,6 +305,19 @@ static int open_run(struct lsm *db)
         rc = db_background_start(db);
     }
     return rc;
+}
+
+// Removes the store that this handle has made: nobody else has had it open, since the lock has been
+// held all the time. After handle_close().
+static int undo_creation(struct lsm *db)
+{
+    char name[STORE_NAME_MAX];
+    if (db->fresh)
+        return db_place_remove(db->base, db->dir, db->env, db->made_dir);
+    store_name(name, STORE_LOCK, 0);
+    if (db->lock)
+        (void)!db->env->ops->unlink(db->env, name);
+    return db->base->ops->rmdir(db->base, db->dir); // unless somebody has put something there
 }
 
 int lsm_open(const char *path, const struct lsm_options *options, struct lsm **ret_db)
@@ -340,6 +338,9 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
         struct status_kept kept; // the cause, not what cleaning up meets
         status_keep(&kept);
         db_background_stop(db);
+        handle_close(db);
+        if (db->fresh || db->made_dir)
+            (void)!undo_creation(db);
         handle_free(db);
         status_restore(&kept);
         return rc;
@@ -391,6 +392,22 @@ int lsm_close(struct lsm *db)
         db_reserve_leave(db);
     if (rc && !db->options.read_only)
         say_failed(db, kept.detail);
+    handle_close(db);
+    handle_free(db);
+    status_restore(&kept);
+    return rc;
+}
+
+int lsm_discard(struct lsm *db)
+{
+    if (!db || !db->fresh)
+        return lsm_close(db);
+    say_closing(db);
+    db_background_stop(db);
+    handle_close(db);
+    int rc = undo_creation(db);
+    struct status_kept kept;
+    status_keep(&kept);
     handle_free(db);
     status_restore(&kept);
     return rc;

@@ -1,4 +1,4 @@
-// Repair and removal of a store that is not open.
+// Repair of a store that is not open.
 //
 // Repair trusts nothing but what verifies: every table that opens and checks, every log record that
 // is valid. All of it is merged by key and sequence number, so the newest surviving version of each
@@ -34,8 +34,10 @@ struct repair {
     const char *dir; // for messages
     struct block_cache *cache;
     struct blob_store *blobs;
-    bool log_ended; // a record of the log lacks its blobs: it is the torn end
-    uint64_t dropped;
+    bool log_ended;    // a record of the log lacks its blobs: it is the torn end
+    size_t logs_ended; // such logs
+    size_t missing;    // tables that the manifest names
+    uint64_t dropped;  // entries that point at what is not there
     struct lsm_options options;
     uint64_t *tables, *logs, *manifests;
     size_t table_count, log_count, manifest_count;
@@ -238,6 +240,7 @@ static int take_record(void *arg, uint64_t sequence, struct slice payload, uint6
     if (!whole) {
         logger_log(&repair->logger, LSM_LOG_WARN, "%s: the log ends here", lsm_error_detail());
         repair->log_ended = true;
+        repair->logs_ended++;
         return LSM_OK;
     }
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
@@ -335,6 +338,7 @@ static int gather(struct repair *repair)
         rc = take_table(repair, repair->tables[i]);
         if (rc == LSM_NOT_FOUND) { // the manifest names a table that is gone
             logger_log(&repair->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
+            repair->missing++;
             rc = LSM_OK;
         }
     }
@@ -420,6 +424,21 @@ static int sync_blob(void *arg, const char *name)
     return rc ? rc : closed;
 }
 
+// What was lost, and what was kept. Superseded versions and deletions are no loss.
+static void report(struct repair *repair, uint64_t kept)
+{
+    size_t damaged = repair->aside_count[0] + repair->aside_count[1];
+    if (!damaged && !repair->missing && !repair->dropped && !repair->logs_ended) {
+        logger_log(&repair->logger, LSM_LOG_INFO, "repaired: all %" PRIu64 " entries kept", kept);
+        return;
+    }
+    logger_log(&repair->logger, LSM_LOG_INFO,
+               "repaired: %" PRIu64 " entries kept; lost: %" PRIu64
+               " whose values are gone, what was in %zu missing tables, in %zu damaged tables and "
+               "logs (in %s/lost), and at the end of %zu logs",
+               kept, repair->dropped, repair->missing, damaged, repair->dir, repair->logs_ended);
+}
+
 static int rewrite(struct repair *repair)
 {
     struct compact_run run = {
@@ -455,9 +474,7 @@ static int rewrite(struct repair *repair)
         rc = write_manifest(repair, &run);
     if (!rc) {
         (void)!repair->env->ops->list(repair->env, ENV_HERE, remove_superseded, repair);
-        logger_log(&repair->logger, LSM_LOG_INFO,
-                   "repaired: %" PRIu64 " of %" PRIu64 " entries kept", run.entries_out,
-                   run.entries_in);
+        report(repair, run.entries_out);
     }
     struct status_kept kept;
     status_keep(&kept);
@@ -485,37 +502,15 @@ static void repair_release(struct repair *repair)
         block_cache_free(repair->cache);
 }
 
-// Locks the store in `path` after looking at it: nothing is written into what is none. `is_sign`
-// returns 1 for the name of a file that only a store has.
-static int lock_store(struct env *env, const char *path, env_list_fn *is_sign, struct env **ret_dir,
-                      struct env_lock **ret_lock)
+static int is_repairable(struct env *dir)
 {
-    char name[STORE_NAME_MAX];
-    struct env *dir;
-    int rc = env->ops->open_dir(env, path, &dir);
-    if (rc == LSM_NOT_FOUND)
-        return status_fail(LSM_NOT_A_STORE, "%s does not exist", path);
-    if (rc)
-        return rc;
-    store_name(name, STORE_LOCK, 0);
-    rc = dir->ops->list(dir, ENV_HERE, is_sign, NULL);
-    if (rc == 0)
-        rc = status_fail(LSM_NOT_A_STORE, "%s is not a store", path);
-    else if (rc == 1)
-        rc = dir->ops->lock(dir, name, false, "", ret_lock);
-    if (rc)
-        env->ops->close_dir(dir);
-    else
-        *ret_dir = dir;
+    struct db_place place;
+    int rc = db_place_look(dir, &place);
+    if (!rc && place.unfinished)
+        rc = db_place_unfinished(dir);
+    else if (!rc && !place.sources)
+        rc = status_fail(LSM_NOT_A_STORE, "%s is not a store: no tables, no logs", dir->path);
     return rc;
-}
-
-static int is_data(void *arg, const char *name)
-{
-    uint64_t number;
-    (void)arg;
-    enum store_file kind = store_parse_name(name, &number);
-    return kind == STORE_TABLE || kind == STORE_LOG ? 1 : 0;
 }
 
 int lsm_repair(const char *path, const struct lsm_options *options)
@@ -533,7 +528,7 @@ int lsm_repair(const char *path, const struct lsm_options *options)
     repair.logger = (struct logger){repair.options.log, repair.options.log_arg};
     repair.log_limit = UINT64_MAX;
     atomic_init(&repair.next_file, 1);
-    rc = lock_store(base, path, is_data, &repair.env, &lock);
+    rc = db_place_lock(base, path, is_repairable, &repair.env, &lock);
     if (rc)
         return rc;
     rc = block_cache_new(0, &repair.cache);
@@ -556,36 +551,5 @@ int lsm_repair(const char *path, const struct lsm_options *options)
     status_restore(&kept);
     repair.env->ops->unlock(repair.env, lock);
     base->ops->close_dir(repair.env);
-    return rc;
-}
-
-// ------------------------------------------------------------------------------------- destroy
-
-static int destroy_name(void *arg, const char *name)
-{
-    struct env *dir = arg;
-    uint64_t number;
-    return store_parse_name(name, &number) == STORE_UNKNOWN ? LSM_OK : dir->ops->unlink(dir, name);
-}
-
-static int is_current(void *arg, const char *name)
-{
-    (void)arg;
-    return strcmp(name, "CURRENT") == 0 ? 1 : 0;
-}
-
-int lsm_destroy(const char *path, const struct lsm_options *options)
-{
-    struct env *env = options && options->env ? options->env : env_posix();
-    struct env *dir;
-    struct env_lock *lock;
-    int rc = lock_store(env, path, is_current, &dir, &lock);
-    if (rc)
-        return rc;
-    rc = dir->ops->list(dir, ENV_HERE, destroy_name, dir);
-    dir->ops->unlock(dir, lock);
-    env->ops->close_dir(dir);
-    if (!rc)
-        (void)!env->ops->rmdir(env, path); // stays if something of the user's is in it
     return rc;
 }

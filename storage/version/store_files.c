@@ -36,6 +36,9 @@ void store_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t number
     case STORE_LOCK:
         n = snprintf(name, size, "LOCK");
         break;
+    case STORE_UNFINISHED:
+        n = snprintf(name, size, "UNFINISHED");
+        break;
     case STORE_TEMP:
         n = snprintf(name, size, "%06" PRIu64 ".tmp", number);
         break;
@@ -98,6 +101,8 @@ enum store_file store_parse_name(const char *name, uint64_t *ret_number)
         return STORE_CURRENT;
     if (strcmp(name, "LOCK") == 0)
         return STORE_LOCK;
+    if (strcmp(name, "UNFINISHED") == 0)
+        return STORE_UNFINISHED;
     if (strncmp(name, manifest_prefix, sizeof(manifest_prefix) - 1) == 0)
         return numbered(name, STORE_MANIFEST, name + sizeof(manifest_prefix) - 1, end, ret_number)
                    ? STORE_MANIFEST

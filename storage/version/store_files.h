@@ -6,15 +6,16 @@
 #include <stdint.h>
 
 enum store_file {
-    STORE_TABLE,    // <number>.sst
-    STORE_LOG,      // <number>.log
-    STORE_BLOB,     // <number>.blob
-    STORE_MANIFEST, // MANIFEST-<number>
-    STORE_CURRENT,  // CURRENT
-    STORE_LOCK,     // LOCK
-    STORE_TEMP,     // <anything>.tmp: worthless after a crash
-    STORE_RECYCLED, // <number>.old: a log kept for its disk space
-    STORE_UNKNOWN   // not ours
+    STORE_TABLE,      // <number>.sst
+    STORE_LOG,        // <number>.log
+    STORE_BLOB,       // <number>.blob
+    STORE_MANIFEST,   // MANIFEST-<number>
+    STORE_CURRENT,    // CURRENT
+    STORE_LOCK,       // LOCK
+    STORE_UNFINISHED, // UNFINISHED: being filled by a checkpoint, or emptied
+    STORE_TEMP,       // <anything>.tmp: worthless after a crash
+    STORE_RECYCLED,   // <number>.old: a log kept for its disk space
+    STORE_UNKNOWN     // not ours
 };
 
 #define STORE_NAME_MAX 32

@@ -84,6 +84,40 @@ mkdir empty
 refused "read only, empty directory" 1 "lsmfs: $work/empty: *ro*" -o ro empty mnt
 check_not "no store was made in passing" test -e db
 
+# --- a store inside another one
+refused "a store inside a store" 1 "lsmfs: $work/over/inner: lies inside the store $work/over: *" \
+    over/inner mnt
+mkdir -p over/lost/deep
+refused "deep inside a store" 1 "lsmfs: $work/over/lost/deep: lies inside the store $work/over: *" \
+    over/lost/deep mnt
+rm -r over/lost
+
+# --- what an interrupted removal leaves
+cp -a over unfinished
+mv unfinished/CURRENT unfinished/UNFINISHED
+refused "an unfinished store" 1 \
+    "lsmfs: $work/unfinished: *not copied or removed to the end: 'lsmfsctl destroy' removes what is there" \
+    unfinished mnt
+check "which it does" "$bin/lsmfsctl" destroy --yes unfinished
+check_not "to the end" test -e unfinished
+
+# --- a store on a read-only file system: what can be done is said, and can be done
+if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
+    mkdir frozen
+    mount --bind over frozen && mount -o remount,bind,ro frozen
+    refused "read-only media" 1 "lsmfs: $work/frozen: *Read-only file system: '-o ro' *" \
+        frozen mnt
+    for lock in kept gone; do
+        [ "$lock" = kept ] || rm over/LOCK
+        check "read-only media with -o ro (LOCK $lock)" "$lsmfs" -o ro frozen mnt
+        check "can be read" ls mnt >/dev/null
+        umount -i mnt
+        check "and closed" eventually "$bin/lsmfsctl" ls over >/dev/null
+    done
+    eventually umount frozen
+    rmdir frozen
+fi
+
 # --- damage: manifest, format
 cp -a over newer
 current=$(ls newer | grep -x CURRENT)
@@ -92,6 +126,9 @@ if [ -n "$current" ]; then
     manifest=$(ls damaged | grep -i manifest | head -n 1)
     printf '\xff\xff\xff\xff' | dd of="damaged/$manifest" bs=1 seek=8 conv=notrunc status=none
     refused "a damaged manifest" 1 "lsmfs: $work/damaged/$manifest*repair*" damaged mnt
+    rm "damaged/$manifest"
+    refused "advice comes once" 1 "lsmfs: $work/damaged/CURRENT: *missing; run lsmfsctl repair" \
+        damaged mnt
     cp -a over nocurrent
     rm nocurrent/CURRENT
     refused "CURRENT missing" 1 "lsmfs: $work/nocurrent*" nocurrent mnt

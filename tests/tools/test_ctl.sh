@@ -312,6 +312,32 @@ done
 same "readers of a killed store change nothing" "$(fingerprint db)" "$before"
 expect 0 "rm -f what was put" rm -f db /held
 
+# --- one store inside another
+expect 1 "a store inside a store" mkdir -c copy.db/inner /x
+says "a store inside a store" "lsmfsctl: copy.db/inner: lies inside the store $work/copy.db: *"
+expect 1 "a checkpoint inside a store" checkpoint db copy.db/backup
+expect 1 "a checkpoint inside itself" checkpoint db db/backup
+
+# --- two processes at once on a store that is not there yet, and one that removes it
+for i in {1..20}; do
+    "$ctl" put -c race /a values 2>/dev/null & a=$!
+    "$ctl" put -c race /b values 2>/dev/null & b=$!
+    wait $a; a=$?
+    wait $b; b=$?
+    [ $a -ne 0 ] || "$ctl" stat race /a >/dev/null || fail "race $i: /a is lost"
+    [ $b -ne 0 ] || "$ctl" stat race /b >/dev/null || fail "race $i: /b is lost"
+    [ $a -eq 0 ] || [ $b -eq 0 ] || fail "race $i: none of them wins"
+    "$ctl" destroy --yes race & d=$!
+    "$ctl" put -c race /c values 2>/dev/null & c=$!
+    wait $d; d=$?
+    wait $c; c=$?
+    if [ -e race/CURRENT ]; then
+        "$ctl" check race >/dev/null || fail "race $i: damaged"
+        "$ctl" destroy --yes race || fail "race $i: cannot be removed"
+    fi
+    rm -rf race
+done 2>race.err
+
 # --- refusals change nothing
 refuse() { # what, shell pattern: of store bad
     local before
@@ -359,6 +385,7 @@ fi
 rm copy.db/CURRENT
 expect 1 "a store without CURRENT" ls copy.db
 expect 0 "repair" repair copy.db
+grep -qx 'repaired: all [0-9]* entries kept' out || fail "repair says: $(cat out)"
 expect 0 "check after repair" check copy.db
 expect 0 "get after repair" get copy.db /dir/values
 cmp -s out values || fail "repair has lost a file"

@@ -65,7 +65,7 @@ START_TEST(test_status)
     static const struct {
         int error, status;
     } map[] = {{ENOSPC, LSM_NO_SPACE},   {EDQUOT, LSM_NO_SPACE},  {ENOENT, LSM_NOT_FOUND},
-               {EACCES, LSM_PERMISSION}, {EPERM, LSM_PERMISSION}, {EROFS, LSM_PERMISSION},
+               {EACCES, LSM_PERMISSION}, {EPERM, LSM_PERMISSION}, {EROFS, LSM_READ_ONLY},
                {ENOMEM, LSM_NO_MEMORY},  {EEXIST, LSM_EXISTS},    {EIO, LSM_IO_ERROR}};
     for (size_t i = 0; i < sizeof(map) / sizeof(*map); i++)
         ck_assert_int_eq(status_from_errno(map[i].error, "open", "/x"), map[i].status);

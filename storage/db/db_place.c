@@ -1,0 +1,246 @@
+// A store's place: what a directory holds, taking its lock, removing what is in it.
+//
+// Whatever is decided about a directory counts only under its lock: before that another process may
+// make, fill, close or remove a store there. It is looked at before as well, but only to refuse: so
+// that nothing, not even LOCK, is written into a directory that is none of ours.
+//
+// A directory that is being filled by a checkpoint, or emptied, has a file UNFINISHED. It is there
+// before anything else is not what it should be, durably, and goes when all is done. A store with
+// it is neither opened nor repaired: part of it may be missing without a trace. Removing it is all
+// that can be done. While that is going on LOCK is held, and goes last but for UNFINISHED: whoever
+// makes and takes a new LOCK meets UNFINISHED, or an empty directory.
+//
+// Thread-safe: no state. On failure outputs are untouched.
+#include <stdlib.h>
+#include <string.h>
+
+#include "db/db.h"
+#include "sstable/sst_format.h"
+#include "version/manifest_format.h"
+#include "wal/wal_format.h"
+
+// ------------------------------------------------------------------------------------- looking
+
+static int note_name(void *arg, const char *name)
+{
+    struct db_place *place = arg;
+    uint64_t number;
+    if (!strcmp(name, "lost+found") || !strcmp(name, "lost"))
+        return LSM_OK;
+    switch (store_parse_name(name, &number)) {
+    case STORE_CURRENT:
+        place->current = true;
+        break;
+    case STORE_UNFINISHED:
+        place->unfinished = true;
+        break;
+    case STORE_TABLE:
+    case STORE_LOG:
+        place->sources = true;
+        place->data = true;
+        break;
+    case STORE_BLOB:
+        place->data = true;
+        break;
+    case STORE_LOCK:
+        place->lock = true;
+        break;
+    case STORE_UNKNOWN:
+        place->foreign = true;
+        break;
+    default: // temporary files and a first manifest may be left of an interrupted creation
+        place->rest = true;
+        break;
+    }
+    return LSM_OK;
+}
+
+int db_place_look(struct env *dir, struct db_place *ret_place)
+{
+    struct db_place place = {0};
+    int rc = dir->ops->list(dir, ENV_HERE, note_name, &place);
+    if (!rc)
+        *ret_place = place;
+    return rc;
+}
+
+int db_place_unfinished(const struct env *dir)
+{
+    return status_fail(LSM_NOT_A_STORE,
+                       "%s: a store that was not copied or removed to the end: 'lsmfsctl destroy' "
+                       "removes what is there",
+                       dir->path);
+}
+
+// Stops with 1 at a file that begins, a table: ends, as one of ours.
+static int find_magic(void *arg, const char *name)
+{
+    struct env *dir = arg;
+    struct env_file *file;
+    uint64_t number, size;
+    size_t got = 0;
+    char bytes[12] = {0};
+    enum store_file kind = store_parse_name(name, &number);
+    const char *magic = kind == STORE_TABLE      ? SST_MAGIC
+                        : kind == STORE_LOG      ? WAL_MAGIC
+                        : kind == STORE_BLOB     ? BLOB_MAGIC
+                        : kind == STORE_MANIFEST ? MANIFEST_MAGIC
+                                                 : NULL;
+    if (!magic)
+        return 0;
+    int rc = env_open(dir, name, ENV_READ, &file);
+    if (rc)
+        return rc;
+    rc = file->ops->size(file, &size);
+    uint64_t offset = kind == STORE_TABLE && size >= sizeof bytes ? size - sizeof bytes : 0;
+    if (!rc)
+        rc = env_pread(file, bytes, sizeof bytes, offset, &got);
+    (void)env_close(file);
+    return rc ? rc : got >= 8 && memcmp(bytes, magic, 8) == 0 ? 1 : 0;
+}
+
+// LSM_OK if everything in `dir` that has the name of a store's file may go.
+static int is_ours(struct env *dir)
+{
+    struct db_place place;
+    struct manifest_state state = {0};
+    int rc = db_place_look(dir, &place);
+    if (rc || place.unfinished)
+        return rc;
+    if (place.current) { // it tells another engine's; damage is no reason to keep it
+        rc = manifest_recover(dir, &state);
+        if (!rc)
+            manifest_state_release(&state);
+        return rc == LSM_CORRUPTION || rc == LSM_NEWER_FORMAT ? LSM_OK : rc;
+    }
+    if (place.data) {
+        rc = dir->ops->list(dir, ENV_HERE, find_magic, dir);
+        if (rc)
+            return rc == 1 ? LSM_OK : rc;
+    } else if ((place.lock || place.rest) && !place.foreign) {
+        return LSM_OK; // left of a creation
+    }
+    return status_fail(LSM_NOT_A_STORE, "%s is not a store", dir->path);
+}
+
+// ------------------------------------------------------------------------------------- locking
+
+// Nothing is written into what `check` refuses.
+int db_place_lock(struct env *base, const char *path, int (*check)(struct env *dir),
+                  struct env **ret_dir, struct env_lock **ret_lock)
+{
+    char name[STORE_NAME_MAX];
+    struct env *dir;
+    struct env_lock *lock = NULL;
+    int rc = base->ops->open_dir(base, path, &dir);
+    if (rc == LSM_NOT_FOUND)
+        return status_fail(LSM_NOT_A_STORE, "%s does not exist", path);
+    if (rc)
+        return rc;
+    store_name(name, STORE_LOCK, 0);
+    rc = check(dir);
+    if (!rc)
+        rc = dir->ops->lock(dir, name, false, "", &lock);
+    if (rc == LSM_NOT_FOUND)
+        rc = status_fail(LSM_NOT_A_STORE, "%s does not exist", path); // any more
+    if (!rc)
+        rc = check(dir);
+    if (!rc) {
+        *ret_dir = dir;
+        *ret_lock = lock;
+        return LSM_OK;
+    }
+    dir->ops->unlock(dir, lock);
+    base->ops->close_dir(dir);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- removing
+
+int db_place_begin(struct env *dir)
+{
+    char name[STORE_NAME_MAX];
+    struct env_file *file;
+    store_name(name, STORE_UNFINISHED, 0);
+    int rc = env_open(dir, name, ENV_WRITE | ENV_CREATE, &file);
+    if (!rc)
+        rc = env_close(file);
+    return rc ? rc : dir->ops->sync_dir(dir, ENV_HERE);
+}
+
+int db_place_end(struct env *dir)
+{
+    char name[STORE_NAME_MAX];
+    store_name(name, STORE_UNFINISHED, 0);
+    int rc = dir->ops->unlink(dir, name);
+    return rc ? rc : dir->ops->sync_dir(dir, ENV_HERE);
+}
+
+// From here on this is no store any more. On a full disk CURRENT has to do for the new name, and
+// where there is none, nothing is left that could be taken for a store.
+static int begin_removal(struct env *dir)
+{
+    char current[STORE_NAME_MAX], unfinished[STORE_NAME_MAX];
+    store_name(current, STORE_CURRENT, 0);
+    store_name(unfinished, STORE_UNFINISHED, 0);
+    int rc = dir->ops->rename(dir, current, unfinished);
+    if (!rc)
+        return dir->ops->sync_dir(dir, ENV_HERE);
+    if (rc == LSM_NOT_FOUND)
+        rc = db_place_begin(dir);
+    return rc == LSM_NO_SPACE ? LSM_OK : rc;
+}
+
+static int unlink_if_there(struct env *dir, const char *name)
+{
+    int rc = dir->ops->unlink(dir, name);
+    return rc == LSM_NOT_FOUND ? LSM_OK : rc;
+}
+
+static int remove_name(void *arg, const char *name)
+{
+    uint64_t number;
+    enum store_file kind = store_parse_name(name, &number);
+    if (kind == STORE_UNKNOWN || kind == STORE_LOCK || kind == STORE_UNFINISHED)
+        return LSM_OK;
+    return unlink_if_there(arg, name);
+}
+
+int db_place_remove(struct env *base, const char *path, struct env *dir, bool directory)
+{
+    char name[STORE_NAME_MAX];
+    int rc = begin_removal(dir);
+    if (!rc)
+        rc = dir->ops->list(dir, ENV_HERE, remove_name, dir);
+    if (!rc)
+        rc = dir->ops->sync_dir(dir, ENV_HERE);
+    store_name(name, STORE_LOCK, 0);
+    if (!rc)
+        rc = unlink_if_there(dir, name);
+    store_name(name, STORE_UNFINISHED, 0);
+    if (!rc)
+        rc = unlink_if_there(dir, name);
+    if (rc)
+        return rc;
+    // It stays if something of the user's is in it. That it went may be forgotten in a power cut:
+    // then it is empty.
+    if (directory && base->ops->rmdir(base, path) == LSM_OK)
+        (void)!db_sync_parent(base, path);
+    else
+        (void)!dir->ops->sync_dir(dir, ENV_HERE);
+    return LSM_OK;
+}
+
+int lsm_destroy(const char *path, const struct lsm_options *options)
+{
+    struct env *base = options && options->env ? options->env : env_posix();
+    struct env *dir;
+    struct env_lock *lock;
+    int rc = db_place_lock(base, path, is_ours, &dir, &lock);
+    if (rc)
+        return rc;
+    rc = db_place_remove(base, path, dir, true);
+    dir->ops->unlock(dir, lock);
+    base->ops->close_dir(dir);
+    return rc;
+}
