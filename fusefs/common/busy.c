@@ -3,7 +3,8 @@
 // LOCK lists its holders, the kernel's list of locks those that are still there. A holder that has
 // begun to close the store says so in LOCK. One that says it is mounted, but whose mount is in no
 // namespace any more, is about to notice that: or it serves programs that were inside when it was
-// detached, and may do so for long. So the first is waited for longer than the second.
+// detached, and may do so for long. So the first is waited for longer than the second. The same
+// holds if the mount is left only in a namespace that has copied it: many do not live long.
 //
 // Thread-safe for distinct `busy`.
 #include "common/busy.h"
@@ -114,24 +115,27 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-// Where the store is mounted, in words; false: nowhere that can be seen.
-static bool mounted_where(const char *db, char *text, size_t size)
+// Where the store of a holder that says it is mounted is mounted, in words. Returns how long to
+// wait for it.
+static uint64_t judge_mount(const char *db, const struct holder *holder, char *text, size_t size)
 {
     char *resolved = realpath(db, NULL);
     struct mount_info info;
-    long pid;
-    bool found = true;
-    if (!resolved)
-        return false;
-    if (mount_info_of_store(0, resolved, &info))
+    long pid = holder->pid;
+    uint64_t patience = 0;
+    if (resolved && mount_info_of_store(0, resolved, &info)) {
         snprintf(text, size, "mounted on %s", info.mountpoint);
-    else if (mount_info_anywhere(resolved, &info, &pid))
+    } else if (resolved && (mount_info_of_store(pid, resolved, &info) ||
+                            mount_info_anywhere(resolved, &info, &pid))) {
         snprintf(text, size, "mounted on %s in another mount namespace, that of process %ld",
                  info.mountpoint, pid);
-    else
-        found = false;
+        patience = pid == holder->pid ? 0 : UNMOUNTED_US;
+    } else {
+        snprintf(text, size, "no longer %s, but serving programs inside", holder->note);
+        patience = UNMOUNTED_US;
+    }
     free(resolved);
-    return found;
+    return patience;
 }
 
 // How long to wait for the holder at most, and in busy->text what to say of it.
@@ -147,14 +151,11 @@ static uint64_t judge(struct busy *busy, const char *db)
     }
     uint64_t patience = 0;
     const char *what = holder.note;
-    if (begins(holder.note, "closing")) {
+    if (begins(holder.note, "closing") || begins(holder.note, "failed: ")) {
         patience = CLOSING_US;
     } else if (begins(holder.note, BUSY_MOUNTED)) {
         what = where;
-        if (!mounted_where(db, where, sizeof where)) {
-            snprintf(where, sizeof where, "no longer %s, but serving programs inside", holder.note);
-            patience = UNMOUNTED_US;
-        }
+        patience = judge_mount(db, &holder, where, sizeof where);
     }
     snprintf(busy->text, sizeof busy->text, "%s is in use by process %ld%s%s%s", path, holder.pid,
              *what ? " (" : "", what, *what ? ")" : "");

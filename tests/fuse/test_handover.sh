@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
 # A store that changes hands: a mount or lsmfsctl right after an unmount waits for the daemon that is
 # on its way out; one that stays in use is refused, in words that are true.
+# In a mount namespace of its own: one that somebody else makes meanwhile would copy the mounts here,
+# and keep them.
+if [ -z "${HANDOVER_ALONE-}" ] && unshare -m true 2>/dev/null; then
+    export HANDOVER_ALONE=1
+    exec unshare -m --propagation private bash "$0" "$@"
+fi
 . "$(dirname "$0")/lib.sh"
 cd "$work" || exit 1
 db=$work/db mnt=$work/mnt ctl=$bin/lsmfsctl
@@ -99,6 +105,23 @@ if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     echo >go
     wait "$inside"
     check "gone with it" "$ctl" ls "$db" >/dev/null
+
+    # a copy of the mount is left in another namespace, for a moment
+    mount_store "$db" "$mnt"
+    pid=$(daemon_of "$db")
+    unshare -m --propagation private sh -c 'echo >ready && read -r _ <go' &
+    copy=$!
+    read -r _ <ready
+    umount -i "$mnt"
+    "$ctl" ls "$db" >/dev/null 2>copy.err &
+    listing=$!
+    check "waits for a copy" eventually grep -qs . copy.err
+    echo >go
+    wait "$copy"
+    wait "$listing"
+    same "and has waited" "$?" 0
+    matches "copy: words" "$(cat copy.err)" "lsmfsctl: $db/LOCK is in use by process $pid \
+(mounted on $mnt in another mount namespace, that of process *): waiting until it is free"
 
     # moved where LOCK does not say
     mkdir moved
