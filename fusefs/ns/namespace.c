@@ -480,7 +480,8 @@ int ns_statfs(struct ns *ns, struct statvfs *ret_stat)
         used += ns->counters[i].value;
     uint64_t promised = promise_not_held(ns); // the disk below shows it as free
     uint64_t free_blocks = (free_bytes > promised ? free_bytes - promised : 0) / 4096;
-    uint64_t available_blocks = (available_bytes > promised ? available_bytes - promised : 0) / 4096;
+    uint64_t available_blocks =
+        (available_bytes > promised ? available_bytes - promised : 0) / 4096;
     *ret_stat = (struct statvfs){
         .f_bsize = 4096,
         .f_frsize = 4096,
