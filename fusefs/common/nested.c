@@ -34,7 +34,7 @@ static bool go_up(char *path)
 
 bool is_nested_store(const char *path, char ret_outer[PATH_MAX])
 {
-    char parent[PATH_MAX + 16], *resolved = realpath(path, NULL);
+    char parent[PATH_MAX], *resolved = realpath(path, NULL);
     if (resolved) {
         snprintf(parent, sizeof parent, "%s", resolved);
         free(resolved);

@@ -30,6 +30,7 @@ enum option_kind {
     OPT_SIZE,   // bytes, with K, M, G, T
     OPT_COUNT,  // a plain number
     OPT_CHOICE, // one of `words`; the value is its index
+    OPT_TEXT,   // a string of our own
     OPT_SYNC,   // "none" or milliseconds; without a value, mount(8)'s sync
     OPT_ON,     // a flag of ours
     OPT_OFF,    // clears it
@@ -77,6 +78,7 @@ static const struct option_spec specs[] = {
     {"sync", OPT_SYNC, ENGINE(sync_interval_ms), 0, 3600000, NULL},
     {"inline_max", OPT_SIZE, FIELD(ns.inline_max), 0, 64 * KiB, NULL},
     {"threads", OPT_COUNT, FIELD(threads), 1, 64, NULL},
+    {"snapshot", OPT_TEXT, FIELD(snapshot), 0, 0, NULL},
     {"spin", OPT_COUNT, FIELD(spin_us), 0, 10000, NULL},
     {"transport", OPT_CHOICE, FIELD(transport), 0, 0, transports},
     {"enable_uring", OPT_ON, FIELD(enable_uring), 0, 0, NULL},
@@ -108,16 +110,16 @@ static const struct option_spec specs[] = {
 };
 
 // Generic options that libfuse and the kernel understand.
-static const char *const passed_on[] = {
-    "suid",         "nosuid", "dev",     "nodev",    "exec",       "noexec",      "async",
-    "auto_unmount", "context=", "fscontext=", "defcontext=", "rootcontext="};
+static const char *const passed_on[] = {"suid",     "nosuid",     "dev",         "nodev",
+                                        "exec",     "noexec",     "async",       "auto_unmount",
+                                        "context=", "fscontext=", "defcontext=", "rootcontext="};
 
 // Generic options that concern mount(8) only, or of which nothing can be noticed here.
-static const char *const skipped[] = {
-    "defaults", "auto",       "noauto",   "nofail",     "user",        "user=",
-    "nouser",   "users",      "owner",    "group",      "_netdev",     "comment=",
-    "x-",       "X-",         "lazytime", "nolazytime", "loud",        "silent",
-    "mand",     "nomand",     "iversion", "noiversion", "symfollow",   "helper="};
+static const char *const skipped[] = {"defaults",   "auto",       "noauto",    "nofail", "user",
+                                      "user=",      "nouser",     "users",     "owner",  "group",
+                                      "_netdev",    "comment=",   "x-",        "X-",     "lazytime",
+                                      "nolazytime", "loud",       "silent",    "mand",   "nomand",
+                                      "iversion",   "noiversion", "symfollow", "helper="};
 
 static const char help_text[] =
     "usage: lsmfs [-f] [-o OPTION[,OPTION...]] DB MOUNTPOINT\n"
@@ -265,6 +267,15 @@ static enum options_result set_choice(struct mount_options *options, const struc
     return wrong(option, message);
 }
 
+static enum options_result set_text(struct mount_options *options, const struct option_spec *spec,
+                                    const char *value)
+{
+    char **field = (char **)((char *)options + spec->offset);
+    free(*field);
+    *field = strdup(value);
+    return *field ? OPTIONS_RUN : wrong("snapshot", "out of memory");
+}
+
 static enum options_result apply(struct mount_options *options, const struct option_spec *spec,
                                  const char *option, const char *value)
 {
@@ -274,6 +285,8 @@ static enum options_result apply(struct mount_options *options, const struct opt
         return value ? set_number(options, spec, option, value) : wrong(option, "needs a value");
     case OPT_CHOICE:
         return value ? set_choice(options, spec, option, value) : wrong(option, "needs a value");
+    case OPT_TEXT:
+        return value ? set_text(options, spec, value) : wrong(option, "needs a value");
     case OPT_SYNC:
         if (!value) {
             options->dirsync = true;
@@ -354,7 +367,7 @@ static enum options_result set_positional(struct mount_options *options, const c
     if (!*arg)
         return usage_error("an empty name for", field == &options->db ? "DB" : "MOUNTPOINT");
     *field = strdup(arg);
-    return *field ? OPTIONS_RUN : usage_error("out of memory", NULL);
+    return *field ? OPTIONS_RUN : wrong("snapshot", "out of memory");
 }
 
 static enum options_result set_flag(struct mount_options *options, char flag)
@@ -454,7 +467,10 @@ enum options_result options_parse(int argc, char **argv, struct mount_options *o
     if (result == OPTIONS_RUN && options->no_permissions &&
         (options->allow_other || options->allow_root))
         result = wrong("no_default_permissions", "only for a mount of one user: no_allow_other");
+    if (result == OPTIONS_RUN && options->snapshot && !options->read_only)
+        result = wrong("snapshot", "only with ro");
     options->ns.engine.read_only = options->read_only;
+    options->ns.snapshot = options->snapshot;
     return result;
 }
 
@@ -463,5 +479,7 @@ void options_release(struct mount_options *options)
     free(options->db);
     free(options->mountpoint);
     free(options->kernel);
+    free(options->snapshot);
+    options->snapshot = NULL;
     options->db = options->mountpoint = options->kernel = NULL;
 }

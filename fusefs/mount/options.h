@@ -39,6 +39,7 @@ struct mount_options {
     unsigned spin_us;  // how long an idle thread looks for the next request before it sleeps, at most
     enum transport_choice transport;
     bool enable_uring; // turn on the kernel's switch for FUSE over io_uring
+    char *snapshot;    // the named snapshot to mount; NULL: the present
     struct ns_options ns;
 };
 
