@@ -45,7 +45,7 @@
 // As of protocol 7.42, which is newer than the headers of some distributions.
 enum { CMD_REGISTER = 1, CMD_COMMIT_AND_FETCH = 2 };
 
-#define NUDGE (UINT64_C(1) << 62) // queue_nudge()'s request; the kernel's own count from 2
+#define NUDGE (UINT64_C(1) << 62) // queue_nudge()'s requests count from here; the kernel's from 2
 
 #define LARGE  (64u << 10) // bytes
 #define SETTLE 16          // small requests after which a worker is bound to its processor again
@@ -197,12 +197,14 @@ static int worker_register(struct worker *worker)
 // next. The kernel wants a regular file for that: the one in which somebody waits will do.
 static void queue_nudge(struct transport *transport, const struct queue *queue)
 {
+    static _Atomic uint64_t nudges;
     struct {
         struct fuse_out_header header;
         struct fuse_notify_retrieve_out retrieve;
     } notification = {
         .header = {.len = sizeof notification, .error = FUSE_NOTIFY_RETRIEVE},
-        .retrieve = {.notify_unique = NUDGE},
+        // The kernel finds by it whose reply is handed in: two of a queue must not share a number.
+        .retrieve = {.notify_unique = NUDGE + 2 * atomic_fetch_add(&nudges, 1)},
     };
     struct worker *worker = atomic_load(&uring_of(transport)->workers);
     cpu_pin(queue->qid);
