@@ -81,15 +81,11 @@ struct db_blob_write {
     size_t min;            // values of this size or more are
 };
 
-// How much of the reserve a write may use.
-enum reserve_use { RESERVE_USE_NOT, RESERVE_USE_LITTLE, RESERVE_USE_ALL };
-
 // One thread waiting in the write queue; lives on its stack.
 struct writer {
     const struct lsm_batch *batch;     // NULL: only wants to become leader
     const struct db_blob_write *blobs; // or NULL
-    enum reserve_use reserve;
-    bool sync;
+    bool use_reserve, sync;
     bool done; // queue.mutex; someone else wrote the batch: `status` is the result
     int status;
     struct db_log *sync_log; // of a syncing writer: where its record went (one reference)
@@ -273,11 +269,7 @@ bool db_disk_is_full(const struct lsm *db);
 int db_check_space(struct lsm *db);
 
 // ---- db_reserve.c
-void db_reserve_make(struct lsm *db); // when there is none, or it is spent; no locks held
-// Bytes that writes may take before they are refused, of those free on the disk.
-uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total);
-// Whether writes that may use a little of the reserve have done so. No locks held.
-bool db_reserve_little_used(struct lsm *db);
+void db_reserve_make(struct lsm *db);      // when there is none, or it is spent; no locks held
 bool db_space_low(struct lsm *db);         // whether what is in memory might not fit on the disk
 void db_note_full(struct lsm *db);         // sets DB_FULL_LOW; the flush thread clears it
 bool db_space_short(const struct lsm *db); // whether to make room; mutex held

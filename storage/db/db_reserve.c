@@ -6,11 +6,8 @@
 // given back to the
 // file system, with the logs kept for recycling, when a flush, a compaction or a write that may use
 // it (use_reserve) has met a full disk. From then on other writes are refused, until it has been
-// made again: what deleting frees goes to the reserve first. Writes that take next to nothing
-// (use_little) may have a step of it, again and again: flushing and compacting them gives that
-// back, for which they wait a little. So that
-// data does not use it up, these are refused already when what is in memory might not fit on the
-// disk any more (DB_FULL_LOW).
+// made again: what deleting frees goes to the reserve first. So that data does not use it up, these
+// are refused already when what is in memory might not fit on the disk any more (DB_FULL_LOW).
 //
 // Its size follows that of the store: it has to hold the flush of any memtable, a compaction's
 // output before its inputs can go (that of a small store at most, or a write buffer's worth), and
@@ -85,45 +82,15 @@ static uint64_t size_for(struct lsm *db, uint64_t *covers)
     return size;
 }
 
-// How much has to be free so that everything in memory will fit. No locks held.
-static uint64_t low_mark(struct lsm *db, uint64_t total)
-{
-    pthread_mutex_lock(&db->mutex);
-    unsigned memtables = db->immutable_count + 1;
-    pthread_mutex_unlock(&db->mutex);
-    return bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
-}
-
 bool db_space_low(struct lsm *db)
 {
     uint64_t free_bytes, total;
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         return false;
-    return free_bytes < low_mark(db, total);
-}
-
-uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total)
-{
-    uint64_t mark = low_mark(db, total);
     pthread_mutex_lock(&db->mutex);
-    bool refused = db_disk_is_full(db) || db->background_error;
+    unsigned memtables = db->immutable_count + 1;
     pthread_mutex_unlock(&db->mutex);
-    return refused || free_bytes < mark ? 0 : free_bytes - mark;
-}
-
-// What it gave back is free space then, and what others leave there is not told apart from it. All
-// but a step has to stay: compactions need it.
-bool db_reserve_little_used(struct lsm *db)
-{
-    uint64_t free_bytes, total;
-    pthread_mutex_lock(&db->mutex);
-    bool spent = db->reserve == RESERVE_SPENT;
-    uint64_t covers = to_cover(db);
-    pthread_mutex_unlock(&db->mutex);
-    if (!spent || db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
-        return false;
-    uint64_t size = size_for(db, &covers), step = step_of(db);
-    return free_bytes < size - (step < size / 4 ? step : size / 4);
+    return free_bytes < bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
 }
 
 void db_note_full(struct lsm *db)

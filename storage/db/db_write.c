@@ -27,7 +27,6 @@
 #define SOON_SHARE        64 // of the write buffer: enough to flush if blob files wait for it
 #define SOON_MIN          (64u << 10)
 #define SPACE_WAIT_US     5000000 // of a write that may use the reserve, for space that jobs have
-#define LITTLE_WAIT_US    500000  // of one that may use little of it
 #define SPACE_RETRY_US    10000
 
 // ------------------------------------------------------------------------------------- the queue
@@ -186,29 +185,16 @@ static bool is_stuck(struct lsm *db)
                                              db->version->levels[0].count >= db->options.l0_stop);
 }
 
-// Whether a small change may take from the reserve, perhaps after what those before it have taken
-// was given back.
-static bool little_is_left(struct lsm *db)
-{
-    uint64_t give_up_us = env_now_us() + LITTLE_WAIT_US;
-    bool used;
-    while ((used = db_reserve_little_used(db)) && env_now_us() < give_up_us)
-        usleep(SPACE_RETRY_US);
-    return !used;
-}
-
 static int make_room_slowly(struct lsm *db, const struct writer *writer)
 {
     int rc;
-    bool use_reserve = writer->reserve == RESERVE_USE_ALL ||
-                       (writer->reserve == RESERVE_USE_LITTLE && little_is_left(db));
-    uint64_t give_up_us = env_now_us() + (use_reserve ? SPACE_WAIT_US : 0);
+    uint64_t give_up_us = env_now_us() + (writer->use_reserve ? SPACE_WAIT_US : 0);
     pthread_mutex_lock(&db->mutex);
     for (;;) {
         rc = db_check_error(db);
         if (rc)
             break;
-        if (!use_reserve && db_disk_is_full(db)) {
+        if (!writer->use_reserve && db_disk_is_full(db)) {
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full; delete something or make room",
                              db->dir);
             break;
@@ -233,14 +219,14 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
             continue;
         }
         pthread_mutex_unlock(&db->mutex);
-        if (!use_reserve && db_space_low(db)) {
+        if (!writer->use_reserve && db_space_low(db)) {
             db_note_full(db);
             pthread_mutex_lock(&db->mutex);
             continue;
         }
         uint64_t start = env_now_us();
         rc = db_switch_memtable(db);
-        if (rc == LSM_NO_SPACE && use_reserve && db_reserve_release(db))
+        if (rc == LSM_NO_SPACE && writer->use_reserve && db_reserve_release(db))
             rc = db_switch_memtable(db);
         counter_add(&db->counters.stall_us, env_now_us() - start); // the next log may not be ready
         pthread_mutex_lock(&db->mutex);
@@ -251,8 +237,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
     return rc;
 }
 
-// Large values fill the disk long before they fill the memtable, and nothing of what is kept for
-// deleting may be left to them.
+// Large values fill the disk long before they fill the memtable.
 static void watch_blobs(struct lsm *db)
 {
     uint64_t bytes = db_memtable_blob_bytes(db->active);
@@ -262,8 +247,6 @@ static void watch_blobs(struct lsm *db)
     pthread_mutex_lock(&db->mutex);
     db_update_pressure(db);
     pthread_mutex_unlock(&db->mutex);
-    if (db_space_low(db))
-        db_note_full(db);
 }
 
 static int make_room(struct lsm *db, const struct writer *writer)
@@ -278,7 +261,7 @@ static int make_room(struct lsm *db, const struct writer *writer)
         if (rc)
             return rc;
     }
-    if (writer->reserve == RESERVE_USE_NOT) {
+    if (!writer->use_reserve) {
         db_slow_down(db, pressure,
                      writer->batch->payload.size + (writer->blobs ? writer->blobs->written : 0));
         db_pace(db);
@@ -305,7 +288,7 @@ static void group_collect(struct lsm *db, struct writer *leader, struct group *g
     group->next_sequence = db->last_sequence + 1;
     pthread_mutex_lock(&db->queue.mutex);
     for (struct writer *w = leader; w && group->count < GROUP_MAX_BATCHES; w = w->next) {
-        if (!w->batch || w->reserve != leader->reserve)
+        if (!w->batch || w->use_reserve != leader->use_reserve)
             break;
         size_t size = w->batch->payload.size;
         if (group->count && group->bytes + size > GROUP_MAX_BYTES)
@@ -388,21 +371,17 @@ static int group_register_blobs(struct lsm *db, struct group *group)
     return rc;
 }
 
-// Logs the group. One that may use the reserve gets it; one that may use all of it waits a while,
-// if a flush or a compaction has it just now, for what those give back.
+// Logs the group. One that may use the reserve gets it, and, if a flush or a compaction has it just
+// now, waits a while for what those give back.
 static int group_log(struct lsm *db, const struct group *group, uint64_t *ret_end)
 {
-    enum reserve_use use = group->writers[0]->reserve;
     int rc = wal_append(db->log->wal, group->records, group->count, ret_end);
-    if (rc != LSM_NO_SPACE || use == RESERVE_USE_NOT)
+    if (rc != LSM_NO_SPACE || !group->writers[0]->use_reserve)
         return rc;
-    uint64_t give_up_us = env_now_us() + (use == RESERVE_USE_ALL ? SPACE_WAIT_US : 0);
-    while (rc == LSM_NO_SPACE) {
-        if (!db_reserve_release(db)) {
-            if (env_now_us() >= give_up_us)
-                break;
+    uint64_t give_up_us = env_now_us() + SPACE_WAIT_US;
+    while (rc == LSM_NO_SPACE && env_now_us() < give_up_us) {
+        if (!db_reserve_release(db))
             usleep(SPACE_RETRY_US);
-        }
         rc = wal_append(db->log->wal, group->records, group->count, ret_end);
     }
     return rc;
@@ -472,13 +451,6 @@ static void lead(struct lsm *db, struct writer *leader)
     lead_end(db, leader, group.writers[group.count - 1]);
 }
 
-static enum reserve_use reserve_use(const struct lsm_write_options *wo)
-{
-    if (wo && wo->use_reserve)
-        return RESERVE_USE_ALL;
-    return wo && wo->use_little ? RESERVE_USE_LITTLE : RESERVE_USE_NOT;
-}
-
 static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
                        const struct lsm_batch *batch, const struct db_blob_write *blobs)
 {
@@ -486,7 +458,7 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
     struct writer writer = {.batch = batch,
                             .blobs = blobs,
                             .sync = wo && wo->sync,
-                            .reserve = reserve_use(wo),
+                            .use_reserve = wo && wo->use_reserve,
                             .detail = detail};
     lead_or_wait(db, &writer);
     if (!writer.done)
@@ -520,11 +492,10 @@ static int write_any(struct lsm *db, const struct lsm_write_options *wo,
         return write_batch(db, wo, batch, batch->staged_in ? &staged : NULL);
     }
     struct db_blob_write blobs;
-    enum reserve_use use = reserve_use(wo);
-    int rc = use == RESERVE_USE_NOT ? db_check_space(db) : LSM_OK;
+    int rc = wo && wo->use_reserve ? LSM_OK : db_check_space(db);
     if (!rc)
         rc = db_blob_prepare(db, batch, min, &blobs);
-    if (rc == LSM_NO_SPACE && use == RESERVE_USE_ALL && db_reserve_release(db))
+    if (rc == LSM_NO_SPACE && wo && wo->use_reserve && db_reserve_release(db))
         rc = db_blob_prepare(db, batch, min, &blobs);
     if (rc == LSM_NO_SPACE)
         db_note_full(db);

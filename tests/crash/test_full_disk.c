@@ -162,39 +162,6 @@ static uint64_t space_used(struct test *t)
     return total - free_bytes;
 }
 
-// Small values written without end on a full disk may take a little of the reserve. If they replace
-// each other they may go on for ever; if not they are refused at last. Deleting works afterwards.
-START_TEST(test_small_changes)
-{
-    struct test *t =
-        test_new(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, _i / 2 % 2 ? 4096 : 0, 6 << 20);
-    struct lsm_write_options wo = {.use_little = true};
-    int first = 0, done = 0, refused = 0;
-    open_store(t);
-    fill_up(t);
-    while (done + refused < 40000 && refused < 20) {
-        static uint8_t data[1000];
-        char key[32];
-        int at = _i / 4 == 0 ? 0 : _i / 4 == 1 ? (int)random_below(&t->random, 500) : done;
-        size_t key_size = (size_t)sprintf(key, "small%06d", at);
-        value_bytes(&(struct value){.seed = (uint64_t)done, .size = sizeof data}, data);
-        int rc = lsm_put(t->db, &wo, key, key_size, data, _i / 4 == 2 ? sizeof data : 100);
-        EXPECT(rc == 0 || rc == LSM_NO_SPACE, "%d %s", rc, lsm_error_detail());
-        first += rc == 0 && !refused;
-        done += rc == 0;
-        refused += rc != 0;
-    }
-    printf("%d small changes, %d before the first refusal\n", done, first);
-    EXPECT(first > 100, "only %d small changes on a full disk", first);
-    EXPECT(refused || _i / 4 < 2, "what grows is not refused");
-    expect_all(t);
-    delete_most(t, t->count);
-    expect_all(t);
-    expect_writable(t);
-    test_end(t);
-}
-END_TEST
-
 // Values are of up to `usual` bytes, but for every tenth. Notes the most space that was used.
 static void put_more(struct test *t, int count, uint32_t usual, uint64_t *peak)
 {
@@ -456,7 +423,6 @@ int main(void)
     TCase *tc = tcase_create("full disk");
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, test_full_disk, 0, 12);
-    tcase_add_loop_test(tc, test_small_changes, 0, 12);
     suite_add_tcase(suite, tc);
     tc = tcase_create("filled by others");
     tcase_set_timeout(tc, 600);
