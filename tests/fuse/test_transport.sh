@@ -87,12 +87,15 @@ one_transport() {
     mount_store "$db" "$mnt" -o "transport=$t"
     pid=$(daemon_of "$db")
     (cd "$mnt" && for i in 1 2 3 4; do seq "$i"000 "$i"300 | xargs touch & done; wait)
-    sleep 1 # what was begun in the background is over
-    before=$(cpu_ns "$pid")
-    sleep 3
-    after=$(cpu_ns "$pid")
-    check "$t: an idle mount uses under 0.1 % of a processor, not $((after - before)) ns in 3 s" \
-        test $((after - before)) -lt 3000000
+    # A store that is not written to any more has things to do for some seconds; then it rests.
+    for _ in 1 2 3 4 5; do
+        before=$(cpu_ns "$pid")
+        sleep 3
+        used=$(($(cpu_ns "$pid") - before))
+        [ "$used" -ge 3000000 ] || break
+    done
+    check "$t: an idle mount uses under 0.1 % of a processor, not $used ns in 3 s" \
+        test "$used" -lt 3000000
     umount_store "$mnt"
     check "$t: the daemon has gone with all its threads" gone "$pid"
 
