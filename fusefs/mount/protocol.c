@@ -145,11 +145,6 @@ bool protocol_is_statx(void)
     return request.is_statx;
 }
 
-bool protocol_handles_suid(void)
-{
-    return agreed & FUSE_HANDLE_KILLPRIV_V2;
-}
-
 bool protocol_maps_direct_files(void)
 {
     return agreed2 & MMAP2;

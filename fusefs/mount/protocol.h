@@ -53,9 +53,6 @@ bool protocol_is_tmpfile(void);
 bool protocol_is_statx(void);
 void protocol_reply_statx(fuse_req_t req, const struct ns_attr *attr, double timeout_s);
 
-// Whether the kernel leaves clearing setuid and setgid to us.
-bool protocol_handles_suid(void);
-
 // Whether the kernel can map files that were opened as direct (fuse_file_info.direct_io); their
 // writes are let go side by side.
 bool protocol_maps_direct_files(void);

@@ -207,11 +207,6 @@ void blob_refs_drop(struct blob_refs *set)
     blob_refs_unref(set);
 }
 
-uint64_t blob_file_number(const struct blob_file *file)
-{
-    return file->number;
-}
-
 void blob_store_hold(struct blob_store *store, bool hold)
 {
     pthread_mutex_lock(&store->mutex);

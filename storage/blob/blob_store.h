@@ -55,7 +55,6 @@ void blob_refs_unref(struct blob_refs *set); // drops the references of all its 
 // The same for a set whose bytes count as referenced from memory (blob_file_add_mem()).
 void blob_refs_drop(struct blob_refs *set);
 
-uint64_t blob_file_number(const struct blob_file *file);
 // Whether what is alive in the file is to be moved elsewhere, so that it can go.
 bool blob_file_draining(const struct blob_file *file);
 // What could not be read cannot be moved: the file is drained no more.

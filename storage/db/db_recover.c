@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "db/batch.h"
 #include "db/db.h"
 #include "wal/wal_format.h"
@@ -83,12 +84,6 @@ static int scan_name(void *arg, const char *name)
     if (kind == STORE_RECYCLED)
         return list_add(&scan->recycled, number);
     return LSM_OK;
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
 }
 
 // ------------------------------------------------------------------------------------- replay
@@ -499,8 +494,7 @@ int db_recover(struct lsm *db)
     if (!rc)
         rc = manifest_recover(db->env, &state);
     if (!rc) {
-        if (scan.logs.count)
-            qsort(scan.logs.numbers, scan.logs.count, sizeof *scan.logs.numbers, compare_numbers);
+        numbers_sort(scan.logs.numbers, scan.logs.count);
         db->first_file =
             scan.max_number + 1 > state.next_file ? scan.max_number + 1 : state.next_file;
         atomic_store(&db->next_file, db->first_file);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/numbers.h"
 #include "db/db.h"
 
 static uint64_t wall_clock_us(void)
@@ -180,12 +181,6 @@ int lsm_snapshot_open(struct lsm *db, const char *name, const struct lsm_snapsho
     return LSM_OK;
 }
 
-static int compare_sequences(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
 {
     size_t count = db->named.count, i = 0;
@@ -198,7 +193,7 @@ int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_c
         sequences[i++] = db->named.at[n].sequence;
     for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
         sequences[i++] = s->sequence;
-    qsort(sequences, count, sizeof *sequences, compare_sequences);
+    numbers_sort(sequences, count);
     *ret_sequences = sequences;
     *ret_count = count;
     return LSM_OK;

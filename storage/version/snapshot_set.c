@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/iter.h"
+#include "base/numbers.h"
 #include "base/status.h"
 
 bool snapshot_name_legal(struct slice name)
@@ -103,12 +104,6 @@ uint64_t snapshot_set_oldest(const struct snapshot_set *set, uint64_t none)
     return oldest;
 }
 
-static int compare_sequences(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 int snapshot_set_sequences(const struct snapshot_set *set, uint64_t **ret_sequences)
 {
     uint64_t *sequences = malloc((set->count + 1) * sizeof *sequences);
@@ -116,7 +111,7 @@ int snapshot_set_sequences(const struct snapshot_set *set, uint64_t **ret_sequen
         return status_no_memory((set->count + 1) * sizeof *sequences);
     for (size_t i = 0; i < set->count; i++)
         sequences[i] = set->at[i].sequence;
-    qsort(sequences, set->count, sizeof *sequences, compare_sequences);
+    numbers_sort(sequences, set->count);
     *ret_sequences = sequences;
     return LSM_OK;
 }
@@ -135,17 +130,4 @@ int snapshot_set_copy(const struct snapshot_set *set, struct snapshot_set *ret_c
     copy.next_id = set->next_id;
     *ret_copy = copy;
     return LSM_OK;
-}
-
-bool snapshot_set_equal(const struct snapshot_set *a, const struct snapshot_set *b)
-{
-    if (a->count != b->count)
-        return false;
-    for (size_t i = 0; i < a->count; i++) {
-        const struct snapshot_record *x = &a->at[i], *y = &b->at[i];
-        if (x->id != y->id || x->sequence != y->sequence || x->created_us != y->created_us ||
-            !slice_equal(slice_str(x->name), slice_str(y->name)))
-            return false;
-    }
-    return true;
 }

@@ -47,7 +47,4 @@ int snapshot_set_sequences(const struct snapshot_set *set, uint64_t **ret_sequen
 // `ret_copy` becomes a copy. LSM_NO_MEMORY.
 int snapshot_set_copy(const struct snapshot_set *set, struct snapshot_set *ret_copy);
 
-// Whether both hold the same records.
-bool snapshot_set_equal(const struct snapshot_set *a, const struct snapshot_set *b);
-
 #endif

@@ -1,0 +1,21 @@
+// Arrays of numbers: files, sequences.
+#ifndef LSM_BASE_NUMBERS_H
+#define LSM_BASE_NUMBERS_H
+
+#include <stdint.h>
+#include <stdlib.h>
+
+static inline int numbers_compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Ascending. `numbers` may be NULL if there are none.
+static inline void numbers_sort(uint64_t *numbers, size_t count)
+{
+    if (count)
+        qsort(numbers, count, sizeof *numbers, numbers_compare);
+}
+
+#endif
