@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The house rules that a compiler does not check:
-#   - floors: a file includes only its own folder or one below it (docs/design.md, section 1);
+#   - floors: a file includes only its own folder or one below it (docs/design.md, "The whole");
 #   - nothing but fusefs/mount knows of <fuse*.h>;
 #   - every header compiles alone, with every warning an error, in gcc and in clang;
 #   - no source file is longer than 1,000 lines.

@@ -127,7 +127,7 @@ static const char help_text[] =
     "  -f  stay in the foreground, messages to stderr;  -d  and trace every request\n"
     "  -h, --help;  -V, --version         Unmount with: umount.lsmfs MOUNTPOINT\n"
     "Options (sizes take K, M, G, T):\n"
-    "  ro                    read only\n"
+    "  ro                    read only;  ro,snapshot=NAME: as that snapshot has it\n"
     "  allow_other           let other users in (root's default)\n"
     "  allow_root            let root in;  no_allow_other: only the mounting user\n"
     "  no_writeback          pass on every write(2) at once; auto_unmount: lsmfs(8)\n"
@@ -144,7 +144,7 @@ static const char help_text[] =
     "  blob_compression=C    the same for file content of 4K and more (lz4)\n"
     "  inline_max=SIZE       files up to this size live in their entry (2K)\n"
     "  max_open_tables=N     tables whose index is kept in memory (1000)\n"
-    "  transport=T, threads=N  how requests come: auto, uring, poll, plain; who serve\n"
+    "  transport=T           auto, uring, poll or plain (auto); enable_uring, threads=N\n"
     "More, and what fstab takes: lsmfs(8). Status: 0 mounted, 1 failed, 2 wrong usage.\n";
 
 static enum options_result wrong(const char *option, const char *what)

@@ -16,9 +16,9 @@
 // until its last reference goes; then its space is reclaimed (also after a crash: at the next
 // ns_open, in the background).
 //
-// Threads: everything may be called from any number of threads. Locks (docs/design.md has the whole
-// order): a lock for each inode (inode_lock.h), taken by what changes it; one mutex for renames
-// that move a directory to another parent; the table's own locks are leaves.
+// Threads: everything may be called from any number of threads. Locks (docs/reference.md has the
+// whole order): a lock for each inode (inode_lock.h), taken by what changes it; one mutex for
+// renames that move a directory to another parent; the table's own locks are leaves.
 //
 // Permissions are the caller's business (default_permissions in the kernel); this layer enforces
 // structure: types, emptiness, limits, loops. It clears setuid/setgid on write, truncate and chown,

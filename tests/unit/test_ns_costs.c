@@ -1,5 +1,5 @@
 // What operations cost in the store: point gets, iterators and batches. The table is that of
-// docs/design.md; a number that goes up is a failure, and one that goes down has to be written
+// docs/reference.md; a number that goes up is a failure, and one that goes down has to be written
 // there.
 #include <fcntl.h>
 
