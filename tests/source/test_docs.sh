@@ -76,8 +76,9 @@ check_names() {
             ;;
         */*) ;;
         *.c | *.h | *.sh | *.py | *.md)
-            grep -qxF -- "${first#./}" "$work/files" ||
-                problem "$document: there is no file $first"
+            first=${first//./\\.}
+            grep -qxE -- "${first//\*/.*}" "$work/files" ||
+                problem "$document: there is no file $word"
             ;;
         esac
     done <"$work/quoted"
