@@ -327,6 +327,8 @@ struct lsm_write_options {
                     // they are for one, only when the memtable is flushed
     bool use_reserve; // this write frees space (deletes): it may use the reserve kept for a full
                       // disk
+    bool use_little;  // this write takes next to no space in the end (it replaces a small value):
+                      // it may use a little of the reserve, which is refused when that is used up
 };
 
 // `wo` may be NULL (no sync). Deleting an absent key is no error.
@@ -389,6 +391,11 @@ LSM_NODISCARD LSM_API int lsm_write(struct lsm *db, const struct lsm_write_optio
 // Everything acknowledged before the call is durable when it returns 0.
 LSM_NODISCARD LSM_API int lsm_sync(struct lsm *db);
 
+// Bytes on the disk that holds the store: free, of these what writes can have before they are
+// refused (0 while they are), and in all. Waits for no writer.
+LSM_NODISCARD LSM_API int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t *ret_available,
+                                    uint64_t *ret_total);
+
 // ------------------------------------------------------------------------------------- management
 
 // Writes the memtable out to a table and waits for it.
@@ -401,9 +408,6 @@ LSM_NODISCARD LSM_API int lsm_compact_range(struct lsm *db, const void *lower, s
 
 // Waits until no flush or compaction is running or due. For tests and benches.
 LSM_NODISCARD LSM_API int lsm_wait_idle(struct lsm *db);
-
-// Bytes free to this user and in all on the file system that holds the store.
-LSM_NODISCARD LSM_API int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t *ret_total);
 
 // A property as text (malloc'd, freed by the caller; NULL: unknown name or no memory), or as a
 // number (false: unknown name or not a number). Names:

@@ -471,8 +471,8 @@ int ns_wait_idle(struct ns *ns)
 
 int ns_statfs(struct ns *ns, struct statvfs *ret_stat)
 {
-    uint64_t free_bytes, total_bytes;
-    int status = lsm_space(ns->db, &free_bytes, &total_bytes);
+    uint64_t free_bytes, available_bytes, total_bytes;
+    int status = lsm_space(ns->db, &free_bytes, &available_bytes, &total_bytes);
     if (status)
         return ns_err(status);
     int64_t used = 0;
@@ -480,16 +480,18 @@ int ns_statfs(struct ns *ns, struct statvfs *ret_stat)
         used += ns->counters[i].value;
     uint64_t promised = promise_not_held(ns); // the disk below shows it as free
     uint64_t free_blocks = (free_bytes > promised ? free_bytes - promised : 0) / 4096;
+    uint64_t available_blocks =
+        (available_bytes > promised ? available_bytes - promised : 0) / 4096;
     *ret_stat = (struct statvfs){
         .f_bsize = 4096,
         .f_frsize = 4096,
         .f_blocks = total_bytes / 4096,
         .f_bfree = free_blocks,
-        .f_bavail = free_blocks,
+        .f_bavail = available_blocks, // without what is kept for deleting
         // Every free block could become a file.
         .f_files = (uint64_t)(used > 0 ? used : 0) + free_blocks,
         .f_ffree = free_blocks,
-        .f_favail = free_blocks,
+        .f_favail = available_blocks,
         .f_namemax = NS_NAME_MAX,
     };
     return 0;

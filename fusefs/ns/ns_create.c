@@ -282,6 +282,7 @@ static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, str
         rc = -EMLINK;
     if (rc)
         return rc;
+    op->small_change = true;
     struct timespec now = ns_now();
     struct record entry = {.is_link = true, .ino = inode->ino, .mode = inode->type};
     rec->nlink++;

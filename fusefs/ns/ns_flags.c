@@ -43,6 +43,7 @@ static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uint
     if (rc)
         return rc;
     rec->flags = flags;
+    op->small_change = true;
     if (!keep_times)
         rec->ctime = ns_now();
     rc = op_store(op, inode, rec);

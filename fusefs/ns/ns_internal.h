@@ -116,6 +116,7 @@ struct op {
     bool batch_was_large;  // do not keep it for later
     bool sync_soon;        // op_commit's batch is likely to be synced at once
     bool frees_space;      // op_commit may use the engine's reserve for a full disk
+    bool small_change;     // ... a little of it: no more than records are changed
 };
 
 struct op *op_begin(struct ns *ns); // NULL: no memory

@@ -70,7 +70,7 @@ void op_end(struct ns *ns, struct op *op)
                  op->out.capacity > KEEP_BUFFER_MAX || op->content.capacity > KEEP_BUFFER_MAX ||
                  op->extents.capacity > 4096 || op->source.capacity > 4096 ||
                  op->unwritten.capacity > 4096;
-    op->batch_was_large = op->frees_space = op->sync_soon = false;
+    op->batch_was_large = op->frees_space = op->small_change = op->sync_soon = false;
     op->mode_cleared = 0;
     op->unwritten_change = 0;
     lsm_batch_clear(op->batch);
@@ -261,7 +261,8 @@ int op_count(struct ns *ns, struct op *op, int64_t delta)
 
 int op_commit(struct ns *ns, struct op *op)
 {
-    struct lsm_write_options options = {.use_reserve = op->frees_space, .sync_soon = op->sync_soon};
+    struct lsm_write_options options = {
+        .use_reserve = op->frees_space, .use_little = op->small_change, .sync_soon = op->sync_soon};
     int status = ns->at.snapshot ? LSM_READ_ONLY : lsm_write(ns->db, &options, op->batch);
     if (!status && op->counter)
         op->counter->value += op->counter_delta;

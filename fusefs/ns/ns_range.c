@@ -52,6 +52,7 @@ static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode
     if (!rc &&
         (rec->flags & NS_IMMUTABLE || (rec->flags & NS_APPEND && mode & ~FALLOC_FL_KEEP_SIZE)))
         rc = -EPERM;
+    op->frees_space = mode & FALLOC_FL_PUNCH_HOLE;
     if (!rc)
         rc = change_range(ns, op, inode, mode, offset, offset + length, &promised);
     if (!rc) {

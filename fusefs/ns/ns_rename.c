@@ -303,7 +303,7 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
     if (!rc && r->to.ino && !exchange)
         rc = removal_prepare(ns, op, r->to.full, r->to.entry->rec.is_link, r->to.dir, r->to.name,
                              now, &r->removal);
-    op->frees_space = false;
+    op->small_change = true;
     if (!rc && !exchange)
         rc = leave(op, r, now);
     if (!rc)

@@ -54,7 +54,9 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     if (rec->flags && ns_setattr_is_forbidden(rec, attr, mask))
         return -EPERM;
     struct timespec now = ns_now();
+    op->small_change = true; // of a full disk: a longer file has a hole
     if (mask & NS_SET_SIZE) {
+        op->frees_space = attr->size < rec->size;
         if (attr->size != rec->size && !(mask & NS_SET_KEEP_TIMES))
             rec->mtime = now;
         rc = content_resize(ns, op, inode, rec, attr->size);

@@ -13,6 +13,8 @@
 
 #include "ns/ns_internal.h"
 
+#define SMALL_VALUE 256u // may be set on a full disk
+
 static int xattr_key(const struct ns_inode *inode, const char *name, struct pathkey *ret_key)
 {
     size_t size = strlen(name);
@@ -63,6 +65,7 @@ static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, cons
     if (rc)
         return rc;
     op->rec[0].rec.has_xattrs |= keep;
+    op->small_change = value.size <= SMALL_VALUE;
     rc = keep ? op_put(op, key, value) : op_delete(op, key);
     return rc ? rc : xattr_commit(ns, op, inode);
 }
@@ -102,6 +105,7 @@ static int remove_locked(struct ns *ns, struct op *op, struct ns_inode *inode, c
         rc = xattr_exists(ns, key, &exists);
     if (!rc && !exists)
         return ns_acl_is(name) ? 0 : -ENODATA;
+    op->small_change = true;
     if (!rc)
         rc = op_delete(op, key);
     return rc ? rc : xattr_commit(ns, op, inode);

@@ -69,7 +69,7 @@ struct lsm_snapshot {
     uint64_t sequence;
     struct read_view *view;           // a reference; NULL unless brief
     struct lsm_snapshot *prev, *next; // list ordered by sequence, unless brief; mutex
-    bool collected; // a flush or compaction has kept something for it; mutex
+    bool collected;                   // a flush or compaction has kept something for it; mutex
 };
 
 // A batch whose large values have been written to blob files, and what it refers to there.
@@ -81,11 +81,15 @@ struct db_blob_write {
     size_t min;            // values of this size or more are
 };
 
+// How much of the reserve a write may use.
+enum reserve_use { RESERVE_USE_NOT, RESERVE_USE_LITTLE, RESERVE_USE_ALL };
+
 // One thread waiting in the write queue; lives on its stack.
 struct writer {
     const struct lsm_batch *batch;     // NULL: only wants to become leader
     const struct db_blob_write *blobs; // or NULL
-    bool use_reserve, sync;
+    enum reserve_use reserve;
+    bool sync;
     bool done; // queue.mutex; someone else wrote the batch: `status` is the result
     int status;
     struct db_log *sync_log; // of a syncing writer: where its record went (one reference)
@@ -178,7 +182,7 @@ struct lsm {
     bool manual_running;                   // a manual compaction keeps automatic ones off
     unsigned compactions_running;
     bool flush_running;
-    bool stalled; // the write leader waits for a flush or a compaction
+    bool stalled;         // the write leader waits for a flush or a compaction
     int background_error; // sticky
     char background_detail[STATUS_DETAIL_MAX];
     unsigned disk_full; // DB_FULL_*: what cannot proceed for lack of space
@@ -192,9 +196,16 @@ struct lsm {
     } retry;
     enum { RESERVE_NONE, RESERVE_HELD, RESERVE_SPENT } reserve; // db_reserve.c
     uint64_t reserve_number;                                    // of the file that is held
+    uint64_t reserve_size;                                      // its bytes
     bool reserve_busy;                                          // somebody changes its size
     uint64_t spent_end;              // of the active log, when the reserve was given back
     _Atomic uint64_t reserve_covers; // bytes of a flush that fit into it; set under mutex
+    struct { // what small changes may take while space is short; db_little.c
+        bool counting;
+        uint64_t floor;    // as much has to stay free, or in the reserve
+        uint64_t left;     // bytes until the next look
+        uint64_t again_us; // until then the last refusal stands
+    } little;
     bool stopping;
     bool trim_logs; // after a clean close: the logs are cut to their length
     unsigned thread_count;
@@ -211,9 +222,9 @@ struct lsm {
     uint64_t reserve_left;  // bytes for the next opening; closing's own
     _Atomic uint64_t next_file;
     _Atomic uint64_t flush_done, flush_total; // entries of the running flush; relaxed
-    _Atomic unsigned pressure; // 0 .. 1000: how much writers are slowed; set under mutex
+    _Atomic unsigned pressure;    // 0 .. 1000: how much writers are slowed; set under mutex
     _Atomic uint64_t garbage_max; // superseded bytes that make a memtable full; set under mutex
-    _Atomic bool flush_soon;   // so that blob files can go; set under mutex
+    _Atomic bool flush_soon;      // so that blob files can go; set under mutex
 
     pthread_mutex_t obsolete_mutex;
     struct obsolete_file *obsolete;
@@ -269,7 +280,14 @@ bool db_disk_is_full(const struct lsm *db);
 int db_check_space(struct lsm *db);
 
 // ---- db_reserve.c
-void db_reserve_make(struct lsm *db);      // when there is none, or it is spent; no locks held
+// In steps, beside what is to be flushed: for the log of deletes, and for small changes.
+#define DB_DELETE_STEPS 2
+#define DB_LITTLE_STEPS 2
+uint64_t db_reserve_step(const struct lsm *db); // bytes
+uint64_t db_reserve_wanted(struct lsm *db);     // bytes it should have now; no locks held
+void db_reserve_make(struct lsm *db);           // when there is none, or it is spent; no locks held
+// Bytes that writes may take before they are refused, of those free on the disk.
+uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total);
 bool db_space_low(struct lsm *db);         // whether what is in memory might not fit on the disk
 void db_note_full(struct lsm *db);         // sets DB_FULL_LOW; the flush thread clears it
 bool db_space_short(const struct lsm *db); // whether to make room; mutex held
@@ -286,6 +304,12 @@ void db_reserve_free(struct lsm *db);
 // Makes a file of `size` bytes, or as large as there is room for, that whoever opens the store next
 // sweeps away. For a store that is not open; a failure leaves none.
 void db_reserve_file(struct env *env, uint64_t number, uint64_t size);
+
+// ---- db_little.c
+// Whether a write that may use a little of the reserve, of so many bytes, may go on; if it may,
+// that is noted. Lead held, mutex not; may wait for flushes and compactions for up to a second.
+bool db_little_take(struct lsm *db, size_t bytes);
+void db_little_end(struct lsm *db); // space is not short any more; mutex held
 
 // ---- db_log.c
 int db_log_new(struct lsm *db, struct db_log **ret_log); // creates the file; no locks held
@@ -324,6 +348,7 @@ void db_pace(struct lsm *db);
 // ---- db_background.c
 int db_background_start(struct lsm *db);
 void db_background_stop(struct lsm *db);
+bool db_jobs_done(struct lsm *db); // nothing is running or due, or nothing can; mutex held
 // Recomputes the write pressure from the current version; mutex held.
 void db_update_pressure(struct lsm *db);
 void db_remove_obsolete(struct lsm *db); // no locks held

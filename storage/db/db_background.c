@@ -288,6 +288,8 @@ static void make_room(struct lsm *db)
         pthread_cond_broadcast(&db->changed);
     }
     bool still = db_space_short(db);
+    if (!still)
+        db_little_end(db);
     pthread_mutex_unlock(&db->mutex);
     if (still)
         push_deletes(db);
@@ -365,9 +367,9 @@ static void *log_thread(void *arg)
     return NULL;
 }
 
-// What is to be done next, by size or for the sake of blobs, which take turns when there is both.
-// Mutex held.
-static int pick_any(struct lsm *db, struct buf cursors[VERSION_LEVELS],
+// What is to be done next, by size or for the sake of blobs, which take turns when there is both:
+// *drain_first. Mutex held.
+static int pick_any(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_first,
                     struct compaction **ret_compaction)
 {
     struct pick_options options = db_pick_options(db);
@@ -378,8 +380,8 @@ static int pick_any(struct lsm *db, struct buf cursors[VERSION_LEVELS],
         rc = compact_pick_kept(db->version, &options, ret_compaction);
     if (rc || *ret_compaction)
         return rc;
-    db->drain_first = drain && !db->drain_first;
-    if (db->drain_first)
+    *drain_first = drain && !*drain_first;
+    if (*drain_first)
         rc = compact_pick_drain(db->version, &options, ret_compaction);
     if (!rc && !*ret_compaction)
         rc = compact_pick(db->version, &options, cursors, ret_compaction);
@@ -399,7 +401,7 @@ static struct compaction *next_compaction(struct lsm *db, struct version **ret_v
     if (db->background_error || db->manual_running)
         return NULL;
     struct compaction *compaction = NULL;
-    int rc = pick_any(db, db->cursors, &compaction);
+    int rc = pick_any(db, db->cursors, &db->drain_first, &compaction);
     if (status_is_passing(rc)) {
         job_ended(db, rc, DB_FULL_COMPACTION, "picking a compaction failed");
         retry_pause(db);
@@ -538,8 +540,7 @@ void db_background_stop(struct lsm *db)
     db->thread_count = 0;
 }
 
-// Whether there is nothing to do; mutex held.
-static bool idle(struct lsm *db)
+bool db_jobs_done(struct lsm *db)
 {
     if (db->background_error)
         return true;
@@ -547,7 +548,8 @@ static bool idle(struct lsm *db)
         return false;
     struct buf cursors[VERSION_LEVELS] = {{0}};
     struct compaction *compaction = NULL;
-    int rc = pick_any(db, cursors, &compaction);
+    bool drain_first = db->drain_first;
+    int rc = pick_any(db, cursors, &drain_first, &compaction);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
         buf_release(&cursors[i]);
     compaction_free(compaction);
@@ -558,7 +560,7 @@ int lsm_wait_idle(struct lsm *db)
 {
     int rc = LSM_OK;
     pthread_mutex_lock(&db->mutex);
-    while (!rc && !db->options.read_only && !(db->disk_full & DB_FULL_JOBS) && !idle(db)) {
+    while (!rc && !db->options.read_only && !(db->disk_full & DB_FULL_JOBS) && !db_jobs_done(db)) {
         pthread_cond_broadcast(&db->work);
         pthread_cond_wait(&db->changed, &db->mutex);
         rc = db_check_retry(db, DB_FULL_JOBS, DB_RETRY_FLUSH_US);

@@ -1,7 +1,8 @@
 // The store's logs: one per memtable, prepared ahead, recycled when the memtable is on disk.
 //
 // A log is allocated ahead for what recent ones have used, and grows from there: with large values,
-// which go to blob files, a log uses a hundredth of what a memtable may hold.
+// which go to blob files, a log uses a hundredth of what a memtable may hold. While space is short
+// nothing is allocated ahead.
 //
 // Power-loss prefix: logs are synced oldest first, so whenever a record is durable, so is all that
 // came before it. A log is kept alive by references while a sync of it runs.
@@ -49,6 +50,8 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     db->recyclable[db->recyclable[1] ? 1 : 0] = 0;
     size_t capacity = log_capacity(db);
     pthread_mutex_unlock(&db->mutex);
+    if (!recycle && db_space_low(db)) // others need what there is: the manifest of an opening, say
+        capacity = 0;
 
     struct wal_options options = {.env = db->env,
                                   .mode = db->options.wal_mode,

@@ -335,7 +335,11 @@ char *lsm_property(struct lsm *db, const char *name)
     return text;
 }
 
-int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t *ret_total)
+int lsm_space(struct lsm *db, uint64_t *ret_free, uint64_t *ret_available, uint64_t *ret_total)
 {
-    return db->env->ops->space(db->env, ENV_HERE, ret_free, ret_total);
+    int rc = db->env->ops->space(db->env, ENV_HERE, ret_free, ret_total);
+    if (!rc)
+        *ret_available =
+            db->options.read_only ? *ret_free : db_space_available(db, *ret_free, *ret_total);
+    return rc;
 }

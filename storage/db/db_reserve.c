@@ -3,18 +3,18 @@
 // It is a file of an allocated size that holds nothing, with the name of a recycled log: whoever
 // opens the store next sweeps it away, and has its space to do so. So closing leaves it there, with
 // what the next opening and the first deletes may need. It is made when the store is opened, and
-// given back to the
-// file system, with the logs kept for recycling, when a flush, a compaction or a write that may use
-// it (use_reserve) has met a full disk. From then on other writes are refused, until it has been
-// made again: what deleting frees goes to the reserve first. So that data does not use it up, these
-// are refused already when what is in memory might not fit on the disk any more (DB_FULL_LOW).
+// given back to the file system, with the logs kept for recycling, when a flush, a compaction or a
+// write that may use it (use_reserve) has met a full disk. From then on other writes are refused,
+// until it has been made again: what deleting frees goes to the reserve first. So that data does
+// not use it up, these are refused already when what is in memory might not fit on the disk any
+// more (DB_FULL_LOW). Small changes (use_little) may have a part of it: db_little.c.
 //
 // Its size follows that of the store: it has to hold the flush of any memtable, a compaction's
-// output before its inputs can go (that of a small store at most, or a write buffer's worth), and
-// what deletes add to the log meanwhile. It is made larger after the write or the job that needs it
-// (db_reserve_follow), and smaller by the flush thread once the store is idle. While space is short
-// the memtable counts as full where the reserve would end, and a write waits for the flush before
-// it (db_reserve_cramped).
+// output before its inputs can go (that of a small store at most, or a write buffer's worth), what
+// deletes add to the log meanwhile, and what small changes may take. It is made larger after the
+// write or the job that needs it (db_reserve_follow), and smaller by the flush thread once the
+// store is idle. While space is short the memtable counts as full where the reserve would end, and
+// a write waits for the flush before it (db_reserve_cramped).
 //
 //  NONE   the file system cannot allocate, or nothing is written: there is no reserve
 //  HELD   the file is there
@@ -42,7 +42,7 @@ static uint64_t bounded(uint64_t size, uint64_t total)
     return size < RESERVE_MIN ? RESERVE_MIN : size;
 }
 
-static uint64_t step_of(const struct lsm *db)
+uint64_t db_reserve_step(const struct lsm *db)
 {
     uint64_t step = db->options.write_buffer_size / RESERVE_STEPS;
     return step < RESERVE_STEP_MIN ? RESERVE_STEP_MIN : step;
@@ -63,14 +63,15 @@ static uint64_t to_cover(const struct lsm *db)
     for (unsigned i = 0; i < db->immutable_count; i++)
         if (memtable_bytes(db->immutables[i].memtable) > bytes)
             bytes = memtable_bytes(db->immutables[i].memtable);
-    return round_up(bytes, step_of(db));
+    return round_up(bytes, db_reserve_step(db));
 }
 
-// Room to write that many bytes and for deletes. Sets *covers to what that really covers on
-// this disk.
+// Room to write that many bytes, for deletes and for small changes. Sets *covers to what that
+// really covers on this disk.
 static uint64_t size_for(struct lsm *db, uint64_t *covers)
 {
-    uint64_t free_bytes, total, wanted = *covers + 2 * step_of(db);
+    uint64_t free_bytes, total,
+        wanted = *covers + (DB_DELETE_STEPS + DB_LITTLE_STEPS) * db_reserve_step(db);
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         total = UINT64_MAX;
     uint64_t size = bounded(wanted, total), files, file_size;
@@ -82,15 +83,38 @@ static uint64_t size_for(struct lsm *db, uint64_t *covers)
     return size;
 }
 
+// How much has to be free so that everything in memory will fit. No locks held.
+static uint64_t low_mark(struct lsm *db, uint64_t total)
+{
+    pthread_mutex_lock(&db->mutex);
+    unsigned memtables = db->immutable_count + 1;
+    pthread_mutex_unlock(&db->mutex);
+    return bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
+}
+
+uint64_t db_reserve_wanted(struct lsm *db)
+{
+    pthread_mutex_lock(&db->mutex);
+    uint64_t covers = to_cover(db);
+    pthread_mutex_unlock(&db->mutex);
+    return size_for(db, &covers);
+}
+
 bool db_space_low(struct lsm *db)
 {
     uint64_t free_bytes, total;
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         return false;
+    return free_bytes < low_mark(db, total);
+}
+
+uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total)
+{
+    uint64_t mark = low_mark(db, total);
     pthread_mutex_lock(&db->mutex);
-    unsigned memtables = db->immutable_count + 1;
+    bool refused = db_disk_is_full(db) || db->background_error;
     pthread_mutex_unlock(&db->mutex);
-    return free_bytes < bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
+    return refused || free_bytes < mark ? 0 : free_bytes - mark;
 }
 
 void db_note_full(struct lsm *db)
@@ -144,13 +168,15 @@ void db_reserve_make(struct lsm *db)
     uint64_t covers = to_cover(db);
     pthread_mutex_unlock(&db->mutex);
     store_name(name, STORE_RECYCLED, number);
-    int rc = make_file(db->env, name, size_for(db, &covers));
+    uint64_t size = size_for(db, &covers);
+    int rc = make_file(db->env, name, size);
     pthread_mutex_lock(&db->mutex);
     if (rc == LSM_OK) {
         if (db->reserve == RESERVE_SPENT)
             logger_log(&db->logger, LSM_LOG_WARN, "%s: there is room again", db->dir);
         db->reserve = RESERVE_HELD;
         db->reserve_number = number;
+        db->reserve_size = size;
         atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
     } else if (rc == LSM_NO_SPACE) {
         db->reserve = RESERVE_SPENT;
@@ -201,8 +227,11 @@ static int resize(struct lsm *db, bool shrink)
     pthread_mutex_unlock(&db->mutex);
     if (!due)
         return LSM_OK;
-    int rc = resize_file(db, size_for(db, &covers), shrink);
+    uint64_t size = size_for(db, &covers);
+    int rc = resize_file(db, size, shrink);
     pthread_mutex_lock(&db->mutex);
+    if (rc == LSM_OK)
+        db->reserve_size = size;
     if (rc && rc != LSM_NO_SPACE) {
         logger_log(&db->logger, LSM_LOG_INFO, "the reserve stays as it is: %s", lsm_error_detail());
         covers = RESERVE_COVERS_ALL;
@@ -240,7 +269,7 @@ bool db_reserve_cramped(struct lsm *db)
     if (!db_space_short(db))
         return false;
     if (db->reserve == RESERVE_SPENT)
-        return wal_end(db->log->wal) - db->spent_end > step_of(db) / 2;
+        return wal_end(db->log->wal) - db->spent_end > db_reserve_step(db) / 2;
     return db_reserve_exceeded(db);
 }
 

@@ -185,16 +185,29 @@ static bool is_stuck(struct lsm *db)
                                              db->version->levels[0].count >= db->options.l0_stop);
 }
 
-static int make_room_slowly(struct lsm *db, const struct writer *writer)
+// Whether the writer may write while space is short.
+static bool may_use_reserve(struct lsm *db, const struct writer *writer, bool *ret_counted)
+{
+    if (writer->reserve != RESERVE_USE_LITTLE)
+        return writer->reserve == RESERVE_USE_ALL;
+    pthread_mutex_lock(&db->mutex);
+    bool full = db_disk_is_full(db) && !db->background_error;
+    pthread_mutex_unlock(&db->mutex);
+    *ret_counted = full && db_little_take(db, writer->batch->payload.size);
+    return *ret_counted;
+}
+
+static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *ret_counted)
 {
     int rc;
-    uint64_t give_up_us = env_now_us() + (writer->use_reserve ? SPACE_WAIT_US : 0);
+    bool use_reserve = may_use_reserve(db, writer, ret_counted);
+    uint64_t give_up_us = env_now_us() + (use_reserve ? SPACE_WAIT_US : 0);
     pthread_mutex_lock(&db->mutex);
     for (;;) {
         rc = db_check_error(db);
         if (rc)
             break;
-        if (!writer->use_reserve && db_disk_is_full(db)) {
+        if (!use_reserve && db_disk_is_full(db)) {
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full; delete something or make room",
                              db->dir);
             break;
@@ -219,14 +232,14 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
             continue;
         }
         pthread_mutex_unlock(&db->mutex);
-        if (!writer->use_reserve && db_space_low(db)) {
+        if (!use_reserve && db_space_low(db)) {
             db_note_full(db);
             pthread_mutex_lock(&db->mutex);
             continue;
         }
         uint64_t start = env_now_us();
         rc = db_switch_memtable(db);
-        if (rc == LSM_NO_SPACE && writer->use_reserve && db_reserve_release(db))
+        if (rc == LSM_NO_SPACE && use_reserve && db_reserve_release(db))
             rc = db_switch_memtable(db);
         counter_add(&db->counters.stall_us, env_now_us() - start); // the next log may not be ready
         pthread_mutex_lock(&db->mutex);
@@ -237,7 +250,8 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer)
     return rc;
 }
 
-// Large values fill the disk long before they fill the memtable.
+// Large values fill the disk long before they fill the memtable, and nothing of what is kept for
+// deleting may be left to them.
 static void watch_blobs(struct lsm *db)
 {
     uint64_t bytes = db_memtable_blob_bytes(db->active);
@@ -247,9 +261,12 @@ static void watch_blobs(struct lsm *db)
     pthread_mutex_lock(&db->mutex);
     db_update_pressure(db);
     pthread_mutex_unlock(&db->mutex);
+    if (db_space_low(db))
+        db_note_full(db);
 }
 
-static int make_room(struct lsm *db, const struct writer *writer)
+// *ret_counted is set if it is a small change that db_little_take() has let go on.
+static int make_room(struct lsm *db, const struct writer *writer, bool *ret_counted)
 {
     watch_blobs(db);
     unsigned pressure = atomic_load_explicit(&db->pressure, memory_order_relaxed);
@@ -257,11 +274,11 @@ static int make_room(struct lsm *db, const struct writer *writer)
     if (pressure == 0 && !full && memtable_bytes(db->active) == db->paced_bytes)
         return LSM_OK;
     if (pressure || full) {
-        int rc = make_room_slowly(db, writer);
+        int rc = make_room_slowly(db, writer, ret_counted);
         if (rc)
             return rc;
     }
-    if (!writer->use_reserve) {
+    if (writer->reserve == RESERVE_USE_NOT) {
         db_slow_down(db, pressure,
                      writer->batch->payload.size + (writer->blobs ? writer->blobs->written : 0));
         db_pace(db);
@@ -277,18 +294,17 @@ struct group {
     unsigned count;
     uint64_t bytes;
     uint64_t next_sequence;
+    bool counted; // one small change, which db_little_take() has let go on
 };
 
 // Collects the leader's batch and those waiting behind it. Stops at one that must not share the
-// leader's fate: without a batch, or with another right to the reserve.
+// leader's fate: without a batch, or with another right to the reserve, or when those are counted.
 static void group_collect(struct lsm *db, struct writer *leader, struct group *group)
 {
-    group->count = 0;
-    group->bytes = 0;
     group->next_sequence = db->last_sequence + 1;
     pthread_mutex_lock(&db->queue.mutex);
     for (struct writer *w = leader; w && group->count < GROUP_MAX_BATCHES; w = w->next) {
-        if (!w->batch || w->use_reserve != leader->use_reserve)
+        if (!w->batch || w->reserve != leader->reserve || (group->counted && w != leader))
             break;
         size_t size = w->batch->payload.size;
         if (group->count && group->bytes + size > GROUP_MAX_BYTES)
@@ -375,8 +391,11 @@ static int group_register_blobs(struct lsm *db, struct group *group)
 // now, waits a while for what those give back.
 static int group_log(struct lsm *db, const struct group *group, uint64_t *ret_end)
 {
+    enum reserve_use use = group->writers[0]->reserve;
     int rc = wal_append(db->log->wal, group->records, group->count, ret_end);
-    if (rc != LSM_NO_SPACE || !group->writers[0]->use_reserve)
+    if (use == RESERVE_USE_LITTLE && rc == LSM_NO_SPACE && group->counted && db_reserve_release(db))
+        rc = wal_append(db->log->wal, group->records, group->count, ret_end);
+    if (use != RESERVE_USE_ALL)
         return rc;
     uint64_t give_up_us = env_now_us() + SPACE_WAIT_US;
     while (rc == LSM_NO_SPACE && env_now_us() < give_up_us) {
@@ -430,17 +449,29 @@ static int group_write(struct lsm *db, struct group *group)
     return LSM_OK;
 }
 
+// Makes room and writes a group. A small change that finds the disk full is counted from then on,
+// and tried again.
+static int lead_once(struct lsm *db, struct writer *leader, struct group *group)
+{
+    group->count = 0;
+    group->bytes = 0;
+    group->counted = false;
+    int rc = make_room(db, leader, &group->counted);
+    if (rc) {
+        group->count = 1;
+        group->writers[0] = leader;
+        return rc;
+    }
+    group_collect(db, leader, group);
+    return group_write(db, group);
+}
+
 static void lead(struct lsm *db, struct writer *leader)
 {
     struct group group;
-    int rc = make_room(db, leader);
-    if (rc) {
-        leader->status = rc;
-        lead_end(db, leader, leader);
-        return;
-    }
-    group_collect(db, leader, &group);
-    rc = group_write(db, &group);
+    int rc = lead_once(db, leader, &group);
+    if (rc == LSM_NO_SPACE && leader->reserve == RESERVE_USE_LITTLE && !group.counted)
+        rc = lead_once(db, leader, &group);
     if (!rc && db_reserve_exceeded(db))
         db_reserve_follow(db);
     for (unsigned i = 0; i < group.count; i++) {
@@ -451,6 +482,13 @@ static void lead(struct lsm *db, struct writer *leader)
     lead_end(db, leader, group.writers[group.count - 1]);
 }
 
+static enum reserve_use reserve_use(const struct lsm_write_options *wo)
+{
+    if (wo && wo->use_reserve)
+        return RESERVE_USE_ALL;
+    return wo && wo->use_little ? RESERVE_USE_LITTLE : RESERVE_USE_NOT;
+}
+
 static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
                        const struct lsm_batch *batch, const struct db_blob_write *blobs)
 {
@@ -458,7 +496,7 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
     struct writer writer = {.batch = batch,
                             .blobs = blobs,
                             .sync = wo && wo->sync,
-                            .use_reserve = wo && wo->use_reserve,
+                            .reserve = reserve_use(wo),
                             .detail = detail};
     lead_or_wait(db, &writer);
     if (!writer.done)
@@ -484,7 +522,10 @@ static int write_any(struct lsm *db, const struct lsm_write_options *wo,
         return wo && wo->sync ? lsm_sync(db) : LSM_OK;
     if (batch->staged_in && batch->staged_in != db)
         return status_fail(LSM_INVALID, "the batch was staged in another store than %s", db->dir);
-    size_t min = db_blob_min(db, wo);
+    enum reserve_use use = reserve_use(wo);
+    bool full = atomic_load_explicit(&db->pressure, memory_order_relaxed) >= 1000;
+    // What a small change takes is counted in the log.
+    size_t min = use == RESERVE_USE_LITTLE && full ? SIZE_MAX : db_blob_min(db, wo);
     if (!batch->unresolved && batch->largest < min) {
         const struct db_blob_write staged = {.pins = batch->pins,
                                              .written = batch->staged_bytes,
@@ -492,10 +533,12 @@ static int write_any(struct lsm *db, const struct lsm_write_options *wo,
         return write_batch(db, wo, batch, batch->staged_in ? &staged : NULL);
     }
     struct db_blob_write blobs;
-    int rc = wo && wo->use_reserve ? LSM_OK : db_check_space(db);
+    int rc = use == RESERVE_USE_NOT ? db_check_space(db) : LSM_OK;
     if (!rc)
         rc = db_blob_prepare(db, batch, min, &blobs);
-    if (rc == LSM_NO_SPACE && wo && wo->use_reserve && db_reserve_release(db))
+    if (rc == LSM_NO_SPACE && use == RESERVE_USE_LITTLE)
+        rc = db_blob_prepare(db, batch, SIZE_MAX, &blobs);
+    if (rc == LSM_NO_SPACE && use == RESERVE_USE_ALL && db_reserve_release(db))
         rc = db_blob_prepare(db, batch, min, &blobs);
     if (rc == LSM_NO_SPACE)
         db_note_full(db);

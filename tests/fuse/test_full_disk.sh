@@ -79,7 +79,73 @@ test_mounted() {
     check "check" lsmfsctl check "$db"
 }
 
+# Fills the mounted store until even a byte is refused.
+fill_store() {
+    local i refused=0
+    # Not without end: what the kernel has gathered it takes for written.
+    dd if=/dev/urandom of="$mnt/fill" bs=1M count=90 conv=fsync status=none 2>/dev/null
+    for ((i = 0; i < 20000 && refused < 5; i++)); do
+        if head -c 4000 /dev/urandom 2>/dev/null >"$mnt/fill.$i" && sync -f "$mnt/fill.$i"; then
+            refused=0
+        else
+            refused=$((refused + 1))
+        fi
+    done 2>/dev/null
+    check "the store fills up" test $refused -eq 5
+}
+is_full() { ! bash -c "echo x >'$mnt/byte.$RANDOM'" 2>/dev/null; }
+
+# On a store that has filled its disk all works that frees space, or changes a record.
+test_full_store() {
+    local i
+    mount_store "$db" "$mnt"
+    mkdir "$mnt/dir"
+    for i in {1..40}; do
+        head -c 300000 /dev/urandom >"$mnt/dir/f$i"
+    done
+    setfattr -n user.note -v text "$mnt/dir/f1"
+    exec 9>>"$mnt/dir/log"
+    head -c 300000 /dev/urandom >&9
+    fill_store
+    check "a byte is refused" is_full
+    check "df shows next to nothing" test "$(df --output=avail -k "$mnt" | tail -1)" -le 64
+    check "emptied by the shell" bash -c ": >'$mnt/dir/f1'"
+    check "truncate -s 0" truncate -s 0 "$mnt/dir/f2"
+    check "truncate to less" truncate -s 100000 "$mnt/dir/f3"
+    check "truncate to more" truncate -s 1000000 "$mnt/dir/f3"
+    check "a hole" fallocate -p -o 0 -l 200000 "$mnt/dir/f4"
+    check "mv" mv "$mnt/dir/f5" "$mnt/dir/moved"
+    check "mv over another" mv "$mnt/dir/f6" "$mnt/dir/f7"
+    check "mv of a directory" mv "$mnt/dir" "$mnt/dir2"
+    check "mv back" mv "$mnt/dir2" "$mnt/dir"
+    check "chmod" chmod 600 "$mnt/dir/f8"
+    check "chown" chown 1:1 "$mnt/dir/f8"
+    check "touch" touch -d 2001-01-01 "$mnt/dir/f8"
+    check "ln" ln "$mnt/dir/f9" "$mnt/dir/linked"
+    check "setting a small attribute" setfattr -n user.note2 -v text "$mnt/dir/f9"
+    check "removing an attribute" setfattr -x user.note "$mnt/dir/f1"
+    check "setfacl" setfacl -m u:1:r "$mnt/dir/f8"
+    check "chattr" chattr +d "$mnt/dir/f8"
+    check "emptying an open log" truncate -s 0 "$mnt/dir/log"
+    exec 9>&-
+    same "mode" "$(stat -c %a "$mnt/dir/f8")" 640
+    same "size" "$(stat -c %s "$mnt/dir/f1" "$mnt/dir/f2" "$mnt/dir/f3" | paste -sd,)" 0,0,1000000
+    for ((i = 0; i < 200; i++)); do # a refusal would be honest; deleting must work after it
+        chmod $((600 + i % 2)) "$mnt/dir/f8" && mv "$mnt/dir/f10" "$mnt/dir/x" &&
+            mv "$mnt/dir/x" "$mnt/dir/f10" || break
+    done 2>/dev/null
+    echo "$i rounds of chmod and mv"
+    check "deleting after that" rm "$mnt/dir/f9" "$mnt/fill"
+    check "writing when that is freed" eventually bash -c "echo 1 2>/dev/null >'$mnt/new'"
+    check "df shows space" eventually bash -c \
+        "test \$(df --output=avail -k '$mnt' | tail -1) -ge 1000"
+    umount_store "$mnt"
+    check "check" lsmfsctl check "$db"
+}
+
 make_disk 100M
+test_full_store
+rm -rf "$db"
 test_offline
 test_mounted
 test_without_reserve

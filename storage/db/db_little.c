@@ -1,0 +1,115 @@
+// Small changes while space is short.
+//
+// What changes no more than a record (chmod, mv; use_little) works on a full disk too. Its bytes go
+// to the log, and to tables, like any others, until flushes and compactions find them superseded,
+// so it may have a part of what is kept for deleting, but never more: deleting comes first.
+//
+// The bound is on what the store could have, which is the free space and the reserve. It is taken
+// when the first small change comes while space is short (`floor`), and small changes may go on as
+// long as more than that is left. It is only measured when the memtable was flushed and nothing
+// runs, since space comes and goes with every log and every compaction. In between, the bytes of
+// small changes are counted, up to half of what was left above the floor: they are in the log, and
+// then for a moment in a table as well. So what replaces itself goes on for ever, and what grows is
+// refused at last. The count ends when space is not short any more.
+//
+// The lead is held in all of it but db_little_end(), so one thread at a time is here.
+#include "base/cond.h"
+#include "db/db.h"
+
+#define SETTLE_US    500000  // for flushes and compactions to give back
+#define AGAIN_US     1000000 // after a refusal: others need not wait for the same answer
+#define RECORD_BYTES 64      // more of the disk than the batch has, about
+#define FLOOR_SHARE  2       // of the reserve is not for small changes, however much of it is left
+
+// False: it is not known.
+static bool measure(struct lsm *db, uint64_t *ret_bytes)
+{
+    uint64_t free_bytes, total;
+    if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
+        return false;
+    pthread_mutex_lock(&db->mutex);
+    *ret_bytes = free_bytes + (db->reserve == RESERVE_HELD ? db->reserve_size : 0);
+    pthread_mutex_unlock(&db->mutex);
+    return true;
+}
+
+// Nothing is under way that takes space, or gives it back; mutex held.
+static bool is_settled(struct lsm *db)
+{
+    if (db->disk_full & DB_FULL_COMPACTION) // which is tried again only now and then
+        return !db->immutable_count && !db->flush_running && !db->compactions_running;
+    return db_jobs_done(db);
+}
+
+// Flushes the memtable and waits for all that follows. False: that takes too long.
+static bool settle(struct lsm *db)
+{
+    uint64_t give_up_us = env_now_us() + SETTLE_US, now;
+    db_log_drop_recyclable(db); // it is no more than a log that might be
+    pthread_mutex_lock(&db->mutex);
+    bool due = memtable_entries(db->active) > 0;
+    bool settled = true;
+    for (int round = 0; round < 2 && settled; round++) { // before the flush, and after it
+        while (!(settled = is_settled(db)) && !db->background_error &&
+               (now = env_now_us()) < give_up_us)
+            cond_wait_us(&db->changed, &db->mutex, give_up_us - now);
+        if (!settled || !due || round)
+            continue;
+        pthread_mutex_unlock(&db->mutex);
+        int rc = db_switch_memtable(db);
+        if (rc == LSM_NO_SPACE && db_reserve_release(db))
+            rc = db_switch_memtable(db);
+        pthread_mutex_lock(&db->mutex);
+        settled = rc == LSM_OK;
+    }
+    pthread_mutex_unlock(&db->mutex);
+    return settled;
+}
+
+// Looks how much is left. False: nothing, or nobody can say.
+static bool look(struct lsm *db)
+{
+    uint64_t bytes;
+    if (!settle(db) || !measure(db, &bytes))
+        return false;
+    uint64_t wanted = db_reserve_wanted(db), share = DB_LITTLE_STEPS * db_reserve_step(db);
+    if (share > wanted / 4)
+        share = wanted / 4;
+    pthread_mutex_lock(&db->mutex);
+    if (!db->little.counting) {
+        db->little.floor = bytes > share ? bytes - share : 0;
+        if (db->little.floor < wanted / FLOOR_SHARE)
+            db->little.floor = wanted / FLOOR_SHARE;
+        db->little.counting = true;
+    }
+    uint64_t above = bytes > db->little.floor ? bytes - db->little.floor : 0;
+    db->little.left = (above < share ? above : share) / 2;
+    pthread_mutex_unlock(&db->mutex);
+    return true;
+}
+
+bool db_little_take(struct lsm *db, size_t bytes)
+{
+    bytes += RECORD_BYTES;
+    pthread_mutex_lock(&db->mutex);
+    bool enough = db->little.counting && db->little.left >= bytes;
+    bool wait = !enough && env_now_us() >= db->little.again_us;
+    pthread_mutex_unlock(&db->mutex);
+    if (wait)
+        enough = look(db);
+    pthread_mutex_lock(&db->mutex);
+    enough = enough && db->little.left >= bytes;
+    if (enough)
+        db->little.left -= bytes;
+    else if (wait)
+        db->little.again_us = env_now_us() + AGAIN_US;
+    pthread_mutex_unlock(&db->mutex);
+    return enough;
+}
+
+void db_little_end(struct lsm *db)
+{
+    db->little.counting = false;
+    db->little.left = 0;
+    db->little.again_us = 0;
+}
