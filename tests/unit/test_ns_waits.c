@@ -31,12 +31,27 @@ static void *ask(void *arg)
     return NULL;
 }
 
+// Who holds a lock or waits for one.
+static unsigned askers(void)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < INODE_LOCK_BUCKETS; i++) {
+        pthread_mutex_lock(&table.buckets[i].mutex);
+        for (struct inode_lock *lock = table.buckets[i].first; lock; lock = lock->next)
+            count++;
+        pthread_mutex_unlock(&table.buckets[i].mutex);
+    }
+    return count;
+}
+
 // Starts the asker; it is in the queue when this returns.
 static void start(struct asker *asker, uint64_t ino, bool exclusive)
 {
+    unsigned before = askers();
     *asker = (struct asker){.ino = ino, .exclusive = exclusive};
     ck_assert_int_eq(pthread_create(&asker->thread, NULL, ask, asker), 0);
-    usleep(20000);
+    while (askers() == before)
+        usleep(100);
 }
 
 static void finish(struct asker *asker)
@@ -63,7 +78,6 @@ START_TEST(test_locks_exclude_in_the_order_asked)
     start(&late, 7, false);
     ck_assert(!writer.granted && !late.granted); // late waits behind the writer
     finish(&reader);
-    usleep(20000);
     ck_assert(!writer.granted);
     finish(&second);
     expect_granted(&writer);
