@@ -48,7 +48,7 @@ bool is_nested_store(const char *path, char ret_outer[PATH_MAX])
             snprintf(parent, sizeof parent, ".");
         resolved = realpath(parent, NULL);
         if (!resolved)
-            return false; // which will be said
+            return false; // opening the store will report it
         snprintf(parent, sizeof parent, "%s", resolved);
         free(resolved);
     }

@@ -1,13 +1,13 @@
 // Limits of the process: open files, the size of a file.
 //
-// They belong to whoever started the program, who did not mean all users of a mounted store. Once,
-// at the start; not thread-safe.
+// Limits are inherited from whoever started the program and were set for other purposes; a mounted
+// store has more users than that. They are raised once, at the start; not thread-safe.
 #include "common/process_limits.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 
-// Up to what this process may have without privileges.
+// Raises the limit as far as the process may without privileges.
 static void raise_to_hard(__rlimit_resource_t resource)
 {
     struct rlimit limit;

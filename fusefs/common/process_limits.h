@@ -1,4 +1,4 @@
-// What the process that started us allows us.
+// The limits that this process has inherited.
 #ifndef COMMON_PROCESS_LIMITS_H
 #define COMMON_PROCESS_LIMITS_H
 

@@ -1,8 +1,8 @@
 // lsmfsctl: the files of a store, and the store itself, without a mount.
 //
 // One table has the commands; those of two words are about snapshots. The command line is taken
-// apart and checked here, before anything is opened; the commands are in list.c (ls, tree, stat),
-// content.c (get, put), names.c (mkdir, rm, mv, ln) and manage.c (the store).
+// apart and checked here, before anything is opened. The commands are in list.c (ls, tree, stat),
+// content.c (get, put), names.c (mkdir, rm, mv, ln), snapshots.c, and manage.c (the store).
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>

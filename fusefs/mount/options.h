@@ -12,12 +12,12 @@ enum exit_status { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 // When a file's time of access moves.
 enum atime_policy { ATIME_RELATIVE, ATIME_ALWAYS, ATIME_NEVER };
 
-// How requests come from the kernel; the first: the best that there is. In the order of
-// transport.c's table.
+// How requests come from the kernel; TRANSPORT_AUTO: the best that can be had. In the order of the
+// table in transport.c.
 enum transport_choice { TRANSPORT_AUTO, TRANSPORT_URING, TRANSPORT_POLL, TRANSPORT_PLAIN };
 
 struct mount_options {
-    char *db;         // as given; mountpoint.c makes both absolute
+    char *db;         // as given; checks.c makes both absolute
     char *mountpoint; // as given
     char *kernel;     // options handed on to libfuse, joined by commas; NULL: none
     bool foreground;
@@ -28,15 +28,16 @@ struct mount_options {
     bool allow_other;
     bool allow_root;
     enum atime_policy atime;
-    bool no_dir_atime; // directories' stay as they are
-    bool no_permissions; // the one user of the mount may do everything
-    bool no_acl;       // no access control lists
-    bool open_requests; // OPEN and RELEASE are sent: opening a file to read it counts as access
-    bool no_writeback; // write(2) reaches the daemon at once
-    bool dirsync;      // changes of names are durable when they return (dirsync, sync)
+    bool no_dir_atime;    // reading directories does not move their times of access
+    bool no_permissions;  // the one user of the mount may do everything
+    bool no_acl;          // no access control lists
+    bool open_requests;   // OPEN and RELEASE are sent: opening a file to read it counts as access
+    bool no_writeback;    // write(2) reaches the daemon at once
+    bool dirsync;         // changes of names are durable when they return (dirsync, sync)
     unsigned dirty_ratio; // per cent of the kernel's limit of dirty pages; 0: not asked for
-    unsigned threads;  // that serve requests
-    unsigned spin_us;  // how long an idle thread looks for the next request before it sleeps, at most
+    unsigned threads;     // that serve requests
+    unsigned
+        spin_us; // how long an idle thread looks for the next request before it sleeps, at most
     enum transport_choice transport;
     bool enable_uring; // turn on the kernel's switch for FUSE over io_uring
     char *snapshot;    // the named snapshot to mount; NULL: the present

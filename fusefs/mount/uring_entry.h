@@ -2,7 +2,7 @@
 // the reply from. See uring_entry.c for its layout.
 //
 // Thread safety: an entry belongs to the thread that serves its request. Another thread may answer
-// in its place, once: entry_reply() on what it has found by `unique`.
+// in its place, once: uring_entry_reply() on the entry that it has found by `unique`.
 #ifndef LSMFS_MOUNT_URING_ENTRY_H
 #define LSMFS_MOUNT_URING_ENTRY_H
 

@@ -17,10 +17,12 @@ void atimes_wait(struct atimes *atimes);                     // until nothing is
 // The inode, to which the caller has a reference, was read at `now`. Never waits for the store.
 void atimes_note(struct atimes *atimes, struct ns_inode *inode, struct timespec now);
 
-// What the inode's record, as it is in the store, does not say yet.
+// Puts a time of access that is not in the store yet into `rec`, the inode's record as it was
+// loaded.
 void atimes_apply(const struct ns_inode *inode, struct record *rec);
 
-// For who sets the time of access: `mark` before its record is loaded, `passed` after the commit.
+// For whoever sets the time of access: atimes_mark() before the record is loaded; atimes_passed()
+// with its result after the commit, so that an older time of reading is not written later.
 int64_t atimes_mark(const struct ns_inode *inode);
 void atimes_passed(struct ns_inode *inode, int64_t mark);
 

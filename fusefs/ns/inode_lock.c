@@ -1,11 +1,9 @@
 // The lock queues: see inode_lock.h.
 //
 // A node is granted once no node of the same number before it in the queue conflicts with it: by
-// itself when it joins, or by the one that leaves, which wakes it and nobody else. Queues are short:
-// as many nodes as threads are at work in a bucket.
-//
-// Looking for the grant for a while before sleeping was tried: with four threads that write 4 KiB
-// each to one file, on two processors, a write cost half as much again.
+// itself when it joins, or by the one that leaves, which wakes it and nobody else. Queues are
+// short: as many nodes as threads are at work in a bucket.
+
 #include "ns/inode_lock.h"
 
 #include <assert.h>

@@ -10,8 +10,8 @@
 // Chunks are mapped, not malloc'd: releasing a memtable must give its memory back to the system.
 // Chunks of 2 MiB and more are aligned for huge pages, which saves most of the page faults. The
 // fault that is left was seen to take 4 to 19 ms in a virtual machine whose host had to find the
-// memory, so a busy store hands chunks from one memtable to the next, through the pool. Not under
-// AddressSanitizer, that it sees uses after free.
+// memory, so a busy store hands chunks from one memtable to the next, through the pool. Under
+// AddressSanitizer the pool keeps nothing, so that uses after free are found.
 //
 // Thread safety: arena_alloc and arena_bytes from any thread; init and release alone. `used` is
 // relaxed: it hands out ranges and publishes nothing. `current` is stored with release and loaded
@@ -269,7 +269,8 @@ int arena_reserve(struct arena *arena, size_t size)
     size_t used = atomic_load_explicit(&chunk->used, memory_order_relaxed);
     if (used <= chunk->size && size <= chunk->size - used)
         return LSM_OK;
-    // A chunk is left when a request of a quarter of it does not fit any more.
+    // A chunk is full when a request of a quarter of its size does not fit any more, so at least
+    // three quarters of each chunk can be counted on.
     size_t each = arena->chunk_size / 4 * 3 - sizeof(struct arena_chunk);
     pthread_mutex_lock(&arena->grow_lock);
     int rc = set_aside(arena, chunk_bytes(arena->chunk_size, 0), size / each + 1);
@@ -283,7 +284,7 @@ int arena_reserve_large(struct arena *arena, size_t size)
         return status_no_memory(size);
     pthread_mutex_lock(&arena->grow_lock);
     size = chunk_bytes(0, size);
-    size_t count = 1; // besides those for others of this size
+    size_t count = 1; // beside the chunks that were set aside for other requests of this size
     for (struct arena_chunk *chunk = arena->spare; chunk; chunk = chunk->next)
         count += chunk->size == size;
     int rc = set_aside(arena, size, count);

@@ -13,8 +13,9 @@
 
 struct arena_chunk;
 
-// Chunks for the arenas of one size to come, so that writers need not wait for the system to zero
-// memory. All of its functions but init and free may be called from any thread.
+// Chunks that earlier arenas gave back, kept for later arenas of the same chunk size, so that
+// writers need not wait for the system to zero memory. All of its functions but init and free may
+// be called from any thread.
 struct arena_pool {
     pthread_mutex_t lock;
     struct arena_chunk *chunks; // lock, as the next two

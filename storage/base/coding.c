@@ -72,7 +72,7 @@ int buf_put_slice(struct buf *buf, struct slice s)
 {
     if (s.size > SIZE_MAX - CODING_VARINT64_MAX)
         return buf_reserve(buf, s.size);
-    // Both parts or neither.
+    // Either the length and the bytes are appended, or nothing is.
     int rc = buf_reserve(buf, s.size + CODING_VARINT64_MAX);
     if (rc)
         return rc;

@@ -3,10 +3,11 @@
 // All system calls of the engine go through this table, so that tests can replace the disk
 // (env_fault.h): fail the N-th call, tear writes, drop what was never synced.
 //
-// An env is a directory, and names are looked up from it. The first one of a system (env_posix())
-// is where the process is; a store works in the one that it has opened for its own directory. That
-// one stays what it is when it is moved or something else gets its name, and names in it have no
-// slash. So another kind of storage needs no more than a handle for a set of names.
+// An env is a directory, and names are looked up from it. The first env of a system (env_posix())
+// is the directory that the process works in. A store opens an env of its own for its directory.
+// That env stays the same directory when the directory is moved or something else gets its name,
+// and names in it have no slash. So another kind of storage needs no more than a handle for a set
+// of names.
 //
 // All functions are thread-safe on distinct files; on one file, pread, pwrite and sync may be used
 // from several threads at once. They return 0 or a negative lsm_status with the detail set. EINTR
@@ -93,8 +94,9 @@ struct env_ops {
     int (*preadv)(struct env_file *file, const struct iovec *pieces, int count, uint64_t offset,
                   size_t *ret_size);
     int (*pwritev)(struct env_file *file, const struct iovec *pieces, int count, uint64_t offset);
-    // fdatasync. A failure of it, of msync, sync_dir or truncate, by which others take back what
-    // they have done, is never one that passes by itself.
+    // fdatasync. A failure of sync, msync, sync_dir or truncate is never one that passes by itself
+    // (status_is_passing): after it nobody knows what is on disk. Truncate counts among them
+    // because writers use it to take back what they have written.
     int (*sync)(struct env_file *file);
     int (*truncate)(struct env_file *file, uint64_t size);
     // fallocate, grows the file; LSM_INVALID if the file system cannot. On failure the file is as

@@ -78,7 +78,7 @@ static int enter(struct fault *fault, const char *what, const char *path)
         return status_fail(LSM_IO_ERROR, "%s %s: the power is off", what, path);
     if (status_is_passing(fault->fail_status) &&
         (!strcmp(what, "sync") || !strcmp(what, "truncate")))
-        return 0; // see env.h
+        return 0; // these calls never fail in a way that passes (env.h)
     if (fault->fail_at && (call == fault->fail_at || (call > fault->fail_at && fault->fail_sticky)))
         return status_fail(fault->fail_status, "%s %s: injected failure of call %" PRIu64, what,
                            path, call);
@@ -431,7 +431,7 @@ static int fault_space(struct env *env, const char *path, uint64_t *ret_free, ui
 
 // ------------------------------------------------------------------------------------------- locks
 
-// What is written names the last holder only.
+// The simulated lock file names the last holder only.
 static void describe_lock(struct env_lock *lock, const char *note)
 {
     char text[160];
@@ -600,7 +600,7 @@ static int fault_pwrite(struct env_file *base, const void *data, size_t size, ui
     if (!rc)
         return leave(file->fault, write_some(file, data, size, offset));
     // A failing write may have written a part, in whole sectors: neither the page cache nor a disk
-    // tears one. Not so without power: that moment is past.
+    // tears a sector. When the power is off, nothing is written any more.
     if (!file->fault->down && file->generation == file->fault->generation && size) {
         char detail[STATUS_DETAIL_MAX];
         snprintf(detail, sizeof(detail), "%s", lsm_error_detail());

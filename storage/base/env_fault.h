@@ -16,10 +16,10 @@ struct env *env_fault_new(void);
 void env_fault_free(struct env *env);
 
 // Calls that can fail are counted from 1 in the order they are made. env_fault_fail_at(n): the n-th
-// call from now fails with `status` (LSM_IO_ERROR, LSM_NO_SPACE; LSM_NO_MEMORY, LSM_NO_FILES,
-// LSM_TRY_AGAIN, which sync and truncate do not meet), and, if `sticky`, all after it. A
-// failing pwrite may have written a prefix (in whole 512-byte sectors, chosen by the seed). 0 turns
-// it off.
+// call from now fails with `status`, and, if `sticky`, all after it. The status is LSM_IO_ERROR or
+// LSM_NO_SPACE, or LSM_NO_MEMORY, LSM_NO_FILES or LSM_TRY_AGAIN; sync and truncate do not fail with
+// the last three. A failing pwrite may have written a prefix (in whole 512-byte sectors, chosen by
+// the seed). 0 turns it off.
 void env_fault_fail_at(struct env *env, uint64_t call, int status, bool sticky);
 uint64_t env_fault_calls(struct env *env); // counted so far
 void env_fault_seed(struct env *env, uint64_t seed);

@@ -30,10 +30,10 @@ struct fault {
     int fail_status;
     bool fail_sticky;
     uint64_t space_calls; // of the calls, those that may take space
-    uint64_t full_at;     // of these; 0: none
+    uint64_t full_at;     // the number of such a call; 0: none
     bool full_sticky;
     uint64_t cut_at; // 0: none
-    bool down;       // the cut has come; until power_cut
+    bool down;       // the call cut_at has come: all calls fail until env_fault_power_cut()
     uint64_t random;
     uint64_t limit;  // 0: none
     char hold[32];   // suffix of the files whose reads wait; empty: none

@@ -199,8 +199,8 @@ static int posix_pwritev(struct env_file *file, const struct iovec *pieces, int 
     return 0;
 }
 
-// As one that does not pass by itself: what could not be synced is lost to the page cache, and what
-// could not be cut off is there.
+// For failures that are final whatever the errno says: after a failed sync the page cache may have
+// dropped what it could not write, and what could not be cut off is still in the file.
 static int fail_finally(const char *what, const char *path)
 {
     int rc = fail(what, path);
@@ -358,8 +358,8 @@ static int open_repeatedly(int dir, const char *name, int flags)
     return fd;
 }
 
-// Nobody asks when a store's files were read last: noting it would only cost each read a little.
-// But only the owner may leave it out.
+// Nobody asks when a store's files were read last, and noting the time costs each read a little. So
+// files are opened with O_NOATIME where the system allows it: only their owner may use it.
 static int open_fd(const struct env *env, const char *name, int flags)
 {
     int fd = open_repeatedly(dir_fd(env), name, flags | O_NOATIME);
@@ -433,8 +433,9 @@ static void posix_close_dir(struct env *env)
     free((struct posix_dir *)env);
 }
 
-// The kernel knows what leads to an open directory: after a move it is the new name. Below a mount
-// that was detached nothing does, and the name that is left leads elsewhere or nowhere.
+// The kernel knows the name of an open directory; after a move it is the new name. Below a mount
+// that was detached no name leads to the directory: the one that the kernel gives leads elsewhere
+// or nowhere.
 static int posix_check_dir(struct env *env)
 {
     char link[64], path[PATH_MAX];
@@ -528,7 +529,7 @@ static int posix_sync_dir(struct env *env, const char *path)
         return fail_at("open", env, path);
     int rc = fsync(fd) ? fail_at("sync", env, path) : 0;
     if (status_is_passing(rc))
-        rc = LSM_IO_ERROR; // as fail_finally()
+        rc = LSM_IO_ERROR; // a failed sync is final, as in fail_finally()
     if (!here)
         close(fd);
     return rc;
@@ -642,7 +643,7 @@ static bool lock_excluded_here(dev_t device, ino_t inode, bool shared)
     return false;
 }
 
-// -1 with errno. Only a reader makes do with a file that cannot be written.
+// The descriptor, or -1 with errno. A reader is content with a file that cannot be written.
 static int open_lock(const struct env *env, const char *name, bool shared)
 {
     int fd = open_fd(env, name, O_RDWR | O_CLOEXEC | (shared ? 0 : O_CREAT));
@@ -687,7 +688,7 @@ static int lock_file(const struct env *env, const char *path, struct env_lock *l
         stale = false;
         int fd = open_lock(env, path, lock->shared);
         if (fd < 0 && errno == EROFS && lock->shared)
-            return 0; // nobody can lock what nobody can make
+            return 0; // on a read-only file system without a lock file nobody else can write either
         if (fd < 0)
             return fail_at("open", env, path);
         int rc = lock_fd(env, fd, path, lock, &stale);

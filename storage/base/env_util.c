@@ -26,7 +26,7 @@ void env_full_name(const struct env *env, const char *name, char *path, size_t s
 {
     int n = env->path ? snprintf(path, size, "%s/%s", env->path, name)
                       : snprintf(path, size, "%s", name);
-    (void)n; // cut off if it is longer
+    (void)n; // a longer name is cut off
 }
 
 int env_read_file(struct env *env, const char *path, size_t max_size, char **ret_data,
@@ -94,7 +94,7 @@ int env_write_file_atomic(struct env *env, const char *name, const void *data, s
         status_restore(&kept);
     } else {
         rc = env->ops->sync_dir(env, ENV_HERE);
-        rc = status_final(rc); // others say that nothing was changed
+        rc = status_final(rc); // the rename was made: no status may say that nothing has changed
     }
     free(temporary);
     return rc;
@@ -105,7 +105,7 @@ struct env_writer {
     uint64_t offset;       // of the buffer's first byte in the file
     size_t used;
     size_t room;     // allocated: doubled as it fills
-    size_t capacity; // in the end
+    size_t capacity; // what `room` grows to
     int status;      // the first failure; sticky
     uint8_t *buffer;
 };

@@ -1,4 +1,4 @@
-// Arrays of numbers: files, sequences.
+// Arrays of 64-bit numbers, such as file numbers and sequence numbers.
 #ifndef LSM_BASE_NUMBERS_H
 #define LSM_BASE_NUMBERS_H
 
@@ -11,7 +11,7 @@ static inline int numbers_compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-// Ascending. `numbers` may be NULL if there are none.
+// Sorts the numbers in ascending order. `numbers` may be NULL if there are none.
 static inline void numbers_sort(uint64_t *numbers, size_t count)
 {
     if (count)

@@ -4,8 +4,8 @@
 // mostly a power of two or a little less and a header. A chunk begins with its own header, found by
 // the block's address; its free blocks are a list, and those that were never used lie behind
 // `fresh`. A chunk with a free block is in its class's list. One that becomes empty is unmapped,
-// unless it is the only one in the list. Larger blocks than the last class's come from malloc;
-// under AddressSanitizer all do, so that it sees uses after free.
+// unless it is the only one in the list. Blocks larger than the last class's come from malloc.
+// Under AddressSanitizer all blocks do, so that uses after free are found.
 //
 // Invariant: refs is one for the owner and one for each chunk. Lock order: a class's lock is a
 // leaf; only one is held. On failure nothing is allocated.

@@ -2,8 +2,8 @@
 //
 // All chunks of the process are in one array, whoever uses them: what they hold outlives the store
 // that made it by a grace period. A chunk that becomes empty is unmapped. What is larger than a
-// chunk has a mapping of its own, what is much smaller than a unit comes from malloc; so does all
-// under AddressSanitizer, that it sees uses after free.
+// chunk has a mapping of its own, what is much smaller than a unit comes from malloc. Under
+// AddressSanitizer everything comes from malloc, so that uses after free are found.
 //
 // There are few spans and they come and go with tables, so the array is searched from its start:
 // a microsecond for the chunks of a terabyte. On failure nothing is allocated.

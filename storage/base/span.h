@@ -2,8 +2,8 @@
 // indexes.
 //
 // Against malloc: neighbours share huge pages, so that an access seldom misses the TLB, which a
-// system call may have emptied. All functions may be called from any thread. At the end, what the
-// arena and the slab have in common with it.
+// system call may have emptied. All functions may be called from any thread. At the end of this
+// file are the helpers that the arena and the slab use as well.
 #ifndef LSM_BASE_SPAN_H
 #define LSM_BASE_SPAN_H
 

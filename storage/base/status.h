@@ -16,11 +16,11 @@ __attribute__((format(printf, 2, 3))) int status_fail(int status, const char *fo
 // The same for a failed system call: maps `error` (an errno) to a status and writes
 // "<what> <path>: <strerror>". ENOSPC, EDQUOT: NO_SPACE; ENOENT: NOT_FOUND; EACCES, EPERM, EROFS:
 // PERMISSION; ENOMEM: NO_MEMORY; EEXIST: EXISTS; EMFILE, ENFILE: NO_FILES; EINTR, EAGAIN:
-// TRY_AGAIN; EFBIG, which a limit of this process makes of a file that others could write:
-// NO_SPACE; else IO_ERROR.
+// TRY_AGAIN; EFBIG (the file would be larger than this process may write): NO_SPACE; all others:
+// IO_ERROR.
 int status_from_errno(int error, const char *what, const char *path);
 
-// Whether what failed may succeed later without anybody's doing.
+// Whether what failed may succeed later although nobody does anything about it.
 static inline bool status_is_passing(int status)
 {
     return status == LSM_NO_MEMORY || status == LSM_NO_FILES || status == LSM_TRY_AGAIN;
@@ -32,13 +32,15 @@ static inline bool status_is_clean(int status)
     return status == LSM_NO_SPACE || status_is_passing(status);
 }
 
-// The status of a failure after which nobody knows what is on the disk: never one of those.
+// The status of a failure after which nobody knows what is on the disk. Never one for which
+// status_is_clean() holds.
 static inline int status_final(int status)
 {
     return status_is_clean(status) ? LSM_IO_ERROR : status;
 }
 
-// For cleaning up after a failure: what that meets must not hide why it is done.
+// For cleaning up after a failure: failures of the cleaning must not replace the first failure's
+// detail.
 struct status_kept {
     char detail[STATUS_DETAIL_MAX];
 };

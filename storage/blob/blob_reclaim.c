@@ -27,7 +27,8 @@ static uint64_t file_live(const struct blob_file *file)
     return (uint64_t)live < file->size ? (uint64_t)live : file->size;
 }
 
-// A file's own header is none: a small file moved to another would leave as much of it there.
+// The file's header does not count as garbage: moving a small file's values to another file would
+// leave a header there as well.
 static uint64_t file_garbage(const struct blob_file *file)
 {
     uint64_t kept = file_live(file) + BLOB_FILE_HEADER;
@@ -139,7 +140,8 @@ static size_t find_candidates(struct blob_store *store, unsigned percent, struct
                     if (store->streams[k].current == file)
                         store->streams[k].current = NULL;
                 file->current = false;
-                // The stream's reference; the dirty list, or a round later, lets go of the rest.
+                // Drops the stream's reference. The list of dirty files may hold another one for a
+                // while.
                 atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel);
             }
             found[count++] =
@@ -153,7 +155,7 @@ static void mark(struct blob_store *store, unsigned percent, uint64_t bytes)
 {
     struct candidate *found = calloc(store->file_count + 1, sizeof *found);
     if (!found)
-        return; // later, perhaps
+        return; // no memory: the files are looked at again in the next round
     size_t count = find_candidates(store, percent, found);
     uint64_t sum = 0;
     qsort(found, count, sizeof *found, compare_candidates);
@@ -174,7 +176,7 @@ bool blob_store_choose_drain(struct blob_store *store, unsigned percent)
             bool draining = blob_file_draining(file);
             running = running ||
                       (draining && atomic_load_explicit(&file->live, memory_order_relaxed) > 0);
-            if (!draining) { // what is being drained is on its way out
+            if (!draining) { // the garbage of a draining file is already on its way out
                 bytes += file->size;
                 garbage += file_garbage(file);
             }

@@ -218,7 +218,7 @@ static void close_handle(struct blob_store *store, struct blob_file *file)
 {
     if (!file->handle)
         return;
-    (void)env_close(file->handle); // all that counts was synced
+    (void)env_close(file->handle); // all bytes that somebody refers to were synced
     file->handle = NULL;
     store->handles--;
 }

@@ -45,8 +45,8 @@ void blob_store_free(struct blob_store *store);
 void blob_store_hold(struct blob_store *store, bool hold);
 
 // ---- files
-// The file's entry, with a reference. A number that is not known yet is looked up on disk, once;
-// that a file is missing or too short is found out by reading it.
+// The file's entry, with a reference. A number that is not known yet is looked up on disk, once. A
+// missing or short file is no failure here; reading it reports that.
 int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file **ret_file);
 bool blob_store_knows(struct blob_store *store, uint64_t number);
 void blob_file_ref(struct blob_file *file);
@@ -57,7 +57,8 @@ void blob_refs_drop(struct blob_refs *set);
 
 // Whether what is alive in the file is to be moved elsewhere, so that it can go.
 bool blob_file_draining(const struct blob_file *file);
-// What could not be read cannot be moved: the file is drained no more.
+// To be called when a value of the file could not be read: it cannot be moved, so the file is not
+// drained any more.
 void blob_file_set_damaged(struct blob_file *file);
 // Bytes of a set that lie in draining files. Elements without a file do not count.
 uint64_t blob_refs_draining(const struct blob_ref *refs, size_t count);

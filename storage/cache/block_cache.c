@@ -8,9 +8,12 @@
 //
 // Replacement. A hit sets the block's mark, if it is not set yet. To make room, the tail of the
 // list is looked at: a marked block loses the mark and goes to the head, an unmarked one is
-// evicted. So the lock is taken for misses only, and the hit rate is that of an exact LRU, as a
-// test measures. After CHANCES_MAX marked blocks the next one goes whatever its mark, which bounds
-// the time under the lock.
+// evicted. So the lock is taken for misses only. A test sees to it that the hit rate is not below
+// that of an exact LRU. After CHANCES_MAX marked blocks the next one goes whatever its mark, which
+// bounds the time under the lock.
+//
+// Admission. A full cache takes only blocks that were missed before: `missed` remembers 16 bits of
+// each missed block's hash (block_cache_admits). So a block that is read once pushes nothing out.
 //
 // Lifetime. A block has one reference for being in the cache. It is unlinked first, then retired;
 // when all readers that could have found it have unpinned, that reference is dropped. Whoever took
@@ -293,7 +296,7 @@ struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t file
     return block;
 }
 
-// The functions from here to the next line need the shard's lock.
+// The functions from here to the next dashed line need the shard's lock.
 
 static void list_remove(struct shard *shard, struct cached_block *block)
 {

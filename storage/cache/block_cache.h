@@ -34,12 +34,13 @@ struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file
                                         struct cached_block *block, size_t size, bool keep);
 
 // Whether a block of `size` bytes that was looked up and missed is worth keeping: there is room, or
-// it was missed before, not long ago. A full cache so gives way only to blocks that come again,
-// and a miss of one that does not costs no insertion (the doorkeeper of TinyLFU: Einziger, Friedman,
-// Manes 2017). Notes the miss; a guess: no lock.
+// it was missed before, not long ago. So a full cache makes room only for blocks that come again,
+// and a block that is read once costs no insertion (the doorkeeper of TinyLFU: Einziger, Friedman,
+// Manes 2017). Remembers the miss. The answer is a guess, since no lock is taken.
 bool block_cache_admits(struct block_cache *cache, uint64_t file, uint64_t offset, size_t size);
 
-// Whether a block of `size` bytes could be kept without another having to go. A guess: no lock.
+// Whether a block of `size` bytes could be kept without pushing another one out. The answer is a
+// guess, since no lock is taken.
 bool block_cache_has_room(const struct block_cache *cache, uint64_t file, uint64_t offset,
                           size_t size);
 
@@ -47,8 +48,8 @@ struct slice cached_block_data(const struct cached_block *block);
 void cached_block_ref(struct cached_block *block); // while pinned or referenced
 void cached_block_unref(struct cached_block *block);
 
-// Forgets all blocks of a deleted file. Cheap enough to call for every deleted table or a no-op
-// that lets them age out; file numbers are never reused.
+// Forgets all blocks of a deleted file. To be called for every deleted table: in a very large cache
+// it does nothing and lets the blocks age out, which is safe because file numbers are never reused.
 void block_cache_forget_file(struct block_cache *cache, uint64_t file);
 
 struct block_cache_stats {

@@ -23,9 +23,9 @@
 #define LAST             (VERSION_LEVELS - 1)
 #define CANDIDATES       8
 #define MAX_L0_INPUTS    64 // tables merged at once
-#define IDLE_SHARE       8  // of its entries are tombstones: worth compacting when there is time
-#define CLEAR_SHARE      8  // of a table is dead: worth rewriting
-#define CLEAR_SHARE_IDLE 64 // ... when there is time
+#define IDLE_SHARE       8  // a table with 1/8 of tombstones is worth compacting when idle
+#define CLEAR_SHARE      8  // a table of which 1/8 is dead is worth rewriting
+#define CLEAR_SHARE_IDLE 64 // the same when idle
 
 struct candidate {
     unsigned index;
@@ -305,7 +305,8 @@ int compact_pick_range(const struct version *version, const struct pick_options 
                                    ret_compaction);
     else if (run.first < run.end)
         rc = compaction_of_run(version, options, level, output_level, run, false, ret_compaction);
-    // What was asked for is to be rewritten, unless there is nothing to gain.
+    // A manual compaction is to drop tombstones: at the bottom a table that has some is rewritten
+    // and not just moved.
     struct compaction *c = *ret_compaction;
     if (c && c->bottom && c->inputs[0][0]->deletes > 0)
         c->trivial_move = false;

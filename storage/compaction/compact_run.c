@@ -22,7 +22,7 @@
 
 #define GRANDPARENT_TABLES_MAX 10
 #define CHECK_ENTRIES          256
-#define MOVE_STEP_BYTES        (4u << 20) // moved at a time, with a pause after it
+#define MOVE_STEP_BYTES        (4u << 20) // blob bytes moved before each pause
 #define MOVE_PAUSE_MAX_US      100000
 
 struct output {
@@ -243,7 +243,8 @@ static int move_if_draining(struct run_state *state, struct blob_pointer *pointe
     if (blob_file_draining(file)) {
         state->moved_all += pointer->length;
         rc = move_blob(state, file, pointer, type, value);
-        // Damage stays where it is, to be reported when it is read; it must not stop all else.
+        // A damaged value stays where it is, and is reported when it is read. It must not stop
+        // compaction.
         if (rc == LSM_CORRUPTION) {
             blob_file_set_damaged(file);
             rc = LSM_OK;

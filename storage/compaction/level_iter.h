@@ -6,8 +6,7 @@
 #include "version/table_cache.h"
 
 // Borrows `files` (ascending, disjoint), which the caller keeps alive (through a version or
-// references) until the
-// iterator is freed.
+// references) until the iterator is freed.
 int level_iter_new(struct table_cache *cache, struct file_meta **files, unsigned count,
                    const struct sst_iter_options *options, struct iter **ret_iter);
 

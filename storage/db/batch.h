@@ -1,12 +1,14 @@
 // Batches: the operations of one atomic write, in the bytes that go to the log.
 //
-//   fixed32 count, then per operation
-//     0x00  slice key                                       delete
-//     0x01  slice key, slice value                          put
-//     0x02  slice key, slice source, varint offset, length, fixed64 snapshot  put a slice } in
-//     memory 0x03  slice key, fixed64 address, varint size         put borrowed bytes } only:
-//     db_blob.c 0x04  slice key, slice pointer                        put a value that is in a blob
-//     file
+//   fixed32 count, then per operation a type byte and
+//
+//     0x00  delete: slice key
+//     0x01  put: slice key, slice value
+//     0x02  put a slice: slice key, slice source, varint offset, varint length, fixed64 snapshot
+//     0x03  put borrowed bytes: slice key, fixed64 address, varint size
+//     0x04  put a value that is in a blob file: slice key, slice pointer
+//
+// Types 0x02 and 0x03 are in memory only: db_blob.c replaces them before the batch is logged.
 //
 // Operation i of a batch whose log record says sequence s has sequence s + i.
 #ifndef LSM_DB_BATCH_H

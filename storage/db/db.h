@@ -10,6 +10,7 @@
 //                               side, the active memtable's insert hint and last_sequence
 //   manifest lead               not a lock: `manifest_busy` under mutex. Owns the manifest's
 //                               writing side; held across its I/O
+//   hold_mutex                  the file of held space (db_hold.c); held across that file's calls
 //   mutex                       all other shared state; never held across I/O
 //   obsolete_mutex              the list of files to remove; a leaf, taken in epoch callbacks
 //
@@ -63,8 +64,8 @@ struct read_view {
     struct version *version;
 };
 
-// A brief one holds the view it is read from and is in no list: what is dropped after its making is
-// still in that view. For others compaction keeps what they see.
+// A brief snapshot holds the view it is read from and is in no list: what compaction drops after
+// its making is still in that view. For all other snapshots compaction keeps what they see.
 struct lsm_snapshot {
     uint64_t sequence;
     struct read_view *view;           // a reference; NULL unless brief
@@ -78,7 +79,7 @@ struct db_blob_write {
     struct blob_refs pins; // with a reference each, until the memtable has its own
     uint64_t written;      // bytes appended for it
     uint64_t value_bytes;  // of the values that were separated
-    size_t min;            // values of this size or more are
+    size_t min;            // values of this size or more are separated
 };
 
 // How much of the reserve a write may use.
@@ -92,7 +93,7 @@ struct writer {
     bool sync;
     bool done; // queue.mutex; someone else wrote the batch: `status` is the result
     int status;
-    struct db_log *sync_log; // of a syncing writer: where its record went (one reference)
+    struct db_log *sync_log; // the log with the record of a writer that syncs (one reference)
     uint64_t sync_end;
     char *detail;        // STATUS_DETAIL_MAX bytes of the waiting thread, for a failure
     pthread_cond_t wake; // done, or became head

@@ -3,8 +3,8 @@
 //  flush       writes immutable memtables to level 0, oldest first; makes the memtable immutable
 //              when nothing is written and it may free space; gives back then what only a busy
 //              store needs
-//  log         makes the next log while the active one fills: to be safe to use it has to be
-//              synced, and a flush has to be no later for that
+//  log         makes the next log while the active one fills: making one takes syncs, and flushes
+//              do not wait for them
 //  compaction  asks compact_pick what to do and does it; as many as the options say
 //  sync        with sync_interval_ms: syncs the log that often
 //
@@ -21,23 +21,24 @@
 #include "db/db.h"
 
 #define GARBAGE_STORE_SHARE  4 // of the store's bytes
-#define GARBAGE_BUFFER_SHARE 8 // of the write buffer
+#define GARBAGE_BUFFER_SHARE 8 // and of the write buffer
 #define GARBAGE_MIN          (1u << 20)
 #define IDLE_WAKE_S          5 // idle threads look for garbage this often
 #define IDLE_US              4000000
-#define IDLE_SHARE           64 // of all entries are deleted in the memtable: worth a table of its own
+#define IDLE_SHARE           64 // an idle store flushes deletes of 1/64 of all its entries
 #define RETRY_MS             1000
-#define RETRY_COMPACTIONS    16  // of RETRY_MS each
+#define RETRY_COMPACTIONS    16  // pauses of RETRY_MS after a compaction that found no room
 #define RETRY_FIRST_MS       10  // after a failure that may pass; doubled up to RETRY_MS
-#define RETRY_PRESSURE       500 // on writers meanwhile
+#define RETRY_PRESSURE       500 // on writers while a job that failed is tried again
 #define RESERVE_RETRY_MS     200
 
-// When writers begin to be slowed for the sake of blobs, and when all the way: per cent of blob
-// bytes that sorted tables do not refer to, above blob_garbage_ratio.
+// When writers begin to be slowed so that garbage in blob files does not grow without bound, and
+// when they are stopped: per cent of blob bytes that sorted tables do not refer to, above
+// blob_garbage_ratio.
 #define UNSETTLED_SLOW  6
 #define UNSETTLED_STOP  12
-#define BLOB_SLOW_FILES 2                   // but not for less than so many files' worth
-#define BLOB_SLOW_MIN   ((uint64_t)1 << 20) // nor for less than this
+#define BLOB_SLOW_FILES 2                   // never for less than the size of so many blob files
+#define BLOB_SLOW_MIN   ((uint64_t)1 << 20) // or for less than these bytes
 
 uint64_t db_new_file_number(void *arg)
 {
@@ -84,10 +85,11 @@ static unsigned pressure_between(uint64_t value, uint64_t slow, uint64_t stop)
     return value >= stop ? 999 : (unsigned)((value - slow) * 999 / (stop - slow));
 }
 
-// How far behind reclaim is, and flush and compaction with finding out what is garbage. What
-// sorted tables do not refer to is garbage, or has been written since and may have superseded as
-// much. Files that are drained but for what memtables refer to ask for a flush; so do writers that
-// are slowed while memtables refer to much, for that counts twice, and hides garbage.
+// How far reclaim is behind, and how far flushes and compactions are behind with finding out what
+// is garbage. Blob bytes that sorted tables do not refer to are garbage, or were written
+// lately and may have superseded as much. Sets flush_soon when files are drained but for what
+// memtables refer to, and when writers are slowed while memtables refer to much: such bytes count
+// twice, and hide garbage.
 static unsigned blob_pressure(struct lsm *db)
 {
     struct blob_stats stats = {0};

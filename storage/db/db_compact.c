@@ -45,8 +45,9 @@ static struct compact_run run_init(struct lsm *db, bool bottom)
 
 // ------------------------------------------------------------------------------------- flush
 
-// Values that came with the log for the sake of a sync are rewritten no more after this. Not while
-// space is short: what a flush that fails has put into blob files is not given back.
+// The size from which on a flush puts values into blob files: values that were kept in the log for
+// the sake of a sync would otherwise be rewritten by each compaction. None while space is short:
+// what a flush that fails has appended to blob files is not given back.
 static size_t separate_size(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
@@ -66,7 +67,7 @@ int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit
     run.move_bytes = MOVE_JOB_BYTES;
     run.separate_size = separate_size(db);
     run.progress = &db->flush_done;
-    run.cancel = &db->cancel; // the log, or the caller, still has everything
+    run.cancel = &db->cancel; // nothing is lost: the log, or the caller, still has the entries
     rc = compact_run(&run, input);
     free(snapshots);
     if (rc)

@@ -1,5 +1,5 @@
-// Sticky failures. The first failed background write or sync turns the store read-only: what is on
-// disk is as it was, and nothing is built on top of a write whose fate is unknown.
+// Sticky failures. The first failed background write or sync turns the store read-only, so that
+// nothing is built on top of a write of which nobody knows whether it is on disk.
 #include <stdio.h>
 
 #include "db/db.h"

@@ -107,7 +107,7 @@ static int is_ours(struct env *dir)
     int rc = db_place_look(dir, &place);
     if (rc || place.unfinished)
         return rc;
-    if (place.current) { // it tells another engine's; damage is no reason to keep it
+    if (place.current) { // CURRENT may be another engine's; damage of it is no reason to keep it
         rc = manifest_recover(dir, &state);
         if (!rc)
             manifest_state_release(&state);
@@ -118,7 +118,7 @@ static int is_ours(struct env *dir)
         if (rc)
             return rc == 1 ? LSM_OK : rc;
     } else if ((place.lock || place.rest) && !place.foreign) {
-        return LSM_OK; // left of a creation
+        return LSM_OK; // what is left of a creation that was interrupted
     }
     return status_fail(LSM_NOT_A_STORE, "%s is not a store", dir->path);
 }
@@ -176,8 +176,9 @@ int db_place_end(struct env *dir)
     return rc ? rc : dir->ops->sync_dir(dir, ENV_HERE);
 }
 
-// From here on this is no store any more. On a full disk CURRENT has to do for the new name, and
-// where there is none, nothing is left that could be taken for a store.
+// From here on the directory is no store any more: CURRENT is renamed to UNFINISHED, for which even
+// a full disk has room. Where there is no CURRENT, UNFINISHED is made; if the disk has no room for
+// it, the directory holds nothing that could be taken for a store.
 static int begin_removal(struct env *dir)
 {
     char current[STORE_NAME_MAX], unfinished[STORE_NAME_MAX];
@@ -222,8 +223,8 @@ int db_place_remove(struct env *base, const char *path, struct env *dir, bool di
         rc = unlink_if_there(dir, name);
     if (rc)
         return rc;
-    // It stays if something of the user's is in it. That it went may be forgotten in a power cut:
-    // then it is empty.
+    // The directory stays if something of the user's is in it. A power cut may bring it back; then
+    // it is empty.
     if (directory && base->ops->rmdir(base, path) == LSM_OK)
         (void)!db_sync_parent(base, path);
     else

@@ -1,13 +1,13 @@
 // The reserve: disk space kept so that what frees space still works on a full disk.
 //
 // It is a file of an allocated size that holds nothing, with the name of a recycled log: whoever
-// opens the store next sweeps it away, and has its space to do so. So closing leaves it there, with
-// what the next opening and the first deletes may need. It is made when the store is opened, and
-// given back to the file system, with the logs kept for recycling, when a flush, a compaction or a
-// write that may use it (use_reserve) has met a full disk. From then on other writes are refused,
-// until it has been made again: what deleting frees goes to the reserve first. So that data does
-// not use it up, these are refused already when what is in memory might not fit on the disk any
-// more (DB_FULL_LOW). Small changes (use_little) may have a part of it: db_little.c.
+// opens the store next sweeps it away, and has its space for opening. So closing leaves it there,
+// with what the next opening and the first deletes may need. It is made when the store is opened,
+// and given back to the file system, with the logs kept for recycling, when a flush, a compaction
+// or a write that may use it (use_reserve) has met a full disk. From then on other writes are
+// refused, until it has been made again: what deleting frees goes to the reserve first. So that
+// data does not use it up, other writes are refused already when what is in memory might not fit on
+// the disk any more (DB_FULL_LOW). Small changes (use_little) may have a part of it: db_little.c.
 //
 // Its size follows that of the store: it has to hold the flush of any memtable, a compaction's
 // output before its inputs can go (that of a small store at most, or a write buffer's worth), what
@@ -27,14 +27,14 @@
 
 #include "db/db.h"
 
-#define RESERVE_DISK_SHARE 8     // at most one part in so many of the disk
-#define RESERVE_MIN        4096  // but so many bytes
+#define RESERVE_DISK_SHARE 8     // the reserve takes at most 1/8 of the disk
+#define RESERVE_MIN        4096  // but at least these bytes
 #define RESERVE_STEPS      32    // its size is a multiple of this part of the write buffer
-#define RESERVE_STEP_MIN   65536 // ... and of this
+#define RESERVE_STEP_MIN   65536 // but this part has at least these bytes
 #define RESERVE_COVERS_ALL UINT64_MAX
 #define CLOSED_SHARE       4 // of the write buffer: a closed store keeps no more for compactions
 
-// That much, or less on a small disk.
+// `size`, or less on a small disk.
 static uint64_t bounded(uint64_t size, uint64_t total)
 {
     if (size > total / RESERVE_DISK_SHARE)
@@ -66,8 +66,9 @@ static uint64_t to_cover(const struct lsm *db)
     return round_up(bytes, db_reserve_step(db));
 }
 
-// Room to write that many bytes, for deletes and for small changes. Sets *covers to what that
-// really covers on this disk.
+// The size of a reserve that has room for a flush of *covers bytes, for deletes and for small
+// changes. If this disk allows no such size, *covers becomes RESERVE_COVERS_ALL: there is no use in
+// making the reserve larger.
 static uint64_t size_for(struct lsm *db, uint64_t *covers)
 {
     uint64_t free_bytes, total,
@@ -78,7 +79,7 @@ static uint64_t size_for(struct lsm *db, uint64_t *covers)
     db->env->ops->limits(db->env, &files, &file_size);
     if (size > file_size)
         size = file_size;
-    if (size < wanted) // it will not be larger
+    if (size < wanted)
         *covers = RESERVE_COVERS_ALL;
     return size;
 }
@@ -180,7 +181,7 @@ void db_reserve_make(struct lsm *db)
         atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
     } else if (rc == LSM_NO_SPACE) {
         db->reserve = RESERVE_SPENT;
-    } else { // does without: the disk is no fuller for it
+    } else { // the store works without a reserve
         logger_log(&db->logger, LSM_LOG_INFO, "no reserve: %s", lsm_error_detail());
         db->reserve = RESERVE_NONE;
         atomic_store_explicit(&db->reserve_covers, RESERVE_COVERS_ALL, memory_order_relaxed);
@@ -222,7 +223,7 @@ static int resize(struct lsm *db, bool shrink)
     if (shrink && before == RESERVE_COVERS_ALL)
         due = false; // as large as this disk allows
     db->reserve_busy = due;
-    if (due && shrink) // before it is true, so that the leader notices in time
+    if (due && shrink) // lowered before the file is cut, so that the leader notices in time
         atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
     pthread_mutex_unlock(&db->mutex);
     if (!due)

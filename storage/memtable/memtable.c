@@ -140,7 +140,9 @@ bool memtable_is_large(const struct memtable *mt, size_t bytes)
 
 int memtable_reserve_large(struct memtable *mt, size_t bytes, size_t *ret_counted)
 {
-    // With the node in the same piece or without: it is not drawn yet how high it will be.
+    // The node's height is not drawn yet. A node of height 1 is one piece with the bytes, which is
+    // a large one; of a taller node the bytes are a piece of their own, which may be an ordinary
+    // one. Room for both is set aside.
     *ret_counted = bytes <= arena_chunk_share(&mt->nodes) ? bytes : 0;
     return arena_reserve_large(&mt->nodes, bytes + sizeof(struct skiplist_node));
 }

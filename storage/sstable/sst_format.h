@@ -44,7 +44,7 @@
 #include "lsm.h"
 #include "sstable/sst_reader.h"
 
-#define SST_VERSION      2 // the newest; written is the oldest that will do
+#define SST_VERSION      2 // the newest; a table is written in the oldest version that can hold it
 #define SST_VERSION_BLOB 2 // the first with entries of type ENTRY_BLOB
 #define SST_MAGIC        "tlsmTABL"
 #define SST_FOOTER_SIZE  72

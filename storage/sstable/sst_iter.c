@@ -11,7 +11,7 @@
 // used from the first block on; SIZE_MAX (compaction) means 1 MiB. Blocks of a run not in place,
 // from the STORED_AFTER-th on, are read by the window too, 16 to 256 KiB a system call.
 //
-// Nor does a scan clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
+// A long scan does not clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
 //
 // Invariant: while base.valid, `block_index` is the open block and block.current the entry.
 #include <stdlib.h>
@@ -126,7 +126,8 @@ static const uint8_t *window_bytes(struct sst_iter *it, const struct sst_place *
     return it->stored.data + (place->offset - it->stored_offset);
 }
 
-// A scan that has gone on for a while does not make others give way for what it will not see again.
+// Whether the block is to be kept in the cache. A scan that has gone on for a while pushes no other
+// blocks out, since it will not see its own again.
 static bool worth_keeping(const struct sst_iter *it, const struct sst_place *place)
 {
     const struct sst_reader *r = it->reader;

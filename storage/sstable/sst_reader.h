@@ -1,7 +1,6 @@
-// Reads one table. Index and filter are resident; the blocks of an uncompressed table are read in
-// place from the mapping, those of others through the block cache, which is filled from the mapping
-// or with pread.
-// Thread-safe.
+// Reads one table. Index and filter are resident. The blocks of a table that is mostly uncompressed
+// are read in place from the mapping; those of others go through the block cache, which is filled
+// from the mapping or with pread. Thread-safe.
 //
 // Lifetime: a reader is reference-counted. Point gets run under an epoch pin without touching the
 // count; iterators hold a reference.
@@ -33,8 +32,8 @@ int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_s
              const struct sst_read_options *options, struct sst_reader **ret_reader);
 void sst_reader_ref(struct sst_reader *reader);
 void sst_reader_unref(struct sst_reader *reader); // freed at zero
-// Drops the owner's reference a grace period after nobody can find the reader any more: who found it
-// while pinned may use it until the unpin, or take a reference.
+// Drops the owner's reference a grace period after nobody can find the reader any more: who found
+// it while pinned may use it until the unpin, or take a reference.
 void sst_reader_retire(struct sst_reader *reader);
 
 // What to look for, and what is found.
@@ -43,8 +42,8 @@ struct sst_lookup {
     uint64_t hash;     // hash64 of the key
     uint64_t sequence; // the newest version at or below it
     bool fill_cache;   // false: blocks read are not kept
-    // Room for a block that is not kept, or NULL. Such a block then costs no allocation, and its
-    // bytes come to where the caller's stack, say, has been a moment ago.
+    // Room for a block that is not kept, or NULL. Such a block then costs no allocation, and if the
+    // room is on the caller's stack, its memory is likely to be in the processor's cache.
     uint8_t *scratch;
     size_t scratch_size;
     // Set when something is found.

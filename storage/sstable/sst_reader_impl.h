@@ -16,16 +16,17 @@ struct sst_reader {
     struct sst_index index;
     uint64_t number, size;
     struct env_file *file;
-    uint8_t *map; // the whole file; NULL if it could not be mapped
-    bool plain;   // most of it is not compressed
-    struct block_cache *cache; // borrowed
+    uint8_t *map;                  // the whole file; NULL if it could not be mapped
+    bool plain;                    // most of it is not compressed
+    struct block_cache *cache;     // borrowed
     struct sst_map_budget *budget; // borrowed; NULL: compressed blocks are read with pread
-    _Atomic bool in_budget; // `size` of it is taken: they are read through the mapping. Relaxed
+    _Atomic bool in_budget; // `size` bytes of the budget are taken, and compressed blocks are read
+                            // through the mapping. Relaxed
     enum lsm_checksums checksums;
     _Atomic uint64_t *verified; // a bit a data block: its mapped bytes have been verified. Relaxed:
                                 // the bytes do not change, so nothing needs to be ordered by it
-    uint8_t *filter_memory; // a span of
-    size_t filter_room;     // so many bytes
+    uint8_t *filter_memory;     // a span of filter_room bytes
+    size_t filter_room;
     struct sst_properties properties;
     struct epoch_node node; // for the retirement
     _Atomic uint32_t refs;  // dropped with release, the last one with acquire
@@ -56,8 +57,9 @@ static inline bool sst_mapped(const struct sst_reader *reader)
 // For a reader that jumps about: puts the table into the budget, if it fits.
 void sst_want_mapped(struct sst_reader *reader);
 
-// Whether the block can be used where it lies in the mapping. The few blocks of a compressed table
-// that are not are no exception from its budget: mapping one maps all around it, up to 2 MiB.
+// Whether the block can be used where it lies in the mapping. In a table that is mostly compressed
+// no block can, not even one that is stored as it is: touching a page of the mapping maps up to
+// 2 MiB around it, which would then count as memory of this process.
 static inline bool sst_in_place(const struct sst_reader *reader, const struct sst_place *place)
 {
     return reader->map && place->compression == LSM_COMPRESSION_NONE &&

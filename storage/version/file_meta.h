@@ -39,7 +39,7 @@ struct file_meta {
     uint64_t dead_bytes;   // of `kept`, whose snapshots are gone; the db's mutex
     _Atomic bool obsolete; // no later version has it: its file may be removed
     void *cache_slot;      // the table cache's own; its lock
-    void *owner;           // passed to the on_free hook below
+    void *owner;           // passed to the hook below
     void (*on_last_unref)(struct file_meta *file, void *owner); // closes the reader, schedules the
                                                                 // file's removal; may be NULL
 };

@@ -41,16 +41,15 @@ int manifest_read(struct env *env, uint64_t number, struct manifest_state *ret_s
 // Starts manifest `number` (not in use by any file that matters) with a snapshot of `state`,
 // synced, and points CURRENT at it, durably. state->manifest_number is ignored. After a failure
 // CURRENT names either the old manifest or, complete and synced, the new one; the old one after
-// LSM_NO_SPACE, LSM_NO_MEMORY, LSM_NO_FILES, LSM_TRY_AGAIN. A new file that CURRENT does not name for
-// sure is gone.
+// LSM_NO_SPACE, LSM_NO_MEMORY, LSM_NO_FILES, LSM_TRY_AGAIN. A new file that CURRENT does not name
+// for sure is gone.
 int manifest_create(struct env *env, uint64_t number, const struct manifest_state *state,
                     struct manifest **ret_manifest);
 
 // Appends an edit and syncs it. LSM_NO_SPACE, LSM_NO_MEMORY, LSM_NO_FILES, LSM_TRY_AGAIN: nothing
-// has changed. After any other
-// failure the manifest is unusable (later calls fail too) and it is unknown whether the edit is in
-// it: the caller must not delete files on either side of it before a manifest_create() with the
-// state it wants has settled the question.
+// has changed. After any other failure the manifest is unusable (later calls fail too) and nobody
+// knows whether the edit is in it. The caller must then delete neither the files that the edit adds
+// nor those that it removes, until a manifest_create() with the wanted state has succeeded.
 int manifest_append(struct manifest *manifest, const struct version_edit *edit);
 
 // Whether manifest_append() may take an edit that adds snapshots: an older program would ignore

@@ -243,7 +243,7 @@ static bool crc_line_holds(const char *text, size_t size)
     return memcmp(line, wanted, sizeof(wanted)) == 0;
 }
 
-// LevelDB and its descendants keep just the manifest's name.
+// Whether CURRENT is of LevelDB or a descendant of it: these keep just the manifest's name there.
 static bool is_foreign_current(const char *text, size_t size)
 {
     static const char prefix[] = "MANIFEST-";

@@ -1,5 +1,5 @@
 // Named snapshots in memory: an array by id. There are at most some thousands, and they change
-// seldom, so that searching for a name is a walk.
+// seldom, so a name is found by a walk over the array.
 //
 // On failure a set is as it was. One thread at a time.
 #include "version/snapshot_set.h"

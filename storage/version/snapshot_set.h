@@ -1,6 +1,6 @@
 // The named snapshots of a store, as the manifest keeps them: a name for a sequence number.
 //
-// A set belongs to whoever holds it; no locks in here.
+// A set has no lock of its own: whoever shares it guards it.
 #ifndef LSM_VERSION_SNAPSHOT_SET_H
 #define LSM_VERSION_SNAPSHOT_SET_H
 

@@ -48,7 +48,8 @@ uint32_t wal_tag(const struct wal_header *header)
 void wal_record_encode(uint8_t *p, uint32_t tag, uint64_t durable, uint64_t sequence,
                        struct slice payload)
 {
-    // The padding is in the last eight bytes; what else is in them is written over right away.
+    // Zeros the last eight bytes, which hold the padding; the copy of the payload that follows
+    // writes over the rest of them.
     put_fixed64(p + wal_record_size(payload.size) - WAL_ALIGN, 0);
     put_fixed32(p + 8, tag);
     put_fixed32(p + 12, (uint32_t)(durable / WAL_ALIGN));

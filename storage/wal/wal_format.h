@@ -6,7 +6,7 @@
 //   8       4     log tag, see below: records of a recycled file's former life do not match
 //   12      4     durable offset / 8 when the record was appended: everything before it was synced
 //   16      8     sequence number of the first operation
-//   24      n     payload: the batch's operations (batch_format.h)
+//   24      n     payload: the batch's operations (db/batch.h)
 //
 // padded with zeros to a multiple of 8. A file starts with a 64-byte header:
 //

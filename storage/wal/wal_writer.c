@@ -130,7 +130,8 @@ static int write_header(struct wal_writer *wal, uint64_t salt)
     int rc = env_pwrite(wal->file, data, sizeof(data), 0);
     if (rc)
         return rc;
-    // Of a recycled file only this page: what its former life left dirty is not worth writing.
+    // Of a recycled file only the header's page is synced: what its former life left dirty is not
+    // worth writing.
     if (wal->mapped)
         return wal->file->ops->msync(wal->file, wal_window_at(&wal->window, 0), sizeof(data));
     return env_sync(wal->file);
@@ -243,7 +244,8 @@ static int failed(const struct wal_writer *wal, int status)
     return status_fail(status, "the log has failed: %s", wal->detail);
 }
 
-// The first failure stays. Nobody goes on waiting for a sync: who would have led it may be leaving.
+// Keeps the first failure, and wakes all who wait for a sync: the thread that would have led the
+// next sync may have left because of the failure.
 static void set_failed(struct wal_writer *wal, int status)
 {
     pthread_mutex_lock(&wal->sync_mutex);
@@ -292,7 +294,8 @@ static int append_written(struct wal_writer *wal, const struct wal_record *recor
     return rc;
 }
 
-// Written pages are the page cache's business: in the mapping they would only count as ours.
+// Gives back the mapping's pages below `end`: the page cache keeps them, and in the mapping they
+// would count as memory of this process.
 static void let_go_behind(struct wal_writer *wal, uint64_t end)
 {
     if (wal->let_go < wal->window.start)
@@ -306,10 +309,11 @@ static void let_go_behind(struct wal_writer *wal, uint64_t end)
 }
 
 // While nobody syncs, the pages ahead are prepared 16 at a time: one system call instead of 16 page
-// faults. With frequent syncs each would have to write them all. But if each syncs only a little of
-// a fresh file, 256 are: the next sync writes them, and for all that follow the file system has its
-// books in order. (Blocks that were only allocated are entered as written when they are for the
-// first time, which a sync has to write too.)
+// faults. With frequent syncs each sync would have to write all prepared pages. But while each sync
+// covers only a little of a fresh file, 256 pages are prepared at a time: the next sync writes them
+// all. After that the file system knows these blocks as written, and later syncs need not change
+// its records of them. (The first write to a block that was only allocated changes these records,
+// and a sync has to write the change as well.)
 static void prepare_ahead(struct wal_writer *wal, uint64_t end)
 {
     uint64_t syncs = atomic_load_explicit(&wal->syncs, memory_order_relaxed);
@@ -413,12 +417,12 @@ static void gather(struct wal_writer *wal)
     wal->gathering = false;
     if (wal->pending <= before)
         wal->pause = GATHER_PAUSE;
-    wal->expected = wal->pending; // that has to do
+    wal->expected = wal->pending; // nobody else has come in time: those who are here are the group
 }
 
 int wal_sync(struct wal_writer *wal, uint64_t end)
 {
-    // More than is appended cannot be waited for.
+    // Nothing beyond the end of the log can become durable.
     uint64_t appended = wal_end(wal);
     if (end > appended)
         end = appended;
@@ -435,7 +439,8 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
             else
                 gather(wal);
         }
-        // If the sync that was under way did, no group had this thread in it.
+        // If the sync that was already under way covered this thread's records, no later sync has
+        // counted the thread as one of its group.
         if (wal->syncs == syncs)
             wal->pending--;
         pthread_mutex_unlock(&wal->sync_mutex);

@@ -4,6 +4,8 @@
 #   - files, folders, tests and identifiers that they name exist (docs/notes/ is dated: links only);
 #   - docs/reference.md names every source file, and names none twice;
 #   - docs/design.md has at most 4,000 words;
+#   - the program in docs/embedding.md is docs/example.c;
+#   - files that comments in C name exist;
 #   - options and commands that the README names are in --help, and what --help names is in the manual.
 # One line per problem; exit 1 if there is any.
 set -u
@@ -143,6 +145,26 @@ check_length() {
         problem "docs/design.md: $words words, more than $max_words; details go to docs/notes/"
 }
 
+check_example() {
+    sed -n '/^```c$/,/^```$/p' docs/embedding.md | sed '1d;$d' | cmp -s - docs/example.c ||
+        problem "docs/embedding.md: its program is not docs/example.c"
+}
+
+check_comments() {
+    local place name
+    while read -r place name; do
+        problem "$place: there is no file $name"
+    done < <(grep -rnoE '//.*' --include='*.[ch]' storage fusefs tests bench |
+        awk -v files="$work/files" '
+            BEGIN { while ((getline name <files) > 0) known[name] = 1 }
+            { text = $0; sub(/^[^:]*:[^:]*:/, "", text); split($0, place, ":")
+              while (match(text, /[A-Za-z0-9_]+\.(c|h|md|sh|py)([^A-Za-z0-9_(]|$)/)) {
+                  name = substr(text, RSTART, RLENGTH); sub(/[^a-z]$/, "", name)
+                  if (!(name in known)) print place[1] ":" place[2], name
+                  text = substr(text, RSTART + RLENGTH)
+              } }')
+}
+
 # Options are in the first column of the README's table under "## Mounting".
 check_options() {
     local word
@@ -169,6 +191,8 @@ check_links
 check_names
 check_file_tables
 check_length
+check_example
+check_comments
 check_options
 if [ "$problems" -gt 0 ]; then
     echo "docs: $problems problem(s)"
