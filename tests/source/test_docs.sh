@@ -2,7 +2,7 @@
 # What the documents say of the repository, as far as a machine can check it:
 #   - links between documents lead to a file, and to a heading of it;
 #   - files, folders, tests and identifiers that they name exist (docs/notes/ is dated: links only);
-#   - docs/reference.md names every source file, and names none twice;
+#   - docs/reference.md names every source file, docs/testing.md every test;
 #   - docs/design.md has at most 4,000 words;
 #   - the program in docs/embedding.md is docs/example.c;
 #   - files that comments in C name exist;
@@ -101,6 +101,10 @@ check_names() {
             echo "there is no test $word"
     done >"$work/missing"
     while IFS= read -r word; do problem "$word"; done <"$work/missing"
+    for word in tests/*/test_*; do
+        word=${word##*/}
+        grep -qw -- "${word%.*}" docs/testing.md || problem "docs/testing.md lacks ${word%.*}"
+    done
 }
 
 # The first column of each table below "### folder, folder" names the files of these folders.
