@@ -35,6 +35,7 @@ packages_test=(
     libcap2-bin:cmd=setcap
     procps:cmd=ps
     e2fsprogs:cmd=mkfs.ext4
+    xfsprogs:cmd=mkfs.xfs
     util-linux:cmd=setpriv
 )
 

@@ -126,6 +126,11 @@ static int not_found(const char *what, const char *path)
     return status_fail(LSM_NOT_FOUND, "%s %s: No such file or directory", what, path);
 }
 
+static uint64_t whole_pages(uint64_t size)
+{
+    return (size + DISK_PAGE - 1) & ~(uint64_t)(DISK_PAGE - 1);
+}
+
 static uint64_t next_random(struct fault *fault)
 {
     fault->random = fault->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
@@ -255,7 +260,7 @@ static int fault_stat(struct env *env, const char *path, struct env_stat *ret_st
         return leave(fault, not_found("stat", path));
     ret_stat->is_dir = inode->is_dir;
     ret_stat->size = inode->is_dir ? DISK_PAGE : inode->current->size;
-    ret_stat->allocated_bytes = (ret_stat->size + DISK_PAGE - 1) & ~(uint64_t)(DISK_PAGE - 1);
+    ret_stat->allocated_bytes = whole_pages(ret_stat->size) + inode->behind;
     return leave(fault, 0);
 }
 
@@ -547,6 +552,29 @@ static int fault_pread(struct env_file *base, void *data, size_t size, uint64_t 
     return leave(file->fault, rc);
 }
 
+static uint64_t space_left(const struct fault *fault)
+{
+    uint64_t used = disk_used(fault->disk);
+    uint64_t limit = fault->limit ? fault->limit : UNLIMITED_BYTES;
+    return used < limit ? (limit - used) & ~(uint64_t)(DISK_PAGE - 1) : 0;
+}
+
+// How long the file can be made.
+static uint64_t room_for(const struct fault_file *file)
+{
+    const struct inode *inode = file->inode;
+    uint64_t room = whole_pages(inode->current->size) + inode->behind + space_left(file->fault);
+    return room < DISK_FILE_MAX ? room : DISK_FILE_MAX;
+}
+
+// After the file has grown within what it had, or beyond: what it has behind its new end.
+static void allocate_behind(struct fault_file *file, uint64_t had)
+{
+    struct inode *inode = file->inode;
+    uint64_t end = whole_pages(inode->current->size), left = space_left(file->fault);
+    inode->behind = had > end ? (size_t)(had - end) : (size_t)(end < left ? end : left);
+}
+
 // Makes the file at least `end` bytes, or as long as the disk has room for; *ret_size gets which.
 static int grow(struct fault_file *file, uint64_t end, uint64_t *ret_size)
 {
@@ -555,18 +583,20 @@ static int grow(struct fault_file *file, uint64_t end, uint64_t *ret_size)
     uint64_t size = inode->current->size;
     int rc = 0;
     if (end > size) {
-        uint64_t room = (size + DISK_PAGE - 1) & ~(uint64_t)(DISK_PAGE - 1);
-        uint64_t used = disk_used(fault->disk);
-        uint64_t limit = fault->limit ? fault->limit : UNLIMITED_BYTES;
-        room += used < limit ? (limit - used) & ~(uint64_t)(DISK_PAGE - 1) : 0;
-        if (room > DISK_FILE_MAX)
-            room = DISK_FILE_MAX;
+        uint64_t had = whole_pages(size) + inode->behind, room = room_for(file);
+        if (end > room) {
+            disk_drop_behind(fault->disk);
+            had = whole_pages(size);
+            room = room_for(file);
+        }
         if (end > room) {
             rc = status_fail(LSM_NO_SPACE, "write %s: No space left on device", file->base.path);
             end = room;
         }
         if (end > size)
             inode_resize(inode, (size_t)end);
+        if (end > size && fault->allocates_behind)
+            allocate_behind(file, had);
     }
     *ret_size = inode->current->size;
     return rc;
@@ -633,6 +663,7 @@ static int fault_truncate(struct env_file *base, uint64_t size)
         rc = grow(file, size, &end);
     else if (!rc)
         inode_resize(file->inode, (size_t)size);
+    file->inode->behind = 0;
     return leave(file->fault, rc);
 }
 
@@ -647,6 +678,7 @@ static int fault_allocate(struct env_file *base, uint64_t offset, uint64_t size)
         rc = grow(file, offset + size, &end);
         if (rc)
             inode_resize(file->inode, (size_t)before);
+        file->inode->behind = 0; // only writing takes more than what is asked for
     }
     return leave(file->fault, rc);
 }
@@ -730,6 +762,8 @@ static int fault_close(struct env_file *base)
     struct fault_file *file = file_of(base);
     struct fault *fault = file->fault;
     int rc = enter_file(file, "close");
+    if (file->writable)
+        file->inode->behind = 0;
     file->inode->handles--;
     inode_unref(fault->disk, file->inode);
     leave(fault, 0);
@@ -806,6 +840,7 @@ static void restart(struct fault *fault)
     fault->full_at = 0;
     fault->cut_at = 0;
     fault->down = false;
+    disk_drop_behind(fault->disk);
     while (fault->locks)
         drop_lock(fault, fault->locks);
 }

@@ -59,6 +59,11 @@ void env_fault_cut_at(struct env *env, uint64_t call);
 // Limits the disk's size in bytes; writes and allocations past it return LSM_NO_SPACE. 0: no limit.
 void env_fault_limit(struct env *env, uint64_t bytes);
 
+// As XFS does: a file that a write makes longer gets as much again behind its end, while there is
+// room, and keeps it until it is resized or closed by who may write it. A write that finds no room
+// gives all of that back first; nothing else does.
+void env_fault_allocate_behind(struct env *env);
+
 // Flips bit `bit` of byte `offset` of a file, on both sides.
 int env_fault_flip(struct env *env, const char *path, uint64_t offset, unsigned bit);
 

@@ -99,3 +99,11 @@ void env_fault_limit(struct env *env, uint64_t bytes)
     fault->limit = bytes;
     pthread_mutex_unlock(&fault->mutex);
 }
+
+void env_fault_allocate_behind(struct env *env)
+{
+    struct fault *fault = fault_of(env);
+    pthread_mutex_lock(&fault->mutex);
+    fault->allocates_behind = true;
+    pthread_mutex_unlock(&fault->mutex);
+}

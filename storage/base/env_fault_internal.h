@@ -35,7 +35,8 @@ struct fault {
     uint64_t cut_at; // 0: none
     bool down;       // the call cut_at has come: all calls fail until env_fault_power_cut()
     uint64_t random;
-    uint64_t limit;  // 0: none
+    uint64_t limit; // 0: none
+    bool allocates_behind;
     char hold[32];   // suffix of the files whose reads wait; empty: none
     char frozen[32]; // the same for writes
     unsigned held;

@@ -464,6 +464,7 @@ void inode_resize(struct inode *inode, size_t size)
 {
     size_t old = inode->current->size;
     image_resize(inode->current, size);
+    inode->behind = 0;
     mark_dirty(inode, size < old ? size : old, size < old ? old : size);
 }
 
@@ -495,9 +496,15 @@ uint64_t disk_used(const struct disk *disk)
     uint64_t used = 0;
     for (const struct inode *inode = disk->inodes; inode; inode = inode->next) {
         if (!inode->is_dir && (inode->links || inode->handles))
-            used += round_up(inode->current->size);
+            used += round_up(inode->current->size) + inode->behind;
     }
     return used;
+}
+
+void disk_drop_behind(struct disk *disk)
+{
+    for (struct inode *inode = disk->inodes; inode; inode = inode->next)
+        inode->behind = 0;
 }
 
 // ------------------------------------------------------------------------------------------ crash

@@ -41,6 +41,7 @@ struct inode {
     bool is_dir;
     bool mapped_writable;        // stores may come unseen: sync looks at every page
     size_t dirty_from, dirty_to; // bytes written since the last sync
+    size_t behind;               // bytes taken behind the last page; resizing gives them back
     struct image *current;
     struct image *durable;
     struct dir_table entries; // of a directory
@@ -87,8 +88,10 @@ void inode_resize(struct inode *inode, size_t size);
 void inode_sync(struct inode *inode);
 void inode_sync_range(struct inode *inode, size_t offset, size_t size);
 
-// Bytes taken by all files that are linked or open, in whole pages.
+// Bytes taken by all files that are linked or open, in whole pages, and behind their ends.
 uint64_t disk_used(const struct disk *disk);
+// Gives back what is behind the ends of all files.
+void disk_drop_behind(struct disk *disk);
 
 // Cuts all mappings off: later stores into them are not seen by the files.
 void disk_detach_mappings(struct disk *disk);

@@ -29,6 +29,8 @@ struct blob_file {
     bool used;               // since the clock passed
     bool current;            // of a stream
     bool syncing;            // a thread is at it
+    bool trimming;           // the same; no append begins meanwhile
+    bool trimmed;            // nothing is kept on disk behind its end, as far as can be done
     bool listed;             // on the list of unused files
 };
 
@@ -53,19 +55,28 @@ struct blob_store {
     struct blob_file **buckets;
     size_t bucket_count, file_count;
     struct blob_file *unused; // lost their last reference
-    struct blob_file *dirty;  // may have unsynced writes; one reference and one use of the handle
+    struct blob_file *dirty;  // may have unsynced writes, or space behind their ends; one reference
+                              // and one use of the handle
     bool held;
     unsigned handles;
     size_t hand; // of the clock over the buckets
     uint64_t written[BLOB_STREAMS];
     int sync_status; // the first failed sync; final
     char sync_detail[STATUS_DETAIL_MAX];
-    pthread_cond_t sync_done;
+    pthread_cond_t sync_done; // or trimming, or the last write to a file that was ended
 
     struct {
         pthread_mutex_t roll;      // creating the next file
         struct blob_file *current; // mutex; one reference
     } streams[BLOB_STREAMS];
 };
+
+// No more appends to the stream's current file; mutex held.
+void blob_stream_end(struct blob_store *store, enum blob_stream stream);
+// Drops a reference; mutex held.
+void blob_file_unref_locked(struct blob_file *file);
+// Cuts off what is on disk behind the end of the file, to which nobody writes. Mutex held, released
+// meanwhile. Returns whether there was anything.
+bool blob_file_cut(struct blob_file *file);
 
 #endif

@@ -7,15 +7,16 @@
 //
 // Appending. A stream has one current file. A thread reserves a range of it under the mutex and
 // writes without; `written` counts finished writes and `synced` how many of them a sync has
-// covered. Files that may have unsynced writes are on the list `dirty`, with a reference, and keep
-// their handle. A sync notes `written`, syncs the file, and publishes the note as `synced`; one
-// thread at a time does so for a file, others wait and look again.
+// covered. Files that may have unsynced writes, or space behind their ends (blob_trim.c), are on
+// the list `dirty`, with a reference, and keep their handle. A sync notes `written`, syncs the
+// file, and publishes the note as `synced`; one thread at a time does so for a file, others wait
+// and look again.
 //
 // Handles. At most handles_max files that are only read stay open; then the clock closes one that
 // has not been read since it last passed.
 //
-// Failure: a failed append has used up its range, which stays a gap. A failed sync is final: the
-// page cache may have dropped what it could not write.
+// Failure: a failed append has used up its range, which stays a gap unless it is the last. A failed
+// sync is final: the page cache may have dropped what it could not write.
 #include "blob/blob_store.h"
 
 #include <assert.h>
@@ -165,8 +166,7 @@ void blob_file_ref(struct blob_file *file)
     (void)before;
 }
 
-// Drops a reference; mutex held.
-static void unref_locked(struct blob_file *file)
+void blob_file_unref_locked(struct blob_file *file)
 {
     struct blob_store *store = file->store;
     if (atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) != 1 || file->listed)
@@ -187,7 +187,7 @@ void blob_file_unref(struct blob_file *file)
             return;
     struct blob_store *store = file->store;
     pthread_mutex_lock(&store->mutex);
-    unref_locked(file);
+    blob_file_unref_locked(file);
     pthread_mutex_unlock(&store->mutex);
 }
 
@@ -223,16 +223,16 @@ static void close_handle(struct blob_store *store, struct blob_file *file)
     store->handles--;
 }
 
-// Files that will not be written any more and are synced leave the list, as do those that nobody
-// refers to but the list. Mutex held.
+// Files that will not be written any more, are synced and trimmed leave the list, as do those that
+// nobody refers to but the list. Mutex held.
 static void tidy_dirty(struct blob_store *store)
 {
     bool unsynced = false;
     struct blob_file **link = &store->dirty;
     while (*link) {
         struct blob_file *file = *link;
-        bool busy = file->current || file->writing || file->syncing;
-        bool wanted = file->written != file->synced &&
+        bool busy = file->current || file->writing || file->syncing || file->trimming;
+        bool wanted = (file->written != file->synced || !file->trimmed) &&
                       atomic_load_explicit(&file->refs, memory_order_acquire) > 1;
         if (busy || wanted) {
             unsynced = unsynced || file->written != file->synced;
@@ -241,7 +241,7 @@ static void tidy_dirty(struct blob_store *store)
         }
         *link = file->next_dirty;
         file->users--;
-        unref_locked(file);
+        blob_file_unref_locked(file);
     }
     if (!unsynced)
         atomic_store_explicit(&store->unsynced, false, memory_order_relaxed);
@@ -498,15 +498,14 @@ static bool fits(const struct blob_store *store, const struct blob_file *file, u
     return file && (file->size == BLOB_FILE_HEADER || file->size + size <= limit);
 }
 
-// No more appends to the stream's current file; mutex held.
-static void end_file(struct blob_store *store, enum blob_stream stream)
+void blob_stream_end(struct blob_store *store, enum blob_stream stream)
 {
     struct blob_file *file = store->streams[stream].current;
     store->streams[stream].current = NULL;
     if (!file)
         return;
     file->current = false;
-    unref_locked(file);
+    blob_file_unref_locked(file);
 }
 
 // Begins a new file of the stream, unless somebody else has meanwhile.
@@ -530,7 +529,7 @@ static int roll(struct blob_store *store, enum blob_stream stream, uint64_t size
         file->current = true;
         atomic_store_explicit(&file->refs, 2, memory_order_relaxed); // the stream's and the list's
         pthread_mutex_lock(&store->mutex);
-        end_file(store, stream);
+        blob_stream_end(store, stream);
         store->handles++;
         insert(store, file);
         store->streams[stream].current = file;
@@ -548,15 +547,19 @@ static int roll(struct blob_store *store, enum blob_stream stream, uint64_t size
 static int reserve(struct blob_store *store, enum blob_stream stream, uint64_t size,
                    struct blob_file **ret_file, uint64_t *ret_offset)
 {
+    struct blob_file *file;
     pthread_mutex_lock(&store->mutex);
-    while (!fits(store, store->streams[stream].current, size)) {
+    while (!fits(store, file = store->streams[stream].current, size) || file->trimming) {
+        if (file && file->trimming) {
+            pthread_cond_wait(&store->sync_done, &store->mutex);
+            continue;
+        }
         pthread_mutex_unlock(&store->mutex);
         int rc = roll(store, stream, size);
         if (rc)
             return rc;
         pthread_mutex_lock(&store->mutex);
     }
-    struct blob_file *file = store->streams[stream].current;
     *ret_offset = file->size;
     file->size += size;
     file->writing++;
@@ -587,8 +590,9 @@ static enum lsm_compression choose_codec(struct blob_store *store, struct slice 
     return pays ? store->compression : LSM_COMPRESSION_NONE;
 }
 
-// Gives the range back, if nobody has reserved one after it. A file that could not be written, for
-// another reason than a full disk or one that passes, is not written again. Mutex held.
+// Gives the range back, if nobody has reserved one after it, and the space on a full disk that a
+// part of the record may have. A file that could not be written, for another reason than a full
+// disk or one that passes, is not written again. Mutex held, perhaps released meanwhile.
 static void append_failed(struct blob_store *store, enum blob_stream stream, struct blob_file *file,
                           uint64_t offset, uint64_t size, int status)
 {
@@ -596,10 +600,12 @@ static void append_failed(struct blob_store *store, enum blob_stream stream, str
     if (file->size == offset + size) {
         file->size = offset;
         atomic_fetch_sub_explicit(&store->bytes, size, memory_order_relaxed);
+        if (status == LSM_NO_SPACE && !file->writing && !file->trimming)
+            (void)blob_file_cut(file);
     }
     if (!status_is_clean(status) && store->streams[stream].current == file)
-        end_file(store, stream);
-    unref_locked(file);
+        blob_stream_end(store, stream);
+    blob_file_unref_locked(file);
 }
 
 int blob_store_append(struct blob_store *store, enum blob_stream stream, struct slice value,
@@ -618,6 +624,8 @@ int blob_store_append(struct blob_store *store, enum blob_stream stream, struct 
         file->writing--;
         file->written++;
         atomic_store_explicit(&store->unsynced, true, memory_order_release);
+        if (!file->writing && !file->current)
+            pthread_cond_broadcast(&store->sync_done);
         if (rc)
             append_failed(store, stream, file, offset, blob_record_size(&record), rc);
         pthread_mutex_unlock(&store->mutex);
@@ -640,7 +648,7 @@ void blob_store_seal(struct blob_store *store)
     pthread_mutex_lock(&store->mutex);
     for (int i = 0; i < BLOB_STREAMS; i++)
         if (store->streams[i].current && store->streams[i].current->size > BLOB_FILE_HEADER)
-            end_file(store, (enum blob_stream)i);
+            blob_stream_end(store, (enum blob_stream)i);
     pthread_mutex_unlock(&store->mutex);
 }
 
@@ -700,7 +708,7 @@ int blob_store_sync(struct blob_store *store)
         blob_file_ref(file);
         rc = sync_file(store, file, file->written);
         after = file->number;
-        unref_locked(file);
+        blob_file_unref_locked(file);
     }
     if (rc)
         rc = sync_failed(store);

@@ -72,6 +72,13 @@ void blob_file_add_mem(struct blob_file *file, int64_t bytes);
 // Removes files that lost their last reference. No locks held.
 void blob_store_remove_unused(struct blob_store *store);
 
+// Gives the file system back what it keeps behind the ends of files that are complete and synced.
+// No locks held.
+void blob_store_trim(struct blob_store *store);
+// The same for all files, also if it means that a stream begins a new one, and waits for the writes
+// that are under way. Returns whether it has found anything. For when space is low.
+bool blob_store_give_back(struct blob_store *store);
+
 // ---- content
 enum blob_stream { BLOB_WRITES, BLOB_MOVES, BLOB_STREAMS };
 

@@ -49,6 +49,8 @@ int db_adopt_file(struct lsm *db, struct file_meta *file)
 void db_remove_obsolete(struct lsm *db)
 {
     epoch_reclaim();
+    if (db->blobs)
+        blob_store_trim(db->blobs);
     if (atomic_load_explicit(&db->keep_files, memory_order_acquire))
         return;
     pthread_mutex_lock(&db->obsolete_mutex);

@@ -106,7 +106,11 @@ bool db_space_low(struct lsm *db)
     uint64_t free_bytes, total;
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         return false;
-    return free_bytes < low_mark(db, total);
+    uint64_t mark = low_mark(db, total);
+    if (free_bytes >= mark)
+        return false;
+    return !blob_store_give_back(db->blobs) ||
+           db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total) || free_bytes < mark;
 }
 
 uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total)

@@ -155,6 +155,36 @@ START_TEST(test_full_disk)
 }
 END_TEST
 
+// A disk that allocates as much again behind the end of a file that grows: most of it is for
+// values all the same, and readers keep none of it back.
+START_TEST(test_allocated_behind)
+{
+    enum { SIZE = 64 << 20 };
+    uint64_t bytes = 0;
+    struct test *t = test_new(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, 4096, SIZE);
+    env_fault_allocate_behind(t->env);
+    t->options.blob_file_size = (4 << 20) + random_below(&t->random, 12 << 20);
+    t->options.write_buffer_size = 1 << 20;
+    open_store(t);
+    for (int refused = 0; refused < 20;) {
+        t->sizes[t->count] = 30000 + random_below(&t->random, 60000);
+        int rc = put(t, t->count);
+        EXPECT(rc == 0 || rc == LSM_NO_SPACE, "put: %d %s", rc, lsm_error_detail());
+        refused += rc != 0;
+        bytes += rc ? 0 : t->sizes[t->count++];
+        if (rc)
+            usleep(5000);
+    }
+    printf("%" PRIu64 " of %d KiB are values\n", bytes >> 10, SIZE >> 10);
+    EXPECT(bytes > SIZE / 10 * 8, "refused after %" PRIu64 " bytes", bytes);
+    expect_all(t);
+    delete_most(t, t->count);
+    expect_writable(t);
+    expect_all(t);
+    test_end(t);
+}
+END_TEST
+
 static uint64_t space_used(struct test *t)
 {
     uint64_t free_bytes, total;
@@ -477,6 +507,10 @@ int main(void)
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, test_full_disk, 0, 12);
     tcase_add_loop_test(tc, test_small_changes, 0, 12);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("allocated behind");
+    tcase_set_timeout(tc, 600);
+    tcase_add_loop_test(tc, test_allocated_behind, 0, 2);
     suite_add_tcase(suite, tc);
     tc = tcase_create("filled by others");
     tcase_set_timeout(tc, 600);

@@ -393,6 +393,154 @@ START_TEST(test_failed_append)
 }
 END_TEST
 
+// ------------------------------------------------------------------------- behind a file's end
+
+static uint64_t space_used(void)
+{
+    uint64_t free_bytes, total;
+    ck_assert_int_eq(env->ops->space(env, "/", &free_bytes, &total), 0);
+    return total - free_bytes;
+}
+
+// What has to be on disk for the files that there are, in pages.
+static uint64_t space_needed(void)
+{
+    struct blob_stats stats;
+    blob_store_stats(store, &stats);
+    return stats.bytes + stats.files * 4096;
+}
+
+// A file that is complete is cut at its length once it is synced; its handle stays open meanwhile.
+START_TEST(test_trim)
+{
+    struct blob_pointer pointers[10];
+    struct blob_file *blobs[10]; // each value is larger than a file is to be
+    env_fault_allocate_behind(env);
+    for (unsigned i = 0; i < 10; i++)
+        blobs[i] = append(200000, 2 * i + 1, &pointers[i]);
+    ck_assert_uint_gt(space_used(), space_needed() * 3 / 2);
+    uint64_t calls = env_fault_calls(env);
+    blob_store_trim(store); // cutting what is not synced would write it out
+    ck_assert_uint_eq(env_fault_calls(env), calls);
+    ck_assert_int_eq(blob_store_sync(store), 0);
+    blob_store_remove_unused(store);
+    ck_assert_uint_gt(space_used(), space_needed() * 3 / 2);
+    blob_store_trim(store);
+    ck_assert_uint_le(space_used(), space_needed() + 200704); // all but the current file
+    calls = env_fault_calls(env);
+    blob_store_trim(store); // once
+    ck_assert_uint_eq(env_fault_calls(env), calls);
+    for (unsigned i = 0; i < 10; i++) {
+        expect_value(blobs[i], &pointers[i], 2 * i + 1);
+        blob_file_unref(blobs[i]);
+    }
+}
+END_TEST
+
+// A file that cannot be cut is used all the same.
+START_TEST(test_trim_failed)
+{
+    struct blob_pointer pointers[10];
+    struct blob_file *blobs[10];
+    env_fault_allocate_behind(env);
+    for (unsigned i = 0; i < 10; i++)
+        blobs[i] = append(200000, 2 * i + 1, &pointers[i]);
+    ck_assert_int_eq(blob_store_sync(store), 0);
+    env_fault_fail_at(env, 1, LSM_IO_ERROR, true);
+    blob_store_trim(store);
+    env_fault_fail_at(env, 0, 0, false);
+    for (unsigned i = 0; i < 10; i++) {
+        expect_value(blobs[i], &pointers[i], 2 * i + 1);
+        blob_file_unref(blobs[i]);
+    }
+    blob_store_remove_unused(store);
+    ck_assert_uint_le(blob_files(), 1);
+}
+END_TEST
+
+// When space is low everything is given back, of the current file too if it is much.
+START_TEST(test_give_back)
+{
+    struct blob_pointer first, second, third;
+    env_fault_allocate_behind(env);
+    struct blob_file *a = append(1 << 20, 1, &first); // larger than a file is to be
+    ck_assert_uint_gt(space_used(), 2 << 20);
+    ck_assert(blob_store_give_back(store));
+    ck_assert_uint_le(space_used(), space_needed());
+    ck_assert(!blob_store_give_back(store));
+    struct blob_file *b = append(20000, 3, &second), *c = append(20000, 3, &third);
+    ck_assert(!blob_store_give_back(store)); // not worth another file
+    ck_assert(b != a && c == b);
+    expect_value(a, &first, 1);
+    blob_file_unref(a);
+    blob_file_unref(b);
+    blob_file_unref(c);
+}
+END_TEST
+
+// The disk freezes when the head of the file is written, and the record is about to be.
+static void freeze_second_write(void *arg, const char *what, const char *path)
+{
+    (void)path;
+    if (!strcmp(what, "write") && ++*(unsigned *)arg == 2)
+        env_fault_freeze(env, ".blob");
+}
+
+static void *append_frozen(void *arg)
+{
+    struct blob_pointer pointer;
+    (void)arg;
+    blob_file_unref(append(2 << 20, 1, &pointer));
+    return NULL;
+}
+
+static void *give_back(void *arg)
+{
+    *(bool *)arg = blob_store_give_back(store);
+    return NULL;
+}
+
+// It waits for the last write to a file that was ended: what is free is known only then.
+START_TEST(test_give_back_waits)
+{
+    pthread_t writer, giver;
+    bool found = false;
+    unsigned writes = 0;
+    env_fault_allocate_behind(env);
+    env_fault_on_call(env, freeze_second_write, &writes);
+    ck_assert_int_eq(pthread_create(&writer, NULL, append_frozen, NULL), 0);
+    while (env_fault_held(env) == 0)
+        sched_yield();
+    blob_store_seal(store);
+    ck_assert_int_eq(pthread_create(&giver, NULL, give_back, &found), 0);
+    env_fault_freeze(env, NULL);
+    ck_assert_int_eq(pthread_join(writer, NULL), 0);
+    ck_assert_int_eq(pthread_join(giver, NULL), 0);
+    ck_assert(!blob_store_give_back(store)); // nothing is left to find
+    ck_assert_uint_le(space_used(), space_needed());
+}
+END_TEST
+
+// A full disk keeps nothing of a record that did not fit.
+START_TEST(test_failed_append_is_cut)
+{
+    static uint8_t value[1 << 20];
+    struct blob_pointer pointer;
+    struct blob_file *blob = append(5000, 1, &pointer), *none;
+    uint64_t used = space_used();
+    fill(value, sizeof value, 3);
+    env_fault_limit(env, used + (512 << 10));
+    ck_assert_int_eq(
+        blob_store_append(store, BLOB_WRITES, slice_of(value, sizeof value), &pointer, &none),
+        LSM_NO_SPACE);
+    ck_assert_uint_le(space_used(), used + 4096); // that of a new file
+    struct blob_file *next = append(5000, 3, &pointer);
+    expect_value(next, &pointer, 3);
+    blob_file_unref(next);
+    blob_file_unref(blob);
+}
+END_TEST
+
 START_TEST(test_drain)
 {
     struct blob_pointer pointers[60];
@@ -538,6 +686,11 @@ int main(void)
     tcase_add_test(tc, test_sync);
     tcase_add_test(tc, test_failed_sync_is_final);
     tcase_add_test(tc, test_failed_append);
+    tcase_add_test(tc, test_trim);
+    tcase_add_test(tc, test_trim_failed);
+    tcase_add_test(tc, test_give_back);
+    tcase_add_test(tc, test_give_back_waits);
+    tcase_add_test(tc, test_failed_append_is_cut);
     tcase_add_test(tc, test_drain);
     tcase_add_test(tc, test_drained_file_waits);
     tcase_add_test(tc, test_refs);
