@@ -130,7 +130,7 @@ static int check_extents(struct check *check, const struct check_subject *subjec
             rc = tail_begin(check->ns, rec->ino, &begin);
             in_tail = start >= begin;
         }
-        if (in_tail) // no content any more
+        if (in_tail) // extents of a tail are no content any more
             continue;
         if (!rc && (start > rec->size || size > rec->size - start))
             rc = check_problem(check, subject,

@@ -235,7 +235,8 @@ static int push_root(struct walk *walk)
     struct pathkey key;
     bool is_new;
     pathkey_single(&key, KEY_ROOT);
-    int rc = op_load_key(check->ns, &key, &root); // ns_open has found it sound
+    // Ns_open() has read the root's record, so it can be read.
+    int rc = op_load_key(check->ns, &key, &root);
     if (!rc)
         rc = check_record(check, &subject, &root.rec, &is_new);
     check->files++;

@@ -92,7 +92,7 @@ int content_edit_inline(struct op *op, struct record *rec, size_t size)
 {
     struct slice old = rec->content;
     size_t keep = old.size < size ? old.size : size;
-    if (old.data != op->content.data) { // else it is the copy already
+    if (old.data != op->content.data) { // otherwise the content is in op->content already
         op->content.size = 0;
         if (buf_append(&op->content, old.data, keep))
             return -ENOMEM;
@@ -219,7 +219,7 @@ int content_unpromise(struct ns *ns, struct op *op, struct ns_inode *inode, stru
     return rc;
 }
 
-// Where what a list of at most RANGE_BATCH ranges shows of [.., to) ends.
+// Up to where the list is complete: `to`, or, for a list that is full, the end of its last range.
 static uint64_t known_end(const struct extent_list *list, uint64_t to)
 {
     if (list->count < RANGE_BATCH)
@@ -325,7 +325,7 @@ int content_remove(struct ns *ns, struct op *op, const struct record *rec, bool 
         uint64_t bytes;
         int taken = unwritten_take(ns, op->batch, rec->ino, REMOVE_AT_ONCE_EXTENTS, &count, &bytes);
         op->unwritten_change -= (int64_t)bytes;
-        if (taken || count == REMOVE_AT_ONCE_EXTENTS) // perhaps not all
+        if (taken || count == REMOVE_AT_ONCE_EXTENTS) // a full list may not show all extents
             return taken;
     }
     *ret_done = rec->data_bytes == 0;

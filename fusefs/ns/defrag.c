@@ -172,7 +172,7 @@ static int commit_unless_changed(struct defrag *defrag, struct op *op, struct ns
     bool changed = atomic_load_explicit(&defrag->watched_changed, memory_order_relaxed);
     int rc = inode_is_unlinked(inode) ? -ENOENT : changed ? 0 : op_commit(ns, op);
     inode_unlock(&ns->table.locks, &lock);
-    if (changed) // later, then
+    if (changed) // somebody wrote to the cell: it is left for later
         defrag_note(defrag, inode, DEFRAG_NOTES);
     return rc;
 }
@@ -212,7 +212,7 @@ static uint64_t last_sequence(struct defrag *defrag)
     return sequence;
 }
 
-// After a cell that took so long.
+// Rests after a cell for as long as its merging took, or REST_BUSY times as long if others write.
 static void rest(struct defrag *defrag, uint64_t worked_us)
 {
     uint64_t us = worked_us < REST_MAX_US ? worked_us : REST_MAX_US, before = last_sequence(defrag);
@@ -232,7 +232,7 @@ static int scan_cells(struct defrag *defrag, struct ns_inode *inode, const struc
         while (i < list->count && list->at[i].start < cell + NS_EXTENT_MAX)
             bytes += list->at[i++].size;
         if (i == list->count && !last && first > 0) {
-            *ret_from = cell; // perhaps listed in part only
+            *ret_from = cell; // the cell may have been listed only in part
             return 0;
         }
         if (is_fragmented(i - first, bytes)) {
@@ -351,7 +351,7 @@ int defrag_wait(struct defrag *defrag)
     defrag->hurry = true;
     pthread_cond_broadcast(&defrag->changed);
     while (defrag->count || defrag->working) {
-        defrag->hurry = true; // until all that came meanwhile is done as well
+        defrag->hurry = true; // until everything that was queued meanwhile is done as well
         pthread_cond_wait(&defrag->changed, &defrag->mutex);
     }
     pthread_mutex_unlock(&defrag->mutex);

@@ -38,7 +38,7 @@ static inline bool extent_walk_valid(const struct extent_walk *walk)
 int extents_read(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint8_t *data,
                  uint64_t from, uint64_t to);
 
-// Reads one that is there: one get. Lock held.
+// Reads one extent that is known to be there: one get. Lock held.
 int extents_get(struct ns *ns, uint64_t ino, struct extent extent, uint8_t *data);
 
 // Whether the file has just that extent.

@@ -72,7 +72,7 @@ struct ns_inode {
     struct prefix *dir_prefix;   // AT_ENTRY; place
     struct inode_name *name;     // AT_ENTRY; place
     struct inode_ghost *ghost;   // AT_NONE; place (see inode_set_ghost)
-    struct ns_inode *atime_next; // in the list of atimes.c; whose it is, its
+    struct ns_inode *atime_next; // the next in the list of atimes.c; that list's mutex
     _Atomic int64_t atime_ns;    // time of access that is newer than the record's; 0: it is not
     _Atomic uint32_t open_count; // and INODE_GOING, which is set under the exclusive lock
     _Atomic uint32_t writers;    // of ns_inode_writers
@@ -86,7 +86,7 @@ struct ns_inode {
     _Atomic uint16_t short_pieces; // notes for defrag.c, modulo 2^16
     _Atomic uint16_t unsynced;     // short writes since the last fsync, up to 2^16 - 1; relaxed
     _Atomic bool atime_queued;     // see atimes.c
-    _Atomic bool synced_often;     // only a few of them lay between the last two; relaxed
+    _Atomic bool synced_often;     // few short writes lay between the last two fsyncs; relaxed
 };
 
 struct inode_shard {
@@ -122,8 +122,9 @@ struct ns_inode *inode_new(const struct inode_init *init);
 // Puts `inode` into the table unless its number is there already. Returns the one in the table
 // with a reference for the caller; if that is another one, `inode` was freed.
 struct ns_inode *inode_insert(struct inode_table *table, struct ns_inode *inode);
-// The same for who has found its location without its lock, when `moves` was table->moves: NULL,
-// and `inode` was freed, if it is not in the table and anything has moved since.
+// The same for a caller that has found the location without the inode's lock, when table->moves was
+// `moves`. If the inode is not in the table and table->moves has changed since, `inode` is freed
+// and the result is NULL.
 struct ns_inode *inode_insert_unmoved(struct inode_table *table, struct ns_inode *inode,
                                       uint64_t moves);
 struct ns_inode *inode_find(struct inode_table *table, uint64_t ino);

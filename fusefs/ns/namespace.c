@@ -33,10 +33,11 @@ void ns_options_init(struct ns_options *options)
     *options = (struct ns_options){
         .inline_max = 2048, .cut_extents = 1024, .merge_delay_ms = 2000, .root_mode = 0755};
     lsm_options_init(&options->engine);
-    // A disk's read error in a compressed block is to be an errno, not the daemon's death.
+    // No compressed table is mapped, so that an error of the disk is an errno and does not end the
+    // daemon.
     options->engine.map_budget = 0;
-    // Overwriting slices what it leaves, so more of the garbage is not known yet than with plain
-    // values: the whole is to stay within 1.5 times the data here as well.
+    // Overwriting makes slices of what it leaves, so more garbage is not known yet than with whole
+    // values. With this ratio blob files stay within 1.5 times the data all the same.
     options->engine.blob_garbage_ratio = 12;
 }
 
@@ -63,7 +64,8 @@ int ns_errno(int lsm_status)
         return EACCES;
     case LSM_CLOSED:
         return ESHUTDOWN;
-    case LSM_NO_FILES: // the daemon's, so that for its users it is the system's
+    case LSM_NO_FILES: // the daemon has too many files open; to the users of the mount it is the
+                       // system that has
         return ENFILE;
     case LSM_TRY_AGAIN:
         return EAGAIN;
@@ -166,7 +168,7 @@ static int check_super(struct ns *ns, const struct ns_options *options)
     }
     const uint8_t *p = value.data;
     if (status) {
-        // passed on
+        // the failure of reading the superblock is returned as it is
     } else if (value.size < 12 || memcmp(p, super_magic, sizeof(super_magic)) != 0) {
         status = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store of something else", ns->path);
     } else if (get_fixed32(p + 8) > NS_FORMAT_VERSION) {

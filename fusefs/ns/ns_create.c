@@ -249,7 +249,7 @@ int ns_tmpfile(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, 
     return 0;
 }
 
-// The record leaves where it was: its entry becomes a link, or the orphan is none any more.
+// Adds to the batch that the record moves to 'I': its entry becomes a link, or its orphan key goes.
 static int link_leave(struct ns *ns, struct op *op, const struct ns_inode *inode)
 {
     const struct record entry = {.is_link = true, .ino = inode->ino, .mode = inode->type};

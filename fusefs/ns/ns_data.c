@@ -119,7 +119,7 @@ static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, 
     struct inode_lock lock;
     op->sync_soon = data.size < CONTENT_SHORT_WRITE && note_short_write(inode);
     op->frees_space = on_promise;
-    // What is staged goes without the reserve.
+    // Staged bytes are written without the reserve.
     int rc = on_promise ? 0 : content_stage(ns, op, inode->ino, data, offset);
     inode_lock(&ns->table.locks, &lock, inode->ino, true);
     if (!rc)
@@ -148,8 +148,8 @@ static int look_at_promise(struct ns *ns, struct ns_inode *inode, uint64_t offse
     return rc;
 }
 
-// A write that has met a full disk, on space that is given back for it if the range is promised.
-// Jobs of the engine may have that space for a moment, so it tries for a while.
+// Tries a write again that has met a full disk, if its range is promised: held space is given back
+// for it. Jobs of the engine may take that space for a moment, so it tries for a while.
 static int write_promised(struct ns *ns, struct ns_inode *inode, struct slice data, uint64_t offset,
                           unsigned flags, struct ns_attr *ret_attr)
 {

@@ -126,7 +126,8 @@ static int kept_add(struct ns_dir *dir, uint64_t index, const struct found *foun
     if (index != dir->kept_count * dir->stride)
         return 0;
     if (dir->kept_count == DIR_KEPT)
-        kept_thin_out(dir); // half as many, twice as far apart: the index is still the next one due
+        kept_thin_out(dir); // now half as many names are kept, twice as far apart, and `index` is
+                            // still the next to keep
     if (!dir->kept) {
         dir->kept = malloc(DIR_KEPT * sizeof *dir->kept);
         if (!dir->kept)

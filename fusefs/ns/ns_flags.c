@@ -23,13 +23,14 @@ bool ns_setattr_is_forbidden(const struct record *rec, const struct ns_attr *att
         attr->mtime.tv_sec == rec->mtime.tv_sec && attr->mtime.tv_nsec == rec->mtime.tv_nsec;
     if (mask & NS_SET_EARLIER)
         return false;
-    // The kernel passes the ctime of other changes on like this, sooner or later.
+    // The kernel passes on the ctime of other changes by a request of this form, sooner or later.
     if (mask & NS_SET_CTIME && same_mtime &&
         !(mask & ~(unsigned)(NS_SET_MTIME | NS_SET_CTIME | NS_SET_KEEP_TIMES)))
         return false;
     if (rec->flags & NS_IMMUTABLE)
         return true;
-    // Times of now may be set: with a write-back cache mtime comes with a value.
+    // An append-only file may get the present time. With the write-back cache the kernel sends the
+    // present mtime as a value, together with ATIME_NOW.
     bool old_times = mask & NS_SET_ATIME || (mask & NS_SET_MTIME && !(mask & NS_SET_ATIME_NOW));
     return rec->flags & NS_APPEND &&
            (old_times || mask & (NS_SET_MODE | NS_SET_UID | NS_SET_GID | NS_SET_SIZE));

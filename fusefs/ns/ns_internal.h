@@ -39,9 +39,9 @@ struct counter {
 
 struct ns {
     struct lsm *db;
-    struct lsm_read_options at; // what reads go by that name no moment of their own: the snapshot
-                                // that was opened, or the present
-    bool shares_db;             // another namespace's, which closes it
+    struct lsm_read_options at; // what reads without a snapshot of their own see: the snapshot that
+                                // was opened, or the present
+    bool shares_db;             // db belongs to another namespace, which closes it
     char *path;                 // of the store
     unsigned inline_max, cut_extents, merge_delay_ms;
     bool keep_unlinked; // see ns_keep_unlinked(); constant once there are threads
@@ -109,8 +109,8 @@ struct op {
     struct buf out;     // a record being encoded
     struct buf content; // file content being put together
     struct extent_list extents, source, unwritten;
-    int64_t unwritten_change; // of the batch, in bytes
-    struct counter *counter; // locked by op_count, released by op_commit or op_end
+    int64_t unwritten_change; // how many bytes more are unwritten after the batch
+    struct counter *counter;  // locked by op_count, released by op_commit or op_end
     int64_t counter_delta;
     uint32_t mode_cleared; // by ns_content_changed
     bool batch_was_large;  // do not keep it for later
@@ -182,12 +182,13 @@ int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const s
 int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
                    struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
-// The beginning of a file's content, if a lookup comes by it: short content is in the record.
+// Where a lookup puts the beginning of a file's content if it has read it anyway: short content is
+// in the record.
 struct head {
     void *data;
     size_t size; // room
     size_t got;
-    bool found; // `got` is right
+    bool found; // a regular file was found, and `got` is set
 };
 
 // Finds the non-directory at the key (dir_prefix, name), of which the caller knew, when `moves` was

@@ -74,7 +74,7 @@ int ns_inode_opened(struct ns *ns, struct ns_inode *inode)
     while (!(count & INODE_GOING))
         if (atomic_compare_exchange_weak(&inode->open_count, &count, count + 1))
             return 0;
-    // Its last name goes or has gone; under the lock that is decided.
+    // The file's last name is going or has gone: the inode's lock decides which.
     struct inode_lock lock;
     inode_lock(&ns->table.locks, &lock, inode->ino, false);
     bool gone = content_is_gone(inode);

@@ -162,7 +162,8 @@ static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
     struct pathkey key;
     struct inode_ghost *ghost;
     int rc = inode_place(&ns->table, inode, &key, &ghost);
-    if (!rc && ret_snapshot) // after the place: what is seen there is as it was at the snapshot
+    if (!rc && ret_snapshot) // the snapshot comes after the place was noted, so the place cannot be
+                             // newer than the snapshot
         rc = ns_moment_begin(ns, ret_snapshot);
     *ret_found = true;
     if (rc)
@@ -191,8 +192,9 @@ int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
     int rc = 0;
     if (ret_snapshot)
         *ret_snapshot = NULL;
-    // Whoever moves the record has committed already, and notes the new place in a moment. To wait
-    // for the lock would be to wait for all who have asked for it before, and what they wait for.
+    // Whoever moves the record has committed already, and notes the new place in a moment. So
+    // trying again is better than waiting for the inode's lock, which means waiting for all who
+    // have asked for it before.
     for (unsigned i = 0; !rc && !found && i < PEEK_ATTEMPTS; i++) {
         if (i > PEEK_YIELDS)
             usleep(PEEK_SLEEP_US);

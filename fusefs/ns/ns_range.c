@@ -24,7 +24,7 @@ static uint64_t size_after(const struct record *rec, int mode, uint64_t end)
     return mode & FALLOC_FL_KEEP_SIZE || end < rec->size ? rec->size : end;
 }
 
-// What is promised is known by *ret_promised, also on failure.
+// *ret_promised says how much was promised, also on failure.
 static int change_range(struct ns *ns, struct op *op, struct ns_inode *inode, int mode,
                         uint64_t offset, uint64_t end, uint64_t *ret_promised)
 {
@@ -36,7 +36,8 @@ static int change_range(struct ns *ns, struct op *op, struct ns_inode *inode, in
     if (!rc && mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
         rc = content_zero(ns, op, inode, rec, offset, end);
     bool short_enough = rec->is_inline && end <= size && size <= ns->inline_max;
-    if (!rc && !(mode & FALLOC_FL_PUNCH_HOLE) && !short_enough) // what is inline is stored
+    // Inline content is stored as a whole and needs no promise.
+    if (!rc && !(mode & FALLOC_FL_PUNCH_HOLE) && !short_enough)
         rc = content_promise(ns, op, inode, rec, offset, end, ret_promised);
     return rc || size == rec->size ? rc : content_resize(ns, op, inode, rec, size);
 }

@@ -29,7 +29,7 @@ static int ghost_make(struct op *op, const struct record *rec, struct inode_ghos
     return 0;
 }
 
-// Keeps the file from being opened without its lock. False: it is open.
+// Marks the file so that it cannot be opened without its lock any more. False: it is open.
 static bool close_for_good(struct ns_inode *inode)
 {
     uint32_t count = 0;
@@ -158,7 +158,8 @@ static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
     struct record *rec = &op->rec[0].rec, *parent = &op->rec[2].rec;
     if (inode_is_unlinked(u->dir))
         return -ENOENT;
-    // Mostly nothing at all was written since the name was looked up.
+    // Usually nothing at all was written since the name was looked up; then the answer is still
+    // right.
     int rc = lsm_sequence(ns->db) == u->sequence ? 0 : op_load_key(ns, &u->key, &op->rec[0]);
     if (!rc)
         rc = unlink_check(u, rec);

@@ -20,7 +20,7 @@ struct side {
     struct ns_inode *dir;
     struct slice name;
     struct pathkey key;
-    uint64_t ino;          // of what it names; 0: nothing
+    uint64_t ino;          // the inode number behind the name; 0: there is no such name
     struct loaded *entry;  // the entry's record
     struct loaded *parent; // the directory's record (the other side's, if it is the same)
     struct record *full;   // entry's, or that at 'I'
@@ -104,7 +104,8 @@ static int check_types(const struct renaming *r)
     return 0;
 }
 
-// What the files themselves have against it; everything is loaded.
+// The error, if flags, or a target directory that is not empty, forbid the rename. All records are
+// loaded.
 static int check_files(const struct renaming *r)
 {
     const struct side *from = &r->from, *to = &r->to;
@@ -176,7 +177,8 @@ static int move_prefix(struct ns *ns, struct op *op, const struct side *from, co
         uint8_t value[8];
         put_fixed64(value, rec->ino);
         move->mark = true;
-        ns_marker_added(ns, prefix); // before it is there, so that nobody misses it
+        // Counted before the marker is written, so that nobody overlooks it.
+        ns_marker_added(ns, prefix);
         return op_put(op, &key, slice_of(value, sizeof value));
     }
     return 0;
@@ -271,7 +273,7 @@ static int store_parents(struct op *op, struct renaming *r, struct timespec now,
     return rc;
 }
 
-// The old name: free, or a whiteout's.
+// Adds to the batch what becomes of the old name: it is deleted, or becomes a whiteout.
 static int leave(struct op *op, const struct renaming *r, struct timespec now)
 {
     if (!r->whiteout)

@@ -32,7 +32,7 @@ static int xattr_exists(struct ns *ns, const struct pathkey *key, bool *ret_exis
     return status == LSM_NOT_FOUND ? 0 : ns_err(status);
 }
 
-// Commits the batch, which has the change of the attribute, with the record.
+// Adds the record to the batch, which has the change of the attribute already, and commits both.
 static int xattr_commit(struct ns *ns, struct op *op, struct ns_inode *inode)
 {
     struct record *rec = &op->rec[0].rec;

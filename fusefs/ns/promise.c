@@ -48,14 +48,16 @@ static int hold(struct ns *ns, uint64_t bytes)
     int status = lsm_hold_space(ns->db, wanted);
     if (!status)
         atomic_store_explicit(&promise->held, wanted, memory_order_relaxed);
-    return status == LSM_INVALID ? 0 : status; // the disk cannot: then it is counted only
+    // This disk cannot hold space: promises are only counted.
+    return status == LSM_INVALID ? 0 : status;
 }
 
 int promise_open(struct ns *ns)
 {
     uint64_t bytes = 0;
     struct promise *promise = &ns->promise;
-    if (ns->read_only || !promise->is_marked) // who may write holds it, or held it last
+    // A mount that may write holds the space, or the last one did.
+    if (ns->read_only || !promise->is_marked)
         return LSM_OK;
     int status = unwritten_sum(ns, &bytes);
     if (status)
@@ -67,7 +69,7 @@ int promise_open(struct ns *ns)
     return LSM_OK;
 }
 
-// Whether so many bytes more can be had. Mutex held.
+// -ENOSPC if fewer than `bytes` bytes are available. Mutex held.
 static int check_available(struct ns *ns, uint64_t bytes)
 {
     struct statvfs space;
@@ -111,9 +113,11 @@ void promise_changed(struct ns *ns, int64_t bytes)
     uint64_t wanted = with_share(unwritten_now(promise));
     if (bytes > 0 || !held || (wanted && held < wanted + HELD_STEP))
         return;
-    if (pthread_mutex_trylock(&promise->mutex)) // who has it sees to it
+    // Whoever holds the mutex adjusts the held space itself.
+    if (pthread_mutex_trylock(&promise->mutex))
         return;
-    if (!promise->spending) // else these bytes may be among those
+    // Bytes that are being spent are not held any more, and these may be among them.
+    if (!promise->spending)
         (void)!hold(ns, 0);
     pthread_mutex_unlock(&promise->mutex);
 }

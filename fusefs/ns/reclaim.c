@@ -30,7 +30,8 @@ struct job {
 struct reclaim {
     struct ns *ns;
     pthread_t thread;
-    struct lsm_batch *batch; // the thread's; made before it: it must not have to go without
+    // The thread's; made before it starts, so that it never lacks memory for the batch.
+    struct lsm_batch *batch;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct job *queue; // mutex, as all below
@@ -108,7 +109,7 @@ static int orphan_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, boo
 static int locked_tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
 {
     struct inode_lock lock;
-    tail_fetch(ns, ino, batch); // so that what is read under the lock is in memory
+    tail_fetch(ns, ino, batch); // reads ahead what tail_step() reads under the lock
     inode_lock(&ns->table.locks, &lock, ino, true);
     int rc = tail_step(ns, ino, batch, ret_done);
     inode_unlock(&ns->table.locks, &lock);
@@ -162,7 +163,8 @@ static void *reclaim_thread(void *arg)
         reclaim->error = rc;
         pthread_cond_broadcast(&reclaim->changed);
         if (is_passing(rc)) {
-            reclaim->queue[reclaim->count++] = job; // there is room: it was taken from there
+            // There is room: queue_job() keeps one place free.
+            reclaim->queue[reclaim->count++] = job;
             pause_second(reclaim);
         }
     }
@@ -173,7 +175,8 @@ static void *reclaim_thread(void *arg)
 static void queue_job(struct reclaim *reclaim, struct job job)
 {
     pthread_mutex_lock(&reclaim->mutex);
-    // One place more than is queued: for the one being worked on, should it have to come back.
+    // One place is kept free for the job that the thread works on, which may have to be queued
+    // again.
     if (reclaim->count + 1 >= reclaim->capacity) {
         size_t capacity = reclaim->capacity ? 2 * reclaim->capacity : 64;
         struct job *queue = realloc(reclaim->queue, capacity * sizeof *queue);

@@ -55,7 +55,8 @@ int tail_leave(struct ns *ns, struct op *op, struct ns_inode *inode, struct reco
     rec->size = size;
     op->frees_space = true;
     inode->no_tail = false;
-    reclaim_queue_tail(ns->reclaim, rec->ino); // waits for the lock, so for the commit
+    // The thread needs the inode's lock, so it starts after the commit.
+    reclaim_queue_tail(ns->reclaim, rec->ino);
     return 0;
 }
 

@@ -1,7 +1,7 @@
 // Tails: what a truncation cut off a file of very many extents, until it is deleted.
 //
-// The key 'T' ino holds the offset from which on the file's extents are no content any more; the file
-// is not longer than that. Reads, which end at the size, do not meet them. Background batches
+// The key 'T' ino holds the offset from which on the file's extents are no content any more; the
+// file is not longer than that. Reads, which end at the size, do not meet them. Background batches
 // (reclaim.h) delete them; what makes the file longer has to settle the tail first, which deletes
 // what is left at once.
 #ifndef NS_TAIL_H
@@ -14,9 +14,9 @@
 int tail_leave(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                uint64_t size);
 
-// Sees to it that the file has no tail: before it grows, or extents beyond its size are looked at.
-// Exclusive lock held. Commits a batch of its own if there is a tail. A look-up after the file was
-// loaded, then none.
+// Makes sure that the file has no tail: to be called before the file grows and before extents
+// beyond its size are looked at. Exclusive lock held. Commits a batch of its own if there is a
+// tail. Costs one get the first time, then none while the inode is live.
 int tail_settle(struct ns *ns, struct ns_inode *inode);
 
 // Reads what the next tail_step will, so that it finds it in memory. No lock needed.

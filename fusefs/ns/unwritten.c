@@ -147,7 +147,7 @@ int unwritten_sum(struct ns *ns, uint64_t *ret_bytes)
     if (status)
         return status;
     for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter))
-        if (!load(iter, &ino, &range)) // what is malformed is for ns_check to report
+        if (!load(iter, &ino, &range)) // a malformed key is passed over; ns_check reports it
             *ret_bytes += range.size;
     status = lsm_iter_status(iter);
     lsm_iter_free(iter);

@@ -305,7 +305,7 @@ static int run_entry(struct run_state *state, const struct entry *entry)
     bool same_key = state->has_key && slice_equal(buf_slice(&state->key), entry->key);
 
     if (same_key && stratum == state->stratum)
-        return LSM_OK; // hidden by a newer version
+        return LSM_OK; // a newer version hides this one from all readers
     if (!same_key) {
         if (buf_assign(&state->key, entry->key.data, entry->key.size))
             return status_no_memory(entry->key.size);

@@ -213,7 +213,8 @@ static void make_spare(struct lsm *db)
     pthread_mutex_unlock(&db->mutex);
     int rc = db_log_new(db, &log);
     pthread_mutex_lock(&db->mutex);
-    db->spare = rc ? NULL : log; // a failure is met again, and reported, when the log is needed
+    db->spare = rc ? NULL : log; // a failure is not reported here: the writer that needs the log
+                                 // tries again and reports it
     db->spare_state = SPARE_NONE;
     pthread_cond_broadcast(&db->changed);
 }
@@ -240,19 +241,20 @@ static bool idle_flush_due(struct lsm *db)
     return memtable_deletes(db->active) > entries / IDLE_SHARE;
 }
 
-// Makes the memtable immutable if that is due, for the flush thread itself to flush. Failures are
-// met again.
+// Makes the memtable immutable if that is due, so that the flush thread flushes it. Failures are
+// not reported: the next try meets them again.
 static void idle_switch(struct lsm *db)
 {
     struct writer writer;
-    if (!db_lead_try(db, &writer)) // who leads may be waiting for this thread
+    if (!db_lead_try(db, &writer)) // a writer leads, and may be waiting for this thread
         return;
     pthread_mutex_lock(&db->mutex);
     bool due = !db->stopping && idle_flush_due(db);
     pthread_mutex_unlock(&db->mutex);
     if (due && !db_switch_memtable(db)) {
         pthread_mutex_lock(&db->mutex);
-        db->log_used = 0; // says nothing about what comes after the pause
+        // What was written before the pause says nothing about what comes after it.
+        db->log_used = 0;
         pthread_mutex_unlock(&db->mutex);
     }
     db_lead_release(db, &writer);
@@ -270,7 +272,8 @@ static void push_deletes(struct lsm *db)
     if (wait || !db_lead_try(db, &writer))
         return;
     if (memtable_deletes(db->active))
-        (void)!db_switch_memtable(db); // tried again soon
+        // A failure is not reported: the flush thread tries again soon.
+        (void)!db_switch_memtable(db);
     db_lead_release(db, &writer);
 }
 
@@ -308,7 +311,7 @@ static void *flush_thread(void *arg)
             int rc = db_flush_oldest(db);
             db_remove_obsolete(db);
             if (rc == LSM_NO_SPACE && db_reserve_release(db))
-                rc = LSM_OK; // once more
+                rc = LSM_OK; // there is room: the flush is tried once more
             else if (!rc)
                 db_reserve_follow(db);
             pthread_mutex_lock(&db->mutex);
@@ -459,7 +462,7 @@ static void *compaction_thread(void *arg)
                 wait_work(db, IDLE_WAKE_S * 1000);
             continue;
         }
-        const struct version *tried = version; // only compared
+        const struct version *tried = version; // no reference is held: the pointer is only compared
         db->compactions_running++;
         pthread_mutex_unlock(&db->mutex);
         int rc = db_run_compaction(db, version, compaction);

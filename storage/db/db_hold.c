@@ -29,7 +29,8 @@ static void hold_drop(struct lsm *db)
     status_restore(&kept);
 }
 
-// What an allocation that failed has taken is given back by cutting the file.
+// Makes the file hold `bytes` bytes. After an allocation that failed the file is cut to its old
+// length, so that no space stays taken.
 static int hold_resize(struct lsm *db, uint64_t bytes)
 {
     struct env_file *file;

@@ -127,7 +127,8 @@ static bool visible(const struct lsm_iter *it)
     return tag_sequence(it->merge->entry.tag) <= it->sequence;
 }
 
-// Moves of the merge. Keys given to the searches are copies of the iterator's own.
+// Moves of the merge, counted. The keys that searches get must not point into the merge's current
+// entry.
 
 static void step_next(struct lsm_iter *it)
 {
@@ -177,7 +178,7 @@ static void show(struct lsm_iter *it)
     it->status = LSM_OK;
 }
 
-// Past a version of it->key, of which *steps were passed before.
+// Moves past one version of it->key; *steps versions were passed before.
 static void pass_old(struct lsm_iter *it, unsigned *steps)
 {
     if ((*steps)++ < STEPS_MAX)
@@ -186,7 +187,8 @@ static void pass_old(struct lsm_iter *it, unsigned *steps)
         search(it, buf_slice(&it->key), 0); // a put at sequence 0 has tag 1
 }
 
-// Past a version that is too new, of a key of which *steps were passed before. False: no memory.
+// Moves past a version that is too new, of a key of which *steps versions were passed before.
+// False: no memory.
 static bool pass_hidden(struct lsm_iter *it, unsigned *steps)
 {
     struct slice key = it->merge->entry.key;
@@ -204,8 +206,8 @@ static bool pass_hidden(struct lsm_iter *it, unsigned *steps)
     return true;
 }
 
-// From where the merge stands, on to the first entry to show. With `skip`, entries of it->key are
-// passed over.
+// Goes on from where the merge stands to the first entry to show. With `skip`, entries of it->key
+// are passed over.
 static void find_forward(struct lsm_iter *it, bool skip)
 {
     struct iter *merge = it->merge;
@@ -464,7 +466,7 @@ static int set_prefix(struct lsm_iter *it, struct slice prefix)
     while (prefix.size && prefix.data[prefix.size - 1] == 0xff)
         prefix.size--;
     if (prefix.size == 0)
-        return LSM_OK; // no key is beyond
+        return LSM_OK; // no key lies beyond the prefix, so there is no upper bound
     struct buf end = {0};
     if (buf_assign(&end, prefix.data, prefix.size))
         return status_no_memory(prefix.size);

@@ -61,7 +61,7 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
                                   .arg = db};
     store_name(old_name, STORE_RECYCLED, recycle);
     int rc = wal_writer_new(&options, log->name, number, recycle ? old_name : NULL, &log->wal);
-    if (rc == LSM_NO_SPACE && recycle) // which is gone: there is some room now
+    if (rc == LSM_NO_SPACE && recycle) // the recycled file is gone, so there is some room now
         rc = wal_writer_new(&options, log->name, number, NULL, &log->wal);
     if (!rc) {
         rc = db->env->ops->sync_dir(db->env, ENV_HERE);
@@ -148,7 +148,7 @@ static bool log_recycle(struct lsm *db, const struct db_log *log)
 
 void db_log_retire(struct lsm *db, struct db_log *log)
 {
-    if (!log->wal) { // those of an earlier run; nobody else refers to them
+    if (!log->wal) { // logs of an earlier run: nobody else refers to them
         struct old_logs old = {db, log->number, log->last};
         (void)!db->env->ops->list(db->env, ENV_HERE, remove_old, &old);
         free(log);
@@ -182,7 +182,8 @@ void db_log_drop_recyclable(struct lsm *db)
     }
 }
 
-// The spare is made anew; it cannot be too small, for logs grow.
+// Drops the spare log, which is made again when it is needed; it may be small then, since logs
+// grow.
 void db_log_settle(struct lsm *db)
 {
     struct db_log *spare = NULL;

@@ -178,7 +178,7 @@ static int begin_checkpoint(struct lsm *db, const char *target, struct env **ret
     if (lock && rc != LSM_EXISTS)
         (void)!db_place_remove(base, target, dir, true);
     else
-        (void)!base->ops->rmdir(base, target); // unless something is in it
+        (void)!base->ops->rmdir(base, target); // the directory stays if something is in it
     if (lock)
         dir->ops->unlock(dir, lock);
     base->ops->close_dir(dir);
@@ -354,7 +354,7 @@ static void check_memtable_blobs(struct check *check, struct memtable *memtable)
 static int check_manifest(struct lsm *db)
 {
     struct manifest_state state = {0};
-    pthread_mutex_lock(&db->mutex); // no edit is being appended while it is read
+    pthread_mutex_lock(&db->mutex); // with the mutex held no edit is being appended to the manifest
     while (db->manifest_busy)
         pthread_cond_wait(&db->changed, &db->mutex);
     db->manifest_busy = true;

@@ -89,7 +89,7 @@ static int manifest_roll(struct lsm *db, struct version *version,
     struct manifest *manifest;
     char name[STORE_NAME_MAX];
     int rc = manifest_create(db->env, number, &state, &manifest);
-    if (status_is_clean(rc)) { // the old one is still in force
+    if (status_is_clean(rc)) { // the old manifest is still in force
         if (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest))
             return rc;
         return manifest_append(db->manifest, edit);
@@ -237,7 +237,7 @@ static int change_end(struct lsm *db, struct version_edit *edit, struct change *
     return LSM_OK;
 }
 
-// With the manifest lead.
+// Applies the edit. The caller has the manifest lead, which ends here.
 static int apply_edit(struct lsm *db, struct version_edit *edit, struct version *base,
                       bool drop_immutable)
 {

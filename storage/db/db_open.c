@@ -49,7 +49,7 @@ static int place_open(struct lsm *db)
         return status_fail(LSM_NOT_A_STORE, "%s does not exist", db->dir);
     rc = base->ops->mkdir(base, db->dir);
     db->made_dir = !rc;
-    if (!rc || rc == LSM_EXISTS) // somebody else's: as good
+    if (!rc || rc == LSM_EXISTS) // somebody else has just made the directory: that is as good
         rc = base->ops->open_dir(base, db->dir, &db->env);
     return rc;
 }
@@ -62,7 +62,7 @@ static int place_judge(struct lsm *db, bool *ret_fresh)
     int rc = db_place_look(db->env, &place);
     if (rc)
         return rc;
-    // Without the lock it may be being made.
+    // The lock is not held yet: another process may be making a store there.
     if (place.unfinished && (db->lock || !place.lock))
         return db_place_unfinished(db->env);
     bool fresh = !place.current && !place.data && !place.unfinished;
@@ -172,7 +172,7 @@ static int caches_new(struct lsm *db)
 static void free_obsolete_list(struct lsm *db)
 {
     db_remove_obsolete(db);
-    while (db->obsolete) { // kept files
+    while (db->obsolete) { // what is left are files that are to be kept
         struct obsolete_file *next = db->obsolete->next;
         free(db->obsolete);
         db->obsolete = next;
@@ -213,7 +213,7 @@ static void handle_close(struct lsm *db)
     blob_store_free(db->blobs);
     if (db->block_cache)
         block_cache_free(db->block_cache);
-    db_reserve_free(db); // with all the room that the rest has given back
+    db_reserve_free(db); // last, so that it can use all the space that the rest has given back
 }
 
 // After handle_close().
@@ -265,7 +265,7 @@ static int place_enter(struct lsm *db)
         db->base->ops->close_dir(db->env);
         db->env = NULL;
     }
-    db->options.lock_note = NULL; // the user's; not ours to keep
+    db->options.lock_note = NULL; // the string is the caller's and must not be kept
     return rc ? rc : place_judge(db, &db->fresh);
 }
 
@@ -335,7 +335,7 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
         return rc;
     rc = open_run(db);
     if (rc) {
-        struct status_kept kept; // the cause, not what cleaning up meets
+        struct status_kept kept; // the first failure is reported, not those of cleaning up
         status_keep(&kept);
         db_background_stop(db);
         handle_close(db);
@@ -349,7 +349,7 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
     return LSM_OK;
 }
 
-// LOCK keeps it for whoever waits for the end of this process.
+// LOCK keeps the note for whoever waits for the end of this process.
 static void say_failed(struct lsm *db, const char *detail)
 {
     char note[STATUS_DETAIL_MAX + 16];

@@ -43,7 +43,7 @@ static uint64_t flush_progress(const struct lsm *db)
 {
     uint64_t total = atomic_load_explicit(&db->flush_total, memory_order_relaxed);
     uint64_t done = atomic_load_explicit(&db->flush_done, memory_order_relaxed);
-    return done < total ? done * 900 / total : 1000; // the last part is the sync
+    return done < total ? done * 900 / total : 1000; // the last tenth stands for the table's sync
 }
 
 void db_pace(struct lsm *db)

@@ -97,8 +97,7 @@ static uint64_t write_amp_x100(struct lsm *db)
     return user ? all * 100 / user : 0;
 }
 
-// Bytes of tables and blob files over those in the largest level and live blobs: what it takes more
-// than once.
+// Bytes of tables and blob files, divided by those of the largest level and of live blobs.
 static uint64_t space_amp_x100(struct lsm *db, uint64_t table_bytes)
 {
     struct blob_stats blobs;

@@ -48,7 +48,7 @@ static void prefetch_tables(struct file_meta *const *files, unsigned count, uint
         if ((reader = reader_of(files[i])))
             sst_prefetch(reader);
     for (unsigned i = 0; i < count; i++)
-        if ((reader = reader_of(files[i]))) // it may have been closed since
+        if ((reader = reader_of(files[i]))) // the table may have been closed meanwhile
             sst_prefetch_key(reader, hash);
 }
 

@@ -92,7 +92,8 @@ static int replay_flush(struct replay *replay)
 {
     if (memtable_entries(replay->memtable) == 0)
         return LSM_OK;
-    // A process that died may have left them in the page cache only.
+    // The process that wrote them may have died before it synced: they may be in the page cache
+    // only.
     int rc = blob_refs_sync(db_memtable_blobs(replay->memtable));
     if (!rc)
         rc = db_write_level0(replay->db, replay->memtable, &replay->edit);
@@ -121,7 +122,7 @@ static int replay_blobs(struct replay *replay, struct slice payload, bool verify
     while (p < end && !rc && *ret_there) {
         struct batch_op op;
         struct blob_pointer pointer;
-        struct blob_file *file = NULL; // stays so if it cannot be referenced
+        struct blob_file *file = NULL; // stays NULL if the file cannot be referenced
         rc = batch_next(&p, end, &op);
         if (rc || op.type != BATCH_PUT_BLOB)
             continue;
@@ -253,7 +254,7 @@ static int sweep_name(void *arg, const char *name)
         keep = number == manifest_number(db->manifest);
     if (kind == STORE_LOG)
         keep = number >= db->manifest_log_number;
-    if (kind == STORE_BLOB) // a known one goes when it turns out that nothing refers to it
+    if (kind == STORE_BLOB) // a blob file that the registry knows goes when nothing refers to it
         keep = blob_store_knows(db->blobs, number);
     if (kind == STORE_TABLE) {
         for (unsigned n = 0; n < VERSION_LEVELS && !keep; n++)
@@ -287,7 +288,7 @@ static int replay_to_tables(struct replay *replay, const struct scan *scan,
     return rc || replay->db->options.read_only ? rc : replay_flush(replay);
 }
 
-// From the start, into one memtable: there was no room for tables.
+// Replays all logs from the start into one memtable: the disk had no room for tables.
 static int replay_to_memory(struct replay *replay, const struct scan *scan,
                             const struct manifest_state *state)
 {
@@ -465,7 +466,7 @@ static void discard(struct lsm *db)
     struct status_kept kept;
     status_keep(&kept);
     if (!may_be_in_force(db)) {
-        db_log_unref(db, db->log); // open, it would still take its space
+        db_log_unref(db, db->log); // closed, so that its space is free once the file is removed
         db->log = NULL;
         (void)!db->env->ops->list(db->env, ENV_HERE, discard_name, db);
         db_reserve_file(db->env, db_new_file_number(db), db->reserve_swept);

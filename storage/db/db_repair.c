@@ -130,7 +130,8 @@ static void undo_set_aside(struct repair *repair)
             (void)!repair->env->ops->unlink(repair->env, path);
         }
     if (repair->aside_count[0] + repair->aside_count[1])
-        (void)!repair->env->ops->rmdir(repair->env, "lost"); // stays if there is more in it
+        // The folder stays if something else is in it.
+        (void)!repair->env->ops->rmdir(repair->env, "lost");
 }
 
 // What is worth nothing now that the new manifest is in force.
@@ -269,7 +270,7 @@ static int take_log(struct repair *repair, uint64_t number)
     int rc = wal_read(repair->env, name, number, take_record, repair, &result);
     if (repair->log_first < repair->log_limit)
         repair->log_limit = repair->log_first;
-    if (rc == LSM_CORRUPTION) // what was valid before the damage has been taken
+    if (rc == LSM_CORRUPTION) // the records before the damage have been taken
         rc = set_aside(repair, STORE_LOG, number);
     return rc;
 }
@@ -284,7 +285,8 @@ static int keep_live(struct repair *repair, const struct manifest_state *state)
             rc = number_add(&repair->tables, &repair->table_count,
                             state->version->levels[n].files[i]->number);
     repair->last_sequence = state->last_sequence;
-    for (size_t i = 0; i < state->snapshots.count; i++) // also where a log's end is lost
+    // A snapshot may see more than the logs hold, if a log's end is lost.
+    for (size_t i = 0; i < state->snapshots.count; i++)
         if (repair->last_sequence < state->snapshots.at[i].sequence)
             repair->last_sequence = state->snapshots.at[i].sequence;
     if (!rc)
@@ -305,9 +307,9 @@ static int apply_manifest(struct repair *repair)
          i++)
         rc = manifest_read(repair->env, repair->manifests[i], &state, NULL);
     if (rc == LSM_NOT_FOUND || rc == LSM_CORRUPTION)
-        return LSM_OK; // none is left
+        return LSM_OK; // no manifest is left
     if (rc)
-        return rc; // another program's, or of a later version: not ours to repair
+        return rc; // the store is another program's, or of a later version, and is left alone
     rc = keep_live(repair, &state);
     manifest_state_release(&state);
     return rc;
@@ -352,7 +354,7 @@ static uint64_t repair_number(void *arg)
     return atomic_fetch_add(&((struct repair *)arg)->next_file, 1);
 }
 
-// What may succeed later says nothing about the entry: then repair ends.
+// A failure that may pass says nothing about the entry: repair ends with it.
 static int keep_pointer(void *arg, const struct blob_pointer *pointer, bool *ret_keep)
 {
     struct repair *repair = arg;
@@ -461,7 +463,7 @@ static int rewrite(struct repair *repair)
     run.snapshots = sequences;
     run.snapshot_count = repair->snapshots.count;
     rc = merge_iter_new(repair->sources, repair->source_count, &input);
-    repair->source_count = 0; // taken over
+    repair->source_count = 0; // the merge has taken the sources over
     if (!rc) {
         rc = compact_run(&run, input);
         iter_free(input);

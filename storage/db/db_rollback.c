@@ -95,7 +95,7 @@ static int lead_when_flushed(struct lsm *db, struct writer *writer)
         pthread_mutex_unlock(&db->mutex);
         if (empty)
             return LSM_OK;
-        db_lead_release(db, writer); // somebody has written meanwhile
+        db_lead_release(db, writer); // somebody has written since the flush: once more
     }
 }
 

@@ -63,7 +63,8 @@ int lsm_snapshot_create(struct lsm *db, const char *name)
     const struct lsm_snapshot *held;
     if (db->options.read_only)
         return status_fail(LSM_READ_ONLY, "the store is open read-only");
-    int rc = db_named_check(db, name); // before anything is synced for it
+    // Checked first, so that nothing is synced for a name that cannot be.
+    int rc = db_named_check(db, name);
     if (!rc)
         rc = lsm_snapshot_new(db, &held);
     if (rc)
@@ -108,7 +109,7 @@ static int edit_rename(const struct snapshot_set *set, struct version_edit *edit
     if (!rc)
         rc = snapshot_set_add(&edit->snapshots_added, r->id, r->sequence, r->created_us,
                               slice_str(renaming->to));
-    edit->snapshots_added.next_id = 0; // as it was
+    edit->snapshots_added.next_id = 0; // 0: the edit does not change it
     return rc;
 }
 

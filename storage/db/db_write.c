@@ -241,7 +241,8 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
         rc = db_switch_memtable(db);
         if (rc == LSM_NO_SPACE && use_reserve && db_reserve_release(db))
             rc = db_switch_memtable(db);
-        counter_add(&db->counters.stall_us, env_now_us() - start); // the next log may not be ready
+        // Counted as a stall: the next log may not be ready.
+        counter_add(&db->counters.stall_us, env_now_us() - start);
         pthread_mutex_lock(&db->mutex);
         if (rc)
             break;
@@ -584,7 +585,7 @@ static int single_begin(void)
     return LSM_OK;
 }
 
-// A rare huge value must not stay allocated for the thread's life.
+// A buffer that a huge value has made large is freed, and does not stay for the thread's life.
 static void single_end(void)
 {
     if (single.payload.capacity > GROUP_MAX_BYTES)
@@ -656,7 +657,8 @@ int lsm_flush(struct lsm *db)
 
     pthread_mutex_lock(&db->mutex);
     while (!rc && db->immutable_count && db->immutables[0].log->number <= number) {
-        rc = db_check_error(db); // before each wait: nothing flushes after a failure
+        // Looked at before each wait, because after a failure nothing is flushed any more.
+        rc = db_check_error(db);
         if (!rc && db->disk_full & DB_FULL_FLUSH)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
         if (!rc)

@@ -464,7 +464,8 @@ static int decode_snapshot(struct slice in, struct version_edit *edit)
         get_slice(p, end, &name) != end)
         return corrupt("malformed snapshot");
     int rc = snapshot_set_add(&edit->snapshots_added, id, sequence, created_us, name);
-    edit->snapshots_added.next_id = next; // only what the edit itself says
+    // The next id that the edit itself gives, not one derived from the records.
+    edit->snapshots_added.next_id = next;
     return rc == LSM_EXISTS ? corrupt("a snapshot twice") : rc;
 }
 
