@@ -8,7 +8,7 @@
 //     0x03  put borrowed bytes: slice key, fixed64 address, varint size
 //     0x04  put a value that is in a blob file: slice key, slice pointer
 //
-// Types 0x02 and 0x03 are in memory only: db_blob.c replaces them before the batch is logged.
+// Types 0x02 and 0x03 are in memory only: db_resolve.c replaces them before the batch is logged.
 //
 // Operation i of a batch whose log record says sequence s has sequence s + i.
 #ifndef LSM_DB_BATCH_H

@@ -241,7 +241,7 @@ static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-// ---- db_property.c
+// ---- db_tally.c
 extern _Thread_local unsigned db_tally_index; // of this thread, plus 1; 0: not chosen yet
 unsigned db_tally_choose(void);
 
@@ -275,10 +275,19 @@ int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us);
 #define DB_RETRY_WRITE_US 5000000 // of writes
 #define DB_RETRY_FLUSH_US 200000  // of calls that ask for the job
 
+// ---- db_space.c
 // Whether writes are refused for lack of space, unless they may use the reserve. Mutex held.
 bool db_disk_is_full(const struct lsm *db);
 // LSM_NO_SPACE if they are: for what takes space before it queues. No locks held.
 int db_check_space(struct lsm *db);
+bool db_space_short(const struct lsm *db); // whether to make room; mutex held
+bool db_space_low(struct lsm *db); // whether what is in memory might not fit on the disk; no locks
+void db_note_full(struct lsm *db); // sets DB_FULL_LOW; the flush thread clears it. No locks held
+// Bytes that writes may take before they are refused, of those free on the disk. No locks held.
+uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total);
+// `size`, or less on a disk of `total` bytes on which that would be too much, but DB_SPACE_MIN.
+#define DB_SPACE_MIN 4096
+uint64_t db_space_bounded(uint64_t size, uint64_t total);
 
 // ---- db_reserve.c
 // In steps, beside what is to be flushed: for the log of deletes, and for small changes.
@@ -287,11 +296,6 @@ int db_check_space(struct lsm *db);
 uint64_t db_reserve_step(const struct lsm *db); // bytes
 uint64_t db_reserve_wanted(struct lsm *db);     // bytes it should have now; no locks held
 void db_reserve_make(struct lsm *db);           // when there is none, or it is spent; no locks held
-// Bytes that writes may take before they are refused, of those free on the disk.
-uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total);
-bool db_space_low(struct lsm *db);         // whether what is in memory might not fit on the disk
-void db_note_full(struct lsm *db);         // sets DB_FULL_LOW; the flush thread clears it
-bool db_space_short(const struct lsm *db); // whether to make room; mutex held
 // Makes the reserve as large as the store needs it. No locks held.
 void db_reserve_follow(struct lsm *db);
 void db_reserve_shrink(struct lsm *db);   // back to what they need; no locks held
@@ -330,7 +334,11 @@ void db_log_settle(struct lsm *db);
 // Makes everything up to `end` of `log` durable, and all logs before it.
 int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end);
 
-// ---- db_write.c
+// ---- db_queue.c
+// Waits until the writer leads, or another leader has written its batch: `done`.
+void db_lead_or_wait(struct lsm *db, struct writer *writer);
+// Ends the lead: the writers from the head to `last` are done, the one after it leads.
+void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last);
 // Waits until the caller is the write leader, and gives the lead up again. For switching memtables
 // from outside a write.
 void db_lead_acquire(struct lsm *db, struct writer *writer);
@@ -345,17 +353,29 @@ void db_slow_down(struct lsm *db, unsigned pressure, size_t bytes);
 // Sleeps for a millisecond if the active memtable fills faster than the flush proceeds that must
 // end before it can be switched.
 void db_pace(struct lsm *db);
+// Recomputes the write pressure from the current version; mutex held.
+void db_update_pressure(struct lsm *db);
+
+// ---- db_files.c
+uint64_t db_new_file_number(void *db);
+void db_remove_obsolete(struct lsm *db); // no locks held
+// Ties a table that is going to be part of a version to this store: when its last reference goes,
+// its reader is closed and, if it is obsolete, its file is put on the list of files to remove.
+int db_adopt_file(struct lsm *db, struct file_meta *file);
+
+// ---- db_pick.c: mutex held
+bool db_nothing_written(struct lsm *db); // for a while
+struct pick_options db_pick_options(struct lsm *db);
+// What is to be done next, by size or for the sake of blobs, which take turns when there is both:
+// *drain_first. NULL: nothing.
+int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_first,
+            struct compaction **ret_compaction);
+bool db_jobs_done(struct lsm *db); // nothing is running or due, or nothing can
 
 // ---- db_background.c
 int db_background_start(struct lsm *db);
 void db_background_stop(struct lsm *db);
-bool db_jobs_done(struct lsm *db); // nothing is running or due, or nothing can; mutex held
-// Recomputes the write pressure from the current version; mutex held.
-void db_update_pressure(struct lsm *db);
-void db_remove_obsolete(struct lsm *db); // no locks held
-bool db_flush_due(struct lsm *db);       // mutex held
-uint64_t db_new_file_number(void *db);
-struct pick_options db_pick_options(struct lsm *db); // mutex held
+bool db_flush_due(struct lsm *db); // mutex held
 
 // ---- db_manifest.c
 // Logs the edit, applies it and installs the new version and view. Called without locks. With
@@ -367,9 +387,6 @@ int db_change_snapshots(struct lsm *db,
                         int (*change)(const struct snapshot_set *set, struct version_edit *edit,
                                       void *arg),
                         void *arg);
-// Ties a table that is going to be part of a version to this store: when its last reference goes,
-// its reader is closed and, if it is obsolete, its file is put on the list of files to remove.
-int db_adopt_file(struct lsm *db, struct file_meta *file);
 
 // ---- db_snapshots.c
 int db_named_check(struct lsm *db, const char *name); // whether a new snapshot can be called this
@@ -400,11 +417,6 @@ int db_blob_store_new(struct env *env, const struct lsm_options *options, unsign
 size_t db_blob_inline_size(const struct lsm_options *options);
 // From which size on values go to blob files in this write; SIZE_MAX: none do.
 size_t db_blob_min(const struct lsm *db, const struct lsm_write_options *wo);
-// Resolves a batch before it is logged: writes its values of `min` bytes or more to blob files and
-// makes the batch to log. Release when that is in a memtable, or given up.
-int db_blob_prepare(struct lsm *db, const struct lsm_batch *batch, size_t min,
-                    struct db_blob_write *ret_write);
-void db_blob_release(struct db_blob_write *write);
 // Decodes a pointer and references its file. The caller is pinned, or otherwise holds whatever the
 // pointer was found in.
 int db_blob_open(struct lsm *db, struct slice encoded, struct blob_pointer *ret_pointer,
@@ -430,6 +442,13 @@ int db_blob_before_sync(void *db);
 // LSM_NOT_FOUND also for a delete.
 int db_lookup(struct lsm *db, const struct lsm_read_options *ro, struct slice key,
               uint64_t *ret_tag, struct slice *ret_value);
+
+// ---- db_resolve.c
+// Resolves a batch before it is logged: writes its values of `min` bytes or more to blob files and
+// makes the batch to log. Release when that is in a memtable, or given up.
+int db_resolve(struct lsm *db, const struct lsm_batch *batch, size_t min,
+               struct db_blob_write *ret_write);
+void db_resolve_release(struct db_blob_write *write);
 
 // ---- db_place.c
 struct db_place {

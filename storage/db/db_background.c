@@ -20,121 +20,17 @@
 #include "base/cond.h"
 #include "db/db.h"
 
-#define GARBAGE_STORE_SHARE  4 // of the store's bytes
-#define GARBAGE_BUFFER_SHARE 8 // and of the write buffer
-#define GARBAGE_MIN          (1u << 20)
-#define IDLE_WAKE_S          5 // idle threads look for garbage this often
-#define IDLE_US              4000000
-#define IDLE_SHARE           64 // an idle store flushes deletes of 1/64 of all its entries
-#define RETRY_MS             1000
-#define RETRY_COMPACTIONS    16  // pauses of RETRY_MS after a compaction that found no room
-#define RETRY_FIRST_MS       10  // after a failure that may pass; doubled up to RETRY_MS
-#define RETRY_PRESSURE       500 // on writers while a job that failed is tried again
-#define RESERVE_RETRY_MS     200
-
-// When writers begin to be slowed so that garbage in blob files does not grow without bound, and
-// when they are stopped: per cent of blob bytes that sorted tables do not refer to, above
-// blob_garbage_ratio.
-#define UNSETTLED_SLOW  6
-#define UNSETTLED_STOP  12
-#define BLOB_SLOW_FILES 2                   // never for less than the size of so many blob files
-#define BLOB_SLOW_MIN   ((uint64_t)1 << 20) // or for less than these bytes
-
-uint64_t db_new_file_number(void *arg)
-{
-    struct lsm *db = arg;
-    return atomic_fetch_add_explicit(&db->next_file, 1, memory_order_relaxed);
-}
-
-// Whether nothing has been written for a while; mutex held.
-static bool nothing_written(struct lsm *db)
-{
-    uint64_t visible = atomic_load_explicit(&db->visible, memory_order_relaxed);
-    uint64_t now = env_now_us();
-    if (visible != db->idle_sequence || db->idle_since_us == 0) {
-        db->idle_sequence = visible;
-        db->idle_since_us = now;
-    }
-    return now - db->idle_since_us >= IDLE_US;
-}
-
-struct pick_options db_pick_options(struct lsm *db)
-{
-    return (struct pick_options){
-        .l0_compact = db->options.l0_compact,
-        .level_base_size = db->options.level_base_size,
-        .level_ratio = db->options.level_ratio,
-        .table_size = db->options.table_size,
-        .idle = nothing_written(db),
-        .reclaim = db_space_short(db),
-        .oldest_snapshot = db_oldest_snapshot(db),
-    };
-}
+#define IDLE_WAKE_S       5  // idle threads look for garbage this often
+#define IDLE_SHARE        64 // an idle store flushes deletes of 1/64 of all its entries
+#define RETRY_MS          1000
+#define RETRY_COMPACTIONS 16 // pauses of RETRY_MS after a compaction that found no room
+#define RETRY_FIRST_MS    10 // after a failure that may pass; doubled up to RETRY_MS
+#define RESERVE_RETRY_MS  200
 
 // Waits on `work` for at most `ms`; mutex held.
 static void wait_work(struct lsm *db, unsigned ms)
 {
     cond_wait_us(&db->work, &db->mutex, (uint64_t)ms * 1000);
-}
-
-// 0 .. 999: where `value` lies between where writers begin to be slowed and where they stop.
-static unsigned pressure_between(uint64_t value, uint64_t slow, uint64_t stop)
-{
-    if (value <= slow)
-        return 0;
-    return value >= stop ? 999 : (unsigned)((value - slow) * 999 / (stop - slow));
-}
-
-// How far reclaim is behind, and how far flushes and compactions are behind with finding out what
-// is garbage. Blob bytes that sorted tables do not refer to are garbage, or were written
-// lately and may have superseded as much. Sets flush_soon when files are drained but for what
-// memtables refer to, and when writers are slowed while memtables refer to much: such bytes count
-// twice, and hide garbage.
-static unsigned blob_pressure(struct lsm *db)
-{
-    struct blob_stats stats = {0};
-    uint64_t file = db->options.blob_file_size, ratio = db->options.blob_garbage_ratio;
-    uint64_t little = BLOB_SLOW_FILES * file;
-    if (little < BLOB_SLOW_MIN)
-        little = BLOB_SLOW_MIN;
-    if (blob_store_bytes(db->blobs) >= little)
-        blob_store_stats(db->blobs, &stats);
-    unsigned pressure = 0;
-    if (stats.unsettled >= little)
-        pressure = pressure_between(stats.unsettled * 100, stats.in_use * (ratio + UNSETTLED_SLOW),
-                                    stats.in_use * (ratio + UNSETTLED_STOP));
-    bool soon = stats.waiting >= file / 2 || (pressure && stats.mem >= file / 2);
-    atomic_store_explicit(&db->flush_soon, soon, memory_order_relaxed);
-    return pressure;
-}
-
-// Bytes of superseded entries from which on a memtable is flushed early: its log is to be no more
-// than a part of the store, and a flush of what is left costs little. But a small one is not worth
-// a flush.
-static uint64_t garbage_max(struct lsm *db)
-{
-    uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
-    uint64_t little = db->options.write_buffer_size / GARBAGE_BUFFER_SHARE;
-    if (little < GARBAGE_MIN)
-        little = GARBAGE_MIN;
-    return store / GARBAGE_STORE_SHARE > little ? store / GARBAGE_STORE_SHARE : little;
-}
-
-void db_update_pressure(struct lsm *db)
-{
-    atomic_store_explicit(&db->garbage_max, garbage_max(db), memory_order_relaxed);
-    unsigned count = db->version->levels[0].count, pressure = 0;
-    unsigned slow = db->options.l0_slowdown, stop = db->options.l0_stop;
-    if (count >= slow)
-        pressure = count >= stop ? 1000 : 1 + (count - slow) * 998 / (stop - slow);
-    unsigned blobs = blob_pressure(db);
-    if (blobs > pressure)
-        pressure = blobs;
-    if (db->retry.jobs && pressure < RETRY_PRESSURE)
-        pressure = RETRY_PRESSURE;
-    if (db->background_error || db_disk_is_full(db))
-        pressure = 1000;
-    atomic_store_explicit(&db->pressure, pressure, memory_order_release);
 }
 
 // Notes that a job failed for a reason that may pass. Mutex held.
@@ -223,7 +119,7 @@ static void make_spare(struct lsm *db)
 // held.
 static bool is_quiet(struct lsm *db)
 {
-    return nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
+    return db_nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
            !db->disk_full;
 }
 
@@ -372,31 +268,6 @@ static void *log_thread(void *arg)
     return NULL;
 }
 
-// What is to be done next, by size or for the sake of blobs, which take turns when there is both:
-// *drain_first. Mutex held.
-static int pick_any(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_first,
-                    struct compaction **ret_compaction)
-{
-    struct pick_options options = db_pick_options(db);
-    bool drain = blob_store_choose_drain(db->blobs, db->options.blob_garbage_ratio);
-    int rc = db_count_dead(db);
-    *ret_compaction = NULL;
-    if (!rc && options.reclaim)
-        rc = compact_pick_kept(db->version, &options, ret_compaction);
-    if (rc || *ret_compaction)
-        return rc;
-    *drain_first = drain && !*drain_first;
-    if (*drain_first)
-        rc = compact_pick_drain(db->version, &options, ret_compaction);
-    if (!rc && !*ret_compaction)
-        rc = compact_pick(db->version, &options, cursors, ret_compaction);
-    if (!rc && !*ret_compaction && drain)
-        rc = compact_pick_drain(db->version, &options, ret_compaction);
-    if (!rc && !*ret_compaction)
-        rc = compact_pick_kept(db->version, &options, ret_compaction);
-    return rc;
-}
-
 // A compaction with its inputs marked, or NULL; mutex held. The version gets a reference.
 // *ret_picked is false if picking failed and is to be tried again at once: the pause has been made.
 static struct compaction *next_compaction(struct lsm *db, struct version **ret_version,
@@ -406,7 +277,7 @@ static struct compaction *next_compaction(struct lsm *db, struct version **ret_v
     if (db->background_error || db->manual_running)
         return NULL;
     struct compaction *compaction = NULL;
-    int rc = pick_any(db, db->cursors, &db->drain_first, &compaction);
+    int rc = db_pick(db, db->cursors, &db->drain_first, &compaction);
     if (status_is_passing(rc)) {
         job_ended(db, rc, DB_FULL_COMPACTION, "picking a compaction failed");
         retry_pause(db);
@@ -543,22 +414,6 @@ void db_background_stop(struct lsm *db)
     for (unsigned i = 0; i < db->thread_count; i++)
         pthread_join(db->threads[i], NULL);
     db->thread_count = 0;
-}
-
-bool db_jobs_done(struct lsm *db)
-{
-    if (db->background_error)
-        return true;
-    if (db->immutable_count || db->flush_running || db->compactions_running || db->manual_running)
-        return false;
-    struct buf cursors[VERSION_LEVELS] = {{0}};
-    struct compaction *compaction = NULL;
-    bool drain_first = db->drain_first;
-    int rc = pick_any(db, cursors, &drain_first, &compaction);
-    for (unsigned i = 0; i < VERSION_LEVELS; i++)
-        buf_release(&cursors[i]);
-    compaction_free(compaction);
-    return rc || !compaction;
 }
 
 int lsm_wait_idle(struct lsm *db)

@@ -19,13 +19,6 @@ void db_set_error(struct lsm *db, int status, const char *what)
     pthread_cond_broadcast(&db->work);
 }
 
-// A compaction that finds no room is no reason to refuse writes before level 0 grows for it.
-bool db_disk_is_full(const struct lsm *db)
-{
-    return (db->disk_full & (DB_FULL_FLUSH | DB_FULL_LOW)) || db->reserve == RESERVE_SPENT ||
-           (db->disk_full && db->version->levels[0].count >= db->options.l0_slowdown);
-}
-
 int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us)
 {
     if (!(db->retry.jobs & jobs) || env_now_us() - db->retry.since_us < patience_us)
@@ -38,16 +31,4 @@ int db_check_error(struct lsm *db)
     if (!db->background_error)
         return LSM_OK;
     return status_fail(LSM_READ_ONLY, "read-only after a failure: %s", db->background_detail);
-}
-
-int db_check_space(struct lsm *db)
-{
-    if (atomic_load_explicit(&db->pressure, memory_order_relaxed) < 1000)
-        return LSM_OK;
-    pthread_mutex_lock(&db->mutex);
-    bool full = db_disk_is_full(db);
-    pthread_mutex_unlock(&db->mutex);
-    return full ? status_fail(LSM_NO_SPACE, "%s: the disk is full; delete something or make room",
-                              db->dir)
-                : LSM_OK;
 }

@@ -244,3 +244,19 @@ int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
     }
     return rc;
 }
+
+int lsm_sync(struct lsm *db)
+{
+    if (db->options.read_only)
+        return LSM_OK;
+    pthread_mutex_lock(&db->mutex);
+    int rc = db_check_error(db);
+    struct db_log *log = db->log;
+    db_log_ref(log);
+    uint64_t end = wal_end(log->wal);
+    pthread_mutex_unlock(&db->mutex);
+    if (!rc)
+        rc = db_log_sync(db, log, end);
+    db_log_unref(db, log);
+    return rc;
+}

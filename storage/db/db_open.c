@@ -19,23 +19,6 @@
 
 // ------------------------------------------------------------------------------------- the place
 
-int db_sync_parent(struct env *env, const char *dir)
-{
-    char parent[PATH_MAX];
-    size_t size = strlen(dir);
-    while (size > 1 && dir[size - 1] == '/')
-        size--;
-    while (size > 0 && dir[size - 1] != '/')
-        size--;
-    while (size > 1 && dir[size - 1] == '/')
-        size--;
-    if (size >= sizeof parent)
-        return status_fail(LSM_INVALID, "%s: path too long", dir);
-    memcpy(parent, dir, size);
-    parent[size] = 0;
-    return env->ops->sync_dir(env, size ? parent : ".");
-}
-
 // Opens the directory, or makes it if it may be made.
 static int place_open(struct lsm *db)
 {

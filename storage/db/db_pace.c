@@ -5,12 +5,24 @@
 // flush stands between the active memtable and its switch, the memtable's second half fills no
 // faster than the flush proceeds: a write that would be ahead sleeps for a millisecond.
 //
-// All functions are called by the leader, without locks.
+// The pressure is computed whenever something changes that it depends on, and read by the leader.
 #include <time.h>
 
 #include "db/db.h"
 
-#define PACE_SLEEP_NS 1000000
+#define PACE_SLEEP_NS        1000000
+#define GARBAGE_STORE_SHARE  4 // of the store's bytes
+#define GARBAGE_BUFFER_SHARE 8 // and of the write buffer
+#define GARBAGE_MIN          (1u << 20)
+#define RETRY_PRESSURE       500 // on writers while a job that failed is tried again
+
+// When writers begin to be slowed so that garbage in blob files does not grow without bound, and
+// when they are stopped: per cent of blob bytes that sorted tables do not refer to, above
+// blob_garbage_ratio.
+#define UNSETTLED_SLOW  6
+#define UNSETTLED_STOP  12
+#define BLOB_SLOW_FILES 2                   // never for less than the size of so many blob files
+#define BLOB_SLOW_MIN   ((uint64_t)1 << 20) // or for less than these bytes
 
 static void sleep_ns(struct lsm *db, uint64_t ns)
 {
@@ -58,4 +70,66 @@ void db_pace(struct lsm *db)
         sleep_ns(db, PACE_SLEEP_NS);
     else
         db->paced_bytes = bytes;
+}
+
+// ------------------------------------------------------------------------------------- pressure
+
+// 0 .. 999: where `value` lies between where writers begin to be slowed and where they stop.
+static unsigned pressure_between(uint64_t value, uint64_t slow, uint64_t stop)
+{
+    if (value <= slow)
+        return 0;
+    return value >= stop ? 999 : (unsigned)((value - slow) * 999 / (stop - slow));
+}
+
+// How far reclaim is behind, and how far flushes and compactions are behind with finding out what
+// is garbage. Blob bytes that sorted tables do not refer to are garbage, or were written
+// lately and may have superseded as much. Sets flush_soon when files are drained but for what
+// memtables refer to, and when writers are slowed while memtables refer to much: such bytes count
+// twice, and hide garbage.
+static unsigned blob_pressure(struct lsm *db)
+{
+    struct blob_stats stats = {0};
+    uint64_t file = db->options.blob_file_size, ratio = db->options.blob_garbage_ratio;
+    uint64_t little = BLOB_SLOW_FILES * file;
+    if (little < BLOB_SLOW_MIN)
+        little = BLOB_SLOW_MIN;
+    if (blob_store_bytes(db->blobs) >= little)
+        blob_store_stats(db->blobs, &stats);
+    unsigned pressure = 0;
+    if (stats.unsettled >= little)
+        pressure = pressure_between(stats.unsettled * 100, stats.in_use * (ratio + UNSETTLED_SLOW),
+                                    stats.in_use * (ratio + UNSETTLED_STOP));
+    bool soon = stats.waiting >= file / 2 || (pressure && stats.mem >= file / 2);
+    atomic_store_explicit(&db->flush_soon, soon, memory_order_relaxed);
+    return pressure;
+}
+
+// Bytes of superseded entries from which on a memtable is flushed early: its log is to be no more
+// than a part of the store, and a flush of what is left costs little. But a small one is not worth
+// a flush.
+static uint64_t garbage_max(struct lsm *db)
+{
+    uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
+    uint64_t little = db->options.write_buffer_size / GARBAGE_BUFFER_SHARE;
+    if (little < GARBAGE_MIN)
+        little = GARBAGE_MIN;
+    return store / GARBAGE_STORE_SHARE > little ? store / GARBAGE_STORE_SHARE : little;
+}
+
+void db_update_pressure(struct lsm *db)
+{
+    atomic_store_explicit(&db->garbage_max, garbage_max(db), memory_order_relaxed);
+    unsigned count = db->version->levels[0].count, pressure = 0;
+    unsigned slow = db->options.l0_slowdown, stop = db->options.l0_stop;
+    if (count >= slow)
+        pressure = count >= stop ? 1000 : 1 + (count - slow) * 998 / (stop - slow);
+    unsigned blobs = blob_pressure(db);
+    if (blobs > pressure)
+        pressure = blobs;
+    if (db->retry.jobs && pressure < RETRY_PRESSURE)
+        pressure = RETRY_PRESSURE;
+    if (db->background_error || db_disk_is_full(db))
+        pressure = 1000;
+    atomic_store_explicit(&db->pressure, pressure, memory_order_release);
 }

@@ -11,6 +11,7 @@
 // makes and takes a new LOCK meets UNFINISHED, or an empty directory.
 //
 // Thread-safe: no state. On failure outputs are untouched.
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,6 +206,23 @@ static int remove_name(void *arg, const char *name)
     if (kind == STORE_UNKNOWN || kind == STORE_LOCK || kind == STORE_UNFINISHED)
         return LSM_OK;
     return unlink_if_there(arg, name);
+}
+
+int db_sync_parent(struct env *env, const char *dir)
+{
+    char parent[PATH_MAX];
+    size_t size = strlen(dir);
+    while (size > 1 && dir[size - 1] == '/')
+        size--;
+    while (size > 0 && dir[size - 1] != '/')
+        size--;
+    while (size > 1 && dir[size - 1] == '/')
+        size--;
+    if (size >= sizeof parent)
+        return status_fail(LSM_INVALID, "%s: path too long", dir);
+    memcpy(parent, dir, size);
+    parent[size] = 0;
+    return env->ops->sync_dir(env, size ? parent : ".");
 }
 
 int db_place_remove(struct env *base, const char *path, struct env *dir, bool directory)

@@ -7,15 +7,6 @@
 
 #include "db/db.h"
 
-_Thread_local unsigned db_tally_index;
-
-unsigned db_tally_choose(void)
-{
-    static _Atomic unsigned threads;
-    unsigned index = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % DB_TALLIES;
-    return db_tally_index = index + 1;
-}
-
 struct totals { // gathered once under mutex
     bool disk_full, stalled;
     uint64_t memtable_bytes, entries, wal_bytes, snapshots, writers;

@@ -27,20 +27,10 @@
 
 #include "db/db.h"
 
-#define RESERVE_DISK_SHARE 8     // the reserve takes at most 1/8 of the disk
-#define RESERVE_MIN        4096  // but at least these bytes
 #define RESERVE_STEPS      32    // its size is a multiple of this part of the write buffer
 #define RESERVE_STEP_MIN   65536 // but this part has at least these bytes
 #define RESERVE_COVERS_ALL UINT64_MAX
 #define CLOSED_SHARE       4 // of the write buffer: a closed store keeps no more for compactions
-
-// `size`, or less on a small disk.
-static uint64_t bounded(uint64_t size, uint64_t total)
-{
-    if (size > total / RESERVE_DISK_SHARE)
-        size = total / RESERVE_DISK_SHARE;
-    return size < RESERVE_MIN ? RESERVE_MIN : size;
-}
 
 uint64_t db_reserve_step(const struct lsm *db)
 {
@@ -75,22 +65,13 @@ static uint64_t size_for(struct lsm *db, uint64_t *covers)
         wanted = *covers + (DB_DELETE_STEPS + DB_LITTLE_STEPS) * db_reserve_step(db);
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         total = UINT64_MAX;
-    uint64_t size = bounded(wanted, total), files, file_size;
+    uint64_t size = db_space_bounded(wanted, total), files, file_size;
     db->env->ops->limits(db->env, &files, &file_size);
     if (size > file_size)
         size = file_size;
     if (size < wanted)
         *covers = RESERVE_COVERS_ALL;
     return size;
-}
-
-// How much has to be free so that everything in memory will fit. No locks held.
-static uint64_t low_mark(struct lsm *db, uint64_t total)
-{
-    pthread_mutex_lock(&db->mutex);
-    unsigned memtables = db->immutable_count + 1;
-    pthread_mutex_unlock(&db->mutex);
-    return bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
 }
 
 uint64_t db_reserve_wanted(struct lsm *db)
@@ -101,27 +82,6 @@ uint64_t db_reserve_wanted(struct lsm *db)
     return size_for(db, &covers);
 }
 
-bool db_space_low(struct lsm *db)
-{
-    uint64_t free_bytes, total;
-    if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
-        return false;
-    uint64_t mark = low_mark(db, total);
-    if (free_bytes >= mark)
-        return false;
-    return !blob_store_give_back(db->blobs) ||
-           db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total) || free_bytes < mark;
-}
-
-uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total)
-{
-    uint64_t mark = low_mark(db, total);
-    pthread_mutex_lock(&db->mutex);
-    bool refused = db_disk_is_full(db) || db->background_error;
-    pthread_mutex_unlock(&db->mutex);
-    return refused || free_bytes < mark ? 0 : free_bytes - mark;
-}
-
 void db_note_full(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
@@ -129,11 +89,6 @@ void db_note_full(struct lsm *db)
     db_update_pressure(db);
     pthread_cond_broadcast(&db->work);
     pthread_mutex_unlock(&db->mutex);
-}
-
-bool db_space_short(const struct lsm *db)
-{
-    return db->reserve == RESERVE_SPENT || db->disk_full & DB_FULL_LOW;
 }
 
 // Makes the file. On failure it is not there.
@@ -161,8 +116,8 @@ void db_reserve_file(struct env *env, uint64_t number, uint64_t size)
     store_name(name, STORE_RECYCLED, number);
     if (!env->ops->space(env, ENV_HERE, &free_bytes, &total) && size > free_bytes)
         size = free_bytes;
-    while (size >= RESERVE_MIN && make_file(env, name, size) == LSM_NO_SPACE)
-        size -= size / 16 + RESERVE_MIN / 2;
+    while (size >= DB_SPACE_MIN && make_file(env, name, size) == LSM_NO_SPACE)
+        size -= size / 16 + DB_SPACE_MIN / 2;
 }
 
 void db_reserve_make(struct lsm *db)

@@ -1,15 +1,15 @@
 // The write path.
 //
-// Writers queue; the one at the head leads. It makes room (slowing down, or waiting, when flush and
-// compaction are behind), takes the waiting batches as a group, appends them to the log as one
-// write, inserts them into the memtable, and publishes their last sequence number. Then it wakes
-// the group and hands the lead to the next. (LevelDB's write queue.)
+// Writers queue (db_queue.c); the one at the head leads. It makes room (slowing down, or waiting,
+// when flush and compaction are behind), takes the waiting batches as a group, appends them to the
+// log as one write, inserts them into the memtable, and publishes their last sequence number. Then
+// it wakes the group and hands the lead to the next. (LevelDB's write queue.)
 //
 // A writer that asked for it syncs after that, outside of the lead: the log's sync is a group
 // commit of its own, and the next group is appended meanwhile. A reader may thus see a write that
 // is not durable yet; its writer has not been told that it is.
 //
-// Large values are written to blob files before the batch queues (db_blob.c).
+// Large values are written to blob files before the batch queues (db_resolve.c).
 //
 // Failure: if the log refuses a group, none of it is visible and all its writers get the status.
 // The memory for the group's entries is there before it is logged. If an insert fails after that
@@ -29,125 +29,7 @@
 #define SPACE_WAIT_US     5000000 // of a write that may use the reserve, for space that jobs have
 #define SPACE_RETRY_US    10000
 
-// ------------------------------------------------------------------------------------- the queue
-
-static void lead_or_wait(struct lsm *db, struct writer *writer)
-{
-    pthread_mutex_lock(&db->queue.mutex);
-    writer->next = NULL;
-    if (db->queue.head) {
-        pthread_cond_init(&writer->wake, NULL);
-        db->queue.tail->next = writer;
-        db->queue.tail = writer;
-        while (!writer->done && db->queue.head != writer)
-            pthread_cond_wait(&writer->wake, &db->queue.mutex);
-        pthread_cond_destroy(&writer->wake);
-    } else {
-        db->queue.head = db->queue.tail = writer;
-    }
-    pthread_mutex_unlock(&db->queue.mutex);
-}
-
-// Ends the lead: the writers from the head to `last` are done, the one after it leads.
-static void lead_end(struct lsm *db, struct writer *leader, struct writer *last)
-{
-    pthread_mutex_lock(&db->queue.mutex);
-    struct writer *next = last->next, *each = leader->next;
-    db->queue.head = next;
-    if (!next)
-        db->queue.tail = NULL;
-    if (leader != last) {
-        for (;;) {
-            struct writer *following = each->next; // once done, it may return and be gone
-            bool end = each == last;
-            each->done = true;
-            pthread_cond_signal(&each->wake);
-            if (end)
-                break;
-            each = following;
-        }
-    }
-    if (next)
-        pthread_cond_signal(&next->wake);
-    pthread_mutex_unlock(&db->queue.mutex);
-}
-
-void db_lead_acquire(struct lsm *db, struct writer *writer)
-{
-    *writer = (struct writer){0};
-    lead_or_wait(db, writer);
-}
-
-bool db_lead_try(struct lsm *db, struct writer *writer)
-{
-    *writer = (struct writer){0};
-    pthread_mutex_lock(&db->queue.mutex);
-    bool ours = !db->queue.head;
-    if (ours)
-        db->queue.head = db->queue.tail = writer;
-    pthread_mutex_unlock(&db->queue.mutex);
-    return ours;
-}
-
-void db_lead_release(struct lsm *db, struct writer *writer)
-{
-    lead_end(db, writer, writer);
-}
-
 // ------------------------------------------------------------------------------------- making room
-
-static int take_next_log(struct lsm *db, struct db_log **ret_log)
-{
-    pthread_mutex_lock(&db->mutex);
-    while (db->spare_state == SPARE_MAKING) // numbers must be used in the order they are given out
-        pthread_cond_wait(&db->changed, &db->mutex);
-    struct db_log *log = db->spare;
-    db->spare = NULL;
-    db->spare_state = SPARE_NONE;
-    pthread_mutex_unlock(&db->mutex);
-    if (log) {
-        *ret_log = log;
-        return LSM_OK;
-    }
-    return db_log_new(db, ret_log);
-}
-
-int db_switch_memtable(struct lsm *db)
-{
-    struct db_log *log;
-    struct memtable *memtable;
-    struct read_view *view;
-    int rc = db_view_new(&view);
-    if (rc)
-        return rc;
-    rc = db_memtable_new(db, &memtable);
-    if (rc) {
-        db_view_unref(view);
-        return rc;
-    }
-    rc = take_next_log(db, &log);
-    if (rc) {
-        memtable_unref(memtable);
-        db_view_unref(view);
-        return rc;
-    }
-    pthread_mutex_lock(&db->mutex);
-    db->immutables[db->immutable_count].memtable = db->active;
-    db->immutables[db->immutable_count].log = db->log;
-    db->immutable_count++;
-    db_log_note_used(db, wal_end(db->log->wal));
-    db->active = memtable;
-    db->log = log;
-    memset(&db->hint, 0, sizeof db->hint);
-    db->watched_blobs = 0;
-    db->spent_end = wal_end(log->wal);
-    db_view_install(db, view);
-    db->spare_state = SPARE_WANTED;
-    db_update_pressure(db);
-    pthread_cond_broadcast(&db->work);
-    pthread_mutex_unlock(&db->mutex);
-    return LSM_OK;
-}
 
 // Whether a full memtable has to wait before it can be switched; mutex held.
 static bool must_wait(struct lsm *db)
@@ -480,7 +362,7 @@ static void lead(struct lsm *db, struct writer *leader)
         if (rc && group.writers[i] != leader)
             memcpy(group.writers[i]->detail, lsm_error_detail(), STATUS_DETAIL_MAX);
     }
-    lead_end(db, leader, group.writers[group.count - 1]);
+    db_lead_end(db, leader, group.writers[group.count - 1]);
 }
 
 static enum reserve_use reserve_use(const struct lsm_write_options *wo)
@@ -499,7 +381,7 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
                             .sync = wo && wo->sync,
                             .reserve = reserve_use(wo),
                             .detail = detail};
-    lead_or_wait(db, &writer);
+    db_lead_or_wait(db, &writer);
     if (!writer.done)
         lead(db, &writer);
     else if (writer.status)
@@ -536,17 +418,17 @@ static int write_any(struct lsm *db, const struct lsm_write_options *wo,
     struct db_blob_write blobs;
     int rc = use == RESERVE_USE_NOT ? db_check_space(db) : LSM_OK;
     if (!rc)
-        rc = db_blob_prepare(db, batch, min, &blobs);
+        rc = db_resolve(db, batch, min, &blobs);
     if (rc == LSM_NO_SPACE && use == RESERVE_USE_LITTLE)
-        rc = db_blob_prepare(db, batch, SIZE_MAX, &blobs);
+        rc = db_resolve(db, batch, SIZE_MAX, &blobs);
     if (rc == LSM_NO_SPACE && use == RESERVE_USE_ALL && db_reserve_release(db))
-        rc = db_blob_prepare(db, batch, min, &blobs);
+        rc = db_resolve(db, batch, min, &blobs);
     if (rc == LSM_NO_SPACE)
         db_note_full(db);
     if (rc)
         return rc;
     rc = write_batch(db, wo, blobs.batch, &blobs);
-    db_blob_release(&blobs);
+    db_resolve_release(&blobs);
     return rc;
 }
 
@@ -614,22 +496,6 @@ int lsm_delete(struct lsm *db, const struct lsm_write_options *wo, const void *k
     if (!rc)
         rc = lsm_write(db, wo, &single);
     single_end();
-    return rc;
-}
-
-int lsm_sync(struct lsm *db)
-{
-    if (db->options.read_only)
-        return LSM_OK;
-    pthread_mutex_lock(&db->mutex);
-    int rc = db_check_error(db);
-    struct db_log *log = db->log;
-    db_log_ref(log);
-    uint64_t end = wal_end(log->wal);
-    pthread_mutex_unlock(&db->mutex);
-    if (!rc)
-        rc = db_log_sync(db, log, end);
-    db_log_unref(db, log);
     return rc;
 }
 

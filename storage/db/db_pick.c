@@ -1,0 +1,72 @@
+// What is to be done next, and whether there is anything.
+//
+// Mutex held in all of it.
+#include "db/db.h"
+
+#define IDLE_US 4000000
+
+// Whether nothing has been written for a while; mutex held.
+bool db_nothing_written(struct lsm *db)
+{
+    uint64_t visible = atomic_load_explicit(&db->visible, memory_order_relaxed);
+    uint64_t now = env_now_us();
+    if (visible != db->idle_sequence || db->idle_since_us == 0) {
+        db->idle_sequence = visible;
+        db->idle_since_us = now;
+    }
+    return now - db->idle_since_us >= IDLE_US;
+}
+
+struct pick_options db_pick_options(struct lsm *db)
+{
+    return (struct pick_options){
+        .l0_compact = db->options.l0_compact,
+        .level_base_size = db->options.level_base_size,
+        .level_ratio = db->options.level_ratio,
+        .table_size = db->options.table_size,
+        .idle = db_nothing_written(db),
+        .reclaim = db_space_short(db),
+        .oldest_snapshot = db_oldest_snapshot(db),
+    };
+}
+
+// What is to be done next, by size or for the sake of blobs, which take turns when there is both:
+// *drain_first. Mutex held.
+int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_first,
+            struct compaction **ret_compaction)
+{
+    struct pick_options options = db_pick_options(db);
+    bool drain = blob_store_choose_drain(db->blobs, db->options.blob_garbage_ratio);
+    int rc = db_count_dead(db);
+    *ret_compaction = NULL;
+    if (!rc && options.reclaim)
+        rc = compact_pick_kept(db->version, &options, ret_compaction);
+    if (rc || *ret_compaction)
+        return rc;
+    *drain_first = drain && !*drain_first;
+    if (*drain_first)
+        rc = compact_pick_drain(db->version, &options, ret_compaction);
+    if (!rc && !*ret_compaction)
+        rc = compact_pick(db->version, &options, cursors, ret_compaction);
+    if (!rc && !*ret_compaction && drain)
+        rc = compact_pick_drain(db->version, &options, ret_compaction);
+    if (!rc && !*ret_compaction)
+        rc = compact_pick_kept(db->version, &options, ret_compaction);
+    return rc;
+}
+
+bool db_jobs_done(struct lsm *db)
+{
+    if (db->background_error)
+        return true;
+    if (db->immutable_count || db->flush_running || db->compactions_running || db->manual_running)
+        return false;
+    struct buf cursors[VERSION_LEVELS] = {{0}};
+    struct compaction *compaction = NULL;
+    bool drain_first = db->drain_first;
+    int rc = db_pick(db, cursors, &drain_first, &compaction);
+    for (unsigned i = 0; i < VERSION_LEVELS; i++)
+        buf_release(&cursors[i]);
+    compaction_free(compaction);
+    return rc || !compaction;
+}

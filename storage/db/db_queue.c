@@ -1,0 +1,123 @@
+// The write queue, and what only its head may do: switching memtables.
+//
+// Writers queue; the one at the head leads until it ends the lead, for itself and for those behind
+// it whose batches it has written (LevelDB's write queue; db_write.c). Others than writers lead
+// too, to switch the memtable.
+#include <string.h>
+
+#include "db/db.h"
+
+void db_lead_or_wait(struct lsm *db, struct writer *writer)
+{
+    pthread_mutex_lock(&db->queue.mutex);
+    writer->next = NULL;
+    if (db->queue.head) {
+        pthread_cond_init(&writer->wake, NULL);
+        db->queue.tail->next = writer;
+        db->queue.tail = writer;
+        while (!writer->done && db->queue.head != writer)
+            pthread_cond_wait(&writer->wake, &db->queue.mutex);
+        pthread_cond_destroy(&writer->wake);
+    } else {
+        db->queue.head = db->queue.tail = writer;
+    }
+    pthread_mutex_unlock(&db->queue.mutex);
+}
+
+void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last)
+{
+    pthread_mutex_lock(&db->queue.mutex);
+    struct writer *next = last->next, *each = leader->next;
+    db->queue.head = next;
+    if (!next)
+        db->queue.tail = NULL;
+    if (leader != last) {
+        for (;;) {
+            struct writer *following = each->next; // once done, it may return and be gone
+            bool end = each == last;
+            each->done = true;
+            pthread_cond_signal(&each->wake);
+            if (end)
+                break;
+            each = following;
+        }
+    }
+    if (next)
+        pthread_cond_signal(&next->wake);
+    pthread_mutex_unlock(&db->queue.mutex);
+}
+
+void db_lead_acquire(struct lsm *db, struct writer *writer)
+{
+    *writer = (struct writer){0};
+    db_lead_or_wait(db, writer);
+}
+
+bool db_lead_try(struct lsm *db, struct writer *writer)
+{
+    *writer = (struct writer){0};
+    pthread_mutex_lock(&db->queue.mutex);
+    bool ours = !db->queue.head;
+    if (ours)
+        db->queue.head = db->queue.tail = writer;
+    pthread_mutex_unlock(&db->queue.mutex);
+    return ours;
+}
+
+void db_lead_release(struct lsm *db, struct writer *writer)
+{
+    db_lead_end(db, writer, writer);
+}
+
+static int take_next_log(struct lsm *db, struct db_log **ret_log)
+{
+    pthread_mutex_lock(&db->mutex);
+    while (db->spare_state == SPARE_MAKING) // numbers must be used in the order they are given out
+        pthread_cond_wait(&db->changed, &db->mutex);
+    struct db_log *log = db->spare;
+    db->spare = NULL;
+    db->spare_state = SPARE_NONE;
+    pthread_mutex_unlock(&db->mutex);
+    if (log) {
+        *ret_log = log;
+        return LSM_OK;
+    }
+    return db_log_new(db, ret_log);
+}
+
+int db_switch_memtable(struct lsm *db)
+{
+    struct db_log *log;
+    struct memtable *memtable;
+    struct read_view *view;
+    int rc = db_view_new(&view);
+    if (rc)
+        return rc;
+    rc = db_memtable_new(db, &memtable);
+    if (rc) {
+        db_view_unref(view);
+        return rc;
+    }
+    rc = take_next_log(db, &log);
+    if (rc) {
+        memtable_unref(memtable);
+        db_view_unref(view);
+        return rc;
+    }
+    pthread_mutex_lock(&db->mutex);
+    db->immutables[db->immutable_count].memtable = db->active;
+    db->immutables[db->immutable_count].log = db->log;
+    db->immutable_count++;
+    db_log_note_used(db, wal_end(db->log->wal));
+    db->active = memtable;
+    db->log = log;
+    memset(&db->hint, 0, sizeof db->hint);
+    db->watched_blobs = 0;
+    db->spent_end = wal_end(log->wal);
+    db_view_install(db, view);
+    db->spare_state = SPARE_WANTED;
+    db_update_pressure(db);
+    pthread_cond_broadcast(&db->work);
+    pthread_mutex_unlock(&db->mutex);
+    return LSM_OK;
+}

@@ -1,0 +1,70 @@
+// Whether there is room on the disk, and who may write while there is not.
+//
+// Writes are refused before the disk is full to the last byte: what is in memory has to fit into
+// tables, and deleting needs room of its own (db_reserve.c). So space is *low* when what is free
+// might not hold all memtables, and *short* while it is low or the reserve is given back.
+#include "db/db.h"
+
+#define DISK_SHARE 8 // one part in so many of the disk is enough, and more than a small one has
+
+// `size`, or less on a small disk.
+uint64_t db_space_bounded(uint64_t size, uint64_t total)
+{
+    if (size > total / DISK_SHARE)
+        size = total / DISK_SHARE;
+    return size < DB_SPACE_MIN ? DB_SPACE_MIN : size;
+}
+
+// A compaction that finds no room is no reason to refuse writes before level 0 grows for it.
+bool db_disk_is_full(const struct lsm *db)
+{
+    return (db->disk_full & (DB_FULL_FLUSH | DB_FULL_LOW)) || db->reserve == RESERVE_SPENT ||
+           (db->disk_full && db->version->levels[0].count >= db->options.l0_slowdown);
+}
+
+bool db_space_short(const struct lsm *db)
+{
+    return db->reserve == RESERVE_SPENT || db->disk_full & DB_FULL_LOW;
+}
+
+// How much has to be free so that everything in memory will fit. No locks held.
+static uint64_t low_mark(struct lsm *db, uint64_t total)
+{
+    pthread_mutex_lock(&db->mutex);
+    unsigned memtables = db->immutable_count + 1;
+    pthread_mutex_unlock(&db->mutex);
+    return db_space_bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
+}
+
+bool db_space_low(struct lsm *db)
+{
+    uint64_t free_bytes, total;
+    if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
+        return false;
+    uint64_t mark = low_mark(db, total);
+    if (free_bytes >= mark)
+        return false;
+    return !blob_store_give_back(db->blobs) ||
+           db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total) || free_bytes < mark;
+}
+
+uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total)
+{
+    uint64_t mark = low_mark(db, total);
+    pthread_mutex_lock(&db->mutex);
+    bool refused = db_disk_is_full(db) || db->background_error;
+    pthread_mutex_unlock(&db->mutex);
+    return refused || free_bytes < mark ? 0 : free_bytes - mark;
+}
+
+int db_check_space(struct lsm *db)
+{
+    if (atomic_load_explicit(&db->pressure, memory_order_relaxed) < 1000)
+        return LSM_OK;
+    pthread_mutex_lock(&db->mutex);
+    bool full = db_disk_is_full(db);
+    pthread_mutex_unlock(&db->mutex);
+    return full ? status_fail(LSM_NO_SPACE, "%s: the disk is full; delete something or make room",
+                              db->dir)
+                : LSM_OK;
+}
