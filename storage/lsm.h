@@ -64,6 +64,7 @@ enum lsm_status {
     LSM_CLOSED = -13,      // the operation was cancelled because the store is closing
     LSM_NO_FILES = -14,    // the process or the system has too many files open
     LSM_TRY_AGAIN = -15,   // a system call was interrupted, or lacked a resource just now
+    LSM_CANCELLED = -16,   // a progress function said so
 };
 
 // A name for `status`, e.g. "corruption". Never NULL; static storage.
@@ -245,7 +246,10 @@ typedef int lsm_snapshot_fn(void *arg, const struct lsm_snapshot_info *info);
 // which is returned.
 LSM_NODISCARD LSM_API int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg);
 
-typedef void lsm_progress_fn(void *arg, uint64_t done, uint64_t total);
+// Told now and then how far a long operation has come; total 0: nobody knows. If it returns other
+// than 0 the operation ends soon with LSM_CANCELLED. Called on the thread of the operation, without
+// locks.
+typedef int lsm_progress_fn(void *arg, uint64_t done, uint64_t total);
 
 // How many bytes each named snapshot refers to, and how many of these nobody else sees, neither the
 // present nor another named snapshot: what deleting it would give back. Keys and values before
@@ -406,6 +410,13 @@ LSM_NODISCARD LSM_API int lsm_flush(struct lsm *db);
 LSM_NODISCARD LSM_API int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size,
                                             const void *upper, size_t upper_size);
 
+// The same, with entries merged so far told to `progress`. What had been done when it is cancelled
+// stays.
+LSM_NODISCARD LSM_API int lsm_compact_range_with(struct lsm *db, const void *lower,
+                                                 size_t lower_size, const void *upper,
+                                                 size_t upper_size, lsm_progress_fn *progress,
+                                                 void *arg);
+
 // Waits until no flush or compaction is running or due. For tests and benches.
 LSM_NODISCARD LSM_API int lsm_wait_idle(struct lsm *db);
 
@@ -449,9 +460,9 @@ typedef void lsm_check_fn(void *arg, const char *problem);
 LSM_NODISCARD LSM_API int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress,
                                     void *arg);
 
-// Keeps `bytes` of the disk for later writes, in a file that nobody else can take the space of; 0 gives
-// all back. It stays held when the store is closed, until it is opened again. LSM_NO_SPACE, or
-// LSM_INVALID where the file system cannot allocate: what was held before stays.
+// Keeps `bytes` of the disk for later writes, in a file that nobody else can take the space of; 0
+// gives all back. It stays held when the store is closed, until it is opened again. LSM_NO_SPACE,
+// or LSM_INVALID where the file system cannot allocate: what was held before stays.
 LSM_NODISCARD LSM_API int lsm_hold_space(struct lsm *db, uint64_t bytes);
 
 #ifdef __cplusplus

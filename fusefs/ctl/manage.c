@@ -202,10 +202,11 @@ static void print_problem(void *arg, const char *problem)
     screen_give();
 }
 
-static void show_progress(void *arg, uint64_t done, uint64_t total)
+static int show_progress(void *arg, uint64_t done, uint64_t total)
 {
     (void)arg;
     progress_set(done, total);
+    return 0;
 }
 
 // The bytes. False: the store cannot be opened.

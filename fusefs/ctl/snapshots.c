@@ -100,10 +100,11 @@ static int print_snapshot_name(void *arg, const struct lsm_snapshot_info *info)
     return 0;
 }
 
-static void show_progress(void *arg, uint64_t done, uint64_t total)
+static int show_progress(void *arg, uint64_t done, uint64_t total)
 {
     (void)arg;
     progress_set(done, total);
+    return 0;
 }
 
 enum exit_status command_snapshot_list(struct ctl *ctl)

@@ -24,7 +24,7 @@
 #include "ns/tail.h"
 #include "ns/unwritten.h"
 
-#define STEPS_PER_PROGRESS 4096u
+#define TICKS_PER_PROGRESS 4096u
 
 // ------------------------------------------------------------------------------- telling
 
@@ -75,12 +75,18 @@ int check_problem(struct check *check, const struct check_subject *subject, cons
     return 0;
 }
 
-void check_step(struct check *check)
+int check_tick(struct check *check)
 {
-    if (check->progress && ++check->steps % STEPS_PER_PROGRESS == 0) {
-        uint64_t total = check->counted > 0 ? (uint64_t)check->counted : 0;
-        check->progress(check->arg, check->steps, total > check->steps ? total : check->steps);
-    }
+    if (!check->progress || ++check->ticks % TICKS_PER_PROGRESS)
+        return 0;
+    uint64_t total = check->counted > 0 ? (uint64_t)check->counted : 0, steps = check->steps;
+    return check->progress(check->arg, steps, total > steps ? total : steps) ? -ECANCELED : 0;
+}
+
+int check_step(struct check *check)
+{
+    check->steps++;
+    return check_tick(check);
 }
 
 int check_iter(struct check *check, const struct pathkey *lower, const struct pathkey *upper,
@@ -226,6 +232,8 @@ static int for_range(struct check *check, enum pathkey_type type, pair_fn *fn, v
         if (!lsm_iter_valid(iter)) // the value cannot be read
             break;
         rc = fn(check, arg, key, value);
+        if (!rc)
+            rc = check_tick(check);
         lsm_iter_next(iter);
     }
     if (!rc)
@@ -248,7 +256,7 @@ static int load_numbered(struct check *check, enum pathkey_type type, struct sli
     *ret_sound = false;
     if (!pathkey_parse_number(key, type, &subject->ino))
         return bad_key(check, key);
-    check_step(check);
+    check->steps++;
     if (record_decode(value.data, value.size, rec))
         return check_problem(check, subject, "%s", lsm_error_detail());
     if (rec->is_link || rec->ino != subject->ino)

@@ -15,6 +15,7 @@ struct check {
     int64_t counted;          // files, by the counters
     int64_t files;            // found with a name, the root included
     uint64_t steps;           // records looked at, for `progress`
+    unsigned ticks;           // calls of check_tick
     struct ino_set seen;      // numbers of all records
     struct ino_set data;      // files that may have extents
     struct ino_set unwritten; // files that may have unwritten ranges
@@ -50,8 +51,9 @@ int check_record(struct check *check, const struct check_subject *subject, const
 int check_tree(struct check *check);    // root and entries, from the root down (check_tree.c)
 int check_entries(struct check *check); // all entries belong to the tree (check_tree.c)
 
-// Calls progress() now and then.
-void check_step(struct check *check);
+// Calls progress() now and then: for every file, and for what else takes time. -ECANCELED: stop.
+int check_step(struct check *check);
+int check_tick(struct check *check);
 
 // A new iterator over [lower, upper); the bounds may be NULL.
 int check_iter(struct check *check, const struct pathkey *lower, const struct pathkey *upper,

@@ -194,7 +194,9 @@ static int visit(struct walk *walk)
     int rc = 0;
     if (!lsm_iter_valid(walk->iter)) // the value cannot be read
         return ns_err(lsm_iter_status(walk->iter));
-    check_step(check);
+    rc = check_step(check);
+    if (rc)
+        return rc;
     frame->entries++;
     if (!pathkey_name_ok(name)) {
         rc = check_problem(check, &subject, "a name of %zu bytes that is none", name.size);

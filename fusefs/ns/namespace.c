@@ -69,6 +69,8 @@ int ns_errno(int lsm_status)
         return ENFILE;
     case LSM_TRY_AGAIN:
         return EAGAIN;
+    case LSM_CANCELLED:
+        return ECANCELED;
     default: // CORRUPTION, IO_ERROR, and what only ns_open can meet
         return EIO;
     }

@@ -46,6 +46,8 @@ const char *lsm_strerror(int status)
         return "too many open files";
     case LSM_TRY_AGAIN:
         return "temporarily unavailable";
+    case LSM_CANCELLED:
+        return "cancelled";
     default:
         return "unknown status";
     }

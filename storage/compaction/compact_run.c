@@ -348,20 +348,24 @@ static int run_entry(struct run_state *state, const struct entry *entry)
 }
 
 // Tells how far it is, and sees whether it should go on.
-static bool told_to_stop(struct compact_run *run)
+static int check_stop(struct compact_run *run)
 {
     if (run->progress)
         atomic_store_explicit(run->progress, run->entries_in, memory_order_relaxed);
-    return run->cancel && atomic_load_explicit(run->cancel, memory_order_relaxed);
+    if (run->cancel && atomic_load_explicit(run->cancel, memory_order_relaxed))
+        return status_fail(LSM_CLOSED, "cancelled: the store is closing");
+    if (run->told && run->told(run->told_arg, run->entries_in))
+        return status_fail(LSM_CANCELLED, "cancelled");
+    return LSM_OK;
 }
 
 static int run_loop(struct run_state *state, struct iter *input)
 {
     struct compact_run *run = state->run;
     for (iter_seek_first(input); input->valid; iter_next(input)) {
-        if (run->entries_in++ % CHECK_ENTRIES == 0 && told_to_stop(run))
-            return status_fail(LSM_CLOSED, "cancelled: the store is closing");
-        int rc = run_entry(state, &input->entry);
+        int rc = run->entries_in++ % CHECK_ENTRIES ? LSM_OK : check_stop(run);
+        if (!rc)
+            rc = run_entry(state, &input->entry);
         if (rc)
             return rc;
     }

@@ -23,7 +23,9 @@ struct compact_run {
     unsigned grandparent_count;      // none overlaps more than ten tables' worth of them
     const _Atomic bool *cancel;      // becomes true to stop with LSM_CLOSED
     _Atomic uint64_t *progress;      // NULL or told entries_in now and then
-    uint64_t (*new_number)(void *arg); // a fresh file number
+    int (*told)(void *arg, uint64_t entries_in); // NULL, or the same; other than 0: stop with
+    void *told_arg;                              // LSM_CANCELLED
+    uint64_t (*new_number)(void *arg);           // a fresh file number
     void *arg;
     struct blob_store *blobs; // NULL: pointers are kept as they are
     uint64_t move_bytes;      // values in draining blob files are moved to others, up to about so

@@ -403,7 +403,14 @@ int db_flush_oldest(struct lsm *db);
 // Removes the tables that a flush which failed has added.
 void db_remove_added(struct lsm *db, const struct version_edit *edit);
 // Runs a picked compaction; its inputs are marked compacting. Takes it over.
-int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction);
+// `watch` (NULL: nobody) is told how many entries have been merged, and may cancel it.
+struct db_watch {
+    lsm_progress_fn *progress;
+    void *arg;
+    uint64_t done; // entries of the jobs that have ended
+};
+int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction,
+                      struct db_watch *watch);
 // Writes a memtable to a level-0 table; the edit gets it added. For flush and recovery.
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit);
 // The same of what an iterator yields, which is not freed.

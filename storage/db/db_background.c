@@ -336,7 +336,7 @@ static void *compaction_thread(void *arg)
         const struct version *tried = version; // no reference is held: the pointer is only compared
         db->compactions_running++;
         pthread_mutex_unlock(&db->mutex);
-        int rc = db_run_compaction(db, version, compaction);
+        int rc = db_run_compaction(db, version, compaction, NULL);
         db_remove_obsolete(db);
         if (!rc)
             db_reserve_follow(db);

@@ -203,7 +203,13 @@ static int run_move(struct lsm *db, const struct compaction *c)
     return rc;
 }
 
-static int run_merge(struct lsm *db, const struct compaction *c)
+static int watch_told(void *arg, uint64_t entries)
+{
+    struct db_watch *watch = arg;
+    return watch->progress(watch->arg, watch->done + entries, 0);
+}
+
+static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch *watch)
 {
     struct compact_run run = run_init(db, c->bottom);
     uint64_t *snapshots, start = env_now_us();
@@ -217,6 +223,10 @@ static int run_merge(struct lsm *db, const struct compaction *c)
     run.grandparent_count = c->grandparent_count;
     run.cancel = &db->cancel;
     run.pressure = &db->pressure;
+    if (watch) {
+        run.told = watch_told;
+        run.told_arg = watch;
+    }
     run.move_bytes = MOVE_JOB_BYTES;
     if (c->move_blobs && run.move_bytes < MOVE_PER_TABLE * c->input_bytes)
         run.move_bytes = MOVE_PER_TABLE * c->input_bytes;
@@ -228,6 +238,8 @@ static int run_merge(struct lsm *db, const struct compaction *c)
     free(snapshots);
     if (rc)
         return rc;
+    if (watch)
+        watch->done += run.entries_in;
 
     struct version_edit edit = {0};
     rc = edit_remove_inputs(c, &edit);
@@ -255,9 +267,10 @@ static int run_merge(struct lsm *db, const struct compaction *c)
     return rc;
 }
 
-int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction)
+int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction,
+                      struct db_watch *watch)
 {
-    int rc = compaction->trivial_move ? run_move(db, compaction) : run_merge(db, compaction);
+    int rc = compaction->trivial_move ? run_move(db, compaction) : run_merge(db, compaction, watch);
     pthread_mutex_lock(&db->mutex);
     for (unsigned side = 0; side < 2; side++)
         for (unsigned i = 0; i < compaction->input_count[side]; i++)

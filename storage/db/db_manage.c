@@ -4,25 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cond.h"
 #include "compaction/level_iter.h"
 #include "db/db.h"
 
 // ------------------------------------------------------------------------------------- compaction
-
-// Keeps automatic compactions off and waits for running ones.
-static int manual_begin(struct lsm *db)
-{
-    pthread_mutex_lock(&db->mutex);
-    while (db->manual_running && !db->background_error && !db->stopping)
-        pthread_cond_wait(&db->changed, &db->mutex);
-    int rc = db_check_error(db);
-    if (!rc)
-        db->manual_running = true;
-    while (!rc && db->compactions_running && !db->stopping)
-        pthread_cond_wait(&db->changed, &db->mutex);
-    pthread_mutex_unlock(&db->mutex);
-    return rc;
-}
 
 static void manual_end(struct lsm *db)
 {
@@ -34,9 +20,44 @@ static void manual_end(struct lsm *db)
     db_remove_obsolete(db);
 }
 
+#define WATCH_US 100000u // from one call of the progress function to the next, while waiting
+
+// Waits for a change, mutex held. False: who watches has cancelled.
+static bool wait_watched(struct lsm *db, struct db_watch *watch)
+{
+    if (!watch) {
+        pthread_cond_wait(&db->changed, &db->mutex);
+        return true;
+    }
+    struct timespec until = time_after_us(WATCH_US);
+    pthread_cond_timedwait(&db->changed, &db->mutex, &until);
+    pthread_mutex_unlock(&db->mutex);
+    bool goes_on = watch->progress(watch->arg, watch->done, 0) == 0;
+    pthread_mutex_lock(&db->mutex);
+    return goes_on;
+}
+
+// Keeps automatic compactions off and waits for running ones.
+static int manual_begin(struct lsm *db, struct db_watch *watch)
+{
+    bool goes_on = true;
+    pthread_mutex_lock(&db->mutex);
+    while (goes_on && db->manual_running && !db->background_error && !db->stopping)
+        goes_on = wait_watched(db, watch);
+    int rc = goes_on ? db_check_error(db) : LSM_CANCELLED;
+    if (!rc)
+        db->manual_running = true;
+    while (!rc && goes_on && db->compactions_running && !db->stopping)
+        goes_on = wait_watched(db, watch);
+    pthread_mutex_unlock(&db->mutex);
+    if (!rc && !goes_on)
+        manual_end(db);
+    return goes_on ? rc : status_fail(LSM_CANCELLED, "cancelled");
+}
+
 // Compacts what overlaps the range from `level` to `output`, if anything does.
 static int compact_level(struct lsm *db, unsigned level, unsigned output, struct slice lower,
-                         struct slice upper)
+                         struct slice upper, struct db_watch *watch)
 {
     struct compaction *compaction = NULL;
     pthread_mutex_lock(&db->mutex);
@@ -52,7 +73,7 @@ static int compact_level(struct lsm *db, unsigned level, unsigned output, struct
     pthread_mutex_unlock(&db->mutex);
     if (rc || !compaction)
         return rc;
-    return db_run_compaction(db, version, compaction);
+    return db_run_compaction(db, version, compaction, watch);
 }
 
 // Where a manual compaction ends: the deepest level with data in the range, or where level 0 goes.
@@ -92,11 +113,18 @@ static unsigned next_level(struct lsm *db, unsigned level, unsigned last, struct
 int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size, const void *upper,
                       size_t upper_size)
 {
+    return lsm_compact_range_with(db, lower, lower_size, upper, upper_size, NULL, NULL);
+}
+
+int lsm_compact_range_with(struct lsm *db, const void *lower, size_t lower_size, const void *upper,
+                           size_t upper_size, lsm_progress_fn *progress, void *arg)
+{
+    struct db_watch watch = {.progress = progress, .arg = arg}, *told = progress ? &watch : NULL;
     struct slice low = slice_of(lower, lower ? lower_size : 0);
     struct slice high = slice_of(upper, upper ? upper_size : 0);
     int rc = lsm_flush(db);
     if (!rc)
-        rc = manual_begin(db);
+        rc = manual_begin(db, told);
     if (rc)
         return rc;
     bool rewrite;
@@ -104,9 +132,9 @@ int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size, cons
     // From the top down, each level into the next (level 0 into the first that has data), so that
     // newer never gets below older and the large levels are rewritten once.
     for (unsigned n = 0; n < last && !rc; n++)
-        rc = compact_level(db, n, next_level(db, n, last, low, high), low, high);
+        rc = compact_level(db, n, next_level(db, n, last, low, high), low, high, told);
     if (!rc && rewrite)
-        rc = compact_level(db, last, last, low, high);
+        rc = compact_level(db, last, last, low, high, told);
     manual_end(db);
     return rc;
 }
@@ -243,13 +271,16 @@ int lsm_checkpoint(struct lsm *db, const char *target)
 
 // ------------------------------------------------------------------------------------- check
 
+#define CHECK_STEP (1u << 20) // bytes from one call of the progress function to the next
+
 struct check {
     struct lsm *db;
     lsm_check_fn *report;
     lsm_progress_fn *progress;
     void *arg;
-    uint64_t done, total;
+    uint64_t done, total, told; // bytes; `told` when progress was told last
     int first;
+    bool cancelled;
 };
 
 static void check_problem(struct check *check, int rc)
@@ -258,6 +289,18 @@ static void check_problem(struct check *check, int rc)
         check->first = rc;
     if (check->report)
         check->report(check->arg, lsm_error_detail());
+}
+
+// False: the caller does not want to know the rest.
+static bool check_goes_on(struct check *check, uint64_t step)
+{
+    if (check->progress && !check->cancelled && check->done - check->told >= step) {
+        check->told = check->done;
+        if (check->total < check->done) // what slices share counts for each
+            check->total = check->done;
+        check->cancelled = check->progress(check->arg, check->done, check->total);
+    }
+    return !check->cancelled;
 }
 
 static int check_table(struct check *check, struct file_meta *file)
@@ -284,7 +327,7 @@ static int check_table(struct check *check, struct file_meta *file)
 // Verifies what the pointers of a source lead to, and adds up what they reference.
 static void check_pointers(struct check *check, struct iter *it, struct blob_refs *refs)
 {
-    for (iter_seek_first(it); it->valid; iter_next(it)) {
+    for (iter_seek_first(it); it->valid && check_goes_on(check, CHECK_STEP); iter_next(it)) {
         struct blob_pointer pointer;
         struct blob_file *file;
         if (tag_type(it->entry.tag) != ENTRY_BLOB)
@@ -327,7 +370,7 @@ static void check_table_blobs(struct check *check, struct file_meta *file)
     }
     check_pointers(check, it, &refs);
     iter_free(it);
-    if (!refs_equal(file, &refs))
+    if (!check->cancelled && !refs_equal(file, &refs))
         check_problem(check,
                       status_fail(LSM_CORRUPTION,
                                   "table %" PRIu64 " refers to other blobs than the manifest says",
@@ -379,7 +422,7 @@ int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress, v
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
         check.total += view->version->levels[n].blob_bytes;
     for (unsigned n = 0; n < VERSION_LEVELS; n++) {
-        for (unsigned i = 0; i < view->version->levels[n].count; i++) {
+        for (unsigned i = 0; i < view->version->levels[n].count && !check.cancelled; i++) {
             struct file_meta *file = view->version->levels[n].files[i];
             rc = check_table(&check, file);
             if (rc)
@@ -387,13 +430,12 @@ int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress, v
             else
                 check_table_blobs(&check, file);
             check.done += file->size;
-            if (progress)
-                progress(arg, check.done, check.total);
+            check_goes_on(&check, 0);
         }
     }
     check_memtable_blobs(&check, view->active);
     for (unsigned i = 0; i < view->immutable_count; i++)
         check_memtable_blobs(&check, view->immutables[i]);
     db_view_unref(view);
-    return check.first;
+    return check.cancelled ? status_fail(LSM_CANCELLED, "cancelled") : check.first;
 }

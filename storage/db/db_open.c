@@ -87,7 +87,7 @@ static void locks_init(struct lsm *db)
     pthread_mutex_init(&db->obsolete_mutex, NULL);
     pthread_mutex_init(&db->hold_mutex, NULL);
     cond_init(&db->work);
-    pthread_cond_init(&db->changed, NULL);
+    cond_init(&db->changed);
 }
 
 static int handle_new(const char *path, const struct lsm_options *options, struct lsm **ret_db)

@@ -88,8 +88,8 @@ static int walk(struct lsm *db, struct usage *usage, lsm_progress_fn *progress, 
     if (!rc) {
         for (iter_seek_first(it); it->valid && !rc; iter_next(it)) {
             rc = count_entry(usage, &it->entry);
-            if (++done % PROGRESS_ENTRIES == 0 && progress)
-                progress(arg, done, total);
+            if (++done % PROGRESS_ENTRIES == 0 && progress && !rc && progress(arg, done, total))
+                rc = status_fail(LSM_CANCELLED, "cancelled");
         }
         if (!rc)
             rc = it->status;

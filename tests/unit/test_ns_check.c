@@ -496,10 +496,19 @@ START_TEST(test_names_with_control_bytes)
 }
 END_TEST
 
-static void count_progress(void *arg, uint64_t done, uint64_t total)
+static int count_progress(void *arg, uint64_t done, uint64_t total)
 {
     ck_assert_uint_le(done, total);
     ++*(unsigned *)arg;
+    return 0;
+}
+
+static int stop_at_once(void *arg, uint64_t done, uint64_t total)
+{
+    (void)done;
+    (void)total;
+    ++*(unsigned *)arg;
+    return 1;
 }
 
 // Deep and wide, across a reopen and a compaction.
@@ -521,6 +530,9 @@ START_TEST(test_large_sound_tree)
     unsigned calls = 0;
     ck_assert_int_eq(ns_check(ns, NULL, count_progress, &calls), 0);
     ck_assert_uint_ge(calls, 2);
+    calls = 0;
+    ck_assert_int_eq(ns_check(ns, NULL, stop_at_once, &calls), -ECANCELED);
+    ck_assert_uint_eq(calls, 1);
 }
 END_TEST
 
