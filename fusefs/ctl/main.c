@@ -1,96 +1,14 @@
 // lsmfsctl: the files of a store, and the store itself, without a mount.
 //
-// One table has the commands; those of two words are about snapshots. The command line is taken
-// apart and checked here, before anything is opened. The commands are in list.c (ls, tree, stat),
-// content.c (get, put), names.c (mkdir, rm, mv, ln), snapshots.c, and manage.c (the store).
-#include <errno.h>
+// The command line is taken apart and checked here, before anything is opened; what the commands do
+// is in commands/.
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/process_limits.h"
-#include "ctl/ctl.h"
-#include "ctl/output.h"
-
-#define MANY INT32_MAX
-
-static const struct command commands[] = {
-    {"ls", command_ls, "ldRi", "[-ldRi] DB [PATH...]", "list directories",
-     "  -l  with mode, links, owner, size, time of change, link target\n"
-     "  -d  the directory itself, not what is in it\n"
-     "  -R  all directories below too\n"
-     "  -i  with inode numbers\n",
-     0, MANY, true},
-    {"tree", command_tree, "L:", "[-L DEPTH] DB [PATH]", "show a tree",
-     "  -L DEPTH  not deeper than that\n", 0, 1, true},
-    {"stat", command_stat, "", "DB PATH...", "show all attributes of files", "", 1, MANY, true},
-    {"get", command_get, "o:", "[-o FILE] DB PATH...", "write out the content of files",
-     "  -o FILE  to FILE instead of standard output\n", 1, MANY, true},
-    {"put", command_put, "cm:", "[-c] [-m MODE] DB PATH [FILE]",
-     "store FILE or standard input as a file",
-     "  -c, --create  make the store if there is none\n"
-     "  -m MODE       octal mode of a new file (0666 less the umask)\n",
-     1, 2, false},
-    {"mkdir", command_mkdir, "cpm:", "[-cp] [-m MODE] DB PATH...", "make directories",
-     "  -c, --create  make the store if there is none\n"
-     "  -p            make parents too; no complaint if it is there\n"
-     "  -m MODE       octal mode (0777 less the umask)\n",
-     1, MANY, false},
-    {"rm", command_rm, "rf", "[-rf] DB PATH...", "remove files",
-     "  -r  and directories with all that is in them\n"
-     "  -f  no complaint if there is nothing\n",
-     1, MANY, false},
-    {"mv", command_mv, "n", "[-n] DB FROM TO", "rename a file or a tree",
-     "  -n  do not replace what is there\n", 2, 2, false},
-    {"ln", command_ln, "s", "[-s] DB TARGET PATH", "link",
-     "  -s  make a symbolic link with the text TARGET\n", 2, 2, false},
-    {"scan", command_scan, "n:w:b", "[-n N] [-w N] [-b] DB [PREFIX]", "show raw keys and values",
-     "  -n N  not more than N entries\n"
-     "  -w N  show N bytes of a value (32)\n"
-     "  -b    from the last key to the first\n"
-     "PREFIX and what is shown: \\xNN is a byte, \\\\ a backslash.\n",
-     0, 1, true},
-    {"stats", command_stats, "", "DB [PROPERTY...]", "show figures of the store", "", 0, MANY,
-     true},
-    {"check", command_check, "q", "[-q] DB", "verify every byte, then the tree",
-     "  -q  show no progress\n", 0, 0, false},
-    {"repair", command_repair, "", "DB", "rebuild the manifest of a damaged store",
-     "What does not verify is moved to DB/lost. Copy DB first, check afterwards.\n", 0, 0, false},
-    {"compact", command_compact, "", "DB", "merge all levels into one", "", 0, 0, false},
-    {"checkpoint", command_checkpoint, "", "DB TARGET", "make an openable copy", "", 1, 1, false},
-    {"snapshot create", command_snapshot_create, "", "DB NAME", "keep the tree as it is now",
-     "Takes two syncs, whatever the store's size. NAME: 1 to 255 bytes without '/'.\n", 1, 1,
-     false},
-    {"snapshot list", command_snapshot_list, "n", "[-n] DB", "show snapshots and their sizes",
-     "REFERS is what a snapshot shows, ONLY what deleting it alone gives back; bytes before\n"
-     "compression, for which the store is read once.\n"
-     "  -n, --names  names only, at once\n",
-     0, 0, false},
-    {"snapshot rename", command_snapshot_rename, "", "DB FROM TO", "rename a snapshot", "", 2, 2,
-     false},
-    {"snapshot delete", command_snapshot_delete, "", "DB NAME...", "delete snapshots",
-     "Their space comes back in the background.\n", 1, MANY, false},
-    {"snapshot rollback", command_snapshot_rollback, "y", "--yes DB NAME",
-     "make a snapshot the present",
-     "  --yes  needed: what was written after the snapshot is lost\n"
-     "All at once; snapshots stay as they are.\n",
-     1, 1, false},
-    {"snapshot prune", command_snapshot_prune, "A:H:D:W:n", "--keep-... N [-n] DB [PREFIX]",
-     "delete all snapshots but some",
-     "  --keep-last N    keep the N newest (-A)\n"
-     "  --keep-hourly N  and the newest of each of the N last hours that have one (-H)\n"
-     "  --keep-daily N   ... days (-D)\n"
-     "  --keep-weekly N  ... weeks (-W), all by local time\n"
-     "  -n               only say what would be deleted\n"
-     "PREFIX: only snapshots whose names begin with it.\n",
-     0, 1, true},
-    {"destroy", command_destroy, "y", "--yes DB", "delete the store",
-     "  --yes  needed: there is no way back\n", 0, 0, false},
-};
-#define COMMAND_COUNT (sizeof commands / sizeof *commands)
+#include "ctl/terminal.h"
 
 static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
                                              {"create", no_argument, NULL, 'c'},
@@ -106,9 +24,10 @@ static void print_help(void)
 {
     puts("usage: lsmfsctl COMMAND [OPTION...] DB [PATH...]\n"
          "Works on the store in directory DB, which must not be mounted.");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (!strchr(commands[i].name, ' '))
-            printf("  %-10s  %s\n", commands[i].name, commands[i].summary);
+    const struct command *command;
+    for (size_t i = 0; (command = command_at(i)); i++)
+        if (!strchr(command->name, ' '))
+            printf("  %-10s  %s\n", command->name, command->summary);
     puts("  snapshot    create, list, rename, delete, prune snapshots, or go back to one");
     puts("lsmfsctl COMMAND --help explains one; lsmfsctl --version; manual: lsmfsctl(8).\n"
          "Status: 0 done, 1 failed, 2 wrong usage.");
@@ -117,9 +36,10 @@ static void print_help(void)
 static void print_snapshot_help(void)
 {
     puts("usage: lsmfsctl snapshot COMMAND [OPTION...] DB [NAME...]");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strncmp(commands[i].name, "snapshot ", 9) == 0)
-            printf("  %-10s  %s\n", commands[i].name + 9, commands[i].summary);
+    const struct command *command;
+    for (size_t i = 0; (command = command_at(i)); i++)
+        if (strncmp(command->name, "snapshot ", 9) == 0)
+            printf("  %-10s  %s\n", command->name + 9, command->summary);
     puts("lsmfsctl snapshot COMMAND --help explains one.");
 }
 
@@ -131,11 +51,13 @@ static void print_command_help(const struct command *command)
 // About the command line of a command; `arg`, in quotes, may be NULL.
 static enum exit_status wrong(const struct command *command, const char *what, const char *arg)
 {
+    char program[64];
     const char *name = command->name;
+    snprintf(program, sizeof program, "lsmfsctl %s", name);
     if (arg)
-        complain_usage(name, "%s '%s' (lsmfsctl %s --help explains)", what, arg, name);
+        terminal_say(program, "%s '%s' (lsmfsctl %s --help explains)", what, arg, name);
     else
-        complain_usage(name, "%s (lsmfsctl %s --help explains)", what, name);
+        terminal_say(program, "%s (lsmfsctl %s --help explains)", what, name);
     return EXIT_USAGE;
 }
 
@@ -149,23 +71,6 @@ static enum exit_status wrong_option(const struct command *command, int code, ch
     if (is_known || optopt == 'h') // as a long one, with "=value"
         return wrong(command, "no value is taken by option", argv[optind - 1]);
     return wrong(command, "unknown option", optopt ? letter : argv[optind - 1]);
-}
-
-bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uint64_t *ret_value)
-{
-    const char *text = ctl->options[(unsigned char)letter];
-    if (!text)
-        return true;
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, base);
-    if (*text >= '0' && *text <= '9' && !*end && !errno && value <= most) {
-        *ret_value = value;
-        return true;
-    }
-    complain_usage(ctl->command->name, "option '-%c' takes %s number up to %" PRIu64 ", not '%s'",
-                   letter, base == 8 ? "an octal" : "a", most, text);
-    return false;
 }
 
 // Takes the command line behind the command's name apart. True: run it; else *ret_status is set.
@@ -216,10 +121,7 @@ static const struct command *find_command(int argc, char **argv, int *ret_words)
     bool two = strcmp(argv[1], "snapshot") == 0 && argc > 2;
     *ret_words = two ? 2 : 1;
     snprintf(name, sizeof name, "%s%s%s", argv[1], two ? " " : "", two ? argv[2] : "");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
-    return NULL;
+    return command_find(name);
 }
 
 static enum exit_status run(struct ctl *ctl)
@@ -229,7 +131,8 @@ static enum exit_status run(struct ctl *ctl)
     bool prints = ctl->command->prints && !ctl_has(ctl, 'o');
     bool quiet = ctl_has(ctl, 'q') || (prints && isatty(STDOUT_FILENO));
     progress_start(ctl->command->name, !quiet);
-    enum exit_status status = ctl->command->run(ctl);
+    terminal_files(ctl);
+    enum exit_status status = ctl_run(ctl);
     progress_stop();
     return status;
 }
@@ -237,21 +140,23 @@ static enum exit_status run(struct ctl *ctl)
 static void complain_unknown(int argc, char **argv)
 {
     if (strcmp(argv[1], "snapshot") == 0 && argc > 2)
-        complain("unknown command 'snapshot %s' (lsmfsctl snapshot --help lists them)", argv[2]);
+        terminal_say("lsmfsctl",
+                     "unknown command 'snapshot %s' (lsmfsctl snapshot --help lists them)",
+                     argv[2]);
     else if (strcmp(argv[1], "snapshot") == 0)
-        complain("snapshot: which command? (lsmfsctl snapshot --help lists them)");
+        terminal_say("lsmfsctl", "snapshot: which command? (lsmfsctl snapshot --help lists them)");
     else
-        complain("unknown %s '%s' (lsmfsctl --help lists them)",
-                 *argv[1] == '-' ? "option" : "command", argv[1]);
+        terminal_say("lsmfsctl", "unknown %s '%s' (lsmfsctl --help lists them)",
+                     *argv[1] == '-' ? "option" : "command", argv[1]);
 }
 
 int main(int argc, char **argv)
 {
-    struct ctl ctl = {0};
+    struct ctl ctl = {.front = terminal_front()};
     enum exit_status status = EXIT_OK;
     const char *name = argc > 1 ? argv[1] : "";
     if (!*name) {
-        complain("no command given (lsmfsctl --help lists them)");
+        terminal_say("lsmfsctl", "no command given (lsmfsctl --help lists them)");
         return EXIT_USAGE;
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {

@@ -3,8 +3,7 @@
 // A thread of its own shows it, so that it moves, and tells the time, while the command waits in
 // the engine. It exists only if there is a terminal to show it on.
 //
-// Thread safety: progress_add, progress_set and screen_take, from any thread; the rest, the main
-// one.
+// Thread safety: progress_show and screen_take, from any thread; the rest, the main one.
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/cond.h"
-#include "ctl/output.h"
+#include "ctl/terminal.h"
 
 #define FIRST_US 1000000u
 #define EVERY_US 250000u
@@ -24,11 +23,9 @@ static struct {
     struct timespec start;
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed;     // of stopping
-    bool stopping;              // mutex
-    bool visible;               // mutex: the terminal shows a line of ours
-    progress_sample_fn *sample; // mutex
-    void *sample_arg;           // mutex
+    pthread_cond_t changed; // of stopping
+    bool stopping;          // mutex
+    bool visible;           // mutex: the terminal shows a line of ours
 
     _Atomic uint64_t done, total; // relaxed
     _Atomic int unit;             // relaxed
@@ -65,8 +62,6 @@ static void show(void)
     char amount[32], line[160];
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (progress.sample)
-        progress_set(progress.sample(progress.sample_arg), 0);
     uint64_t done = atomic_load_explicit(&progress.done, memory_order_relaxed);
     uint64_t total = atomic_load_explicit(&progress.total, memory_order_relaxed);
     amount_text(total ? total : done, amount, sizeof amount);
@@ -97,15 +92,16 @@ static void *show_thread(void *arg)
     return NULL;
 }
 
-void progress_start(const char *command, bool wanted)
+bool progress_start(const char *command, bool wanted)
 {
     if (!wanted || !isatty(STDERR_FILENO))
-        return;
+        return false;
     cond_init(&progress.changed);
     progress.command = command;
     progress.stopping = false;
     clock_gettime(CLOCK_MONOTONIC, &progress.start);
     progress.running = pthread_create(&progress.thread, NULL, show_thread, NULL) == 0;
+    return progress.running;
 }
 
 void progress_stop(void)
@@ -121,29 +117,11 @@ void progress_stop(void)
     progress.running = false;
 }
 
-void progress_unit(enum progress_unit unit)
+void progress_show(enum progress_unit unit, uint64_t done, uint64_t total)
 {
     atomic_store_explicit(&progress.unit, (int)unit, memory_order_relaxed);
-    progress_set(0, 0);
-}
-
-void progress_add(uint64_t amount)
-{
-    atomic_fetch_add_explicit(&progress.done, amount, memory_order_relaxed);
-}
-
-void progress_set(uint64_t done, uint64_t total)
-{
     atomic_store_explicit(&progress.done, done, memory_order_relaxed);
     atomic_store_explicit(&progress.total, total, memory_order_relaxed);
-}
-
-void progress_poll(progress_sample_fn *sample, void *arg)
-{
-    pthread_mutex_lock(&progress.mutex);
-    progress.sample = sample;
-    progress.sample_arg = arg;
-    pthread_mutex_unlock(&progress.mutex);
 }
 
 void screen_take(void)

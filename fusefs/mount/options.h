@@ -4,10 +4,8 @@
 
 #include <stdbool.h>
 
+#include "common/exit_status.h"
 #include "ns/namespace.h"
-
-// Exit statuses, also in lsmfs(8).
-enum exit_status { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 // When a file's time of access moves.
 enum atime_policy { ATIME_RELATIVE, ATIME_ALWAYS, ATIME_NEVER };

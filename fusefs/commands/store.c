@@ -1,18 +1,72 @@
-// Opening and closing the store, and paths.
+// What the commands share: messages, numbers, opening and closing the store, paths.
 //
 // Thread safety: one thread.
 #include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "commands/command.h"
 #include "common/nested.h"
-#include "ctl/ctl.h"
-#include "ctl/output.h"
 
 // A run is short: a small log is quickly made ready, and a few tables less are kept in memory.
 #define WRITE_BUFFER (16u << 20)
+
+// ------------------------------------------------------------------------------- messages
+
+__attribute__((format(printf, 3, 0))) static void
+complain_args(const struct ctl *ctl, const char *program, const char *format, va_list args)
+{
+    char *text = NULL;
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
+    ctl->front->ops->complain(ctl->front, program, text ? text : "out of memory");
+    free(text);
+}
+
+void complain(const struct ctl *ctl, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    complain_args(ctl, "lsmfsctl", format, args);
+    va_end(args);
+}
+
+void complain_usage(const struct ctl *ctl, const char *format, ...)
+{
+    char program[64];
+    va_list args;
+    snprintf(program, sizeof program, "lsmfsctl %s", ctl->command->name);
+    va_start(args, format);
+    complain_args(ctl, program, format, args);
+    va_end(args);
+}
+
+int ctl_progress(struct ctl *ctl, uint64_t done, uint64_t total)
+{
+    progress_set(ctl->front, done, total);
+    return is_cancelled(ctl->front);
+}
+
+bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uint64_t *ret_value)
+{
+    const char *text = ctl->options[(unsigned char)letter];
+    if (!text)
+        return true;
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, base);
+    if (*text >= '0' && *text <= '9' && !*end && !errno && value <= most) {
+        *ret_value = value;
+        return true;
+    }
+    complain_usage(ctl, "option '-%c' takes %s number up to %" PRIu64 ", not '%s'", letter,
+                   base == 8 ? "an octal" : "a", most, text);
+    return false;
+}
 
 // ------------------------------------------------------------------------------- the store
 
@@ -42,7 +96,7 @@ void store_failed(const struct ctl *ctl, int status)
     const char *detail = status == LSM_BUSY ? ctl->busy.text : lsm_error_detail();
     const char *what = *detail ? detail : lsm_strerror(status);
     bool named = strncmp(what, ctl->db, strlen(ctl->db)) == 0;
-    complain("%s%s%s%s", named ? "" : ctl->db, named ? "" : ": ", what,
+    complain(ctl, "%s%s%s%s", named ? "" : ctl->db, named ? "" : ": ", what,
              open_hint(ctl, status, what));
 }
 
@@ -67,12 +121,13 @@ static void set_options(const struct ctl *ctl, enum open_mode mode, struct ns_op
     options->engine.write_buffer_size = WRITE_BUFFER;
 }
 
-bool store_may_create(const char *path)
+bool store_may_create(struct ctl *ctl, const char *path)
 {
     char outer[PATH_MAX];
     if (!is_nested_store(path, outer))
         return true;
-    complain("%s: lies inside the store %s: a store needs a directory of its own", path, outer);
+    complain(ctl, "%s: lies inside the store %s: a store needs a directory of its own", path,
+             outer);
     return false;
 }
 
@@ -92,7 +147,7 @@ static int tree_open_status(struct ctl *ctl, enum open_mode mode)
 
 bool tree_open(struct ctl *ctl, enum open_mode mode)
 {
-    if (mode == OPEN_CREATE && !store_may_create(ctl->db))
+    if (mode == OPEN_CREATE && !store_may_create(ctl, ctl->db))
         return false;
     int status = tree_open_status(ctl, mode);
     if (status)
@@ -156,30 +211,23 @@ void path_name_release(struct path_name *path)
     free(path->parent);
 }
 
-struct ns_cred ctl_cred(void)
-{
-    mode_t mask = umask(0);
-    umask(mask);
-    return (struct ns_cred){.uid = geteuid(), .gid = getegid(), .umask = mask};
-}
-
 // The engine's words, if they say more than the errno does.
 static const char *error_detail(int rc)
 {
     return rc == -EIO || rc == -ENOSPC || rc == -EROFS ? lsm_error_detail() : "";
 }
 
-enum exit_status path_failed(const char *path, int rc)
+enum exit_status path_failed(struct ctl *ctl, const char *path, int rc)
 {
     const char *detail = error_detail(rc);
-    complain("%s: %s%s%s", *path ? path : "/", strerror(-rc), *detail ? ": " : "", detail);
+    complain(ctl, "%s: %s%s%s", *path ? path : "/", strerror(-rc), *detail ? ": " : "", detail);
     return EXIT_FAILED;
 }
 
-enum exit_status paths_failed(const char *from, const char *to, int rc)
+enum exit_status paths_failed(struct ctl *ctl, const char *from, const char *to, int rc)
 {
     const char *detail = error_detail(rc);
-    complain("%s to %s: %s%s%s", from, to, strerror(-rc), *detail ? ": " : "", detail);
+    complain(ctl, "%s to %s: %s%s%s", from, to, strerror(-rc), *detail ? ": " : "", detail);
     return EXIT_FAILED;
 }
 
@@ -187,7 +235,7 @@ enum exit_status for_each_path(struct ctl *ctl,
                                enum exit_status (*fn)(struct ctl *ctl, const char *path))
 {
     enum exit_status status = EXIT_OK;
-    for (int i = 0; i < ctl->arg_count; i++)
+    for (int i = 0; i < ctl->arg_count && !is_cancelled(ctl->front); i++)
         if (fn(ctl, ctl->args[i]) != EXIT_OK)
             status = EXIT_FAILED;
     return status;

@@ -11,30 +11,24 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#include "ctl/ctl.h"
-#include "ctl/output.h"
-#include "ctl/walk.h"
+#include "commands/command.h"
+#include "commands/walk.h"
 
 // ------------------------------------------------------------------------------- parts of lines
 
-static void print_target(struct ns *ns, struct ns_inode *inode)
+static void print_target(struct ctl *ctl, struct ns_inode *inode)
 {
     char target[NS_SYMLINK_MAX];
-    ssize_t size = ns_readlink(ns, inode, target, sizeof target);
+    ssize_t size = ns_readlink(ctl->ns, inode, target, sizeof target);
     if (size >= 0)
-        print_name(stdout, target, (size_t)size);
+        print_name(ctl->front, target, (size_t)size);
     else
-        printf("(%s)", strerror((int)-size));
+        fprintf(ctl->out, "(%s)", strerror((int)-size));
 }
 
-static void print_time(const char *format, struct timespec time)
+static void print_time(struct ctl *ctl, const char *format, struct timespec time)
 {
-    char text[64];
-    struct tm tm;
-    if (localtime_r(&time.tv_sec, &tm) && strftime(text, sizeof text, format, &tm))
-        fputs(text, stdout);
-    else
-        printf("%lld", (long long)time.tv_sec);
+    ctl->front->ops->print_time(ctl->front, format, time.tv_sec);
 }
 
 static bool is_device(uint32_t mode)
@@ -45,59 +39,65 @@ static bool is_device(uint32_t mode)
 // ------------------------------------------------------------------------------- ls
 
 struct ls {
-    struct ns *ns;
+    struct ctl *ctl;
     bool is_long, with_ino;
     bool headers; // there is more than one directory to list
     bool printed; // something, so that a directory's header needs an empty line before it
 };
 
-static void print_attributes(const struct ns_attr *attr)
+static void print_attributes(struct ctl *ctl, const struct ns_attr *attr)
 {
+    struct front *front = ctl->front;
     char mode[11], device[32];
     mode_text(attr->mode, mode);
-    printf("%s %3" PRIu32 " %-8s ", mode, attr->nlink, user_text(attr->uid));
-    printf("%-8s ", group_text(attr->gid));
+    fprintf(ctl->out, "%s %3" PRIu32 " ", mode, attr->nlink);
+    front->ops->print_user(front, attr->uid, 8);
+    putc(' ', ctl->out);
+    front->ops->print_group(front, attr->gid, 8);
+    putc(' ', ctl->out);
     snprintf(device, sizeof device, "%u, %u", major(attr->rdev), minor(attr->rdev));
     if (is_device(attr->mode))
-        printf("%12s ", device);
+        fprintf(ctl->out, "%12s ", device);
     else
-        printf("%12" PRIu64 " ", attr->size);
-    print_time("%Y-%m-%d %H:%M ", attr->mtime);
+        fprintf(ctl->out, "%12" PRIu64 " ", attr->size);
+    print_time(ctl, "%Y-%m-%d %H:%M ", attr->mtime);
 }
 
 // `inode` and `attr` are needed only for a long line.
 static void ls_line(struct ls *ls, const char *name, size_t name_size, uint64_t ino,
                     struct ns_inode *inode, const struct ns_attr *attr)
 {
+    struct ctl *ctl = ls->ctl;
     if (ls->with_ino)
-        printf("%10" PRIu64 " ", ino);
+        fprintf(ctl->out, "%10" PRIu64 " ", ino);
     if (ls->is_long)
-        print_attributes(attr);
-    print_name(stdout, name, name_size);
+        print_attributes(ctl, attr);
+    print_name(ctl->front, name, name_size);
     if (ls->is_long && S_ISLNK(attr->mode)) {
-        fputs(" -> ", stdout);
-        print_target(ls->ns, inode);
+        fputs(" -> ", ctl->out);
+        print_target(ctl, inode);
     }
-    putchar('\n');
+    putc('\n', ctl->out);
     ls->printed = true;
-    progress_add(1);
+    progress_add(ctl->front, 1);
 }
 
 static int ls_directory(struct ls *ls, struct ns_inode *dir, const char *path)
 {
+    struct ctl *ctl = ls->ctl;
     struct listing *listing;
-    int rc = listing_new(ls->ns, dir, ls->is_long, &listing);
+    int rc = listing_new(ctl->ns, dir, ls->is_long, &listing);
     if (rc)
         return rc;
     if (ls->headers) {
         if (ls->printed)
-            putchar('\n');
-        print_name(stdout, path, strlen(path));
-        fputs(":\n", stdout);
+            putc('\n', ctl->out);
+        print_name(ctl->front, path, strlen(path));
+        fputs(":\n", ctl->out);
         ls->printed = true;
     }
     const struct entry *entry;
-    while ((rc = listing_next(listing, &entry)) == 0)
+    while (!is_cancelled(ctl->front) && (rc = listing_next(listing, &entry)) == 0)
         ls_line(ls, entry->name, entry->name_size, entry->ino, entry->inode, &entry->attr);
     listing_free(listing);
     return rc < 0 ? rc : 0;
@@ -107,30 +107,31 @@ static int ls_directory(struct ls *ls, struct ns_inode *dir, const char *path)
 static int ls_down(struct ls *ls, struct walk *walk, const struct entry *entry)
 {
     struct ns_inode *dir;
-    int rc = ns_lookup(ls->ns, walk_top(walk)->dir, entry->name, entry->name_size, &dir, NULL);
+    int rc = ns_lookup(walk->ns, walk_top(walk)->dir, entry->name, entry->name_size, &dir, NULL);
     if (rc)
         return rc;
     rc = ls_directory(ls, dir, walk_path(walk, entry->name, entry->name_size));
     if (!rc)
         rc = walk_enter(walk, dir, entry->name, entry->name_size);
-    ns_inode_put(ls->ns, dir, 1);
+    ns_inode_put(walk->ns, dir, 1);
     return rc;
 }
 
 // All that is below `dir`, which has been listed itself.
 static enum exit_status ls_below(struct ls *ls, struct ns_inode *dir, const char *path)
 {
+    struct ctl *ctl = ls->ctl;
     enum exit_status status = EXIT_OK;
     struct walk walk;
-    walk_init(&walk, ls->ns);
+    walk_init(&walk, ctl->ns);
     int rc = walk_enter(&walk, dir, path, strlen(path));
     if (rc)
-        status = path_failed(path, rc);
-    while (walk.depth) {
+        status = path_failed(ctl, path, rc);
+    while (walk.depth && !is_cancelled(ctl->front)) {
         const struct entry *entry;
         rc = listing_next(walk_top(&walk)->listing, &entry);
         if (rc < 0)
-            status = path_failed(walk_path(&walk, "", 0), rc);
+            status = path_failed(ctl, walk_path(&walk, "", 0), rc);
         if (rc) {
             walk_leave(&walk);
             continue;
@@ -139,7 +140,7 @@ static enum exit_status ls_below(struct ls *ls, struct ns_inode *dir, const char
             continue;
         rc = ls_down(ls, &walk, entry);
         if (rc)
-            status = path_failed(walk_path(&walk, entry->name, entry->name_size), rc);
+            status = path_failed(ctl, walk_path(&walk, entry->name, entry->name_size), rc);
     }
     walk_release(&walk);
     return status;
@@ -152,13 +153,13 @@ static enum exit_status ls_path(struct ctl *ctl, struct ls *ls, const char *path
     struct ns_attr attr;
     int rc = ns_resolve(ctl->ns, path, &inode, &attr);
     if (rc)
-        return path_failed(path, rc);
+        return path_failed(ctl, path, rc);
     if (!S_ISDIR(attr.mode) || ctl_has(ctl, 'd')) {
         ls_line(ls, path, strlen(path), attr.ino, inode, &attr);
     } else {
         rc = ls_directory(ls, inode, path);
         if (rc)
-            status = path_failed(path, rc);
+            status = path_failed(ctl, path, rc);
         else if (ctl_has(ctl, 'R'))
             status = ls_below(ls, inode, path);
     }
@@ -171,8 +172,8 @@ enum exit_status command_ls(struct ctl *ctl)
     enum exit_status status = EXIT_OK;
     if (!tree_open(ctl, OPEN_READ))
         return EXIT_FAILED;
-    progress_unit(PROGRESS_NAMES);
-    struct ls ls = {.ns = ctl->ns,
+    progress_unit(ctl->front, PROGRESS_NAMES);
+    struct ls ls = {.ctl = ctl,
                     .is_long = ctl_has(ctl, 'l'),
                     .with_ino = ctl_has(ctl, 'i'),
                     .headers = ctl_has(ctl, 'R') || ctl->arg_count > 1};
@@ -187,6 +188,7 @@ enum exit_status command_ls(struct ctl *ctl)
 // ------------------------------------------------------------------------------- tree
 
 struct tree {
+    struct ctl *ctl;
     struct walk walk;
     struct buf indent; // of the deepest level's entries
     uint64_t directories, files;
@@ -207,24 +209,25 @@ static void indent_cut(struct buf *indent)
 
 static int tree_line(struct tree *tree, const struct entry *entry, bool is_last)
 {
-    struct ns *ns = tree->walk.ns;
+    struct ctl *ctl = tree->ctl;
+    struct ns *ns = ctl->ns;
     struct ns_inode *dir = walk_top(&tree->walk)->dir, *inode;
     if (tree->indent.size)
-        fwrite(tree->indent.data, 1, tree->indent.size, stdout);
-    fputs(is_last ? "└── " : "├── ", stdout);
-    print_name(stdout, entry->name, entry->name_size);
-    progress_add(1);
+        fwrite(tree->indent.data, 1, tree->indent.size, ctl->out);
+    fputs(is_last ? "└── " : "├── ", ctl->out);
+    print_name(ctl->front, entry->name, entry->name_size);
+    progress_add(ctl->front, 1);
     if (entry->type == S_IFLNK) {
         int rc = ns_lookup(ns, dir, entry->name, entry->name_size, &inode, NULL);
         if (rc) {
-            putchar('\n');
+            putc('\n', ctl->out);
             return rc;
         }
-        fputs(" -> ", stdout);
-        print_target(ns, inode);
+        fputs(" -> ", ctl->out);
+        print_target(ctl, inode);
         ns_inode_put(ns, inode, 1);
     }
-    putchar('\n');
+    putc('\n', ctl->out);
     return 0;
 }
 
@@ -273,37 +276,38 @@ static int tree_step(struct tree *tree)
 
 static enum exit_status tree_show(struct tree *tree, struct ns_inode *root, const char *path)
 {
+    struct ctl *ctl = tree->ctl;
     enum exit_status status = EXIT_OK;
-    print_name(stdout, path, strlen(path));
-    putchar('\n');
+    print_name(ctl->front, path, strlen(path));
+    putc('\n', ctl->out);
     int rc = tree->depth ? walk_enter(&tree->walk, root, path, strlen(path)) : 0;
     if (rc)
-        return path_failed(path, rc);
-    while (tree->walk.depth) {
+        return path_failed(ctl, path, rc);
+    while (tree->walk.depth && !is_cancelled(ctl->front)) {
         rc = tree_step(tree);
         if (rc)
-            status = path_failed(tree->walk.depth ? walk_path(&tree->walk, "", 0) : path, rc);
+            status = path_failed(ctl, tree->walk.depth ? walk_path(&tree->walk, "", 0) : path, rc);
     }
-    printf("\n%" PRIu64 " director%s, %" PRIu64 " file%s\n", tree->directories,
-           tree->directories == 1 ? "y" : "ies", tree->files, tree->files == 1 ? "" : "s");
+    fprintf(ctl->out, "\n%" PRIu64 " director%s, %" PRIu64 " file%s\n", tree->directories,
+            tree->directories == 1 ? "y" : "ies", tree->files, tree->files == 1 ? "" : "s");
     return status;
 }
 
 enum exit_status command_tree(struct ctl *ctl)
 {
     const char *path = ctl->arg_count && *ctl->args[0] ? ctl->args[0] : "/";
-    struct tree tree = {.depth = UINT64_MAX};
+    struct tree tree = {.ctl = ctl, .depth = UINT64_MAX};
     struct ns_inode *inode;
     if (!ctl_number(ctl, 'L', 10, UINT32_MAX, &tree.depth))
         return EXIT_USAGE;
     if (!tree_open(ctl, OPEN_READ))
         return EXIT_FAILED;
-    progress_unit(PROGRESS_NAMES);
+    progress_unit(ctl->front, PROGRESS_NAMES);
     walk_init(&tree.walk, ctl->ns);
     enum exit_status status;
     int rc = ns_resolve(ctl->ns, path, &inode, NULL);
     if (rc) {
-        status = path_failed(path, rc);
+        status = path_failed(ctl, path, rc);
     } else {
         status = tree_show(&tree, inode, path);
         ns_inode_put(ctl->ns, inode, 1);
@@ -315,21 +319,22 @@ enum exit_status command_tree(struct ctl *ctl)
 
 // ------------------------------------------------------------------------------- stat
 
-static void stat_label(const char *label)
+static void stat_label(struct ctl *ctl, const char *label)
 {
-    printf("%7s  ", label);
+    fprintf(ctl->out, "%7s  ", label);
 }
 
-static void stat_time(const char *label, struct timespec time)
+static void stat_time(struct ctl *ctl, const char *label, struct timespec time)
 {
-    stat_label(label);
-    print_time("%Y-%m-%d %H:%M:%S", time);
-    printf(".%09ld", time.tv_nsec);
-    print_time(" %z\n", time);
+    stat_label(ctl, label);
+    print_time(ctl, "%Y-%m-%d %H:%M:%S", time);
+    fprintf(ctl->out, ".%09ld", time.tv_nsec);
+    print_time(ctl, " %z\n", time);
 }
 
-static int stat_xattrs(struct ns *ns, struct ns_inode *inode)
+static int stat_xattrs(struct ctl *ctl, struct ns_inode *inode)
 {
+    struct ns *ns = ctl->ns;
     ssize_t size = ns_listxattr(ns, inode, NULL, 0);
     if (size <= 0)
         return (int)size;
@@ -338,51 +343,56 @@ static int stat_xattrs(struct ns *ns, struct ns_inode *inode)
         return -ENOMEM;
     size = ns_listxattr(ns, inode, list, (size_t)size);
     for (const char *name = list; size > 0 && name < list + size; name += strlen(name) + 1) {
-        stat_label("Xattr");
-        print_name(stdout, name, strlen(name));
-        putchar('\n');
+        stat_label(ctl, "Xattr");
+        print_name(ctl->front, name, strlen(name));
+        putc('\n', ctl->out);
     }
     free(list);
     return size < 0 ? (int)size : 0;
 }
 
-static void stat_print(struct ns *ns, const char *path, struct ns_inode *inode,
+static void stat_print(struct ctl *ctl, const char *path, struct ns_inode *inode,
                        const struct ns_attr *attr)
 {
+    struct front *front = ctl->front;
     char mode[11];
     mode_text(attr->mode, mode);
-    stat_label("Path");
-    print_name(stdout, path, strlen(path));
-    putchar('\n');
-    stat_label("Type");
-    puts(type_text(attr->mode));
+    stat_label(ctl, "Path");
+    print_name(ctl->front, path, strlen(path));
+    putc('\n', ctl->out);
+    stat_label(ctl, "Type");
+    fprintf(ctl->out, "%s\n", type_text(attr->mode));
     if (S_ISLNK(attr->mode)) {
-        stat_label("Target");
-        print_target(ns, inode);
-        putchar('\n');
+        stat_label(ctl, "Target");
+        print_target(ctl, inode);
+        putc('\n', ctl->out);
     }
     if (is_device(attr->mode)) {
-        stat_label("Device");
-        printf("%u, %u\n", major(attr->rdev), minor(attr->rdev));
+        stat_label(ctl, "Device");
+        fprintf(ctl->out, "%u, %u\n", major(attr->rdev), minor(attr->rdev));
     }
-    stat_label("Mode");
-    printf("%04" PRIo32 " (%s)\n", attr->mode & 07777, mode);
-    stat_label("Links");
-    printf("%" PRIu32 "\n", attr->nlink);
-    stat_label("Owner");
-    printf("%" PRIu32 " (%s)\n", attr->uid, user_text(attr->uid));
-    stat_label("Group");
-    printf("%" PRIu32 " (%s)\n", attr->gid, group_text(attr->gid));
-    stat_label("Size");
-    printf("%" PRIu64 "\n", attr->size);
-    stat_label("Blocks");
-    printf("%" PRIu64 "\n", attr->blocks);
-    stat_label("Inode");
-    printf("%" PRIu64 "\n", attr->ino);
-    stat_time("Access", attr->atime);
-    stat_time("Modify", attr->mtime);
-    stat_time("Change", attr->ctime);
-    stat_time("Birth", attr->btime);
+    stat_label(ctl, "Mode");
+    fprintf(ctl->out, "%04" PRIo32 " (%s)\n", attr->mode & 07777, mode);
+    stat_label(ctl, "Links");
+    fprintf(ctl->out, "%" PRIu32 "\n", attr->nlink);
+    stat_label(ctl, "Owner");
+    fprintf(ctl->out, "%" PRIu32 " (", attr->uid);
+    front->ops->print_user(front, attr->uid, 0);
+    fputs(")\n", ctl->out);
+    stat_label(ctl, "Group");
+    fprintf(ctl->out, "%" PRIu32 " (", attr->gid);
+    front->ops->print_group(front, attr->gid, 0);
+    fputs(")\n", ctl->out);
+    stat_label(ctl, "Size");
+    fprintf(ctl->out, "%" PRIu64 "\n", attr->size);
+    stat_label(ctl, "Blocks");
+    fprintf(ctl->out, "%" PRIu64 "\n", attr->blocks);
+    stat_label(ctl, "Inode");
+    fprintf(ctl->out, "%" PRIu64 "\n", attr->ino);
+    stat_time(ctl, "Access", attr->atime);
+    stat_time(ctl, "Modify", attr->mtime);
+    stat_time(ctl, "Change", attr->ctime);
+    stat_time(ctl, "Birth", attr->btime);
 }
 
 static enum exit_status stat_path(struct ctl *ctl, const char *path)
@@ -391,13 +401,13 @@ static enum exit_status stat_path(struct ctl *ctl, const char *path)
     struct ns_attr attr;
     int rc = ns_resolve(ctl->ns, path, &inode, &attr);
     if (rc)
-        return path_failed(path, rc);
+        return path_failed(ctl, path, rc);
     if (path != ctl->args[0])
-        putchar('\n');
-    stat_print(ctl->ns, path, inode, &attr);
-    rc = stat_xattrs(ctl->ns, inode);
+        putc('\n', ctl->out);
+    stat_print(ctl, path, inode, &attr);
+    rc = stat_xattrs(ctl, inode);
     ns_inode_put(ctl->ns, inode, 1);
-    return rc ? path_failed(path, rc) : EXIT_OK;
+    return rc ? path_failed(ctl, path, rc) : EXIT_OK;
 }
 
 enum exit_status command_stat(struct ctl *ctl)

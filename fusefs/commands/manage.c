@@ -1,6 +1,6 @@
 // The commands that are about the store: scan, stats, check, repair, compact, checkpoint, destroy.
 //
-// Thread safety: one thread; the engine is asked for figures from the progress thread as well.
+// Thread safety: one thread.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "base/slice.h"
-#include "ctl/ctl.h"
-#include "ctl/output.h"
+#include "commands/command.h"
 
 // ------------------------------------------------------------------------------- scan
 
@@ -61,23 +60,23 @@ struct scan {
 };
 
 // One entry. Of a long value only what is shown is read.
-static int scan_line(const struct lsm_iter *iter, uint64_t width)
+static int scan_line(struct ctl *ctl, const struct lsm_iter *iter, uint64_t width)
 {
     uint8_t piece[4096];
     size_t key_size, value_size = lsm_iter_value_size(iter), got = 0;
     size_t shown = value_size < width ? value_size : (size_t)width;
     const void *key = lsm_iter_key(iter, &key_size);
-    print_escaped(stdout, key, key_size);
-    printf("\t%zu\t", value_size);
+    print_escaped(ctl->out, key, key_size);
+    fprintf(ctl->out, "\t%zu\t", value_size);
     for (size_t at = 0; at < shown; at += got) {
         size_t n = shown - at < sizeof piece ? shown - at : sizeof piece;
         int status = lsm_iter_read(iter, at, piece, n, &got);
         if (status)
             return status;
-        print_escaped(stdout, piece, got);
+        print_escaped(ctl->out, piece, got);
     }
-    putchar('\n');
-    progress_add(1);
+    putc('\n', ctl->out);
+    progress_add(ctl->front, 1);
     return 0;
 }
 
@@ -96,8 +95,8 @@ static int scan_run(struct ctl *ctl, const struct scan *scan)
         lsm_iter_seek_last(iter);
     else
         lsm_iter_seek_first(iter);
-    for (uint64_t n = 0; n < scan->most && lsm_iter_valid(iter); n++) {
-        status = scan_line(iter, scan->width);
+    for (uint64_t n = 0; n < scan->most && lsm_iter_valid(iter) && !is_cancelled(ctl->front); n++) {
+        status = scan_line(ctl, iter, scan->width);
         if (status)
             break;
         if (scan->backwards)
@@ -122,11 +121,11 @@ static bool scan_parse(struct ctl *ctl, struct scan *scan)
     scan->lower = malloc(strlen(prefix) + 1);
     scan->upper = malloc(strlen(prefix) + 1);
     if (!scan->lower || !scan->upper) {
-        complain("out of memory");
+        complain(ctl, "out of memory");
         return false;
     }
     if (!unescape(prefix, scan->lower, &scan->lower_size) || scan->lower_size > LSM_MAX_KEY) {
-        complain_usage("scan", "not a prefix of a key: '%s' (a backslash is \\\\, a byte \\xNN)",
+        complain_usage(ctl, "not a prefix of a key: '%s' (a backslash is \\\\, a byte \\xNN)",
                        prefix);
         return false;
     }
@@ -142,7 +141,7 @@ enum exit_status command_scan(struct ctl *ctl)
     if (scan_parse(ctl, &scan)) {
         status = EXIT_FAILED;
         if (engine_open(ctl, OPEN_READ)) {
-            progress_unit(PROGRESS_NAMES);
+            progress_unit(ctl->front, PROGRESS_NAMES);
             int rc = scan_run(ctl, &scan);
             if (rc)
                 store_failed(ctl, rc);
@@ -160,11 +159,11 @@ static enum exit_status print_property(struct ctl *ctl, const char *name)
 {
     char *text = lsm_property(ctl->engine, name);
     if (!text) {
-        complain("%s: no such property", name);
+        complain(ctl, "%s: no such property", name);
         return EXIT_FAILED;
     }
     size_t size = strlen(text);
-    printf("%s%s", text, size && text[size - 1] == '\n' ? "" : "\n");
+    fprintf(ctl->out, "%s%s", text, size && text[size - 1] == '\n' ? "" : "\n");
     free(text);
     return EXIT_OK;
 }
@@ -175,10 +174,10 @@ static enum exit_status print_stats(struct ctl *ctl)
     uint64_t entries = 0;
     int rc = ns_statfs(ctl->ns, &fs);
     if (rc)
-        return path_failed(ctl->db, rc);
+        return path_failed(ctl, ctl->db, rc);
     lsm_property_uint(ctl->engine, "entries", &entries);
-    printf("files        %" PRIu64 "\n", (uint64_t)(fs.f_files - fs.f_ffree));
-    printf("entries      %" PRIu64 " keys, superseded ones included\n", entries);
+    fprintf(ctl->out, "files        %" PRIu64 "\n", (uint64_t)(fs.f_files - fs.f_ffree));
+    fprintf(ctl->out, "entries      %" PRIu64 " keys, superseded ones included\n", entries);
     return print_property(ctl, "stats");
 }
 
@@ -191,40 +190,43 @@ enum exit_status command_stats(struct ctl *ctl)
 
 // ------------------------------------------------------------------------------- check
 
+struct checking {
+    struct ctl *ctl;
+    uint64_t problems;
+};
+
 static void print_problem(void *arg, const char *problem)
 {
-    uint64_t *count = arg;
-    ++*count;
-    screen_take();
-    print_name(stdout, problem, strlen(problem));
-    putchar('\n');
-    fflush(stdout);
-    screen_give();
+    struct checking *checking = arg;
+    struct ctl *ctl = checking->ctl;
+    checking->problems++;
+    ctl->front->ops->print_begin(ctl->front);
+    print_name(ctl->front, problem, strlen(problem));
+    putc('\n', ctl->out);
+    ctl->front->ops->print_end(ctl->front);
 }
 
-static int show_progress(void *arg, uint64_t done, uint64_t total)
+static int check_progress(void *arg, uint64_t done, uint64_t total)
 {
-    (void)arg;
-    progress_set(done, total);
-    return 0;
+    struct checking *checking = arg;
+    return ctl_progress(checking->ctl, done, total);
 }
 
 // The bytes. False: the store cannot be opened.
-static bool check_bytes(struct ctl *ctl, uint64_t *problems, enum exit_status *status)
+static bool check_bytes(struct ctl *ctl, struct checking *checking, enum exit_status *status)
 {
     if (!engine_open(ctl, OPEN_READ))
         return false;
-    progress_unit(PROGRESS_BYTES);
-    uint64_t before = *problems;
-    int rc = lsm_check(ctl->engine, print_problem, show_progress, problems);
-    if (rc && *problems == before)
-        print_problem(problems, lsm_error_detail());
+    progress_unit(ctl->front, PROGRESS_BYTES);
+    int rc = lsm_check(ctl->engine, print_problem, check_progress, checking);
+    if (rc && !checking->problems && !is_cancelled(ctl->front))
+        print_problem(checking, lsm_error_detail());
     *status = store_close(ctl, *status);
     return true;
 }
 
 // The tree, as far as it can be read: what keeps it from being read is a problem of its own.
-static bool check_tree(struct ctl *ctl, uint64_t *problems, enum exit_status *status)
+static bool check_tree(struct ctl *ctl, struct checking *checking, enum exit_status *status)
 {
     char *text = NULL;
     int rc = tree_try(ctl);
@@ -233,14 +235,15 @@ static bool check_tree(struct ctl *ctl, uint64_t *problems, enum exit_status *st
         return false;
     }
     if (rc) {
-        print_problem(problems, lsm_error_detail());
+        print_problem(checking, lsm_error_detail());
         return true;
     }
-    progress_unit(PROGRESS_NAMES);
-    int64_t result = ns_check(ctl->ns, print_problem, show_progress, problems);
-    if (result < 0 && asprintf(&text, "the tree cannot be checked to its end: %s: %s",
-                               strerror((int)-result), lsm_error_detail()) >= 0)
-        print_problem(problems, text);
+    progress_unit(ctl->front, PROGRESS_NAMES);
+    int64_t result = ns_check(ctl->ns, print_problem, check_progress, checking);
+    if (result < 0 && !is_cancelled(ctl->front) &&
+        asprintf(&text, "the tree cannot be checked to its end: %s: %s", strerror((int)-result),
+                 lsm_error_detail()) >= 0)
+        print_problem(checking, text);
     free(text);
     *status = store_close(ctl, result < 0 ? EXIT_FAILED : *status);
     return true;
@@ -248,17 +251,19 @@ static bool check_tree(struct ctl *ctl, uint64_t *problems, enum exit_status *st
 
 enum exit_status command_check(struct ctl *ctl)
 {
-    uint64_t problems = 0;
+    struct checking checking = {.ctl = ctl};
     enum exit_status status = EXIT_OK;
-    if (!check_bytes(ctl, &problems, &status) || !check_tree(ctl, &problems, &status))
+    if (!check_bytes(ctl, &checking, &status) || is_cancelled(ctl->front) ||
+        !check_tree(ctl, &checking, &status) || is_cancelled(ctl->front))
         return EXIT_FAILED;
-    screen_take();
-    print_name(stdout, ctl->db, strlen(ctl->db));
+    uint64_t problems = checking.problems;
+    ctl->front->ops->print_begin(ctl->front);
+    print_name(ctl->front, ctl->db, strlen(ctl->db));
     if (problems)
-        printf(": %" PRIu64 " problem%s found\n", problems, problems == 1 ? "" : "s");
+        fprintf(ctl->out, ": %" PRIu64 " problem%s found\n", problems, problems == 1 ? "" : "s");
     else
-        puts(": no problem found");
-    screen_give();
+        fprintf(ctl->out, "%s\n", ": no problem found");
+    ctl->front->ops->print_end(ctl->front);
     return problems ? EXIT_FAILED : status;
 }
 
@@ -266,13 +271,13 @@ enum exit_status command_check(struct ctl *ctl)
 
 static void print_log(void *arg, enum lsm_log_level level, const char *message)
 {
-    (void)arg;
+    struct ctl *ctl = arg;
     if (level > LSM_LOG_INFO)
         return;
-    screen_take();
-    print_name(stdout, message, strlen(message));
-    putchar('\n');
-    screen_give();
+    ctl->front->ops->print_begin(ctl->front);
+    print_name(ctl->front, message, strlen(message));
+    putc('\n', ctl->out);
+    ctl->front->ops->print_end(ctl->front);
 }
 
 enum exit_status command_repair(struct ctl *ctl)
@@ -280,6 +285,7 @@ enum exit_status command_repair(struct ctl *ctl)
     struct lsm_options options;
     lsm_options_init(&options);
     options.log = print_log;
+    options.log_arg = ctl;
     int rc;
     do {
         rc = lsm_repair(ctl->db, &options);
@@ -289,20 +295,17 @@ enum exit_status command_repair(struct ctl *ctl)
     return rc ? EXIT_FAILED : EXIT_OK;
 }
 
-static uint64_t bytes_compacted(void *arg)
+static int compact_progress(void *arg, uint64_t done, uint64_t total)
 {
-    uint64_t bytes = 0;
-    lsm_property_uint(arg, "compact-bytes-written", &bytes);
-    return bytes;
+    return ctl_progress(arg, done, total);
 }
 
 enum exit_status command_compact(struct ctl *ctl)
 {
     if (!engine_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
-    progress_poll(bytes_compacted, ctl->engine);
-    int rc = lsm_compact_range(ctl->engine, NULL, 0, NULL, 0);
-    progress_poll(NULL, NULL);
+    progress_unit(ctl->front, PROGRESS_NAMES);
+    int rc = lsm_compact_range_with(ctl->engine, NULL, 0, NULL, 0, compact_progress, ctl);
     if (rc)
         store_failed(ctl, rc);
     return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
@@ -310,18 +313,18 @@ enum exit_status command_compact(struct ctl *ctl)
 
 enum exit_status command_checkpoint(struct ctl *ctl)
 {
-    if (!store_may_create(ctl->args[0]) || !engine_open(ctl, OPEN_WRITE))
+    if (!store_may_create(ctl, ctl->args[0]) || !engine_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
     int rc = lsm_checkpoint(ctl->engine, ctl->args[0]);
     if (rc)
-        complain("%s", lsm_error_detail());
+        complain(ctl, "%s", lsm_error_detail());
     return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }
 
 enum exit_status command_destroy(struct ctl *ctl)
 {
     if (!ctl_has(ctl, 'y')) {
-        complain_usage("destroy", "needs --yes: it deletes %s for good", ctl->db);
+        complain_usage(ctl, "needs --yes: it deletes %s for good", ctl->db);
         return EXIT_USAGE;
     }
     int rc;

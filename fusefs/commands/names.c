@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/ctl.h"
-#include "ctl/output.h"
-#include "ctl/walk.h"
+#include "commands/command.h"
+#include "commands/walk.h"
 
 // ------------------------------------------------------------------------------- mkdir
 
@@ -52,7 +51,7 @@ static int step_into(struct ctl *ctl, const struct mkdir_args *args, struct ns_i
         return ns_parent(ctl->ns, dir, ret_inode);
     int rc = ns_lookup(ctl->ns, dir, name, size, ret_inode, NULL);
     if (rc == -ENOENT) {
-        struct ns_cred cred = ctl_cred(); // parents have to be writable for their owner
+        struct ns_cred cred = ctl->front->cred; // parents have to be writable for their owner
         cred.umask &= ~0300u;
         return ns_mkdir(ctl->ns, is_last ? &args->cred : &cred, dir, name, size,
                         is_last ? args->mode : 0777, ret_inode, NULL);
@@ -88,7 +87,7 @@ enum exit_status command_mkdir(struct ctl *ctl)
     uint64_t mode = 0777;
     if (!ctl_number(ctl, 'm', 8, 07777, &mode))
         return EXIT_USAGE;
-    struct mkdir_args args = {.cred = ctl_cred(), .mode = (uint32_t)mode};
+    struct mkdir_args args = {.cred = ctl->front->cred, .mode = (uint32_t)mode};
     if (ctl_has(ctl, 'm'))
         args.cred.umask = 0;
     if (!tree_open(ctl, ctl_has(ctl, 'c') ? OPEN_CREATE : OPEN_WRITE))
@@ -98,7 +97,7 @@ enum exit_status command_mkdir(struct ctl *ctl)
         const char *path = ctl->args[i];
         int rc = ctl_has(ctl, 'p') ? make_all(ctl, &args, path) : make_one(ctl, &args, path);
         if (rc)
-            status = path_failed(path, rc);
+            status = path_failed(ctl, path, rc);
     }
     return store_close(ctl, status);
 }
@@ -106,8 +105,8 @@ enum exit_status command_mkdir(struct ctl *ctl)
 // ------------------------------------------------------------------------------- rm
 
 // Removes the emptied directory the walk is in, and goes back up.
-static enum exit_status remove_emptied(struct walk *walk, struct ns_inode *parent, const char *name,
-                                       size_t name_size)
+static enum exit_status remove_emptied(struct ctl *ctl, struct walk *walk, struct ns_inode *parent,
+                                       const char *name, size_t name_size)
 {
     if (walk->depth > 1) {
         size_t start = walk->levels[walk->depth - 2].path_size;
@@ -121,18 +120,18 @@ static enum exit_status remove_emptied(struct walk *walk, struct ns_inode *paren
     int rc = failed ? 0 : ns_rmdir(walk->ns, parent, name, name_size);
     enum exit_status status = failed ? EXIT_FAILED : EXIT_OK;
     if (rc)
-        status = path_failed(walk_path(walk, "", 0), rc);
+        status = path_failed(ctl, walk_path(walk, "", 0), rc);
     walk_leave(walk);
     if (walk->depth && status != EXIT_OK)
         walk_top(walk)->failed = true;
-    progress_add(1);
+    progress_add(ctl->front, 1);
     return status;
 }
 
-static int remove_entry(struct walk *walk, const struct entry *entry)
+static int remove_entry(struct ctl *ctl, struct walk *walk, const struct entry *entry)
 {
     struct ns_inode *dir = walk_top(walk)->dir, *child;
-    progress_add(1);
+    progress_add(ctl->front, 1);
     if (entry->type != S_IFDIR)
         return ns_unlink(walk->ns, dir, entry->name, entry->name_size);
     int rc = ns_lookup(walk->ns, dir, entry->name, entry->name_size, &child, NULL);
@@ -152,24 +151,24 @@ static enum exit_status remove_tree(struct ctl *ctl, const char *path, struct ns
     walk_init(&walk, ctl->ns);
     int rc = walk_enter(&walk, dir, path, strlen(path));
     if (rc)
-        status = path_failed(path, rc);
-    while (walk.depth) {
+        status = path_failed(ctl, path, rc);
+    while (walk.depth && !is_cancelled(ctl->front)) {
         const struct entry *entry;
         rc = listing_next(walk_top(&walk)->listing, &entry);
         if (rc == 1) {
-            if (remove_emptied(&walk, parent, name->name, name->name_size) != EXIT_OK)
+            if (remove_emptied(ctl, &walk, parent, name->name, name->name_size) != EXIT_OK)
                 status = EXIT_FAILED;
             continue;
         }
         if (rc < 0) {
-            status = path_failed(walk_path(&walk, "", 0), rc);
+            status = path_failed(ctl, walk_path(&walk, "", 0), rc);
             walk_top(&walk)->failed = true;
-            remove_emptied(&walk, parent, name->name, name->name_size);
+            remove_emptied(ctl, &walk, parent, name->name, name->name_size);
             continue;
         }
-        rc = remove_entry(&walk, entry);
+        rc = remove_entry(ctl, &walk, entry);
         if (rc) {
-            status = path_failed(walk_path(&walk, entry->name, entry->name_size), rc);
+            status = path_failed(ctl, walk_path(&walk, entry->name, entry->name_size), rc);
             walk_top(&walk)->failed = true;
         }
     }
@@ -183,7 +182,7 @@ static enum exit_status remove_name(struct ctl *ctl, const char *path, struct ns
     struct ns_inode *inode;
     int rc = ns_lookup(ctl->ns, parent, name->name, name->name_size, &inode, NULL);
     if (rc)
-        return rc == -ENOENT && ctl_has(ctl, 'f') ? EXIT_OK : path_failed(path, rc);
+        return rc == -ENOENT && ctl_has(ctl, 'f') ? EXIT_OK : path_failed(ctl, path, rc);
     enum exit_status status = EXIT_OK;
     bool is_dir = ns_inode_type(inode) == S_IFDIR;
     if (is_dir && ctl_has(ctl, 'r')) {
@@ -193,7 +192,7 @@ static enum exit_status remove_name(struct ctl *ctl, const char *path, struct ns
         if (!rc)
             rc = ns_unlink(ctl->ns, parent, name->name, name->name_size);
         if (rc)
-            status = path_failed(path, rc);
+            status = path_failed(ctl, path, rc);
     }
     ns_inode_put(ctl->ns, inode, 1);
     return status;
@@ -205,7 +204,7 @@ static enum exit_status remove_path(struct ctl *ctl, const char *path)
     struct ns_inode *parent;
     int rc = path_name_init(&name, path);
     if (rc)
-        return path_failed(path, rc);
+        return path_failed(ctl, path, rc);
     enum exit_status status = EXIT_OK;
     if (name.name_size == 0)
         rc = -EBUSY; // the root
@@ -215,7 +214,7 @@ static enum exit_status remove_path(struct ctl *ctl, const char *path)
         status = remove_name(ctl, path, parent, &name);
         ns_inode_put(ctl->ns, parent, 1);
     } else if (!ctl_has(ctl, 'f') || (rc != -ENOENT && rc != -ENOTDIR)) {
-        status = path_failed(path, rc);
+        status = path_failed(ctl, path, rc);
     }
     path_name_release(&name);
     return status;
@@ -225,7 +224,7 @@ enum exit_status command_rm(struct ctl *ctl)
 {
     if (!tree_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
-    progress_unit(PROGRESS_NAMES);
+    progress_unit(ctl->front, PROGRESS_NAMES);
     return store_close(ctl, for_each_path(ctl, remove_path));
 }
 
@@ -285,7 +284,7 @@ static int link_to(struct ctl *ctl, const char *target, const struct place *plac
     if (place->slash)
         return -ENOTDIR;
     if (ctl_has(ctl, 's')) {
-        struct ns_cred cred = ctl_cred();
+        struct ns_cred cred = ctl->front->cred;
         int rc = ns_symlink(ctl->ns, &cred, place->dir, place->name, place->name_size, target,
                             strlen(target), &inode, NULL);
         if (!rc)
@@ -331,7 +330,7 @@ static enum exit_status move_or_link_command(struct ctl *ctl, bool is_move)
     if (!tree_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
     int rc = move_or_link(ctl, is_move);
-    return store_close(ctl, rc ? paths_failed(ctl->args[0], ctl->args[1], rc) : EXIT_OK);
+    return store_close(ctl, rc ? paths_failed(ctl, ctl->args[0], ctl->args[1], rc) : EXIT_OK);
 }
 
 enum exit_status command_mv(struct ctl *ctl)

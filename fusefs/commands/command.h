@@ -1,15 +1,20 @@
-// What the files of lsmfsctl share: the command line taken apart, the open store, the commands.
-#ifndef CTL_CTL_H
-#define CTL_CTL_H
+// The commands of lsmfsctl: one run of one, with its command line taken apart and its store; the
+// table of all.
+//
+// They run in the program itself, on a store that nobody has open, or in the daemon, on the store
+// that it has open. They know nothing of the process they run in: all output, input and who asks
+// come from the front (front.h).
+#ifndef COMMANDS_COMMAND_H
+#define COMMANDS_COMMAND_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "commands/front.h"
 #include "common/busy.h"
+#include "common/exit_status.h"
 #include "lsm.h"
 #include "ns/namespace.h"
-
-enum exit_status { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct ctl;
 
@@ -24,7 +29,10 @@ struct command {
     bool prints;             // writes to standard output all the time
 };
 
+// One run of a command.
 struct ctl {
+    struct front *front;
+    FILE *out; // the front's
     const struct command *command;
     const char *db;
     char **args; // after DB
@@ -40,6 +48,14 @@ static inline bool ctl_has(const struct ctl *ctl, char letter)
     return ctl->options[(unsigned char)letter];
 }
 
+// One line about a failure: "lsmfsctl: ..."; about the command line: "lsmfsctl COMMAND: ...".
+__attribute__((format(printf, 2, 3))) void complain(const struct ctl *ctl, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void complain_usage(const struct ctl *ctl, const char *format,
+                                                          ...);
+
+// As a progress function of the engine answers.
+int ctl_progress(struct ctl *ctl, uint64_t done, uint64_t total);
+
 // The value of an option as a number of at most `most`; *ret_value stays if it was not given.
 // False, with a message: it is not one, which is wrong usage.
 bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uint64_t *ret_value);
@@ -47,7 +63,7 @@ bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uin
 // ---- the store (store.c)
 
 // False, with a message: a store made at `path` would lie inside another one.
-bool store_may_create(const char *path);
+bool store_may_create(struct ctl *ctl, const char *path);
 
 enum open_mode { OPEN_READ, OPEN_WRITE, OPEN_CREATE };
 
@@ -75,17 +91,21 @@ struct path_name {
 int path_name_init(struct path_name *path, const char *text); // 0, -ENOMEM, -EINVAL (ends in a dot)
 void path_name_release(struct path_name *path);
 
-struct ns_cred ctl_cred(void); // who runs the program, with the umask
-
 // Says what went wrong with a path; `rc` is a negative errno. Returns EXIT_FAILED.
-enum exit_status path_failed(const char *path, int rc);
-enum exit_status paths_failed(const char *from, const char *to, int rc);
+enum exit_status path_failed(struct ctl *ctl, const char *path, int rc);
+enum exit_status paths_failed(struct ctl *ctl, const char *from, const char *to, int rc);
 
 // Calls `fn` for each argument; EXIT_FAILED if one of them returned that.
 enum exit_status for_each_path(struct ctl *ctl,
                                enum exit_status (*fn)(struct ctl *ctl, const char *path));
 
-// ---- the commands
+// ---- the commands (table.c)
+
+const struct command *command_at(size_t index); // in the order of the help; NULL: no more
+const struct command *command_find(const char *name);
+
+// Runs ctl->command, with all but ns and engine filled in.
+enum exit_status ctl_run(struct ctl *ctl);
 
 enum exit_status command_ls(struct ctl *ctl);
 enum exit_status command_tree(struct ctl *ctl);

@@ -7,8 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "ctl/ctl.h"
-#include "ctl/output.h"
+#include "commands/command.h"
 
 // Opens the engine to write, does one thing, closes it.
 static enum exit_status change(struct ctl *ctl, int (*fn)(struct ctl *ctl))
@@ -62,8 +61,8 @@ static int rollback(struct ctl *ctl)
 enum exit_status command_snapshot_rollback(struct ctl *ctl)
 {
     if (!ctl_has(ctl, 'y')) {
-        complain_usage(ctl->command->name,
-                       "needs --yes: what was written after snapshot %s is lost", ctl->args[0]);
+        complain_usage(ctl, "needs --yes: what was written after snapshot %s is lost",
+                       ctl->args[0]);
         return EXIT_USAGE;
     }
     return change(ctl, rollback);
@@ -71,40 +70,34 @@ enum exit_status command_snapshot_rollback(struct ctl *ctl)
 
 // ------------------------------------------------------------------------------- list
 
-static void print_created(uint64_t created_us)
+// In a column of its own.
+static void print_created(struct ctl *ctl, uint64_t created_us)
 {
-    time_t seconds = (time_t)(created_us / 1000000);
-    struct tm tm;
-    char text[64] = "?";
-    if (localtime_r(&seconds, &tm))
-        strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
-    printf("%-19s", text);
+    ctl->front->ops->print_time(ctl->front, "%Y-%m-%d %H:%M:%S", (time_t)(created_us / 1000000));
 }
 
 static int print_usage(void *arg, const struct lsm_snapshot_info *info, uint64_t refers,
                        uint64_t own)
 {
-    (void)arg;
-    print_created(info->created_us);
-    printf("  %14" PRIu64 "  %14" PRIu64 "  ", refers, own);
-    print_name(stdout, info->name, strlen(info->name));
-    putchar('\n');
+    struct ctl *ctl = arg;
+    print_created(ctl, info->created_us);
+    fprintf(ctl->out, "  %14" PRIu64 "  %14" PRIu64 "  ", refers, own);
+    print_name(ctl->front, info->name, strlen(info->name));
+    putc('\n', ctl->out);
     return 0;
 }
 
 static int print_snapshot_name(void *arg, const struct lsm_snapshot_info *info)
 {
-    (void)arg;
-    print_name(stdout, info->name, strlen(info->name));
-    putchar('\n');
+    struct ctl *ctl = arg;
+    print_name(ctl->front, info->name, strlen(info->name));
+    putc('\n', ctl->out);
     return 0;
 }
 
 static int show_progress(void *arg, uint64_t done, uint64_t total)
 {
-    (void)arg;
-    progress_set(done, total);
-    return 0;
+    return ctl_progress(arg, done, total);
 }
 
 enum exit_status command_snapshot_list(struct ctl *ctl)
@@ -113,10 +106,10 @@ enum exit_status command_snapshot_list(struct ctl *ctl)
         return EXIT_FAILED;
     int rc;
     if (ctl_has(ctl, 'n')) {
-        rc = lsm_snapshot_list(ctl->engine, print_snapshot_name, NULL);
+        rc = lsm_snapshot_list(ctl->engine, print_snapshot_name, ctl);
     } else {
-        printf("%-19s  %14s  %14s  NAME\n", "CREATED", "REFERS", "ONLY");
-        rc = lsm_snapshot_usage(ctl->engine, print_usage, show_progress, NULL);
+        fprintf(ctl->out, "%-19s  %14s  %14s  NAME\n", "CREATED", "REFERS", "ONLY");
+        rc = lsm_snapshot_usage(ctl->engine, print_usage, show_progress, ctl);
     }
     if (rc)
         store_failed(ctl, rc);
@@ -166,10 +159,10 @@ static void release(struct pruning *pruning)
 }
 
 // What is the same for all times in one hour, day or week, by local time.
-static long period_of(time_t when, char rule)
+static long period_of(struct ctl *ctl, time_t when, char rule)
 {
     struct tm tm;
-    if (!localtime_r(&when, &tm))
+    if (!ctl->front->ops->local_time(ctl->front, when, &tm))
         return (long)when;
     long day = (tm.tm_year * 366L) + tm.tm_yday;
     if (rule == 'D')
@@ -181,12 +174,12 @@ static long period_of(time_t when, char rule)
 }
 
 // Keeps the newest snapshot of each of the last `most` periods that have one.
-static void keep(struct pruning *pruning, char rule, uint64_t most)
+static void keep(struct ctl *ctl, struct pruning *pruning, char rule, uint64_t most)
 {
     long last = 0;
     bool any = false;
     for (size_t i = pruning->count; i-- > 0 && most;) {
-        long period = rule == 'A' ? (long)i : period_of(pruning->at[i].created, rule);
+        long period = rule == 'A' ? (long)i : period_of(ctl, pruning->at[i].created, rule);
         if (any && period == last)
             continue;
         any = true;
@@ -207,9 +200,9 @@ static enum exit_status prune(struct ctl *ctl, struct pruning *pruning)
             store_failed(ctl, rc);
             return EXIT_FAILED;
         }
-        fputs("deleted ", stdout);
-        print_name(stdout, one->name, strlen(one->name));
-        putchar('\n');
+        fputs("deleted ", ctl->out);
+        print_name(ctl->front, one->name, strlen(one->name));
+        putc('\n', ctl->out);
     }
     return EXIT_OK;
 }
@@ -225,8 +218,8 @@ enum exit_status command_snapshot_prune(struct ctl *ctl)
         all += counts[i];
     }
     if (!all) {
-        complain_usage(ctl->command->name, "says nothing to keep: give at least one --keep option "
-                                           "above 0");
+        complain_usage(ctl, "says nothing to keep: give at least one --keep option "
+                            "above 0");
         return EXIT_USAGE;
     }
     if (!engine_open(ctl, ctl_has(ctl, 'n') ? OPEN_READ : OPEN_WRITE))
@@ -237,7 +230,7 @@ enum exit_status command_snapshot_prune(struct ctl *ctl)
         store_failed(ctl, rc);
     } else {
         for (unsigned i = 0; i < 4; i++)
-            keep(&pruning, rules[i], counts[i]);
+            keep(ctl, &pruning, rules[i], counts[i]);
         status = prune(ctl, &pruning);
     }
     release(&pruning);

@@ -1,6 +1,6 @@
 // Directories one after the other: listings, and walks down a tree that need no recursion.
-#ifndef CTL_WALK_H
-#define CTL_WALK_H
+#ifndef COMMANDS_WALK_H
+#define COMMANDS_WALK_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 // of the directory and its listing, on the heap: trees may be as deep as memory allows.
 //
 // Thread safety: one thread. Failure: a listing that failed may be asked again or freed.
-#include "ctl/walk.h"
+#include "commands/walk.h"
 
 #include <errno.h>
 #include <stdlib.h>

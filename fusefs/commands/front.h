@@ -1,0 +1,70 @@
+// Who runs a command, and where its input comes from and its output goes to: the program on its
+// terminal (ctl/terminal.c), or whoever else runs it.
+#ifndef COMMANDS_FRONT_H
+#define COMMANDS_FRONT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "ns/namespace.h"
+
+enum progress_unit { PROGRESS_BYTES, PROGRESS_NAMES };
+
+struct front {
+    const struct front_ops *ops;
+    FILE *out;              // standard output
+    bool out_is_terminal;   // names are shown with control characters escaped
+    struct ns_cred cred;    // who runs it
+    _Atomic bool cancelled; // set by any thread: the command ends soon, and fails
+    enum progress_unit unit;
+    uint64_t done, total; // what progress shows; total 0: not known
+};
+
+// All but `complain` are called by the command's thread only. Results: 0 or a count, or a negative
+// errno.
+struct front_ops {
+    // A line on standard error, "<program>: " before it, control characters escaped. What has been
+    // printed before comes out before.
+    void (*complain)(struct front *front, const char *program, const char *text);
+    // unit, done or total have changed.
+    void (*progress)(struct front *front);
+    // What is printed between the two does not mix with progress, and comes out at once.
+    void (*print_begin)(struct front *front);
+    void (*print_end)(struct front *front);
+    // As text, where whoever reads it is: by strftime(3), and as a name or a number.
+    void (*print_time)(struct front *front, const char *format, time_t time);
+    void (*print_user)(struct front *front, uint32_t uid, unsigned width);
+    void (*print_group)(struct front *front, uint32_t gid, unsigned width);
+    bool (*local_time)(struct front *front, time_t time, struct tm *ret_tm);
+    // The command's source, a file or standard input: as much as there is room for, or the rest.
+    ssize_t (*source_read)(struct front *front, void *data, size_t size);
+    // Where content goes, a file or standard output; a file is opened, and made empty, by the first
+    // of these.
+    int (*sink_write)(struct front *front, const void *data, size_t size);
+    int (*sink_close)(struct front *front);
+    // From here on a signal ends reading the source with EINTR instead of the program.
+    void (*hold_signals)(struct front *front);
+};
+
+static inline bool is_cancelled(const struct front *front)
+{
+    return atomic_load_explicit(&front->cancelled, memory_order_relaxed);
+}
+
+void progress_unit(struct front *front, enum progress_unit unit); // begins at nothing
+void progress_add(struct front *front, uint64_t amount);
+void progress_set(struct front *front, uint64_t done, uint64_t total);
+
+// A name as it is; for a terminal, with control characters escaped as \xNN.
+void print_name(struct front *front, const char *name, size_t size);
+// Printable ASCII as it is, a backslash doubled, the rest as \xNN.
+void print_escaped(FILE *out, const void *data, size_t size);
+
+const char *type_text(uint32_t mode);         // "regular file"
+void mode_text(uint32_t mode, char text[11]); // "-rw-r--r--"
+
+#endif

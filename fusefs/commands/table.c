@@ -1,0 +1,104 @@
+// The table of all commands; those of two words are about snapshots.
+//
+// Thread safety: no state.
+#include <string.h>
+
+#include "commands/command.h"
+
+#define MANY INT32_MAX
+
+static const struct command commands[] = {
+    {"ls", command_ls, "ldRi", "[-ldRi] DB [PATH...]", "list directories",
+     "  -l  with mode, links, owner, size, time of change, link target\n"
+     "  -d  the directory itself, not what is in it\n"
+     "  -R  all directories below too\n"
+     "  -i  with inode numbers\n",
+     0, MANY, true},
+    {"tree", command_tree, "L:", "[-L DEPTH] DB [PATH]", "show a tree",
+     "  -L DEPTH  not deeper than that\n", 0, 1, true},
+    {"stat", command_stat, "", "DB PATH...", "show all attributes of files", "", 1, MANY, true},
+    {"get", command_get, "o:", "[-o FILE] DB PATH...", "write out the content of files",
+     "  -o FILE  to FILE instead of standard output\n", 1, MANY, true},
+    {"put", command_put, "cm:", "[-c] [-m MODE] DB PATH [FILE]",
+     "store FILE or standard input as a file",
+     "  -c, --create  make the store if there is none\n"
+     "  -m MODE       octal mode of a new file (0666 less the umask)\n",
+     1, 2, false},
+    {"mkdir", command_mkdir, "cpm:", "[-cp] [-m MODE] DB PATH...", "make directories",
+     "  -c, --create  make the store if there is none\n"
+     "  -p            make parents too; no complaint if it is there\n"
+     "  -m MODE       octal mode (0777 less the umask)\n",
+     1, MANY, false},
+    {"rm", command_rm, "rf", "[-rf] DB PATH...", "remove files",
+     "  -r  and directories with all that is in them\n"
+     "  -f  no complaint if there is nothing\n",
+     1, MANY, false},
+    {"mv", command_mv, "n", "[-n] DB FROM TO", "rename a file or a tree",
+     "  -n  do not replace what is there\n", 2, 2, false},
+    {"ln", command_ln, "s", "[-s] DB TARGET PATH", "link",
+     "  -s  make a symbolic link with the text TARGET\n", 2, 2, false},
+    {"scan", command_scan, "n:w:b", "[-n N] [-w N] [-b] DB [PREFIX]", "show raw keys and values",
+     "  -n N  not more than N entries\n"
+     "  -w N  show N bytes of a value (32)\n"
+     "  -b    from the last key to the first\n"
+     "PREFIX and what is shown: \\xNN is a byte, \\\\ a backslash.\n",
+     0, 1, true},
+    {"stats", command_stats, "", "DB [PROPERTY...]", "show figures of the store", "", 0, MANY,
+     true},
+    {"check", command_check, "q", "[-q] DB", "verify every byte, then the tree",
+     "  -q  show no progress\n", 0, 0, false},
+    {"repair", command_repair, "", "DB", "rebuild the manifest of a damaged store",
+     "What does not verify is moved to DB/lost. Copy DB first, check afterwards.\n", 0, 0, false},
+    {"compact", command_compact, "", "DB", "merge all levels into one", "", 0, 0, false},
+    {"checkpoint", command_checkpoint, "", "DB TARGET", "make an openable copy", "", 1, 1, false},
+    {"snapshot create", command_snapshot_create, "", "DB NAME", "keep the tree as it is now",
+     "Takes two syncs, whatever the store's size. NAME: 1 to 255 bytes without '/'.\n", 1, 1,
+     false},
+    {"snapshot list", command_snapshot_list, "n", "[-n] DB", "show snapshots and their sizes",
+     "REFERS is what a snapshot shows, ONLY what deleting it alone gives back; bytes before\n"
+     "compression, for which the store is read once.\n"
+     "  -n, --names  names only, at once\n",
+     0, 0, false},
+    {"snapshot rename", command_snapshot_rename, "", "DB FROM TO", "rename a snapshot", "", 2, 2,
+     false},
+    {"snapshot delete", command_snapshot_delete, "", "DB NAME...", "delete snapshots",
+     "Their space comes back in the background.\n", 1, MANY, false},
+    {"snapshot rollback", command_snapshot_rollback, "y", "--yes DB NAME",
+     "make a snapshot the present",
+     "  --yes  needed: what was written after the snapshot is lost\n"
+     "All at once; snapshots stay as they are.\n",
+     1, 1, false},
+    {"snapshot prune", command_snapshot_prune, "A:H:D:W:n", "--keep-... N [-n] DB [PREFIX]",
+     "delete all snapshots but some",
+     "  --keep-last N    keep the N newest (-A)\n"
+     "  --keep-hourly N  and the newest of each of the N last hours that have one (-H)\n"
+     "  --keep-daily N   ... days (-D)\n"
+     "  --keep-weekly N  ... weeks (-W), all by local time\n"
+     "  -n               only say what would be deleted\n"
+     "PREFIX: only snapshots whose names begin with it.\n",
+     0, 1, true},
+    {"destroy", command_destroy, "y", "--yes DB", "delete the store",
+     "  --yes  needed: there is no way back\n", 0, 0, false},
+};
+#define COMMAND_COUNT (sizeof commands / sizeof *commands)
+
+const struct command *command_at(size_t index)
+{
+    return index < COMMAND_COUNT ? &commands[index] : NULL;
+}
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+enum exit_status ctl_run(struct ctl *ctl)
+{
+    struct front *front = ctl->front;
+    ctl->out = front->out;
+    enum exit_status status = ctl->command->run(ctl);
+    return is_cancelled(front) && status == EXIT_OK ? EXIT_FAILED : status;
+}

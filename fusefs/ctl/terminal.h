@@ -1,0 +1,32 @@
+// The program's own front: its standard output and error, files that it opens itself, progress on a
+// terminal.
+#ifndef CTL_TERMINAL_H
+#define CTL_TERMINAL_H
+
+#include "commands/command.h"
+
+// One for the process. It stays valid.
+struct front *terminal_front(void);
+
+// Where source and sink are, for a command that is about to run here or elsewhere.
+void terminal_files(const struct ctl *ctl);
+
+// One line on standard error, "<program>: " before it.
+__attribute__((format(printf, 2, 3))) void terminal_say(const char *program, const char *format,
+                                                        ...);
+
+// Shows on a terminal, from the second second on, what `command` has done; without a terminal, or
+// if not `wanted`, nothing. At most one at a time. True: it may show something.
+bool progress_start(const char *command, bool wanted);
+void progress_stop(void);
+// What is done, for a front's `progress`. Any thread.
+void progress_show(enum progress_unit unit, uint64_t done, uint64_t total);
+
+// Between these two the terminal is the caller's and shows no progress.
+void screen_take(void);
+void screen_give(void);
+
+// Flushes standard output; false, with a message, if something could not be written.
+bool output_end(void);
+
+#endif
