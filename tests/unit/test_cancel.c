@@ -28,6 +28,15 @@ static void fill(void)
     }
 }
 
+// Nothing in the background changes how much there is.
+static void open_quiet(void)
+{
+    options.l0_compact = 998;
+    options.l0_slowdown = 999;
+    options.l0_stop = 1000;
+    open_db();
+}
+
 START_TEST(test_check)
 {
     struct watch all = {0}, first = {.stop_at = 2};
@@ -44,10 +53,7 @@ END_TEST
 // The store is sound and can be compacted afterwards.
 START_TEST(test_compact)
 {
-    options.l0_compact = 998; // nothing in the background
-    options.l0_slowdown = 999;
-    options.l0_stop = 1000;
-    open_db();
+    open_quiet();
     fill();
     uint64_t tables = number("num-tables");
     struct watch stop = {.stop_at = 3}, all = {0};
@@ -72,7 +78,7 @@ static int nothing(void *arg, const struct lsm_snapshot_info *info, uint64_t ref
 START_TEST(test_usage)
 {
     struct watch first = {.stop_at = 1};
-    open_db();
+    open_quiet();
     fill();
     ck_assert_int_eq(lsm_snapshot_create(db, "one"), 0);
     ck_assert_int_eq(lsm_snapshot_usage(db, nothing, told, &first), LSM_CANCELLED);
