@@ -13,9 +13,10 @@
 
 struct listing {
     struct ns *ns;
-    struct ns_dir *dir; // NULL once the last batch has been read
-    uint64_t cookie;
+    struct ns_inode *dir; // a reference; NULL once the last batch has been read
     bool plus;
+    size_t last_size; // of the name to go on behind; 0: from the beginning
+    char last[NS_NAME_MAX];
     struct entry *batch;
     size_t at, count, capacity;
     int error; // of the callback
@@ -26,11 +27,8 @@ int listing_new(struct ns *ns, struct ns_inode *dir, bool plus, struct listing *
     struct listing *listing = calloc(1, sizeof *listing);
     if (!listing)
         return -ENOMEM;
-    int rc = ns_dir_open(ns, dir, &listing->dir);
-    if (rc) {
-        free(listing);
-        return rc;
-    }
+    ns_inode_ref(dir);
+    listing->dir = dir;
     listing->ns = ns;
     listing->plus = plus;
     *ret_listing = listing;
@@ -45,12 +43,19 @@ static void batch_clear(struct listing *listing)
     listing->at = listing->count = 0;
 }
 
+static void close_dir(struct listing *listing)
+{
+    if (listing->dir)
+        ns_inode_put(listing->ns, listing->dir, 1);
+    listing->dir = NULL;
+}
+
 void listing_free(struct listing *listing)
 {
     if (!listing)
         return;
     batch_clear(listing);
-    ns_dir_close(listing->dir);
+    close_dir(listing);
     free(listing->batch);
     free(listing);
 }
@@ -90,8 +95,9 @@ static int batch_add(void *arg, const struct ns_dirent *dirent)
         entry->name_size = size;
         memcpy(entry->name, name, size);
         entry->name[size] = 0;
+        listing->last_size = size;
+        memcpy(listing->last, name, size);
     }
-    listing->cookie = dirent->cookie;
     return 0;
 }
 
@@ -103,13 +109,14 @@ int listing_more(struct listing *listing)
     if (!listing->dir)
         return 1;
     listing->error = 0;
-    int rc = ns_dir_read(listing->dir, listing->cookie, listing->plus, batch_add, listing);
+    int rc = listing->last_size
+                 ? ns_list_behind(listing->ns, listing->dir, listing->last, listing->last_size,
+                                  listing->plus, batch_add, listing)
+                 : ns_list(listing->ns, listing->dir, 0, listing->plus, batch_add, listing);
     if (!rc)
         rc = listing->error;
-    if (!rc && listing->count < BATCH_MOST) { // the end stopped it, nothing else
-        ns_dir_close(listing->dir);
-        listing->dir = NULL;
-    }
+    if (!rc && listing->count < BATCH_MOST) // the end stopped it, nothing else
+        close_dir(listing);
     // What came before a failure is delivered; the next read meets the failure again.
     return listing->count ? 0 : rc ? rc : 1;
 }

@@ -18,8 +18,7 @@ struct entry {
     char name[NS_NAME_MAX + 1]; // terminated
 };
 
-// The names of a directory but "." and "..". Memory is that of a small batch of entries, and of
-// the namespace's handle until the last batch has been read.
+// The names of a directory but "." and "..". Memory is that of a small batch of entries.
 struct listing;
 int listing_new(struct ns *ns, struct ns_inode *dir, bool plus, struct listing **ret_listing);
 void listing_free(struct listing *listing);

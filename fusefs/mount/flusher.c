@@ -6,7 +6,8 @@
 // where the store has a hole, or the end, at or before the place that was asked for, it is looked
 // at again after a notification that makes the kernel write out, and drop, the pages that lie
 // there. Where the store has data there is data: dense files are seeked at the price of their last
-// page. A direct WRITE waits for one that drops what it has made stale (pages.h).
+// page. A direct WRITE waits for one that drops what it has made stale (pages.h). Listings are
+// dropped in the same way (relist.h).
 //
 // That blocks until WRITEs and READs of the pages have been served, which is why no serving thread
 // may do it: all of them could be waiting for each other. One extra thread can: it serves nothing.
@@ -25,7 +26,7 @@
 // A request that waits.
 struct waiting {
     struct waiting *next;
-    fuse_req_t req;
+    fuse_req_t req;         // NULL: nobody waits for the pages of a listing to be dropped
     struct ns_inode *inode; // one reference
     uint64_t offset;
     size_t written; // WRITE: its size; 0: LSEEK
@@ -80,7 +81,9 @@ static void *flusher_run(void *arg)
     struct lsmfs *fs = flusher->fs;
     struct waiting *w;
     while ((w = take_next(flusher))) {
-        if (w->written) {
+        if (!w->req) {
+            fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(w->inode), 0, 0);
+        } else if (w->written) {
             bool all = pages_drop(fs, w->inode, w->offset, w->written);
             fuse_reply_write(w->req, w->written);
             if (all)
@@ -142,7 +145,8 @@ static void flusher_add(struct flusher *flusher, const struct waiting *w)
 {
     struct waiting *copy = malloc(sizeof *copy);
     if (!copy) {
-        fuse_reply_err(w->req, ENOMEM);
+        if (w->req)
+            fuse_reply_err(w->req, ENOMEM);
         return;
     }
     *copy = *w;
@@ -156,9 +160,9 @@ static void flusher_add(struct flusher *flusher, const struct waiting *w)
     }
     pthread_mutex_unlock(&flusher->mutex);
     if (refused) {
-        if (copy->written)
+        if (copy->req && copy->written)
             fuse_reply_write(copy->req, copy->written);
-        else
+        else if (copy->req)
             fuse_reply_err(copy->req, EIO);
         ns_inode_put(flusher->fs->ns, copy->inode, 1);
         free(copy);
@@ -181,5 +185,11 @@ void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *i
                      uint64_t offset, size_t size)
 {
     const struct waiting w = {.req = req, .inode = inode, .offset = offset, .written = size};
+    flusher_add(flusher, &w);
+}
+
+void flusher_forget_listing(struct flusher *flusher, struct ns_inode *dir)
+{
+    const struct waiting w = {.inode = dir};
     flusher_add(flusher, &w);
 }

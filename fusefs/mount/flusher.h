@@ -25,4 +25,7 @@ void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inod
 void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode,
                      uint64_t offset, size_t size);
 
+// Makes the kernel forget the directory's listing, soon. The caller's reference is its own.
+void flusher_forget_listing(struct flusher *flusher, struct ns_inode *dir);
+
 #endif

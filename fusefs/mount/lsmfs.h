@@ -19,11 +19,12 @@ struct lsmfs {
     struct transport *transport;  // as long
     struct flusher *flusher;      // while requests are served, as `syncer`
     struct syncer *syncer;
-    bool acl; // agreed with the kernel: it checks access control lists, and leaves applying the
-              // umask to us; set by INIT
-    bool no_open;   // the kernel opens files without asking (ops_file.c); set by INIT
-    bool writeback; // agreed with the kernel: it gathers writes and keeps sizes and times of
-                    // regular files; set by INIT, before there are threads
+    bool acl;     // agreed with the kernel: it checks access control lists, and leaves applying the
+                  // umask to us; set by INIT
+    bool no_open; // the kernel opens files without asking (ops_file.c); set by INIT
+    bool no_opendir; // nor asks for directories, and keeps their listings (ops_dir.c); by INIT too
+    bool writeback;  // agreed with the kernel: it gathers writes and keeps sizes and times of
+                     // regular files; set by INIT, before there are threads
 };
 
 #endif

@@ -23,7 +23,7 @@ static void want(struct fuse_conn_info *conn, unsigned capability, bool on)
 }
 
 // OPEN is needed for times of access that count every open, and for files that are to be direct for
-// the kernel too.
+// the kernel too. (OPENDIR: see ops_dir.c.)
 static bool may_do_without_open(const struct lsmfs *fs)
 {
     const struct mount_options *options = &fs->options;
@@ -50,6 +50,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     fs->no_open = may_do_without_open(fs) && conn->capable & FUSE_CAP_NO_OPEN_SUPPORT;
     if (fs->no_open)
         ns_keep_unlinked(fs->ns);
+    fs->no_opendir = fs->no_open && conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
     want(conn, FUSE_CAP_ATOMIC_O_TRUNC, !fs->no_open);
     want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
     want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO, true);

@@ -10,6 +10,7 @@
 #include "mount/inode_table.h"
 #include "mount/ops.h"
 #include "mount/protocol.h"
+#include "mount/relist.h"
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -18,6 +19,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
+    relist_used(lsmfs_of(req), inode);
     int result = ns_getattr(lsmfs_of(req)->ns, inode, &attr);
     inode_done(req, inode);
     if (result < 0) {

@@ -38,6 +38,7 @@
 #include "mount/ops.h"
 #include "mount/pages.h"
 #include "mount/protocol.h"
+#include "mount/relist.h"
 #include "mount/scratch.h"
 #include "mount/syncer.h"
 
@@ -197,6 +198,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
     void *data = scratch_get(size);
     if (!protocol_is_direct())
         pages_cached(inode);
+    if (offset == 0)
+        relist_used(fs, inode);
     ssize_t n = data ? ns_read_with(fs->ns, inode, data, size, (uint64_t)offset,
                                     access_by(fs, inode, fi->flags))
                      : -ENOMEM;

@@ -29,12 +29,14 @@ static uint64_t mix(uint64_t ino)
 
 // ---- prefixes
 
-struct prefix *prefix_new(struct slice bytes)
+struct prefix *prefix_new(struct slice bytes, uint64_t dir)
 {
     struct prefix *prefix = malloc(sizeof(*prefix) + bytes.size);
     if (!prefix)
         return NULL;
+    prefix->dir = dir;
     atomic_init(&prefix->refs, 1);
+    atomic_init(&prefix->word, 0);
     prefix->size = (uint32_t)bytes.size;
     if (bytes.size)
         memcpy(prefix->data, bytes.data, bytes.size);
@@ -67,12 +69,21 @@ struct inode_name *inode_name_new(struct slice name)
     return copy;
 }
 
+// Where a directory's `names` begins when it comes to life: nothing of an earlier life matches.
+static uint64_t first_names(void)
+{
+    static _Atomic uint64_t lives;
+    return (atomic_fetch_add_explicit(&lives, 1, memory_order_relaxed) + 1) << 24;
+}
+
 struct ns_inode *inode_new(const struct inode_init *init)
 {
     struct ns_inode *inode = calloc(1, sizeof(*inode));
     if (!inode)
         return NULL;
     inode->ino = init->ino;
+    if (S_ISDIR(init->type))
+        atomic_init(&inode->names, first_names());
     atomic_init(&inode->refs, 1);
     inode->type = (uint16_t)init->type;
     atomic_init(&inode->location, (uint8_t)init->location);
@@ -320,6 +331,16 @@ int inode_place(struct inode_table *table, const struct ns_inode *inode, struct 
     pthread_mutex_unlock(&shard->mutex);
     *ret_ghost = copy;
     return is_ghost && !copy ? -ENOMEM : 0;
+}
+
+struct prefix *inode_dir_prefix(struct inode_table *table, const struct ns_inode *inode)
+{
+    struct inode_shard *shard = shard_of(table, inode->ino);
+    pthread_mutex_lock(&shard->mutex);
+    struct prefix *prefix =
+        inode_location(inode) == AT_ENTRY ? prefix_ref(inode->dir_prefix) : NULL;
+    pthread_mutex_unlock(&shard->mutex);
+    return prefix;
 }
 
 // The location and what belongs to it; what belonged to the one before is freed.

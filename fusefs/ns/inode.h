@@ -28,11 +28,13 @@
 
 // An immutable prefix shared by a directory and its live children.
 struct prefix {
+    uint64_t dir; // number of the directory; 0: it is not live
     _Atomic uint32_t refs;
+    _Atomic uint32_t word; // of ns_dir_word
     uint32_t size;
     uint8_t data[];
 };
-struct prefix *prefix_new(struct slice bytes); // one reference; NULL: no memory
+struct prefix *prefix_new(struct slice bytes, uint64_t dir); // one reference; NULL: no memory
 struct prefix *prefix_ref(struct prefix *prefix);
 void prefix_put(struct prefix *prefix); // NULL is legal
 
@@ -74,6 +76,8 @@ struct ns_inode {
     struct inode_ghost *ghost;   // AT_NONE; place (see inode_set_ghost)
     struct ns_inode *atime_next; // the next in the list of atimes.c; that list's mutex
     _Atomic int64_t atime_ns;    // time of access that is newer than the record's; 0: it is not
+    _Atomic uint64_t names;      // directories: changes after every change of a name in it, before
+                                 // the lock is released; never the same again (inode_names_changed)
     _Atomic uint32_t open_count; // and INODE_GOING, which is set under the exclusive lock
     _Atomic uint32_t writers;    // of ns_inode_writers
     _Atomic uint32_t word;       // of ns_inode_word
@@ -152,6 +156,12 @@ static inline bool inode_is_dir(const struct ns_inode *inode)
     return S_ISDIR(inode->type);
 }
 
+// A name has come to, or gone from, the directory, or leads to something else. After the commit.
+static inline void inode_names_changed(struct ns_inode *dir)
+{
+    atomic_fetch_add(&dir->names, 1);
+}
+
 static inline bool inode_is_regular(const struct ns_inode *inode)
 {
     return S_ISREG(inode->type);
@@ -164,6 +174,10 @@ void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key);
 // of the ghost, malloc'd (else NULL). 0 or -ENOMEM.
 int inode_place(struct inode_table *table, const struct ns_inode *inode, struct pathkey *ret_key,
                 struct inode_ghost **ret_ghost);
+
+// The prefix of the directory in which the file has its only name, with a reference; NULL: it has
+// more than one, or none. No lock needed.
+struct prefix *inode_dir_prefix(struct inode_table *table, const struct ns_inode *inode);
 
 // All four need the exclusive lock. inode_move takes over `name` and one reference on `dir_prefix`;
 // inode_set_ghost takes over `ghost`; inode_swap_parent swaps the references.

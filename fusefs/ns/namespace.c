@@ -18,6 +18,7 @@
 #include "base/coding.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "ns/listing.h"
 #include "ns/ns_internal.h"
 
 #define MARKERS_COUNTED 65536u
@@ -304,7 +305,7 @@ static int make_root(struct ns *ns)
     if (status)
         return status;
     struct inode_init init = {.ino = NS_ROOT_INO, .type = S_IFDIR, .location = AT_ROOT};
-    init.own_prefix = prefix_new(slice_of(NULL, 0));
+    init.own_prefix = prefix_new(slice_of(NULL, 0), NS_ROOT_INO);
     struct ns_inode *inode = init.own_prefix ? inode_new(&init) : NULL;
     prefix_put(init.own_prefix);
     if (!inode)
@@ -319,7 +320,9 @@ static struct ns *ns_new(const char *path, const struct ns_options *options)
     if (!ns)
         return NULL;
     ns->path = strdup(path);
-    if (!ns->path || inode_table_init(&ns->table)) {
+    ns->listings = listings_new();
+    if (!ns->path || !ns->listings || inode_table_init(&ns->table)) {
+        listings_free(ns->listings);
         free(ns->path);
         free(ns);
         return NULL;
@@ -429,6 +432,7 @@ static int close_with(struct ns *ns, int (*close_engine)(struct lsm *db))
     defrag_stop(ns->defrag);
     reclaim_stop(ns->reclaim);
     inode_table_release(&ns->table);
+    listings_free(ns->listings);
     op_free_idle(ns);
     if (ns->db)
         lsm_snapshot_free(ns->db, ns->at.snapshot);

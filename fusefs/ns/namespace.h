@@ -145,6 +145,13 @@ uint32_t ns_inode_writers(struct ns_inode *inode, int change);
 // A word of the caller's own, 0 when the inode comes to life. Nothing depends on it here.
 _Atomic uint32_t *ns_inode_word(struct ns_inode *inode);
 
+// The same for a directory and what has its only name in it: changes the word of the directory (of
+// a directory: its own) and returns it. `change` gives the word after from that before, and may be
+// called again. *ret_dir: the directory's number; 0: there is none, and nothing was done.
+typedef uint32_t ns_word_fn(void *arg, uint32_t before);
+uint32_t ns_dir_word(struct ns *ns, struct ns_inode *inode, ns_word_fn *change, void *arg,
+                     uint64_t *ret_dir);
+
 // All functions that return an inode return one reference, the caller's.
 int ns_lookup(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
               struct ns_inode **ret_inode, struct ns_attr *ret_attr);
@@ -302,15 +309,6 @@ static inline int ns_fsync(struct ns *ns, struct ns_inode *inode)
 
 // ------------------------------------------------------------------------------- directories
 
-// An open directory. Lists names in a fixed order; each name that existed from ns_dir_open (or the
-// last rewind, i.e. a read at cookie 0) until the end of the listing appears exactly once,
-// whatever happens meanwhile.
-// Cookies are exact positions: any cookie handed out by this handle may be read from again.
-// "." and ".." come first. Memory per handle is bounded (a sparse list of positions).
-struct ns_dir;
-int ns_dir_open(struct ns *ns, struct ns_inode *inode, struct ns_dir **ret_dir);
-void ns_dir_close(struct ns_dir *dir);
-
 struct ns_dirent {
     const char *name; // not terminated
     size_t name_size;
@@ -323,8 +321,16 @@ struct ns_dirent {
 };
 // Return non-zero to stop before this entry (it will be delivered again by the next read).
 typedef int ns_dirent_fn(void *arg, const struct ns_dirent *entry);
-// Calls fn for the entries after `cookie` (0: from the start) until it stops or the list ends.
-int ns_dir_read(struct ns_dir *dir, uint64_t cookie, bool plus, ns_dirent_fn *fn, void *arg);
+// Calls fn for the entries of `dir` after `cookie` (0: from the start) until it stops or the list
+// ends: first "." and "..", then the names in the order of their keys. Each name that exists from
+// the call with cookie 0 until the end of the listing appears exactly once, whatever happens
+// meanwhile. A cookie means the same in every listing of the directory until ns_close. -ESTALE: the
+// name before it is gone, and so much has been listed since that its place is not known any more.
+int ns_list(struct ns *ns, struct ns_inode *dir, uint64_t cookie, bool plus, ns_dirent_fn *fn,
+            void *arg);
+// The same from behind a name, whatever has become of it: never ESTALE.
+int ns_list_behind(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
+                   bool plus, ns_dirent_fn *fn, void *arg);
 
 // ------------------------------------------------------------------------------- xattrs, statfs
 

@@ -69,7 +69,7 @@ static int make_live(struct ns *ns, struct ns_inode *dir, struct slice name,
     };
     if (S_ISDIR(rec->mode)) {
         init.parent = dir;
-        init.own_prefix = prefix_new(pathkey_prefix_slice(own_prefix));
+        init.own_prefix = prefix_new(pathkey_prefix_slice(own_prefix), rec->ino);
         if (!init.own_prefix)
             return -ENOMEM;
     }
@@ -123,11 +123,13 @@ static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cre
     rc = op_count(ns, op, 1);
     if (!rc)
         rc = op_commit(ns, op);
-    if (rc)
+    if (rc) {
         ns_inode_drop(ns, inode);
-    else
-        *ret_inode = inode;
-    return rc;
+        return rc;
+    }
+    inode_names_changed(dir);
+    *ret_inode = inode;
+    return 0;
 }
 
 static int create(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, const char *name,
@@ -297,6 +299,8 @@ static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, str
         rc = link_leave(ns, op, inode);
     if (!rc)
         rc = op_commit(ns, op);
+    if (!rc)
+        inode_names_changed(dir);
     if (rc || location == AT_INODE)
         return rc;
     inode->is_nameless = false;

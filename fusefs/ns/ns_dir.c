@@ -1,58 +1,27 @@
-// Open directories: listing names.
+// Listing directories.
 //
-// A listing shows the directory as of one engine snapshot, taken by the read at cookie 0, in key
-// order. So each name that was there throughout appears exactly once, whatever happens meanwhile,
-// and a position is a number: entry i of the snapshot has cookie i + 3, behind "." (1) and ".."
-// (2).
+// A listing goes in key order, without a handle: each call is told behind which name to go on. So
+// each name that is there throughout appears exactly once, whatever happens meanwhile. A position
+// is the hash of that name (listing.h). It leads to the name by a piece of a listing that is kept,
+// by a bookmark, or by reading the directory until the name comes. Only a position behind a name
+// that has gone is lost, when all of these were dropped since: ESTALE.
 //
-// Names are kept in memory, at most DIR_KEPT of them. A directory that has no more is read whole
-// when the listing begins and gives the snapshot back at once. For a larger one every stride-th
-// name is kept (the stride doubles when the list is full) and the snapshot stays until the handle
-// is closed or rewound; any position is reached by a seek to the nearest kept name and at most
-// `stride` steps. Where the last read stopped is kept too, so that reading on costs one seek.
-//
-// With `plus`, the inode and the attributes are those of now, not of the snapshot; names that are
+// What a piece shows is as of when it was made, which is after the listing began that it is shown
+// to: a listing begins with a piece that is made for it, or one since which no name has changed
+// (ns_inode.names). With `plus`, the inode and the attributes are those of now, and names that are
 // gone are passed over.
 //
-// Thread safety: a handle belongs to one thread at a time. No lock is taken: nobody gets the prefix
-// of a removed directory before it is marked as unlinked, so one that is not, after the snapshot
-// was taken, owned its prefix then. Failure: the position is unchanged; the same read may be tried
-// again.
+// Thread safety: no lock is taken: nobody gets the prefix of a removed directory before it is
+// marked as unlinked, so one that is not, after it was read, owned its prefix then. Failure: the
+// same read may be tried again.
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "ns/listing.h"
 #include "ns/ns_internal.h"
 
-#define DIR_KEPT    1024u
 #define COOKIE_DOT  1u
 #define COOKIE_DOTS 2u
-
-struct kept_name {
-    uint64_t ino;
-    uint32_t at; // in names
-    uint16_t type_bits;
-    uint8_t size;
-};
-
-struct dir_position {
-    uint64_t index;
-    size_t name_size;
-    char name[NS_NAME_MAX];
-};
-
-struct ns_dir {
-    struct ns *ns;
-    struct ns_inode *inode; // one reference
-    bool started;
-    bool complete;                       // all names are kept, there is no snapshot
-    const struct lsm_snapshot *snapshot; // of a listing that is not complete
-    struct kept_name *kept;              // kept[i] is entry i * stride
-    size_t kept_count;
-    uint64_t stride;
-    struct buf names;
-    struct dir_position resume; // the entry the last read stopped before; name_size 0: none
-};
 
 // An entry on its way to the callback.
 struct found {
@@ -61,110 +30,32 @@ struct found {
     uint32_t type;
 };
 
-int ns_dir_open(struct ns *ns, struct ns_inode *inode, struct ns_dir **ret_dir)
-{
-    if (!inode_is_dir(inode))
-        return -ENOTDIR;
-    struct ns_dir *dir = calloc(1, sizeof *dir);
-    if (!dir)
-        return -ENOMEM;
-    dir->ns = ns;
-    dir->inode = inode;
-    ns_inode_ref(inode);
-    *ret_dir = dir;
-    return 0;
-}
+// ------------------------------------------------------------------------------- reading entries
 
-static void listing_drop(struct ns_dir *dir)
-{
-    ns_moment_end(dir->ns, dir->snapshot);
-    dir->snapshot = NULL;
-    dir->started = dir->complete = false;
-    dir->kept_count = 0;
-    dir->names.size = 0;
-    dir->stride = 1;
-    dir->resume.name_size = 0;
-}
-
-void ns_dir_close(struct ns_dir *dir)
-{
-    if (!dir)
-        return;
-    listing_drop(dir);
-    ns_inode_put(dir->ns, dir->inode, 1);
-    free(dir->kept);
-    buf_release(&dir->names);
-    free(dir);
-}
-
-// ------------------------------------------------------------------------------- kept names
-
-static struct slice kept_slice(const struct ns_dir *dir, const struct kept_name *kept)
-{
-    return slice_of(dir->names.data + kept->at, kept->size);
-}
-
-// Forgets every second name.
-static void kept_thin_out(struct ns_dir *dir)
-{
-    size_t count = 0, size = 0;
-    for (size_t i = 0; i < dir->kept_count; i += 2) {
-        struct kept_name kept = dir->kept[i];
-        memmove(dir->names.data + size, dir->names.data + kept.at, kept.size);
-        kept.at = (uint32_t)size;
-        size += kept.size;
-        dir->kept[count++] = kept;
-    }
-    dir->kept_count = count;
-    dir->names.size = size;
-    dir->stride *= 2;
-}
-
-// Called for entries in order; keeps the index-th if it is due.
-static int kept_add(struct ns_dir *dir, uint64_t index, const struct found *found)
-{
-    if (index != dir->kept_count * dir->stride)
-        return 0;
-    if (dir->kept_count == DIR_KEPT)
-        kept_thin_out(dir); // now half as many names are kept, twice as far apart, and `index` is
-                            // still the next to keep
-    if (!dir->kept) {
-        dir->kept = malloc(DIR_KEPT * sizeof *dir->kept);
-        if (!dir->kept)
-            return -ENOMEM;
-    }
-    struct kept_name kept = {.ino = found->ino,
-                             .at = (uint32_t)dir->names.size,
-                             .type_bits = (uint16_t)(found->type >> 12),
-                             .size = (uint8_t)found->name.size};
-    if (buf_append(&dir->names, found->name.data, found->name.size))
-        return -ENOMEM;
-    dir->kept[dir->kept_count++] = kept;
-    return 0;
-}
-
-// ------------------------------------------------------------------------------- the snapshot
-
-static int walk_open(struct ns_dir *dir, struct lsm_iter **ret_iter)
+static int walk_open(struct ns *ns, const struct ns_inode *dir, struct lsm_iter **ret_iter)
 {
     struct pathkey lower, upper;
-    pathkey_dir_bounds(prefix_slice(dir->inode->own_prefix), &lower, &upper);
-    struct lsm_iter_options options = {.snapshot = dir->snapshot,
+    pathkey_dir_bounds(prefix_slice(dir->own_prefix), &lower, &upper);
+    struct lsm_iter_options options = {.snapshot = ns->at.snapshot,
                                        .lower = lower.data,
                                        .lower_size = lower.size,
                                        .upper = upper.data,
                                        .upper_size = upper.size};
-    return ns_err(lsm_iter_new(dir->ns->db, &options, ret_iter));
+    return ns_err(lsm_iter_new(ns->db, &options, ret_iter));
 }
 
-// The entry the iterator is on; -EIO if it is malformed.
+// The entry the iterator is on: 0, 1 at the end, -EIO if it is malformed.
 static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
 {
     size_t key_size, value_size;
-    const void *key = lsm_iter_key(iter, &key_size);
-    const void *value = lsm_iter_value(iter, &value_size);
     struct slice prefix;
     struct record rec;
+    if (!lsm_iter_valid(iter)) {
+        int status = lsm_iter_status(iter);
+        return status ? ns_err(status) : 1;
+    }
+    const void *key = lsm_iter_key(iter, &key_size);
+    const void *value = lsm_iter_value(iter, &value_size);
     if (!value)
         return ns_err(lsm_iter_status(iter));
     if (!pathkey_parse_entry(slice_of(key, key_size), &prefix, &ret_found->name))
@@ -177,112 +68,102 @@ static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
     return 0;
 }
 
-static void walk_seek(struct ns_dir *dir, struct lsm_iter *iter, struct slice name)
+// Puts the iterator on the first entry behind `name`, on the first of all without one.
+static void walk_behind(const struct ns_inode *dir, struct lsm_iter *iter, struct slice name)
 {
     struct pathkey key;
-    pathkey_entry(&key, prefix_slice(dir->inode->own_prefix), name);
+    size_t size;
+    if (!name.size) {
+        lsm_iter_seek_first(iter);
+        return;
+    }
+    pathkey_entry(&key, prefix_slice(dir->own_prefix), name);
     lsm_iter_seek(iter, key.data, key.size);
+    if (!lsm_iter_valid(iter))
+        return;
+    const void *at = lsm_iter_key(iter, &size);
+    if (size == key.size && memcmp(at, key.data, size) == 0)
+        lsm_iter_next(iter);
 }
 
-// Puts the iterator on entry `index` or at the end. What is passed on the way is kept if due.
-static int walk_to(struct ns_dir *dir, struct lsm_iter *iter, uint64_t index)
+// Puts the iterator on the first entry behind the name of that position. -ESTALE: there is none.
+static int walk_to_cookie(struct ns *ns, struct lsm_iter *iter, uint64_t cookie)
 {
-    uint64_t at = 0;
-    if (dir->resume.name_size && dir->resume.index == index) {
-        walk_seek(dir, iter, slice_of(dir->resume.name, dir->resume.name_size));
-        return ns_err(lsm_iter_status(iter));
+    struct found found;
+    int rc;
+    lsm_iter_seek_first(iter);
+    while (!(rc = walk_entry(iter, &found))) {
+        bool is_it = listing_cookie(ns->listings, found.name) == cookie;
+        lsm_iter_next(iter);
+        if (is_it)
+            return 0;
     }
-    size_t nearest = (size_t)(index / dir->stride);
-    if (dir->kept_count == 0) {
-        lsm_iter_seek_first(iter);
-    } else {
-        if (nearest >= dir->kept_count)
-            nearest = dir->kept_count - 1;
-        at = nearest * dir->stride;
-        walk_seek(dir, iter, kept_slice(dir, &dir->kept[nearest]));
-    }
-    for (; at < index && lsm_iter_valid(iter); at++) {
-        struct found found;
-        int rc = walk_entry(iter, &found);
-        if (!rc)
-            rc = kept_add(dir, at, &found);
+    return rc < 0 ? rc : -ESTALE;
+}
+
+static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece *piece)
+{
+    struct found found;
+    int rc;
+    while (!(rc = walk_entry(iter, &found)) && piece->count < LISTING_PIECE) {
+        rc = piece_add(piece, ns->listings, found.name, found.ino, found.type);
         if (rc)
             return rc;
         lsm_iter_next(iter);
     }
-    return ns_err(lsm_iter_status(iter));
+    piece->is_end = rc == 1;
+    return rc < 0 ? rc : 0;
 }
 
-// Keeps up to DIR_KEPT names of the snapshot; *ret_end: there are no more.
-static int listing_fill(struct ns_dir *dir, bool *ret_end)
+// Makes the piece behind `name` or, without one, behind the position; from the beginning if that is
+// 0 too.
+static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t cookie,
+                      struct listing_piece **ret_piece)
 {
     struct lsm_iter *iter;
-    bool end = false;
-    int rc = walk_open(dir, &iter);
-    if (rc)
+    struct listing_piece *piece = piece_new(dir->ino, atomic_load(&dir->names));
+    if (!piece)
+        return -ENOMEM;
+    int rc = walk_open(ns, dir, &iter);
+    if (rc) {
+        piece_put(piece);
         return rc;
-    lsm_iter_seek_first(iter);
-    for (uint64_t i = 0; !rc && !end && i <= DIR_KEPT; i++) {
-        struct found found;
-        end = !lsm_iter_valid(iter);
-        if (end)
-            rc = ns_err(lsm_iter_status(iter));
-        else if (i < DIR_KEPT)
-            rc = walk_entry(iter, &found);
-        if (!rc && !end && i < DIR_KEPT) {
-            rc = kept_add(dir, i, &found);
-            lsm_iter_next(iter);
-        }
+    }
+    piece->is_beginning = !name.size && !cookie;
+    if (inode_is_unlinked(dir)) {
+        piece->is_end = true;
+    } else {
+        if (cookie && !name.size)
+            rc = walk_to_cookie(ns, iter, cookie);
+        else
+            walk_behind(dir, iter, name);
+        if (!rc)
+            rc = piece_fill(ns, iter, piece);
     }
     lsm_iter_free(iter);
-    *ret_end = end;
-    return rc;
-}
-
-// Begins a listing with the names in the beginning, which is all there are in most directories. A
-// snapshot that is to stay is another one than that for a few reads.
-static int listing_try(struct ns_dir *dir, bool is_large, bool *ret_end)
-{
-    struct ns *ns = dir->ns;
-    listing_drop(dir);
-    int rc = is_large && !ns->at.snapshot ? ns_err(lsm_snapshot_new(ns->db, &dir->snapshot))
-                                          : ns_moment_begin(ns, &dir->snapshot);
-    *ret_end = !rc && inode_is_unlinked(dir->inode);
-    if (!rc && !*ret_end)
-        rc = listing_fill(dir, ret_end);
-    if (rc)
-        listing_drop(dir);
-    return rc;
-}
-
-static int listing_start(struct ns_dir *dir)
-{
-    bool end;
-    int rc = listing_try(dir, false, &end);
-    if (!rc && !end)
-        rc = listing_try(dir, true, &end);
-    if (rc)
+    if (rc) {
+        piece_put(piece);
         return rc;
-    dir->started = true;
-    dir->complete = end;
-    if (end) {
-        ns_moment_end(dir->ns, dir->snapshot);
-        dir->snapshot = NULL;
     }
+    listings_keep(ns->listings, piece);
+    *ret_piece = piece;
     return 0;
 }
 
-// ------------------------------------------------------------------------------- reading
+// ------------------------------------------------------------------------------- delivering
 
 struct reading {
-    struct ns_dir *dir;
+    struct ns *ns;
+    struct ns_inode *dir;
     bool plus;
     ns_dirent_fn *fn;
     void *arg;
+    size_t last_size; // of the last name that was passed on; 0: none
+    char last[NS_NAME_MAX];
 };
 
 // Passes one entry on: 0, 1 if the callback stopped before it, or -errno.
-static int deliver(const struct reading *reading, const struct found *found, uint64_t cookie)
+static int deliver(struct reading *reading, const struct found *found, uint64_t cookie)
 {
     struct ns_dirent entry = {.name = (const char *)found->name.data,
                               .name_size = found->name.size,
@@ -291,8 +172,7 @@ static int deliver(const struct reading *reading, const struct found *found, uin
                               .cookie = cookie};
     struct ns_attr attr;
     if (reading->plus && cookie > COOKIE_DOTS) {
-        struct ns_dir *dir = reading->dir;
-        int rc = ns_lookup_name(dir->ns, dir->inode, found->name, &entry.inode, &attr);
+        int rc = ns_lookup_name(reading->ns, reading->dir, found->name, &entry.inode, &attr);
         if (rc == -ENOENT)
             return 0;
         if (rc)
@@ -301,81 +181,102 @@ static int deliver(const struct reading *reading, const struct found *found, uin
         entry.type = attr.mode & S_IFMT;
         entry.attr = &attr;
     }
-    if (!reading->fn(reading->arg, &entry))
-        return 0;
-    ns_inode_drop(reading->dir->ns, entry.inode);
-    return 1;
+    if (reading->fn(reading->arg, &entry)) {
+        ns_inode_drop(reading->ns, entry.inode);
+        return 1;
+    }
+    if (cookie > COOKIE_DOTS) {
+        reading->last_size = found->name.size;
+        memcpy(reading->last, found->name.data, found->name.size);
+    }
+    return 0;
 }
 
-static int deliver_dots(const struct reading *reading, uint64_t cookie)
+static int deliver_dots(struct reading *reading, uint64_t cookie)
 {
-    struct ns_dir *dir = reading->dir;
     struct ns_inode *parent;
-    struct found found = {.name = slice_of(".", 1), .ino = dir->inode->ino, .type = S_IFDIR};
+    struct found found = {.name = slice_of(".", 1), .ino = reading->dir->ino, .type = S_IFDIR};
     int rc = cookie < COOKIE_DOT ? deliver(reading, &found, COOKIE_DOT) : 0;
     if (rc || cookie >= COOKIE_DOTS)
         return rc;
-    rc = ns_parent(dir->ns, dir->inode, &parent);
+    rc = ns_parent(reading->ns, reading->dir, &parent);
     if (rc)
         return rc;
     found.name = slice_of("..", 2);
     found.ino = parent->ino;
-    ns_inode_put(dir->ns, parent, 1);
+    ns_inode_put(reading->ns, parent, 1);
     return deliver(reading, &found, COOKIE_DOTS);
 }
 
-static int read_kept(const struct reading *reading, uint64_t index)
+static int deliver_piece(struct reading *reading, const struct listing_piece *piece, size_t index)
 {
-    struct ns_dir *dir = reading->dir;
     int rc = 0;
-    for (; !rc && index < dir->kept_count; index++) {
-        const struct kept_name *kept = &dir->kept[index];
-        struct found found = {.name = kept_slice(dir, kept),
-                              .ino = kept->ino,
-                              .type = (uint32_t)kept->type_bits << 12};
-        rc = deliver(reading, &found, index + COOKIE_DOTS + 1);
+    for (; !rc && index < piece->count; index++) {
+        const struct listed_name *name = &piece->names[index];
+        struct found found = {.name = piece_name(piece, index),
+                              .ino = name->ino,
+                              .type = (uint32_t)name->type_bits << 12};
+        rc = deliver(reading, &found, name->cookie);
     }
     return rc;
 }
 
-static int read_snapshot(const struct reading *reading, uint64_t index)
+// The piece to go on with, and where in it. `name` is that of the position, if it is known.
+static int find_piece(struct ns *ns, struct ns_inode *dir, uint64_t cookie, struct slice name,
+                      struct listing_piece **ret_piece, size_t *ret_index)
 {
-    struct ns_dir *dir = reading->dir;
-    struct lsm_iter *iter;
-    int rc = walk_open(dir, &iter);
-    if (rc)
-        return rc;
-    rc = walk_to(dir, iter, index);
-    for (; !rc && lsm_iter_valid(iter); index++) {
-        struct found found;
-        rc = walk_entry(iter, &found);
-        if (!rc)
-            rc = kept_add(dir, index, &found);
-        if (!rc)
-            rc = deliver(reading, &found, index + COOKIE_DOTS + 1);
-        if (rc == 1) {
-            dir->resume.index = index;
-            dir->resume.name_size = found.name.size;
-            memcpy(dir->resume.name, found.name.data, found.name.size);
-        } else if (!rc) {
-            lsm_iter_next(iter);
-        }
-    }
-    if (!rc)
-        rc = ns_err(lsm_iter_status(iter));
-    lsm_iter_free(iter);
-    return rc;
+    char marked[NS_NAME_MAX];
+    bool begins = cookie <= COOKIE_DOTS;
+    *ret_index = 0;
+    *ret_piece = begins ? listings_beginning(ns->listings, dir->ino, atomic_load(&dir->names))
+                        : listings_find(ns->listings, dir->ino, cookie, ret_index);
+    if (*ret_piece)
+        return 0;
+    if (!begins && !name.size)
+        name = slice_of(marked, listings_marked(ns->listings, dir->ino, cookie, marked));
+    return piece_make(ns, dir, name, begins ? 0 : cookie, ret_piece);
 }
 
-int ns_dir_read(struct ns_dir *dir, uint64_t cookie, bool plus, ns_dirent_fn *fn, void *arg)
+static int list_from(struct reading *reading, uint64_t cookie, struct slice name)
 {
-    struct reading reading = {.dir = dir, .plus = plus, .fn = fn, .arg = arg};
-    int rc = cookie == 0 || !dir->started ? listing_start(dir) : 0;
-    if (!rc && cookie < COOKIE_DOTS)
-        rc = deliver_dots(&reading, cookie);
+    struct ns *ns = reading->ns;
+    struct listing_piece *piece, *next;
+    size_t index;
+    int rc = cookie < COOKIE_DOTS ? deliver_dots(reading, cookie) : 0;
     if (rc)
         return rc < 0 ? rc : 0;
-    uint64_t index = cookie > COOKIE_DOTS ? cookie - COOKIE_DOTS : 0;
-    rc = dir->complete ? read_kept(&reading, index) : read_snapshot(&reading, index);
+    rc = find_piece(ns, reading->dir, cookie, name, &piece, &index);
+    if (rc)
+        return rc;
+    while (!(rc = deliver_piece(reading, piece, index)) && !piece->is_end) {
+        rc = piece_make(ns, reading->dir, piece_name(piece, piece->count - 1), 0, &next);
+        if (rc)
+            break;
+        piece_put(piece);
+        piece = next;
+        index = 0;
+    }
+    piece_put(piece);
+    if (rc == 1 && reading->last_size)
+        listings_mark(ns->listings, reading->dir->ino, slice_of(reading->last, reading->last_size));
     return rc < 0 ? rc : 0;
+}
+
+int ns_list(struct ns *ns, struct ns_inode *dir, uint64_t cookie, bool plus, ns_dirent_fn *fn,
+            void *arg)
+{
+    if (!inode_is_dir(dir))
+        return -ENOTDIR;
+    struct reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
+    return list_from(&reading, cookie, slice_of(NULL, 0));
+}
+
+int ns_list_behind(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
+                   bool plus, ns_dirent_fn *fn, void *arg)
+{
+    if (!inode_is_dir(dir))
+        return -ENOTDIR;
+    struct reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
+    struct slice behind = slice_of(name, name_size);
+    return list_from(&reading, listing_cookie(ns->listings, behind), behind);
 }

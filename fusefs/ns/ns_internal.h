@@ -62,6 +62,8 @@ struct ns {
     _Atomic uint32_t markers[NS_MARKER_BUCKETS];
     bool all_marked;
 
+    struct listings *listings;
+
     pthread_mutex_t op_mutex; // leaf
     struct op *idle_ops;      // op_mutex
     unsigned idle_op_count;   // op_mutex

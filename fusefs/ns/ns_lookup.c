@@ -105,6 +105,24 @@ _Atomic uint32_t *ns_inode_word(struct ns_inode *inode)
     return &inode->word;
 }
 
+uint32_t ns_dir_word(struct ns *ns, struct ns_inode *inode, ns_word_fn *change, void *arg,
+                     uint64_t *ret_dir)
+{
+    struct prefix *prefix =
+        inode_is_dir(inode) ? prefix_ref(inode->own_prefix) : inode_dir_prefix(&ns->table, inode);
+    *ret_dir = prefix ? prefix->dir : 0;
+    if (*ret_dir == 0) {
+        prefix_put(prefix);
+        return 0;
+    }
+    uint32_t before = atomic_load_explicit(&prefix->word, memory_order_relaxed), after;
+    do
+        after = change(arg, before);
+    while (after != before && !atomic_compare_exchange_weak(&prefix->word, &before, after));
+    prefix_put(prefix);
+    return after;
+}
+
 int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
                  struct pathkey_prefix *space, struct slice *ret_prefix)
 {
@@ -137,7 +155,7 @@ static int make_inode(struct ns_inode *dir, struct prefix *dir_prefix, struct sl
         int rc = ns_prefix_of(rec, prefix_slice(dir_prefix), name, &space, &prefix);
         if (rc)
             return rc;
-        init.own_prefix = prefix_new(prefix);
+        init.own_prefix = prefix_new(prefix, rec->ino);
         if (!init.own_prefix)
             return -ENOMEM;
         init.parent = dir;

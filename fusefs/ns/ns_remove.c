@@ -191,11 +191,13 @@ static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
         rc = op_count(ns, op, -1);
     if (!rc)
         rc = op_commit(ns, op);
-    if (rc)
+    if (rc) {
         removal_cancel(&u->removal);
-    else
-        removal_finish(ns, &u->removal);
-    return rc;
+        return rc;
+    }
+    inode_names_changed(u->dir);
+    removal_finish(ns, &u->removal);
+    return 0;
 }
 
 static int unlink_name(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,

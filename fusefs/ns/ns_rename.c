@@ -321,6 +321,8 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
         removal_cancel(&r->removal);
         return rc;
     }
+    inode_names_changed(r->from.dir);
+    inode_names_changed(r->to.dir);
     move_finish(ns, &r->moves[0]);
     move_finish(ns, &r->moves[1]);
     if (r->removal.ino)

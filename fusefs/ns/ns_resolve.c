@@ -61,7 +61,7 @@ static int resolve_direct(struct ns *ns, const struct path *path, struct ns_inod
             ns_may_be_marked(ns, pathkey_prefix_slice(&prefix[now ^ 1])))
             return -ESTALE;
     }
-    struct prefix *dir_prefix = prefix_new(pathkey_prefix_slice(&prefix[now]));
+    struct prefix *dir_prefix = prefix_new(pathkey_prefix_slice(&prefix[now]), 0);
     if (!dir_prefix)
         return -ENOMEM;
     int rc = ns_lookup_key(ns, dir_prefix, path->names[path->count - 1], moves, ret_inode, ret_attr,

@@ -11,6 +11,11 @@ uint64_t hash64(const void *data, size_t size)
     return XXH3_64bits(data, size);
 }
 
+uint64_t hash64_seeded(const void *data, size_t size, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(data, size, seed);
+}
+
 uint32_t checksum32(const void *data, size_t size, uint64_t seed)
 {
     return (uint32_t)XXH3_64bits_withSeed(data, size, seed);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 uint64_t hash64(const void *data, size_t size);
+uint64_t hash64_seeded(const void *data, size_t size, uint64_t seed);
 
 // XXH3 of the bytes with `seed`, low 32 bits. For records and blocks.
 uint32_t checksum32(const void *data, size_t size, uint64_t seed);

@@ -66,11 +66,7 @@ static void describe_content(struct description *d, struct ns_inode *inode, uint
 
 static void describe_dir(struct description *d, struct ns_inode *inode)
 {
-    struct ns_dir *dir;
-    ck_assert_int_eq(ns_dir_open(d->ns, inode, &dir), 0);
-    int rc = ns_dir_read(dir, 0, true, describe_entry, d);
-    ck_assert_int_eq(rc, 0);
-    ns_dir_close(dir);
+    ck_assert_int_eq(ns_list(d->ns, inode, 0, true, describe_entry, d), 0);
 }
 
 static int describe_entry(void *arg, const struct ns_dirent *entry)

@@ -59,13 +59,31 @@ at_most "cp -a: LISTXATTR" 210 LISTXATTR
 at_most "cp -a: GETXATTR" 215 GETXATTR
 at_most "cp -a" 1350
 
-# Warm it is unless somebody else drops the caches just then.
-for ((i = 0; i < 5; i++)); do
-    measured grep -r nothing "$mnt/tree"
-    [ "$(requests READ)" -ne 0 ] || break
-done
+# warm MOST COMMAND...: as measured, of the first run that costs no more, of 20. Those before may: what
+# was read or closed is asked for again, and somebody else may drop the caches just then.
+warm() {
+    local i most=$1
+    shift
+    for ((i = 0; i < 20; i++)); do
+        measured "$@"
+        [ "$(requests)" -gt "$most" ] || break
+    done
+}
+
+# The attributes of what was closed come with the listing.
+warm 8 grep -r nothing "$mnt/tree"
 at_most "grep -r, warm: OPEN, READ, RELEASE" 0 OPEN READ RELEASE
-at_most "grep -r, warm, listings aside" 10 LOOKUP GETATTR GETXATTR SETATTR LSEEK FLUSH
+at_most "grep -r, warm, listings aside" 5 LOOKUP GETATTR GETXATTR SETATTR LSEEK FLUSH
+at_most "grep -r, warm, listings" 15 OPENDIR READDIR READDIRPLUS RELEASEDIR
+# Where nothing is opened nothing is asked for again, nor are listings.
+warm 1 find "$mnt/tree" -type f -newer "$work/tree.tar"
+at_most "find, warm, but for one STATFS" 3
+warm 0 ls -R "$mnt/tree"
+at_most "ls -R, warm" 0
+: >"$mnt/tree/d/new"
+measured ls -R "$mnt/tree"
+at_most "ls -R of a directory that has changed" 10
+rm "$mnt/tree/d/new"
 
 measured rm -rf "$mnt/copy"
 at_most "rm -rf: UNLINK" 100 UNLINK
@@ -77,7 +95,8 @@ unmount_traced
 mount_traced rw
 measured grep -r nothing "$mnt/tree"
 at_most "grep -r, cold: OPEN, RELEASE" 3 OPEN RELEASE
-at_most "grep -r, cold, listings aside" 110 LOOKUP GETATTR GETXATTR SETATTR LSEEK FLUSH OPEN READ RELEASE
+at_most "grep -r, cold: READ" 100 READ
+at_most "grep -r, cold, with listings" 130
 unmount_traced
 
 # Where OPEN is wanted it comes.

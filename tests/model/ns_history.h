@@ -371,16 +371,13 @@ static inline int list_entry(void *arg, const struct ns_dirent *entry)
 // Lists in pieces and compares; then reads once more from somewhere in between.
 static inline void check_listing(struct history *h, struct node *node, struct ns_inode *inode)
 {
-    struct ns_dir *dir;
     struct listing list = {.h = h, .dir = node, .plus = one_in(h, 2)};
-    int rc = ns_dir_open(h->ns, inode, &dir);
-    if (rc)
-        broken(h, "ns_dir_open: %d", rc);
     unsigned before;
+    int rc;
     do {
         before = list.count;
         list.budget = 1 + (unsigned)below(h, 8);
-        rc = ns_dir_read(dir, list.cookie, list.plus, list_entry, &list);
+        rc = ns_list(h->ns, inode, list.cookie, list.plus, list_entry, &list);
     } while (!rc && list.count > before);
     unsigned count = list.count;
     if (rc || count != node->entry_count + 2)
@@ -388,10 +385,9 @@ static inline void check_listing(struct history *h, struct node *node, struct ns
                node->entry_count + 2);
     unsigned from = (unsigned)below(h, count);
     struct listing again = {.h = h, .dir = node, .plus = list.plus, .budget = UINT32_MAX};
-    rc = ns_dir_read(dir, list.cookies[from], list.plus, list_entry, &again);
+    rc = ns_list(h->ns, inode, list.cookies[from], list.plus, list_entry, &again);
     if (rc || again.count != count - from - 1)
         broken(h, "node %u: listing again from %u: %d, %u names", node->id, from, rc, again.count);
-    ns_dir_close(dir);
 }
 
 // ------------------------------------------------------------------------------- everything

@@ -162,8 +162,11 @@ static int list_stable(void *arg, const struct ns_dirent *entry)
         return 1;
     if (entry->inode)
         ns_inode_put(l->ns, entry->inode, 1);
-    if (entry->name_size == 5 && entry->name[0] == 's')
-        l->seen[strtoul(entry->name + 1, NULL, 10) % 10000]++; // the byte behind is a NUL or 0x00
+    if (entry->name_size == 5 && entry->name[0] == 's') {
+        char number[5] = {0};
+        memcpy(number, entry->name + 1, 4);
+        l->seen[strtoul(number, NULL, 10)]++;
+    }
     l->cookie = entry->cookie;
     l->count++;
     return 0;
@@ -172,16 +175,14 @@ static int list_stable(void *arg, const struct ns_dirent *entry)
 static void list_once(struct run *run, uint64_t *seed)
 {
     static _Thread_local struct listing l;
-    struct ns_dir *dir;
+    int rc = 0;
     memset(&l, 0, sizeof l);
     l.ns = run->ns;
-    int rc = ns_dir_open(run->ns, run->dirs[0], &dir);
     for (unsigned before = UINT32_MAX; !rc && l.count != before;) {
         before = l.count;
         l.budget = 1 + (unsigned)random_below(seed, 400);
-        rc = ns_dir_read(dir, l.cookie, random_below(seed, 2), list_stable, &l);
+        rc = ns_list(run->ns, run->dirs[0], l.cookie, random_below(seed, 2), list_stable, &l);
     }
-    ns_dir_close(dir);
     for (unsigned i = 0; i < STABLE_NAMES; i++)
         if (rc || l.seen[i] != 1)
             ck_abort_msg("listing: %d, s%04u is there %u times", rc, i, l.seen[i]);

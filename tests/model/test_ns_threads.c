@@ -61,12 +61,7 @@ static int list_two(void *arg, const struct ns_dirent *entry)
 
 static int list(struct history *h, struct call *call)
 {
-    struct ns_dir *dir;
-    int rc = ns_dir_open(h->ns, h->dirs[call->name], &dir);
-    if (!rc)
-        rc = ns_dir_read(dir, 0, false, list_two, call);
-    ns_dir_close(dir);
-    return rc;
+    return ns_list(h->ns, h->dirs[call->name], 0, false, list_two, call);
 }
 
 static int run_call(struct history *h, struct call *call)

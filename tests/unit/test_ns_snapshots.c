@@ -98,10 +98,7 @@ static int add_entry(void *arg, const struct ns_dirent *entry)
 
 static void add_dir(struct walk *walk, struct ns_inode *inode)
 {
-    struct ns_dir *dir;
-    ck_assert_int_eq(ns_dir_open(walk->ns, inode, &dir), 0);
-    ck_assert_int_eq(ns_dir_read(dir, 0, true, add_entry, walk), 0);
-    ns_dir_close(dir);
+    ck_assert_int_eq(ns_list(walk->ns, inode, 0, true, add_entry, walk), 0);
 }
 
 static void tree_text(struct ns *ns, struct buf *out)

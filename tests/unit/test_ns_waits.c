@@ -405,11 +405,8 @@ static int count_names(void *arg, const struct ns_dirent *entry)
 static void list(const char *path, bool plus, unsigned expected)
 {
     struct ns_inode *inode = ns_test_get(ns, path);
-    struct ns_dir *dir;
     unsigned names = 0;
-    ck_assert_int_eq(ns_dir_open(ns, inode, &dir), 0);
-    ck_assert_int_eq(ns_dir_read(dir, 0, plus, count_names, &names), 0);
-    ns_dir_close(dir);
+    ck_assert_int_eq(ns_list(ns, inode, 0, plus, count_names, &names), 0);
     ck_assert(expected ? names == expected : names >= 2);
     ns_inode_put(ns, inode, 1);
 }
