@@ -59,7 +59,7 @@ static enum exit_status copy_out(struct ctl *ctl, uint8_t *piece, const char *pa
     return rc ? sink_failed(ctl, rc) : EXIT_OK;
 }
 
-// A short file is one point get.
+// A short file is read by the one get that finds it.
 static enum exit_status get_path(struct ctl *ctl, uint8_t *piece, const char *path)
 {
     struct ns_inode *inode;

@@ -264,7 +264,7 @@ static int tree_step(struct tree *tree)
     }
     struct entry entry = *next;
     entry.inode = NULL;
-    bool is_last = listing_more(listing) != 0; // a failure shows at the next step
+    bool is_last = listing_more(listing) != 0; // a failure is met again at the next step
     rc = tree_line(tree, &entry, is_last);
     if (entry.type != S_IFDIR) {
         tree->files++;

@@ -111,12 +111,13 @@ static enum exit_status remove_emptied(struct ctl *ctl, struct walk *walk, struc
     if (walk->depth > 1) {
         size_t start = walk->levels[walk->depth - 2].path_size;
         parent = walk->levels[walk->depth - 2].dir;
-        walk_path(walk, "", 0); // makes it the path of the deepest level
+        walk_path(walk, "", 0); // leaves the path of the deepest level in walk->path
         name = (const char *)walk->path.data + start;
         name += *name == '/';
         name_size = strlen(name);
     }
-    bool failed = walk_top(walk)->failed; // then it is not empty, and that has been said
+    // Something in it could not be removed, which has been reported.
+    bool failed = walk_top(walk)->failed;
     int rc = failed ? 0 : ns_rmdir(walk->ns, parent, name, name_size);
     enum exit_status status = failed ? EXIT_FAILED : EXIT_OK;
     if (rc)
@@ -252,7 +253,7 @@ static int place_find(struct ctl *ctl, const char *path, const struct path_name 
         ns_inode_put(ctl->ns, inode, 1);
     if (rc && rc != -ENOENT)
         return rc;
-    if (!name->parent) // it ends in a dot
+    if (!name->parent) // the path ends in a dot
         return rc ? rc : -ENOTDIR;
     *ret_place = (struct place){NULL, name->name, name->name_size, name->slash};
     return ns_resolve(ctl->ns, name->parent, &ret_place->dir, NULL);

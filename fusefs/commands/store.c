@@ -12,7 +12,7 @@
 #include "commands/command.h"
 #include "common/nested.h"
 
-// A run is short: a small log is quickly made ready, and a few tables less are kept in memory.
+// A run is short: a small log is quickly made, and fewer tables are kept in memory.
 #define WRITE_BUFFER (16u << 20)
 
 // ------------------------------------------------------------------------------- messages

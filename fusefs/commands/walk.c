@@ -115,7 +115,7 @@ int listing_more(struct listing *listing)
                  : ns_list(listing->ns, listing->dir, 0, listing->plus, batch_add, listing);
     if (!rc)
         rc = listing->error;
-    if (!rc && listing->count < BATCH_MOST) // the end stopped it, nothing else
+    if (!rc && listing->count < BATCH_MOST) // the directory ended; the batch is not full
         close_dir(listing);
     // What came before a failure is delivered; the next read meets the failure again.
     return listing->count ? 0 : rc ? rc : 1;

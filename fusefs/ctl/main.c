@@ -61,7 +61,7 @@ static enum exit_status wrong(const struct command *command, const char *what, c
     return EXIT_USAGE;
 }
 
-// getopt_long has refused something.
+// Says what getopt_long() has refused.
 static enum exit_status wrong_option(const struct command *command, int code, char **argv)
 {
     char letter[] = {'-', (char)optopt, 0};
@@ -127,7 +127,7 @@ static const struct command *find_command(int argc, char **argv, int *ret_words)
 static enum exit_status run(struct ctl *ctl)
 {
     limits_raise();
-    // What prints to the terminal all the time needs no progress there.
+    // A command that prints to the terminal all the time shows no progress there.
     bool prints = ctl->command->prints && !ctl_has(ctl, 'o');
     bool quiet = ctl_has(ctl, 'q') || (prints && isatty(STDOUT_FILENO));
     progress_start(ctl->command->name, !quiet);

@@ -38,7 +38,7 @@ bool caller_keeps_suid(fuse_req_t req)
     char status[64], user[64];
     uint64_t capabilities = 0;
     long pid = fuse_req_ctx(req)->pid;
-    if (pid <= 0) // in a process namespace that we do not see
+    if (pid <= 0) // 0: the caller is in a process namespace that this process does not see
         return false;
     snprintf(status, sizeof status, "/proc/%ld/status", pid);
     snprintf(user, sizeof user, "/proc/%ld/ns/user", pid);

@@ -110,7 +110,7 @@ static bool directory_is_empty(const char *path)
 {
     DIR *dir = opendir(path);
     if (!dir)
-        return false; // opening the store will say why
+        return false; // opening the store will report why
     const struct dirent *entry;
     bool empty = true;
     while (empty && (entry = readdir(dir)))

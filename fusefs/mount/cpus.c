@@ -64,7 +64,8 @@ bool cpu_pin(unsigned cpu)
 
 void cpu_unpin(void)
 {
-    uint8_t all[1024]; // a bit for each of 8,192; the kernel drops those that may not be
+    // One bit for each of 8,192 processors; the kernel drops those that the process may not use.
+    uint8_t all[1024];
     memset(all, 0xff, sizeof all);
     sched_setaffinity(0, sizeof all, (const cpu_set_t *)(const void *)all);
 }

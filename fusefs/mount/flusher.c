@@ -51,7 +51,8 @@ static void reply_seek(fuse_req_t req, int64_t result)
         fuse_reply_lseek(req, result);
 }
 
-// Whether pages that only the kernel has could change the answer: those from *ret_from on.
+// Whether pages that only the kernel has could change the answer; if so, *ret_from is where they
+// begin.
 static bool seek_is_open(int64_t answer, uint64_t offset, int whence, uint64_t *ret_from)
 {
     *ret_from = whence == SEEK_HOLE && answer >= 0 ? (uint64_t)answer : offset;
@@ -59,7 +60,7 @@ static bool seek_is_open(int64_t answer, uint64_t offset, int whence, uint64_t *
            answer == -ENXIO;
 }
 
-// The next one; NULL when there is none and none will come.
+// The next request; NULL when the flusher is to end.
 static struct waiting *take_next(struct flusher *flusher)
 {
     pthread_mutex_lock(&flusher->mutex);

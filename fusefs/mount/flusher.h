@@ -16,12 +16,12 @@ int flusher_start(struct lsmfs *fs, struct flusher **ret_flusher); // 0 or a neg
 void flusher_stop(struct flusher *flusher);
 void flusher_free(struct flusher *flusher); // stopped
 
-// Answers the LSEEK once the file's pages are here. The caller's reference is its own.
+// Answers the LSEEK once the kernel has passed on the file's pages. Takes a reference of its own.
 void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode, uint64_t offset,
                   int whence);
 
-// Answers the WRITE, which is in the store, once the kernel has dropped the pages of its range
-// (pages.h). The caller's reference is its own.
+// Answers the WRITE, whose bytes are in the store, once the kernel has dropped the pages of its
+// range (pages.h). Takes a reference of its own.
 void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode,
                      uint64_t offset, size_t size);
 

@@ -81,7 +81,7 @@ void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *a
 
 void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr)
 {
-    if (attr->mode_cleared) // offset -1: the attributes only
+    if (attr->mode_cleared) // offset -1: only the attributes become invalid, no pages
         fuse_lowlevel_notify_inval_inode(fs->session, attr->ino, -1, 0);
 }
 
@@ -111,7 +111,7 @@ enum ns_access access_by(const struct lsmfs *fs, const struct ns_inode *inode, i
 
 bool inode_accessed(struct lsmfs *fs, struct ns_inode *inode, int open_flags)
 {
-    // A time of access that cannot be kept is no reason not to read.
+    // If the time of access cannot be kept, reading goes on all the same.
     return ns_accessed(fs->ns, inode, access_by(fs, inode, open_flags)) > 0;
 }
 

@@ -21,7 +21,7 @@ static void log_valist(int priority, const char *format, va_list args)
         vsyslog(priority, format, args);
         return;
     }
-    char line[1024]; // libfuse ends its lines itself
+    char line[1024]; // libfuse's messages end with a newline already
     vsnprintf(line, sizeof line, format, args);
     size_t n = strlen(line);
     while (n && line[n - 1] == '\n')

@@ -37,7 +37,7 @@
 #include "mount/transport.h"
 #include "mount/uring_switch.h"
 
-// What to do about a store that does not open, unless it has been said.
+// Says what to do about a store that does not open, unless the failure's own line says it.
 static const char *open_hint(int status, const char *what)
 {
     if (strstr(what, "lsmfsctl"))
@@ -79,7 +79,7 @@ static int store_open(struct lsmfs *fs, int signal_fd)
     return (int)status;
 }
 
-// Tells whoever looks into LOCK.
+// Writes into LOCK where the store is mounted.
 static void say_mounted(struct lsmfs *fs)
 {
     char note[PATH_MAX + 32];
@@ -129,7 +129,8 @@ static void wait_for_end(struct lsmfs *fs, struct transport *transport, int sign
         struct signalfd_siginfo info;
         if (fds[1].revents && read(signal_fd, &info, sizeof info) == sizeof info &&
             unmount_on_signal(fs, ++signals_seen)) {
-            flusher_stop(fs->flusher); // it needs the threads
+            // Stopped while the threads still serve requests, which it needs.
+            flusher_stop(fs->flusher);
             transport_stop(transport);
             return;
         }
@@ -143,7 +144,8 @@ static void enable_uring(const struct mount_options *options)
         return;
     int error = uring_switch_turn_on();
     if (error)
-        log_message(LOG_WARNING, "option 'enable_uring': FUSE over io_uring cannot be turned on: %s",
+        log_message(LOG_WARNING,
+                    "option 'enable_uring': FUSE over io_uring cannot be turned on: %s",
                     error == ENOENT ? "this kernel does not have it" : strerror(error));
     else
         log_message(LOG_NOTICE, "FUSE over io_uring was turned on for all mounts to come (%s)",
@@ -232,7 +234,8 @@ static enum exit_status run(struct lsmfs *fs, int ready_fd)
         return EXIT_FAILED;
     }
     ok = serve(fs, signal_fd, ready_fd, &mounted);
-    int status = mounted ? ns_close(fs->ns) : ns_discard(fs->ns); // what was made for it goes too
+    // A store that was made for this mount is removed again.
+    int status = mounted ? ns_close(fs->ns) : ns_discard(fs->ns);
     if (status < 0) {
         log_message(LOG_ERR, "%s: closing the store failed, the last changes may be lost: %s",
                     fs->options.db, lsm_error_detail());

@@ -82,7 +82,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     unsigned mask = set_mask(to_set);
     if (lsmfs_of(req)->writeback && S_ISREG(ns_inode_type(inode)))
         mask |= NS_SET_KEEP_TIMES;
-    // So the kernel passes on times of writes that may have come before the file became immutable.
+    // By such a request the kernel passes on times of writes that may have been made before the
+    // file became immutable.
     if (to_set == (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME) && ns_inode_writers(inode, 0))
         mask |= NS_SET_EARLIER;
     int result = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, mask, &attr);

@@ -184,7 +184,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    if (fi->fh) // not that of O_TMPFILE without OPEN
+    if (fi->fh) // 0 for O_TMPFILE where OPEN is not sent
         handle_close(lsmfs_of(req), fi);
     fuse_reply_err(req, 0);
 }
@@ -255,7 +255,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-    (void)data_only, (void)fi; // the log holds both
+    (void)data_only, (void)fi; // data and metadata are in one log
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;

@@ -101,7 +101,7 @@ static void set_flags(fuse_req_t req, struct ns_inode *inode, bool extended, con
         result = check_enforced(fs, inode, flags);
     if (result == 0)
         result = ns_set_flags(fs->ns, inode, flags, fs->writeback && S_ISREG(ns_inode_type(inode)));
-    if (result == 0) // ctime has moved
+    if (result == 0) // the kernel's attributes are stale: ctime has moved
         fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), -1, 0);
     if (result < 0)
         fuse_reply_err(req, -result);

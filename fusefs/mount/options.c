@@ -423,13 +423,14 @@ static void set_defaults(struct mount_options *options)
     options->ns.root_uid = getuid();
     options->ns.root_gid = getgid();
     options->allow_other = getuid() == 0;
-    // More than there are processors: a thread that waits for the disk in an fsync serves nobody.
+    // More threads than processors, because a thread that waits for the disk in an fsync serves
+    // nobody.
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     options->spin_us = 100;
     options->threads = cpus < 2 ? 4 : cpus > 16 ? 32 : 2 * (unsigned)cpus;
 }
 
-// What the environment says, which options overrule.
+// The default from the environment; an option overrules it.
 static enum options_result set_environment(struct mount_options *options)
 {
     const char *transport = getenv("LSMFS_TRANSPORT");

@@ -6,7 +6,7 @@
 #include "mount/fuse_api.h"
 
 #define NONE     0u
-#define CACHED   1u // and above: the direct writes since are the difference
+#define CACHED   1u // CACHED + n: pages may be cached, and n direct writes were served since
 #define DROPPING UINT32_MAX
 #define LONG_AGO (CACHED + 32)
 
@@ -42,6 +42,6 @@ void pages_drop_all(struct lsmfs *fs, struct ns_inode *inode)
         !atomic_compare_exchange_strong(word, &seen, DROPPING))
         return;
     fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), 0, 0);
-    seen = DROPPING; // else somebody has brought pages back
+    seen = DROPPING; // otherwise somebody has brought pages back meanwhile
     atomic_compare_exchange_strong(word, &seen, NONE);
 }

@@ -80,7 +80,7 @@ _Static_assert(sizeof(struct statx_reply) == 288, "fuse_statx_out of the protoco
 // The request that this thread is serving.
 static _Thread_local struct {
     uint32_t opcode;
-    bool init_done; // the kernel was told that we agree
+    bool init_done; // INIT was answered
     // INIT: those of our flags that the kernel knows.
     uint32_t offers, offers2;
     bool kills_suid;

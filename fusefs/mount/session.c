@@ -24,7 +24,8 @@
 #include "mount/log.h"
 
 #define READAHEAD_KIB 1024
-#define DIRTY_RATIO   50 // half for us, half for the disk that we write to
+// Half for the mount's pages, half for those of the disk that the store is on.
+#define DIRTY_RATIO 50
 
 extern char **environ;
 
@@ -177,7 +178,8 @@ void session_sync(const struct mount_options *options)
 }
 
 // One of the kernel's settings for the mount's pages.
-static void set_bdi(const struct mount_options *options, const char *name, unsigned number, int priority)
+static void set_bdi(const struct mount_options *options, const char *name, unsigned number,
+                    int priority)
 {
     struct mount_info info;
     char path[128], value[16];

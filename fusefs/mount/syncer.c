@@ -25,8 +25,8 @@ struct syncer {
     pthread_t thread;
     pthread_mutex_t mutex; // guards what follows
     pthread_cond_t changed;
-    bool syncing; // somebody is, and will look at the list afterwards
-    bool handed;  // it is for the thread to do so
+    bool syncing; // a thread syncs, and will look at the list afterwards
+    bool handed;  // the extra thread is to look at the list
     bool stopping;
     struct waiting *first; // for the next sync
 };
@@ -95,8 +95,9 @@ void syncer_free(struct syncer *syncer)
     free(syncer);
 }
 
-// Whether the request was left to who syncs. If not, the caller does, and has, with *ret_first, to
-// call end_sync(); else there is no memory for the list.
+// Whether the request was left on the list of the thread that syncs. If not, the caller syncs
+// itself; with *ret_first it has to call end_sync() afterwards, without it there was no memory for
+// the list.
 static bool leave(struct syncer *syncer, fuse_req_t req, bool *ret_first)
 {
     struct waiting *waiting = malloc(sizeof *waiting);

@@ -185,7 +185,8 @@ static bool kind_wanted(const struct transport *transport, const struct transpor
 {
     if (transport->choice != TRANSPORT_AUTO)
         return kind == kinds[transport->choice - 1];
-    if (kind == &transport_poll) // with one processor, who polls keeps others from working
+    // With one processor a thread that polls keeps others from working.
+    if (kind == &transport_poll)
         return transport->spin_us && cpus_possible() > 1;
     return kind == &transport_plain || uring_switch_is_on();
 }
@@ -234,7 +235,8 @@ int transport_new(struct lsmfs *fs, struct transport **ret_transport)
     transport->threads = fs->options.threads;
     transport->spin_us = fs->options.spin_us;
     transport->choice = fs->options.transport;
-    atomic_init(&transport->running, 1); // until transport_start() has returned
+    // This 1 is transport_start()'s own, taken back when it returns.
+    atomic_init(&transport->running, 1);
     transport->ended_fd = eventfd(0, EFD_CLOEXEC);
     if (transport->ended_fd < 0)
         result = -errno;

@@ -12,7 +12,8 @@
 struct lsmfs;
 struct transport;
 
-// For a mounted session, fs->session, by fs->options. 0 or a negative errno.
+// Makes the transport of a mounted session (fs->session), of the kind that fs->options ask for. 0
+// or a negative errno.
 int transport_new(struct lsmfs *fs, struct transport **ret_transport);
 void transport_free(struct transport *transport); // after transport_join(), or if never started
 

@@ -33,7 +33,7 @@ struct polling {
     atomic_uint served;     // requests
     atomic_uint empty;      // times that no request was waiting
     atomic_int waiting;     // leaders without a request
-    atomic_int asleep;      // of them, in poll(2)
+    atomic_int asleep;      // leaders that sleep in poll(2)
     atomic_uint average_us; // of how long a leader waited lately, each at most twice spin_us
     pthread_mutex_t mutex;  // guards what follows
     pthread_cond_t spare;   // there is no deputy, or `over`

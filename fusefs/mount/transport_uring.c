@@ -243,7 +243,7 @@ static int worker_start(struct transport *transport, struct queue *queue, bool l
 static void queue_grow(struct transport *transport, struct queue *queue)
 {
     if (!transport_ends(transport) && atomic_load(&queue->serving) < transport->threads)
-        worker_start(transport, queue, true); // if it cannot start: the others go on
+        worker_start(transport, queue, true); // if the worker cannot start, the others go on
 }
 
 // ------------------------------------------------------------------------------------ one request
@@ -306,7 +306,7 @@ static void worker_process(struct worker *worker, struct uring_entry *entry)
         return;
     }
     worker_place(worker, is_large(entry, &buf));
-    // An fsync waits for the disk only.
+    // An fsync waits only for the disk, so its answer does not depend on other requests.
     bool syncs = header->opcode == FUSE_FSYNC || header->opcode == FUSE_FSYNCDIR;
     const uint64_t depends = syncs ? 0 : header->nodeid;
     worker->entry = entry;
@@ -395,10 +395,10 @@ static bool worker_report(struct worker *worker, unsigned *count, int error)
     return goes_on;
 }
 
-// One that could not start. The others go on without it.
+// Removes a worker that could not start. The others go on without it.
 static void worker_failed(struct worker *worker, int error)
 {
-    if (error == 0) // it was not wanted
+    if (error == 0) // the worker was not needed any more
         return;
     log_message(LOG_INFO, "a thread for io_uring could not start: %s", strerror(-error));
     if (worker->queue)
@@ -410,14 +410,15 @@ static int worker_run(struct transport *transport, void *arg)
     struct worker *worker = arg;
     struct uring *uring = uring_of(transport);
     this_worker = worker;
-    // queue_nudge() needs that it runs on the queue's processor.
+    // queue_nudge() works only on the queue's processor.
     int result = worker->queue && !cpu_pin(worker->queue->qid) ? -EPERM : worker_ring(worker);
     bool has_ring = result == 0;
     bool goes_on = worker_report(worker, &uring->made, result);
     if (goes_on) {
         result = worker_register(worker);
         if (result == 0 && worker->late)
-            queue_nudge(transport, worker->queue); // for those who began to wait before
+            // For those who began to wait before this worker was ready.
+            queue_nudge(transport, worker->queue);
         goes_on = worker_report(worker, &uring->registered, result);
     }
     if (goes_on) {

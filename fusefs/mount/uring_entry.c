@@ -87,7 +87,8 @@ void uring_entry_reply(struct uring_entry *entry, const struct iovec *iov, int c
             uring_entry_fail(entry, EIO);
             return;
         }
-        if (iov[i].iov_base != entry->payload + size) // it is not where it has to be already
+        // The bytes are not yet where they have to be.
+        if (iov[i].iov_base != entry->payload + size)
             memmove(entry->payload + size, iov[i].iov_base, iov[i].iov_len);
         size += iov[i].iov_len;
     }

@@ -258,7 +258,7 @@ void blob_store_remove_unused(struct blob_store *store)
         file->listed = false;
         if (atomic_load_explicit(&file->refs, memory_order_acquire) > 0)
             continue;
-        if (file->users > 0) { // its handle is being closed
+        if (file->users > 0) { // a user closes the handle just now
             file->listed = true;
             file->next_unused = kept;
             kept = file;

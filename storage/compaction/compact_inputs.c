@@ -338,7 +338,7 @@ static unsigned close_over(const struct version_level *l0, struct range *range,
         for (unsigned i = 0; i < l0->count; i++)
             if (!taken[i] && range_overlaps(range, l0->files[i])) {
                 taken[i] = changed = true;
-                // An unbounded end stays so.
+                // An end of the range that is unbounded stays unbounded.
                 struct file_meta *file = l0->files[i];
                 if (range->smallest.data && slice_compare(file->smallest, range->smallest) < 0)
                     range->smallest = file->smallest;

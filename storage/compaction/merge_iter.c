@@ -142,7 +142,7 @@ static void order_heap(struct merge_iter *m)
         sink(m, at, m->heap[at]);
 }
 
-// All sources have been positioned.
+// Chooses the leader after all sources have been positioned.
 static void start(struct merge_iter *m, bool forward)
 {
     m->forward = forward;

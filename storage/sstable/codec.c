@@ -76,7 +76,8 @@ static size_t compress_into(struct codec *codec, struct slice in, uint8_t *out, 
 int codec_compress(struct codec *codec, struct slice in, struct buf *out,
                    enum lsm_compression *ret_compression)
 {
-    size_t most = in.size - in.size / 8; // a stored block worth its decompression is no larger
+    // A compressed block is kept only if it is no larger than this.
+    size_t most = in.size - in.size / 8;
     if (codec->compression == LSM_COMPRESSION_NONE || in.size > SST_COMPRESS_MAX ||
         most <= SIZE_FIELD) {
         *ret_compression = LSM_COMPRESSION_NONE;

@@ -339,6 +339,7 @@ int sst_builder_finish(struct sst_builder *builder, struct sst_info *ret_info)
     int status = builder->status;
     if (!status)
         status = finish(builder, ret_info);
-    builder->status = status ? status : LSM_INVALID; // spent
+    // After finish() the builder accepts no more calls.
+    builder->status = status ? status : LSM_INVALID;
     return status;
 }

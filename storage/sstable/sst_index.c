@@ -216,7 +216,8 @@ static size_t prefixes_below(const struct sst_index *ix, uint64_t prefix)
 {
     size_t groups = ix->count / SST_INDEX_GROUP;
     size_t from = key_prefix_lower_bound(ix->tops, groups, prefix) * SST_INDEX_GROUP;
-    for (size_t i = 0; i < SST_INDEX_GROUP; i += 8) { // past the end, perhaps: it is only a hint
+    // The place may lie past the end, which is harmless for a prefetch.
+    for (size_t i = 0; i < SST_INDEX_GROUP; i += 8) {
         __builtin_prefetch(ix->prefixes + from + i);
         __builtin_prefetch(ix->locations + from + i);
     }

@@ -202,7 +202,7 @@ static void reader_free(struct sst_reader *r)
         r->file->ops->unmap(r->file, r->map, (size_t)r->size);
     if (sst_mapped(r))
         budget_give(r);
-    (void)env_close(r->file); // opened for reading: there is nothing to lose
+    (void)env_close(r->file); // the file was opened for reading, so a failed close loses nothing
     sst_index_release(&r->index);
     span_free(r->filter_memory, r->filter_room);
     free(r->verified);

@@ -138,7 +138,7 @@ int manifest_create(struct env *env, uint64_t number, const struct manifest_stat
         rc = env_sync(manifest->file);
     if (!rc)
         rc = env->ops->sync_dir(env, ENV_HERE);
-    bool named = !rc; // by CURRENT, perhaps: then the file stays
+    bool named = !rc; // CURRENT may name the new manifest: then the file stays
     if (!rc) {
         rc = set_current(env, number);
         named = !status_is_clean(rc);
@@ -211,7 +211,7 @@ void manifest_free(struct manifest *manifest)
 {
     if (!manifest)
         return;
-    // All that counts was synced.
+    // A failed close loses nothing: all edits that count were synced.
     (void)env_close(manifest->file);
     buf_release(&manifest->record);
     free(manifest);

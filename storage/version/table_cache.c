@@ -137,7 +137,7 @@ static int open_table(struct table_cache *cache, const struct file_meta *file,
     char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
     store_name(name, STORE_TABLE, file->number);
     int rc = sst_open(cache->env, name, file->number, file->size, &cache->options, ret_reader);
-    // Not the same as a key that is not there.
+    // A missing file must not look like a key that is not there.
     if (rc == LSM_NOT_FOUND) {
         env_full_name(cache->env, name, path, sizeof(path));
         return status_fail(LSM_CORRUPTION, "%s: the table is missing", path);
