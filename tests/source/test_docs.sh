@@ -3,6 +3,7 @@
 #   - links between documents lead to a file, and to a heading of it;
 #   - files, folders, tests and identifiers that they name exist (docs/notes/ is dated: links only);
 #   - docs/reference.md names every source file, docs/testing.md every test;
+#   - tables are whole;
 #   - docs/design.md has at most 4,000 words;
 #   - the program in docs/embedding.md is docs/example.c;
 #   - files that comments in C name exist;
@@ -142,6 +143,18 @@ check_file_tables() {
     done
 }
 
+# A table begins with a head and a line of dashes; a blank line in it would make text of the rest.
+check_tables() {
+    local place
+    while read -r place; do
+        problem "$place: a row of a table without its head"
+    done < <(awk 'FNR == 1 { before = ""; head = ""; code = 0 }
+        /^ *```/ { code = !code }
+        code { next }
+        head && !/^\|[-:| ]+\|$/ { print head }
+        { head = /^\|/ && before !~ /^\|/ ? FILENAME ":" FNR : ""; before = $0 }' "${documents[@]}")
+}
+
 check_length() {
     local words
     words=$(wc -w <docs/design.md)
@@ -194,6 +207,7 @@ check_options() {
 check_links
 check_names
 check_file_tables
+check_tables
 check_length
 check_example
 check_comments
