@@ -19,7 +19,8 @@ struct arena_chunk;
 struct arena_pool {
     pthread_mutex_t lock;
     struct arena_chunk *chunks; // lock, as the next two
-    size_t chunk_size;          // of those that are kept; of the next to come if there is none
+    // Size of the chunks that are kept; if none is kept, of the next one that is given back.
+    size_t chunk_size;
     size_t bytes;
     size_t limit; // of `bytes`
 };

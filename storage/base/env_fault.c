@@ -34,7 +34,7 @@ struct env_lock {
     struct env_lock *next;
     struct inode *inode;
     bool shared;
-    bool held; // and in the list
+    bool held; // the lock is held, and in the list
     char note[128];
 };
 
@@ -224,7 +224,8 @@ static int fault_open_dir(struct env *env, const char *path, struct env **ret_di
         free(dir);
         return leave(fault, rc ? rc : status_no_memory(sizeof(*dir)));
     }
-    dir->base = (struct env){.ops = env->ops, .path = copy}; // which a test may have replaced
+    // A test may have replaced the calls of `env`: they go on to its directories.
+    dir->base = (struct env){.ops = env->ops, .path = copy};
     dir->fault = fault;
     *ret_dir = &dir->base;
     return leave(fault, 0);

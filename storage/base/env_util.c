@@ -180,7 +180,7 @@ int env_writer_append(struct env_writer *writer, const void *data, size_t size)
             memcpy(writer->buffer + writer->used, from, n);
             writer->used += n;
             rc = env_writer_flush(writer);
-        } else { // what fills the buffer gains nothing from passing through it
+        } else { // a write of a whole buffer or more goes to the file directly
             n = size / writer->capacity * writer->capacity;
             rc = writer_write(writer, from, n);
         }

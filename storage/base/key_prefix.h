@@ -4,8 +4,8 @@
 
 #include "base/coding.h"
 
-// The first 8 bytes, big-endian, padded with zeros: prefixes are in the order of the keys, except
-// that equal ones do not tell.
+// The first 8 bytes, big-endian, padded with zeros. Different prefixes are in the order of the
+// keys; of equal ones the keys have to be compared.
 static inline uint64_t key_prefix(struct slice key)
 {
     if (key.size >= 8)

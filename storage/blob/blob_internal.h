@@ -22,7 +22,7 @@ struct blob_file {
     struct blob_file *next_unused, *next_dirty;
     uint64_t size;           // bytes, ranges reserved but not written included
     uint64_t written;        // finished writes
-    uint64_t synced;         // of these, known to be durable
+    uint64_t synced;         // finished writes that are known to be durable
     unsigned writing;        // writes under way
     struct env_file *handle; // NULL: not open. A dirty file's stays
     unsigned users;          // of the handle
@@ -51,7 +51,7 @@ struct blob_store {
     _Atomic unsigned probe_rest; // values to take unprobed
     _Atomic unsigned probe_step;
 
-    pthread_mutex_t mutex; // what follows
+    pthread_mutex_t mutex; // guards what follows
     struct blob_file **buckets;
     size_t bucket_count, file_count;
     struct blob_file *unused; // lost their last reference

@@ -369,7 +369,7 @@ static int open_handle(struct blob_store *store, uint64_t number, struct env_fil
     store->name(number, name);
     env_full_name(store->env, name, path, sizeof path);
     int rc = env_open(store->env, name, ENV_READ, &handle);
-    if (rc == LSM_NOT_FOUND) // not the same as a key that is not there
+    if (rc == LSM_NOT_FOUND) // a missing file must not look like a key that is not there
         return status_fail(LSM_CORRUPTION, "%s: the blob file is missing", path);
     if (rc)
         return rc;
@@ -564,7 +564,8 @@ static int reserve(struct blob_store *store, enum blob_stream stream, uint64_t s
     file->size += size;
     file->writing++;
     blob_file_ref(file);
-    blob_file_add_mem(file, (int64_t)size); // not garbage on its way into a memtable or a table
+    // Counts as referenced, so that it is not garbage on its way into a memtable or a table.
+    blob_file_add_mem(file, (int64_t)size);
     atomic_fetch_add_explicit(&store->bytes, size, memory_order_relaxed);
     store->written[stream] += size;
     pthread_mutex_unlock(&store->mutex);

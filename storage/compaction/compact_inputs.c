@@ -25,8 +25,9 @@
 
 #include "base/status.h"
 
-#define EXPANDED_TABLES     25 // a compaction is not widened beyond the size of so many
-#define MOVE_OVERLAP_TABLES 10 // nor is a table moved over more than so many of the level after
+#define EXPANDED_TABLES 25 // a compaction is not widened beyond the size of so many
+// A table is not moved over more than so many tables of the level after.
+#define MOVE_OVERLAP_TABLES 10
 
 // Index of the first table of a sorted level whose smallest key is > `key`.
 static unsigned find_beyond(const struct version_level *level, struct slice key)

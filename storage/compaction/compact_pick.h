@@ -41,7 +41,7 @@ void pick_targets(const struct version *version, const struct pick_options *opti
 // All versions of one user key that a level has are inputs together or not at all, so that newer
 // ones never sink below older ones and no older one is left behind where a tombstone is dropped.
 struct compaction {
-    unsigned level, output_level; // the same for a rewrite in place
+    unsigned level, output_level; // equal for a rewrite in place
     struct file_meta **inputs[2]; // [0] from level, [1] from output_level; malloc'd arrays
     unsigned input_count[2];      // level-0 inputs are newest first
     struct file_meta **grandparents;

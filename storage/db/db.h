@@ -88,7 +88,7 @@ enum reserve_use { RESERVE_USE_NOT, RESERVE_USE_LITTLE, RESERVE_USE_ALL };
 // One thread waiting in the write queue; lives on its stack.
 struct writer {
     const struct lsm_batch *batch;     // NULL: only wants to become leader
-    const struct db_blob_write *blobs; // or NULL
+    const struct db_blob_write *blobs; // large values of the batch; NULL: there are none
     enum reserve_use reserve;
     bool sync;
     bool done; // queue.mutex; someone else wrote the batch: `status` is the result
@@ -122,14 +122,14 @@ struct db_tally {
 
 struct lsm {
     // Constant after open.
-    char *dir;        // as it was called at the opening; for messages
+    char *dir;        // the directory's name as the opening gave it; for messages
     struct env *base; // what the directory was opened from
     struct env *env;  // the directory
     struct lsm_options options;
     struct logger logger;
     struct env_lock *lock;
     bool made_dir;   // the directory was made by this handle
-    bool fresh;      // and so was the store; decided under the lock
+    bool fresh;      // the store was made by this handle; decided under the lock
     char *lock_note; // what LOCK says of this holder; NULL: nothing. mutex
     struct block_cache *block_cache;
     struct sst_map_budget map_budget;
@@ -225,7 +225,7 @@ struct lsm {
     _Atomic uint64_t flush_done, flush_total; // entries of the running flush; relaxed
     _Atomic unsigned pressure;    // 0 .. 1000: how much writers are slowed; set under mutex
     _Atomic uint64_t garbage_max; // superseded bytes that make a memtable full; set under mutex
-    _Atomic bool flush_soon;      // so that blob files can go; set under mutex
+    _Atomic bool flush_soon;      // a flush is wanted so that blob files can go; set under mutex
 
     pthread_mutex_t obsolete_mutex;
     struct obsolete_file *obsolete;
@@ -395,7 +395,8 @@ int db_named_check(struct lsm *db, const char *name); // whether a new snapshot 
 int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count);
 // Counts what tables keep for snapshots that are gone, if that may have changed. Mutex held.
 int db_count_dead(struct lsm *db);
-uint64_t db_oldest_snapshot(struct lsm *db); // or what is visible now; mutex held
+// The last visible sequence if there is no snapshot; mutex held.
+uint64_t db_oldest_snapshot(struct lsm *db);
 
 // ---- db_compact.c
 // One flush of the oldest immutable memtable.

@@ -19,7 +19,8 @@
 
 struct lsm_diff {
     struct read_view *view;
-    struct file_meta **files; // those of sorted levels that count, level by level
+    // The tables of sorted levels that may hold a difference, level by level.
+    struct file_meta **files;
     struct iter *merge;
     uint64_t from, to;
     struct buf key; // the last one shown

@@ -16,12 +16,12 @@
 #include "base/cond.h"
 #include "db/db.h"
 
-#define SETTLE_US    500000  // for flushes and compactions to give back
-#define AGAIN_US     1000000 // after a refusal: others need not wait for the same answer
-#define RECORD_BYTES 64      // more of the disk than the batch has, about
-#define FLOOR_SHARE  2       // of the reserve is not for small changes, however much of it is left
+#define SETTLE_US    500000  // how long to wait for flushes and compactions to give space back
+#define AGAIN_US     1000000 // for so long after a refusal others are refused without waiting
+#define RECORD_BYTES 64      // about what a small change takes on the disk beside its batch
+#define FLOOR_SHARE  2       // half of the reserve is never for small changes
 
-// False: it is not known.
+// What the store could have: free space and the reserve. False: it is not known.
 static bool measure(struct lsm *db, uint64_t *ret_bytes)
 {
     uint64_t free_bytes, total;
@@ -33,10 +33,11 @@ static bool measure(struct lsm *db, uint64_t *ret_bytes)
     return true;
 }
 
-// Nothing is under way that takes space, or gives it back; mutex held.
+// Whether nothing is under way that takes space or gives it back; mutex held.
 static bool is_settled(struct lsm *db)
 {
-    if (db->disk_full & DB_FULL_COMPACTION) // which is tried again only now and then
+    // Such a compaction is tried again only now and then, so it is not waited for.
+    if (db->disk_full & DB_FULL_COMPACTION)
         return !db->immutable_count && !db->flush_running && !db->compactions_running;
     return db_jobs_done(db);
 }
@@ -45,7 +46,7 @@ static bool is_settled(struct lsm *db)
 static bool settle(struct lsm *db)
 {
     uint64_t give_up_us = env_now_us() + SETTLE_US, now;
-    db_log_drop_recyclable(db); // it is no more than a log that might be
+    db_log_drop_recyclable(db); // a log that is kept for recycling is only a convenience
     pthread_mutex_lock(&db->mutex);
     bool due = memtable_entries(db->active) > 0;
     bool settled = true;

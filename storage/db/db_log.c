@@ -50,7 +50,8 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     db->recyclable[db->recyclable[1] ? 1 : 0] = 0;
     size_t capacity = log_capacity(db);
     pthread_mutex_unlock(&db->mutex);
-    if (!recycle && db_space_low(db)) // others need what there is: the manifest of an opening, say
+    // Somebody else may need the space more, such as the manifest of an opening.
+    if (!recycle && db_space_low(db))
         capacity = 0;
 
     struct wal_options options = {.env = db->env,

@@ -296,7 +296,8 @@ static bool check_goes_on(struct check *check, uint64_t step)
 {
     if (check->progress && !check->cancelled && check->done - check->told >= step) {
         check->told = check->done;
-        if (check->total < check->done) // what slices share counts for each
+        // Bytes that slices share count for each slice, so more may be done than there is in all.
+        if (check->total < check->done)
             check->total = check->done;
         check->cancelled = check->progress(check->arg, check->done, check->total);
     }

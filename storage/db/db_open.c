@@ -13,7 +13,8 @@
 #include "base/cond.h"
 #include "db/db.h"
 
-#define FILES_SPARE 128 // of those a process may open: for logs, writing, and whoever it belongs to
+// Open files that are left for logs, for writing, and for the program that uses the library.
+#define FILES_SPARE 128
 #define FILES_LEAST 8
 #define ENTER_TRIES 100
 
@@ -300,7 +301,8 @@ static int undo_creation(struct lsm *db)
     store_name(name, STORE_LOCK, 0);
     if (db->lock)
         (void)!db->env->ops->unlink(db->env, name);
-    return db->base->ops->rmdir(db->base, db->dir); // unless somebody has put something there
+    // The directory stays if somebody has put something there.
+    return db->base->ops->rmdir(db->base, db->dir);
 }
 
 int lsm_open(const char *path, const struct lsm_options *options, struct lsm **ret_db)

@@ -5,7 +5,7 @@
 // might not hold all memtables, and *short* while it is low or the reserve is given back.
 #include "db/db.h"
 
-#define DISK_SHARE 8 // one part in so many of the disk is enough, and more than a small one has
+ and more than a small one has, and more than a small one has
 
 // `size`, or less on a small disk.
 uint64_t db_space_bounded(uint64_t size, uint64_t total)

@@ -177,7 +177,7 @@ struct group {
     unsigned count;
     uint64_t bytes;
     uint64_t next_sequence;
-    bool counted; // one small change, which db_little_take() has let go on
+    bool counted; // the write is a small change that db_little_take() has admitted
 };
 
 // Collects the leader's batch and those waiting behind it. Stops at one that must not share the

@@ -289,7 +289,7 @@ static int parse_current(const char *path, const char *text, size_t size, uint64
 // What a directory without CURRENT holds. Collected first, examined after: the listing may hold
 // locks that reading files takes.
 struct remains {
-    bool table;                 // or blob file
+    bool table;                 // there is a table or a blob file
     struct buf manifests, logs; // numbers, 8 bytes each
 };
 

@@ -12,7 +12,7 @@
 
 struct snapshot_record {
     uint64_t id;         // from 1 on, in the order of creation; never used again
-    uint64_t sequence;   // it sees what was written up to here
+    uint64_t sequence;   // the snapshot sees what was written up to this sequence number
     uint64_t created_us; // since 1970, UTC
     char *name;          // owned; see snapshot_name_legal
 };

@@ -15,7 +15,7 @@ enum store_file {
     STORE_UNFINISHED, // UNFINISHED: being filled by a checkpoint, or emptied
     STORE_TEMP,       // <anything>.tmp: worthless after a crash
     STORE_RECYCLED,   // <number>.old: a log kept for its disk space
-    STORE_UNKNOWN     // not ours
+    STORE_UNKNOWN     // no name of a store's file
 };
 
 #define STORE_NAME_MAX 32

@@ -81,7 +81,8 @@ int version_new(struct version **ret_version);
 int version_apply(const struct version *base, const struct version_edit *edit,
                   struct version **ret_version);
 void version_ref(struct version *version);
-void version_unref(struct version *version); // not through the epoch: the read view does that
+// Frees at once at zero: the grace period is the read view's business.
+void version_unref(struct version *version);
 
 // Index of the first table of a sorted level whose largest key is >= `key` (== count if none).
 unsigned version_find(const struct version_level *level, struct slice key);

@@ -77,10 +77,10 @@ struct wal_writer {
 
     pthread_mutex_t sync_mutex;
     pthread_cond_t sync_done;
-    bool syncing;                   // a leader is at work; sync_mutex, as those that follow
-    bool gathering;                 // a leader waits for company
-    unsigned pending;               // threads in wal_sync whom no sync has served
-    unsigned expected;              // of them, when all who were in the last group are back
+    bool syncing;      // a leader is at work; sync_mutex, as those that follow
+    bool gathering;    // a leader waits for company
+    unsigned pending;  // threads in wal_sync whom no sync has served
+    unsigned expected; // how many of them there are once all threads of the last group are back
     _Atomic uint64_t syncs;         // begun; written under sync_mutex
     unsigned pause;                 // syncs until the next gathering
     uint64_t sync_us;               // what a sync takes, averaged; 0: not known yet
