@@ -22,7 +22,7 @@ struct command {
     const char *name;
     enum exit_status (*run)(struct ctl *ctl);
     const char *options;     // letters, as for getopt(3)
-    const char *usage;       // what follows the name
+    const char *usage;       // the arguments, as the usage line shows them
     const char *summary;     // for the list of commands
     const char *explanation; // of the options, lines of their own
     int least, most;         // arguments after DB
@@ -84,7 +84,7 @@ bool store_retry(struct ctl *ctl, int status);
 // A path taken apart into the directory and the name in it.
 struct path_name {
     char *parent;     // owned; "" is the root
-    const char *name; // in the path; not terminated
+    const char *name; // points into the path; not terminated
     size_t name_size; // 0: the path is the root
     bool slash;       // something follows the name: it has to be a directory
 };

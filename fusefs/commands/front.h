@@ -18,7 +18,7 @@ struct front {
     const struct front_ops *ops;
     FILE *out;              // standard output
     bool out_is_terminal;   // names are shown with control characters escaped
-    struct ns_cred cred;    // who runs it
+    struct ns_cred cred;    // the user on whose behalf the command runs
     _Atomic bool cancelled; // set by any thread: the command ends soon, and fails
     enum progress_unit unit;
     uint64_t done, total; // what progress shows; total 0: not known

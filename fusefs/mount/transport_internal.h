@@ -29,7 +29,7 @@ struct transport {
     pthread_mutex_t mutex; // guards what follows; a leaf
     pthread_t *ids;        // of every thread that was started
     unsigned started, room;
-    unsigned joined; // so many of them are being, or have been, waited for
+    unsigned joined; // how many of `ids` were joined or are being joined
 };
 
 // One transport. Those that start() has not begun to serve with can be given up for another.

@@ -83,7 +83,7 @@ struct worker {
     _Atomic uint64_t depends;
     _Atomic(const struct queue *) waits_in;
     pthread_mutex_t mutex;   // a leaf: for waiting until somebody else has set `unique` to 0
-    pthread_cond_t answered; // with it
+    pthread_cond_t answered; // with `mutex`: `unique` was set to 0
 };
 
 struct uring {
@@ -182,8 +182,8 @@ static int worker_register(struct worker *worker)
     int result = io_uring_submit(&worker->ring);
     struct io_uring_cqe *cqe;
     unsigned head;
-    io_uring_for_each_cqe(&worker->ring, head, cqe) // one that is not an error is a request
-        result = cqe->res < 0 ? cqe->res : result;
+    // A completion that is no error brings a request.
+    io_uring_for_each_cqe(&worker->ring, head, cqe) result = cqe->res < 0 ? cqe->res : result;
     for (unsigned i = 0; result < 0 && i < worker->count; i++)
         atomic_fetch_sub(&uring->queues[worker->entries[i].qid].idle, 1);
     return result < 0 ? result : 0;

@@ -30,7 +30,7 @@ struct atimes {
     pthread_cond_t changed;
     struct ns_inode *list; // mutex, as all below; linked by atime_next
     unsigned count;
-    unsigned hurry; // who waits for an empty list
+    unsigned hurry; // how many callers wait for an empty list
     bool working, stopping;
 };
 
@@ -102,7 +102,7 @@ static void write_one(struct ns *ns, struct ns_inode *inode)
     inode_lock(&ns->table.locks, &lock, inode->ino, true);
     int64_t mark = atimes_mark(inode);
     if (mark)
-        (void)write_locked(ns, op, inode, mark); // else it stays in memory
+        (void)write_locked(ns, op, inode, mark); // on failure the time stays in memory
     inode_unlock(&ns->table.locks, &lock);
     op_end(ns, op);
 }
@@ -112,7 +112,8 @@ static void write_list(struct ns *ns, struct ns_inode *list)
     while (list) {
         struct ns_inode *inode = list;
         list = inode->atime_next;
-        atomic_store(&inode->atime_queued, false); // what is noted from now on comes again
+        // A time that is noted from now on puts the inode on the list again.
+        atomic_store(&inode->atime_queued, false);
         write_one(ns, inode);
         ns_inode_put(ns, inode, 1);
     }

@@ -89,7 +89,7 @@ int content_copy(struct ns *ns, struct op *op, struct content_copy *copy, struct
     defrag_changed(ns->defrag, copy->to->ino, copy->to_offset, copy->to_offset + copy->size);
     if (to->is_inline) {
         rc = content_move_out(ns, op, copy->to, to, to->size, to->size);
-        if (!rc) // what is in the batch only cannot be trimmed
+        if (!rc) // committed first: only extents in the store can be trimmed
             rc = content_commit(ns, op, copy->to, to);
     } else {
         rc = tail_settle(ns, copy->to);

@@ -15,7 +15,7 @@
 #include "ns/unwritten.h"
 
 #define APPEND_MERGE_MAX 4096u
-#define STAGE_MIN        4096u // what is shorter is no blob
+#define STAGE_MIN        4096u // shorter extents stay in the tree, so there is nothing to stage
 
 int content_stage(struct ns *ns, struct op *op, uint64_t ino, struct slice data, uint64_t offset)
 {
@@ -93,7 +93,7 @@ static int write_extents(struct ns *ns, struct op *op, struct record *rec, struc
         bool same;
         rc = extents_has(ns, rec->ino, (struct extent){offset, data.size}, &same);
         if (!rc && same)
-            rec->data_bytes -= data.size; // its value is replaced
+            rec->data_bytes -= data.size; // the value of the extent is replaced
         if (rc || same)
             return rc ? rc : put_data(op, rec, offset, data);
     }

@@ -78,12 +78,13 @@ struct ns_inode {
     _Atomic int64_t atime_ns;    // time of access that is newer than the record's; 0: it is not
     _Atomic uint64_t names;      // directories: changes after every change of a name in it, before
                                  // the lock is released; never the same again (inode_names_changed)
-    _Atomic uint32_t open_count; // and INODE_GOING, which is set under the exclusive lock
-    _Atomic uint32_t writers;    // of ns_inode_writers
-    _Atomic uint32_t word;       // of ns_inode_word
-    uint16_t type;               // S_IFMT bits; constant
-    bool is_nameless;            // AT_ORPHAN, never had a name, may get one; lock
-    _Atomic uint8_t location;    // enum inode_location; place
+    // Open handles; or INODE_GOING, which is set under the exclusive lock.
+    _Atomic uint32_t open_count;
+    _Atomic uint32_t writers; // of ns_inode_writers
+    _Atomic uint32_t word;    // of ns_inode_word
+    uint16_t type;            // S_IFMT bits; constant
+    bool is_nameless;         // AT_ORPHAN, never had a name, may get one; lock
+    _Atomic uint8_t location; // enum inode_location; place
     _Atomic bool data_gone; // the content was dropped with the last name: reading it is ESTALE. Is
                             // set before the location becomes AT_NONE
     bool no_tail;           // it is known that there is no 'T' key (tail.h); exclusive lock

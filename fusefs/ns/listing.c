@@ -102,7 +102,7 @@ static struct listing_piece **bucket_of(struct listings *listings, uint64_t dir)
 static void link_newest(struct listings *listings, struct listing_piece *piece)
 {
     struct listing_piece **bucket = bucket_of(listings, piece->dir);
-    piece->in_bucket = *bucket; // so that a bucket is in the order of age
+    piece->in_bucket = *bucket; // the newest piece of a bucket comes first
     *bucket = piece;
     piece->newer = NULL;
     piece->older = listings->newest;
@@ -208,7 +208,7 @@ void listings_mark(struct listings *listings, uint64_t dir, struct slice name)
 {
     struct bookmark *mark = malloc(sizeof *mark + name.size);
     if (!mark)
-        return; // it may never be needed
+        return; // without memory there is no bookmark; it may never be needed
     mark->dir = dir;
     mark->cookie = listing_cookie(listings, name);
     mark->size = (uint8_t)name.size;

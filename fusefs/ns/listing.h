@@ -29,7 +29,7 @@
 struct listed_name {
     uint64_t cookie;
     uint64_t ino;
-    uint32_t at; // in piece.bytes
+    uint32_t at; // offset of the name in piece.bytes
     uint16_t type_bits;
     uint8_t size;
 };

@@ -428,7 +428,8 @@ static int close_with(struct ns *ns, int (*close_engine)(struct lsm *db))
 {
     if (!ns)
         return 0;
-    atimes_stop(ns->atimes); // it, and the next, may give back a last reference
+    // Before reclaim is stopped: atimes and defrag may give back a last reference.
+    atimes_stop(ns->atimes);
     defrag_stop(ns->defrag);
     reclaim_stop(ns->reclaim);
     inode_table_release(&ns->table);

@@ -111,7 +111,7 @@ enum ns_flags {
     NS_FLAGS = 15,
 };
 
-struct ns_cred { // who creates
+struct ns_cred { // the owner of what is created
     uint32_t uid, gid;
     uint32_t umask; // applied to the mode of what is created, unless the directory has a default
                     // access control list; 0 if the caller has applied it

@@ -235,12 +235,13 @@ int ns_acl_set(struct record *rec, const char *name, struct slice list, bool kil
 // What becomes of an inode that loses a name: prepared into the batch, finished after the commit.
 struct removal {
     uint64_t ino;
-    struct ns_inode *live;     // a reference; may be NULL if other names are left
-    struct inode_ghost *ghost; // what it is left with if all is gone from the store
-    bool unlinked;             // its last name goes
-    bool orphaned;             // space is left to be reclaimed
-    bool data_gone;            // content was deleted
-    bool is_marked;            // a directory whose marker goes
+    struct ns_inode *live; // a reference; may be NULL if other names are left
+    // The record it keeps in memory if nothing of the file stays in the store.
+    struct inode_ghost *ghost;
+    bool unlinked;  // its last name goes
+    bool orphaned;  // space is left to be reclaimed
+    bool data_gone; // content was deleted
+    bool is_marked; // a directory whose marker goes
     struct pathkey_prefix prefix;
 };
 // Adds to the batch all that goes with the last name, or the lower link count. `rec` is the full

@@ -5,7 +5,7 @@
 // might not hold all memtables, and *short* while it is low or the reserve is given back.
 #include "db/db.h"
 
- and more than a small one has, and more than a small one has
+#define DISK_SHARE 8 // at most 1/8 of the disk, since a small disk cannot spare more
 
 // `size`, or less on a small disk.
 uint64_t db_space_bounded(uint64_t size, uint64_t total)
