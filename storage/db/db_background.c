@@ -36,27 +36,28 @@ static void wait_work(struct lsm *db, unsigned ms)
 // Notes that a job failed for a reason that may pass. Mutex held.
 static void retry_begin(struct lsm *db, int rc, unsigned job, const char *what)
 {
-    if (!db->retry.jobs) {
-        db->retry.since_us = env_now_us();
-        db->retry.pause_ms = RETRY_FIRST_MS;
-    } else if (db->retry.pause_ms < RETRY_MS) {
-        db->retry.pause_ms *= 2;
+    if (!db->jobs.retry.jobs) {
+        db->jobs.retry.since_us = env_now_us();
+        db->jobs.retry.pause_ms = RETRY_FIRST_MS;
+    } else if (db->jobs.retry.pause_ms < RETRY_MS) {
+        db->jobs.retry.pause_ms *= 2;
     }
-    if (!(db->retry.jobs & job))
+    if (!(db->jobs.retry.jobs & job))
         logger_log(&db->logger, LSM_LOG_WARN, "%s, is tried again: %s", what, lsm_error_detail());
-    db->retry.jobs |= job;
-    db->retry.count++;
-    db->retry.status = rc;
-    snprintf(db->retry.detail, sizeof db->retry.detail, "%s: %.400s", what, lsm_error_detail());
+    db->jobs.retry.jobs |= job;
+    db->jobs.retry.count++;
+    db->jobs.retry.status = rc;
+    snprintf(db->jobs.retry.detail, sizeof db->jobs.retry.detail, "%s: %.400s", what,
+             lsm_error_detail());
 }
 
 // Mutex held.
 static void retry_end(struct lsm *db, unsigned job, const char *what)
 {
-    if (!(db->retry.jobs & job))
+    if (!(db->jobs.retry.jobs & job))
         return;
-    db->retry.jobs &= ~job;
-    if (!db->retry.jobs)
+    db->jobs.retry.jobs &= ~job;
+    if (!db->jobs.retry.jobs)
         logger_log(&db->logger, LSM_LOG_INFO, "%s no more", what ? what : "background work waits");
 }
 
@@ -64,8 +65,8 @@ static void retry_end(struct lsm *db, unsigned job, const char *what)
 // others are woken. Mutex held, released meanwhile.
 static void retry_pause(struct lsm *db)
 {
-    uint64_t until_us = env_now_us() + (uint64_t)db->retry.pause_ms * 1000;
-    for (uint64_t now; !db->stopping && (now = env_now_us()) < until_us;)
+    uint64_t until_us = env_now_us() + (uint64_t)db->jobs.retry.pause_ms * 1000;
+    for (uint64_t now; !db->jobs.stopping && (now = env_now_us()) < until_us;)
         cond_wait_us(&db->work, &db->mutex, until_us - now);
 }
 
@@ -79,16 +80,16 @@ static bool job_ended(struct lsm *db, int rc, unsigned full, const char *what)
     else
         retry_end(db, full, what);
     if (rc == LSM_NO_SPACE) {
-        if (!(db->disk_full & full))
+        if (!(db->space.full & full))
             logger_log(&db->logger, LSM_LOG_ERROR, "%s: %s", what, lsm_error_detail());
-        db->disk_full |= full;
+        db->space.full |= full;
         pause = true;
     } else if (status_is_passing(rc)) {
         pause = true;
     } else if (rc && rc != LSM_CLOSED) {
         db_set_error(db, rc, what);
     } else {
-        db->disk_full &= ~full;
+        db->space.full &= ~full;
     }
     db_update_pressure(db);
     pthread_cond_broadcast(&db->changed);
@@ -105,13 +106,13 @@ bool db_flush_due(struct lsm *db)
 static void make_spare(struct lsm *db)
 {
     struct db_log *log = NULL;
-    db->spare_state = SPARE_MAKING;
+    db->logs.spare_state = SPARE_MAKING;
     pthread_mutex_unlock(&db->mutex);
     int rc = db_log_new(db, &log);
     pthread_mutex_lock(&db->mutex);
-    db->spare = rc ? NULL : log; // a failure is not reported here: the writer that needs the log
-                                 // tries again and reports it
-    db->spare_state = SPARE_NONE;
+    db->logs.spare = rc ? NULL : log; // a failure is not reported here: the writer that needs the
+                                      // log tries again and reports it
+    db->logs.spare_state = SPARE_NONE;
     pthread_cond_broadcast(&db->changed);
 }
 
@@ -120,7 +121,7 @@ static void make_spare(struct lsm *db)
 static bool is_quiet(struct lsm *db)
 {
     return db_nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
-           !db->disk_full;
+           !db->space.full;
 }
 
 // Whether the memtable may hold deletes or overwrites that would free space, and nobody is going to
@@ -145,12 +146,12 @@ static void idle_switch(struct lsm *db)
     if (!db_lead_try(db, &writer)) // a writer leads, and may be waiting for this thread
         return;
     pthread_mutex_lock(&db->mutex);
-    bool due = !db->stopping && idle_flush_due(db);
+    bool due = !db->jobs.stopping && idle_flush_due(db);
     pthread_mutex_unlock(&db->mutex);
     if (due && !db_switch_memtable(db)) {
         pthread_mutex_lock(&db->mutex);
         // What was written before the pause says nothing about what comes after it.
-        db->log_used = 0;
+        db->logs.used = 0;
         pthread_mutex_unlock(&db->mutex);
     }
     db_lead_release(db, &writer);
@@ -162,7 +163,7 @@ static void push_deletes(struct lsm *db)
 {
     struct writer writer;
     pthread_mutex_lock(&db->mutex);
-    bool wait = db->compactions_running || db->immutable_count || db->manual_running ||
+    bool wait = db->jobs.compactions_running || db->immutable_count || db->jobs.manual_running ||
                 db->version->levels[0].count >= db->options.l0_compact;
     pthread_mutex_unlock(&db->mutex);
     if (wait || !db_lead_try(db, &writer))
@@ -177,14 +178,14 @@ static void push_deletes(struct lsm *db)
 static void make_room(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
-    bool spent = db->reserve == RESERVE_SPENT;
+    bool spent = db->space.reserve == RESERVE_SPENT;
     pthread_mutex_unlock(&db->mutex);
     if (spent)
         db_reserve_make(db);
     bool low = db_space_low(db);
     pthread_mutex_lock(&db->mutex);
-    if (!low && db->disk_full & DB_FULL_LOW) {
-        db->disk_full &= ~DB_FULL_LOW;
+    if (!low && db->space.full & DB_FULL_LOW) {
+        db->space.full &= ~DB_FULL_LOW;
         db_update_pressure(db);
         pthread_cond_broadcast(&db->changed);
     }
@@ -200,9 +201,9 @@ static void *flush_thread(void *arg)
 {
     struct lsm *db = arg;
     pthread_mutex_lock(&db->mutex);
-    while (!db->stopping) {
+    while (!db->jobs.stopping) {
         if (db_flush_due(db)) {
-            db->flush_running = true;
+            db->jobs.flush_running = true;
             pthread_mutex_unlock(&db->mutex);
             int rc = db_flush_oldest(db);
             db_remove_obsolete(db);
@@ -211,8 +212,8 @@ static void *flush_thread(void *arg)
             else if (!rc)
                 db_reserve_follow(db);
             pthread_mutex_lock(&db->mutex);
-            db->flush_running = false;
-            bool pause = job_ended(db, rc, DB_FULL_FLUSH, "flush failed") && !db->stopping;
+            db->jobs.flush_running = false;
+            bool pause = job_ended(db, rc, DB_FULL_FLUSH, "flush failed") && !db->jobs.stopping;
             if (pause && status_is_passing(rc))
                 retry_pause(db);
             else if (pause)
@@ -230,7 +231,7 @@ static void *flush_thread(void *arg)
                 arena_pool_trim(&db->arenas);
             }
             pthread_mutex_lock(&db->mutex);
-            if (!db->stopping && !db_flush_due(db))
+            if (!db->jobs.stopping && !db_flush_due(db))
                 wait_work(db, db_space_short(db) ? RESERVE_RETRY_MS : IDLE_WAKE_S * 1000);
         }
     }
@@ -256,11 +257,11 @@ static void *log_thread(void *arg)
 {
     struct lsm *db = arg;
     pthread_mutex_lock(&db->mutex);
-    while (!db->stopping) {
-        if (db->spare_state == SPARE_WANTED && !flush_goes_first(db)) {
-            if (db->spare_state == SPARE_WANTED && !db->stopping)
+    while (!db->jobs.stopping) {
+        if (db->logs.spare_state == SPARE_WANTED && !flush_goes_first(db)) {
+            if (db->logs.spare_state == SPARE_WANTED && !db->jobs.stopping)
                 make_spare(db);
-        } else if (!db->stopping) {
+        } else if (!db->jobs.stopping) {
             wait_work(db, IDLE_WAKE_S * 1000);
         }
     }
@@ -274,10 +275,10 @@ static struct compaction *next_compaction(struct lsm *db, struct version **ret_v
                                           bool *ret_picked)
 {
     *ret_picked = true;
-    if (db->background_error || db->manual_running)
+    if (db->background_error || db->jobs.manual_running)
         return NULL;
     struct compaction *compaction = NULL;
-    int rc = db_pick(db, db->cursors, &db->drain_first, &compaction);
+    int rc = db_pick(db, db->jobs.cursors, &db->jobs.drain_first, &compaction);
     if (status_is_passing(rc)) {
         job_ended(db, rc, DB_FULL_COMPACTION, "picking a compaction failed");
         retry_pause(db);
@@ -308,7 +309,7 @@ static void wait_for_room(struct lsm *db, const struct version *tried)
     uint64_t before = free_space(db), now = before;
     pthread_mutex_lock(&db->mutex);
     for (unsigned i = 0; i < RETRY_COMPACTIONS && now <= before; i++) {
-        if (db->stopping || db->version != tried || db->background_error)
+        if (db->jobs.stopping || db->version != tried || db->background_error)
             break;
         wait_work(db, RETRY_MS);
         pthread_mutex_unlock(&db->mutex);
@@ -321,33 +322,33 @@ static void *compaction_thread(void *arg)
 {
     struct lsm *db = arg;
     pthread_mutex_lock(&db->mutex);
-    while (!db->stopping) {
+    while (!db->jobs.stopping) {
         struct version *version;
         bool picked;
         struct compaction *compaction = next_compaction(db, &version, &picked);
         if (!compaction) {
-            if (picked && (db->disk_full | db->retry.jobs) & DB_FULL_COMPACTION &&
-                !db->compactions_running)
+            if (picked && (db->space.full | db->jobs.retry.jobs) & DB_FULL_COMPACTION &&
+                !db->jobs.compactions_running)
                 job_ended(db, LSM_OK, DB_FULL_COMPACTION, NULL);
             if (picked)
                 wait_work(db, IDLE_WAKE_S * 1000);
             continue;
         }
         const struct version *tried = version; // no reference is held: the pointer is only compared
-        db->compactions_running++;
+        db->jobs.compactions_running++;
         pthread_mutex_unlock(&db->mutex);
         int rc = db_run_compaction(db, version, compaction, NULL);
         db_remove_obsolete(db);
         if (!rc)
             db_reserve_follow(db);
         pthread_mutex_lock(&db->mutex);
-        db->compactions_running--;
+        db->jobs.compactions_running--;
         bool pause = job_ended(db, rc, DB_FULL_COMPACTION, "compaction failed");
-        if (pause && !db->stopping && status_is_passing(rc)) {
+        if (pause && !db->jobs.stopping && status_is_passing(rc)) {
             retry_pause(db);
             continue;
         }
-        if (!pause || db->stopping)
+        if (!pause || db->jobs.stopping)
             continue;
         bool urgent = db_disk_is_full(db);
         pthread_mutex_unlock(&db->mutex);
@@ -366,7 +367,7 @@ static void *sync_thread(void *arg)
     uint64_t interval_us = (uint64_t)db->options.sync_interval_ms * 1000;
     uint64_t next_us = env_now_us() + interval_us;
     pthread_mutex_lock(&db->mutex);
-    while (!db->stopping) {
+    while (!db->jobs.stopping) {
         uint64_t now_us = env_now_us();
         if (now_us < next_us) {
             wait_work(db, (unsigned)((next_us - now_us) / 1000 + 1));
@@ -383,11 +384,11 @@ static void *sync_thread(void *arg)
 
 static int start_thread(struct lsm *db, void *(*run)(void *), const char *name)
 {
-    int error = pthread_create(&db->threads[db->thread_count], NULL, run, db);
+    int error = pthread_create(&db->jobs.threads[db->jobs.thread_count], NULL, run, db);
     if (error)
         return status_from_errno(error, "starting a thread for", db->dir);
-    pthread_setname_np(db->threads[db->thread_count], name); // for top -H
-    db->thread_count++;
+    pthread_setname_np(db->jobs.threads[db->jobs.thread_count], name); // for top -H
+    db->jobs.thread_count++;
     return LSM_OK;
 }
 
@@ -406,28 +407,28 @@ int db_background_start(struct lsm *db)
 void db_background_stop(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
-    db->stopping = true;
-    atomic_store(&db->cancel, true);
+    db->jobs.stopping = true;
+    atomic_store(&db->jobs.cancel, true);
     pthread_cond_broadcast(&db->work);
     pthread_cond_broadcast(&db->changed);
     pthread_mutex_unlock(&db->mutex);
-    for (unsigned i = 0; i < db->thread_count; i++)
-        pthread_join(db->threads[i], NULL);
-    db->thread_count = 0;
+    for (unsigned i = 0; i < db->jobs.thread_count; i++)
+        pthread_join(db->jobs.threads[i], NULL);
+    db->jobs.thread_count = 0;
 }
 
 int lsm_wait_idle(struct lsm *db)
 {
     int rc = LSM_OK;
     pthread_mutex_lock(&db->mutex);
-    while (!rc && !db->options.read_only && !(db->disk_full & DB_FULL_JOBS) && !db_jobs_done(db)) {
+    while (!rc && !db->options.read_only && !(db->space.full & DB_FULL_JOBS) && !db_jobs_done(db)) {
         pthread_cond_broadcast(&db->work);
         pthread_cond_wait(&db->changed, &db->mutex);
         rc = db_check_retry(db, DB_FULL_JOBS, DB_RETRY_FLUSH_US);
     }
     if (!rc)
         rc = db_check_error(db);
-    if (!rc && db->disk_full & DB_FULL_JOBS)
+    if (!rc && db->space.full & DB_FULL_JOBS)
         rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
     pthread_mutex_unlock(&db->mutex);
     return rc;

@@ -86,7 +86,7 @@ uint64_t db_blob_flush_bytes(struct lsm *db)
 {
     uint64_t bytes = blob_store_bytes(db->blobs) / 64, size = db->options.blob_file_size;
     bytes = bytes < size / 4 ? size / 4 : bytes > 4 * size ? 4 * size : bytes;
-    return atomic_load_explicit(&db->flush_soon, memory_order_relaxed) ? bytes / 16 : bytes;
+    return atomic_load_explicit(&db->pace.flush_soon, memory_order_relaxed) ? bytes / 16 : bytes;
 }
 
 const struct blob_refs *db_memtable_blobs(const struct memtable *memtable)

@@ -20,7 +20,7 @@ static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *r
 {
     pthread_mutex_lock(&db->mutex);
     int rc = db_snapshots_collect(db, ret_sequences, ret_count);
-    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+    for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         s->collected = true;
     pthread_mutex_unlock(&db->mutex);
     return rc;
@@ -66,13 +66,13 @@ int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit
     run.snapshots = snapshots;
     run.move_bytes = MOVE_JOB_BYTES;
     run.separate_size = separate_size(db);
-    run.progress = &db->flush_done;
-    run.cancel = &db->cancel; // nothing is lost: the log, or the caller, still has the entries
+    run.progress = &db->pace.flush_done;
+    run.cancel = &db->jobs.cancel; // nothing is lost: the log, or the caller, still has the entries
     rc = compact_run(&run, input);
     free(snapshots);
     if (rc)
         return rc;
-    atomic_store_explicit(&db->flush_done, run.entries_in, memory_order_relaxed);
+    atomic_store_explicit(&db->pace.flush_done, run.entries_in, memory_order_relaxed);
     rc = blob_store_sync(db->blobs);
     for (unsigned i = 0; i < run.output_count && !rc; i++) {
         struct file_meta *file = run.outputs[i];
@@ -91,8 +91,8 @@ int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
 {
     struct iter *input;
-    atomic_store_explicit(&db->flush_done, 0, memory_order_relaxed);
-    atomic_store_explicit(&db->flush_total, memtable_entries(memtable), memory_order_relaxed);
+    atomic_store_explicit(&db->pace.flush_done, 0, memory_order_relaxed);
+    atomic_store_explicit(&db->pace.flush_total, memtable_entries(memtable), memory_order_relaxed);
     int rc = memtable_iter_new(memtable, &input);
     if (rc)
         return rc;
@@ -104,7 +104,7 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
 void db_remove_added(struct lsm *db, const struct version_edit *edit)
 {
     struct status_kept kept;
-    if (atomic_load_explicit(&db->keep_files, memory_order_acquire))
+    if (atomic_load_explicit(&db->files.keep, memory_order_acquire))
         return;
     status_keep(&kept);
     for (unsigned i = 0; i < edit->added_count; i++) {
@@ -119,8 +119,9 @@ int db_flush_oldest(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
     struct memtable *memtable = db->immutables[0].memtable;
-    uint64_t next_log = db->immutable_count > 1 ? db->immutables[1].log->number : db->log->number;
-    uint64_t last = db->manifest_last_sequence;
+    uint64_t next_log =
+        db->immutable_count > 1 ? db->immutables[1].log->number : db->logs.active->number;
+    uint64_t last = db->manifest.last_sequence;
     pthread_mutex_unlock(&db->mutex);
 
     uint64_t start = env_now_us();
@@ -221,8 +222,8 @@ static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch
     run.table_size = db->options.table_size;
     run.grandparents = c->grandparents;
     run.grandparent_count = c->grandparent_count;
-    run.cancel = &db->cancel;
-    run.pressure = &db->pressure;
+    run.cancel = &db->jobs.cancel;
+    run.pressure = &db->pace.pressure;
     if (watch) {
         run.told = watch_told;
         run.told_arg = watch;
@@ -247,7 +248,7 @@ static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch
         rc = version_edit_add(&edit, c->output_level, run.outputs[i]);
     if (!rc)
         rc = db_apply_edit(db, &edit, false);
-    bool remove = rc && !atomic_load_explicit(&db->keep_files, memory_order_acquire);
+    bool remove = rc && !atomic_load_explicit(&db->files.keep, memory_order_acquire);
     if (!rc) {
         counter_add(&db->counters.compactions, 1);
         counter_add(&db->counters.compact_read, c->input_bytes);

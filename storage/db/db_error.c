@@ -12,7 +12,7 @@ void db_set_error(struct lsm *db, int status, const char *what)
     const char *detail = lsm_error_detail();
     snprintf(db->background_detail, sizeof db->background_detail, "%s: %.400s", what,
              *detail ? detail : lsm_strerror(status));
-    atomic_store_explicit(&db->pressure, 1000, memory_order_release);
+    atomic_store_explicit(&db->pace.pressure, 1000, memory_order_release);
     logger_log(&db->logger, LSM_LOG_ERROR, "the store is read-only from now on: %s",
                db->background_detail);
     pthread_cond_broadcast(&db->changed);
@@ -21,9 +21,9 @@ void db_set_error(struct lsm *db, int status, const char *what)
 
 int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us)
 {
-    if (!(db->retry.jobs & jobs) || env_now_us() - db->retry.since_us < patience_us)
+    if (!(db->jobs.retry.jobs & jobs) || env_now_us() - db->jobs.retry.since_us < patience_us)
         return LSM_OK;
-    return status_fail(db->retry.status, "%s", db->retry.detail);
+    return status_fail(db->jobs.retry.status, "%s", db->jobs.retry.detail);
 }
 
 int db_check_error(struct lsm *db)

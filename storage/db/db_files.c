@@ -12,7 +12,7 @@
 uint64_t db_new_file_number(void *arg)
 {
     struct lsm *db = arg;
-    return atomic_fetch_add_explicit(&db->next_file, 1, memory_order_relaxed);
+    return atomic_fetch_add_explicit(&db->files.next, 1, memory_order_relaxed);
 }
 
 static void file_last_unref(struct file_meta *file, void *owner)
@@ -26,10 +26,10 @@ static void file_last_unref(struct file_meta *file, void *owner)
         return;
     }
     block_cache_forget_file(db->block_cache, file->number);
-    pthread_mutex_lock(&db->obsolete_mutex);
-    node->next = db->obsolete;
-    db->obsolete = node;
-    pthread_mutex_unlock(&db->obsolete_mutex);
+    pthread_mutex_lock(&db->files.mutex);
+    node->next = db->files.obsolete;
+    db->files.obsolete = node;
+    pthread_mutex_unlock(&db->files.mutex);
 }
 
 int db_adopt_file(struct lsm *db, struct file_meta *file)
@@ -55,12 +55,12 @@ void db_remove_obsolete(struct lsm *db)
     epoch_reclaim();
     if (db->blobs)
         blob_store_trim(db->blobs);
-    if (atomic_load_explicit(&db->keep_files, memory_order_acquire))
+    if (atomic_load_explicit(&db->files.keep, memory_order_acquire))
         return;
-    pthread_mutex_lock(&db->obsolete_mutex);
-    struct obsolete_file *node = db->obsolete;
-    db->obsolete = NULL;
-    pthread_mutex_unlock(&db->obsolete_mutex);
+    pthread_mutex_lock(&db->files.mutex);
+    struct obsolete_file *node = db->files.obsolete;
+    db->files.obsolete = NULL;
+    pthread_mutex_unlock(&db->files.mutex);
     struct status_kept kept;
     status_keep(&kept);
     if (db->blobs)

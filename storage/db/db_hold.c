@@ -8,12 +8,12 @@
 static int hold_open(struct lsm *db, struct env_file **ret_file)
 {
     char name[STORE_NAME_MAX];
-    uint64_t number = db->hold_number ? db->hold_number : db_new_file_number(db);
-    int flags = ENV_WRITE | (db->hold_number ? 0 : ENV_CREATE | ENV_EXCL);
+    uint64_t number = db->space.hold_number ? db->space.hold_number : db_new_file_number(db);
+    int flags = ENV_WRITE | (db->space.hold_number ? 0 : ENV_CREATE | ENV_EXCL);
     store_name(name, STORE_RECYCLED, number);
     int rc = env_open(db->env, name, flags, ret_file);
     if (!rc)
-        db->hold_number = number;
+        db->space.hold_number = number;
     return rc;
 }
 
@@ -21,11 +21,11 @@ static void hold_drop(struct lsm *db)
 {
     struct status_kept kept;
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_RECYCLED, db->hold_number);
+    store_name(name, STORE_RECYCLED, db->space.hold_number);
     status_keep(&kept);
-    if (db->hold_number)
+    if (db->space.hold_number)
         (void)!db->env->ops->unlink(db->env, name);
-    db->hold_number = db->hold_bytes = 0;
+    db->space.hold_number = db->space.hold_bytes = 0;
     status_restore(&kept);
 }
 
@@ -37,13 +37,13 @@ static int hold_resize(struct lsm *db, uint64_t bytes)
     int rc = hold_open(db, &file);
     if (rc)
         return rc;
-    bool grow = bytes > db->hold_bytes;
-    rc = grow ? file->ops->allocate(file, db->hold_bytes, bytes - db->hold_bytes)
+    bool grow = bytes > db->space.hold_bytes;
+    rc = grow ? file->ops->allocate(file, db->space.hold_bytes, bytes - db->space.hold_bytes)
               : file->ops->truncate(file, bytes);
     struct status_kept kept;
     status_keep(&kept);
     if (rc && grow)
-        (void)!file->ops->truncate(file, db->hold_bytes);
+        (void)!file->ops->truncate(file, db->space.hold_bytes);
     (void)env_close(file);
     status_restore(&kept);
     return rc;
@@ -54,15 +54,15 @@ int lsm_hold_space(struct lsm *db, uint64_t bytes)
     if (db->options.read_only)
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
     int rc = LSM_OK;
-    pthread_mutex_lock(&db->hold_mutex);
+    pthread_mutex_lock(&db->space.hold_mutex);
     if (bytes == 0)
         hold_drop(db);
-    else if (bytes != db->hold_bytes)
+    else if (bytes != db->space.hold_bytes)
         rc = hold_resize(db, bytes);
     if (!rc)
-        db->hold_bytes = bytes;
-    else if (db->hold_bytes == 0)
+        db->space.hold_bytes = bytes;
+    else if (db->space.hold_bytes == 0)
         hold_drop(db);
-    pthread_mutex_unlock(&db->hold_mutex);
+    pthread_mutex_unlock(&db->space.hold_mutex);
     return rc;
 }

@@ -28,7 +28,7 @@ static bool measure(struct lsm *db, uint64_t *ret_bytes)
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         return false;
     pthread_mutex_lock(&db->mutex);
-    *ret_bytes = free_bytes + (db->reserve == RESERVE_HELD ? db->reserve_size : 0);
+    *ret_bytes = free_bytes + (db->space.reserve == RESERVE_HELD ? db->space.reserve_size : 0);
     pthread_mutex_unlock(&db->mutex);
     return true;
 }
@@ -37,8 +37,8 @@ static bool measure(struct lsm *db, uint64_t *ret_bytes)
 static bool is_settled(struct lsm *db)
 {
     // Such a compaction is tried again only now and then, so it is not waited for.
-    if (db->disk_full & DB_FULL_COMPACTION)
-        return !db->immutable_count && !db->flush_running && !db->compactions_running;
+    if (db->space.full & DB_FULL_COMPACTION)
+        return !db->immutable_count && !db->jobs.flush_running && !db->jobs.compactions_running;
     return db_jobs_done(db);
 }
 
@@ -77,14 +77,14 @@ static bool look(struct lsm *db)
     if (share > wanted / 4)
         share = wanted / 4;
     pthread_mutex_lock(&db->mutex);
-    if (!db->little.counting) {
-        db->little.floor = bytes > share ? bytes - share : 0;
-        if (db->little.floor < wanted / FLOOR_SHARE)
-            db->little.floor = wanted / FLOOR_SHARE;
-        db->little.counting = true;
+    if (!db->space.little.counting) {
+        db->space.little.floor = bytes > share ? bytes - share : 0;
+        if (db->space.little.floor < wanted / FLOOR_SHARE)
+            db->space.little.floor = wanted / FLOOR_SHARE;
+        db->space.little.counting = true;
     }
-    uint64_t above = bytes > db->little.floor ? bytes - db->little.floor : 0;
-    db->little.left = (above < share ? above : share) / 2;
+    uint64_t above = bytes > db->space.little.floor ? bytes - db->space.little.floor : 0;
+    db->space.little.left = (above < share ? above : share) / 2;
     pthread_mutex_unlock(&db->mutex);
     return true;
 }
@@ -93,24 +93,24 @@ bool db_little_take(struct lsm *db, size_t bytes)
 {
     bytes += RECORD_BYTES;
     pthread_mutex_lock(&db->mutex);
-    bool enough = db->little.counting && db->little.left >= bytes;
-    bool wait = !enough && env_now_us() >= db->little.again_us;
+    bool enough = db->space.little.counting && db->space.little.left >= bytes;
+    bool wait = !enough && env_now_us() >= db->space.little.again_us;
     pthread_mutex_unlock(&db->mutex);
     if (wait)
         enough = look(db);
     pthread_mutex_lock(&db->mutex);
-    enough = enough && db->little.left >= bytes;
+    enough = enough && db->space.little.left >= bytes;
     if (enough)
-        db->little.left -= bytes;
+        db->space.little.left -= bytes;
     else if (wait)
-        db->little.again_us = env_now_us() + AGAIN_US;
+        db->space.little.again_us = env_now_us() + AGAIN_US;
     pthread_mutex_unlock(&db->mutex);
     return enough;
 }
 
 void db_little_end(struct lsm *db)
 {
-    db->little.counting = false;
-    db->little.left = 0;
-    db->little.again_us = 0;
+    db->space.little.counting = false;
+    db->space.little.left = 0;
+    db->space.little.again_us = 0;
 }

@@ -21,7 +21,7 @@
 static size_t log_capacity(const struct lsm *db)
 {
     size_t most = db->options.write_buffer_size + db->options.write_buffer_size / 8;
-    uint64_t wanted = db->log_used + db->log_used / 8;
+    uint64_t wanted = db->logs.used + db->logs.used / 8;
     if (wanted < CAPACITY_MIN)
         wanted = CAPACITY_MIN;
     return wanted < most ? (size_t)wanted : most;
@@ -29,9 +29,9 @@ static size_t log_capacity(const struct lsm *db)
 
 void db_log_note_used(struct lsm *db, uint64_t bytes)
 {
-    db->log_used -= db->log_used / 4;
-    if (db->log_used < bytes)
-        db->log_used = bytes;
+    db->logs.used -= db->logs.used / 4;
+    if (db->logs.used < bytes)
+        db->logs.used = bytes;
 }
 
 int db_log_new(struct lsm *db, struct db_log **ret_log)
@@ -46,8 +46,8 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     atomic_init(&log->refs, 1);
 
     pthread_mutex_lock(&db->mutex);
-    uint64_t recycle = db->recyclable[1] ? db->recyclable[1] : db->recyclable[0];
-    db->recyclable[db->recyclable[1] ? 1 : 0] = 0;
+    uint64_t recycle = db->logs.recyclable[1] ? db->logs.recyclable[1] : db->logs.recyclable[0];
+    db->logs.recyclable[db->logs.recyclable[1] ? 1 : 0] = 0;
     size_t capacity = log_capacity(db);
     pthread_mutex_unlock(&db->mutex);
     // Somebody else may need the space more, such as the manifest of an opening.
@@ -119,7 +119,7 @@ void db_log_unref(struct lsm *db, struct db_log *log)
 {
     if (!log || atomic_fetch_sub_explicit(&log->refs, 1, memory_order_acq_rel) != 1)
         return;
-    wal_writer_free(log->wal, db->trim_logs);
+    wal_writer_free(log->wal, db->logs.trim);
     if (log->remove)
         db->env->ops->unlink(db->env, log->name);
     free(log);
@@ -132,15 +132,15 @@ static bool log_recycle(struct lsm *db, const struct db_log *log)
     char name[STORE_NAME_MAX];
     store_name(name, STORE_RECYCLED, log->number);
     pthread_mutex_lock(&db->mutex);
-    int place = !db->recyclable[0] ? 0 : !db->recyclable[1] ? 1 : -1;
-    bool stopping = db->stopping || db_space_short(db);
+    int place = !db->logs.recyclable[0] ? 0 : !db->logs.recyclable[1] ? 1 : -1;
+    bool stopping = db->jobs.stopping || db_space_short(db);
     pthread_mutex_unlock(&db->mutex);
     if (place < 0 || stopping || db->env->ops->rename(db->env, log->name, name))
         return false;
     pthread_mutex_lock(&db->mutex);
-    place = !db->recyclable[0] ? 0 : !db->recyclable[1] ? 1 : -1;
+    place = !db->logs.recyclable[0] ? 0 : !db->logs.recyclable[1] ? 1 : -1;
     if (place >= 0)
-        db->recyclable[place] = log->number;
+        db->logs.recyclable[place] = log->number;
     pthread_mutex_unlock(&db->mutex);
     if (place < 0)
         db->env->ops->unlink(db->env, name);
@@ -172,8 +172,8 @@ void db_log_drop_recyclable(struct lsm *db)
 {
     uint64_t numbers[2];
     pthread_mutex_lock(&db->mutex);
-    memcpy(numbers, db->recyclable, sizeof numbers);
-    memset(db->recyclable, 0, sizeof db->recyclable);
+    memcpy(numbers, db->logs.recyclable, sizeof numbers);
+    memset(db->logs.recyclable, 0, sizeof db->logs.recyclable);
     pthread_mutex_unlock(&db->mutex);
     for (int i = 0; i < 2; i++) {
         char name[STORE_NAME_MAX];
@@ -189,13 +189,13 @@ void db_log_settle(struct lsm *db)
 {
     struct db_log *spare = NULL;
     pthread_mutex_lock(&db->mutex);
-    if (db->log_used > 0 && db->spare_state == SPARE_NONE) {
-        spare = db->spare;
-        db->spare = NULL;
-        db->spare_state = SPARE_WANTED;
+    if (db->logs.used > 0 && db->logs.spare_state == SPARE_NONE) {
+        spare = db->logs.spare;
+        db->logs.spare = NULL;
+        db->logs.spare_state = SPARE_WANTED;
         pthread_cond_broadcast(&db->work);
     }
-    db->log_used = 0;
+    db->logs.used = 0;
     pthread_mutex_unlock(&db->mutex);
     if (spare)
         spare->remove = true;
@@ -252,7 +252,7 @@ int lsm_sync(struct lsm *db)
         return LSM_OK;
     pthread_mutex_lock(&db->mutex);
     int rc = db_check_error(db);
-    struct db_log *log = db->log;
+    struct db_log *log = db->logs.active;
     db_log_ref(log);
     uint64_t end = wal_end(log->wal);
     pthread_mutex_unlock(&db->mutex);

@@ -13,7 +13,7 @@
 static void manual_end(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
-    db->manual_running = false;
+    db->jobs.manual_running = false;
     pthread_cond_broadcast(&db->changed);
     pthread_cond_broadcast(&db->work);
     pthread_mutex_unlock(&db->mutex);
@@ -42,12 +42,12 @@ static int manual_begin(struct lsm *db, struct db_watch *watch)
 {
     bool goes_on = true;
     pthread_mutex_lock(&db->mutex);
-    while (goes_on && db->manual_running && !db->background_error && !db->stopping)
+    while (goes_on && db->jobs.manual_running && !db->background_error && !db->jobs.stopping)
         goes_on = wait_watched(db, watch);
     int rc = goes_on ? db_check_error(db) : LSM_CANCELLED;
     if (!rc)
-        db->manual_running = true;
-    while (!rc && goes_on && db->compactions_running && !db->stopping)
+        db->jobs.manual_running = true;
+    while (!rc && goes_on && db->jobs.compactions_running && !db->jobs.stopping)
         goes_on = wait_watched(db, watch);
     pthread_mutex_unlock(&db->mutex);
     if (!rc && !goes_on)
@@ -240,9 +240,9 @@ int lsm_checkpoint(struct lsm *db, const char *target)
     pthread_mutex_lock(&db->mutex);
     struct version *version = db->version;
     version_ref(version);
-    struct manifest_state state = {.version = version, .last_sequence = db->manifest_last_sequence};
+    struct manifest_state state = {.version = version, .last_sequence = db->manifest.last_sequence};
     if (!rc)
-        rc = snapshot_set_copy(&db->named, &state.snapshots);
+        rc = snapshot_set_copy(&db->snapshots.named, &state.snapshots);
     pthread_mutex_unlock(&db->mutex);
     uint64_t number = db_new_file_number(db);
     state.next_file = number + 1;
@@ -399,13 +399,13 @@ static int check_manifest(struct lsm *db)
 {
     struct manifest_state state = {0};
     pthread_mutex_lock(&db->mutex); // with the mutex held no edit is being appended to the manifest
-    while (db->manifest_busy)
+    while (db->manifest.busy)
         pthread_cond_wait(&db->changed, &db->mutex);
-    db->manifest_busy = true;
+    db->manifest.busy = true;
     pthread_mutex_unlock(&db->mutex);
     int rc = manifest_recover(db->env, &state);
     pthread_mutex_lock(&db->mutex);
-    db->manifest_busy = false;
+    db->manifest.busy = false;
     pthread_cond_broadcast(&db->changed);
     pthread_mutex_unlock(&db->mutex);
     manifest_state_release(&state);

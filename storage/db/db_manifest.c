@@ -17,25 +17,25 @@ static int manifest_roll(struct lsm *db, struct version *version,
 {
     struct manifest_state state = {
         .version = version,
-        .log_number = edit->has_log_number ? edit->log_number : db->manifest_log_number,
-        .next_file = atomic_load(&db->next_file),
-        .last_sequence = edit->has_last_sequence ? edit->last_sequence : db->manifest_last_sequence,
+        .log_number = edit->has_log_number ? edit->log_number : db->manifest.log_number,
+        .next_file = atomic_load(&db->files.next),
+        .last_sequence = edit->has_last_sequence ? edit->last_sequence : db->manifest.last_sequence,
         .snapshots = *snapshots,
     };
-    uint64_t number = db_new_file_number(db), old_number = manifest_number(db->manifest);
-    state.next_file = atomic_load(&db->next_file);
+    uint64_t number = db_new_file_number(db), old_number = manifest_number(db->manifest.writer);
+    state.next_file = atomic_load(&db->files.next);
     struct manifest *manifest;
     char name[STORE_NAME_MAX];
     int rc = manifest_create(db->env, number, &state, &manifest);
     if (status_is_clean(rc)) { // the old manifest is still in force
-        if (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest))
+        if (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest.writer))
             return rc;
-        return manifest_append(db->manifest, edit);
+        return manifest_append(db->manifest.writer, edit);
     }
     if (rc)
         return rc;
-    manifest_free(db->manifest);
-    db->manifest = manifest;
+    manifest_free(db->manifest.writer);
+    db->manifest.writer = manifest;
     store_name(name, STORE_MANIFEST, old_number);
     (void)!db->env->ops->unlink(db->env, name);
     return LSM_OK;
@@ -59,12 +59,12 @@ static void mark_obsolete(const struct version *base, const struct version_edit 
 static struct version *manifest_lead_take(struct lsm *db, int *ret_status)
 {
     pthread_mutex_lock(&db->mutex);
-    while (db->manifest_busy)
+    while (db->manifest.busy)
         pthread_cond_wait(&db->changed, &db->mutex);
     struct version *base = NULL;
     *ret_status = db_check_error(db);
     if (!*ret_status) {
-        db->manifest_busy = true;
+        db->manifest.busy = true;
         base = db->version;
         version_ref(base);
     }
@@ -77,9 +77,9 @@ static void install(struct lsm *db, struct version *version, struct read_view *v
                     const struct version_edit *edit, bool drop_immutable)
 {
     if (edit->has_log_number)
-        db->manifest_log_number = edit->log_number;
+        db->manifest.log_number = edit->log_number;
     if (edit->has_last_sequence)
-        db->manifest_last_sequence = edit->last_sequence;
+        db->manifest.last_sequence = edit->last_sequence;
     db->version = version;
     if (drop_immutable) {
         db->immutable_count--;
@@ -94,10 +94,10 @@ static void install(struct lsm *db, struct version *version, struct read_view *v
 static int manifest_log(struct lsm *db, struct version *version,
                         const struct snapshot_set *snapshots, const struct version_edit *edit)
 {
-    if (manifest_size(db->manifest) > MANIFEST_MAX_BYTES ||
-        (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest)))
+    if (manifest_size(db->manifest.writer) > MANIFEST_MAX_BYTES ||
+        (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest.writer)))
         return manifest_roll(db, version, snapshots, edit);
-    return manifest_append(db->manifest, edit);
+    return manifest_append(db->manifest.writer, edit);
 }
 
 // What an edit is going to change, made before it is logged.
@@ -110,12 +110,12 @@ struct change {
 static int change_prepare(struct lsm *db, struct version_edit *edit, struct change *change)
 {
     edit->has_next_file = true;
-    edit->next_file = atomic_load(&db->next_file);
+    edit->next_file = atomic_load(&db->files.next);
     int rc = db_view_new(&change->view);
     for (unsigned i = 0; i < edit->added_count && !rc; i++)
         rc = db_adopt_file(db, edit->added[i].file);
     if (!rc && version_edit_has_snapshots(edit)) {
-        rc = snapshot_set_copy(&db->named, &change->named);
+        rc = snapshot_set_copy(&db->snapshots.named, &change->named);
         if (!rc)
             rc = version_edit_apply_snapshots(edit, &change->named);
     }
@@ -141,20 +141,20 @@ static int change_end(struct lsm *db, struct version_edit *edit, struct change *
             log = db->immutables[0].log;
         }
         if (version_edit_has_snapshots(edit)) {
-            struct snapshot_set old = db->named;
-            db->named = change->named;
+            struct snapshot_set old = db->snapshots.named;
+            db->snapshots.named = change->named;
             change->named = old;
         }
         install(db, change->version, change->view, edit, drop_immutable);
     } else if (unknown) {
-        atomic_store_explicit(&db->keep_files, true, memory_order_release);
+        atomic_store_explicit(&db->files.keep, true, memory_order_release);
         db_set_error(db, rc, "writing the manifest failed");
     }
-    db->manifest_busy = false;
+    db->manifest.busy = false;
     pthread_cond_broadcast(&db->changed);
     for (unsigned i = 0; i < edit->added_count && !rc; i++)
-        db->dead_stale = db->dead_stale || edit->added[i].file->kept_count > 0;
-    db->dead_stale = db->dead_stale || edit->snapshots_removed_count > 0;
+        db->snapshots.dead_stale = db->snapshots.dead_stale || edit->added[i].file->kept_count > 0;
+    db->snapshots.dead_stale = db->snapshots.dead_stale || edit->snapshots_removed_count > 0;
     if (edit->snapshots_removed_count)
         pthread_cond_broadcast(&db->work); // there may be something to compact now
     pthread_mutex_unlock(&db->mutex);
@@ -184,7 +184,7 @@ static int apply_edit(struct lsm *db, struct version_edit *edit, struct version 
     int rc = change_prepare(db, edit, &change);
     if (!rc) {
         const struct snapshot_set *named =
-            version_edit_has_snapshots(edit) ? &change.named : &db->named;
+            version_edit_has_snapshots(edit) ? &change.named : &db->snapshots.named;
         rc = manifest_log(db, change.version, named, edit);
         unknown = rc && !status_is_clean(rc);
     }
@@ -208,7 +208,7 @@ int db_change_snapshots(struct lsm *db,
     struct version *base = manifest_lead_take(db, &rc);
     if (rc)
         return rc;
-    rc = change(&db->named, &edit, arg);
+    rc = change(&db->snapshots.named, &edit, arg);
     if (!rc) {
         rc = apply_edit(db, &edit, base, false);
     } else {

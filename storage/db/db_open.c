@@ -85,8 +85,8 @@ static void locks_init(struct lsm *db)
 {
     pthread_mutex_init(&db->mutex, NULL);
     pthread_mutex_init(&db->queue.mutex, NULL);
-    pthread_mutex_init(&db->obsolete_mutex, NULL);
-    pthread_mutex_init(&db->hold_mutex, NULL);
+    pthread_mutex_init(&db->files.mutex, NULL);
+    pthread_mutex_init(&db->space.hold_mutex, NULL);
     cond_init(&db->work);
     cond_init(&db->changed);
 }
@@ -102,8 +102,8 @@ static int handle_new(const char *path, const struct lsm_options *options, struc
     db->base = options->env ? options->env : env_posix();
     // a memtable, which ends up to a chunk over its size in each of its arenas
     arena_pool_init(&db->arenas, options->write_buffer_size + options->write_buffer_size / 4);
-    db->snapshots.next = db->snapshots.prev = &db->snapshots;
-    atomic_init(&db->garbage_max, UINT64_MAX); // until there is a version
+    db->snapshots.list.next = db->snapshots.list.prev = &db->snapshots.list;
+    atomic_init(&db->pace.garbage_max, UINT64_MAX); // until there is a version
     db->dir = strdup(path);
     if (!db->dir) {
         arena_pool_free(&db->arenas);
@@ -156,10 +156,10 @@ static int caches_new(struct lsm *db)
 static void free_obsolete_list(struct lsm *db)
 {
     db_remove_obsolete(db);
-    while (db->obsolete) { // what is left are files that are to be kept
-        struct obsolete_file *next = db->obsolete->next;
-        free(db->obsolete);
-        db->obsolete = next;
+    while (db->files.obsolete) { // what is left are files that are to be kept
+        struct obsolete_file *next = db->files.obsolete->next;
+        free(db->files.obsolete);
+        db->files.obsolete = next;
     }
 }
 
@@ -169,10 +169,10 @@ static void free_logs(struct lsm *db)
         memtable_unref(db->immutables[i].memtable);
         db_log_unref(db, db->immutables[i].log);
     }
-    if (db->spare)
-        db->spare->remove = true;
-    db_log_unref(db, db->spare);
-    db_log_unref(db, db->log);
+    if (db->logs.spare)
+        db->logs.spare->remove = true;
+    db_log_unref(db, db->logs.spare);
+    db_log_unref(db, db->logs.active);
     db_log_drop_recyclable(db);
 }
 
@@ -188,7 +188,7 @@ static void handle_close(struct lsm *db)
     free_logs(db);
     if (db->version)
         version_unref(db->version);
-    manifest_free(db->manifest);
+    manifest_free(db->manifest.writer);
     epoch_barrier();
     free_obsolete_list(db);
     if (db->table_cache)
@@ -208,13 +208,13 @@ static void handle_free(struct lsm *db)
     db->base->ops->close_dir(db->env);
     free(db->lock_note);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
-        buf_release(&db->cursors[i]);
-    snapshot_set_release(&db->named);
+        buf_release(&db->jobs.cursors[i]);
+    snapshot_set_release(&db->snapshots.named);
     arena_pool_free(&db->arenas);
     pthread_cond_destroy(&db->changed);
     pthread_cond_destroy(&db->work);
-    pthread_mutex_destroy(&db->obsolete_mutex);
-    pthread_mutex_destroy(&db->hold_mutex);
+    pthread_mutex_destroy(&db->files.mutex);
+    pthread_mutex_destroy(&db->space.hold_mutex);
     pthread_mutex_destroy(&db->queue.mutex);
     pthread_mutex_destroy(&db->mutex);
     free(db->dir);
@@ -353,7 +353,7 @@ static int check_place(struct lsm *db)
     store_name(name, STORE_CURRENT, 0);
     rc = db->env->ops->stat(db->env, name, &stat);
     if (!rc)
-        rc = db->env->ops->stat(db->env, db->log->name, &stat);
+        rc = db->env->ops->stat(db->env, db->logs.active->name, &stat);
     if (rc != LSM_NOT_FOUND)
         return rc;
     return status_fail(LSM_NOT_FOUND, "%s: the store's files were removed while it was in use",
@@ -369,7 +369,7 @@ int lsm_close(struct lsm *db)
     int rc = lsm_sync(db);
     if (!rc && !db->options.read_only)
         rc = check_place(db);
-    db->trim_logs = rc == LSM_OK;
+    db->logs.trim = rc == LSM_OK;
     struct status_kept kept;
     status_keep(&kept);
     db_remove_obsolete(db);

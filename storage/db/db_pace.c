@@ -42,26 +42,26 @@ void db_slow_down(struct lsm *db, unsigned pressure, size_t bytes)
     double rate = ns_per_byte[step];
     if (step < 8)
         rate += (ns_per_byte[step + 1] - rate) * (position - step);
-    db->delay_debt_ns += (uint64_t)(rate * (double)bytes);
-    if (db->delay_debt_ns < 1000000)
+    db->pace.debt_ns += (uint64_t)(rate * (double)bytes);
+    if (db->pace.debt_ns < 1000000)
         return;
-    uint64_t delay = db->delay_debt_ns > 10000000 ? 10000000 : db->delay_debt_ns;
-    db->delay_debt_ns = 0;
+    uint64_t delay = db->pace.debt_ns > 10000000 ? 10000000 : db->pace.debt_ns;
+    db->pace.debt_ns = 0;
     sleep_ns(db, delay);
 }
 
 // Parts of a thousand of the running flush that are done.
 static uint64_t flush_progress(const struct lsm *db)
 {
-    uint64_t total = atomic_load_explicit(&db->flush_total, memory_order_relaxed);
-    uint64_t done = atomic_load_explicit(&db->flush_done, memory_order_relaxed);
+    uint64_t total = atomic_load_explicit(&db->pace.flush_total, memory_order_relaxed);
+    uint64_t done = atomic_load_explicit(&db->pace.flush_done, memory_order_relaxed);
     return done < total ? done * 900 / total : 1000; // the last tenth stands for the table's sync
 }
 
 void db_pace(struct lsm *db)
 {
     size_t bytes = memtable_bytes(db->active), size = db->options.write_buffer_size;
-    if (bytes == db->paced_bytes)
+    if (bytes == db->pace.bytes)
         return;
     pthread_mutex_lock(&db->mutex);
     bool flush_needed = db->immutable_count + 1 >= db->options.max_write_buffers;
@@ -69,7 +69,7 @@ void db_pace(struct lsm *db)
     if (flush_needed && bytes < size && bytes * 1000 / size > 500 + flush_progress(db) / 2)
         sleep_ns(db, PACE_SLEEP_NS);
     else
-        db->paced_bytes = bytes;
+        db->pace.bytes = bytes;
 }
 
 // ------------------------------------------------------------------------------------- pressure
@@ -101,7 +101,7 @@ static unsigned blob_pressure(struct lsm *db)
         pressure = pressure_between(stats.unsettled * 100, stats.in_use * (ratio + UNSETTLED_SLOW),
                                     stats.in_use * (ratio + UNSETTLED_STOP));
     bool soon = stats.waiting >= file / 2 || (pressure && stats.mem >= file / 2);
-    atomic_store_explicit(&db->flush_soon, soon, memory_order_relaxed);
+    atomic_store_explicit(&db->pace.flush_soon, soon, memory_order_relaxed);
     return pressure;
 }
 
@@ -119,7 +119,7 @@ static uint64_t garbage_max(struct lsm *db)
 
 void db_update_pressure(struct lsm *db)
 {
-    atomic_store_explicit(&db->garbage_max, garbage_max(db), memory_order_relaxed);
+    atomic_store_explicit(&db->pace.garbage_max, garbage_max(db), memory_order_relaxed);
     unsigned count = db->version->levels[0].count, pressure = 0;
     unsigned slow = db->options.l0_slowdown, stop = db->options.l0_stop;
     if (count >= slow)
@@ -127,9 +127,9 @@ void db_update_pressure(struct lsm *db)
     unsigned blobs = blob_pressure(db);
     if (blobs > pressure)
         pressure = blobs;
-    if (db->retry.jobs && pressure < RETRY_PRESSURE)
+    if (db->jobs.retry.jobs && pressure < RETRY_PRESSURE)
         pressure = RETRY_PRESSURE;
     if (db->background_error || db_disk_is_full(db))
         pressure = 1000;
-    atomic_store_explicit(&db->pressure, pressure, memory_order_release);
+    atomic_store_explicit(&db->pace.pressure, pressure, memory_order_release);
 }

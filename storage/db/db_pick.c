@@ -10,11 +10,11 @@ bool db_nothing_written(struct lsm *db)
 {
     uint64_t visible = atomic_load_explicit(&db->visible, memory_order_relaxed);
     uint64_t now = env_now_us();
-    if (visible != db->idle_sequence || db->idle_since_us == 0) {
-        db->idle_sequence = visible;
-        db->idle_since_us = now;
+    if (visible != db->jobs.idle_sequence || db->jobs.idle_since_us == 0) {
+        db->jobs.idle_sequence = visible;
+        db->jobs.idle_since_us = now;
     }
-    return now - db->idle_since_us >= IDLE_US;
+    return now - db->jobs.idle_since_us >= IDLE_US;
 }
 
 struct pick_options db_pick_options(struct lsm *db)
@@ -59,11 +59,12 @@ bool db_jobs_done(struct lsm *db)
 {
     if (db->background_error)
         return true;
-    if (db->immutable_count || db->flush_running || db->compactions_running || db->manual_running)
+    if (db->immutable_count || db->jobs.flush_running || db->jobs.compactions_running ||
+        db->jobs.manual_running)
         return false;
     struct buf cursors[VERSION_LEVELS] = {{0}};
     struct compaction *compaction = NULL;
-    bool drain_first = db->drain_first;
+    bool drain_first = db->jobs.drain_first;
     int rc = db_pick(db, cursors, &drain_first, &compaction);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
         buf_release(&cursors[i]);

@@ -21,10 +21,10 @@ static struct totals totals_gather(struct lsm *db)
     pthread_mutex_unlock(&db->queue.mutex);
     pthread_mutex_lock(&db->mutex);
     t.disk_full = db_disk_is_full(db);
-    t.stalled = db->stalled;
+    t.stalled = db->pace.stalled;
     t.memtable_bytes = memtable_bytes(db->active);
     t.entries = memtable_entries(db->active);
-    t.wal_bytes = db_log_bytes(db->log);
+    t.wal_bytes = db_log_bytes(db->logs.active);
     for (unsigned i = 0; i < db->immutable_count; i++) {
         t.memtable_bytes += memtable_bytes(db->immutables[i].memtable);
         t.entries += memtable_entries(db->immutables[i].memtable);
@@ -32,7 +32,7 @@ static struct totals totals_gather(struct lsm *db)
     }
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
         t.entries += version_level_entries(&db->version->levels[n]);
-    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+    for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         t.snapshots++;
     pthread_mutex_unlock(&db->mutex);
     return t;
@@ -161,7 +161,7 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
     const struct db_tally reads = tally_sum(db);
     pthread_mutex_lock(&db->mutex);
     uint64_t tables = version_files(db->version), bytes = version_bytes(db->version);
-    uint64_t retries = db->retry.count;
+    uint64_t retries = db->jobs.retry.count;
     pthread_mutex_unlock(&db->mutex);
     const struct {
         const char *name;
@@ -311,7 +311,7 @@ char *lsm_property(struct lsm *db, const char *name)
         pthread_mutex_unlock(&db->mutex);
     } else if (!strcmp(name, "background-retry")) {
         pthread_mutex_lock(&db->mutex);
-        fputs(db->retry.jobs ? db->retry.detail : "", out);
+        fputs(db->jobs.retry.jobs ? db->jobs.retry.detail : "", out);
         pthread_mutex_unlock(&db->mutex);
     } else if (lsm_property_uint(db, name, &value)) {
         fprintf(out, "%" PRIu64, value);

@@ -72,11 +72,12 @@ void db_lead_release(struct lsm *db, struct writer *writer)
 static int take_next_log(struct lsm *db, struct db_log **ret_log)
 {
     pthread_mutex_lock(&db->mutex);
-    while (db->spare_state == SPARE_MAKING) // numbers must be used in the order they are given out
+    while (db->logs.spare_state ==
+           SPARE_MAKING) // numbers must be used in the order they are given out
         pthread_cond_wait(&db->changed, &db->mutex);
-    struct db_log *log = db->spare;
-    db->spare = NULL;
-    db->spare_state = SPARE_NONE;
+    struct db_log *log = db->logs.spare;
+    db->logs.spare = NULL;
+    db->logs.spare_state = SPARE_NONE;
     pthread_mutex_unlock(&db->mutex);
     if (log) {
         *ret_log = log;
@@ -106,16 +107,16 @@ int db_switch_memtable(struct lsm *db)
     }
     pthread_mutex_lock(&db->mutex);
     db->immutables[db->immutable_count].memtable = db->active;
-    db->immutables[db->immutable_count].log = db->log;
+    db->immutables[db->immutable_count].log = db->logs.active;
     db->immutable_count++;
-    db_log_note_used(db, wal_end(db->log->wal));
+    db_log_note_used(db, wal_end(db->logs.active->wal));
     db->active = memtable;
-    db->log = log;
+    db->logs.active = log;
     memset(&db->hint, 0, sizeof db->hint);
-    db->watched_blobs = 0;
-    db->spent_end = wal_end(log->wal);
+    db->pace.watched_blobs = 0;
+    db->space.spent_end = wal_end(log->wal);
     db_view_install(db, view);
-    db->spare_state = SPARE_WANTED;
+    db->logs.spare_state = SPARE_WANTED;
     db_update_pressure(db);
     pthread_cond_broadcast(&db->work);
     pthread_mutex_unlock(&db->mutex);

@@ -261,8 +261,8 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     pthread_mutex_lock(&db->mutex);
     snapshot->sequence = atomic_load_explicit(&db->visible, memory_order_acquire);
     snapshot->collected = false;
-    snapshot->prev = db->snapshots.prev; // the newest: the list stays ordered
-    snapshot->next = &db->snapshots;
+    snapshot->prev = db->snapshots.list.prev; // the newest: the list stays ordered
+    snapshot->next = &db->snapshots.list;
     snapshot->prev->next = snapshot;
     snapshot->next->prev = snapshot;
     pthread_mutex_unlock(&db->mutex);
@@ -304,8 +304,8 @@ void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot)
     pthread_mutex_lock(&db->mutex);
     snapshot->prev->next = snapshot->next;
     snapshot->next->prev = snapshot->prev;
-    db->dead_stale = db->dead_stale || snapshot->collected;
-    if (snapshot->prev == &db->snapshots && snapshots_hold_back(db))
+    db->snapshots.dead_stale = db->snapshots.dead_stale || snapshot->collected;
+    if (snapshot->prev == &db->snapshots.list && snapshots_hold_back(db))
         pthread_cond_broadcast(&db->work);
     pthread_mutex_unlock(&db->mutex);
     free((struct lsm_snapshot *)(uintptr_t)snapshot);

@@ -251,9 +251,9 @@ static int sweep_name(void *arg, const char *name)
     enum store_file kind = store_parse_name(name, &number);
     bool keep = kind == STORE_UNKNOWN || kind == STORE_CURRENT || kind == STORE_LOCK;
     if (kind == STORE_MANIFEST)
-        keep = number == manifest_number(db->manifest);
+        keep = number == manifest_number(db->manifest.writer);
     if (kind == STORE_LOG)
-        keep = number >= db->manifest_log_number;
+        keep = number >= db->manifest.log_number;
     if (kind == STORE_BLOB) // a blob file that the registry knows goes when nothing refers to it
         keep = blob_store_knows(db->blobs, number);
     if (kind == STORE_TABLE) {
@@ -344,7 +344,7 @@ static int make_immutable(struct lsm *db, struct replay *replay, uint64_t first)
     int rc = db_memtable_new(db, &fresh);
     if (rc)
         return rc;
-    rc = db_log_old(first, db->log->number - 1, &old);
+    rc = db_log_old(first, db->logs.active->number - 1, &old);
     if (rc) {
         memtable_unref(fresh);
         return rc;
@@ -370,31 +370,32 @@ static int start_writing(struct lsm *db, struct replay *replay, const struct sca
         return rc;
     version_unref(db->version);
     db->version = version;
-    rc = db_log_new(db, &db->log);
+    rc = db_log_new(db, &db->logs.active);
     if (!rc && replay->in_memory)
         rc = make_immutable(db, replay, old->log_number);
     if (rc)
         return rc;
-    db->manifest_log_number = replay->in_memory ? old->log_number : db->log->number;
-    db->manifest_last_sequence = replay->in_memory ? old->last_sequence : replay->sequence;
-    db->manifest_new = db_new_file_number(db);
+    db->manifest.log_number = replay->in_memory ? old->log_number : db->logs.active->number;
+    db->manifest.last_sequence = replay->in_memory ? old->last_sequence : replay->sequence;
+    db->manifest.new_number = db_new_file_number(db);
     struct manifest_state state = {.version = db->version,
-                                   .log_number = db->manifest_log_number,
-                                   .next_file = atomic_load(&db->next_file),
-                                   .last_sequence = db->manifest_last_sequence,
-                                   .snapshots = db->named};
-    return manifest_create(db->env, db->manifest_new, &state, &db->manifest);
+                                   .log_number = db->manifest.log_number,
+                                   .next_file = atomic_load(&db->files.next),
+                                   .last_sequence = db->manifest.last_sequence,
+                                   .snapshots = db->snapshots.named};
+    return manifest_create(db->env, db->manifest.new_number, &state, &db->manifest.writer);
 }
 
 // A snapshot is in the manifest only after the log was synced up to it.
 static int check_snapshots(const struct lsm *db, uint64_t last)
 {
-    for (size_t i = 0; i < db->named.count; i++)
-        if (db->named.at[i].sequence > last)
+    for (size_t i = 0; i < db->snapshots.named.count; i++)
+        if (db->snapshots.named.at[i].sequence > last)
             return status_fail(LSM_CORRUPTION,
                                "%s: the logs end at sequence %" PRIu64
                                ", snapshot %s is of %" PRIu64 ": run lsmfsctl repair",
-                               db->dir, last, db->named.at[i].name, db->named.at[i].sequence);
+                               db->dir, last, db->snapshots.named.at[i].name,
+                               db->snapshots.named.at[i].sequence);
     return LSM_OK;
 }
 
@@ -402,8 +403,8 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
 {
     struct replay replay = {.db = db, .sequence = state->last_sequence};
     db->version = state->version;
-    db->named = state->snapshots;
-    db->dead_stale = true;
+    db->snapshots.named = state->snapshots;
+    db->snapshots.dead_stale = true;
     int rc = adopt_version(db, db->version);
     if (!rc)
         rc = db_memtable_new(db, &replay.memtable);
@@ -432,7 +433,7 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
     if (!rc)
         db_blob_account_version(db->version);
     if (!rc && !db->options.read_only) {
-        db->spare_state = SPARE_WANTED;
+        db->logs.spare_state = SPARE_WANTED;
         rc = db->env->ops->list(db->env, ENV_HERE, sweep_name, db);
         blob_store_hold(db->blobs, false);
     }
@@ -444,7 +445,7 @@ static int discard_name(void *arg, const char *name)
 {
     struct lsm *db = arg;
     uint64_t number = 0;
-    if (store_parse_name(name, &number) != STORE_UNKNOWN && number >= db->first_file)
+    if (store_parse_name(name, &number) != STORE_UNKNOWN && number >= db->files.first)
         (void)!db->env->ops->unlink(db->env, name);
     return LSM_OK;
 }
@@ -454,10 +455,10 @@ static bool may_be_in_force(struct lsm *db)
 {
     char name[STORE_NAME_MAX];
     struct env_stat stat;
-    if (db->manifest)
+    if (db->manifest.writer)
         return true;
-    store_name(name, STORE_MANIFEST, db->manifest_new);
-    return db->manifest_new && db->env->ops->stat(db->env, name, &stat) != LSM_NOT_FOUND;
+    store_name(name, STORE_MANIFEST, db->manifest.new_number);
+    return db->manifest.new_number && db->env->ops->stat(db->env, name, &stat) != LSM_NOT_FOUND;
 }
 
 // After a failure: removes what this opening has made.
@@ -466,10 +467,11 @@ static void discard(struct lsm *db)
     struct status_kept kept;
     status_keep(&kept);
     if (!may_be_in_force(db)) {
-        db_log_unref(db, db->log); // closed, so that its space is free once the file is removed
-        db->log = NULL;
+        db_log_unref(db,
+                     db->logs.active); // closed, so that its space is free once the file is removed
+        db->logs.active = NULL;
         (void)!db->env->ops->list(db->env, ENV_HERE, discard_name, db);
-        db_reserve_file(db->env, db_new_file_number(db), db->reserve_swept);
+        db_reserve_file(db->env, db_new_file_number(db), db->space.reserve_swept);
     }
     status_restore(&kept);
 }
@@ -482,7 +484,7 @@ static void remove_recycled(struct lsm *db, const struct scan *scan)
         struct env_stat stat;
         store_name(name, STORE_RECYCLED, scan->recycled.numbers[i]);
         if (!db->env->ops->stat(db->env, name, &stat))
-            db->reserve_swept += stat.allocated_bytes;
+            db->space.reserve_swept += stat.allocated_bytes;
         (void)!db->env->ops->unlink(db->env, name);
     }
 }
@@ -496,9 +498,9 @@ int db_recover(struct lsm *db)
         rc = manifest_recover(db->env, &state);
     if (!rc) {
         numbers_sort(scan.logs.numbers, scan.logs.count);
-        db->first_file =
+        db->files.first =
             scan.max_number + 1 > state.next_file ? scan.max_number + 1 : state.next_file;
-        atomic_store(&db->next_file, db->first_file);
+        atomic_store(&db->files.next, db->files.first);
         if (!db->options.read_only)
             remove_recycled(db, &scan);
         rc = recover_run(db, &scan, &state);

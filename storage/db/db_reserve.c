@@ -85,7 +85,7 @@ uint64_t db_reserve_wanted(struct lsm *db)
 void db_note_full(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
-    db->disk_full |= DB_FULL_LOW;
+    db->space.full |= DB_FULL_LOW;
     db_update_pressure(db);
     pthread_cond_broadcast(&db->work);
     pthread_mutex_unlock(&db->mutex);
@@ -132,18 +132,18 @@ void db_reserve_make(struct lsm *db)
     int rc = make_file(db->env, name, size);
     pthread_mutex_lock(&db->mutex);
     if (rc == LSM_OK) {
-        if (db->reserve == RESERVE_SPENT)
+        if (db->space.reserve == RESERVE_SPENT)
             logger_log(&db->logger, LSM_LOG_WARN, "%s: there is room again", db->dir);
-        db->reserve = RESERVE_HELD;
-        db->reserve_number = number;
-        db->reserve_size = size;
-        atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
+        db->space.reserve = RESERVE_HELD;
+        db->space.reserve_number = number;
+        db->space.reserve_size = size;
+        atomic_store_explicit(&db->space.reserve_covers, covers, memory_order_relaxed);
     } else if (rc == LSM_NO_SPACE) {
-        db->reserve = RESERVE_SPENT;
+        db->space.reserve = RESERVE_SPENT;
     } else { // the store works without a reserve
         logger_log(&db->logger, LSM_LOG_INFO, "no reserve: %s", lsm_error_detail());
-        db->reserve = RESERVE_NONE;
-        atomic_store_explicit(&db->reserve_covers, RESERVE_COVERS_ALL, memory_order_relaxed);
+        db->space.reserve = RESERVE_NONE;
+        atomic_store_explicit(&db->space.reserve_covers, RESERVE_COVERS_ALL, memory_order_relaxed);
     }
     db_update_pressure(db);
     pthread_cond_broadcast(&db->changed);
@@ -154,7 +154,7 @@ static int resize_file(struct lsm *db, uint64_t size, bool shrink)
 {
     struct env_file *file;
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_RECYCLED, db->reserve_number);
+    store_name(name, STORE_RECYCLED, db->space.reserve_number);
     int rc = env_open(db->env, name, ENV_WRITE, &file);
     if (rc)
         return rc;
@@ -174,16 +174,16 @@ static int resize_file(struct lsm *db, uint64_t size, bool shrink)
 static int resize(struct lsm *db, bool shrink)
 {
     pthread_mutex_lock(&db->mutex);
-    while (db->reserve_busy)
+    while (db->space.reserve_busy)
         pthread_cond_wait(&db->changed, &db->mutex);
     uint64_t covers = to_cover(db);
-    uint64_t before = atomic_load_explicit(&db->reserve_covers, memory_order_relaxed);
-    bool due = db->reserve == RESERVE_HELD && (shrink ? covers < before : covers > before);
+    uint64_t before = atomic_load_explicit(&db->space.reserve_covers, memory_order_relaxed);
+    bool due = db->space.reserve == RESERVE_HELD && (shrink ? covers < before : covers > before);
     if (shrink && before == RESERVE_COVERS_ALL)
         due = false; // as large as this disk allows
-    db->reserve_busy = due;
+    db->space.reserve_busy = due;
     if (due && shrink) // lowered before the file is cut, so that the leader notices in time
-        atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
+        atomic_store_explicit(&db->space.reserve_covers, covers, memory_order_relaxed);
     pthread_mutex_unlock(&db->mutex);
     if (!due)
         return LSM_OK;
@@ -191,14 +191,14 @@ static int resize(struct lsm *db, bool shrink)
     int rc = resize_file(db, size, shrink);
     pthread_mutex_lock(&db->mutex);
     if (rc == LSM_OK)
-        db->reserve_size = size;
+        db->space.reserve_size = size;
     if (rc && rc != LSM_NO_SPACE) {
         logger_log(&db->logger, LSM_LOG_INFO, "the reserve stays as it is: %s", lsm_error_detail());
         covers = RESERVE_COVERS_ALL;
     }
     if (rc != LSM_NO_SPACE)
-        atomic_store_explicit(&db->reserve_covers, covers, memory_order_relaxed);
-    db->reserve_busy = false;
+        atomic_store_explicit(&db->space.reserve_covers, covers, memory_order_relaxed);
+    db->space.reserve_busy = false;
     pthread_cond_broadcast(&db->changed);
     pthread_mutex_unlock(&db->mutex);
     return rc;
@@ -221,30 +221,30 @@ void db_reserve_shrink(struct lsm *db)
 bool db_reserve_exceeded(struct lsm *db)
 {
     return memtable_bytes(db->active) >
-           atomic_load_explicit(&db->reserve_covers, memory_order_relaxed);
+           atomic_load_explicit(&db->space.reserve_covers, memory_order_relaxed);
 }
 
 bool db_reserve_cramped(struct lsm *db)
 {
     if (!db_space_short(db))
         return false;
-    if (db->reserve == RESERVE_SPENT)
-        return wal_end(db->log->wal) - db->spent_end > db_reserve_step(db) / 2;
+    if (db->space.reserve == RESERVE_SPENT)
+        return wal_end(db->logs.active->wal) - db->space.spent_end > db_reserve_step(db) / 2;
     return db_reserve_exceeded(db);
 }
 
 bool db_reserve_release(struct lsm *db)
 {
     pthread_mutex_lock(&db->mutex);
-    while (db->reserve_busy)
+    while (db->space.reserve_busy)
         pthread_cond_wait(&db->changed, &db->mutex);
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_RECYCLED, db->reserve_number);
-    bool held = db->reserve == RESERVE_HELD;
+    store_name(name, STORE_RECYCLED, db->space.reserve_number);
+    bool held = db->space.reserve == RESERVE_HELD;
     if (held) {
-        db->reserve = RESERVE_SPENT;
-        db->reserve_number = 0;
-        db->spent_end = wal_end(db->log->wal);
+        db->space.reserve = RESERVE_SPENT;
+        db->space.reserve_number = 0;
+        db->space.spent_end = wal_end(db->logs.active->wal);
         db_update_pressure(db);
         pthread_cond_broadcast(&db->changed);
         logger_log(&db->logger, LSM_LOG_WARN,
@@ -270,15 +270,15 @@ void db_reserve_leave(struct lsm *db)
         if (memtable_bytes(memtable) > covers)
             covers = memtable_bytes(memtable);
     }
-    bool none = db->reserve == RESERVE_NONE;
+    bool none = db->space.reserve == RESERVE_NONE;
     pthread_mutex_unlock(&db->mutex);
-    db->reserve_left = none ? 0 : size_for(db, &covers);
+    db->space.reserve_left = none ? 0 : size_for(db, &covers);
 }
 
 void db_reserve_free(struct lsm *db)
 {
-    if (db->reserve_number && db->reserve_left)
-        (void)!resize_file(db, db->reserve_left, true);
-    else if (db->reserve_left)
-        db_reserve_file(db->env, db_new_file_number(db), db->reserve_left);
+    if (db->space.reserve_number && db->space.reserve_left)
+        (void)!resize_file(db, db->space.reserve_left, true);
+    else if (db->space.reserve_left)
+        db_reserve_file(db->env, db_new_file_number(db), db->space.reserve_left);
 }

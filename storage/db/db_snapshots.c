@@ -126,7 +126,7 @@ int lsm_snapshot_rename(struct lsm *db, const char *from, const char *to)
 int db_named_check(struct lsm *db, const char *name)
 {
     pthread_mutex_lock(&db->mutex);
-    int rc = check_new_name(&db->named, name);
+    int rc = check_new_name(&db->snapshots.named, name);
     pthread_mutex_unlock(&db->mutex);
     return rc;
 }
@@ -135,7 +135,7 @@ int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg)
 {
     struct snapshot_set copy;
     pthread_mutex_lock(&db->mutex);
-    int rc = snapshot_set_copy(&db->named, &copy);
+    int rc = snapshot_set_copy(&db->snapshots.named, &copy);
     pthread_mutex_unlock(&db->mutex);
     if (rc)
         return rc;
@@ -153,8 +153,8 @@ int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg)
 // Puts the snapshot where it belongs in the list by sequence; mutex held.
 static void list_insert(struct lsm *db, struct lsm_snapshot *snapshot)
 {
-    struct lsm_snapshot *before = db->snapshots.prev;
-    while (before != &db->snapshots && before->sequence > snapshot->sequence)
+    struct lsm_snapshot *before = db->snapshots.list.prev;
+    while (before != &db->snapshots.list && before->sequence > snapshot->sequence)
         before = before->prev;
     snapshot->prev = before;
     snapshot->next = before->next;
@@ -168,7 +168,7 @@ int lsm_snapshot_open(struct lsm *db, const char *name, const struct lsm_snapsho
     if (!snapshot)
         return status_no_memory(sizeof *snapshot);
     pthread_mutex_lock(&db->mutex);
-    const struct snapshot_record *r = snapshot_set_find(&db->named, slice_str(name));
+    const struct snapshot_record *r = snapshot_set_find(&db->snapshots.named, slice_str(name));
     if (r) {
         *snapshot = (struct lsm_snapshot){.sequence = r->sequence};
         list_insert(db, snapshot);
@@ -184,15 +184,15 @@ int lsm_snapshot_open(struct lsm *db, const char *name, const struct lsm_snapsho
 
 int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
 {
-    size_t count = db->named.count, i = 0;
-    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+    size_t count = db->snapshots.named.count, i = 0;
+    for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         count++;
     uint64_t *sequences = malloc((count ? count : 1) * sizeof *sequences);
     if (!sequences)
         return status_no_memory(count * sizeof *sequences);
-    for (size_t n = 0; n < db->named.count; n++)
-        sequences[i++] = db->named.at[n].sequence;
-    for (struct lsm_snapshot *s = db->snapshots.next; s != &db->snapshots; s = s->next)
+    for (size_t n = 0; n < db->snapshots.named.count; n++)
+        sequences[i++] = db->snapshots.named.at[n].sequence;
+    for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         sequences[i++] = s->sequence;
     numbers_sort(sequences, count);
     *ret_sequences = sequences;
@@ -202,7 +202,7 @@ int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_c
 
 int db_count_dead(struct lsm *db)
 {
-    if (!db->dead_stale)
+    if (!db->snapshots.dead_stale)
         return LSM_OK;
     uint64_t *sequences;
     size_t count;
@@ -217,16 +217,16 @@ int db_count_dead(struct lsm *db)
         }
     }
     free(sequences);
-    db->dead_stale = false;
+    db->snapshots.dead_stale = false;
     return LSM_OK;
 }
 
 uint64_t db_oldest_snapshot(struct lsm *db)
 {
-    const struct lsm_snapshot *first = db->snapshots.next;
-    uint64_t oldest = first == &db->snapshots
+    const struct lsm_snapshot *first = db->snapshots.list.next;
+    uint64_t oldest = first == &db->snapshots.list
                           ? atomic_load_explicit(&db->visible, memory_order_relaxed)
                           : first->sequence;
-    uint64_t named = snapshot_set_oldest(&db->named, oldest);
+    uint64_t named = snapshot_set_oldest(&db->snapshots.named, oldest);
     return named < oldest ? named : oldest;
 }

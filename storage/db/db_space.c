@@ -18,13 +18,13 @@ uint64_t db_space_bounded(uint64_t size, uint64_t total)
 // A compaction that finds no room is no reason to refuse writes before level 0 grows for it.
 bool db_disk_is_full(const struct lsm *db)
 {
-    return (db->disk_full & (DB_FULL_FLUSH | DB_FULL_LOW)) || db->reserve == RESERVE_SPENT ||
-           (db->disk_full && db->version->levels[0].count >= db->options.l0_slowdown);
+    return (db->space.full & (DB_FULL_FLUSH | DB_FULL_LOW)) || db->space.reserve == RESERVE_SPENT ||
+           (db->space.full && db->version->levels[0].count >= db->options.l0_slowdown);
 }
 
 bool db_space_short(const struct lsm *db)
 {
-    return db->reserve == RESERVE_SPENT || db->disk_full & DB_FULL_LOW;
+    return db->space.reserve == RESERVE_SPENT || db->space.full & DB_FULL_LOW;
 }
 
 // How much has to be free so that everything in memory will fit. No locks held.
@@ -59,7 +59,7 @@ uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total)
 
 int db_check_space(struct lsm *db)
 {
-    if (atomic_load_explicit(&db->pressure, memory_order_relaxed) < 1000)
+    if (atomic_load_explicit(&db->pace.pressure, memory_order_relaxed) < 1000)
         return LSM_OK;
     pthread_mutex_lock(&db->mutex);
     bool full = db_disk_is_full(db);

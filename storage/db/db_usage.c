@@ -109,7 +109,7 @@ static int compare_records(const void *a, const void *b)
 static int usage_init(struct lsm *db, struct usage *usage)
 {
     pthread_mutex_lock(&db->mutex);
-    int rc = snapshot_set_copy(&db->named, &usage->set);
+    int rc = snapshot_set_copy(&db->snapshots.named, &usage->set);
     pthread_mutex_unlock(&db->mutex);
     if (rc)
         return rc;

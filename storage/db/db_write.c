@@ -44,14 +44,15 @@ static bool must_wait(struct lsm *db)
 static bool memtable_full(struct lsm *db, bool wait)
 {
     size_t size = db->options.write_buffer_size, little = size / SOON_SHARE;
-    bool soon = atomic_load_explicit(&db->flush_soon, memory_order_relaxed) && !wait;
+    bool soon = atomic_load_explicit(&db->pace.flush_soon, memory_order_relaxed) && !wait;
     if (little < SOON_MIN)
         little = SOON_MIN;
     uint64_t garbage = memtable_superseded(db->active);
     return memtable_bytes(db->active) >= size ||
-           (!wait && garbage >= atomic_load_explicit(&db->garbage_max, memory_order_relaxed)) ||
+           (!wait &&
+            garbage >= atomic_load_explicit(&db->pace.garbage_max, memory_order_relaxed)) ||
            db_memtable_blob_bytes(db->active) >= db_blob_flush_bytes(db) * (wait ? 2 : 1) ||
-           (soon && wal_end(db->log->wal) >= little);
+           (soon && wal_end(db->logs.active->wal) >= little);
 }
 
 // The jobs that a full memtable waits for; mutex held.
@@ -63,8 +64,8 @@ static unsigned jobs_waited_for(struct lsm *db)
 // Whether what a full memtable waits for cannot go on for lack of space; mutex held.
 static bool is_stuck(struct lsm *db)
 {
-    return db->disk_full & DB_FULL_FLUSH || (db->disk_full & DB_FULL_COMPACTION &&
-                                             db->version->levels[0].count >= db->options.l0_stop);
+    return db->space.full & DB_FULL_FLUSH || (db->space.full & DB_FULL_COMPACTION &&
+                                              db->version->levels[0].count >= db->options.l0_stop);
 }
 
 // Whether the writer may write while space is short.
@@ -107,9 +108,9 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             if (rc)
                 break;
             uint64_t start = env_now_us();
-            db->stalled = true;
+            db->pace.stalled = true;
             pthread_cond_wait(&db->changed, &db->mutex);
-            db->stalled = false;
+            db->pace.stalled = false;
             counter_add(&db->counters.stall_us, env_now_us() - start);
             continue;
         }
@@ -138,9 +139,9 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
 static void watch_blobs(struct lsm *db)
 {
     uint64_t bytes = db_memtable_blob_bytes(db->active);
-    if (bytes < db->watched_blobs + WATCH_BLOB_BYTES)
+    if (bytes < db->pace.watched_blobs + WATCH_BLOB_BYTES)
         return;
-    db->watched_blobs = bytes;
+    db->pace.watched_blobs = bytes;
     pthread_mutex_lock(&db->mutex);
     db_update_pressure(db);
     pthread_mutex_unlock(&db->mutex);
@@ -152,9 +153,9 @@ static void watch_blobs(struct lsm *db)
 static int make_room(struct lsm *db, const struct writer *writer, bool *ret_counted)
 {
     watch_blobs(db);
-    unsigned pressure = atomic_load_explicit(&db->pressure, memory_order_relaxed);
+    unsigned pressure = atomic_load_explicit(&db->pace.pressure, memory_order_relaxed);
     bool full = memtable_full(db, false);
-    if (pressure == 0 && !full && memtable_bytes(db->active) == db->paced_bytes)
+    if (pressure == 0 && !full && memtable_bytes(db->active) == db->pace.bytes)
         return LSM_OK;
     if (pressure || full) {
         int rc = make_room_slowly(db, writer, ret_counted);
@@ -275,23 +276,23 @@ static int group_register_blobs(struct lsm *db, struct group *group)
 static int group_log(struct lsm *db, const struct group *group, uint64_t *ret_end)
 {
     enum reserve_use use = group->writers[0]->reserve;
-    int rc = wal_append(db->log->wal, group->records, group->count, ret_end);
+    int rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);
     if (use == RESERVE_USE_LITTLE && rc == LSM_NO_SPACE && group->counted && db_reserve_release(db))
-        rc = wal_append(db->log->wal, group->records, group->count, ret_end);
+        rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);
     if (use != RESERVE_USE_ALL)
         return rc;
     uint64_t give_up_us = env_now_us() + SPACE_WAIT_US;
     while (rc == LSM_NO_SPACE && env_now_us() < give_up_us) {
         if (!db_reserve_release(db))
             usleep(SPACE_RETRY_US);
-        rc = wal_append(db->log->wal, group->records, group->count, ret_end);
+        rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);
     }
     return rc;
 }
 
 static int group_write(struct lsm *db, struct group *group)
 {
-    uint64_t end, start = wal_end(db->log->wal);
+    uint64_t end, start = wal_end(db->logs.active->wal);
     int rc = group_reserve(db, group);
     if (!rc)
         rc = group_register_blobs(db, group);
@@ -320,8 +321,8 @@ static int group_write(struct lsm *db, struct group *group)
     atomic_store_explicit(&db->visible, db->last_sequence, memory_order_release);
     for (unsigned i = 0; i < group->count; i++) {
         if (group->writers[i]->sync) {
-            db_log_ref(db->log);
-            group->writers[i]->sync_log = db->log;
+            db_log_ref(db->logs.active);
+            group->writers[i]->sync_log = db->logs.active;
             group->writers[i]->sync_end = end;
         }
     }
@@ -406,7 +407,7 @@ static int write_any(struct lsm *db, const struct lsm_write_options *wo,
     if (batch->staged_in && batch->staged_in != db)
         return status_fail(LSM_INVALID, "the batch was staged in another store than %s", db->dir);
     enum reserve_use use = reserve_use(wo);
-    bool full = atomic_load_explicit(&db->pressure, memory_order_relaxed) >= 1000;
+    bool full = atomic_load_explicit(&db->pace.pressure, memory_order_relaxed) >= 1000;
     // What a small change takes is counted in the log.
     size_t min = use == RESERVE_USE_LITTLE && full ? SIZE_MAX : db_blob_min(db, wo);
     if (!batch->unresolved && batch->largest < min) {
@@ -508,14 +509,14 @@ int lsm_flush(struct lsm *db)
     pthread_mutex_lock(&db->mutex);
     int rc = db_check_error(db);
     while (!rc && memtable_entries(db->active) && must_wait(db)) {
-        if (db->disk_full & DB_FULL_JOBS)
+        if (db->space.full & DB_FULL_JOBS)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
         else if (!(rc = db_check_retry(db, jobs_waited_for(db), DB_RETRY_FLUSH_US)))
             pthread_cond_wait(&db->changed, &db->mutex);
         if (!rc)
             rc = db_check_error(db);
     }
-    uint64_t number = db->log->number;
+    uint64_t number = db->logs.active->number;
     pthread_mutex_unlock(&db->mutex);
     if (!rc && memtable_entries(db->active))
         rc = db_switch_memtable(db);
@@ -525,7 +526,7 @@ int lsm_flush(struct lsm *db)
     while (!rc && db->immutable_count && db->immutables[0].log->number <= number) {
         // Looked at before each wait, because after a failure nothing is flushed any more.
         rc = db_check_error(db);
-        if (!rc && db->disk_full & DB_FULL_FLUSH)
+        if (!rc && db->space.full & DB_FULL_FLUSH)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
         if (!rc)
             rc = db_check_retry(db, DB_FULL_FLUSH, DB_RETRY_FLUSH_US);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The order of files within a folder whose files share a state: none calls one above it. Draws the
 # order, the highest file first, as far as the linker's symbols tell it, and fails if files call
-# each other in a circle.
+# each other in a circle. And: the parts of the store's state (struct lsm) are touched by those files
+# alone that their headers name.
 #
 #   tests/source/test_order.sh        (LSMFS_BIN: the programs of a build, build/bin)
 set -u
@@ -47,5 +48,24 @@ check() { # folder, library
     fi
 }
 
+# Part $1 of struct lsm, which is a struct $2.
+check_part() {
+    local header named found
+    header=$(grep -l "^struct $2 {" storage/db/*.h)
+    named=$(awk '/^#ifndef/ { exit } /^\/\/ Touched by:/ { on = 1; sub(/.*:/, "") }
+                 on { sub(/^\/\//, ""); print }' "$header" | tr -s ' ' '\n' | sed '/^$/d' | sort)
+    found=$(grep -lE "(->|\.)$1\." storage/db/*.c | sed 's:.*/::; s/\.c$//' | sort)
+    [ "$named" = "$found" ] && return
+    echo "$header: db->$1 is touched by other files than it names:"
+    diff <(echo "$named") <(echo "$found") | sed -n 's/^</  not by/p; s/^>/  also by/p'
+    problems=$((problems + 1))
+}
+
 check storage/db "$lib/libtinylsm.a"
+parts=0
+while read -r type part; do
+    check_part "$part" "$type"
+    parts=$((parts + 1))
+done < <(sed -nE '/[/][/] The parts/,/[/][/] Figures/s/^    struct (db_[a-z]+) ([a-z]+);/\1 \2/p' storage/db/db.h)
+[ "$parts" -ge 7 ] || { echo "only $parts parts found in storage/db/db.h"; exit 2; }
 exit $((problems > 0))

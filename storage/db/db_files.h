@@ -1,0 +1,39 @@
+// The numbers of files, and which are to be removed.
+//
+// Lock: `mutex` for the list, a leaf, taken in epoch callbacks.
+//
+// Touched by: db_compact db_files db_manifest db_open db_recover
+#ifndef LSM_DB_DB_FILES_H
+#define LSM_DB_DB_FILES_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "version/file_meta.h"
+
+struct lsm;
+
+// What a file_meta's owner points to, and later the entry in the list of files to remove.
+struct obsolete_file {
+    struct lsm *db;
+    struct obsolete_file *next;
+    uint64_t number;
+};
+
+struct db_files {
+    _Atomic uint64_t next; // number
+    uint64_t first;        // numbers from here on were given out since opening; constant then
+    pthread_mutex_t mutex;
+    struct obsolete_file *obsolete;
+    _Atomic bool keep; // after a failed manifest write nothing may be removed
+};
+
+uint64_t db_new_file_number(void *db);
+void db_remove_obsolete(struct lsm *db); // no locks held
+// Ties a table that is going to be part of a version to this store: when its last reference goes,
+// its reader is closed and, if it is obsolete, its file is put on the list of files to remove.
+int db_adopt_file(struct lsm *db, struct file_meta *file);
+
+#endif

@@ -1,0 +1,34 @@
+// Changing the current version, and writing that down.
+//
+// Lock: `busy` under the store's mutex is the manifest lead, which owns the manifest's writing side
+// across its I/O; the other fields are the mutex's.
+//
+// Touched by: db_compact db_manage db_manifest db_open db_recover
+#ifndef LSM_DB_DB_MANIFEST_H
+#define LSM_DB_DB_MANIFEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "version/manifest.h"
+
+struct lsm;
+
+struct db_manifest {
+    struct manifest *writer; // the lead's
+    bool busy;
+    uint64_t log_number, last_sequence; // as the manifest has them
+    uint64_t new_number;                // of the one that opening starts; 0: not that far yet
+};
+
+// Logs the edit, applies it and installs the new version and view. Called without locks. With
+// `drop_immutable` the oldest immutable memtable, which the edit makes superfluous, goes as well.
+int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable);
+// The same for an edit that `change` makes of the named snapshots as they are then. It is called
+// with the manifest lead, without locks; a failure of its own changes nothing and is returned.
+int db_change_snapshots(struct lsm *db,
+                        int (*change)(const struct snapshot_set *set, struct version_edit *edit,
+                                      void *arg),
+                        void *arg);
+
+#endif

@@ -1,0 +1,54 @@
+// The write queue: who waits to write, and who leads.
+//
+// Lock: `mutex`, held for a few instructions. A writer's fields are its own until it is in the
+// queue, then the leader's until `done`.
+//
+// Touched by: db_open db_property db_queue db_write
+#ifndef LSM_DB_DB_QUEUE_H
+#define LSM_DB_DB_QUEUE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "db/batch.h"
+
+struct db_blob_write;
+struct db_log;
+
+// How much of the reserve a write may use.
+enum reserve_use { RESERVE_USE_NOT, RESERVE_USE_LITTLE, RESERVE_USE_ALL };
+
+// One thread waiting in the write queue; lives on its stack.
+struct writer {
+    const struct lsm_batch *batch;     // NULL: only wants to become leader
+    const struct db_blob_write *blobs; // large values of the batch; NULL: there are none
+    enum reserve_use reserve;
+    bool sync;
+    bool done; // queue.mutex; someone else wrote the batch: `status` is the result
+    int status;
+    struct db_log *sync_log; // the log with the record of a writer that syncs (one reference)
+    uint64_t sync_end;
+    char *detail;        // STATUS_DETAIL_MAX bytes of the waiting thread, for a failure
+    pthread_cond_t wake; // done, or became head
+    struct writer *next;
+};
+
+struct db_queue {
+    pthread_mutex_t mutex;
+    struct writer *head, *tail; // head leads
+};
+
+// Waits until the writer leads, or another leader has written its batch: `done`.
+void db_lead_or_wait(struct lsm *db, struct writer *writer);
+// Ends the lead: the writers from the head to `last` are done, the one after it leads.
+void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last);
+// Waits until the caller is the write leader, and gives the lead up again. For switching memtables
+// from outside a write.
+void db_lead_acquire(struct lsm *db, struct writer *writer);
+void db_lead_release(struct lsm *db, struct writer *writer);
+bool db_lead_try(struct lsm *db, struct writer *writer); // false: somebody leads
+// Makes the active memtable immutable and starts a new one. Lead held.
+int db_switch_memtable(struct lsm *db);
+
+#endif
