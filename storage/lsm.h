@@ -388,9 +388,10 @@ LSM_NODISCARD LSM_API int lsm_batch_append(struct lsm_batch *batch, const struct
 // garbage. LSM_INVALID if it has been staged already. On failure the batch is as it was.
 LSM_NODISCARD LSM_API int lsm_stage(struct lsm *db, struct lsm_batch *batch);
 
-// Applies the batch: all of it or nothing. The batch is unchanged and may be used again.
+// Applies the batch: all of it or nothing. Its operations are unchanged, and it may be used again. It
+// keeps memory for the next time, at most 1 MiB.
 LSM_NODISCARD LSM_API int lsm_write(struct lsm *db, const struct lsm_write_options *wo,
-                                    const struct lsm_batch *batch);
+                                    struct lsm_batch *batch);
 
 // Everything acknowledged before the call is durable when it returns 0.
 LSM_NODISCARD LSM_API int lsm_sync(struct lsm *db);

@@ -80,8 +80,9 @@ int blob_record_init(struct blob_record *record, struct slice value, enum lsm_co
 {
     struct blob_record r = {.stored = value};
     uint32_t size = (uint32_t)value.size;
-    if (buf_reserve(&r.bytes, (size_t)blob_head_size(size, codec)) ||
-        (codec != LSM_COMPRESSION_NONE && buf_reserve(&r.compressed, value.size))) {
+    if (codec != LSM_COMPRESSION_NONE &&
+        (buf_reserve(&r.bytes, (size_t)blob_head_size(size, codec)) ||
+         buf_reserve(&r.compressed, value.size))) {
         blob_record_release(&r);
         return status_no_memory(value.size);
     }
@@ -90,7 +91,6 @@ int blob_record_init(struct blob_record *record, struct slice value, enum lsm_co
     else
         codec = LSM_COMPRESSION_NONE;
     r.head = (struct blob_head){size, (uint32_t)r.stored.size, codec, NULL};
-    r.bytes.size = (size_t)blob_head_size(size, codec);
     *record = r;
     return LSM_OK;
 }
@@ -103,7 +103,8 @@ void blob_record_release(struct blob_record *record)
 
 uint64_t blob_record_size(const struct blob_record *record)
 {
-    return record->bytes.size + blob_pages_size(record->stored.size);
+    const struct blob_head *head = &record->head;
+    return blob_head_size(head->value_size, head->codec) + blob_pages_size(head->stored_size);
 }
 
 // ---------------------------------------------------------------------------------------- writing
@@ -113,10 +114,12 @@ int blob_record_write(const struct blob_record *record, struct env_file *file, u
 {
     struct iovec pieces[ENV_PIECES_MAX];
     uint8_t sums[PAGES_AT_ONCE][BLOB_CHECKSUM];
-    blob_head_encode(&record->head, number, offset, record->bytes.data);
-    pieces[0] = (struct iovec){record->bytes.data, record->bytes.size};
+    uint8_t plain[BLOB_RECORD_HEADER], *head = record->bytes.data ? record->bytes.data : plain;
+    size_t head_size = (size_t)blob_head_size(record->head.value_size, record->head.codec);
+    blob_head_encode(&record->head, number, offset, head);
+    pieces[0] = (struct iovec){head, head_size};
     int count = 1;
-    uint64_t start = offset, at = offset + record->bytes.size; // of this call; of the next page
+    uint64_t start = offset, at = offset + head_size; // of this call; of the next page
     size_t done = 0, size = record->stored.size;
     while (done < size) {
         for (unsigned i = 0; i < PAGES_AT_ONCE && done < size; i++) {

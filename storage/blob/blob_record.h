@@ -9,7 +9,7 @@
 struct blob_record {
     struct blob_head head;
     struct slice stored; // the value itself, or `compressed`
-    struct buf bytes;    // the head
+    struct buf bytes;    // for the head, if it has a directory of compressed chunks
     struct buf compressed;
 };
 

@@ -40,21 +40,29 @@ int lsm_batch_new(struct lsm_batch **ret_batch)
     return LSM_OK;
 }
 
-static void drop_staged(struct lsm_batch *batch)
+// Drops the references; their memory is kept.
+static void drop_pins(struct lsm_batch *batch)
 {
     blob_refs_drop(&batch->pins);
+    batch->pins.count = batch->pins.last = 0;
+    batch->resolved_in = NULL;
+    batch->resolved_bytes = batch->resolved_values = 0;
+}
+
+void batch_release(struct lsm_batch *batch)
+{
+    drop_pins(batch);
     blob_refs_release(&batch->pins);
-    batch->pins = (struct blob_refs){0};
-    batch->staged_in = NULL;
-    batch->staged_bytes = batch->staged_values = 0;
+    buf_release(&batch->payload);
+    lsm_batch_free(batch->resolved);
+    batch->resolved = NULL;
 }
 
 void lsm_batch_free(struct lsm_batch *batch)
 {
     if (!batch)
         return;
-    drop_staged(batch);
-    buf_release(&batch->payload);
+    batch_release(batch);
     free(batch);
 }
 
@@ -65,8 +73,8 @@ void lsm_batch_clear(struct lsm_batch *batch)
     batch->count = 0;
     batch->unresolved = 0;
     batch->largest = 0;
-    if (batch->staged_in)
-        drop_staged(batch);
+    if (batch->resolved_in)
+        drop_pins(batch);
 }
 
 size_t lsm_batch_count(const struct lsm_batch *batch)
@@ -100,23 +108,44 @@ static void batch_finish(struct lsm_batch *batch, uint8_t *end)
     put_fixed32(batch->payload.data, ++batch->count);
 }
 
-int lsm_batch_put(struct lsm_batch *batch, const void *key, size_t key_size, const void *value,
-                  size_t value_size)
+int batch_put_room(struct lsm_batch *batch, struct slice key, size_t size, uint8_t **ret_value)
 {
-    int rc = batch_check_key(key_size);
+    int rc = batch_check_key(key.size);
     if (!rc)
-        rc = batch_check_value(value_size);
+        rc = batch_check_value(size);
     if (!rc)
-        rc = batch_grow(batch, (uint64_t)key_size + value_size);
+        rc = batch_grow(batch, (uint64_t)key.size + size);
     if (rc)
         return rc;
     uint8_t *p = batch->payload.data + batch->payload.size;
     *p++ = BATCH_PUT;
-    p = put_slice(p, slice_of(key, key_size));
-    p = put_slice(p, slice_of(value, value_size));
-    batch_finish(batch, p);
-    if (value_size > batch->largest)
-        batch->largest = value_size;
+    p = put_slice(p, key);
+    p = put_varint64(p, size);
+    *ret_value = p;
+    batch_finish(batch, p + size);
+    if (size > batch->largest)
+        batch->largest = size;
+    return LSM_OK;
+}
+
+int lsm_batch_put(struct lsm_batch *batch, const void *key, size_t key_size, const void *value,
+                  size_t value_size)
+{
+    uint8_t *room;
+    int rc = batch_put_room(batch, slice_of(key, key_size), value_size, &room);
+    if (!rc && value_size)
+        memcpy(room, value, value_size);
+    return rc;
+}
+
+int batch_put_encoded(struct lsm_batch *batch, struct slice encoded)
+{
+    int rc = batch_grow(batch, encoded.size);
+    if (rc)
+        return rc;
+    uint8_t *p = batch->payload.data + batch->payload.size;
+    memcpy(p, encoded.data, encoded.size);
+    batch_finish(batch, p + encoded.size);
     return LSM_OK;
 }
 
@@ -218,13 +247,13 @@ int batch_pin(struct blob_refs *set, const struct blob_refs *pins)
 int lsm_batch_append(struct lsm_batch *batch, const struct lsm_batch *other)
 {
     size_t size = other->payload.size - BATCH_HEADER;
-    if (batch->staged_in && other->staged_in && batch->staged_in != other->staged_in)
+    if (batch->resolved_in && other->resolved_in && batch->resolved_in != other->resolved_in)
         return status_fail(LSM_INVALID, "the batches are staged in different stores");
     int rc = batch_grow(batch, size);
     if (!rc)
         rc = batch_pin(&batch->pins, &other->pins); // a pin too many does no harm
-    if (other->staged_in)
-        batch->staged_in = other->staged_in;
+    if (other->resolved_in)
+        batch->resolved_in = other->resolved_in;
     if (rc)
         return rc;
     memcpy(batch->payload.data + batch->payload.size, other->payload.data + BATCH_HEADER, size);
@@ -234,8 +263,8 @@ int lsm_batch_append(struct lsm_batch *batch, const struct lsm_batch *other)
     batch->unresolved += other->unresolved;
     if (other->largest > batch->largest)
         batch->largest = other->largest;
-    batch->staged_bytes += other->staged_bytes;
-    batch->staged_values += other->staged_values;
+    batch->resolved_bytes += other->resolved_bytes;
+    batch->resolved_values += other->resolved_values;
     return LSM_OK;
 }
 

@@ -42,10 +42,14 @@ struct lsm_batch {
     uint32_t unresolved; // operations of the types that are not logged
     size_t largest;      // size of the largest value put
 
-    // What lsm_stage() has written to blob files; nothing: NULL and zeros.
-    const struct lsm *staged_in;
-    struct blob_refs pins;                // of the pointers in the payload, a reference each
-    uint64_t staged_bytes, staged_values; // in the files; of the values
+    // Of a batch that was resolved (db_resolve.c), by lsm_stage() or to be logged: the store whose
+    // blob files its pointers name. Not resolved: NULL and zeros.
+    const struct lsm *resolved_in;
+    struct blob_refs pins;                    // of the pointers in the payload, a reference each
+    uint64_t resolved_bytes, resolved_values; // written to the files; of the values
+
+    struct lsm_batch
+        *resolved; // what lsm_write() logs instead; kept for its memory. NULL: none yet
 };
 
 struct batch_op {
@@ -73,6 +77,16 @@ int batch_pin(struct blob_refs *set, const struct blob_refs *pins);
 
 // Appends a put of an encoded pointer.
 int batch_put_blob(struct lsm_batch *batch, struct slice key, struct slice pointer);
+
+// Appends a put of `size` bytes, to be filled in at *ret_value before anything else is done with
+// the batch.
+int batch_put_room(struct lsm_batch *batch, struct slice key, size_t size, uint8_t **ret_value);
+
+// Appends an operation as it is encoded in another batch.
+int batch_put_encoded(struct lsm_batch *batch, struct slice encoded);
+
+// Frees what the batch holds, but not the batch.
+void batch_release(struct lsm_batch *batch);
 
 // Checks the sizes a user passed; LSM_INVALID with detail.
 int batch_check_key(size_t key_size);

@@ -66,15 +66,6 @@ struct lsm_snapshot {
     bool collected;                   // a flush or compaction has kept something for it; mutex
 };
 
-// A batch whose large values have been written to blob files, and what it refers to there.
-struct db_blob_write {
-    struct lsm_batch *batch;
-    struct blob_refs pins; // with a reference each, until the memtable has its own
-    uint64_t written;      // bytes appended for it
-    uint64_t value_bytes;  // of the values that were separated
-    size_t min;            // values of this size or more are separated
-};
-
 struct db_counters { // relaxed; for properties
     _Atomic uint64_t user_bytes, wal_bytes, flush_bytes, compact_read, compact_written;
     _Atomic uint64_t flushes, compactions, trivial_moves, stall_us, slowdown_us, writes, groups;
@@ -234,10 +225,10 @@ int db_lookup(struct lsm *db, const struct lsm_read_options *ro, struct slice ke
 
 // ---- db_resolve.c
 // Resolves a batch before it is logged: writes its values of `min` bytes or more to blob files and
-// makes the batch to log. Release when that is in a memtable, or given up.
-int db_resolve(struct lsm *db, const struct lsm_batch *batch, size_t min,
-               struct db_blob_write *ret_write);
-void db_resolve_release(struct db_blob_write *write);
+// makes batch->resolved, the batch to log, which holds what its pointers name. It is emptied when
+// it is in a memtable, or given up.
+int db_resolve(struct lsm *db, struct lsm_batch *batch, size_t min);
+void db_resolve_end(struct lsm_batch *batch);
 
 // ---- db_place.c
 struct db_place {

@@ -13,7 +13,6 @@
 
 #include "db/batch.h"
 
-struct db_blob_write;
 struct db_log;
 
 // How much of the reserve a write may use.
@@ -21,8 +20,7 @@ enum reserve_use { RESERVE_USE_NOT, RESERVE_USE_LITTLE, RESERVE_USE_ALL };
 
 // One thread waiting in the write queue; lives on its stack.
 struct writer {
-    const struct lsm_batch *batch;     // NULL: only wants to become leader
-    const struct db_blob_write *blobs; // large values of the batch; NULL: there are none
+    const struct lsm_batch *batch; // resolved; NULL: only wants to become leader
     enum reserve_use reserve;
     bool sync;
     bool done; // queue.mutex; someone else wrote the batch: `status` is the result

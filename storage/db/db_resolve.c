@@ -13,13 +13,21 @@
 #include "db/batch.h"
 #include "db/db.h"
 
+#define KEPT_MAX ((size_t)1 << 20) // a batch that resolved into more does not keep the memory
+
+// Where resolved operations go.
+struct resolving {
+    struct lsm_batch *batch;
+    size_t min; // values of this size or more are separated
+};
+
 // Takes over the caller's reference to `file`, and with `appended` its bytes, which count already.
-static int pin(struct db_blob_write *write, struct blob_file *file,
-               const struct blob_pointer *pointer, bool appended)
+static int pin(struct resolving *to, struct blob_file *file, const struct blob_pointer *pointer,
+               bool appended)
 {
     struct blob_ref *ref = NULL;
     int64_t bytes = (int64_t)blob_pointer_bytes(pointer);
-    int rc = blob_refs_add(&write->pins, pointer->file, blob_pointer_bytes(pointer), &ref);
+    int rc = blob_refs_add(&to->batch->pins, pointer->file, blob_pointer_bytes(pointer), &ref);
     if (!rc && !appended)
         blob_file_add_mem(file, bytes);
     if (rc && appended)
@@ -31,30 +39,28 @@ static int pin(struct db_blob_write *write, struct blob_file *file,
     return rc;
 }
 
-static int put_pointer(struct db_blob_write *write, struct slice key, struct blob_file *file,
+static int put_pointer(struct resolving *to, struct slice key, struct blob_file *file,
                        const struct blob_pointer *pointer, bool appended)
 {
     uint8_t bytes[BLOB_POINTER_MAX];
-    int rc = pin(write, file, pointer, appended);
+    int rc = pin(to, file, pointer, appended);
     if (!rc)
-        rc =
-            batch_put_blob(write->batch, key, slice_of(bytes, blob_pointer_encode(pointer, bytes)));
+        rc = batch_put_blob(to->batch, key, slice_of(bytes, blob_pointer_encode(pointer, bytes)));
     return rc;
 }
 
-static int resolve_put(struct lsm *db, struct slice key, struct slice value,
-                       struct db_blob_write *write)
+static int resolve_put(struct lsm *db, struct slice key, struct slice value, struct resolving *to)
 {
     struct blob_pointer pointer;
     struct blob_file *file;
-    if (value.size < write->min)
-        return lsm_batch_put(write->batch, key.data, key.size, value.data, value.size);
+    if (value.size < to->min)
+        return lsm_batch_put(to->batch, key.data, key.size, value.data, value.size);
     int rc = blob_store_append(db->blobs, BLOB_WRITES, value, &pointer, &file);
     if (rc)
         return rc;
-    write->written += blob_pointer_bytes(&pointer);
-    write->value_bytes += value.size;
-    return put_pointer(write, key, file, &pointer, true);
+    to->batch->resolved_bytes += blob_pointer_bytes(&pointer);
+    to->batch->resolved_values += value.size;
+    return put_pointer(to, key, file, &pointer, true);
 }
 
 static int check_slice(const struct batch_op *op, uint64_t size)
@@ -66,27 +72,24 @@ static int check_slice(const struct batch_op *op, uint64_t size)
 
 // A slice of a value in a blob file; takes over the reference to it.
 static int share(const struct batch_op *op, struct blob_file *file, struct blob_pointer *pointer,
-                 size_t inline_size, struct db_blob_write *write)
+                 size_t inline_size, struct resolving *to)
 {
     int rc = check_slice(op, pointer->length);
     if (!rc && op->length && op->length >= inline_size) {
         pointer->start += (uint32_t)op->offset;
         pointer->length = (uint32_t)op->length;
-        return put_pointer(write, op->key, file, pointer, false);
+        return put_pointer(to, op->key, file, pointer, false);
     }
-    uint8_t *data = rc ? NULL : malloc(op->length ? (size_t)op->length : 1);
-    if (!rc && !data)
-        rc = status_no_memory((size_t)op->length);
+    uint8_t *room;
     if (!rc)
-        rc = blob_file_read(file, pointer, (uint32_t)op->offset, data, (size_t)op->length);
+        rc = batch_put_room(to->batch, op->key, (size_t)op->length, &room);
     if (!rc)
-        rc = lsm_batch_put(write->batch, op->key.data, op->key.size, data, (size_t)op->length);
-    free(data);
+        rc = blob_file_read(file, pointer, (uint32_t)op->offset, room, (size_t)op->length);
     blob_file_unref(file);
     return rc;
 }
 
-static int resolve_slice(struct lsm *db, const struct batch_op *op, struct db_blob_write *write)
+static int resolve_slice(struct lsm *db, const struct batch_op *op, struct resolving *to)
 {
     struct slice value;
     uint64_t tag;
@@ -100,86 +103,88 @@ static int resolve_slice(struct lsm *db, const struct batch_op *op, struct db_bl
     else if (!rc && tag_type(tag) == ENTRY_BLOB)
         rc = db_blob_open(db, value, &pointer, &file);
     else if (!rc && !(rc = check_slice(op, value.size)))
-        rc = lsm_batch_put(write->batch, op->key.data, op->key.size, value.data + op->offset,
+        rc = lsm_batch_put(to->batch, op->key.data, op->key.size, value.data + op->offset,
                            (size_t)op->length);
     epoch_unpin();
-    return file ? share(op, file, &pointer, db_blob_inline_size(&db->options), write) : rc;
+    return file ? share(op, file, &pointer, db_blob_inline_size(&db->options), to) : rc;
 }
 
-static int resolve_op(struct lsm *db, const struct batch_op *op, struct db_blob_write *write)
+// `encoded` is the operation as the batch has it.
+static int resolve_op(struct lsm *db, const struct batch_op *op, struct slice encoded,
+                      struct resolving *to)
 {
-    switch (op->type) {
-    case BATCH_PUT:
-    case BATCH_PUT_BORROWED:
-        return resolve_put(db, op->key, op->value, write);
-    case BATCH_PUT_SLICE:
-        return resolve_slice(db, op, write);
-    case BATCH_PUT_BLOB:
-        return batch_put_blob(write->batch, op->key, op->value); // batch_pin() has its file
-    default:
-        return lsm_batch_delete(write->batch, op->key.data, op->key.size);
-    }
+    if (op->type == BATCH_PUT_SLICE)
+        return resolve_slice(db, op, to);
+    if (op->type == BATCH_PUT_BORROWED || (op->type == BATCH_PUT && op->value.size >= to->min))
+        return resolve_put(db, op->key, op->value, to);
+    if (op->type == BATCH_PUT && op->value.size > to->batch->largest)
+        to->batch->largest = op->value.size;
+    return batch_put_encoded(to->batch, encoded); // batch_pin() has the file of a pointer
 }
 
-int db_resolve(struct lsm *db, const struct lsm_batch *batch, size_t min,
-               struct db_blob_write *ret_write)
+static int resolve_all(struct lsm *db, struct slice payload, struct resolving *to)
 {
-    struct db_blob_write write = {
-        .min = min, .written = batch->staged_bytes, .value_bytes = batch->staged_values};
-    int rc = lsm_batch_new(&write.batch);
-    if (!rc)
-        rc = batch_pin(&write.pins, &batch->pins);
-    if (rc) {
-        db_resolve_release(&write);
-        return rc;
-    }
     uint32_t count;
-    struct slice payload = buf_slice(&batch->payload);
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    int rc = LSM_OK;
     while (!rc && p < end) {
         struct batch_op op;
+        const uint8_t *begin = p;
         rc = batch_next(&p, end, &op);
-        rc = rc ? status_fail(rc, "malformed batch in memory") : resolve_op(db, &op, &write);
+        rc = rc ? status_fail(rc, "malformed batch in memory")
+                : resolve_op(db, &op, slice_of(begin, (size_t)(p - begin)), to);
     }
-    if (rc)
-        db_resolve_release(&write);
-    else
-        *ret_write = write;
     return rc;
+}
+
+int db_resolve(struct lsm *db, struct lsm_batch *batch, size_t min)
+{
+    int rc = batch->resolved ? LSM_OK : lsm_batch_new(&batch->resolved);
+    if (rc)
+        return rc;
+    struct lsm_batch *resolved = batch->resolved;
+    lsm_batch_clear(resolved);
+    resolved->resolved_in = db;
+    resolved->resolved_bytes = batch->resolved_bytes;
+    resolved->resolved_values = batch->resolved_values;
+    rc = batch_pin(&resolved->pins, &batch->pins);
+    if (!rc)
+        rc = resolve_all(db, buf_slice(&batch->payload),
+                         &(struct resolving){.batch = resolved, .min = min});
+    if (rc)
+        db_resolve_end(batch);
+    return rc;
+}
+
+void db_resolve_end(struct lsm_batch *batch)
+{
+    if (batch->resolved->payload.capacity > KEPT_MAX) {
+        lsm_batch_free(batch->resolved);
+        batch->resolved = NULL;
+    } else {
+        lsm_batch_clear(batch->resolved);
+    }
 }
 
 int lsm_stage(struct lsm *db, struct lsm_batch *batch)
 {
-    struct db_blob_write write;
     if (db->options.read_only)
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
-    if (batch->staged_in)
+    if (batch->resolved_in)
         return status_fail(LSM_INVALID, "the batch has been staged already");
     int rc = db_check_space(db);
     if (rc)
         return rc;
-    rc = db_resolve(db, batch, db_blob_min(db, NULL), &write);
+    rc = db_resolve(db, batch, db_blob_min(db, NULL));
     if (rc == LSM_NO_SPACE)
         db_note_full(db);
     if (rc)
         return rc;
-    struct lsm_batch *staged = write.batch;
-    struct buf payload = batch->payload;
-    batch->payload = staged->payload;
-    staged->payload = payload;
-    batch->unresolved = 0;
-    batch->largest = staged->largest;
-    batch->staged_in = db;
-    batch->pins = write.pins;
-    batch->staged_bytes = write.written;
-    batch->staged_values = write.value_bytes;
-    lsm_batch_free(staged);
+    struct lsm_batch *resolved = batch->resolved, before = *batch;
+    *batch = *resolved; // what it was becomes what is kept for its memory
+    *resolved = before;
+    batch->resolved = resolved;
+    resolved->resolved = NULL;
+    db_resolve_end(batch);
     return LSM_OK;
-}
-
-void db_resolve_release(struct db_blob_write *write)
-{
-    lsm_batch_free(write->batch);
-    blob_refs_drop(&write->pins);
-    blob_refs_release(&write->pins);
 }

@@ -163,8 +163,7 @@ static int make_room(struct lsm *db, const struct writer *writer, bool *ret_coun
             return rc;
     }
     if (writer->reserve == RESERVE_USE_NOT) {
-        db_slow_down(db, pressure,
-                     writer->batch->payload.size + (writer->blobs ? writer->blobs->written : 0));
+        db_slow_down(db, pressure, writer->batch->payload.size + writer->batch->resolved_bytes);
         db_pace(db);
     }
     return LSM_OK;
@@ -262,11 +261,11 @@ static int group_register_blobs(struct lsm *db, struct group *group)
 {
     int rc = LSM_OK;
     for (unsigned i = 0; i < group->count && !rc; i++) {
-        const struct db_blob_write *blobs = group->writers[i]->blobs;
-        if (!blobs)
+        const struct lsm_batch *batch = group->writers[i]->batch;
+        if (!batch->resolved_in)
             continue;
-        rc = db_blob_register(db->active, &blobs->pins, blobs->written);
-        counter_add(&db->counters.user_bytes, blobs->value_bytes);
+        rc = db_blob_register(db->active, &batch->pins, batch->resolved_bytes);
+        counter_add(&db->counters.user_bytes, batch->resolved_values);
     }
     return rc;
 }
@@ -374,14 +373,11 @@ static enum reserve_use reserve_use(const struct lsm_write_options *wo)
 }
 
 static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
-                       const struct lsm_batch *batch, const struct db_blob_write *blobs)
+                       const struct lsm_batch *batch)
 {
     char detail[STATUS_DETAIL_MAX];
-    struct writer writer = {.batch = batch,
-                            .blobs = blobs,
-                            .sync = wo && wo->sync,
-                            .reserve = reserve_use(wo),
-                            .detail = detail};
+    struct writer writer = {
+        .batch = batch, .sync = wo && wo->sync, .reserve = reserve_use(wo), .detail = detail};
     db_lead_or_wait(db, &writer);
     if (!writer.done)
         lead(db, &writer);
@@ -397,43 +393,37 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
 
 // ------------------------------------------------------------------------------------- interface
 
-static int write_any(struct lsm *db, const struct lsm_write_options *wo,
-                     const struct lsm_batch *batch)
+static int write_any(struct lsm *db, const struct lsm_write_options *wo, struct lsm_batch *batch)
 {
     if (db->options.read_only)
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
     if (batch->count == 0)
         return wo && wo->sync ? lsm_sync(db) : LSM_OK;
-    if (batch->staged_in && batch->staged_in != db)
+    if (batch->resolved_in && batch->resolved_in != db)
         return status_fail(LSM_INVALID, "the batch was staged in another store than %s", db->dir);
     enum reserve_use use = reserve_use(wo);
     bool full = atomic_load_explicit(&db->pace.pressure, memory_order_relaxed) >= 1000;
     // What a small change takes is counted in the log.
     size_t min = use == RESERVE_USE_LITTLE && full ? SIZE_MAX : db_blob_min(db, wo);
-    if (!batch->unresolved && batch->largest < min) {
-        const struct db_blob_write staged = {.pins = batch->pins,
-                                             .written = batch->staged_bytes,
-                                             .value_bytes = batch->staged_values};
-        return write_batch(db, wo, batch, batch->staged_in ? &staged : NULL);
-    }
-    struct db_blob_write blobs;
+    if (!batch->unresolved && batch->largest < min)
+        return write_batch(db, wo, batch);
     int rc = use == RESERVE_USE_NOT ? db_check_space(db) : LSM_OK;
     if (!rc)
-        rc = db_resolve(db, batch, min, &blobs);
+        rc = db_resolve(db, batch, min);
     if (rc == LSM_NO_SPACE && use == RESERVE_USE_LITTLE)
-        rc = db_resolve(db, batch, SIZE_MAX, &blobs);
+        rc = db_resolve(db, batch, SIZE_MAX);
     if (rc == LSM_NO_SPACE && use == RESERVE_USE_ALL && db_reserve_release(db))
-        rc = db_resolve(db, batch, min, &blobs);
+        rc = db_resolve(db, batch, min);
     if (rc == LSM_NO_SPACE)
         db_note_full(db);
     if (rc)
         return rc;
-    rc = write_batch(db, wo, blobs.batch, &blobs);
-    db_resolve_release(&blobs);
+    rc = write_batch(db, wo, batch->resolved);
+    db_resolve_end(batch);
     return rc;
 }
 
-int lsm_write(struct lsm *db, const struct lsm_write_options *wo, const struct lsm_batch *batch)
+int lsm_write(struct lsm *db, const struct lsm_write_options *wo, struct lsm_batch *batch)
 {
     uint64_t start = latency_begin();
     int rc = write_any(db, wo, batch);
@@ -448,7 +438,7 @@ static pthread_once_t single_once = PTHREAD_ONCE_INIT;
 
 static void single_release(void *batch)
 {
-    buf_release(&((struct lsm_batch *)batch)->payload);
+    batch_release(batch);
 }
 
 static void single_init(void)

@@ -251,12 +251,58 @@ START_TEST(test_allocations)
 }
 END_TEST
 
+// An ordinary write allocates nothing: a batch keeps what it needed the first time. Small values,
+// borrowed ones for blob files, slices that share and short ones that are copied.
+START_TEST(test_writes_allocate_nothing)
+{
+    enum { KEYS = 32, WRITES = 2000 };
+    static uint8_t data[8192];
+    static struct run run;
+    struct lsm_batch *batch;
+    uint64_t before = 0;
+    atomic_store(&fail_from, UINT64_MAX);
+    strcpy(run.dir, "/tmp/lsm_no_memory.XXXXXX");
+    EXPECT(mkdtemp(run.dir) != NULL, "mkdtemp");
+    snprintf(run.copy, sizeof run.copy, "%s.copy", run.dir);
+    lsm_options_init(&run.options);
+    run.options.blob_min = 4096;
+    open_store(&run);
+    EXPECT(lsm_batch_new(&batch) == 0, "batch");
+    for (int i = 0; i < KEYS + WRITES; i++) {
+        char key[32], source[32];
+        size_t key_size = batch_key(key, "key", i % KEYS), source_size;
+        if (i == KEYS + WRITES / 10) // the first ones fill what is kept
+            before = atomic_load(&allocations);
+        value_bytes(&(struct value){.seed = (uint64_t)i, .size = sizeof data}, data);
+        int rc = lsm_batch_put_borrowed(batch, key, key_size, data, sizeof data);
+        rc = rc ? rc : lsm_batch_put(batch, key, batch_key(key, "small", i % KEYS), data, 100);
+        source_size = batch_key(source, "key", (i + 1) % KEYS);
+        if (!rc && i >= KEYS)
+            rc = lsm_batch_put_slice(batch, key, batch_key(key, "slice", i % KEYS), source,
+                                     source_size, 100, 4000);
+        if (!rc && i >= KEYS)
+            rc = lsm_batch_put_slice(batch, key, batch_key(key, "short", i % KEYS), source,
+                                     source_size, 7, 50);
+        EXPECT(rc == 0, "batch: %s", lsm_error_detail());
+        EXPECT(lsm_write(run.db, NULL, batch) == 0, "write: %s", lsm_error_detail());
+        lsm_batch_clear(batch);
+    }
+    uint64_t count = atomic_load(&allocations) - before;
+    printf("%" PRIu64 " allocations in %d writes\n", count, WRITES * 9 / 10);
+    EXPECT(count * 100 < WRITES, "%" PRIu64 " allocations in %d writes", count, WRITES * 9 / 10);
+    lsm_batch_free(batch);
+    EXPECT(lsm_close(run.db) == 0, "close: %s", lsm_error_detail());
+    remove_tree(&run);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("failing allocations");
     TCase *tc = tcase_create("failing allocations");
     tcase_set_timeout(tc, 3600);
     tcase_add_loop_test(tc, test_allocations, 0, 3);
+    tcase_add_test(tc, test_writes_allocate_nothing);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }
