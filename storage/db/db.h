@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/cond.h"
 #include "base/env.h"
 #include "base/iter.h"
 #include "base/logger.h"
@@ -114,15 +115,15 @@ struct lsm {
     struct {
         struct memtable *memtable;
         struct db_log *log;
-    } immutables[DB_MAX_IMMUTABLES]; // oldest first
-    unsigned immutable_count;
+    } immutables[DB_MAX_IMMUTABLES] GUARDED_BY(db_mutex); // oldest first
+    unsigned immutable_count GUARDED_BY(db_mutex);
     struct version *version; // current; also in the view
     struct {
         struct lsm_snapshot list;  // list head
         struct snapshot_set named; // changed with the manifest lead as well
         bool dead_stale;           // the tables' dead_bytes have to be counted anew
-    } snapshots;
-    int background_error; // sticky
+    } snapshots GUARDED_BY(db_mutex);
+    int background_error GUARDED_BY(db_mutex); // sticky
     char background_detail[STATUS_DETAIL_MAX];
 
     // The parts, each with the lock that its header names.
@@ -139,6 +140,48 @@ struct lsm {
     struct db_tally tallies[DB_TALLIES];
     struct latency latency[LATENCY_OPS];
 };
+
+// The store's locks, as the analysis follows them.
+static inline void db_lock(struct lsm *db) ACQUIRES(db_mutex) NOT_CHECKED
+{
+    pthread_mutex_lock(&db->mutex);
+}
+static inline void db_unlock(struct lsm *db) RELEASES(db_mutex) NOT_CHECKED
+{
+    pthread_mutex_unlock(&db->mutex);
+}
+static inline void db_wait(struct lsm *db, pthread_cond_t *cond) REQUIRES(db_mutex)
+{
+    pthread_cond_wait(cond, &db->mutex);
+}
+static inline int db_wait_us(struct lsm *db, pthread_cond_t *cond, uint64_t us) REQUIRES(db_mutex)
+{
+    return cond_wait_us(cond, &db->mutex, us);
+}
+static inline void db_queue_lock(struct lsm *db) ACQUIRES(db_queue_mutex) NOT_CHECKED
+{
+    pthread_mutex_lock(&db->queue.mutex);
+}
+static inline void db_queue_unlock(struct lsm *db) RELEASES(db_queue_mutex) NOT_CHECKED
+{
+    pthread_mutex_unlock(&db->queue.mutex);
+}
+static inline void db_files_lock(struct lsm *db) ACQUIRES(db_files_mutex) NOT_CHECKED
+{
+    pthread_mutex_lock(&db->files.mutex);
+}
+static inline void db_files_unlock(struct lsm *db) RELEASES(db_files_mutex) NOT_CHECKED
+{
+    pthread_mutex_unlock(&db->files.mutex);
+}
+static inline void db_hold_lock(struct lsm *db) ACQUIRES(db_hold_mutex) NOT_CHECKED
+{
+    pthread_mutex_lock(&db->space.hold_mutex);
+}
+static inline void db_hold_unlock(struct lsm *db) RELEASES(db_hold_mutex) NOT_CHECKED
+{
+    pthread_mutex_unlock(&db->space.hold_mutex);
+}
 
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
 {
@@ -160,7 +203,7 @@ static inline struct db_tally *db_tally(struct lsm *db)
 // Installing a view has two steps, so that it cannot fail after a change was made: memory first;
 // then, with mutex held, a view of the current memtables and version replaces the current view.
 int db_view_new(struct read_view **ret_view);
-void db_view_install(struct lsm *db, struct read_view *view);
+void db_view_install(struct lsm *db, struct read_view *view) REQUIRES(db_mutex);
 // The one to read from, with a reference: the snapshot's, or the current one.
 struct read_view *db_view_ref(struct lsm *db, const struct lsm_snapshot *snapshot);
 void db_view_unref(struct read_view *view);
@@ -169,13 +212,13 @@ uint64_t db_read_sequence(struct lsm *db, const struct lsm_snapshot *snapshot); 
 // ---- db_error.c
 // Records the first failure of background work or logging; the store is read-only from then on.
 // Mutex held.
-void db_set_error(struct lsm *db, int status, const char *what);
+void db_set_error(struct lsm *db, int status, const char *what) REQUIRES(db_mutex);
 // The sticky failure as a status of this call, or 0. Mutex held.
-int db_check_error(struct lsm *db);
+int db_check_error(struct lsm *db) REQUIRES(db_mutex);
 
 // For whoever waits for the jobs `jobs` (DB_FULL_*): the status of one that has been failing for so
 // long for a reason that may pass, or 0. Mutex held.
-int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us);
+int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us) REQUIRES(db_mutex);
 #define DB_RETRY_WRITE_US 5000000 // of writes
 #define DB_RETRY_FLUSH_US 200000  // of calls that ask for the job
 
@@ -183,11 +226,12 @@ int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us);
 int db_named_check(struct lsm *db, const char *name); // whether a new snapshot can be called this
 // The sequences of all snapshots, named ones and others, ascending; the array is the caller's.
 // Mutex held.
-int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count);
+int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
+    REQUIRES(db_mutex);
 // Counts what tables keep for snapshots that are gone, if that may have changed. Mutex held.
-int db_count_dead(struct lsm *db);
+int db_count_dead(struct lsm *db) REQUIRES(db_mutex);
 // The last visible sequence if there is no snapshot; mutex held.
-uint64_t db_oldest_snapshot(struct lsm *db);
+uint64_t db_oldest_snapshot(struct lsm *db) REQUIRES(db_mutex);
 
 // ---- db_blob.c
 int db_blob_store_new(struct env *env, const struct lsm_options *options, unsigned handles_max,

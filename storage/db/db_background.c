@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/cond.h"
 #include "db/db.h"
 
 #define IDLE_WAKE_S       5  // idle threads look for garbage this often
@@ -28,13 +27,13 @@
 #define RESERVE_RETRY_MS  200
 
 // Waits on `work` for at most `ms`; mutex held.
-static void wait_work(struct lsm *db, unsigned ms)
+static void wait_work(struct lsm *db, unsigned ms) REQUIRES(db_mutex)
 {
-    cond_wait_us(&db->work, &db->mutex, (uint64_t)ms * 1000);
+    db_wait_us(db, &db->work, (uint64_t)ms * 1000);
 }
 
 // Notes that a job failed for a reason that may pass. Mutex held.
-static void retry_begin(struct lsm *db, int rc, unsigned job, const char *what)
+static void retry_begin(struct lsm *db, int rc, unsigned job, const char *what) REQUIRES(db_mutex)
 {
     if (!db->jobs.retry.jobs) {
         db->jobs.retry.since_us = env_now_us();
@@ -52,7 +51,7 @@ static void retry_begin(struct lsm *db, int rc, unsigned job, const char *what)
 }
 
 // Mutex held.
-static void retry_end(struct lsm *db, unsigned job, const char *what)
+static void retry_end(struct lsm *db, unsigned job, const char *what) REQUIRES(db_mutex)
 {
     if (!(db->jobs.retry.jobs & job))
         return;
@@ -63,16 +62,16 @@ static void retry_end(struct lsm *db, unsigned job, const char *what)
 
 // Sleeps until a job that failed for a reason that may pass is to be tried again: however often
 // others are woken. Mutex held, released meanwhile.
-static void retry_pause(struct lsm *db)
+static void retry_pause(struct lsm *db) REQUIRES(db_mutex)
 {
     uint64_t until_us = env_now_us() + (uint64_t)db->jobs.retry.pause_ms * 1000;
     for (uint64_t now; !db->jobs.stopping && (now = env_now_us()) < until_us;)
-        cond_wait_us(&db->work, &db->mutex, until_us - now);
+        db_wait_us(db, &db->work, until_us - now);
 }
 
 // What became of a background job of kind `full`; mutex held. True if the thread should pause
 // before trying again.
-static bool job_ended(struct lsm *db, int rc, unsigned full, const char *what)
+static bool job_ended(struct lsm *db, int rc, unsigned full, const char *what) REQUIRES(db_mutex)
 {
     bool pause = false;
     if (status_is_passing(rc))
@@ -103,13 +102,13 @@ bool db_flush_due(struct lsm *db)
 }
 
 // Mutex held; released meanwhile.
-static void make_spare(struct lsm *db)
+static void make_spare(struct lsm *db) REQUIRES(db_mutex)
 {
     struct db_log *log = NULL;
     db->logs.spare_state = SPARE_MAKING;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     int rc = db_log_new(db, &log);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     db->logs.spare = rc ? NULL : log; // a failure is not reported here: the writer that needs the
                                       // log tries again and reports it
     db->logs.spare_state = SPARE_NONE;
@@ -118,7 +117,7 @@ static void make_spare(struct lsm *db)
 
 // Whether nothing is written, and all that was is in tables but for the active memtable; mutex
 // held.
-static bool is_quiet(struct lsm *db)
+static bool is_quiet(struct lsm *db) REQUIRES(db_mutex)
 {
     return db_nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
            !db->space.full;
@@ -126,7 +125,7 @@ static bool is_quiet(struct lsm *db)
 
 // Whether the memtable may hold deletes or overwrites that would free space, and nobody is going to
 // fill it up; mutex held.
-static bool idle_flush_due(struct lsm *db)
+static bool idle_flush_due(struct lsm *db) REQUIRES(db_mutex)
 {
     if (!is_quiet(db))
         return false;
@@ -145,14 +144,14 @@ static void idle_switch(struct lsm *db)
     struct writer writer;
     if (!db_lead_try(db, &writer)) // a writer leads, and may be waiting for this thread
         return;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool due = !db->jobs.stopping && idle_flush_due(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (due && !db_switch_memtable(db)) {
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         // What was written before the pause says nothing about what comes after it.
         db->logs.used = 0;
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
     }
     db_lead_release(db, &writer);
 }
@@ -162,10 +161,10 @@ static void idle_switch(struct lsm *db)
 static void push_deletes(struct lsm *db)
 {
     struct writer writer;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool wait = db->jobs.compactions_running || db->immutable_count || db->jobs.manual_running ||
                 db->version->levels[0].count >= db->options.l0_compact;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (wait || !db_lead_try(db, &writer))
         return;
     if (memtable_deletes(db->active))
@@ -177,13 +176,13 @@ static void push_deletes(struct lsm *db)
 // On a disk that was full: whether it is not any more, and what can be done about it.
 static void make_room(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool spent = db->space.reserve == RESERVE_SPENT;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (spent)
         db_reserve_make(db);
     bool low = db_space_low(db);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     if (!low && db->space.full & DB_FULL_LOW) {
         db->space.full &= ~DB_FULL_LOW;
         db_update_pressure(db);
@@ -192,7 +191,7 @@ static void make_room(struct lsm *db)
     bool still = db_space_short(db);
     if (!still)
         db_little_end(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (still)
         push_deletes(db);
 }
@@ -200,18 +199,18 @@ static void make_room(struct lsm *db)
 static void *flush_thread(void *arg)
 {
     struct lsm *db = arg;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (!db->jobs.stopping) {
         if (db_flush_due(db)) {
             db->jobs.flush_running = true;
-            pthread_mutex_unlock(&db->mutex);
+            db_unlock(db);
             int rc = db_flush_oldest(db);
             db_remove_obsolete(db);
             if (rc == LSM_NO_SPACE && db_reserve_release(db))
                 rc = LSM_OK; // there is room: the flush is tried once more
             else if (!rc)
                 db_reserve_follow(db);
-            pthread_mutex_lock(&db->mutex);
+            db_lock(db);
             db->jobs.flush_running = false;
             bool pause = job_ended(db, rc, DB_FULL_FLUSH, "flush failed") && !db->jobs.stopping;
             if (pause && status_is_passing(rc))
@@ -220,7 +219,7 @@ static void *flush_thread(void *arg)
                 wait_work(db, RETRY_MS);
         } else {
             bool space_short = db_space_short(db), quiet = is_quiet(db);
-            pthread_mutex_unlock(&db->mutex);
+            db_unlock(db);
             db_remove_obsolete(db);
             if (space_short) {
                 make_room(db);
@@ -230,33 +229,33 @@ static void *flush_thread(void *arg)
                 db_reserve_shrink(db);
                 arena_pool_trim(&db->arenas);
             }
-            pthread_mutex_lock(&db->mutex);
+            db_lock(db);
             if (!db->jobs.stopping && !db_flush_due(db))
                 wait_work(db, db_space_short(db) ? RESERVE_RETRY_MS : IDLE_WAKE_S * 1000);
         }
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return NULL;
 }
 
 // Whether the next log has to wait for a flush that may need the space, or for room: on a full disk
 // it is made when it is needed. Mutex held, released meanwhile.
-static bool flush_goes_first(struct lsm *db)
+static bool flush_goes_first(struct lsm *db) REQUIRES(db_mutex)
 {
     if (db_space_short(db))
         return true;
     if (!db_flush_due(db))
         return false;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     bool low = db_space_low(db);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     return low && db_flush_due(db);
 }
 
 static void *log_thread(void *arg)
 {
     struct lsm *db = arg;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (!db->jobs.stopping) {
         if (db->logs.spare_state == SPARE_WANTED && !flush_goes_first(db)) {
             if (db->logs.spare_state == SPARE_WANTED && !db->jobs.stopping)
@@ -265,14 +264,14 @@ static void *log_thread(void *arg)
             wait_work(db, IDLE_WAKE_S * 1000);
         }
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return NULL;
 }
 
 // A compaction with its inputs marked, or NULL; mutex held. The version gets a reference.
 // *ret_picked is false if picking failed and is to be tried again at once: the pause has been made.
 static struct compaction *next_compaction(struct lsm *db, struct version **ret_version,
-                                          bool *ret_picked)
+                                          bool *ret_picked) REQUIRES(db_mutex)
 {
     *ret_picked = true;
     if (db->background_error || db->jobs.manual_running)
@@ -303,25 +302,25 @@ static uint64_t free_space(struct lsm *db)
 }
 
 // After a compaction that found no room: until it may fare better. Mutex held, released meanwhile.
-static void wait_for_room(struct lsm *db, const struct version *tried)
+static void wait_for_room(struct lsm *db, const struct version *tried) REQUIRES(db_mutex)
 {
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     uint64_t before = free_space(db), now = before;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     for (unsigned i = 0; i < RETRY_COMPACTIONS && now <= before; i++) {
         if (db->jobs.stopping || db->version != tried || db->background_error)
             break;
         wait_work(db, RETRY_MS);
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
         now = free_space(db);
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
     }
 }
 
 static void *compaction_thread(void *arg)
 {
     struct lsm *db = arg;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (!db->jobs.stopping) {
         struct version *version;
         bool picked;
@@ -336,12 +335,12 @@ static void *compaction_thread(void *arg)
         }
         const struct version *tried = version; // no reference is held: the pointer is only compared
         db->jobs.compactions_running++;
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
         int rc = db_run_compaction(db, version, compaction, NULL);
         db_remove_obsolete(db);
         if (!rc)
             db_reserve_follow(db);
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         db->jobs.compactions_running--;
         bool pause = job_ended(db, rc, DB_FULL_COMPACTION, "compaction failed");
         if (pause && !db->jobs.stopping && status_is_passing(rc)) {
@@ -351,13 +350,13 @@ static void *compaction_thread(void *arg)
         if (!pause || db->jobs.stopping)
             continue;
         bool urgent = db_disk_is_full(db);
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
         bool released = urgent && db_reserve_release(db);
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         if (!released)
             wait_for_room(db, tried);
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return NULL;
 }
 
@@ -366,19 +365,19 @@ static void *sync_thread(void *arg)
     struct lsm *db = arg;
     uint64_t interval_us = (uint64_t)db->options.sync_interval_ms * 1000;
     uint64_t next_us = env_now_us() + interval_us;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (!db->jobs.stopping) {
         uint64_t now_us = env_now_us();
         if (now_us < next_us) {
             wait_work(db, (unsigned)((next_us - now_us) / 1000 + 1));
             continue;
         }
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
         (void)!lsm_sync(db); // a failure is sticky
         next_us = env_now_us() + interval_us;
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return NULL;
 }
 
@@ -406,12 +405,12 @@ int db_background_start(struct lsm *db)
 
 void db_background_stop(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     db->jobs.stopping = true;
     atomic_store(&db->jobs.cancel, true);
     pthread_cond_broadcast(&db->work);
     pthread_cond_broadcast(&db->changed);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     for (unsigned i = 0; i < db->jobs.thread_count; i++)
         pthread_join(db->jobs.threads[i], NULL);
     db->jobs.thread_count = 0;
@@ -420,16 +419,16 @@ void db_background_stop(struct lsm *db)
 int lsm_wait_idle(struct lsm *db)
 {
     int rc = LSM_OK;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (!rc && !db->options.read_only && !(db->space.full & DB_FULL_JOBS) && !db_jobs_done(db)) {
         pthread_cond_broadcast(&db->work);
-        pthread_cond_wait(&db->changed, &db->mutex);
+        db_wait(db, &db->changed);
         rc = db_check_retry(db, DB_FULL_JOBS, DB_RETRY_FLUSH_US);
     }
     if (!rc)
         rc = db_check_error(db);
     if (!rc && db->space.full & DB_FULL_JOBS)
         rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return rc;
 }

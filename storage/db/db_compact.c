@@ -18,11 +18,11 @@
 
 static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     int rc = db_snapshots_collect(db, ret_sequences, ret_count);
     for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         s->collected = true;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return rc;
 }
 
@@ -50,9 +50,9 @@ static struct compact_run run_init(struct lsm *db, bool bottom)
 // what a flush that fails has appended to blob files is not given back.
 static size_t separate_size(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool space_short = db_space_short(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return space_short ? 0 : db_blob_min(db, NULL);
 }
 
@@ -117,12 +117,12 @@ void db_remove_added(struct lsm *db, const struct version_edit *edit)
 
 int db_flush_oldest(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     struct memtable *memtable = db->immutables[0].memtable;
     uint64_t next_log =
         db->immutable_count > 1 ? db->immutables[1].log->number : db->logs.active->number;
     uint64_t last = db->manifest.last_sequence;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
 
     uint64_t start = env_now_us();
     struct version_edit edit = {.has_log_number = true, .log_number = next_log};
@@ -272,11 +272,11 @@ int db_run_compaction(struct lsm *db, struct version *version, struct compaction
                       struct db_watch *watch)
 {
     int rc = compaction->trivial_move ? run_move(db, compaction) : run_merge(db, compaction, watch);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     for (unsigned side = 0; side < 2; side++)
         for (unsigned i = 0; i < compaction->input_count[side]; i++)
             compaction->inputs[side][i]->compacting = false;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     compaction_free(compaction);
     version_unref(version);
     return rc;

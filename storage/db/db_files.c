@@ -26,10 +26,10 @@ static void file_last_unref(struct file_meta *file, void *owner)
         return;
     }
     block_cache_forget_file(db->block_cache, file->number);
-    pthread_mutex_lock(&db->files.mutex);
+    db_files_lock(db);
     node->next = db->files.obsolete;
     db->files.obsolete = node;
-    pthread_mutex_unlock(&db->files.mutex);
+    db_files_unlock(db);
 }
 
 int db_adopt_file(struct lsm *db, struct file_meta *file)
@@ -57,10 +57,10 @@ void db_remove_obsolete(struct lsm *db)
         blob_store_trim(db->blobs);
     if (atomic_load_explicit(&db->files.keep, memory_order_acquire))
         return;
-    pthread_mutex_lock(&db->files.mutex);
+    db_files_lock(db);
     struct obsolete_file *node = db->files.obsolete;
     db->files.obsolete = NULL;
-    pthread_mutex_unlock(&db->files.mutex);
+    db_files_unlock(db);
     struct status_kept kept;
     status_keep(&kept);
     if (db->blobs)

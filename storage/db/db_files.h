@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "db/db_roles.h"
 #include "version/file_meta.h"
 
 struct lsm;
@@ -26,12 +27,12 @@ struct db_files {
     _Atomic uint64_t next; // number
     uint64_t first;        // numbers from here on were given out since opening; constant then
     pthread_mutex_t mutex;
-    struct obsolete_file *obsolete;
+    struct obsolete_file *obsolete GUARDED_BY(db_files_mutex);
     _Atomic bool keep; // after a failed manifest write nothing may be removed
 };
 
 uint64_t db_new_file_number(void *db);
-void db_remove_obsolete(struct lsm *db); // no locks held
+void db_remove_obsolete(struct lsm *db) EXCLUDES(db_mutex); // no locks held
 // Ties a table that is going to be part of a version to this store: when its last reference goes,
 // its reader is closed and, if it is obsolete, its file is put on the list of files to remove.
 int db_adopt_file(struct lsm *db, struct file_meta *file);

@@ -5,7 +5,7 @@
 // then. Lock: hold_mutex, held over the file's calls; it is taken before the store's mutex.
 #include "db/db.h"
 
-static int hold_open(struct lsm *db, struct env_file **ret_file)
+static int hold_open(struct lsm *db, struct env_file **ret_file) REQUIRES(db_hold_mutex)
 {
     char name[STORE_NAME_MAX];
     uint64_t number = db->space.hold_number ? db->space.hold_number : db_new_file_number(db);
@@ -17,7 +17,7 @@ static int hold_open(struct lsm *db, struct env_file **ret_file)
     return rc;
 }
 
-static void hold_drop(struct lsm *db)
+static void hold_drop(struct lsm *db) REQUIRES(db_hold_mutex)
 {
     struct status_kept kept;
     char name[STORE_NAME_MAX];
@@ -31,7 +31,7 @@ static void hold_drop(struct lsm *db)
 
 // Makes the file hold `bytes` bytes. After an allocation that failed the file is cut to its old
 // length, so that no space stays taken.
-static int hold_resize(struct lsm *db, uint64_t bytes)
+static int hold_resize(struct lsm *db, uint64_t bytes) REQUIRES(db_hold_mutex)
 {
     struct env_file *file;
     int rc = hold_open(db, &file);
@@ -54,7 +54,7 @@ int lsm_hold_space(struct lsm *db, uint64_t bytes)
     if (db->options.read_only)
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
     int rc = LSM_OK;
-    pthread_mutex_lock(&db->space.hold_mutex);
+    db_hold_lock(db);
     if (bytes == 0)
         hold_drop(db);
     else if (bytes != db->space.hold_bytes)
@@ -63,6 +63,6 @@ int lsm_hold_space(struct lsm *db, uint64_t bytes)
         db->space.hold_bytes = bytes;
     else if (db->space.hold_bytes == 0)
         hold_drop(db);
-    pthread_mutex_unlock(&db->space.hold_mutex);
+    db_hold_unlock(db);
     return rc;
 }

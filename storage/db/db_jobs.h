@@ -15,6 +15,7 @@
 #include "base/slice.h"
 #include "base/status.h"
 #include "compaction/compact_pick.h"
+#include "db/db_roles.h"
 #include "version/version.h"
 
 struct iter;
@@ -24,15 +25,15 @@ struct memtable;
 #define DB_MAX_THREADS 20
 
 struct db_jobs {
-    bool stopping;
+    bool stopping GUARDED_BY(db_mutex);
     unsigned thread_count;
     pthread_t threads[DB_MAX_THREADS];
-    bool flush_running;
-    unsigned compactions_running;
-    bool manual_running; // a manual compaction keeps automatic ones off
-    _Atomic bool cancel; // stops running compactions
-    bool drain_first;    // whose turn it was: reclaim's
-    struct buf cursors[VERSION_LEVELS];
+    bool flush_running GUARDED_BY(db_mutex);
+    unsigned compactions_running GUARDED_BY(db_mutex);
+    bool manual_running GUARDED_BY(db_mutex); // a manual compaction keeps automatic ones off
+    _Atomic bool cancel;                      // stops running compactions
+    bool drain_first GUARDED_BY(db_mutex);    // whose turn it was: reclaim's
+    struct buf cursors[VERSION_LEVELS] GUARDED_BY(db_mutex);
     uint64_t idle_sequence, idle_since_us; // last sequence seen, and since when
     struct {           // jobs that failed for a reason that may pass, and are tried again
         unsigned jobs; // DB_FULL_FLUSH, DB_FULL_COMPACTION
@@ -41,25 +42,25 @@ struct db_jobs {
         uint64_t count;    // in all
         int status;        // of the latest, with its detail
         char detail[STATUS_DETAIL_MAX];
-    } retry;
+    } retry GUARDED_BY(db_mutex);
 };
 
 int db_background_start(struct lsm *db);
-void db_background_stop(struct lsm *db);
-bool db_flush_due(struct lsm *db); // mutex held
+void db_background_stop(struct lsm *db) EXCLUDES(db_mutex);
+bool db_flush_due(struct lsm *db) REQUIRES(db_mutex); // mutex held
 
 // ---- db_pick.c: mutex held
-bool db_nothing_written(struct lsm *db); // for a while
-struct pick_options db_pick_options(struct lsm *db);
+bool db_nothing_written(struct lsm *db) REQUIRES(db_mutex); // for a while
+struct pick_options db_pick_options(struct lsm *db) REQUIRES(db_mutex);
 // What is to be done next, by size or for the sake of blobs, which take turns when there is both:
 // *drain_first. NULL: nothing.
 int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_first,
-            struct compaction **ret_compaction);
-bool db_jobs_done(struct lsm *db); // nothing is running or due, or nothing can
+            struct compaction **ret_compaction) REQUIRES(db_mutex);
+bool db_jobs_done(struct lsm *db) REQUIRES(db_mutex); // nothing is running or due, or nothing can
 
 // ---- db_compact.c
 // One flush of the oldest immutable memtable.
-int db_flush_oldest(struct lsm *db);
+int db_flush_oldest(struct lsm *db) EXCLUDES(db_mutex);
 // Removes the tables that a flush which failed has added.
 void db_remove_added(struct lsm *db, const struct version_edit *edit);
 // Runs a picked compaction; its inputs are marked compacting. Takes it over.
@@ -70,10 +71,12 @@ struct db_watch {
     uint64_t done; // entries of the jobs that have ended
 };
 int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction,
-                      struct db_watch *watch);
+                      struct db_watch *watch) EXCLUDES(db_mutex);
 // Writes a memtable to a level-0 table; the edit gets it added. For flush and recovery.
-int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit);
+int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
+    EXCLUDES(db_mutex);
 // The same of what an iterator yields, which is not freed.
-int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit);
+int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit)
+    EXCLUDES(db_mutex);
 
 #endif

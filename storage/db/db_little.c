@@ -13,7 +13,6 @@
 // refused at last. The count ends when space is not short any more.
 //
 // The lead is held in all of it but db_little_end(), so one thread at a time is here.
-#include "base/cond.h"
 #include "db/db.h"
 
 #define SETTLE_US    500000  // how long to wait for flushes and compactions to give space back
@@ -27,14 +26,14 @@ static bool measure(struct lsm *db, uint64_t *ret_bytes)
     uint64_t free_bytes, total;
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         return false;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     *ret_bytes = free_bytes + (db->space.reserve == RESERVE_HELD ? db->space.reserve_size : 0);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return true;
 }
 
 // Whether nothing is under way that takes space or gives it back; mutex held.
-static bool is_settled(struct lsm *db)
+static bool is_settled(struct lsm *db) REQUIRES(db_mutex)
 {
     // Such a compaction is tried again only now and then, so it is not waited for.
     if (db->space.full & DB_FULL_COMPACTION)
@@ -43,32 +42,32 @@ static bool is_settled(struct lsm *db)
 }
 
 // Flushes the memtable and waits for all that follows. False: that takes too long.
-static bool settle(struct lsm *db)
+static bool settle(struct lsm *db) REQUIRES(db_lead)
 {
     uint64_t give_up_us = env_now_us() + SETTLE_US, now;
     db_log_drop_recyclable(db); // a log that is kept for recycling is only a convenience
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool due = memtable_entries(db->active) > 0;
     bool settled = true;
     for (int round = 0; round < 2 && settled; round++) { // before the flush, and after it
         while (!(settled = is_settled(db)) && !db->background_error &&
                (now = env_now_us()) < give_up_us)
-            cond_wait_us(&db->changed, &db->mutex, give_up_us - now);
+            db_wait_us(db, &db->changed, give_up_us - now);
         if (!settled || !due || round)
             continue;
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
         int rc = db_switch_memtable(db);
         if (rc == LSM_NO_SPACE && db_reserve_release(db))
             rc = db_switch_memtable(db);
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         settled = rc == LSM_OK;
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return settled;
 }
 
 // Looks how much is left. False: nothing, or nobody can say.
-static bool look(struct lsm *db)
+static bool look(struct lsm *db) REQUIRES(db_lead)
 {
     uint64_t bytes;
     if (!settle(db) || !measure(db, &bytes))
@@ -76,7 +75,7 @@ static bool look(struct lsm *db)
     uint64_t wanted = db_reserve_wanted(db), share = DB_LITTLE_STEPS * db_reserve_step(db);
     if (share > wanted / 4)
         share = wanted / 4;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     if (!db->space.little.counting) {
         db->space.little.floor = bytes > share ? bytes - share : 0;
         if (db->space.little.floor < wanted / FLOOR_SHARE)
@@ -85,26 +84,26 @@ static bool look(struct lsm *db)
     }
     uint64_t above = bytes > db->space.little.floor ? bytes - db->space.little.floor : 0;
     db->space.little.left = (above < share ? above : share) / 2;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return true;
 }
 
 bool db_little_take(struct lsm *db, size_t bytes)
 {
     bytes += RECORD_BYTES;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool enough = db->space.little.counting && db->space.little.left >= bytes;
     bool wait = !enough && env_now_us() >= db->space.little.again_us;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (wait)
         enough = look(db);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     enough = enough && db->space.little.left >= bytes;
     if (enough)
         db->space.little.left -= bytes;
     else if (wait)
         db->space.little.again_us = env_now_us() + AGAIN_US;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return enough;
 }
 

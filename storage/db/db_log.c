@@ -18,7 +18,7 @@
 
 // 1/8 more than recent logs have used, but no more than 1/8 above the write buffer, which is room
 // enough for nearly all. Mutex held.
-static size_t log_capacity(const struct lsm *db)
+static size_t log_capacity(const struct lsm *db) REQUIRES(db_mutex)
 {
     size_t most = db->options.write_buffer_size + db->options.write_buffer_size / 8;
     uint64_t wanted = db->logs.used + db->logs.used / 8;
@@ -45,11 +45,11 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     log->number = number;
     atomic_init(&log->refs, 1);
 
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     uint64_t recycle = db->logs.recyclable[1] ? db->logs.recyclable[1] : db->logs.recyclable[0];
     db->logs.recyclable[db->logs.recyclable[1] ? 1 : 0] = 0;
     size_t capacity = log_capacity(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     // Somebody else may need the space more, such as the manifest of an opening.
     if (!recycle && db_space_low(db))
         capacity = 0;
@@ -131,17 +131,17 @@ static bool log_recycle(struct lsm *db, const struct db_log *log)
 {
     char name[STORE_NAME_MAX];
     store_name(name, STORE_RECYCLED, log->number);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     int place = !db->logs.recyclable[0] ? 0 : !db->logs.recyclable[1] ? 1 : -1;
     bool stopping = db->jobs.stopping || db_space_short(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (place < 0 || stopping || db->env->ops->rename(db->env, log->name, name))
         return false;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     place = !db->logs.recyclable[0] ? 0 : !db->logs.recyclable[1] ? 1 : -1;
     if (place >= 0)
         db->logs.recyclable[place] = log->number;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (place < 0)
         db->env->ops->unlink(db->env, name);
     return true;
@@ -171,10 +171,10 @@ void db_log_retire(struct lsm *db, struct db_log *log)
 void db_log_drop_recyclable(struct lsm *db)
 {
     uint64_t numbers[2];
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     memcpy(numbers, db->logs.recyclable, sizeof numbers);
     memset(db->logs.recyclable, 0, sizeof db->logs.recyclable);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     for (int i = 0; i < 2; i++) {
         char name[STORE_NAME_MAX];
         store_name(name, STORE_RECYCLED, numbers[i]);
@@ -188,7 +188,7 @@ void db_log_drop_recyclable(struct lsm *db)
 void db_log_settle(struct lsm *db)
 {
     struct db_log *spare = NULL;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     if (db->logs.used > 0 && db->logs.spare_state == SPARE_NONE) {
         spare = db->logs.spare;
         db->logs.spare = NULL;
@@ -196,7 +196,7 @@ void db_log_settle(struct lsm *db)
         pthread_cond_broadcast(&db->work);
     }
     db->logs.used = 0;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (spare)
         spare->remove = true;
     db_log_unref(db, spare);
@@ -208,7 +208,7 @@ static int sync_older(struct lsm *db, const struct db_log *log)
 {
     struct db_log *older[DB_MAX_IMMUTABLES];
     unsigned count = 0;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     for (unsigned i = 0; i < db->immutable_count; i++) {
         struct db_log *each = db->immutables[i].log;
         if (each->wal && each->number < log->number &&
@@ -217,7 +217,7 @@ static int sync_older(struct lsm *db, const struct db_log *log)
             older[count++] = each;
         }
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     int rc = LSM_OK;
     for (unsigned i = 0; i < count; i++) {
         if (!rc)
@@ -239,9 +239,9 @@ int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
         rc = wal_sync(log->wal, end);
     latency_add(&db->latency[LATENCY_SYNC], start);
     if (rc) {
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         db_set_error(db, rc, "sync of the log failed");
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
     }
     return rc;
 }
@@ -250,12 +250,12 @@ int lsm_sync(struct lsm *db)
 {
     if (db->options.read_only)
         return LSM_OK;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     int rc = db_check_error(db);
     struct db_log *log = db->logs.active;
     db_log_ref(log);
     uint64_t end = wal_end(log->wal);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (!rc)
         rc = db_log_sync(db, log, end);
     db_log_unref(db, log);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "db/db_roles.h"
 #include "version/store_files.h"
 #include "wal/wal_writer.h"
 
@@ -27,14 +28,15 @@ struct db_log {
 
 struct db_logs {
     struct db_log *active;
-    struct db_log *spare; // prepared next log, or NULL
-    enum { SPARE_NONE, SPARE_WANTED, SPARE_MAKING } spare_state;
-    uint64_t used;          // bytes that recent logs have used
-    uint64_t recyclable[2]; // numbers of old logs to reuse, or 0
-    bool trim;              // after a clean close: the logs are cut to their length
+    struct db_log *spare GUARDED_BY(db_mutex); // prepared next log, or NULL
+    enum { SPARE_NONE, SPARE_WANTED, SPARE_MAKING } spare_state GUARDED_BY(db_mutex);
+    uint64_t used GUARDED_BY(db_mutex);          // bytes that recent logs have used
+    uint64_t recyclable[2] GUARDED_BY(db_mutex); // numbers of old logs to reuse, or 0
+    bool trim; // after a clean close: the logs are cut to their length
 };
 
-int db_log_new(struct lsm *db, struct db_log **ret_log); // creates the file; no locks held
+int db_log_new(struct lsm *db, struct db_log **ret_log)
+    EXCLUDES(db_mutex); // creates the file; no locks held
 // Stands for the logs first .. last, which recovery has read into a memtable without a table.
 int db_log_old(uint64_t first, uint64_t last, struct db_log **ret_log);
 uint64_t db_log_bytes(const struct db_log *log); // of records; 0 for NULL and logs of earlier runs
@@ -42,13 +44,13 @@ void db_log_ref(struct db_log *log);
 void db_log_unref(struct lsm *db, struct db_log *log);
 // The log is not needed any more: kept for recycling or removed. No locks held. Drops the
 // reference.
-void db_log_retire(struct lsm *db, struct db_log *log);
+void db_log_retire(struct lsm *db, struct db_log *log) EXCLUDES(db_mutex);
 // Tells that a log of `bytes` was filled, for the size of later ones; mutex held.
-void db_log_note_used(struct lsm *db, uint64_t bytes);
-void db_log_drop_recyclable(struct lsm *db); // no locks held
+void db_log_note_used(struct lsm *db, uint64_t bytes) REQUIRES(db_mutex);
+void db_log_drop_recyclable(struct lsm *db) EXCLUDES(db_mutex); // no locks held
 // Gives back what logs only take in a busy store. No locks held; by the flush thread.
-void db_log_settle(struct lsm *db);
+void db_log_settle(struct lsm *db) EXCLUDES(db_mutex);
 // Makes everything up to `end` of `log` durable, and all logs before it.
-int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end);
+int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end) EXCLUDES(db_mutex);
 
 #endif

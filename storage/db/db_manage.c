@@ -12,28 +12,28 @@
 
 static void manual_end(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     db->jobs.manual_running = false;
     pthread_cond_broadcast(&db->changed);
     pthread_cond_broadcast(&db->work);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     db_remove_obsolete(db);
 }
 
 #define WATCH_US 100000u // from one call of the progress function to the next, while waiting
 
 // Waits for a change, mutex held. False: who watches has cancelled.
-static bool wait_watched(struct lsm *db, struct db_watch *watch)
+static bool wait_watched(struct lsm *db, struct db_watch *watch) REQUIRES(db_mutex)
 {
     if (!watch) {
-        pthread_cond_wait(&db->changed, &db->mutex);
+        db_wait(db, &db->changed);
         return true;
     }
     struct timespec until = time_after_us(WATCH_US);
     pthread_cond_timedwait(&db->changed, &db->mutex, &until);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     bool goes_on = watch->progress(watch->arg, watch->done, 0) == 0;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     return goes_on;
 }
 
@@ -41,7 +41,7 @@ static bool wait_watched(struct lsm *db, struct db_watch *watch)
 static int manual_begin(struct lsm *db, struct db_watch *watch)
 {
     bool goes_on = true;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (goes_on && db->jobs.manual_running && !db->background_error && !db->jobs.stopping)
         goes_on = wait_watched(db, watch);
     int rc = goes_on ? db_check_error(db) : LSM_CANCELLED;
@@ -49,7 +49,7 @@ static int manual_begin(struct lsm *db, struct db_watch *watch)
         db->jobs.manual_running = true;
     while (!rc && goes_on && db->jobs.compactions_running && !db->jobs.stopping)
         goes_on = wait_watched(db, watch);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (!rc && !goes_on)
         manual_end(db);
     return goes_on ? rc : status_fail(LSM_CANCELLED, "cancelled");
@@ -60,7 +60,7 @@ static int compact_level(struct lsm *db, unsigned level, unsigned output, struct
                          struct slice upper, struct db_watch *watch)
 {
     struct compaction *compaction = NULL;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     struct pick_options options = db_pick_options(db);
     struct version *version = db->version;
     int rc = compact_pick_range(version, &options, level, output, lower, upper, &compaction);
@@ -70,7 +70,7 @@ static int compact_level(struct lsm *db, unsigned level, unsigned output, struct
             for (unsigned i = 0; i < compaction->input_count[side]; i++)
                 compaction->inputs[side][i]->compacting = true;
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (rc || !compaction)
         return rc;
     return db_run_compaction(db, version, compaction, watch);
@@ -82,7 +82,7 @@ static unsigned last_level(struct lsm *db, struct slice lower, struct slice uppe
 {
     struct level_targets targets;
     unsigned last = 0, levels = 0;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     struct pick_options options = db_pick_options(db);
     pick_targets(db->version, &options, &targets);
     for (unsigned n = 0; n < VERSION_LEVELS; n++) {
@@ -94,7 +94,7 @@ static unsigned last_level(struct lsm *db, struct slice lower, struct slice uppe
     bool deletes = false;
     for (unsigned i = 0; i < db->version->levels[last].count; i++)
         deletes = deletes || db->version->levels[last].files[i]->deletes;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     *ret_rewrite = levels == 1 && last > 0 && deletes;
     return last ? last : targets.base_level;
 }
@@ -103,10 +103,10 @@ static unsigned next_level(struct lsm *db, unsigned level, unsigned last, struct
                            struct slice upper)
 {
     unsigned next = level + 1;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (level == 0 && next < last && !version_overlaps(db->version, next, lower, upper))
         next++;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return next;
 }
 
@@ -237,13 +237,13 @@ int lsm_checkpoint(struct lsm *db, const char *target)
         return rc;
     // After the flush the tables hold all that was written before it. The references keep the
     // files while they are linked.
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     struct version *version = db->version;
     version_ref(version);
     struct manifest_state state = {.version = version, .last_sequence = db->manifest.last_sequence};
     if (!rc)
         rc = snapshot_set_copy(&db->snapshots.named, &state.snapshots);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     uint64_t number = db_new_file_number(db);
     state.next_file = number + 1;
     state.log_number = number + 1;
@@ -398,16 +398,16 @@ static void check_memtable_blobs(struct check *check, struct memtable *memtable)
 static int check_manifest(struct lsm *db)
 {
     struct manifest_state state = {0};
-    pthread_mutex_lock(&db->mutex); // with the mutex held no edit is being appended to the manifest
+    db_lock(db); // with the mutex held no edit is being appended to the manifest
     while (db->manifest.busy)
-        pthread_cond_wait(&db->changed, &db->mutex);
+        db_wait(db, &db->changed);
     db->manifest.busy = true;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     int rc = manifest_recover(db->env, &state);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     db->manifest.busy = false;
     pthread_cond_broadcast(&db->changed);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     manifest_state_release(&state);
     return rc;
 }

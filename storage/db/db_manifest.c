@@ -58,9 +58,9 @@ static void mark_obsolete(const struct version *base, const struct version_edit 
 
 static struct version *manifest_lead_take(struct lsm *db, int *ret_status)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (db->manifest.busy)
-        pthread_cond_wait(&db->changed, &db->mutex);
+        db_wait(db, &db->changed);
     struct version *base = NULL;
     *ret_status = db_check_error(db);
     if (!*ret_status) {
@@ -68,13 +68,13 @@ static struct version *manifest_lead_take(struct lsm *db, int *ret_status)
         base = db->version;
         version_ref(base);
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return base;
 }
 
 // Readers see `version` from here on. Mutex held.
 static void install(struct lsm *db, struct version *version, struct read_view *view,
-                    const struct version_edit *edit, bool drop_immutable)
+                    const struct version_edit *edit, bool drop_immutable) REQUIRES(db_mutex)
 {
     if (edit->has_log_number)
         db->manifest.log_number = edit->log_number;
@@ -131,7 +131,7 @@ static int change_end(struct lsm *db, struct version_edit *edit, struct change *
 {
     struct memtable *memtable = NULL;
     struct db_log *log = NULL;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     if (!rc) {
         mark_obsolete(change->base, edit);
         db_blob_account(change->base, edit);
@@ -157,7 +157,7 @@ static int change_end(struct lsm *db, struct version_edit *edit, struct change *
     db->snapshots.dead_stale = db->snapshots.dead_stale || edit->snapshots_removed_count > 0;
     if (edit->snapshots_removed_count)
         pthread_cond_broadcast(&db->work); // there may be something to compact now
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
 
     snapshot_set_release(&change->named);
     version_unref(change->base);

@@ -10,25 +10,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "db/db_roles.h"
 #include "version/manifest.h"
 
 struct lsm;
 
 struct db_manifest {
     struct manifest *writer; // the lead's
-    bool busy;
+    bool busy GUARDED_BY(db_mutex);
     uint64_t log_number, last_sequence; // as the manifest has them
     uint64_t new_number;                // of the one that opening starts; 0: not that far yet
 };
 
 // Logs the edit, applies it and installs the new version and view. Called without locks. With
 // `drop_immutable` the oldest immutable memtable, which the edit makes superfluous, goes as well.
-int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable);
+int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable)
+    EXCLUDES(db_mutex);
 // The same for an edit that `change` makes of the named snapshots as they are then. It is called
 // with the manifest lead, without locks; a failure of its own changes nothing and is returned.
 int db_change_snapshots(struct lsm *db,
                         int (*change)(const struct snapshot_set *set, struct version_edit *edit,
                                       void *arg),
-                        void *arg);
+                        void *arg) EXCLUDES(db_mutex);
 
 #endif

@@ -91,7 +91,8 @@ static void locks_init(struct lsm *db)
     cond_init(&db->changed);
 }
 
-static int handle_new(const char *path, const struct lsm_options *options, struct lsm **ret_db)
+static int handle_new(const char *path, const struct lsm_options *options,
+                      struct lsm **ret_db) NOT_CHECKED
 {
     struct lsm *db = calloc(1, sizeof *db);
     if (!db)
@@ -153,7 +154,7 @@ static int caches_new(struct lsm *db)
     return table_cache_new(db->env, tables, &options, &db->table_cache);
 }
 
-static void free_obsolete_list(struct lsm *db)
+static void free_obsolete_list(struct lsm *db) NOT_CHECKED
 {
     db_remove_obsolete(db);
     while (db->files.obsolete) { // what is left are files that are to be kept
@@ -163,7 +164,7 @@ static void free_obsolete_list(struct lsm *db)
     }
 }
 
-static void free_logs(struct lsm *db)
+static void free_logs(struct lsm *db) NOT_CHECKED
 {
     for (unsigned i = 0; i < db->immutable_count; i++) {
         memtable_unref(db->immutables[i].memtable);
@@ -255,11 +256,11 @@ static int place_enter(struct lsm *db)
 
 void lsm_lock_note(struct lsm *db, const char *note)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     free(db->lock_note);
     db->lock_note = note ? strdup(note) : NULL;
     db->env->ops->lock_note(db->env, db->lock, note ? note : "");
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
 }
 
 // Whoever finds the store in use from now on may wait for it.

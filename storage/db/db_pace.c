@@ -63,9 +63,9 @@ void db_pace(struct lsm *db)
     size_t bytes = memtable_bytes(db->active), size = db->options.write_buffer_size;
     if (bytes == db->pace.bytes)
         return;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool flush_needed = db->immutable_count + 1 >= db->options.max_write_buffers;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (flush_needed && bytes < size && bytes * 1000 / size > 500 + flush_progress(db) / 2)
         sleep_ns(db, PACE_SLEEP_NS);
     else
@@ -87,7 +87,7 @@ static unsigned pressure_between(uint64_t value, uint64_t slow, uint64_t stop)
 // lately and may have superseded as much. Sets flush_soon when files are drained but for what
 // memtables refer to, and when writers are slowed while memtables refer to much: such bytes count
 // twice, and hide garbage.
-static unsigned blob_pressure(struct lsm *db)
+static unsigned blob_pressure(struct lsm *db) REQUIRES(db_mutex)
 {
     struct blob_stats stats = {0};
     uint64_t file = db->options.blob_file_size, ratio = db->options.blob_garbage_ratio;
@@ -108,7 +108,7 @@ static unsigned blob_pressure(struct lsm *db)
 // Bytes of superseded entries from which on a memtable is flushed early: its log is to be no more
 // than a part of the store, and a flush of what is left costs little. But a small one is not worth
 // a flush.
-static uint64_t garbage_max(struct lsm *db)
+static uint64_t garbage_max(struct lsm *db) REQUIRES(db_mutex)
 {
     uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
     uint64_t little = db->options.write_buffer_size / GARBAGE_BUFFER_SHARE;

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "db/db_roles.h"
+
 struct lsm;
 
 struct db_pace {
@@ -29,11 +31,11 @@ struct db_pace {
 };
 
 // Owes the time `bytes` take under `pressure` (0: none), and sleeps when it is worth it.
-void db_slow_down(struct lsm *db, unsigned pressure, size_t bytes);
+void db_slow_down(struct lsm *db, unsigned pressure, size_t bytes) REQUIRES(db_lead);
 // Sleeps for a millisecond if the active memtable fills faster than the flush proceeds that must
 // end before it can be switched.
-void db_pace(struct lsm *db);
+void db_pace(struct lsm *db) REQUIRES(db_lead);
 // Recomputes the write pressure from the current version; mutex held.
-void db_update_pressure(struct lsm *db);
+void db_update_pressure(struct lsm *db) REQUIRES(db_mutex);
 
 #endif

@@ -15,11 +15,11 @@ struct totals { // gathered once under mutex
 static struct totals totals_gather(struct lsm *db)
 {
     struct totals t = {0};
-    pthread_mutex_lock(&db->queue.mutex);
+    db_queue_lock(db);
     for (const struct writer *w = db->queue.head; w; w = w->next)
         t.writers++;
-    pthread_mutex_unlock(&db->queue.mutex);
-    pthread_mutex_lock(&db->mutex);
+    db_queue_unlock(db);
+    db_lock(db);
     t.disk_full = db_disk_is_full(db);
     t.stalled = db->pace.stalled;
     t.memtable_bytes = memtable_bytes(db->active);
@@ -34,7 +34,7 @@ static struct totals totals_gather(struct lsm *db)
         t.entries += version_level_entries(&db->version->levels[n]);
     for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         t.snapshots++;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return t;
 }
 
@@ -94,11 +94,11 @@ static uint64_t space_amp_x100(struct lsm *db, uint64_t table_bytes)
     struct blob_stats blobs;
     blob_store_stats(db->blobs, &blobs);
     uint64_t largest = 0;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
         if (db->version->levels[n].bytes > largest)
             largest = db->version->levels[n].bytes;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     uint64_t wanted = largest + blobs.live;
     return wanted ? (table_bytes + blobs.bytes) * 100 / wanted : 100;
 }
@@ -112,9 +112,9 @@ static bool level_property(struct lsm *db, const char *name, uint64_t *ret_value
     unsigned long level = strtoul(name + sizeof prefix - 1, &end, 10);
     if (*end || end == name + sizeof prefix - 1 || level >= VERSION_LEVELS)
         return false;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     *ret_value = db->version->levels[level].count;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return true;
 }
 
@@ -159,10 +159,10 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
     blob_store_stats(db->blobs, &blobs);
     const struct db_counters *c = &db->counters;
     const struct db_tally reads = tally_sum(db);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     uint64_t tables = version_files(db->version), bytes = version_bytes(db->version);
     uint64_t retries = db->jobs.retry.count;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     const struct {
         const char *name;
         uint64_t value;
@@ -306,13 +306,13 @@ char *lsm_property(struct lsm *db, const char *name)
     } else if (!strcmp(name, "latency")) {
         print_latency(db, out);
     } else if (!strcmp(name, "background-error")) {
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         fputs(db->background_error ? db->background_detail : "", out);
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
     } else if (!strcmp(name, "background-retry")) {
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         fputs(db->jobs.retry.jobs ? db->jobs.retry.detail : "", out);
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
     } else if (lsm_property_uint(db, name, &value)) {
         fprintf(out, "%" PRIu64, value);
     } else {

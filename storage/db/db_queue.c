@@ -7,9 +7,9 @@
 
 #include "db/db.h"
 
-void db_lead_or_wait(struct lsm *db, struct writer *writer)
+bool db_lead_or_wait(struct lsm *db, struct writer *writer) NOT_CHECKED
 {
-    pthread_mutex_lock(&db->queue.mutex);
+    db_queue_lock(db);
     writer->next = NULL;
     if (db->queue.head) {
         pthread_cond_init(&writer->wake, NULL);
@@ -21,12 +21,14 @@ void db_lead_or_wait(struct lsm *db, struct writer *writer)
     } else {
         db->queue.head = db->queue.tail = writer;
     }
-    pthread_mutex_unlock(&db->queue.mutex);
+    bool leads = !writer->done;
+    db_queue_unlock(db);
+    return leads;
 }
 
-void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last)
+void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last) NOT_CHECKED
 {
-    pthread_mutex_lock(&db->queue.mutex);
+    db_queue_lock(db);
     struct writer *next = last->next, *each = leader->next;
     db->queue.head = next;
     if (!next)
@@ -44,41 +46,41 @@ void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last)
     }
     if (next)
         pthread_cond_signal(&next->wake);
-    pthread_mutex_unlock(&db->queue.mutex);
+    db_queue_unlock(db);
 }
 
-void db_lead_acquire(struct lsm *db, struct writer *writer)
+void db_lead_acquire(struct lsm *db, struct writer *writer) NOT_CHECKED
 {
     *writer = (struct writer){0};
-    db_lead_or_wait(db, writer);
+    (void)db_lead_or_wait(db, writer); // without a batch nobody else can do
 }
 
-bool db_lead_try(struct lsm *db, struct writer *writer)
+bool db_lead_try(struct lsm *db, struct writer *writer) NOT_CHECKED
 {
     *writer = (struct writer){0};
-    pthread_mutex_lock(&db->queue.mutex);
+    db_queue_lock(db);
     bool ours = !db->queue.head;
     if (ours)
         db->queue.head = db->queue.tail = writer;
-    pthread_mutex_unlock(&db->queue.mutex);
+    db_queue_unlock(db);
     return ours;
 }
 
-void db_lead_release(struct lsm *db, struct writer *writer)
+void db_lead_release(struct lsm *db, struct writer *writer) NOT_CHECKED
 {
     db_lead_end(db, writer, writer);
 }
 
 static int take_next_log(struct lsm *db, struct db_log **ret_log)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (db->logs.spare_state ==
            SPARE_MAKING) // numbers must be used in the order they are given out
-        pthread_cond_wait(&db->changed, &db->mutex);
+        db_wait(db, &db->changed);
     struct db_log *log = db->logs.spare;
     db->logs.spare = NULL;
     db->logs.spare_state = SPARE_NONE;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (log) {
         *ret_log = log;
         return LSM_OK;
@@ -105,7 +107,7 @@ int db_switch_memtable(struct lsm *db)
         db_view_unref(view);
         return rc;
     }
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     db->immutables[db->immutable_count].memtable = db->active;
     db->immutables[db->immutable_count].log = db->logs.active;
     db->immutable_count++;
@@ -119,6 +121,6 @@ int db_switch_memtable(struct lsm *db)
     db->logs.spare_state = SPARE_WANTED;
     db_update_pressure(db);
     pthread_cond_broadcast(&db->work);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return LSM_OK;
 }

@@ -3,7 +3,7 @@
 // Lock: `mutex`, held for a few instructions. A writer's fields are its own until it is in the
 // queue, then the leader's until `done`.
 //
-// Touched by: db_open db_property db_queue db_write
+// Touched by: db_open db_property db_queue
 #ifndef LSM_DB_DB_QUEUE_H
 #define LSM_DB_DB_QUEUE_H
 
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "db/batch.h"
+#include "db/db_roles.h"
 
 struct db_log;
 
@@ -37,16 +38,17 @@ struct db_queue {
     struct writer *head, *tail; // head leads
 };
 
-// Waits until the writer leads, or another leader has written its batch: `done`.
-void db_lead_or_wait(struct lsm *db, struct writer *writer);
+// Waits until the writer leads, or another leader has written its batch (false).
+bool db_lead_or_wait(struct lsm *db, struct writer *writer) TRY_ACQUIRES(db_lead);
 // Ends the lead: the writers from the head to `last` are done, the one after it leads.
-void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last);
+void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last) RELEASES(db_lead);
 // Waits until the caller is the write leader, and gives the lead up again. For switching memtables
 // from outside a write.
-void db_lead_acquire(struct lsm *db, struct writer *writer);
-void db_lead_release(struct lsm *db, struct writer *writer);
-bool db_lead_try(struct lsm *db, struct writer *writer); // false: somebody leads
+void db_lead_acquire(struct lsm *db, struct writer *writer) ACQUIRES(db_lead);
+void db_lead_release(struct lsm *db, struct writer *writer) RELEASES(db_lead);
+bool db_lead_try(struct lsm *db, struct writer *writer)
+    TRY_ACQUIRES(db_lead); // false: somebody leads
 // Makes the active memtable immutable and starts a new one. Lead held.
-int db_switch_memtable(struct lsm *db);
+int db_switch_memtable(struct lsm *db) REQUIRES(db_lead) EXCLUDES(db_mutex);
 
 #endif

@@ -258,14 +258,14 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     if (!snapshot)
         return status_no_memory(sizeof *snapshot);
     snapshot->view = NULL;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     snapshot->sequence = atomic_load_explicit(&db->visible, memory_order_acquire);
     snapshot->collected = false;
     snapshot->prev = db->snapshots.list.prev; // the newest: the list stays ordered
     snapshot->next = &db->snapshots.list;
     snapshot->prev->next = snapshot;
     snapshot->next->prev = snapshot;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     *ret_snapshot = snapshot;
     return LSM_OK;
 }
@@ -287,7 +287,7 @@ uint64_t lsm_sequence(struct lsm *db)
 }
 
 // Whether there is a table that the end of the oldest snapshot lets compaction pick; mutex held.
-static bool snapshots_hold_back(struct lsm *db)
+static bool snapshots_hold_back(struct lsm *db) REQUIRES(db_mutex)
 {
     return db->version->levels[VERSION_LEVELS - 1].tombstone_heavy > 0 || db_space_short(db);
 }
@@ -301,12 +301,12 @@ void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot)
         free((struct lsm_snapshot *)(uintptr_t)snapshot);
         return;
     }
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     snapshot->prev->next = snapshot->next;
     snapshot->next->prev = snapshot->prev;
     db->snapshots.dead_stale = db->snapshots.dead_stale || snapshot->collected;
     if (snapshot->prev == &db->snapshots.list && snapshots_hold_back(db))
         pthread_cond_broadcast(&db->work);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     free((struct lsm_snapshot *)(uintptr_t)snapshot);
 }

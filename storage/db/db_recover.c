@@ -17,6 +17,8 @@
 // manifest and the first page of a log. Read-only opening keeps the replayed entries in memory and
 // writes nothing.
 //
+// Nobody else has the store yet, so the locks are not taken.
+//
 // An opening that fails removes what it has made, and gives the reserve that it has swept away back
 // its space. Nothing is removed if CURRENT may name the new manifest.
 #include <inttypes.h>
@@ -337,7 +339,7 @@ static int settle_logs(struct replay *replay, const struct scan *scan, uint64_t 
 }
 
 // Makes the replayed memtable the oldest immutable one, and an empty one the active one.
-static int make_immutable(struct lsm *db, struct replay *replay, uint64_t first)
+static int make_immutable(struct lsm *db, struct replay *replay, uint64_t first) NOT_CHECKED
 {
     struct memtable *fresh;
     struct db_log *old;
@@ -358,7 +360,7 @@ static int make_immutable(struct lsm *db, struct replay *replay, uint64_t first)
 
 // Starts a manifest and a log. The old ones stay valid until the new manifest is in force.
 static int start_writing(struct lsm *db, struct replay *replay, const struct scan *scan,
-                         const struct manifest_state *old)
+                         const struct manifest_state *old) NOT_CHECKED
 {
     struct version *version;
     int rc = replay->in_memory ? settle_logs(replay, scan, old->log_number) : LSM_OK;
@@ -387,7 +389,7 @@ static int start_writing(struct lsm *db, struct replay *replay, const struct sca
 }
 
 // A snapshot is in the manifest only after the log was synced up to it.
-static int check_snapshots(const struct lsm *db, uint64_t last)
+static int check_snapshots(const struct lsm *db, uint64_t last) NOT_CHECKED
 {
     for (size_t i = 0; i < db->snapshots.named.count; i++)
         if (db->snapshots.named.at[i].sequence > last)
@@ -399,7 +401,7 @@ static int check_snapshots(const struct lsm *db, uint64_t last)
     return LSM_OK;
 }
 
-static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state *state)
+static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state *state) NOT_CHECKED
 {
     struct replay replay = {.db = db, .sequence = state->last_sequence};
     db->version = state->version;

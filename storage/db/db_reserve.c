@@ -44,7 +44,7 @@ static uint64_t round_up(uint64_t bytes, uint64_t step)
 }
 
 // What has to be covered now. Mutex held.
-static uint64_t to_cover(const struct lsm *db)
+static uint64_t to_cover(const struct lsm *db) REQUIRES(db_mutex)
 {
     uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
     uint64_t bytes = store < db->options.write_buffer_size ? store : db->options.write_buffer_size;
@@ -76,19 +76,19 @@ static uint64_t size_for(struct lsm *db, uint64_t *covers)
 
 uint64_t db_reserve_wanted(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     uint64_t covers = to_cover(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return size_for(db, &covers);
 }
 
 void db_note_full(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     db->space.full |= DB_FULL_LOW;
     db_update_pressure(db);
     pthread_cond_broadcast(&db->work);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
 }
 
 // Makes the file. On failure it is not there.
@@ -124,13 +124,13 @@ void db_reserve_make(struct lsm *db)
 {
     char name[STORE_NAME_MAX];
     uint64_t number = db_new_file_number(db);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     uint64_t covers = to_cover(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     store_name(name, STORE_RECYCLED, number);
     uint64_t size = size_for(db, &covers);
     int rc = make_file(db->env, name, size);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     if (rc == LSM_OK) {
         if (db->space.reserve == RESERVE_SPENT)
             logger_log(&db->logger, LSM_LOG_WARN, "%s: there is room again", db->dir);
@@ -147,14 +147,14 @@ void db_reserve_make(struct lsm *db)
     }
     db_update_pressure(db);
     pthread_cond_broadcast(&db->changed);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
 }
 
-static int resize_file(struct lsm *db, uint64_t size, bool shrink)
+static int resize_file(struct lsm *db, uint64_t number, uint64_t size, bool shrink)
 {
     struct env_file *file;
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_RECYCLED, db->space.reserve_number);
+    store_name(name, STORE_RECYCLED, number);
     int rc = env_open(db->env, name, ENV_WRITE, &file);
     if (rc)
         return rc;
@@ -173,23 +173,24 @@ static int resize_file(struct lsm *db, uint64_t size, bool shrink)
 // large. LSM_NO_SPACE: it stays too small.
 static int resize(struct lsm *db, bool shrink)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (db->space.reserve_busy)
-        pthread_cond_wait(&db->changed, &db->mutex);
+        db_wait(db, &db->changed);
     uint64_t covers = to_cover(db);
     uint64_t before = atomic_load_explicit(&db->space.reserve_covers, memory_order_relaxed);
     bool due = db->space.reserve == RESERVE_HELD && (shrink ? covers < before : covers > before);
     if (shrink && before == RESERVE_COVERS_ALL)
         due = false; // as large as this disk allows
+    uint64_t number = db->space.reserve_number;
     db->space.reserve_busy = due;
     if (due && shrink) // lowered before the file is cut, so that the leader notices in time
         atomic_store_explicit(&db->space.reserve_covers, covers, memory_order_relaxed);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (!due)
         return LSM_OK;
     uint64_t size = size_for(db, &covers);
-    int rc = resize_file(db, size, shrink);
-    pthread_mutex_lock(&db->mutex);
+    int rc = resize_file(db, number, size, shrink);
+    db_lock(db);
     if (rc == LSM_OK)
         db->space.reserve_size = size;
     if (rc && rc != LSM_NO_SPACE) {
@@ -200,15 +201,15 @@ static int resize(struct lsm *db, bool shrink)
         atomic_store_explicit(&db->space.reserve_covers, covers, memory_order_relaxed);
     db->space.reserve_busy = false;
     pthread_cond_broadcast(&db->changed);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return rc;
 }
 
 void db_reserve_follow(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool full = db_space_short(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (!full && resize(db, false) == LSM_NO_SPACE)
         db_note_full(db);
 }
@@ -235,9 +236,9 @@ bool db_reserve_cramped(struct lsm *db)
 
 bool db_reserve_release(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (db->space.reserve_busy)
-        pthread_cond_wait(&db->changed, &db->mutex);
+        db_wait(db, &db->changed);
     char name[STORE_NAME_MAX];
     store_name(name, STORE_RECYCLED, db->space.reserve_number);
     bool held = db->space.reserve == RESERVE_HELD;
@@ -251,7 +252,7 @@ bool db_reserve_release(struct lsm *db)
                    "%s: the disk is full; only what frees space may write until there is room",
                    db->dir);
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (!held)
         return false;
     (void)!db->env->ops->unlink(db->env, name);
@@ -261,7 +262,7 @@ bool db_reserve_release(struct lsm *db)
 
 void db_reserve_leave(struct lsm *db)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     uint64_t covers = to_cover(db), most = db->options.write_buffer_size / CLOSED_SHARE;
     if (covers > most)
         covers = most;
@@ -271,14 +272,17 @@ void db_reserve_leave(struct lsm *db)
             covers = memtable_bytes(memtable);
     }
     bool none = db->space.reserve == RESERVE_NONE;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     db->space.reserve_left = none ? 0 : size_for(db, &covers);
 }
 
 void db_reserve_free(struct lsm *db)
 {
-    if (db->space.reserve_number && db->space.reserve_left)
-        (void)!resize_file(db, db->space.reserve_left, true);
+    db_lock(db);
+    uint64_t number = db->space.reserve_number;
+    db_unlock(db);
+    if (number && db->space.reserve_left)
+        (void)!resize_file(db, number, db->space.reserve_left, true);
     else if (db->space.reserve_left)
         db_reserve_file(db->env, db_new_file_number(db), db->space.reserve_left);
 }

@@ -82,25 +82,26 @@ static int undo_install(struct lsm *db, struct undo *undo)
     return rc;
 }
 
-// Waits until nothing is in memtables, and holds the lead then.
-static int lead_when_flushed(struct lsm *db, struct writer *writer)
+// Waits until nothing is in memtables, and holds the lead then. False: *ret_status says why.
+static bool lead_when_flushed(struct lsm *db, struct writer *writer, int *ret_status)
+    TRY_ACQUIRES(db_lead) NOT_CHECKED
 {
     for (;;) {
-        int rc = lsm_flush(db);
-        if (rc)
-            return rc;
+        *ret_status = lsm_flush(db);
+        if (*ret_status)
+            return false;
         db_lead_acquire(db, writer);
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         bool empty = db->immutable_count == 0 && memtable_entries(db->active) == 0;
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
         if (empty)
-            return LSM_OK;
+            return true;
         db_lead_release(db, writer); // somebody has written since the flush: once more
     }
 }
 
 static int rollback_to(struct lsm *db, const struct lsm_snapshot *then, lsm_keep_fn *keep,
-                       void *arg)
+                       void *arg) REQUIRES(db_lead)
 {
     const struct lsm_snapshot *now = NULL;
     struct undo undo = {.iter.ops = &undo_ops,
@@ -132,8 +133,7 @@ int lsm_snapshot_rollback(struct lsm *db, const char *name, lsm_keep_fn *keep, v
     int rc = lsm_snapshot_open(db, name, &then);
     if (rc)
         return rc;
-    rc = lead_when_flushed(db, &writer);
-    if (!rc) {
+    if (lead_when_flushed(db, &writer, &rc)) {
         rc = rollback_to(db, then, keep, arg);
         db_lead_release(db, &writer);
     }

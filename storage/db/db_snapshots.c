@@ -125,18 +125,18 @@ int lsm_snapshot_rename(struct lsm *db, const char *from, const char *to)
 
 int db_named_check(struct lsm *db, const char *name)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     int rc = check_new_name(&db->snapshots.named, name);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return rc;
 }
 
 int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg)
 {
     struct snapshot_set copy;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     int rc = snapshot_set_copy(&db->snapshots.named, &copy);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (rc)
         return rc;
     for (size_t i = 0; i < copy.count && !rc; i++) {
@@ -151,7 +151,7 @@ int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg)
 }
 
 // Puts the snapshot where it belongs in the list by sequence; mutex held.
-static void list_insert(struct lsm *db, struct lsm_snapshot *snapshot)
+static void list_insert(struct lsm *db, struct lsm_snapshot *snapshot) REQUIRES(db_mutex)
 {
     struct lsm_snapshot *before = db->snapshots.list.prev;
     while (before != &db->snapshots.list && before->sequence > snapshot->sequence)
@@ -167,13 +167,13 @@ int lsm_snapshot_open(struct lsm *db, const char *name, const struct lsm_snapsho
     struct lsm_snapshot *snapshot = malloc(sizeof *snapshot);
     if (!snapshot)
         return status_no_memory(sizeof *snapshot);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     const struct snapshot_record *r = snapshot_set_find(&db->snapshots.named, slice_str(name));
     if (r) {
         *snapshot = (struct lsm_snapshot){.sequence = r->sequence};
         list_insert(db, snapshot);
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (!r) {
         free(snapshot);
         return no_snapshot(name);

@@ -30,9 +30,9 @@ bool db_space_short(const struct lsm *db)
 // How much has to be free so that everything in memory will fit. No locks held.
 static uint64_t low_mark(struct lsm *db, uint64_t total)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     unsigned memtables = db->immutable_count + 1;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return db_space_bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
 }
 
@@ -51,9 +51,9 @@ bool db_space_low(struct lsm *db)
 uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total)
 {
     uint64_t mark = low_mark(db, total);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool refused = db_disk_is_full(db) || db->background_error;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return refused || free_bytes < mark ? 0 : free_bytes - mark;
 }
 
@@ -61,9 +61,9 @@ int db_check_space(struct lsm *db)
 {
     if (atomic_load_explicit(&db->pace.pressure, memory_order_relaxed) < 1000)
         return LSM_OK;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool full = db_disk_is_full(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return full ? status_fail(LSM_NO_SPACE, "%s: the disk is full; delete something or make room",
                               db->dir)
                 : LSM_OK;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/env.h"
+#include "db/db_roles.h"
 
 struct lsm;
 
@@ -24,36 +25,38 @@ struct lsm;
 #define DB_FULL_LOW        4u // a write met a full disk, or memtables might not fit any more
 
 struct db_space {
-    unsigned full; // DB_FULL_*: what cannot proceed for lack of space
-    enum { RESERVE_NONE, RESERVE_HELD, RESERVE_SPENT } reserve; // db_reserve.c
-    uint64_t reserve_number;                                    // of the file that is held
-    uint64_t reserve_size;                                      // its bytes
-    bool reserve_busy;                                          // somebody changes its size
-    uint64_t spent_end;              // of the active log, when the reserve was given back
-    _Atomic uint64_t reserve_covers; // bytes of a flush that fit into it; set under mutex
-    uint64_t reserve_swept;          // bytes that opening gave back; its own
-    uint64_t reserve_left;           // bytes for the next opening; closing's own
+    unsigned full GUARDED_BY(db_mutex); // DB_FULL_*: what cannot proceed for lack of space
+    enum { RESERVE_NONE, RESERVE_HELD, RESERVE_SPENT } reserve GUARDED_BY(db_mutex); // db_reserve.c
+    uint64_t reserve_number GUARDED_BY(db_mutex); // of the file that is held
+    uint64_t reserve_size GUARDED_BY(db_mutex);   // its bytes
+    bool reserve_busy GUARDED_BY(db_mutex);       // somebody changes its size
+    uint64_t spent_end GUARDED_BY(db_mutex); // of the active log, when the reserve was given back
+    _Atomic uint64_t reserve_covers;         // bytes of a flush that fit into it; set under mutex
+    uint64_t reserve_swept;                  // bytes that opening gave back; its own
+    uint64_t reserve_left;                   // bytes for the next opening; closing's own
     struct { // what small changes may take while space is short; db_little.c
         bool counting;
         uint64_t floor;    // as much has to stay free, or in the reserve
         uint64_t left;     // bytes until the next look
         uint64_t again_us; // until then the last refusal stands
-    } little;
+    } little GUARDED_BY(db_mutex);
 
-    pthread_mutex_t hold_mutex; // db_hold.c
-    uint64_t hold_number;       // hold_mutex; of the file; 0: nothing is held
-    uint64_t hold_bytes;        // hold_mutex
+    pthread_mutex_t hold_mutex;                     // db_hold.c
+    uint64_t hold_number GUARDED_BY(db_hold_mutex); // hold_mutex; of the file; 0: nothing is held
+    uint64_t hold_bytes GUARDED_BY(db_hold_mutex);  // hold_mutex
 };
 
 // Whether writes are refused for lack of space, unless they may use the reserve. Mutex held.
-bool db_disk_is_full(const struct lsm *db);
+bool db_disk_is_full(const struct lsm *db) REQUIRES(db_mutex);
 // LSM_NO_SPACE if they are: for what takes space before it queues. No locks held.
-int db_check_space(struct lsm *db);
-bool db_space_short(const struct lsm *db); // whether to make room; mutex held
-bool db_space_low(struct lsm *db); // whether what is in memory might not fit on the disk; no locks
-void db_note_full(struct lsm *db); // sets DB_FULL_LOW; the flush thread clears it. No locks held
+int db_check_space(struct lsm *db) EXCLUDES(db_mutex);
+bool db_space_short(const struct lsm *db) REQUIRES(db_mutex); // whether to make room; mutex held
+bool db_space_low(struct lsm *db)
+    EXCLUDES(db_mutex); // whether what is in memory might not fit on the disk; no locks
+void db_note_full(struct lsm *db)
+    EXCLUDES(db_mutex); // sets DB_FULL_LOW; the flush thread clears it. No locks held
 // Bytes that writes may take before they are refused, of those free on the disk. No locks held.
-uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total);
+uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total) EXCLUDES(db_mutex);
 // `size`, or less on a disk of `total` bytes on which that would be too much, but DB_SPACE_MIN.
 #define DB_SPACE_MIN 4096
 uint64_t db_space_bounded(uint64_t size, uint64_t total);
@@ -63,17 +66,21 @@ uint64_t db_space_bounded(uint64_t size, uint64_t total);
 #define DB_DELETE_STEPS 2
 #define DB_LITTLE_STEPS 2
 uint64_t db_reserve_step(const struct lsm *db); // bytes
-uint64_t db_reserve_wanted(struct lsm *db);     // bytes it should have now; no locks held
-void db_reserve_make(struct lsm *db);           // when there is none, or it is spent; no locks held
+uint64_t db_reserve_wanted(struct lsm *db)
+    EXCLUDES(db_mutex); // bytes it should have now; no locks held
+void db_reserve_make(struct lsm *db)
+    EXCLUDES(db_mutex); // when there is none, or it is spent; no locks held
 // Makes the reserve as large as the store needs it. No locks held.
-void db_reserve_follow(struct lsm *db);
-void db_reserve_shrink(struct lsm *db);   // back to what they need; no locks held
-bool db_reserve_exceeded(struct lsm *db); // the active memtable is larger than it covers
+void db_reserve_follow(struct lsm *db) EXCLUDES(db_mutex);
+void db_reserve_shrink(struct lsm *db) EXCLUDES(db_mutex); // back to what they need; no locks held
+bool db_reserve_exceeded(struct lsm *db)
+    REQUIRES(db_lead); // the active memtable is larger than it covers
 // Whether space is short and the active memtable had better be flushed. Lead and mutex held.
-bool db_reserve_cramped(struct lsm *db);
-bool db_reserve_release(struct lsm *db); // false: there was nothing to give back. No locks held
+bool db_reserve_cramped(struct lsm *db) REQUIRES(db_mutex) REQUIRES(db_lead);
+bool db_reserve_release(struct lsm *db)
+    EXCLUDES(db_mutex); // false: there was nothing to give back. No locks held
 // A clean end: db_reserve_free(), which comes last, leaves what the next opening may need.
-void db_reserve_leave(struct lsm *db);
+void db_reserve_leave(struct lsm *db) EXCLUDES(db_mutex);
 void db_reserve_free(struct lsm *db);
 // Makes a file of `size` bytes, or as large as there is room for, that whoever opens the store next
 // sweeps away. For a store that is not open; a failure leaves none.
@@ -82,7 +89,7 @@ void db_reserve_file(struct env *env, uint64_t number, uint64_t size);
 // ---- db_little.c
 // Whether a write that may use a little of the reserve, of so many bytes, may go on; if it may,
 // that is noted. Lead held, mutex not; may wait for flushes and compactions for up to a second.
-bool db_little_take(struct lsm *db, size_t bytes);
-void db_little_end(struct lsm *db); // space is not short any more; mutex held
+bool db_little_take(struct lsm *db, size_t bytes) REQUIRES(db_lead) EXCLUDES(db_mutex);
+void db_little_end(struct lsm *db) REQUIRES(db_mutex); // space is not short any more; mutex held
 
 #endif

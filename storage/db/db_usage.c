@@ -108,9 +108,9 @@ static int compare_records(const void *a, const void *b)
 
 static int usage_init(struct lsm *db, struct usage *usage)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     int rc = snapshot_set_copy(&db->snapshots.named, &usage->set);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (rc)
         return rc;
     size_t count = usage->set.count;

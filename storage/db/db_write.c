@@ -32,7 +32,7 @@
 // ------------------------------------------------------------------------------------- making room
 
 // Whether a full memtable has to wait before it can be switched; mutex held.
-static bool must_wait(struct lsm *db)
+static bool must_wait(struct lsm *db) REQUIRES(db_mutex)
 {
     return db->immutable_count + 1 >= db->options.max_write_buffers ||
            db->version->levels[0].count >= db->options.l0_stop;
@@ -56,13 +56,13 @@ static bool memtable_full(struct lsm *db, bool wait)
 }
 
 // The jobs that a full memtable waits for; mutex held.
-static unsigned jobs_waited_for(struct lsm *db)
+static unsigned jobs_waited_for(struct lsm *db) REQUIRES(db_mutex)
 {
     return db->version->levels[0].count >= db->options.l0_stop ? DB_FULL_JOBS : DB_FULL_FLUSH;
 }
 
 // Whether what a full memtable waits for cannot go on for lack of space; mutex held.
-static bool is_stuck(struct lsm *db)
+static bool is_stuck(struct lsm *db) REQUIRES(db_mutex)
 {
     return db->space.full & DB_FULL_FLUSH || (db->space.full & DB_FULL_COMPACTION &&
                                               db->version->levels[0].count >= db->options.l0_stop);
@@ -70,22 +70,24 @@ static bool is_stuck(struct lsm *db)
 
 // Whether the writer may write while space is short.
 static bool may_use_reserve(struct lsm *db, const struct writer *writer, bool *ret_counted)
+    REQUIRES(db_lead)
 {
     if (writer->reserve != RESERVE_USE_LITTLE)
         return writer->reserve == RESERVE_USE_ALL;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool full = db_disk_is_full(db) && !db->background_error;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     *ret_counted = full && db_little_take(db, writer->batch->payload.size);
     return *ret_counted;
 }
 
 static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *ret_counted)
+    REQUIRES(db_lead)
 {
     int rc;
     bool use_reserve = may_use_reserve(db, writer, ret_counted);
     uint64_t give_up_us = env_now_us() + (use_reserve ? SPACE_WAIT_US : 0);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     for (;;) {
         rc = db_check_error(db);
         if (rc)
@@ -109,15 +111,15 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
                 break;
             uint64_t start = env_now_us();
             db->pace.stalled = true;
-            pthread_cond_wait(&db->changed, &db->mutex);
+            db_wait(db, &db->changed);
             db->pace.stalled = false;
             counter_add(&db->counters.stall_us, env_now_us() - start);
             continue;
         }
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
         if (!use_reserve && db_space_low(db)) {
             db_note_full(db);
-            pthread_mutex_lock(&db->mutex);
+            db_lock(db);
             continue;
         }
         uint64_t start = env_now_us();
@@ -126,31 +128,32 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             rc = db_switch_memtable(db);
         // Counted as a stall: the next log may not be ready.
         counter_add(&db->counters.stall_us, env_now_us() - start);
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         if (rc)
             break;
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return rc;
 }
 
 // Large values fill the disk long before they fill the memtable, and nothing of what is kept for
 // deleting may be left to them.
-static void watch_blobs(struct lsm *db)
+static void watch_blobs(struct lsm *db) REQUIRES(db_lead)
 {
     uint64_t bytes = db_memtable_blob_bytes(db->active);
     if (bytes < db->pace.watched_blobs + WATCH_BLOB_BYTES)
         return;
     db->pace.watched_blobs = bytes;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     db_update_pressure(db);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (db_space_low(db))
         db_note_full(db);
 }
 
 // *ret_counted is set if it is a small change that db_little_take() has let go on.
 static int make_room(struct lsm *db, const struct writer *writer, bool *ret_counted)
+    REQUIRES(db_lead)
 {
     watch_blobs(db);
     unsigned pressure = atomic_load_explicit(&db->pace.pressure, memory_order_relaxed);
@@ -185,7 +188,7 @@ struct group {
 static void group_collect(struct lsm *db, struct writer *leader, struct group *group)
 {
     group->next_sequence = db->last_sequence + 1;
-    pthread_mutex_lock(&db->queue.mutex);
+    db_queue_lock(db);
     for (struct writer *w = leader; w && group->count < GROUP_MAX_BATCHES; w = w->next) {
         if (!w->batch || w->reserve != leader->reserve || (group->counted && w != leader))
             break;
@@ -198,7 +201,7 @@ static void group_collect(struct lsm *db, struct writer *leader, struct group *g
         group->bytes += size;
         group->next_sequence += w->batch->count;
     }
-    pthread_mutex_unlock(&db->queue.mutex);
+    db_queue_unlock(db);
 }
 
 // The memory for the large entries of a batch that is so long that there may be some. Adds up what
@@ -303,17 +306,17 @@ static int group_write(struct lsm *db, struct group *group)
             db_note_full(db);
         if (status_is_clean(rc))
             return rc;
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         db_set_error(db, rc, "writing the log failed");
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
         return rc;
     }
     for (unsigned i = 0; i < group->count && !rc; i++)
         rc = insert_batch(db, &group->records[i]);
     if (rc) {
-        pthread_mutex_lock(&db->mutex);
+        db_lock(db);
         db_set_error(db, rc, "a logged write could not be applied");
-        pthread_mutex_unlock(&db->mutex);
+        db_unlock(db);
         return rc;
     }
     db->last_sequence = group->next_sequence - 1;
@@ -334,7 +337,7 @@ static int group_write(struct lsm *db, struct group *group)
 
 // Makes room and writes a group. A small change that finds the disk full is counted from then on,
 // and tried again.
-static int lead_once(struct lsm *db, struct writer *leader, struct group *group)
+static int lead_once(struct lsm *db, struct writer *leader, struct group *group) REQUIRES(db_lead)
 {
     group->count = 0;
     group->bytes = 0;
@@ -349,7 +352,7 @@ static int lead_once(struct lsm *db, struct writer *leader, struct group *group)
     return group_write(db, group);
 }
 
-static void lead(struct lsm *db, struct writer *leader)
+static void lead(struct lsm *db, struct writer *leader) RELEASES(db_lead)
 {
     struct group group;
     int rc = lead_once(db, leader, &group);
@@ -378,8 +381,7 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
     char detail[STATUS_DETAIL_MAX];
     struct writer writer = {
         .batch = batch, .sync = wo && wo->sync, .reserve = reserve_use(wo), .detail = detail};
-    db_lead_or_wait(db, &writer);
-    if (!writer.done)
+    if (db_lead_or_wait(db, &writer))
         lead(db, &writer);
     else if (writer.status)
         return status_fail(writer.status, "%s", detail);
@@ -496,23 +498,23 @@ int lsm_flush(struct lsm *db)
         return status_fail(LSM_READ_ONLY, "%s was opened read-only", db->dir);
     struct writer writer;
     db_lead_acquire(db, &writer);
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     int rc = db_check_error(db);
     while (!rc && memtable_entries(db->active) && must_wait(db)) {
         if (db->space.full & DB_FULL_JOBS)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
         else if (!(rc = db_check_retry(db, jobs_waited_for(db), DB_RETRY_FLUSH_US)))
-            pthread_cond_wait(&db->changed, &db->mutex);
+            db_wait(db, &db->changed);
         if (!rc)
             rc = db_check_error(db);
     }
     uint64_t number = db->logs.active->number;
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (!rc && memtable_entries(db->active))
         rc = db_switch_memtable(db);
     db_lead_release(db, &writer);
 
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     while (!rc && db->immutable_count && db->immutables[0].log->number <= number) {
         // Looked at before each wait, because after a failure nothing is flushed any more.
         rc = db_check_error(db);
@@ -521,8 +523,8 @@ int lsm_flush(struct lsm *db)
         if (!rc)
             rc = db_check_retry(db, DB_FULL_FLUSH, DB_RETRY_FLUSH_US);
         if (!rc)
-            pthread_cond_wait(&db->changed, &db->mutex);
+            db_wait(db, &db->changed);
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return rc;
 }
