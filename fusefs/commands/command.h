@@ -18,6 +18,11 @@
 
 struct ctl;
 
+enum command_flags {
+    COMMAND_PRINTS = 1,  // writes to standard output all the time
+    COMMAND_OFFLINE = 2, // needs the store for itself
+};
+
 struct command {
     const char *name;
     enum exit_status (*run)(struct ctl *ctl);
@@ -26,7 +31,25 @@ struct command {
     const char *summary;     // for the list of commands
     const char *explanation; // of the options, lines of their own
     int least, most;         // arguments after DB
-    bool prints;             // writes to standard output all the time
+    unsigned flags;
+};
+
+// The store that the daemon has open, for a command that runs in it.
+struct live {
+    struct ns *ns;
+    const char *directory; // of the store, as the engine's messages name it
+    // The command has changed what a name in a directory means, or an inode's attributes: the
+    // kernel has to know. No locks are held.
+    void (*name_changed)(struct live *live, struct ns_inode *dir, const char *name,
+                         size_t name_size);
+    void (*inode_changed)(struct live *live, struct ns_inode *inode);
+    // Before and after a regular file of that name gets new content. What the kernel has of it has
+    // been written out after the first. False: it goes on using the file, and has to be asked to
+    // make it empty (truncate_mounted of the front).
+    bool (*content_begin)(struct live *live, struct ns_inode *dir, const char *name,
+                          size_t name_size, struct ns_inode *inode);
+    void (*content_end)(struct live *live, struct ns_inode *dir, const char *name, size_t name_size,
+                        struct ns_inode *inode);
 };
 
 // One run of a command.
@@ -38,9 +61,14 @@ struct ctl {
     char **args; // after DB
     int arg_count;
     const char *options[128]; // by letter: NULL: not given; its value, or ""
+    struct live *live;        // NULL: the store is opened for the command
+    bool borrowed, to_write;  // of what is open: it is `live`'s; it was opened to be changed
     struct ns *ns;            // while open by tree_open
     struct lsm *engine;       // while open: that of ns, or alone
     struct busy busy;         // why a store that is in use could not be had
+    char words[1024];         // of store_words()
+    const char *cwd;          // with `live`: the client's working directory
+    char *target;             // with `live`: the first argument as the daemon finds it
 };
 
 static inline bool ctl_has(const struct ctl *ctl, char letter)
@@ -70,12 +98,15 @@ enum open_mode { OPEN_READ, OPEN_WRITE, OPEN_CREATE };
 // Open the store's tree, or only its engine. False, with a message: could not be opened.
 bool tree_open(struct ctl *ctl, enum open_mode mode);
 bool engine_open(struct ctl *ctl, enum open_mode mode);
-// As tree_open(OPEN_READ), but returns the status and says nothing.
-int tree_try(struct ctl *ctl);
+// A tree that stays as it is while it is open, to be read. Returns the status and says nothing.
+int tree_open_still(struct ctl *ctl);
 // Closes what is open. `status` is how the command went; EXIT_FAILED, with a message, if closing
 // fails.
 enum exit_status store_close(struct ctl *ctl, enum exit_status status);
-void store_failed(const struct ctl *ctl, int status); // says what the engine has just refused
+void store_failed(struct ctl *ctl, int status); // says what the engine has just refused
+// The engine's words for the calling thread's latest failure, or `text`, with the store named as it
+// was on the command line. In ctl->words.
+const char *store_words(struct ctl *ctl, const char *text);
 // After that the store was refused with `status`: true: it was in use, will be free, try again.
 bool store_retry(struct ctl *ctl, int status);
 
@@ -103,6 +134,10 @@ enum exit_status for_each_path(struct ctl *ctl,
 
 const struct command *command_at(size_t index); // in the order of the help; NULL: no more
 const struct command *command_find(const char *name);
+
+// What a command has changed, for who has the store open as well; nothing if nobody has.
+void name_changed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size);
+void inode_changed(struct ctl *ctl, struct ns_inode *inode);
 
 // Runs ctl->command, with all but ns and engine filled in.
 enum exit_status ctl_run(struct ctl *ctl);

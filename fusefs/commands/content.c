@@ -119,16 +119,34 @@ static enum exit_status source_failed(struct ctl *ctl, const struct source *sour
 struct target {
     const char *path;
     struct path_name name;
-    struct ns_inode *dir; // of what was created; NULL: it was there
+    struct ns_inode *dir; // a reference, as `inode`; NULL: not found
     struct ns_inode *inode;
     uint32_t mode; // type of what was there
+    bool created;
 };
+
+// Makes a file empty that the kernel knows of, in this order: it writes out what it has of the
+// file, and forgets it; the file is cut; the kernel forgets it again, in case it came back in
+// between.
+static int cut_live(struct ctl *ctl, struct target *target, const struct ns_attr *attr)
+{
+    struct live *live = ctl->live;
+    const struct path_name *name = &target->name;
+    struct front *front = ctl->front;
+    int rc = 0;
+    if (!live->content_begin(live, target->dir, name->name, name->name_size, target->inode))
+        rc = front->ops->truncate_mounted(front, target->path);
+    if (!rc)
+        rc = ns_setattr(ctl->ns, target->inode, attr, NS_SET_SIZE, NULL);
+    if (!rc && !live->content_begin(live, target->dir, name->name, name->name_size, target->inode))
+        rc = front->ops->truncate_mounted(front, target->path);
+    return rc;
+}
 
 // Opens what is there, made empty, or creates it.
 static int target_open(struct ctl *ctl, struct target *target, const struct ns_cred *cred,
                        uint32_t mode)
 {
-    struct ns_inode *dir;
     struct ns_attr attr = {0};
     const struct path_name *name = &target->name;
     int rc = ns_resolve(ctl->ns, target->path, &target->inode, &attr);
@@ -136,22 +154,25 @@ static int target_open(struct ctl *ctl, struct target *target, const struct ns_c
         target->mode = attr.mode;
         rc = check_regular(attr.mode);
         attr.size = 0;
-        return rc ? rc : ns_setattr(ctl->ns, target->inode, &attr, NS_SET_SIZE, NULL);
+        if (!rc)
+            rc = ns_resolve(ctl->ns, name->parent, &target->dir, NULL);
+        if (rc)
+            return rc;
+        return ctl->live ? cut_live(ctl, target, &attr)
+                         : ns_setattr(ctl->ns, target->inode, &attr, NS_SET_SIZE, NULL);
     }
     if (rc != -ENOENT)
         return rc;
-    rc = ns_resolve(ctl->ns, name->parent, &dir, NULL);
+    rc = ns_resolve(ctl->ns, name->parent, &target->dir, NULL);
     if (!rc && name->slash)
         rc = -EISDIR;
-    else if (rc)
-        return rc;
     if (!rc)
-        rc = ns_mknod(ctl->ns, cred, dir, name->name, name->name_size, S_IFREG | mode, 0,
+        rc = ns_mknod(ctl->ns, cred, target->dir, name->name, name->name_size, S_IFREG | mode, 0,
                       &target->inode, NULL);
-    if (rc)
-        ns_inode_put(ctl->ns, dir, 1);
-    else
-        target->dir = dir;
+    if (!rc) {
+        target->created = true;
+        name_changed(ctl, target->dir, name->name, name->name_size);
+    }
     return rc;
 }
 
@@ -176,13 +197,18 @@ static enum exit_status store(struct ctl *ctl, struct source *source, struct tar
                               const struct ns_cred *cred, uint32_t mode)
 {
     struct ns *ns = ctl->ns;
+    const struct path_name *name = &target->name;
     int rc = target_open(ctl, target, cred, mode);
     enum exit_status status =
         rc ? content_failed(ctl, target->path, target->mode, rc) : copy_in(ctl, source, target);
-    if (target->dir && status != EXIT_OK) {
-        rc = ns_unlink(ns, target->dir, target->name.name, target->name.name_size);
+    if (!rc && ctl->live)
+        ctl->live->content_end(ctl->live, target->dir, name->name, name->name_size, target->inode);
+    if (target->created && status != EXIT_OK) {
+        rc = ns_unlink(ns, target->dir, name->name, name->name_size);
         if (rc)
             path_failed(ctl, target->path, rc);
+        else
+            name_changed(ctl, target->dir, name->name, name->name_size);
     }
     if (target->inode)
         ns_inode_put(ns, target->inode, 1);

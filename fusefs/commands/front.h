@@ -24,7 +24,7 @@ struct front {
     uint64_t done, total; // what progress shows; total 0: not known
 };
 
-// All but `complain` are called by the command's thread only. Results: 0 or a count, or a negative
+// All are called by the command's thread. Results: 0 or a count, or a negative
 // errno.
 struct front_ops {
     // A line on standard error, "<program>: " before it, control characters escaped. What has been
@@ -48,6 +48,11 @@ struct front_ops {
     int (*sink_close)(struct front *front);
     // From here on a signal ends reading the source with EINTR instead of the program.
     void (*hold_signals)(struct front *front);
+    // Makes a file empty through the mount; only in the daemon.
+    int (*truncate_mounted)(struct front *front, const char *path);
+    // What file a path leads to for who runs the command; only in the daemon.
+    int (*ask_place)(struct front *front, const char *path, uint64_t *ret_device,
+                     uint64_t *ret_inode);
 };
 
 static inline bool is_cancelled(const struct front *front)

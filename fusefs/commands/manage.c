@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/slice.h"
 #include "commands/command.h"
@@ -201,6 +203,7 @@ static void print_problem(void *arg, const char *problem)
     struct ctl *ctl = checking->ctl;
     checking->problems++;
     ctl->front->ops->print_begin(ctl->front);
+    problem = store_words(ctl, problem);
     print_name(ctl->front, problem, strlen(problem));
     putc('\n', ctl->out);
     ctl->front->ops->print_end(ctl->front);
@@ -229,7 +232,7 @@ static bool check_bytes(struct ctl *ctl, struct checking *checking, enum exit_st
 static bool check_tree(struct ctl *ctl, struct checking *checking, enum exit_status *status)
 {
     char *text = NULL;
-    int rc = tree_try(ctl);
+    int rc = tree_open_still(ctl);
     if (rc && rc != LSM_CORRUPTION) {
         store_failed(ctl, rc);
         return false;
@@ -311,14 +314,58 @@ enum exit_status command_compact(struct ctl *ctl)
     return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }
 
-enum exit_status command_checkpoint(struct ctl *ctl)
+// Where TARGET is for the daemon. A path of the client's is opened by the daemon only if it has no
+// more rights than the client, and if it leads to the same place for both. False, with a message.
+static bool find_target(struct ctl *ctl)
 {
+    struct front *front = ctl->front;
+    const char *shown = ctl->args[0], *slash = strrchr(shown, '/');
+    struct stat here;
+    uint64_t device, inode;
+    char *parent = NULL;
+    if (front->cred.uid != 0 && front->cred.uid != geteuid()) {
+        complain(ctl, "%s: the store is mounted by user %u: only they and root can make one", shown,
+                 (unsigned)geteuid());
+        return false;
+    }
+    if (asprintf(&ctl->target, "%s%s%s", *shown == '/' ? "" : ctl->cwd, *shown == '/' ? "" : "/",
+                 shown) < 0 ||
+        asprintf(&parent, "%.*s", slash ? (int)(slash - shown) + 1 : 1, slash ? shown : ".") < 0) {
+        ctl->target = NULL;
+        complain(ctl, "out of memory");
+        return false;
+    }
+    char *last = strrchr(ctl->target, '/');
+    char kept = last[1];
+    last[1] = 0;
+    bool same = front->ops->ask_place(front, parent, &device, &inode) != 0 ||
+                (stat(ctl->target, &here) == 0 && here.st_dev == device && here.st_ino == inode);
+    last[1] = kept;
+    if (!same)
+        complain(ctl, "%s: is not the same place for the daemon that has the store", shown);
+    free(parent);
+    return same;
+}
+
+static enum exit_status checkpoint(struct ctl *ctl)
+{
+    const char *target = ctl->target ? ctl->target : ctl->args[0];
     if (!store_may_create(ctl, ctl->args[0]) || !engine_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
-    int rc = lsm_checkpoint(ctl->engine, ctl->args[0]);
+    int rc = lsm_checkpoint(ctl->engine, target);
     if (rc)
-        complain(ctl, "%s", lsm_error_detail());
+        complain(ctl, "%s", store_words(ctl, lsm_error_detail()));
     return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+}
+
+enum exit_status command_checkpoint(struct ctl *ctl)
+{
+    enum exit_status status = EXIT_FAILED;
+    if (!ctl->live || find_target(ctl))
+        status = checkpoint(ctl);
+    free(ctl->target);
+    ctl->target = NULL;
+    return status;
 }
 
 enum exit_status command_destroy(struct ctl *ctl)

@@ -30,8 +30,10 @@ static int make_one(struct ctl *ctl, const struct mkdir_args *args, const char *
     if (!rc) {
         rc = ns_mkdir(ctl->ns, &args->cred, parent, name.name, name.name_size, args->mode, &inode,
                       NULL);
-        if (!rc)
+        if (!rc) {
+            name_changed(ctl, parent, name.name, name.name_size);
             ns_inode_put(ctl->ns, inode, 1);
+        }
         ns_inode_put(ctl->ns, parent, 1);
     }
     path_name_release(&name);
@@ -53,8 +55,11 @@ static int step_into(struct ctl *ctl, const struct mkdir_args *args, struct ns_i
     if (rc == -ENOENT) {
         struct ns_cred cred = ctl->front->cred; // parents have to be writable for their owner
         cred.umask &= ~0300u;
-        return ns_mkdir(ctl->ns, is_last ? &args->cred : &cred, dir, name, size,
-                        is_last ? args->mode : 0777, ret_inode, NULL);
+        rc = ns_mkdir(ctl->ns, is_last ? &args->cred : &cred, dir, name, size,
+                      is_last ? args->mode : 0777, ret_inode, NULL);
+        if (!rc)
+            name_changed(ctl, dir, name, size);
+        return rc;
     }
     if (!rc && ns_inode_type(*ret_inode) != S_IFDIR) {
         ns_inode_put(ctl->ns, *ret_inode, 1);
@@ -104,6 +109,22 @@ enum exit_status command_mkdir(struct ctl *ctl)
 
 // ------------------------------------------------------------------------------- rm
 
+static void removed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size,
+                    struct ns_inode *inode)
+{
+    name_changed(ctl, dir, name, name_size);
+    inode_changed(ctl, inode);
+}
+
+static int unlink_one(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size,
+                      struct ns_inode *inode)
+{
+    int rc = ns_unlink(ctl->ns, dir, name, name_size);
+    if (!rc)
+        removed(ctl, dir, name, name_size, inode);
+    return rc;
+}
+
 // Removes the emptied directory the walk is in, and goes back up.
 static enum exit_status remove_emptied(struct ctl *ctl, struct walk *walk, struct ns_inode *parent,
                                        const char *name, size_t name_size)
@@ -119,6 +140,8 @@ static enum exit_status remove_emptied(struct ctl *ctl, struct walk *walk, struc
     // Something in it could not be removed, which has been reported.
     bool failed = walk_top(walk)->failed;
     int rc = failed ? 0 : ns_rmdir(walk->ns, parent, name, name_size);
+    if (!rc && !failed)
+        removed(ctl, parent, name, name_size, walk_top(walk)->dir);
     enum exit_status status = failed ? EXIT_FAILED : EXIT_OK;
     if (rc)
         status = path_failed(ctl, walk_path(walk, "", 0), rc);
@@ -133,12 +156,15 @@ static int remove_entry(struct ctl *ctl, struct walk *walk, const struct entry *
 {
     struct ns_inode *dir = walk_top(walk)->dir, *child;
     progress_add(ctl->front, 1);
-    if (entry->type != S_IFDIR)
+    if (entry->type != S_IFDIR && !ctl->live) // nobody wants to know which it was
         return ns_unlink(walk->ns, dir, entry->name, entry->name_size);
     int rc = ns_lookup(walk->ns, dir, entry->name, entry->name_size, &child, NULL);
     if (rc)
         return rc;
-    rc = walk_enter(walk, child, entry->name, entry->name_size);
+    if (ns_inode_type(child) == S_IFDIR)
+        rc = walk_enter(walk, child, entry->name, entry->name_size);
+    else
+        rc = unlink_one(ctl, dir, entry->name, entry->name_size, child);
     ns_inode_put(walk->ns, child, 1);
     return rc;
 }
@@ -191,7 +217,7 @@ static enum exit_status remove_name(struct ctl *ctl, const char *path, struct ns
     } else {
         rc = is_dir ? -EISDIR : name->slash ? -ENOTDIR : 0;
         if (!rc)
-            rc = ns_unlink(ctl->ns, parent, name->name, name->name_size);
+            rc = unlink_one(ctl, parent, name->name, name->name_size, inode);
         if (rc)
             status = path_failed(ctl, path, rc);
     }
@@ -262,19 +288,30 @@ static int place_find(struct ctl *ctl, const char *path, const struct path_name 
 static int rename_to(struct ctl *ctl, const struct path_name *from, const struct place *place)
 {
     unsigned flags = ctl_has(ctl, 'n') ? NS_RENAME_NOREPLACE : 0;
-    struct ns_inode *dir, *inode;
+    struct ns_inode *dir, *inode = NULL, *replaced = NULL;
     int rc = ns_resolve(ctl->ns, from->parent, &dir, NULL);
     if (rc)
         return rc;
     rc = ns_lookup(ctl->ns, dir, from->name, from->name_size, &inode, NULL);
-    if (!rc) {
-        if ((from->slash || place->slash) && ns_inode_type(inode) != S_IFDIR)
-            rc = -ENOTDIR;
-        ns_inode_put(ctl->ns, inode, 1);
-    }
+    if (!rc && (from->slash || place->slash) && ns_inode_type(inode) != S_IFDIR)
+        rc = -ENOTDIR;
+    if (!rc && ctl->live &&
+        ns_lookup(ctl->ns, place->dir, place->name, place->name_size, &replaced, NULL))
+        replaced = NULL;
     if (!rc)
         rc = ns_rename(ctl->ns, dir, from->name, from->name_size, place->dir, place->name,
                        place->name_size, flags);
+    if (!rc) {
+        name_changed(ctl, dir, from->name, from->name_size);
+        name_changed(ctl, place->dir, place->name, place->name_size);
+        inode_changed(ctl, inode);
+        if (replaced)
+            inode_changed(ctl, replaced);
+    }
+    if (inode)
+        ns_inode_put(ctl->ns, inode, 1);
+    if (replaced)
+        ns_inode_put(ctl->ns, replaced, 1);
     ns_inode_put(ctl->ns, dir, 1);
     return rc;
 }
@@ -288,14 +325,20 @@ static int link_to(struct ctl *ctl, const char *target, const struct place *plac
         struct ns_cred cred = ctl->front->cred;
         int rc = ns_symlink(ctl->ns, &cred, place->dir, place->name, place->name_size, target,
                             strlen(target), &inode, NULL);
-        if (!rc)
+        if (!rc) {
+            name_changed(ctl, place->dir, place->name, place->name_size);
             ns_inode_put(ctl->ns, inode, 1);
+        }
         return rc;
     }
     int rc = ns_resolve(ctl->ns, target, &inode, NULL);
     if (rc)
         return rc;
     rc = ns_link(ctl->ns, inode, place->dir, place->name, place->name_size, NULL);
+    if (!rc) {
+        name_changed(ctl, place->dir, place->name, place->name_size);
+        inode_changed(ctl, inode);
+    }
     ns_inode_put(ctl->ns, inode, 1);
     return rc;
 }

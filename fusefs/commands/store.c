@@ -91,10 +91,37 @@ static const char *open_hint(const struct ctl *ctl, int status, const char *what
     }
 }
 
-void store_failed(const struct ctl *ctl, int status)
+// Puts `shown` for what begins at *text, if that is `inside`. False: it is not.
+static bool put_words(struct ctl *ctl, size_t *at, const char **text, const char *inside,
+                      const char *shown)
+{
+    size_t inside_size = strlen(inside), size = strlen(shown);
+    if (strncmp(*text, inside, inside_size) != 0 || *at + size >= sizeof ctl->words)
+        return false;
+    memcpy(ctl->words + *at, shown, size);
+    *at += size;
+    *text += inside_size;
+    return true;
+}
+
+const char *store_words(struct ctl *ctl, const char *text)
+{
+    size_t n = 0;
+    const char *directory = ctl->live ? ctl->live->directory : ctl->db;
+    if (!ctl->live || (!strstr(text, directory) && !(ctl->target && strstr(text, ctl->target))))
+        return text;
+    while (*text && n + 1 < sizeof ctl->words)
+        if (!(ctl->target && put_words(ctl, &n, &text, ctl->target, ctl->args[0])) &&
+            !put_words(ctl, &n, &text, directory, ctl->db))
+            ctl->words[n++] = *text++;
+    ctl->words[n] = 0;
+    return ctl->words;
+}
+
+void store_failed(struct ctl *ctl, int status)
 {
     const char *detail = status == LSM_BUSY ? ctl->busy.text : lsm_error_detail();
-    const char *what = *detail ? detail : lsm_strerror(status);
+    const char *what = store_words(ctl, *detail ? detail : lsm_strerror(status));
     bool named = strncmp(what, ctl->db, strlen(ctl->db)) == 0;
     complain(ctl, "%s%s%s%s", named ? "" : ctl->db, named ? "" : ": ", what,
              open_hint(ctl, status, what));
@@ -124,7 +151,7 @@ static void set_options(const struct ctl *ctl, enum open_mode mode, struct ns_op
 bool store_may_create(struct ctl *ctl, const char *path)
 {
     char outer[PATH_MAX];
-    if (!is_nested_store(path, outer))
+    if (!is_nested_store(ctl->target ? ctl->target : path, outer))
         return true;
     complain(ctl, "%s: lies inside the store %s: a store needs a directory of its own", path,
              outer);
@@ -145,8 +172,21 @@ static int tree_open_status(struct ctl *ctl, enum open_mode mode)
     return status;
 }
 
+// The daemon's store, which is open.
+static void borrow(struct ctl *ctl, enum open_mode mode, struct ns *ns)
+{
+    ctl->borrowed = true;
+    ctl->to_write = mode != OPEN_READ;
+    ctl->ns = ns;
+    ctl->engine = ns_engine(ctl->live->ns);
+}
+
 bool tree_open(struct ctl *ctl, enum open_mode mode)
 {
+    if (ctl->live) {
+        borrow(ctl, mode, ctl->live->ns);
+        return true;
+    }
     if (mode == OPEN_CREATE && !store_may_create(ctl, ctl->db))
         return false;
     int status = tree_open_status(ctl, mode);
@@ -155,15 +195,24 @@ bool tree_open(struct ctl *ctl, enum open_mode mode)
     return !status;
 }
 
-int tree_try(struct ctl *ctl)
+int tree_open_still(struct ctl *ctl)
 {
-    return tree_open_status(ctl, OPEN_READ);
+    if (!ctl->live)
+        return tree_open_status(ctl, OPEN_READ);
+    int status = ns_open_snapshot(ctl->live->ns, NULL, &ctl->ns);
+    if (!status)
+        ctl->engine = ns_engine(ctl->ns);
+    return status;
 }
 
 bool engine_open(struct ctl *ctl, enum open_mode mode)
 {
     char note[64];
     struct ns_options options;
+    if (ctl->live) {
+        borrow(ctl, mode, NULL);
+        return true;
+    }
     set_options(ctl, mode, &options, note, sizeof note);
     int status;
     do {
@@ -174,15 +223,33 @@ bool engine_open(struct ctl *ctl, enum open_mode mode)
     return !status;
 }
 
+// What a command has changed is durable when it ends.
 enum exit_status store_close(struct ctl *ctl, enum exit_status status)
 {
-    int result = ctl->ns ? ns_close(ctl->ns) : lsm_close(ctl->engine);
+    int result = 0;
+    if (!ctl->borrowed)
+        result = ctl->ns ? ns_close(ctl->ns) : lsm_close(ctl->engine);
+    else if (ctl->to_write)
+        result = lsm_sync(ctl->engine);
+    ctl->borrowed = false;
     ctl->ns = NULL;
     ctl->engine = NULL;
     if (!result)
         return status;
     store_failed(ctl, result);
     return EXIT_FAILED;
+}
+
+void name_changed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size)
+{
+    if (ctl->live)
+        ctl->live->name_changed(ctl->live, dir, name, name_size);
+}
+
+void inode_changed(struct ctl *ctl, struct ns_inode *inode)
+{
+    if (ctl->live)
+        ctl->live->inode_changed(ctl->live, inode);
 }
 
 // ------------------------------------------------------------------------------- paths
@@ -212,21 +279,21 @@ void path_name_release(struct path_name *path)
 }
 
 // The engine's words, if they say more than the errno does.
-static const char *error_detail(int rc)
+static const char *error_detail(struct ctl *ctl, int rc)
 {
-    return rc == -EIO || rc == -ENOSPC || rc == -EROFS ? lsm_error_detail() : "";
+    return rc == -EIO || rc == -ENOSPC || rc == -EROFS ? store_words(ctl, lsm_error_detail()) : "";
 }
 
 enum exit_status path_failed(struct ctl *ctl, const char *path, int rc)
 {
-    const char *detail = error_detail(rc);
+    const char *detail = error_detail(ctl, rc);
     complain(ctl, "%s: %s%s%s", *path ? path : "/", strerror(-rc), *detail ? ": " : "", detail);
     return EXIT_FAILED;
 }
 
 enum exit_status paths_failed(struct ctl *ctl, const char *from, const char *to, int rc)
 {
-    const char *detail = error_detail(rc);
+    const char *detail = error_detail(ctl, rc);
     complain(ctl, "%s to %s: %s%s%s", from, to, strerror(-rc), *detail ? ": " : "", detail);
     return EXIT_FAILED;
 }

@@ -13,61 +13,62 @@ static const struct command commands[] = {
      "  -d  the directory itself, not what is in it\n"
      "  -R  all directories below too\n"
      "  -i  with inode numbers\n",
-     0, MANY, true},
+     0, MANY, COMMAND_PRINTS},
     {"tree", command_tree, "L:", "[-L DEPTH] DB [PATH]", "show a tree",
-     "  -L DEPTH  not deeper than that\n", 0, 1, true},
-    {"stat", command_stat, "", "DB PATH...", "show all attributes of files", "", 1, MANY, true},
+     "  -L DEPTH  not deeper than that\n", 0, 1, COMMAND_PRINTS},
+    {"stat", command_stat, "", "DB PATH...", "show all attributes of files", "", 1, MANY,
+     COMMAND_PRINTS},
     {"get", command_get, "o:", "[-o FILE] DB PATH...", "write out the content of files",
-     "  -o FILE  to FILE instead of standard output\n", 1, MANY, true},
+     "  -o FILE  to FILE instead of standard output\n", 1, MANY, COMMAND_PRINTS},
     {"put", command_put, "cm:", "[-c] [-m MODE] DB PATH [FILE]",
      "store FILE or standard input as a file",
      "  -c, --create  make the store if there is none\n"
      "  -m MODE       octal mode of a new file (0666 less the umask)\n",
-     1, 2, false},
+     1, 2, 0},
     {"mkdir", command_mkdir, "cpm:", "[-cp] [-m MODE] DB PATH...", "make directories",
      "  -c, --create  make the store if there is none\n"
      "  -p            make parents too; no complaint if it is there\n"
      "  -m MODE       octal mode (0777 less the umask)\n",
-     1, MANY, false},
+     1, MANY, 0},
     {"rm", command_rm, "rf", "[-rf] DB PATH...", "remove files",
      "  -r  and directories with all that is in them\n"
      "  -f  no complaint if there is nothing\n",
-     1, MANY, false},
+     1, MANY, 0},
     {"mv", command_mv, "n", "[-n] DB FROM TO", "rename a file or a tree",
-     "  -n  do not replace what is there\n", 2, 2, false},
+     "  -n  do not replace what is there\n", 2, 2, 0},
     {"ln", command_ln, "s", "[-s] DB TARGET PATH", "link",
-     "  -s  make a symbolic link with the text TARGET\n", 2, 2, false},
+     "  -s  make a symbolic link with the text TARGET\n", 2, 2, 0},
     {"scan", command_scan, "n:w:b", "[-n N] [-w N] [-b] DB [PREFIX]", "show raw keys and values",
      "  -n N  not more than N entries\n"
      "  -w N  show N bytes of a value (32)\n"
      "  -b    from the last key to the first\n"
      "PREFIX and what is shown: \\xNN is a byte, \\\\ a backslash.\n",
-     0, 1, true},
+     0, 1, COMMAND_PRINTS},
     {"stats", command_stats, "", "DB [PROPERTY...]", "show figures of the store", "", 0, MANY,
-     true},
+     COMMAND_PRINTS},
     {"check", command_check, "q", "[-q] DB", "verify every byte, then the tree",
-     "  -q  show no progress\n", 0, 0, false},
+     "  -q  show no progress\n", 0, 0, 0},
     {"repair", command_repair, "", "DB", "rebuild the manifest of a damaged store",
-     "What does not verify is moved to DB/lost. Copy DB first, check afterwards.\n", 0, 0, false},
-    {"compact", command_compact, "", "DB", "merge all levels into one", "", 0, 0, false},
-    {"checkpoint", command_checkpoint, "", "DB TARGET", "make an openable copy", "", 1, 1, false},
+     "What does not verify is moved to DB/lost. Copy DB first, check afterwards.\n", 0, 0,
+     COMMAND_OFFLINE},
+    {"compact", command_compact, "", "DB", "merge all levels into one", "", 0, 0, 0},
+    {"checkpoint", command_checkpoint, "", "DB TARGET", "make an openable copy", "", 1, 1, 0},
     {"snapshot create", command_snapshot_create, "", "DB NAME", "keep the tree as it is now",
-     "Takes two syncs, whatever the store's size. NAME: 1 to 255 bytes without '/'.\n", 1, 1,
-     false},
+     "Takes two syncs, whatever the store's size. NAME: 1 to 255 bytes without '/'.\n", 1, 1, 0},
     {"snapshot list", command_snapshot_list, "n", "[-n] DB", "show snapshots and their sizes",
      "REFERS is what a snapshot shows, ONLY what deleting it alone gives back; bytes before\n"
      "compression, for which the store is read once.\n"
      "  -n, --names  names only, at once\n",
-     0, 0, false},
+     0, 0, 0},
     {"snapshot rename", command_snapshot_rename, "", "DB FROM TO", "rename a snapshot", "", 2, 2,
-     false},
+     0},
     {"snapshot delete", command_snapshot_delete, "", "DB NAME...", "delete snapshots",
-     "Their space comes back in the background.\n", 1, MANY, false},
+     "Their space comes back in the background.\n", 1, MANY, 0},
     {"snapshot rollback", command_snapshot_rollback, "y", "--yes DB NAME",
      "make a snapshot the present",
      "  --yes  needed: what was written after the snapshot is lost\n"
      "All at once; snapshots stay as they are.\n",
-     1, 1, false},
+     1, 1, COMMAND_OFFLINE},
     {"snapshot prune", command_snapshot_prune, "A:H:D:W:n", "--keep-... N [-n] DB [PREFIX]",
      "delete all snapshots but some",
      "  --keep-last N    keep the N newest (-A)\n"
@@ -76,9 +77,9 @@ static const struct command commands[] = {
      "  --keep-weekly N  ... weeks (-W), all by local time\n"
      "  -n               only say what would be deleted\n"
      "PREFIX: only snapshots whose names begin with it.\n",
-     0, 1, true},
+     0, 1, COMMAND_PRINTS},
     {"destroy", command_destroy, "y", "--yes DB", "delete the store",
-     "  --yes  needed: there is no way back\n", 0, 0, false},
+     "  --yes  needed: there is no way back\n", 0, 0, COMMAND_OFFLINE},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 

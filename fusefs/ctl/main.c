@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/process_limits.h"
+#include "ctl/remote.h"
 #include "ctl/terminal.h"
 
 static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
@@ -23,7 +24,7 @@ static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
 static void print_help(void)
 {
     puts("usage: lsmfsctl COMMAND [OPTION...] DB [PATH...]\n"
-         "Works on the store in directory DB, which must not be mounted.");
+         "Works on the store in directory DB, mounted or not.");
     const struct command *command;
     for (size_t i = 0; (command = command_at(i)); i++)
         if (!strchr(command->name, ' '))
@@ -128,11 +129,13 @@ static enum exit_status run(struct ctl *ctl)
 {
     limits_raise();
     // A command that prints to the terminal all the time shows no progress there.
-    bool prints = ctl->command->prints && !ctl_has(ctl, 'o');
+    bool prints = ctl->command->flags & COMMAND_PRINTS && !ctl_has(ctl, 'o');
     bool quiet = ctl_has(ctl, 'q') || (prints && isatty(STDOUT_FILENO));
-    progress_start(ctl->command->name, !quiet);
+    bool shows_progress = progress_start(ctl->command->name, !quiet);
     terminal_files(ctl);
-    enum exit_status status = ctl_run(ctl);
+    enum exit_status status;
+    if (!remote_run(ctl, shows_progress, &status))
+        status = ctl_run(ctl);
     progress_stop();
     return status;
 }

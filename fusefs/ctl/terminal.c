@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +21,8 @@
 static struct {
     const char *source, *sink; // files; NULL: standard input, standard output
     int source_fd, sink_fd;    // -1: not opened yet
-} files = {.source_fd = -1, .sink_fd = -1};
+    int watch_fd;              // -1: none
+} files = {.source_fd = -1, .sink_fd = -1, .watch_fd = -1};
 
 static volatile sig_atomic_t interrupted;
 
@@ -156,6 +158,14 @@ static void hold_signals(struct front *front)
         sigaction(signals[i], &action, NULL);
 }
 
+// Waits until there is something to read. True: what is watched came first.
+static bool watched_first(void)
+{
+    struct pollfd fds[] = {{.fd = files.source_fd, .events = POLLIN},
+                           {.fd = files.watch_fd, .events = POLLIN | POLLRDHUP}};
+    return poll(fds, 2, -1) > 0 && fds[1].revents;
+}
+
 static ssize_t source_read(struct front *front, void *data, size_t size)
 {
     (void)front;
@@ -167,6 +177,8 @@ static ssize_t source_read(struct front *front, void *data, size_t size)
     while (got < size) {
         if (interrupted)
             return -EINTR;
+        if (files.watch_fd >= 0 && watched_first())
+            return -ECANCELED;
         ssize_t n = read(files.source_fd, (uint8_t *)data + got, size - got);
         if (n < 0 && errno != EINTR)
             return -errno;
@@ -216,6 +228,11 @@ void terminal_files(const struct ctl *ctl)
     const char *source = ctl->arg_count > 1 ? ctl->args[1] : "-"; // of put
     files.source = strcmp(source, "-") == 0 ? NULL : source;
     files.sink = ctl->options['o'];
+}
+
+void terminal_watch(int fd)
+{
+    files.watch_fd = fd;
 }
 
 struct front *terminal_front(void)

@@ -10,6 +10,8 @@ struct front *terminal_front(void);
 
 // Where source and sink are, for a command that is about to run here or elsewhere.
 void terminal_files(const struct ctl *ctl);
+// Reading the source ends when this socket has something to say, or the other side closes it.
+void terminal_watch(int fd);
 
 // One line on standard error, "<program>: " before it.
 __attribute__((format(printf, 2, 3))) void terminal_say(const char *program, const char *format,

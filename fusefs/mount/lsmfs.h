@@ -10,6 +10,7 @@
 struct fuse_session;
 struct flusher;
 struct syncer;
+struct control;
 struct transport;
 
 struct lsmfs {
@@ -19,6 +20,7 @@ struct lsmfs {
     struct transport *transport;  // as long
     struct flusher *flusher;      // while requests are served, as `syncer`
     struct syncer *syncer;
+    struct control *control; // the same; NULL: there is none
     bool acl;     // agreed with the kernel: it checks access control lists, and leaves applying the
                   // umask to us; set by INIT
     bool no_open; // the kernel opens files without asking (ops_file.c); set by INIT

@@ -27,6 +27,7 @@
 #include "common/process_limits.h"
 #include "common/say.h"
 #include "mount/checks.h"
+#include "mount/control.h"
 #include "mount/daemon.h"
 #include "mount/flusher.h"
 #include "mount/log.h"
@@ -129,7 +130,11 @@ static void wait_for_end(struct lsmfs *fs, struct transport *transport, int sign
         struct signalfd_siginfo info;
         if (fds[1].revents && read(signal_fd, &info, sizeof info) == sizeof info &&
             unmount_on_signal(fs, ++signals_seen)) {
+<<<<<<< HEAD
             // Stopped while the threads still serve requests, which it needs.
+=======
+            control_stop(fs->control); // they need the threads
+>>>>>>> acf383e (lsmfsctl works on a mounted store: the daemon runs the command)
             flusher_stop(fs->flusher);
             transport_stop(transport);
             return;
@@ -150,6 +155,15 @@ static void enable_uring(const struct mount_options *options)
     else
         log_message(LOG_NOTICE, "FUSE over io_uring was turned on for all mounts to come (%s)",
                     URING_SWITCH);
+}
+
+// Commands on the mounted store. A store that is only read is open to others who read.
+static void start_control(struct lsmfs *fs)
+{
+    int error = fs->options.read_only ? 0 : control_start(fs, &fs->control);
+    if (error)
+        log_message(LOG_WARNING, "%s: lsmfsctl cannot be used while it is mounted: %s",
+                    fs->options.db, strerror(-error));
 }
 
 // Everything between opening and closing the session. Returns whether it went well.
@@ -179,6 +193,7 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
         goto out;
     }
     *ret_mounted = true;
+    start_control(fs);
     say_mounted(fs);
     session_set_kernel(&fs->options);
     if (ready_fd >= 0)
@@ -195,8 +210,10 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     }
 out:
     say_closing(fs);
+    control_stop(fs->control);
     flusher_stop(fs->flusher);
     fuse_session_destroy(session); // closes the connection
+    control_free(fs->control);
     flusher_free(fs->flusher);
     syncer_free(fs->syncer);
     transport_free(transport);

@@ -124,6 +124,8 @@ struct ns_inode *ns_root(struct ns *ns);              // borrowed: lives as long
 // The live inode of that number with one more reference, or NULL if it is not live.
 struct ns_inode *ns_inode_find(struct ns *ns, uint64_t ino);
 void ns_inode_ref(struct ns_inode *inode);
+// How many references there are at this moment.
+uint64_t ns_inode_refs(struct ns_inode *inode);
 // Gives back `count` references. The last one of an unlinked inode reclaims it.
 void ns_inode_put(struct ns *ns, struct ns_inode *inode, uint64_t count);
 uint64_t ns_live_inodes(struct ns *ns);

@@ -46,6 +46,11 @@ struct ns_inode *ns_inode_find(struct ns *ns, uint64_t ino)
     return inode_find(&ns->table, ino);
 }
 
+uint64_t ns_inode_refs(struct ns_inode *inode)
+{
+    return atomic_load_explicit(&inode->refs, memory_order_relaxed);
+}
+
 void ns_inode_ref(struct ns_inode *inode)
 {
     atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);

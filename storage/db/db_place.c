@@ -46,6 +46,8 @@ static int note_name(void *arg, const char *name)
     case STORE_LOCK:
         place->lock = true;
         break;
+    case STORE_CONTROL:
+        break;
     case STORE_UNKNOWN:
         place->foreign = true;
         break;

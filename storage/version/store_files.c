@@ -39,6 +39,9 @@ void store_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t number
     case STORE_UNFINISHED:
         n = snprintf(name, size, "UNFINISHED");
         break;
+    case STORE_CONTROL:
+        n = snprintf(name, size, "control");
+        break;
     case STORE_TEMP:
         n = snprintf(name, size, "%06" PRIu64 ".tmp", number);
         break;
@@ -103,6 +106,8 @@ enum store_file store_parse_name(const char *name, uint64_t *ret_number)
         return STORE_LOCK;
     if (strcmp(name, "UNFINISHED") == 0)
         return STORE_UNFINISHED;
+    if (strcmp(name, "control") == 0)
+        return STORE_CONTROL;
     if (strncmp(name, manifest_prefix, sizeof(manifest_prefix) - 1) == 0)
         return numbered(name, STORE_MANIFEST, name + sizeof(manifest_prefix) - 1, end, ret_number)
                    ? STORE_MANIFEST

@@ -1,0 +1,103 @@
+// Names, attributes and content that commands change, and what the kernel has of them.
+//
+// The kernel keeps names and attributes for ever, because all changes go through it. Those of a
+// command do not: after each the kernel is told to forget. It takes a directory's lock for that,
+// for which it may wait until requests have been served; so only threads that serve none, and hold
+// no lock, may be here.
+//
+// With the write-back cache the kernel does not believe us about the size and times of a regular
+// file that it knows: it would keep the old ones as long as it knows the file. So before a file is
+// given new content it is made to forget it, with its name. It cannot while the file is open, or
+// known by another name; then only the kernel itself can cut it. That a file has grown it can be
+// told: bytes that are stored in its page cache beyond the end move the end.
+//
+// Thread safety: any thread that serves no requests; no state.
+#include "mount/control_kernel.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "mount/fuse_api.h"
+
+#define FORGET_TRIES 100
+#define FORGET_MS    2
+
+static struct lsmfs *fs_of(struct live *live)
+{
+    return ((struct kernel_live *)live)->fs;
+}
+
+static void forget_name(struct lsmfs *fs, struct ns_inode *dir, const char *name, size_t name_size)
+{
+    char text[NS_NAME_MAX + 1];
+    if (name_size > NS_NAME_MAX)
+        return;
+    memcpy(text, name, name_size);
+    text[name_size] = 0;
+    // That the kernel does not know it is no failure, and of others it has no notion here.
+    fuse_lowlevel_notify_inval_entry(fs->session, ns_inode_ino(dir), text, name_size);
+}
+
+// Pages are written out, then dropped, as are the attributes.
+static void forget_pages(struct lsmfs *fs, struct ns_inode *inode)
+{
+    fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), 0, 0);
+}
+
+static void kernel_name_changed(struct live *live, struct ns_inode *dir, const char *name,
+                                size_t name_size)
+{
+    struct lsmfs *fs = fs_of(live);
+    forget_name(fs, dir, name, name_size);
+    forget_pages(fs, dir); // of a directory: its attributes and listing
+}
+
+static void kernel_inode_changed(struct live *live, struct ns_inode *inode)
+{
+    fuse_lowlevel_notify_inval_inode(fs_of(live)->session, ns_inode_ino(inode), -1, 0);
+}
+
+static bool kernel_content_begin(struct live *live, struct ns_inode *dir, const char *name,
+                                 size_t name_size, struct ns_inode *inode)
+{
+    const struct timespec moment = {.tv_nsec = FORGET_MS * 1000000L};
+    struct lsmfs *fs = fs_of(live);
+    forget_pages(fs, inode);
+    if (!fs->writeback)
+        return true;
+    forget_name(fs, dir, name, name_size);
+    // FORGET comes by itself, soon.
+    for (int i = 0; i < FORGET_TRIES && ns_inode_refs(inode) > 1; i++)
+        nanosleep(&moment, NULL);
+    return ns_inode_refs(inode) <= 1;
+}
+
+static void kernel_content_end(struct live *live, struct ns_inode *dir, const char *name,
+                               size_t name_size, struct ns_inode *inode)
+{
+    struct lsmfs *fs = fs_of(live);
+    struct ns_attr attr;
+    char last;
+    if (fs->writeback && ns_getattr(fs->ns, inode, &attr) == 0 && attr.size &&
+        ns_read(fs->ns, inode, &last, 1, attr.size - 1) == 1) {
+        struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(1);
+        bytes.buf[0].mem = &last;
+        fuse_lowlevel_notify_store(fs->session, attr.ino, (off_t)attr.size - 1, &bytes, 0);
+    }
+    forget_pages(fs, inode);
+    forget_name(fs, dir, name, name_size);
+    forget_pages(fs, dir);
+}
+
+void kernel_live_init(struct kernel_live *kernel, struct lsmfs *fs)
+{
+    *kernel = (struct kernel_live){
+        .live = {.ns = fs->ns,
+                 .directory = fs->options.db,
+                 .name_changed = kernel_name_changed,
+                 .inode_changed = kernel_inode_changed,
+                 .content_begin = kernel_content_begin,
+                 .content_end = kernel_content_end},
+        .fs = fs,
+    };
+}
