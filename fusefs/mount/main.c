@@ -130,11 +130,8 @@ static void wait_for_end(struct lsmfs *fs, struct transport *transport, int sign
         struct signalfd_siginfo info;
         if (fds[1].revents && read(signal_fd, &info, sizeof info) == sizeof info &&
             unmount_on_signal(fs, ++signals_seen)) {
-<<<<<<< HEAD
-            // Stopped while the threads still serve requests, which it needs.
-=======
-            control_stop(fs->control); // they need the threads
->>>>>>> acf383e (lsmfsctl works on a mounted store: the daemon runs the command)
+            // Stopped while the threads still serve requests, which both need.
+            control_stop(fs->control);
             flusher_stop(fs->flusher);
             transport_stop(transport);
             return;
