@@ -72,10 +72,9 @@ static bool kernel_content_begin(struct live *live, struct ns_inode *dir, const 
     return ns_inode_refs(inode) <= 1;
 }
 
-static void kernel_content_end(struct live *live, struct ns_inode *dir, const char *name,
-                               size_t name_size, struct ns_inode *inode)
+// The kernel's size of the file is at least what it is in the store, and its pages are none.
+static void tell_size(struct lsmfs *fs, struct ns_inode *inode)
 {
-    struct lsmfs *fs = fs_of(live);
     struct ns_attr attr;
     char last;
     if (fs->writeback && ns_getattr(fs->ns, inode, &attr) == 0 && attr.size &&
@@ -85,7 +84,17 @@ static void kernel_content_end(struct live *live, struct ns_inode *dir, const ch
         fuse_lowlevel_notify_store(fs->session, attr.ino, (off_t)attr.size - 1, &bytes, 0);
     }
     forget_pages(fs, inode);
+}
+
+// To forget the name waits for lookups under way. One of them may have brought the file back as it
+// was in between, and somebody may hold it.
+static void kernel_content_end(struct live *live, struct ns_inode *dir, const char *name,
+                               size_t name_size, struct ns_inode *inode)
+{
+    struct lsmfs *fs = fs_of(live);
+    tell_size(fs, inode);
     forget_name(fs, dir, name, name_size);
+    tell_size(fs, inode);
     forget_pages(fs, dir);
 }
 
