@@ -1,9 +1,9 @@
 // Extended attributes: SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR.
 //
 // The kernel checks who may touch which namespace (user, trusted, security). Of "system" there are
-// the POSIX ACLs, which it checks against as well, if it was agreed that it does; otherwise they
-// are refused: stored but not enforced they would be a lie. So are namespaces that do not exist,
-// which the kernel passes on for FUSE.
+// the POSIX ACLs, which the kernel enforces if that was agreed at INIT. Otherwise they are refused,
+// because nobody would enforce a list that is only stored. Namespaces that do not exist are refused
+// too: the kernel passes them on for FUSE.
 #include <errno.h>
 #include <string.h>
 
