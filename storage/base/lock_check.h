@@ -9,6 +9,8 @@
 #ifndef LSM_BASE_LOCK_CHECK_H
 #define LSM_BASE_LOCK_CHECK_H
 
+#include <pthread.h>
+
 #ifdef __clang__
 #define LOCK_ATTRIBUTE(x) __attribute__((x))
 #else
@@ -28,5 +30,16 @@
 struct LOCK_ATTRIBUTE(capability("lock")) lock_role {
     char none;
 };
+
+// NAME_lock(x) and NAME_unlock(x) for the mutex that is field `mutex` of a `type`.
+#define LOCK_FUNCTIONS(name, type, mutex, role)                                                    \
+    static inline void name##_lock(type *x) ACQUIRES(role) NOT_CHECKED                             \
+    {                                                                                              \
+        pthread_mutex_lock(&x->mutex);                                                             \
+    }                                                                                              \
+    static inline void name##_unlock(type *x) RELEASES(role) NOT_CHECKED                           \
+    {                                                                                              \
+        pthread_mutex_unlock(&x->mutex);                                                           \
+    }
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/lock_check.h"
 #include "base/status.h"
 #include "blob/blob_store.h"
 
@@ -34,6 +35,8 @@ struct blob_file {
     bool listed;             // on the list of unused files
 };
 
+extern struct lock_role blob_mutex; // of a blob store; a leaf
+
 struct blob_store {
     // Constant.
     struct env *env;
@@ -51,17 +54,18 @@ struct blob_store {
     _Atomic unsigned probe_rest; // values to take unprobed
     _Atomic unsigned probe_step;
 
-    pthread_mutex_t mutex; // guards what follows
-    struct blob_file **buckets;
+    pthread_mutex_t mutex; // blob_mutex: guards what follows
+    struct blob_file **buckets GUARDED_BY(blob_mutex);
     size_t bucket_count, file_count;
-    struct blob_file *unused; // lost their last reference
-    struct blob_file *dirty;  // may have unsynced writes, or space behind their ends; one reference
-                              // and one use of the handle
-    bool held;
-    unsigned handles;
-    size_t hand; // of the clock over the buckets
-    uint64_t written[BLOB_STREAMS];
-    int sync_status; // the first failed sync; final
+    struct blob_file *unused GUARDED_BY(blob_mutex); // lost their last reference
+    struct blob_file *
+        dirty GUARDED_BY(blob_mutex); // may have unsynced writes, or space behind their ends; one
+                                      // reference and one use of the handle
+    bool held GUARDED_BY(blob_mutex);
+    unsigned handles GUARDED_BY(blob_mutex);
+    size_t hand GUARDED_BY(blob_mutex); // of the clock over the buckets
+    uint64_t written[BLOB_STREAMS] GUARDED_BY(blob_mutex);
+    int sync_status GUARDED_BY(blob_mutex); // the first failed sync; final
     char sync_detail[STATUS_DETAIL_MAX];
     pthread_cond_t sync_done; // or trimming, or the last write to a file that was ended
 
@@ -71,12 +75,19 @@ struct blob_store {
     } streams[BLOB_STREAMS];
 };
 
+LOCK_FUNCTIONS(store, struct blob_store, mutex, blob_mutex)
+
+static inline void store_wait(struct blob_store *store) REQUIRES(blob_mutex) // for sync_done
+{
+    pthread_cond_wait(&store->sync_done, &store->mutex);
+}
+
 // No more appends to the stream's current file; mutex held.
-void blob_stream_end(struct blob_store *store, enum blob_stream stream);
+void blob_stream_end(struct blob_store *store, enum blob_stream stream) REQUIRES(blob_mutex);
 // Drops a reference; mutex held.
-void blob_file_unref_locked(struct blob_file *file);
+void blob_file_unref_locked(struct blob_file *file) REQUIRES(blob_mutex);
 // Cuts off what is on disk behind the end of the file, to which nobody writes. Mutex held, released
 // meanwhile. Returns whether there was anything.
-bool blob_file_cut(struct blob_file *file);
+bool blob_file_cut(struct blob_file *file) REQUIRES(blob_mutex);
 
 #endif

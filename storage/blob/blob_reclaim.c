@@ -93,14 +93,14 @@ static void add_stats(const struct blob_file *file, struct blob_stats *stats)
 void blob_store_stats(struct blob_store *store, struct blob_stats *ret_stats)
 {
     struct blob_stats stats = {0};
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     for (size_t i = 0; i < store->bucket_count; i++)
         for (struct blob_file *file = store->buckets[i]; file; file = file->next)
             add_stats(file, &stats);
     stats.garbage = stats.bytes - stats.live;
     stats.written = store->written[BLOB_WRITES];
     stats.moved = store->written[BLOB_MOVES];
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     *ret_stats = stats;
 }
 
@@ -124,6 +124,7 @@ static int compare_candidates(const void *a, const void *b)
 // Files worth draining, the ones with the largest share of garbage first. A stream's current file
 // that is worth it is ended. Mutex held.
 static size_t find_candidates(struct blob_store *store, unsigned percent, struct candidate *found)
+    REQUIRES(blob_mutex)
 {
     size_t count = 0;
     for (size_t i = 0; i < store->bucket_count; i++) {
@@ -151,7 +152,7 @@ static size_t find_candidates(struct blob_store *store, unsigned percent, struct
     return count;
 }
 
-static void mark(struct blob_store *store, unsigned percent, uint64_t bytes)
+static void mark(struct blob_store *store, unsigned percent, uint64_t bytes) REQUIRES(blob_mutex)
 {
     struct candidate *found = calloc(store->file_count + 1, sizeof *found);
     if (!found)
@@ -170,7 +171,7 @@ bool blob_store_choose_drain(struct blob_store *store, unsigned percent)
 {
     bool running = false;
     uint64_t bytes = 0, garbage = 0;
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     for (size_t i = 0; i < store->bucket_count; i++) {
         for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
             bool draining = blob_file_draining(file);
@@ -189,6 +190,6 @@ bool blob_store_choose_drain(struct blob_store *store, unsigned percent)
                 running = blob_file_draining(file) &&
                           atomic_load_explicit(&file->live, memory_order_relaxed) > 0;
     }
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     return running;
 }

@@ -40,7 +40,7 @@ static size_t bucket_of(const struct blob_store *store, uint64_t number)
     return (size_t)(number * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (store->bucket_count - 1);
 }
 
-static struct blob_file *find(const struct blob_store *store, uint64_t number)
+static struct blob_file *find(const struct blob_store *store, uint64_t number) REQUIRES(blob_mutex)
 {
     struct blob_file *file = store->buckets[bucket_of(store, number)];
     while (file && file->number != number)
@@ -49,7 +49,7 @@ static struct blob_file *find(const struct blob_store *store, uint64_t number)
 }
 
 // More buckets, if there is memory for them.
-static void grow_buckets(struct blob_store *store)
+static void grow_buckets(struct blob_store *store) REQUIRES(blob_mutex)
 {
     size_t old_count = store->bucket_count;
     struct blob_file **old = store->buckets;
@@ -71,7 +71,7 @@ static void grow_buckets(struct blob_store *store)
 }
 
 // Takes a new entry in; its size counts from now on. Mutex held.
-static void insert(struct blob_store *store, struct blob_file *file)
+static void insert(struct blob_store *store, struct blob_file *file) REQUIRES(blob_mutex)
 {
     if (store->file_count >= store->bucket_count)
         grow_buckets(store);
@@ -82,7 +82,7 @@ static void insert(struct blob_store *store, struct blob_file *file)
     atomic_fetch_add_explicit(&store->bytes, file->size, memory_order_relaxed);
 }
 
-static void take_out(struct blob_store *store, struct blob_file *file)
+static void take_out(struct blob_store *store, struct blob_file *file) REQUIRES(blob_mutex)
 {
     struct blob_file **link = &store->buckets[bucket_of(store, file->number)];
     while (*link != file)
@@ -122,11 +122,11 @@ static int size_on_disk(struct blob_store *store, uint64_t number, uint64_t *ret
 
 int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file **ret_file)
 {
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     struct blob_file *file = find(store, number);
     if (file)
         atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     if (!file) {
         struct blob_file *fresh = file_alloc(store, number);
         if (!fresh)
@@ -136,7 +136,7 @@ int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file *
             free(fresh);
             return rc;
         }
-        pthread_mutex_lock(&store->mutex);
+        store_lock(store);
         file = find(store, number);
         if (file) {
             atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
@@ -145,7 +145,7 @@ int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file *
             file = fresh;
             insert(store, file);
         }
-        pthread_mutex_unlock(&store->mutex);
+        store_unlock(store);
     }
     *ret_file = file;
     return LSM_OK;
@@ -153,9 +153,9 @@ int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file *
 
 bool blob_store_knows(struct blob_store *store, uint64_t number)
 {
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     bool known = find(store, number) != NULL;
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     return known;
 }
 
@@ -186,9 +186,9 @@ void blob_file_unref(struct blob_file *file)
                                                   memory_order_acq_rel, memory_order_relaxed))
             return;
     struct blob_store *store = file->store;
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     blob_file_unref_locked(file);
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
 }
 
 void blob_refs_unref(struct blob_refs *set)
@@ -209,12 +209,12 @@ void blob_refs_drop(struct blob_refs *set)
 
 void blob_store_hold(struct blob_store *store, bool hold)
 {
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     store->held = hold;
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
 }
 
-static void close_handle(struct blob_store *store, struct blob_file *file)
+static void close_handle(struct blob_store *store, struct blob_file *file) REQUIRES(blob_mutex)
 {
     if (!file->handle)
         return;
@@ -225,7 +225,7 @@ static void close_handle(struct blob_store *store, struct blob_file *file)
 
 // Files that will not be written any more, are synced and trimmed leave the list, as do those that
 // nobody refers to but the list. Mutex held.
-static void tidy_dirty(struct blob_store *store)
+static void tidy_dirty(struct blob_store *store) REQUIRES(blob_mutex)
 {
     bool unsynced = false;
     struct blob_file **link = &store->dirty;
@@ -250,7 +250,7 @@ static void tidy_dirty(struct blob_store *store)
 void blob_store_remove_unused(struct blob_store *store)
 {
     struct blob_file *gone = NULL, *kept = NULL, *next;
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     tidy_dirty(store);
     for (struct blob_file *file = store->held ? NULL : store->unused; file; file = next) {
         next = file->next_unused;
@@ -270,14 +270,14 @@ void blob_store_remove_unused(struct blob_store *store)
     }
     if (kept)
         store->unused = kept;
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     while (gone) {
         char name[BLOB_NAME_MAX];
         next = gone->next;
         if (gone->handle) {
-            pthread_mutex_lock(&store->mutex);
+            store_lock(store);
             store->handles--;
-            pthread_mutex_unlock(&store->mutex);
+            store_unlock(store);
             (void)env_close(gone->handle);
         }
         store->name(gone->number, name);
@@ -288,7 +288,8 @@ void blob_store_remove_unused(struct blob_store *store)
     }
 }
 
-int blob_store_new(const struct blob_store_options *options, struct blob_store **ret_store)
+int blob_store_new(const struct blob_store_options *options,
+                   struct blob_store **ret_store) NOT_CHECKED
 {
     struct blob_store *store = calloc(1, sizeof *store);
     if (!store)
@@ -316,7 +317,7 @@ int blob_store_new(const struct blob_store_options *options, struct blob_store *
     return LSM_OK;
 }
 
-void blob_store_free(struct blob_store *store)
+void blob_store_free(struct blob_store *store) NOT_CHECKED
 {
     if (!store)
         return;
@@ -339,7 +340,7 @@ void blob_store_free(struct blob_store *store)
 // ---------------------------------------------------------------------------------------- handles
 
 // A handle to close to stay within the limit, or NULL; mutex held.
-static struct env_file *evict_handle(struct blob_store *store)
+static struct env_file *evict_handle(struct blob_store *store) REQUIRES(blob_mutex)
 {
     if (store->handles < store->handles_max)
         return NULL;
@@ -390,14 +391,14 @@ static int open_handle(struct blob_store *store, uint64_t number, struct env_fil
 static int handle_take(struct blob_file *file, struct env_file **ret_handle)
 {
     struct blob_store *store = file->store;
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     if (!file->handle) {
         struct env_file *handle, *drop = NULL, *evicted = NULL;
-        pthread_mutex_unlock(&store->mutex);
+        store_unlock(store);
         int rc = open_handle(store, file->number, &handle);
         if (rc)
             return rc;
-        pthread_mutex_lock(&store->mutex);
+        store_lock(store);
         if (file->handle) {
             drop = handle;
         } else {
@@ -406,7 +407,7 @@ static int handle_take(struct blob_file *file, struct env_file **ret_handle)
             store->handles++;
         }
         file->users++;
-        pthread_mutex_unlock(&store->mutex);
+        store_unlock(store);
         (void)env_close(drop);
         (void)env_close(evicted);
         *ret_handle = file->handle;
@@ -415,15 +416,15 @@ static int handle_take(struct blob_file *file, struct env_file **ret_handle)
     file->users++;
     file->used = true;
     *ret_handle = file->handle;
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     return LSM_OK;
 }
 
 static void handle_put(struct blob_file *file)
 {
-    pthread_mutex_lock(&file->store->mutex);
+    store_lock(file->store);
     file->users--;
-    pthread_mutex_unlock(&file->store->mutex);
+    store_unlock(file->store);
 }
 
 int blob_file_read(struct blob_file *file, const struct blob_pointer *pointer, uint32_t offset,
@@ -514,9 +515,9 @@ static int roll(struct blob_store *store, enum blob_stream stream, uint64_t size
     struct env_file *handle = NULL;
     int rc = LSM_OK;
     pthread_mutex_lock(&store->streams[stream].roll);
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     bool done = fits(store, store->streams[stream].current, size);
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     struct blob_file *file = NULL;
     if (!done) {
         file = file_alloc(store, store->new_number(store->arg));
@@ -528,14 +529,14 @@ static int roll(struct blob_store *store, enum blob_stream stream, uint64_t size
         file->users = 1; // the list's, so that the handle stays
         file->current = true;
         atomic_store_explicit(&file->refs, 2, memory_order_relaxed); // the stream's and the list's
-        pthread_mutex_lock(&store->mutex);
+        store_lock(store);
         blob_stream_end(store, stream);
         store->handles++;
         insert(store, file);
         store->streams[stream].current = file;
         file->next_dirty = store->dirty;
         store->dirty = file;
-        pthread_mutex_unlock(&store->mutex);
+        store_unlock(store);
     } else {
         free(file);
     }
@@ -548,17 +549,17 @@ static int reserve(struct blob_store *store, enum blob_stream stream, uint64_t s
                    struct blob_file **ret_file, uint64_t *ret_offset)
 {
     struct blob_file *file;
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     while (!fits(store, file = store->streams[stream].current, size) || file->trimming) {
         if (file && file->trimming) {
-            pthread_cond_wait(&store->sync_done, &store->mutex);
+            store_wait(store);
             continue;
         }
-        pthread_mutex_unlock(&store->mutex);
+        store_unlock(store);
         int rc = roll(store, stream, size);
         if (rc)
             return rc;
-        pthread_mutex_lock(&store->mutex);
+        store_lock(store);
     }
     *ret_offset = file->size;
     file->size += size;
@@ -568,7 +569,7 @@ static int reserve(struct blob_store *store, enum blob_stream stream, uint64_t s
     blob_file_add_mem(file, (int64_t)size);
     atomic_fetch_add_explicit(&store->bytes, size, memory_order_relaxed);
     store->written[stream] += size;
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     *ret_file = file;
     return LSM_OK;
 }
@@ -595,7 +596,7 @@ static enum lsm_compression choose_codec(struct blob_store *store, struct slice 
 // part of the record may have. A file that could not be written, for another reason than a full
 // disk or one that passes, is not written again. Mutex held, perhaps released meanwhile.
 static void append_failed(struct blob_store *store, enum blob_stream stream, struct blob_file *file,
-                          uint64_t offset, uint64_t size, int status)
+                          uint64_t offset, uint64_t size, int status) REQUIRES(blob_mutex)
 {
     blob_file_add_mem(file, -(int64_t)size);
     if (file->size == offset + size) {
@@ -621,7 +622,7 @@ int blob_store_append(struct blob_store *store, enum blob_stream stream, struct 
     rc = reserve(store, stream, blob_record_size(&record), &file, &offset);
     if (!rc) {
         rc = blob_record_write(&record, file->handle, file->number, offset);
-        pthread_mutex_lock(&store->mutex);
+        store_lock(store);
         file->writing--;
         file->written++;
         atomic_store_explicit(&store->unsynced, true, memory_order_release);
@@ -629,7 +630,7 @@ int blob_store_append(struct blob_store *store, enum blob_stream stream, struct 
             pthread_cond_broadcast(&store->sync_done);
         if (rc)
             append_failed(store, stream, file, offset, blob_record_size(&record), rc);
-        pthread_mutex_unlock(&store->mutex);
+        store_unlock(store);
     }
     if (!rc) {
         *ret_pointer = (struct blob_pointer){.file = file->number,
@@ -646,16 +647,16 @@ int blob_store_append(struct blob_store *store, enum blob_stream stream, struct 
 
 void blob_store_seal(struct blob_store *store)
 {
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     for (int i = 0; i < BLOB_STREAMS; i++)
         if (store->streams[i].current && store->streams[i].current->size > BLOB_FILE_HEADER)
             blob_stream_end(store, (enum blob_stream)i);
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
 }
 
 // ---------------------------------------------------------------------------------------- syncing
 
-static int sync_failed(const struct blob_store *store)
+static int sync_failed(const struct blob_store *store) REQUIRES(blob_mutex)
 {
     return status_fail(store->sync_status, "an earlier sync of blobs failed: %s",
                        store->sync_detail);
@@ -663,17 +664,18 @@ static int sync_failed(const struct blob_store *store)
 
 // Returns when the first `target` writes of the file are durable. Mutex held, released meanwhile.
 static int sync_file(struct blob_store *store, struct blob_file *file, uint64_t target)
+    REQUIRES(blob_mutex)
 {
     while (file->synced < target && !store->sync_status) {
         if (file->syncing) {
-            pthread_cond_wait(&store->sync_done, &store->mutex);
+            store_wait(store);
             continue;
         }
         file->syncing = true;
         uint64_t upto = file->written;
-        pthread_mutex_unlock(&store->mutex);
+        store_unlock(store);
         int rc = env_sync(file->handle);
-        pthread_mutex_lock(&store->mutex);
+        store_lock(store);
         file->syncing = false;
         if (!rc) {
             file->synced = upto;
@@ -688,6 +690,7 @@ static int sync_file(struct blob_store *store, struct blob_file *file, uint64_t 
 
 // The unsynced file with the lowest number above `after`, or NULL; mutex held.
 static struct blob_file *next_unsynced(struct blob_store *store, uint64_t after)
+    REQUIRES(blob_mutex)
 {
     struct blob_file *found = NULL;
     for (struct blob_file *file = store->dirty; file; file = file->next_dirty)
@@ -701,7 +704,7 @@ int blob_store_sync(struct blob_store *store)
 {
     if (!atomic_load_explicit(&store->unsynced, memory_order_acquire))
         return LSM_OK;
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     int rc = store->sync_status;
     struct blob_file *file;
     uint64_t after = 0;
@@ -715,7 +718,7 @@ int blob_store_sync(struct blob_store *store)
         rc = sync_failed(store);
     else
         tidy_dirty(store);
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     return rc;
 }
 

@@ -33,7 +33,7 @@ bool blob_file_cut(struct blob_file *file)
     struct status_kept kept;
     uint64_t size = file->size;
     file->trimming = true;
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     status_keep(&kept);
     bool found = behind_end(store, file->number, size) > SLACK;
     if (found && file->handle->ops->truncate(file->handle, size)) {
@@ -41,7 +41,7 @@ bool blob_file_cut(struct blob_file *file)
         found = false;
     }
     status_restore(&kept);
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     file->trimming = false;
     pthread_cond_broadcast(&store->sync_done);
     return found;
@@ -50,6 +50,7 @@ bool blob_file_cut(struct blob_file *file)
 // The first file of the list that no stream writes to any more and that is not trimmed; of those up
 // to `number` only; `ready`: that can be trimmed without waiting. Mutex held.
 static struct blob_file *next_untrimmed(struct blob_store *store, uint64_t number, bool ready)
+    REQUIRES(blob_mutex)
 {
     struct blob_file *file = store->dirty;
     while (file && (file->current || file->trimmed || file->number > number ||
@@ -58,7 +59,7 @@ static struct blob_file *next_untrimmed(struct blob_store *store, uint64_t numbe
     return file;
 }
 
-static bool trim(struct blob_file *file)
+static bool trim(struct blob_file *file) REQUIRES(blob_mutex)
 {
     bool found = blob_file_cut(file);
     file->trimmed = true;
@@ -68,15 +69,15 @@ static bool trim(struct blob_file *file)
 void blob_store_trim(struct blob_store *store)
 {
     struct blob_file *file;
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     while ((file = next_untrimmed(store, UINT64_MAX, true)))
         (void)trim(file);
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
 }
 
 // Ends the current file of each stream that has much space behind its end. Mutex held, released
 // meanwhile.
-static void end_streams(struct blob_store *store)
+static void end_streams(struct blob_store *store) REQUIRES(blob_mutex)
 {
     for (int i = 0; i < BLOB_STREAMS; i++) {
         struct blob_file *file = store->streams[i].current;
@@ -84,9 +85,9 @@ static void end_streams(struct blob_store *store)
             continue;
         uint64_t size = file->size;
         blob_file_ref(file);
-        pthread_mutex_unlock(&store->mutex);
+        store_unlock(store);
         bool much = behind_end(store, file->number, size) > END_MIN;
-        pthread_mutex_lock(&store->mutex);
+        store_lock(store);
         if (much && store->streams[i].current == file)
             blob_stream_end(store, (enum blob_stream)i);
         blob_file_unref_locked(file);
@@ -98,17 +99,17 @@ bool blob_store_give_back(struct blob_store *store)
     uint64_t last = 0; // files that are ended later are not waited for
     bool found = false;
     struct blob_file *file;
-    pthread_mutex_lock(&store->mutex);
+    store_lock(store);
     end_streams(store);
     for (file = store->dirty; file; file = file->next_dirty)
         if (file->number > last)
             last = file->number;
     while ((file = next_untrimmed(store, last, false))) {
         if (file->writing || file->trimming)
-            pthread_cond_wait(&store->sync_done, &store->mutex);
+            store_wait(store);
         else if (trim(file))
             found = true;
     }
-    pthread_mutex_unlock(&store->mutex);
+    store_unlock(store);
     return found;
 }

@@ -34,6 +34,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/lock_check.h"
 #include "base/slab.h"
 #include "base/status.h"
 #include "memtable/epoch.h"
@@ -72,14 +73,19 @@ static size_t charge_of(const struct cached_block *block)
     return slab_block_size(sizeof(*block) + block->room);
 }
 
+extern struct lock_role cache_shard; // the lock of a shard; a leaf, taken one at a time
+
 struct shard {
     pthread_mutex_t lock;
-    size_t capacity;                      // constant
-    struct cached_block *newest, *oldest; // the lock
+    size_t capacity;                                     // constant
+    struct cached_block *newest GUARDED_BY(cache_shard); // the lock
+    struct cached_block *oldest GUARDED_BY(cache_shard);
     // Written under the lock, read by stats without it; relaxed.
     _Atomic size_t bytes;
     _Atomic uint64_t inserts, evictions;
 } __attribute__((aligned(64)));
+
+LOCK_FUNCTIONS(shard, struct shard, lock, cache_shard)
 
 // Lookups count on one of several lines, by thread. Relaxed.
 struct counters {
@@ -181,7 +187,7 @@ int block_cache_new(size_t capacity, struct block_cache **ret_cache)
     return 0;
 }
 
-void block_cache_free(struct block_cache *cache)
+void block_cache_free(struct block_cache *cache) NOT_CHECKED
 {
     if (!cache)
         return;
@@ -304,7 +310,7 @@ static void list_remove(struct shard *shard, struct cached_block *block)
     *(block->older ? &block->older->newer : &shard->oldest) = block->newer;
 }
 
-static void list_push(struct shard *shard, struct cached_block *block)
+static void list_push(struct shard *shard, struct cached_block *block) REQUIRES(cache_shard)
 {
     block->newer = NULL;
     block->older = shard->newest;
@@ -356,7 +362,7 @@ static void unlink_block(struct block_cache *cache, struct shard *shard, struct 
 
 // Makes room for `charge` bytes (at most the shard's capacity).
 static void evict(struct block_cache *cache, struct shard *shard, size_t charge,
-                  struct cached_block **out)
+                  struct cached_block **out) REQUIRES(cache_shard)
 {
     unsigned chances = 0;
 
@@ -412,7 +418,7 @@ struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file
     }
 
     struct cached_block *evicted = NULL;
-    pthread_mutex_lock(&shard->lock);
+    shard_lock(shard);
     struct cached_block *present = find(&cache->buckets[bucket], file, offset);
     if (!present) {
         evict(cache, shard, charge, &evicted);
@@ -425,7 +431,7 @@ struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file
         add_bytes(shard, charge);
         count(&shard->inserts);
     }
-    pthread_mutex_unlock(&shard->lock);
+    shard_unlock(shard);
 
     retire_all(evicted);
     if (present) {
@@ -464,7 +470,7 @@ static void forget_in_bucket(struct block_cache *cache, size_t bucket, uint64_t 
 {
     struct shard *shard = shard_of(cache, bucket);
 
-    pthread_mutex_lock(&shard->lock);
+    shard_lock(shard);
     struct cached_block *block =
         atomic_load_explicit(&cache->buckets[bucket], memory_order_relaxed);
     while (block) {
@@ -473,7 +479,7 @@ static void forget_in_bucket(struct block_cache *cache, size_t bucket, uint64_t 
             unlink_block(cache, shard, block, out);
         block = next;
     }
-    pthread_mutex_unlock(&shard->lock);
+    shard_unlock(shard);
 }
 
 // Looks through the table without locks, at about a nanosecond a bucket, and takes one only where

@@ -141,46 +141,19 @@ struct lsm {
     struct latency latency[LATENCY_OPS];
 };
 
-// The store's locks, as the analysis follows them.
-static inline void db_lock(struct lsm *db) ACQUIRES(db_mutex) NOT_CHECKED
-{
-    pthread_mutex_lock(&db->mutex);
-}
-static inline void db_unlock(struct lsm *db) RELEASES(db_mutex) NOT_CHECKED
-{
-    pthread_mutex_unlock(&db->mutex);
-}
+LOCK_FUNCTIONS(db, struct lsm, mutex, db_mutex)
+LOCK_FUNCTIONS(db_queue, struct lsm, queue.mutex, db_queue_mutex)
+LOCK_FUNCTIONS(db_files, struct lsm, files.mutex, db_files_mutex)
+LOCK_FUNCTIONS(db_hold, struct lsm, space.hold_mutex, db_hold_mutex)
+
 static inline void db_wait(struct lsm *db, pthread_cond_t *cond) REQUIRES(db_mutex)
 {
     pthread_cond_wait(cond, &db->mutex);
 }
+
 static inline int db_wait_us(struct lsm *db, pthread_cond_t *cond, uint64_t us) REQUIRES(db_mutex)
 {
     return cond_wait_us(cond, &db->mutex, us);
-}
-static inline void db_queue_lock(struct lsm *db) ACQUIRES(db_queue_mutex) NOT_CHECKED
-{
-    pthread_mutex_lock(&db->queue.mutex);
-}
-static inline void db_queue_unlock(struct lsm *db) RELEASES(db_queue_mutex) NOT_CHECKED
-{
-    pthread_mutex_unlock(&db->queue.mutex);
-}
-static inline void db_files_lock(struct lsm *db) ACQUIRES(db_files_mutex) NOT_CHECKED
-{
-    pthread_mutex_lock(&db->files.mutex);
-}
-static inline void db_files_unlock(struct lsm *db) RELEASES(db_files_mutex) NOT_CHECKED
-{
-    pthread_mutex_unlock(&db->files.mutex);
-}
-static inline void db_hold_lock(struct lsm *db) ACQUIRES(db_hold_mutex) NOT_CHECKED
-{
-    pthread_mutex_lock(&db->space.hold_mutex);
-}
-static inline void db_hold_unlock(struct lsm *db) RELEASES(db_hold_mutex) NOT_CHECKED
-{
-    pthread_mutex_unlock(&db->space.hold_mutex);
 }
 
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lock_check.h"
 #include "base/status.h"
 
 struct slot {
@@ -31,20 +32,24 @@ struct slot {
     size_t memory; // of its reader
 };
 
+extern struct lock_role table_cache_mutex; // a leaf
+
 struct table_cache {
     struct env *env;
     struct sst_read_options options;
     unsigned capacity;
 
     pthread_mutex_t mutex; // protects what follows
-    unsigned count;
-    unsigned hand; // where the clock stands
-    size_t memory;
-    struct slot *slots;
+    unsigned count GUARDED_BY(table_cache_mutex);
+    unsigned hand GUARDED_BY(table_cache_mutex); // where the clock stands
+    size_t memory GUARDED_BY(table_cache_mutex);
+    struct slot *slots GUARDED_BY(table_cache_mutex);
 };
 
+LOCK_FUNCTIONS(cache, struct table_cache, mutex, table_cache_mutex)
+
 int table_cache_new(struct env *env, unsigned capacity, const struct sst_read_options *options,
-                    struct table_cache **ret_cache)
+                    struct table_cache **ret_cache) NOT_CHECKED
 {
     assert(capacity > 0);
     struct table_cache *cache = calloc(1, sizeof(*cache));
@@ -63,7 +68,7 @@ int table_cache_new(struct env *env, unsigned capacity, const struct sst_read_op
     return 0;
 }
 
-void table_cache_free(struct table_cache *cache)
+void table_cache_free(struct table_cache *cache) NOT_CHECKED
 {
     if (!cache)
         return;
@@ -74,6 +79,7 @@ void table_cache_free(struct table_cache *cache)
 }
 
 static void set_slot(struct table_cache *cache, unsigned index, struct slot slot)
+    REQUIRES(table_cache_mutex)
 {
     cache->slots[index] = slot;
     slot.file->cache_slot = (void *)(uintptr_t)(index + 1);
@@ -81,6 +87,7 @@ static void set_slot(struct table_cache *cache, unsigned index, struct slot slot
 
 // Takes the file of a slot out of its hands; the caller fills the slot and drops the reader.
 static struct sst_reader *unlink_reader(struct table_cache *cache, unsigned index)
+    REQUIRES(table_cache_mutex)
 {
     struct file_meta *file = cache->slots[index].file;
     struct sst_reader *reader = atomic_load_explicit(&file->reader, memory_order_relaxed);
@@ -92,7 +99,7 @@ static struct sst_reader *unlink_reader(struct table_cache *cache, unsigned inde
 
 // Turns the clock to a file that has not been used since the last turn. Ends within two rounds,
 // unless readers mark files as fast as the hand moves: then the third visit takes any.
-static unsigned find_victim(struct table_cache *cache)
+static unsigned find_victim(struct table_cache *cache) REQUIRES(table_cache_mutex)
 {
     for (uint64_t steps = 0;; steps++) {
         unsigned index = cache->hand;
@@ -109,6 +116,7 @@ static unsigned find_victim(struct table_cache *cache)
 // is one to unref after the mutex is released, or NULL.
 static struct sst_reader *install(struct table_cache *cache, struct file_meta *file,
                                   struct sst_reader *reader, struct sst_reader **ret_drop)
+    REQUIRES(table_cache_mutex)
 {
     struct sst_reader *there = atomic_load_explicit(&file->reader, memory_order_relaxed);
     if (there) {
@@ -152,9 +160,9 @@ static int get_slowly(struct table_cache *cache, struct file_meta *file,
     int rc = open_table(cache, file, &reader);
     if (rc)
         return rc;
-    pthread_mutex_lock(&cache->mutex);
+    cache_lock(cache);
     *ret_reader = install(cache, file, reader, &drop);
-    pthread_mutex_unlock(&cache->mutex);
+    cache_unlock(cache);
     if (drop)
         sst_reader_retire(drop);
     return 0;
@@ -176,7 +184,7 @@ int table_cache_get(struct table_cache *cache, struct file_meta *file,
 void table_cache_forget(struct table_cache *cache, struct file_meta *file)
 {
     struct sst_reader *reader = NULL;
-    pthread_mutex_lock(&cache->mutex);
+    cache_lock(cache);
     if (file->cache_slot) {
         unsigned index = (unsigned)((uintptr_t)file->cache_slot - 1);
         reader = unlink_reader(cache, index);
@@ -186,23 +194,23 @@ void table_cache_forget(struct table_cache *cache, struct file_meta *file)
         if (cache->hand >= cache->count)
             cache->hand = 0;
     }
-    pthread_mutex_unlock(&cache->mutex);
+    cache_unlock(cache);
     if (reader)
         sst_reader_retire(reader);
 }
 
 unsigned table_cache_open_tables(struct table_cache *cache)
 {
-    pthread_mutex_lock(&cache->mutex);
+    cache_lock(cache);
     unsigned count = cache->count;
-    pthread_mutex_unlock(&cache->mutex);
+    cache_unlock(cache);
     return count;
 }
 
 size_t table_cache_memory(struct table_cache *cache)
 {
-    pthread_mutex_lock(&cache->mutex);
+    cache_lock(cache);
     size_t memory = cache->memory;
-    pthread_mutex_unlock(&cache->mutex);
+    cache_unlock(cache);
     return memory;
 }

@@ -35,6 +35,7 @@
 
 #include "base/cond.h"
 #include "base/hash.h"
+#include "base/lock_check.h"
 #include "base/status.h"
 #include "wal/wal_format.h"
 #include "wal/wal_window.h"
@@ -51,6 +52,8 @@
 #define LET_GO_ALIGN       ((uint64_t)65536)   // of pages of any size
 #define GATHER_US_MAX      10000u
 #define GATHER_PAUSE       16u // syncs without a wait for company after one in vain
+
+extern struct lock_role wal_sync_mutex; // of the log's writing side; a leaf
 
 struct wal_writer {
     // The appender's.
@@ -77,15 +80,18 @@ struct wal_writer {
 
     pthread_mutex_t sync_mutex;
     pthread_cond_t sync_done;
-    bool syncing;      // a leader is at work; sync_mutex, as those that follow
-    bool gathering;    // a leader waits for company
-    unsigned pending;  // threads in wal_sync whom no sync has served
-    unsigned expected; // how many of them there are once all threads of the last group are back
-    _Atomic uint64_t syncs;         // begun; written under sync_mutex
-    unsigned pause;                 // syncs until the next gathering
-    uint64_t sync_us;               // what a sync takes, averaged; 0: not known yet
-    char detail[STATUS_DETAIL_MAX]; // of `status`; written once, before it is set
+    bool syncing GUARDED_BY(wal_sync_mutex);     // a leader is at work
+    bool gathering GUARDED_BY(wal_sync_mutex);   // a leader waits for company
+    unsigned pending GUARDED_BY(wal_sync_mutex); // threads in wal_sync whom no sync has served
+    // How many of them there are once all threads of the last group are back.
+    unsigned expected GUARDED_BY(wal_sync_mutex);
+    _Atomic uint64_t syncs;                      // begun; written under sync_mutex
+    unsigned pause GUARDED_BY(wal_sync_mutex);   // syncs until the next gathering
+    uint64_t sync_us GUARDED_BY(wal_sync_mutex); // what a sync takes, averaged; 0: not known yet
+    char detail[STATUS_DETAIL_MAX];              // of `status`; written once, before it is set
 };
+
+LOCK_FUNCTIONS(sync, struct wal_writer, sync_mutex, wal_sync_mutex)
 
 // --------------------------------------------------------------------------------------- creation
 
@@ -248,13 +254,13 @@ static int failed(const struct wal_writer *wal, int status)
 // next sync may have left because of the failure.
 static void set_failed(struct wal_writer *wal, int status)
 {
-    pthread_mutex_lock(&wal->sync_mutex);
+    sync_lock(wal);
     if (!atomic_load_explicit(&wal->status, memory_order_relaxed)) {
         snprintf(wal->detail, sizeof(wal->detail), "%s", lsm_error_detail());
         atomic_store_explicit(&wal->status, status, memory_order_release);
         pthread_cond_broadcast(&wal->sync_done);
     }
-    pthread_mutex_unlock(&wal->sync_mutex);
+    sync_unlock(wal);
 }
 
 // A failed pwrite may have left whole records behind that nobody will acknowledge: cuts them off.
@@ -375,20 +381,20 @@ int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t 
 
 // Syncs all that is appended, on behalf of everyone waiting. Called and returns with sync_mutex
 // held, releases it meanwhile.
-static void lead_sync(struct wal_writer *wal)
+static void lead_sync(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
 {
     wal->syncing = true;
     wal->gathering = false;
     wal->syncs++;
     unsigned group = wal->pending; // all their records are below `target`
     uint64_t target = wal_end(wal), start = env_now_us();
-    pthread_mutex_unlock(&wal->sync_mutex);
+    sync_unlock(wal);
     int rc = wal->before_sync ? wal->before_sync(wal->arg) : 0;
     if (!rc)
         rc = env_sync(wal->file);
     if (rc)
         set_failed(wal, status_final(rc));
-    pthread_mutex_lock(&wal->sync_mutex);
+    sync_lock(wal);
     if (!rc)
         atomic_store_explicit(&wal->durable, target, memory_order_release);
     uint64_t us = env_now_us() - start;
@@ -403,7 +409,7 @@ static void lead_sync(struct wal_writer *wal)
 
 // Waits for the threads that are expected, in the place of the leader. Called and returns with
 // sync_mutex held, releases it meanwhile; another may have led by then.
-static void gather(struct wal_writer *wal)
+static void gather(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
 {
     unsigned before = wal->pending;
     uint64_t us = wal->sync_us / 2 < GATHER_US_MAX ? wal->sync_us / 2 : GATHER_US_MAX;
@@ -427,7 +433,7 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
     if (end > appended)
         end = appended;
     if (wal_durable(wal) < end) {
-        pthread_mutex_lock(&wal->sync_mutex);
+        sync_lock(wal);
         wal->pending++;
         uint64_t syncs = wal->syncs;
         while (wal_durable(wal) < end && !atomic_load(&wal->status)) {
@@ -443,7 +449,7 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
         // counted the thread as one of its group.
         if (wal->syncs == syncs)
             wal->pending--;
-        pthread_mutex_unlock(&wal->sync_mutex);
+        sync_unlock(wal);
     }
     int rc = atomic_load_explicit(&wal->status, memory_order_acquire);
     return rc ? failed(wal, rc) : 0;
