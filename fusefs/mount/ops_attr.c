@@ -84,8 +84,13 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
         mask |= NS_SET_KEEP_TIMES;
     // By such a request the kernel passes on times of writes that may have been made before the
     // file became immutable.
-    if (to_set == (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME) && ns_inode_writers(inode, 0))
-        mask |= NS_SET_EARLIER;
+    // It passes on the ctime of every file that it has just removed, too.
+    if (to_set == (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME)) {
+        if (ns_inode_writers(inode, 0))
+            mask |= NS_SET_EARLIER;
+        if (mask & NS_SET_KEEP_TIMES)
+            mask |= NS_SET_CALLERS;
+    }
     int result = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, mask, &attr);
     if (result == 0 && mask & NS_SET_KILL_SUID)
         content_was_changed(req, inode, &attr);

@@ -174,6 +174,8 @@ enum ns_set {
     NS_SET_KEEP_TIMES = 1024, // mtime and ctime move only if MTIME and CTIME set them
     NS_SET_EARLIER = 2048,    // passed on late: what was done before flags may forbid it
     NS_SET_KILL_SGID = 4096,  // clear setgid of what its group cannot execute, if that is attr->gid
+    NS_SET_CALLERS = 8192, // only times, which the caller knows himself: he will not ask for them
+                           // while he has a reference
 };
 // Changes what `mask` names from `attr`; SIZE truncates or extends. ctime moves unless CTIME sets
 // it or KEEP_TIMES keeps it.

@@ -140,6 +140,8 @@ int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
 int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec);
 int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec);
 void op_stored(struct ns *ns, struct ns_inode *inode);
+// A copy of the record for inode_set_ghost(), malloc'd. Uses op->out.
+int ns_ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost);
 int op_put(struct op *op, const struct pathkey *key, struct slice value);
 int op_put_borrowed(struct op *op, const struct pathkey *key, struct slice value); // not copied
 int op_delete(struct op *op, const struct pathkey *key);

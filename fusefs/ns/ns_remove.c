@@ -15,7 +15,7 @@
 #include "ns/content.h"
 #include "ns/ns_internal.h"
 
-static int ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost)
+int ns_ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost)
 {
     int status = record_encode(rec, &op->out);
     if (status)
@@ -68,7 +68,7 @@ static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool
     }
     removal->data_gone = rec->data_bytes > 0;
     rec->data_bytes = rec->unwritten_bytes = 0;
-    return ghost_make(op, rec, &removal->ghost);
+    return ns_ghost_make(op, rec, &removal->ghost);
 }
 
 int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,

@@ -43,6 +43,30 @@ static int check_times(const struct ns_attr *attr, unsigned mask)
     return bad ? -EINVAL : 0;
 }
 
+// Of a file that is nowhere any more (AT_NONE) but in memory: there it stays.
+static int keep_in_ghost(struct ns *ns, struct op *op, struct ns_inode *inode)
+{
+    struct inode_ghost *ghost;
+    int rc = ns_ghost_make(op, &op->rec[0].rec, &ghost);
+    if (!rc)
+        inode_set_ghost(&ns->table, inode, ghost);
+    return rc;
+}
+
+static int setattr_store(struct ns *ns, struct op *op, struct ns_inode *inode, unsigned mask)
+{
+    if (mask & NS_SET_CALLERS && inode_is_unlinked(inode) && !inode->is_nameless)
+        return 0; // they go with the file
+    if (inode_location(inode) == AT_NONE && !(mask & NS_SET_SIZE))
+        return keep_in_ghost(ns, op, inode);
+    int rc = op_store(op, inode, &op->rec[0].rec);
+    if (!rc)
+        rc = op_commit(ns, op);
+    if (!rc)
+        op_stored(ns, inode);
+    return rc;
+}
+
 static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
                           const struct ns_attr *attr, unsigned mask)
 {
@@ -78,12 +102,9 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
         op->mode_cleared |= S_ISGID;
     }
     set_times(rec, attr, mask, now);
-    rc = op_store(op, inode, rec);
-    if (!rc)
-        rc = op_commit(ns, op);
+    rc = setattr_store(ns, op, inode, mask);
     if (rc)
         return rc;
-    op_stored(ns, inode);
     if (mask & (NS_SET_ATIME | NS_SET_ATIME_NOW))
         atimes_passed(inode, mark);
     return 0;

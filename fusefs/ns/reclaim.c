@@ -3,8 +3,8 @@
 // A file that lost its last name while it was open, or with much content, has its record at 'O' ino
 // (see ns_remove.c). When its last reference goes its number is queued here; what a crash or an
 // unmount left is found by a scan at the start. One thread works off the queue: extents and
-// extended attributes in batches of bounded size, the 'O' key with the last. A crash in between
-// leaves a shorter orphan.
+// extended attributes in batches of bounded size, the 'O' key with the last; many small orphans go
+// with one batch. A crash in between leaves a shorter orphan.
 //
 // Tails of truncated files (tail.h) are queued and deleted in the same way, each batch under the
 // lock of the inode. Orphans are queued when nobody can reach them any more, so need no lock. Lock:
@@ -21,6 +21,8 @@
 #include "ns/unwritten.h"
 
 #define RECLAIM_BATCH_KEYS 1024u
+#define JOBS_AT_ONCE       64u
+#define GATHER_US          3000u
 
 struct job {
     uint64_t ino;
@@ -37,7 +39,12 @@ struct reclaim {
     struct job *queue; // mutex, as all below
     size_t count, capacity;
     bool working, stopping;
-    int error; // of the last attempt, negative errno
+    bool idle;        // the thread waits for a first job
+    unsigned waiters; // of reclaim_wait(); nothing is put off then
+    int error;        // of the last attempt, negative errno
+    // What the thread works on: a tail, or orphans. The thread's.
+    struct job taken[JOBS_AT_ONCE];
+    size_t taken_count;
 };
 
 int reclaim_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *lower,
@@ -68,42 +75,77 @@ int reclaim_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *l
     return status;
 }
 
-// Adds one batch of the orphan's keys: extents, unwritten ranges (of *ret_promised bytes),
-// attributes, and with the last of them its own; *ret_done then.
-static int orphan_keys(struct ns *ns, uint64_t ino, struct lsm_batch *batch, uint64_t *ret_promised,
-                       bool *ret_done)
+// What of an orphan there may be to delete, by its record; all of it if there is none.
+static int orphan_parts(struct ns *ns, uint64_t ino, bool *ret_unwritten, bool *ret_xattrs)
 {
-    struct pathkey lower, upper;
-    unsigned left = RECLAIM_BATCH_KEYS, count;
-    pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
-    int rc = ns_err(reclaim_keys(ns, batch, &lower, &upper, left, &count));
-    if (!rc && (left -= count) > 0) {
-        rc = unwritten_take(ns, batch, ino, left, &count, ret_promised);
-        left -= count;
-    }
-    if (!rc && left > 0) {
-        pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
-        rc = ns_err(reclaim_keys(ns, batch, &lower, &upper, left, &count));
-        left -= count;
-    }
-    *ret_done = left > 0;
-    if (rc || !*ret_done)
-        return rc;
-    pathkey_number(&lower, KEY_ORPHAN, ino);
-    return ns_err(lsm_batch_delete(batch, lower.data, lower.size));
+    struct loaded orphan = {0};
+    struct pathkey key;
+    pathkey_number(&key, KEY_ORPHAN, ino);
+    int rc = op_load_key(ns, &key, &orphan);
+    *ret_unwritten = rc || orphan.rec.unwritten_bytes;
+    *ret_xattrs = rc || orphan.rec.has_xattrs;
+    lsm_buf_release(&orphan.raw);
+    return rc == -ENOENT ? 0 : rc;
 }
 
-static int orphan_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
+// Adds up to *left of the orphan's keys to the batch: extents, unwritten ranges (of *ret_promised
+// bytes), attributes, and with the last of them its own; *ret_done then.
+static int orphan_keys(struct ns *ns, uint64_t ino, struct lsm_batch *batch, unsigned *left,
+                       uint64_t *ret_promised, bool *ret_done)
 {
-    uint64_t promised = 0;
-    lsm_batch_clear(batch);
-    int rc = orphan_keys(ns, ino, batch, &promised, ret_done);
+    struct pathkey lower, upper;
+    unsigned count;
+    bool unwritten, xattrs;
+    *ret_promised = 0;
+    *ret_done = false;
+    pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
+    int rc = orphan_parts(ns, ino, &unwritten, &xattrs);
+    if (!rc) {
+        rc = ns_err(reclaim_keys(ns, batch, &lower, &upper, *left, &count));
+        *left -= count;
+    }
+    if (!rc && *left > 0 && unwritten) {
+        rc = unwritten_take(ns, batch, ino, *left, &count, ret_promised);
+        *left -= count;
+    }
+    if (!rc && *left > 0 && xattrs) {
+        pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
+        rc = ns_err(reclaim_keys(ns, batch, &lower, &upper, *left, &count));
+        *left -= count;
+    }
+    if (rc || *left == 0)
+        return rc;
+    pathkey_number(&lower, KEY_ORPHAN, ino);
+    rc = ns_err(lsm_batch_delete(batch, lower.data, lower.size));
+    *ret_done = !rc;
+    --*left;
+    return rc;
+}
+
+// One batch of the orphans at the end of `jobs`; *count is how many are left.
+static int orphans_step(struct ns *ns, const struct job *jobs, size_t *count,
+                        struct lsm_batch *batch)
+{
     struct lsm_write_options options = {.use_reserve = true};
+    unsigned left = RECLAIM_BATCH_KEYS;
+    uint64_t all_promised = 0;
+    size_t at = *count;
+    bool done = true;
+    int rc = 0;
+    lsm_batch_clear(batch);
+    while (!rc && done && at > 0 && left > 0) {
+        uint64_t promised;
+        rc = orphan_keys(ns, jobs[at - 1].ino, batch, &left, &promised, &done);
+        all_promised += promised;
+        at -= done;
+    }
     if (!rc)
         rc = ns_err(lsm_write(ns->db, &options, batch));
-    if (!rc)
-        promise_changed(ns, -(int64_t)promised);
-    return rc;
+    if (rc)
+        return rc;
+    promise_changed(ns, -(int64_t)all_promised);
+    *count = at;
+    return 0;
 }
 
 static int locked_tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
@@ -116,20 +158,38 @@ static int locked_tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch
     return rc;
 }
 
-static int reclaim_one(struct reclaim *reclaim, struct job job, struct lsm_batch *batch)
+// Works off what was taken; what is left is in `taken` afterwards.
+static int reclaim_taken(struct reclaim *reclaim)
 {
-    bool done = false;
     int rc = 0;
-    while (!rc && !done) {
+    while (!rc && reclaim->taken_count) {
         pthread_mutex_lock(&reclaim->mutex);
-        bool stopping = reclaim->stopping;
+        bool stopping = reclaim->stopping, done = false;
         pthread_mutex_unlock(&reclaim->mutex);
         if (stopping)
             return 0;
-        rc = job.is_tail ? locked_tail_step(reclaim->ns, job.ino, batch, &done)
-                         : orphan_step(reclaim->ns, job.ino, batch, &done);
+        if (reclaim->taken[0].is_tail) {
+            rc = locked_tail_step(reclaim->ns, reclaim->taken[0].ino, reclaim->batch, &done);
+            reclaim->taken_count -= done;
+        } else {
+            rc = orphans_step(reclaim->ns, reclaim->taken, &reclaim->taken_count, reclaim->batch);
+        }
     }
     return rc;
+}
+
+// Takes a tail, or several orphans. Mutex held.
+static void take_jobs(struct reclaim *reclaim)
+{
+    bool goes_on = true;
+    while (goes_on && reclaim->count && reclaim->taken_count < JOBS_AT_ONCE) {
+        struct job job = reclaim->queue[reclaim->count - 1];
+        if (job.is_tail && reclaim->taken_count)
+            break;
+        reclaim->taken[reclaim->taken_count++] = job;
+        reclaim->count--;
+        goes_on = !job.is_tail;
+    }
 }
 
 static bool is_passing(int rc)
@@ -144,29 +204,41 @@ static void pause_second(struct reclaim *reclaim)
         cond_wait_us(&reclaim->changed, &reclaim->mutex, 1000000);
 }
 
+// Until there is something to do. A little later there is mostly more. Mutex held.
+static void wait_for_jobs(struct reclaim *reclaim)
+{
+    if (reclaim->count == 0) {
+        reclaim->idle = true;
+        while (reclaim->count == 0 && !reclaim->stopping)
+            pthread_cond_wait(&reclaim->changed, &reclaim->mutex);
+        reclaim->idle = false;
+    }
+    if (reclaim->count < JOBS_AT_ONCE && !reclaim->waiters && !reclaim->stopping)
+        cond_wait_us(&reclaim->changed, &reclaim->mutex, GATHER_US);
+}
+
 static void *reclaim_thread(void *arg)
 {
     struct reclaim *reclaim = arg;
-    struct lsm_batch *batch = reclaim->batch;
     pthread_mutex_lock(&reclaim->mutex);
-    while (!reclaim->stopping) {
-        if (reclaim->count == 0) {
-            pthread_cond_wait(&reclaim->changed, &reclaim->mutex);
-            continue;
-        }
-        struct job job = reclaim->queue[--reclaim->count];
+    for (;;) {
+        wait_for_jobs(reclaim);
+        if (reclaim->stopping)
+            break;
+        take_jobs(reclaim);
         reclaim->working = true;
         pthread_mutex_unlock(&reclaim->mutex);
-        int rc = reclaim_one(reclaim, job, batch);
+        int rc = reclaim_taken(reclaim);
         pthread_mutex_lock(&reclaim->mutex);
+        // There is room: queue_job() keeps it free.
+        while (is_passing(rc) && reclaim->taken_count)
+            reclaim->queue[reclaim->count++] = reclaim->taken[--reclaim->taken_count];
+        reclaim->taken_count = 0; // else they stay for the next start
         reclaim->working = false;
         reclaim->error = rc;
         pthread_cond_broadcast(&reclaim->changed);
-        if (is_passing(rc)) {
-            // There is room: queue_job() keeps one place free.
-            reclaim->queue[reclaim->count++] = job;
+        if (is_passing(rc))
             pause_second(reclaim);
-        }
     }
     pthread_mutex_unlock(&reclaim->mutex);
     return NULL;
@@ -175,19 +247,19 @@ static void *reclaim_thread(void *arg)
 static void queue_job(struct reclaim *reclaim, struct job job)
 {
     pthread_mutex_lock(&reclaim->mutex);
-    // One place is kept free for the job that the thread works on, which may have to be queued
-    // again.
-    if (reclaim->count + 1 >= reclaim->capacity) {
-        size_t capacity = reclaim->capacity ? 2 * reclaim->capacity : 64;
+    // Room is kept free for the jobs that the thread works on, which may have to be queued again.
+    if (reclaim->count + JOBS_AT_ONCE >= reclaim->capacity) {
+        size_t capacity = 2 * (reclaim->capacity + JOBS_AT_ONCE);
         struct job *queue = realloc(reclaim->queue, capacity * sizeof *queue);
         if (queue) {
             reclaim->queue = queue;
             reclaim->capacity = capacity;
         }
     }
-    if (reclaim->count + 1 < reclaim->capacity)
+    if (reclaim->count + JOBS_AT_ONCE < reclaim->capacity)
         reclaim->queue[reclaim->count++] = job;
-    pthread_cond_broadcast(&reclaim->changed);
+    if (reclaim->idle || reclaim->count == JOBS_AT_ONCE)
+        pthread_cond_broadcast(&reclaim->changed);
     pthread_mutex_unlock(&reclaim->mutex);
 }
 
@@ -270,8 +342,11 @@ void reclaim_queue_tail(struct reclaim *reclaim, uint64_t ino)
 int reclaim_wait(struct reclaim *reclaim)
 {
     pthread_mutex_lock(&reclaim->mutex);
+    reclaim->waiters++;
+    pthread_cond_broadcast(&reclaim->changed);
     while ((reclaim->count || reclaim->working) && !is_passing(reclaim->error))
         pthread_cond_wait(&reclaim->changed, &reclaim->mutex);
+    reclaim->waiters--;
     int rc = reclaim->error;
     pthread_mutex_unlock(&reclaim->mutex);
     return rc;

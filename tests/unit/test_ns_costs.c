@@ -45,13 +45,26 @@ static void expect_cost(const char *what, struct cost before, uint64_t gets, uin
         expect_cost(#call, before_, gets, iterators, writes);                                      \
     } while (0)
 
-static void setup(void)
+static void open_store(void)
 {
-    env = env_fault_new();
     struct ns_options options;
     ns_options_init(&options); // a large write buffer: nothing goes on in the background
     options.engine.env = env;
     ck_assert_int_eq(ns_open("/fs", &options, &ns), 0);
+}
+
+static void open_files(void)
+{
+    dir = ns_test_get(ns, "/d");
+    file = ns_test_get(ns, "/d/f");
+    large = ns_test_get(ns, "/d/large");
+    symlink_inode = ns_test_get(ns, "/d/symlink");
+}
+
+static void setup(void)
+{
+    env = env_fault_new();
+    open_store();
     ck_assert_int_eq(ns_test_mkdir(ns, "/d"), 0);
     ck_assert_int_eq(ns_test_create(ns, "/d/f"), 0);
     ck_assert_int_eq(ns_test_create(ns, "/d/large"), 0);
@@ -60,10 +73,7 @@ static void setup(void)
     ck_assert_int_eq(ns_test_symlink(ns, "target", "/d/symlink"), 0);
     ck_assert_int_eq(ns_test_write(ns, "/d/f", 0, 100, 'a'), 100);
     ck_assert_int_eq(ns_test_write(ns, "/d/large", 0, 100000, 'a'), 100000);
-    dir = ns_test_get(ns, "/d");
-    file = ns_test_get(ns, "/d/f");
-    large = ns_test_get(ns, "/d/large");
-    symlink_inode = ns_test_get(ns, "/d/symlink");
+    open_files();
     ck_assert_int_eq(ns_wait_idle(ns), 0);
 }
 
@@ -188,6 +198,65 @@ START_TEST(test_changing)
 }
 END_TEST
 
+// What has lost its last name and is small is nowhere but in memory, whatever is changed of it.
+START_TEST(test_removed)
+{
+    const struct timespec time = {.tv_sec = 1000};
+    const struct ns_attr attr = {.mode = 0600, .uid = 7, .mtime = time, .ctime = time};
+    const unsigned times = NS_SET_MTIME | NS_SET_CTIME;
+    struct ns_attr now;
+    char data[100];
+    ck_assert_int_eq(ns_unlink(ns, dir, "f", 1), 0);
+    COSTS(ns_setattr(ns, file, &attr, times, NULL), 0, 0, 0, 0);
+    COSTS(ns_setattr(ns, file, &attr, NS_SET_MODE | NS_SET_UID | NS_SET_KEEP_TIMES, NULL), 0, 0, 0,
+          0);
+    COSTS(ns_getattr(ns, file, &now), 0, 0, 0, 0);
+    ck_assert_uint_eq(now.nlink, 0);
+    ck_assert_uint_eq(now.mode, S_IFREG | 0600);
+    ck_assert_uint_eq(now.uid, 7);
+    ck_assert_int_eq(now.mtime.tv_sec, 1000);
+    ck_assert_int_eq(now.ctime.tv_sec, 1000);
+    ck_assert_int_eq(ns_read(ns, file, data, sizeof data, 0), 100);
+    ck_assert_int_eq(data[99], 'a');
+    // with more content it is in the store again, and what was set stays
+    static char more[50000];
+    ck_assert_int_eq(ns_write(ns, file, more, sizeof more, 100, 0, NULL), sizeof more);
+    ck_assert_int_eq(ns_getattr(ns, file, &now), 0);
+    ck_assert_uint_eq(now.mode, S_IFREG | 0600);
+    ck_assert_uint_eq(now.uid, 7);
+    // then the kernel's times are not worth a batch
+    COSTS(ns_setattr(ns, file, &attr, times | NS_SET_KEEP_TIMES | NS_SET_CALLERS, NULL), 0, 1, 0,
+          0);
+}
+END_TEST
+
+#define ORPHANS 200u
+
+// Many unlinked files with content are reclaimed at once; one iterator each.
+START_TEST(test_reclaimed)
+{
+    char path[32];
+    for (unsigned i = 0; i < ORPHANS; i++) {
+        snprintf(path, sizeof path, "/d/many%u", i);
+        ck_assert_int_eq(ns_test_create(ns, path), 0);
+        ck_assert_int_eq(ns_test_write(ns, path, 0, 5000, 'a'), 5000);
+        struct ns_inode *inode = ns_test_get(ns, path);
+        ck_assert_int_eq(ns_inode_opened(ns, inode), 0);
+        ck_assert_int_eq(ns_test_unlink(ns, path), 0);
+    }
+    ck_assert_int_eq(ns_close(ns), 0); // which nobody has closed
+    open_store();
+    ck_assert_int_eq(ns_wait_idle(ns), 0);
+    struct cost now = cost_now();
+    ck_assert_uint_ge(now.iterators, ORPHANS);
+    ck_assert_uint_le(now.iterators, ORPHANS + 20);
+    ck_assert_uint_ge(now.writes, 1);
+    ck_assert_uint_le(now.writes, 10);
+    ns_expect_clean(ns, "after reclaiming");
+    open_files();
+}
+END_TEST
+
 #define APPENDS 20000u
 
 // Small appends: what one costs does not depend on how many there were.
@@ -223,6 +292,8 @@ int main(void)
     tcase_add_test(t, test_reading);
     tcase_add_test(t, test_a_first_cat);
     tcase_add_test(t, test_changing);
+    tcase_add_test(t, test_removed);
+    tcase_add_test(t, test_reclaimed);
     tcase_add_test(t, test_appends);
     suite_add_tcase(s, t);
     return run_suite(s);
