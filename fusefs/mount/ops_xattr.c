@@ -4,6 +4,9 @@
 // the POSIX ACLs, which the kernel enforces if that was agreed at INIT. Otherwise they are refused,
 // because nobody would enforce a list that is only stored. Namespaces that do not exist are refused
 // too: the kernel passes them on for FUSE.
+//
+// ls asks every file for its SELinux label, until it hears that the file system has none: that is
+// the answer (EOPNOTSUPP, not ENODATA) as long as no file has one.
 #include <errno.h>
 #include <string.h>
 
@@ -70,6 +73,9 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     ssize_t result =
         size && !value ? -ENOMEM : ns_getxattr(lsmfs_of(req)->ns, inode, name, value, size);
     inode_done(req, inode);
+    if (result == -ENODATA && strcmp(name, "security.selinux") == 0 &&
+        !ns_may_have_labels(lsmfs_of(req)->ns))
+        result = -EOPNOTSUPP;
     reply_bytes(req, result, value, size);
 }
 

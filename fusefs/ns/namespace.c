@@ -349,6 +349,8 @@ static int open_tree(struct ns *ns, const struct ns_options *options)
     if (!status)
         status = count_markers(ns);
     if (!status)
+        status = ns_look_for_labels(ns);
+    if (!status)
         status = make_root(ns);
     if (!status)
         status = promise_open(ns);

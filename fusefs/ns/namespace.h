@@ -355,6 +355,10 @@ ssize_t ns_getxattr(struct ns *ns, struct ns_inode *inode, const char *name, voi
 ssize_t ns_listxattr(struct ns *ns, struct ns_inode *inode, char *list, size_t size);
 int ns_removexattr(struct ns *ns, struct ns_inode *inode, const char *name);
 
+// False: no file has a "security.selinux". Found out when the store is opened, from the first few
+// thousand attributes in it; if there are more, or once one has been set, it is true.
+bool ns_may_have_labels(struct ns *ns);
+
 // True figures: blocks and free blocks of the disk below, used files exactly.
 int ns_statfs(struct ns *ns, struct statvfs *ret_stat);
 

@@ -63,6 +63,7 @@ struct ns {
     bool all_marked;
 
     struct listings *listings;
+    _Atomic bool labels; // see ns_may_have_labels()
 
     pthread_mutex_t op_mutex; // leaf
     struct op *idle_ops;      // op_mutex
@@ -156,6 +157,8 @@ int op_commit(struct ns *ns, struct op *op);               // the batch is empty
 struct timespec ns_now(void);
 int ns_ino_new(struct ns *ns, uint64_t *ret_ino); // takes ino_mutex; may write to the engine
 void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr);
+// At ns_open: sets ns->labels. An lsm_status.
+int ns_look_for_labels(struct ns *ns);
 // Says in the superblock that there may be unwritten ranges. An lsm_status.
 int ns_mark_unwritten(struct ns *ns);
 int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG

@@ -13,7 +13,9 @@
 
 #include "ns/ns_internal.h"
 
-#define SMALL_VALUE 256u // may be set on a full disk
+#define SMALL_VALUE 256u  // may be set on a full disk
+#define LOOK_MOST   4096u // attributes that are looked at when the store is opened
+#define LABEL       "security.selinux"
 
 static int xattr_key(const struct ns_inode *inode, const char *name, struct pathkey *ret_key)
 {
@@ -45,6 +47,46 @@ static int xattr_commit(struct ns *ns, struct op *op, struct ns_inode *inode)
     return rc;
 }
 
+static bool is_label(struct slice name)
+{
+    return slice_equal(name, slice_of(LABEL, strlen(LABEL)));
+}
+
+int ns_look_for_labels(struct ns *ns)
+{
+    struct pathkey lower, upper;
+    struct lsm_iter *iter;
+    pathkey_type_bounds(KEY_XATTR, &lower, &upper);
+    struct lsm_iter_options options = {.snapshot = ns->at.snapshot,
+                                       .lower = lower.data,
+                                       .lower_size = lower.size,
+                                       .upper = upper.data,
+                                       .upper_size = upper.size};
+    int status = lsm_iter_new(ns->db, &options, &iter);
+    if (status)
+        return status;
+    unsigned count = 0;
+    bool found = false;
+    lsm_iter_seek_first(iter);
+    for (; !found && count < LOOK_MOST && lsm_iter_valid(iter); count++) {
+        size_t size;
+        uint64_t ino;
+        struct slice name;
+        const void *key = lsm_iter_key(iter, &size);
+        found = !pathkey_parse_xattr(slice_of(key, size), &ino, &name) || is_label(name);
+        lsm_iter_next(iter);
+    }
+    status = lsm_iter_status(iter);
+    atomic_store(&ns->labels, found || count == LOOK_MOST);
+    lsm_iter_free(iter);
+    return status;
+}
+
+bool ns_may_have_labels(struct ns *ns)
+{
+    return atomic_load_explicit(&ns->labels, memory_order_relaxed);
+}
+
 static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, const char *name,
                       const struct pathkey *key, struct slice value, unsigned flags)
 {
@@ -65,6 +107,8 @@ static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, cons
     if (rc)
         return rc;
     op->rec[0].rec.has_xattrs |= keep;
+    if (is_label(slice_of(name, strlen(name))))
+        atomic_store(&ns->labels, true);
     op->small_change = value.size <= SMALL_VALUE;
     rc = keep ? op_put(op, key, value) : op_delete(op, key);
     return rc ? rc : xattr_commit(ns, op, inode);

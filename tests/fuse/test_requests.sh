@@ -70,6 +70,12 @@ warm() {
     done
 }
 
+# ls asks for labels until it hears that there are none; the kernel remembers that there are no lists.
+measured ls -lR "$mnt/tree"
+at_most "ls -lR: GETXATTR" 10 GETXATTR
+warm 2 ls -lR "$mnt/tree"
+at_most "ls -lR, warm" 5
+
 # The attributes of what was closed come with the listing.
 warm 8 grep -r nothing "$mnt/tree"
 at_most "grep -r, warm: OPEN, READ, RELEASE" 0 OPEN READ RELEASE
@@ -97,6 +103,20 @@ measured grep -r nothing "$mnt/tree"
 at_most "grep -r, cold: OPEN, RELEASE" 3 OPEN RELEASE
 at_most "grep -r, cold: READ" 100 READ
 at_most "grep -r, cold, with listings" 130
+unmount_traced
+
+# A label that is set is there, also after a mount, and then others are told truly that they have none.
+label() { getfattr --absolute-names --only-values -n security.selinux "$mnt/tree/d/file$1" 2>&1; }
+mount_traced rw
+matches "no labels" "$(label 1)" "*not supported*"
+check "setting one" setfattr -n security.selinux -v some "$mnt/tree/d/file1"
+same "a label" "$(label 1)" some
+matches "a file without one" "$(label 2)" "*No such attribute*"
+unmount_traced
+mount_traced rw
+matches "a file without one, after a mount" "$(label 2)" "*No such attribute*"
+same "the label, after a mount" "$(label 1)" some
+setfattr -x security.selinux "$mnt/tree/d/file1"
 unmount_traced
 
 # Where OPEN is wanted it comes.
