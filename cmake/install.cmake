@@ -1,5 +1,6 @@
 # What `cmake --install` lays down: programs, mount helpers, the library (static, and shared unless
-# LSMFS_SHARED=OFF), its one public header, pkg-config file, manual pages.
+# LSMFS_SHARED=OFF), its one public header, pkg-config file, manual pages. Without libfuse3 nothing of
+# the mount.
 option(LSMFS_SHARED "Also build and install libtinylsm as a shared library" ON)
 
 set(lsmfs_programs)
@@ -9,22 +10,23 @@ foreach(program lsmfs lsmfsctl lsm_bench)
   endif()
 endforeach()
 install(TARGETS ${lsmfs_programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES man/lsmfsctl.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 
 # mount(8) and umount(8) look for helpers in /sbin; mounts have the type fuse.lsmfs.
-install(PROGRAMS mount-scripts/mount.lsmfs mount-scripts/umount.lsmfs
-        DESTINATION ${CMAKE_INSTALL_SBINDIR})
-install(PROGRAMS mount-scripts/umount.lsmfs DESTINATION ${CMAKE_INSTALL_SBINDIR}
-        RENAME umount.fuse.lsmfs)
-
-file(GLOB lsmfs_man8 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/man/*.8)
-install(FILES ${lsmfs_man8} DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+if(TARGET lsmfs)
+  install(PROGRAMS mount-scripts/mount.lsmfs mount-scripts/umount.lsmfs
+          DESTINATION ${CMAKE_INSTALL_SBINDIR})
+  install(PROGRAMS mount-scripts/umount.lsmfs DESTINATION ${CMAKE_INSTALL_SBINDIR}
+          RENAME umount.fuse.lsmfs)
+  install(FILES man/lsmfs.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+endif()
 
 install(TARGETS tinylsm ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES storage/lsm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(LSMFS_SHARED)
   # The same objects; only lsm_* is visible.
   file(WRITE ${CMAKE_BINARY_DIR}/tinylsm.map "{ global: lsm_*; local: *; };\n")
-  add_library(tinylsm_shared SHARED $<TARGET_OBJECTS:tinylsm>)
+  add_library(tinylsm_shared SHARED $<TARGET_OBJECTS:tinylsm> $<TARGET_OBJECTS:lsmbase>)
   target_link_libraries(tinylsm_shared PRIVATE PkgConfig::LZ4 PkgConfig::XXHASH PkgConfig::ZLIB
                                                Threads::Threads)
   target_link_options(tinylsm_shared PRIVATE -Wl,--version-script,${CMAKE_BINARY_DIR}/tinylsm.map)

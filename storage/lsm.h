@@ -80,7 +80,7 @@ struct lsm;
 struct lsm_batch;
 struct lsm_iter;
 struct lsm_snapshot;
-struct env; // the system the store runs on: NULL means the real one (see base/env.h)
+struct env; // the system that a store runs on; the library's own tests have another than the real
 
 enum lsm_compression {
     LSM_COMPRESSION_NONE = 0,
@@ -137,7 +137,7 @@ struct lsm_options {
     const char *lock_note; // NULL or one line kept in LOCK for whoever finds the store in
                            // use, e.g. "mounted on /mnt"; copied. lsm_close() puts "closing; "
                            // before it
-    struct env *env;       // NULL: the POSIX environment; must outlive the store
+    struct env *env;       // NULL: the real system; must outlive the store
 };
 
 LSM_API void lsm_options_init(struct lsm_options *options);

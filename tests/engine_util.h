@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/env_fault.h"
+#include "disk/env_fault.h"
 #include "lsm.h"
 
 // ck_assert_msg() notes its place through a pipe each time; in loops of millions that is all it

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/env_fault.h"
+#include "disk/env_fault.h"
 #include "ns/namespace.h"
 
 // Small everything, so that short tests flush and compact.

@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "base/env.h"
+#include "base/clock.h"
 #include "common/mounts.h"
 #include "common/say.h"
 
@@ -164,7 +164,7 @@ static uint64_t judge(struct busy *busy, const char *db)
 
 bool busy_wait(struct busy *busy, const char *db)
 {
-    uint64_t now = env_now_us();
+    uint64_t now = clock_us();
     if (!busy->start_us)
         busy->start_us = now;
     uint64_t waited = now - busy->start_us;

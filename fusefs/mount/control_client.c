@@ -13,9 +13,10 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "base/clock.h"
 #include "base/coding.h"
-#include "base/env.h"
 #include "commands/wire.h"
+#include "env/env.h"
 #include "mount/control_kernel.h"
 
 #define SEND_BYTES     65536u
@@ -123,7 +124,7 @@ static void client_progress(struct front *front)
     uint8_t body[20];
     if (!session->wants_progress || ++session->progress_calls % PROGRESS_CALLS != 1)
         return;
-    uint64_t now = env_now_us();
+    uint64_t now = clock_us();
     if (now - session->progress_us < PROGRESS_US)
         return;
     session->progress_us = now;

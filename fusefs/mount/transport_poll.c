@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/cond.h"
 #include "mount/cpus.h"
 #include "mount/transport_internal.h"
@@ -46,13 +47,6 @@ struct polling {
 static struct polling *polling_of(const struct transport *transport)
 {
     return transport->state;
-}
-
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 // ------------------------------------------------------------------------------------- the deputy
@@ -126,10 +120,10 @@ static int wait_for_request(struct transport *transport, struct fuse_buf *buf)
 {
     struct polling *polling = polling_of(transport);
     const unsigned limit = transport->spin_us;
-    uint64_t since = now_us();
+    uint64_t since = clock_us();
     int n = -EAGAIN;
     if (atomic_load_explicit(&polling->average_us, memory_order_relaxed) < limit)
-        while (n == -EAGAIN && now_us() - since < limit)
+        while (n == -EAGAIN && clock_us() - since < limit)
             n = fuse_session_receive_buf(transport->session, buf);
     if (n == -EAGAIN && !transport_ends(transport)) {
         struct pollfd p = {.fd = fuse_session_fd(transport->session), .events = POLLIN};
@@ -139,7 +133,7 @@ static int wait_for_request(struct transport *transport, struct fuse_buf *buf)
             wake_deputy(polling);
         n = fuse_session_receive_buf(transport->session, buf);
     }
-    note_wait(polling, now_us() - since, limit);
+    note_wait(polling, clock_us() - since, limit);
     return n;
 }
 

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/cond.h"
 #include "ns/ns_internal.h"
 
@@ -122,8 +123,8 @@ static void write_list(struct ns *ns, struct ns_inode *list)
 // Lets more come; mutex held.
 static void linger(struct atimes *atimes)
 {
-    uint64_t until_us = env_now_us() + ATIMES_DELAY_US;
-    for (uint64_t now; (now = env_now_us()) < until_us && !atimes->stopping && !atimes->hurry;)
+    uint64_t until_us = clock_us() + ATIMES_DELAY_US;
+    for (uint64_t now; (now = clock_us()) < until_us && !atimes->stopping && !atimes->hurry;)
         cond_wait_us(&atimes->changed, &atimes->mutex, until_us - now);
 }
 

@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/cond.h"
 #include "ns/extents.h"
 #include "ns/ns_internal.h"
@@ -81,7 +82,7 @@ void defrag_note(struct defrag *defrag, struct ns_inode *inode, unsigned count)
         atomic_fetch_add_explicit(&inode->short_pieces, (uint16_t)count, memory_order_relaxed);
     if ((uint16_t)before / DEFRAG_NOTES == (uint16_t)(before + count) / DEFRAG_NOTES)
         return;
-    uint64_t now = env_now_us(), due_us = now + (uint64_t)defrag->ns->merge_delay_ms * 1000;
+    uint64_t now = clock_us(), due_us = now + (uint64_t)defrag->ns->merge_delay_ms * 1000;
     pthread_mutex_lock(&defrag->mutex);
     unsigned i = 0;
     while (i < defrag->count && defrag->list[i].ino != inode->ino)
@@ -198,9 +199,9 @@ static int merge_cell(struct defrag *defrag, struct ns_inode *inode, uint64_t ce
 
 static void pause_us(struct defrag *defrag, uint64_t us)
 {
-    uint64_t until_us = env_now_us() + us;
+    uint64_t until_us = clock_us() + us;
     pthread_mutex_lock(&defrag->mutex);
-    for (uint64_t now; (now = env_now_us()) < until_us && !defrag->stopping && !defrag->hurry;)
+    for (uint64_t now; (now = clock_us()) < until_us && !defrag->stopping && !defrag->hurry;)
         cond_wait_us(&defrag->changed, &defrag->mutex, until_us - now);
     pthread_mutex_unlock(&defrag->mutex);
 }
@@ -236,11 +237,11 @@ static int scan_cells(struct defrag *defrag, struct ns_inode *inode, const struc
             return 0;
         }
         if (is_fragmented(i - first, bytes)) {
-            uint64_t start = env_now_us();
+            uint64_t start = clock_us();
             int rc = merge_cell(defrag, inode, cell);
             if (rc)
                 return rc;
-            rest(defrag, env_now_us() - start);
+            rest(defrag, clock_us() - start);
             if (stopping(defrag))
                 return -ESHUTDOWN;
         }
@@ -278,7 +279,7 @@ static bool take_next(struct defrag *defrag, uint64_t *ret_ino)
         for (unsigned i = 1; i < defrag->count; i++)
             if (defrag->list[i].due_us < defrag->list[first].due_us)
                 first = i;
-        uint64_t now = env_now_us();
+        uint64_t now = clock_us();
         if (defrag->count && (defrag->hurry || defrag->list[first].due_us <= now)) {
             *ret_ino = defrag->list[first].ino;
             defrag->list[first] = defrag->list[--defrag->count];

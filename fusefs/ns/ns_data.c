@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "ns/content.h"
 #include "ns/ns_internal.h"
 
@@ -157,10 +158,10 @@ static int write_promised(struct ns *ns, struct ns_inode *inode, struct slice da
     int rc = look_at_promise(ns, inode, offset, data.size, &promised);
     if (rc || !promised)
         return rc ? rc : -ENOSPC;
-    uint64_t give_up_us = env_now_us() + PROMISE_WAIT_US;
+    uint64_t give_up_us = clock_us() + PROMISE_WAIT_US;
     promise_spend(ns, data.size);
     while ((rc = write_once(ns, inode, data, offset, flags, true, ret_attr)) == -ENOSPC &&
-           env_now_us() < give_up_us)
+           clock_us() < give_up_us)
         usleep(PROMISE_RETRY_US);
     promise_spent(ns, data.size);
     return rc;

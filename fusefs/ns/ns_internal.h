@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/env.h"
 #include "base/slice.h"
 #include "lsm.h"
 #include "ns/atimes.h"

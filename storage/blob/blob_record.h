@@ -2,8 +2,8 @@
 #ifndef LSM_BLOB_RECORD_H
 #define LSM_BLOB_RECORD_H
 
-#include "base/env.h"
 #include "blob/blob_format.h"
+#include "env/env.h"
 
 // A value made ready to be written: compressed where that pays, its size in the file known.
 struct blob_record {

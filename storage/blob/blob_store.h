@@ -14,10 +14,10 @@
 
 #include <stdatomic.h>
 
-#include "base/env.h"
-#include "base/logger.h"
 #include "blob/blob_format.h"
 #include "blob/blob_refs.h"
+#include "env/env.h"
+#include "env/logger.h"
 
 struct blob_store;
 struct blob_file;

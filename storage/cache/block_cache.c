@@ -35,8 +35,9 @@
 #include <stdlib.h>
 
 #include "base/lock_check.h"
-#include "base/slab.h"
+#include "memory/slab.h"
 #include "base/status.h"
+#include "memory/slab.h"
 #include "memtable/epoch.h"
 
 #define SHARD_BYTES_MIN  ((size_t)4 << 20) // smaller ones divide unevenly and hit less

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "version/table_cache.h"
 
@@ -174,7 +175,7 @@ static size_t stratum_of(const struct compact_run *run, uint64_t sequence)
 static void move_pause(struct run_state *state, uint32_t bytes)
 {
     const struct compact_run *run = state->run;
-    uint64_t now = env_now_us();
+    uint64_t now = clock_us();
     if (state->moved_bytes == 0)
         state->move_start_us = now;
     state->moved_bytes += bytes;

@@ -5,9 +5,9 @@
 
 #include <stdatomic.h>
 
-#include "base/env.h"
-#include "base/iter.h"
 #include "blob/blob_store.h"
+#include "entry/iter.h"
+#include "env/env.h"
 #include "sstable/sst_builder.h"
 #include "version/file_meta.h"
 

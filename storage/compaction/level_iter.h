@@ -2,7 +2,7 @@
 #ifndef LSM_COMPACTION_LEVEL_ITER_H
 #define LSM_COMPACTION_LEVEL_ITER_H
 
-#include "base/iter.h"
+#include "entry/iter.h"
 #include "version/table_cache.h"
 
 // Borrows `files` (ascending, disjoint), which the caller keeps alive (through a version or

@@ -4,7 +4,7 @@
 #ifndef LSM_COMPACTION_MERGE_ITER_H
 #define LSM_COMPACTION_MERGE_ITER_H
 
-#include "base/iter.h"
+#include "entry/iter.h"
 
 // Takes over the `count` sources and frees them with itself (also on failure). The array is copied.
 // With one source that one is returned as it is; with none, an empty iterator. The merge's entry

@@ -14,9 +14,9 @@
 #ifndef LSM_DB_BATCH_H
 #define LSM_DB_BATCH_H
 
-#include "base/iter.h"
 #include "base/slice.h"
 #include "blob/blob_refs.h"
+#include "entry/iter.h"
 #include "lsm.h"
 
 #define BATCH_HEADER   4u

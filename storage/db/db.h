@@ -21,11 +21,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/arena.h"
 #include "base/cond.h"
-#include "base/env.h"
-#include "base/iter.h"
-#include "base/logger.h"
 #include "base/status.h"
 #include "blob/blob_store.h"
 #include "cache/block_cache.h"
@@ -38,7 +34,11 @@
 #include "db/db_pace.h"
 #include "db/db_queue.h"
 #include "db/db_space.h"
+#include "entry/iter.h"
+#include "env/env.h"
+#include "env/logger.h"
 #include "lsm.h"
+#include "memory/arena.h"
 #include "memtable/epoch.h"
 #include "memtable/memtable.h"
 #include "version/manifest.h"

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "db/db.h"
 
 #define IDLE_WAKE_S       5  // idle threads look for garbage this often
@@ -36,7 +37,7 @@ static void wait_work(struct lsm *db, unsigned ms) REQUIRES(db_mutex)
 static void retry_begin(struct lsm *db, int rc, unsigned job, const char *what) REQUIRES(db_mutex)
 {
     if (!db->jobs.retry.jobs) {
-        db->jobs.retry.since_us = env_now_us();
+        db->jobs.retry.since_us = clock_us();
         db->jobs.retry.pause_ms = RETRY_FIRST_MS;
     } else if (db->jobs.retry.pause_ms < RETRY_MS) {
         db->jobs.retry.pause_ms *= 2;
@@ -64,8 +65,8 @@ static void retry_end(struct lsm *db, unsigned job, const char *what) REQUIRES(d
 // others are woken. Mutex held, released meanwhile.
 static void retry_pause(struct lsm *db) REQUIRES(db_mutex)
 {
-    uint64_t until_us = env_now_us() + (uint64_t)db->jobs.retry.pause_ms * 1000;
-    for (uint64_t now; !db->jobs.stopping && (now = env_now_us()) < until_us;)
+    uint64_t until_us = clock_us() + (uint64_t)db->jobs.retry.pause_ms * 1000;
+    for (uint64_t now; !db->jobs.stopping && (now = clock_us()) < until_us;)
         db_wait_us(db, &db->work, until_us - now);
 }
 
@@ -364,17 +365,17 @@ static void *sync_thread(void *arg)
 {
     struct lsm *db = arg;
     uint64_t interval_us = (uint64_t)db->options.sync_interval_ms * 1000;
-    uint64_t next_us = env_now_us() + interval_us;
+    uint64_t next_us = clock_us() + interval_us;
     db_lock(db);
     while (!db->jobs.stopping) {
-        uint64_t now_us = env_now_us();
+        uint64_t now_us = clock_us();
         if (now_us < next_us) {
             wait_work(db, (unsigned)((next_us - now_us) / 1000 + 1));
             continue;
         }
         db_unlock(db);
         (void)!lsm_sync(db); // a failure is sticky
-        next_us = env_now_us() + interval_us;
+        next_us = clock_us() + interval_us;
         db_lock(db);
     }
     db_unlock(db);

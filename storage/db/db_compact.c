@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "compaction/compact_run.h"
 #include "compaction/level_iter.h"
 #include "compaction/merge_iter.h"
@@ -124,7 +125,7 @@ int db_flush_oldest(struct lsm *db)
     uint64_t last = db->manifest.last_sequence;
     db_unlock(db);
 
-    uint64_t start = env_now_us();
+    uint64_t start = clock_us();
     struct version_edit edit = {.has_log_number = true, .log_number = next_log};
     int rc = db_write_level0(db, memtable, &edit);
     if (!rc) {
@@ -138,7 +139,7 @@ int db_flush_oldest(struct lsm *db)
         else
             logger_log(&db->logger, LSM_LOG_INFO,
                        "flushed a memtable: %" PRIu64 " bytes in %" PRIu64 " ms", bytes,
-                       (env_now_us() - start) / 1000);
+                       (clock_us() - start) / 1000);
     }
     if (!rc)
         counter_add(&db->counters.flushes, 1);
@@ -213,7 +214,7 @@ static int watch_told(void *arg, uint64_t entries)
 static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch *watch)
 {
     struct compact_run run = run_init(db, c->bottom);
-    uint64_t *snapshots, start = env_now_us();
+    uint64_t *snapshots, start = clock_us();
     struct iter *input;
     int rc = snapshots_collect(db, &snapshots, &run.snapshot_count);
     if (rc)
@@ -257,8 +258,7 @@ static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch
                    "compacted %u+%u tables of level %u to %u of level %u: %" PRIu64 " to %" PRIu64
                    " bytes in %" PRIu64 " ms",
                    c->input_count[0], c->input_count[1], c->level, run.output_count,
-                   c->output_level, c->input_bytes, run.bytes_written,
-                   (env_now_us() - start) / 1000);
+                   c->output_level, c->input_bytes, run.bytes_written, (clock_us() - start) / 1000);
     }
     version_edit_release(&edit);
     struct status_kept kept;

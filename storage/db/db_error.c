@@ -2,6 +2,7 @@
 // nothing is built on top of a write of which nobody knows whether it is on disk.
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "db/db.h"
 
 void db_set_error(struct lsm *db, int status, const char *what)
@@ -21,7 +22,7 @@ void db_set_error(struct lsm *db, int status, const char *what)
 
 int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us)
 {
-    if (!(db->jobs.retry.jobs & jobs) || env_now_us() - db->jobs.retry.since_us < patience_us)
+    if (!(db->jobs.retry.jobs & jobs) || clock_us() - db->jobs.retry.since_us < patience_us)
         return LSM_OK;
     return status_fail(db->jobs.retry.status, "%s", db->jobs.retry.detail);
 }

@@ -13,6 +13,7 @@
 // refused at last. The count ends when space is not short any more.
 //
 // The lead is held in all of it but db_little_end(), so one thread at a time is here.
+#include "base/clock.h"
 #include "db/db.h"
 
 #define SETTLE_US    500000  // how long to wait for flushes and compactions to give space back
@@ -44,14 +45,14 @@ static bool is_settled(struct lsm *db) REQUIRES(db_mutex)
 // Flushes the memtable and waits for all that follows. False: that takes too long.
 static bool settle(struct lsm *db) REQUIRES(db_lead)
 {
-    uint64_t give_up_us = env_now_us() + SETTLE_US, now;
+    uint64_t give_up_us = clock_us() + SETTLE_US, now;
     db_log_drop_recyclable(db); // a log that is kept for recycling is only a convenience
     db_lock(db);
     bool due = memtable_entries(db->active) > 0;
     bool settled = true;
     for (int round = 0; round < 2 && settled; round++) { // before the flush, and after it
         while (!(settled = is_settled(db)) && !db->background_error &&
-               (now = env_now_us()) < give_up_us)
+               (now = clock_us()) < give_up_us)
             db_wait_us(db, &db->changed, give_up_us - now);
         if (!settled || !due || round)
             continue;
@@ -93,7 +94,7 @@ bool db_little_take(struct lsm *db, size_t bytes)
     bytes += RECORD_BYTES;
     db_lock(db);
     bool enough = db->space.little.counting && db->space.little.left >= bytes;
-    bool wait = !enough && env_now_us() >= db->space.little.again_us;
+    bool wait = !enough && clock_us() >= db->space.little.again_us;
     db_unlock(db);
     if (wait)
         enough = look(db);
@@ -102,7 +103,7 @@ bool db_little_take(struct lsm *db, size_t bytes)
     if (enough)
         db->space.little.left -= bytes;
     else if (wait)
-        db->space.little.again_us = env_now_us() + AGAIN_US;
+        db->space.little.again_us = clock_us() + AGAIN_US;
     db_unlock(db);
     return enough;
 }

@@ -1,6 +1,7 @@
 // What is to be done next, and whether there is anything.
 //
 // Mutex held in all of it.
+#include "base/clock.h"
 #include "db/db.h"
 
 #define IDLE_US 4000000
@@ -9,7 +10,7 @@
 bool db_nothing_written(struct lsm *db)
 {
     uint64_t visible = atomic_load_explicit(&db->visible, memory_order_relaxed);
-    uint64_t now = env_now_us();
+    uint64_t now = clock_us();
     if (visible != db->jobs.idle_sequence || db->jobs.idle_since_us == 0) {
         db->jobs.idle_sequence = visible;
         db->jobs.idle_since_us = now;

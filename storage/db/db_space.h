@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/env.h"
 #include "db/db_roles.h"
+#include "env/env.h"
 
 struct lsm;
 

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "db/batch.h"
 #include "db/db.h"
 
@@ -86,7 +87,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
 {
     int rc;
     bool use_reserve = may_use_reserve(db, writer, ret_counted);
-    uint64_t give_up_us = env_now_us() + (use_reserve ? SPACE_WAIT_US : 0);
+    uint64_t give_up_us = clock_us() + (use_reserve ? SPACE_WAIT_US : 0);
     db_lock(db);
     for (;;) {
         rc = db_check_error(db);
@@ -102,18 +103,18 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
         if (!memtable_full(db, wait) && !cramped)
             break;
         if (wait || (cramped && db->immutable_count > 0)) {
-            if (is_stuck(db) && env_now_us() >= give_up_us) {
+            if (is_stuck(db) && clock_us() >= give_up_us) {
                 rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
                 break;
             }
             rc = db_check_retry(db, jobs_waited_for(db), DB_RETRY_WRITE_US);
             if (rc)
                 break;
-            uint64_t start = env_now_us();
+            uint64_t start = clock_us();
             db->pace.stalled = true;
             db_wait(db, &db->changed);
             db->pace.stalled = false;
-            counter_add(&db->counters.stall_us, env_now_us() - start);
+            counter_add(&db->counters.stall_us, clock_us() - start);
             continue;
         }
         db_unlock(db);
@@ -122,12 +123,12 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             db_lock(db);
             continue;
         }
-        uint64_t start = env_now_us();
+        uint64_t start = clock_us();
         rc = db_switch_memtable(db);
         if (rc == LSM_NO_SPACE && use_reserve && db_reserve_release(db))
             rc = db_switch_memtable(db);
         // Counted as a stall: the next log may not be ready.
-        counter_add(&db->counters.stall_us, env_now_us() - start);
+        counter_add(&db->counters.stall_us, clock_us() - start);
         db_lock(db);
         if (rc)
             break;
@@ -283,8 +284,8 @@ static int group_log(struct lsm *db, const struct group *group, uint64_t *ret_en
         rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);
     if (use != RESERVE_USE_ALL)
         return rc;
-    uint64_t give_up_us = env_now_us() + SPACE_WAIT_US;
-    while (rc == LSM_NO_SPACE && env_now_us() < give_up_us) {
+    uint64_t give_up_us = clock_us() + SPACE_WAIT_US;
+    while (rc == LSM_NO_SPACE && clock_us() < give_up_us) {
         if (!db_reserve_release(db))
             usleep(SPACE_RETRY_US);
         rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);

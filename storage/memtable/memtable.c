@@ -11,8 +11,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/arena.h"
 #include "base/status.h"
+#include "memory/arena.h"
 #include "memtable/epoch.h"
 #include "memtable/skiplist.h"
 

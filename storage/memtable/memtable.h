@@ -6,7 +6,7 @@
 #ifndef LSM_MEMTABLE_MEMTABLE_H
 #define LSM_MEMTABLE_MEMTABLE_H
 
-#include "base/iter.h"
+#include "entry/iter.h"
 #include "lsm.h"
 
 struct memtable;

@@ -8,8 +8,8 @@
 
 #include <stdatomic.h>
 
-#include "base/arena.h"
-#include "base/iter.h"
+#include "entry/iter.h"
+#include "memory/arena.h"
 #include "memtable/memtable.h"
 
 // A node of height h: links of levels h-1 .. 1, then this struct. The link of level i is i pointers

@@ -15,7 +15,7 @@
 #ifndef LSM_SSTABLE_BLOCK_H
 #define LSM_SSTABLE_BLOCK_H
 
-#include "base/iter.h"
+#include "entry/iter.h"
 #include "lsm.h"
 
 struct block {

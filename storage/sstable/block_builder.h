@@ -2,7 +2,7 @@
 #ifndef LSM_SSTABLE_BLOCK_BUILDER_H
 #define LSM_SSTABLE_BLOCK_BUILDER_H
 
-#include "base/iter.h"
+#include "entry/iter.h"
 
 struct block_builder {
     struct buf data;           // entries so far

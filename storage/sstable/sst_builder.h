@@ -3,8 +3,8 @@
 #ifndef LSM_SSTABLE_BUILDER_H
 #define LSM_SSTABLE_BUILDER_H
 
-#include "base/env.h"
-#include "base/iter.h"
+#include "entry/iter.h"
+#include "env/env.h"
 
 struct sst_build_options {
     size_t block_size;

@@ -6,9 +6,9 @@
 
 #include <stdlib.h>
 
-#include "base/key_prefix.h"
-#include "base/span.h"
 #include "base/status.h"
+#include "entry/key_prefix.h"
+#include "memory/span.h"
 #include "sstable/block.h"
 #include "sstable/sst_format.h"
 

@@ -25,8 +25,8 @@
 #include <stdlib.h>
 
 #include "base/coding.h"
-#include "base/span.h"
 #include "base/status.h"
+#include "memory/span.h"
 #include "sstable/block.h"
 #include "sstable/codec.h"
 #include "sstable/sst_format.h"

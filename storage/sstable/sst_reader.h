@@ -7,9 +7,9 @@
 #ifndef LSM_SSTABLE_READER_H
 #define LSM_SSTABLE_READER_H
 
-#include "base/env.h"
-#include "base/iter.h"
 #include "cache/block_cache.h"
+#include "entry/iter.h"
+#include "env/env.h"
 
 struct sst_reader;
 

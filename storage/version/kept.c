@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "base/iter.h"
+#include "entry/iter.h"
 
 static int compare(const struct kept_range *range, uint64_t first, uint64_t last)
 {

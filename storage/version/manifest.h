@@ -7,7 +7,7 @@
 #ifndef LSM_VERSION_MANIFEST_H
 #define LSM_VERSION_MANIFEST_H
 
-#include "base/env.h"
+#include "env/env.h"
 #include "version/version.h"
 
 struct manifest; // the writing side; used by one thread at a time (the db's manifest lock)

@@ -7,9 +7,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/iter.h"
 #include "base/numbers.h"
 #include "base/status.h"
+#include "entry/iter.h"
 
 bool snapshot_name_legal(struct slice name)
 {

@@ -18,8 +18,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/key_prefix.h"
 #include "base/status.h"
+#include "entry/key_prefix.h"
 
 int version_new(struct version **ret_version)
 {

@@ -10,7 +10,7 @@
 #ifndef LSM_VERSION_VERSION_H
 #define LSM_VERSION_VERSION_H
 
-#include "base/iter.h"
+#include "entry/iter.h"
 #include "version/file_meta.h"
 #include "version/snapshot_set.h"
 

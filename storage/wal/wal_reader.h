@@ -2,8 +2,8 @@
 #ifndef LSM_WAL_READER_H
 #define LSM_WAL_READER_H
 
-#include "base/env.h"
 #include "base/slice.h"
+#include "env/env.h"
 
 // Called for each valid record in order; non-zero stops and is returned.
 typedef int wal_record_fn(void *arg, uint64_t sequence, struct slice payload, uint64_t offset);

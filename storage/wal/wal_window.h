@@ -7,7 +7,7 @@
 #ifndef LSM_WAL_WINDOW_H
 #define LSM_WAL_WINDOW_H
 
-#include "base/env.h"
+#include "env/env.h"
 
 struct wal_window {
     struct env_file *file; // borrowed

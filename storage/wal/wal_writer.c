@@ -33,6 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/cond.h"
 #include "base/hash.h"
 #include "base/lock_check.h"
@@ -387,7 +388,7 @@ static void lead_sync(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
     wal->gathering = false;
     wal->syncs++;
     unsigned group = wal->pending; // all their records are below `target`
-    uint64_t target = wal_end(wal), start = env_now_us();
+    uint64_t target = wal_end(wal), start = clock_us();
     sync_unlock(wal);
     int rc = wal->before_sync ? wal->before_sync(wal->arg) : 0;
     if (!rc)
@@ -397,7 +398,7 @@ static void lead_sync(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
     sync_lock(wal);
     if (!rc)
         atomic_store_explicit(&wal->durable, target, memory_order_release);
-    uint64_t us = env_now_us() - start;
+    uint64_t us = clock_us() - start;
     wal->sync_us = wal->sync_us ? wal->sync_us - wal->sync_us / 8 + us / 8 : us;
     wal->expected = wal->pending; // the group, and who has come meanwhile
     wal->pending -= group;

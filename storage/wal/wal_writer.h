@@ -14,8 +14,8 @@
 #ifndef LSM_WAL_WRITER_H
 #define LSM_WAL_WRITER_H
 
-#include "base/env.h"
 #include "base/slice.h"
+#include "env/env.h"
 
 struct wal_writer;
 

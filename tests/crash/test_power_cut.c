@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/env_fault.h"
 #include "base/status.h"
+#include "disk/env_fault.h"
 #include "lsm.h"
 
 #define BATCHES 400
@@ -186,8 +186,8 @@ START_TEST(test_kill_mapped)
 }
 END_TEST
 
-// A store that was made in the second attempt, since the process died in the first, is as durable as
-// any.
+// A store that was made in the second attempt, since the process died in the first, is as durable
+// as any.
 START_TEST(test_killed_at_creation)
 {
     bool created = false;
@@ -216,8 +216,8 @@ START_TEST(test_killed_at_creation)
 }
 END_TEST
 
-// The same with every value of a batch in a blob file: a log record whose blobs are not there is the
-// torn end.
+// The same with every value of a batch in a blob file: a log record whose blobs are not there is
+// the torn end.
 START_TEST(test_power_cut_blobs)
 {
     blob_min = 1024;

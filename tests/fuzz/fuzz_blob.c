@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/env_fault.h"
 #include "base/status.h"
 #include "blob/blob_record.h"
+#include "disk/env_fault.h"
 
 #define READ_MAX 70000u
 

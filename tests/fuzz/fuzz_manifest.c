@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/coding.h"
-#include "base/env_fault.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "disk/env_fault.h"
 #include "version/manifest.h"
 #include "version/manifest_format.h"
 

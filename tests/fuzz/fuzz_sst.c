@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/coding.h"
-#include "base/env_fault.h"
 #include "base/hash.h"
+#include "disk/env_fault.h"
 #include "memtable/epoch.h"
 #include "sstable/sst_format.h"
 #include "sstable/sst_reader.h"

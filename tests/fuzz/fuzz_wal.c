@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/env_fault.h"
 #include "base/hash.h"
+#include "disk/env_fault.h"
 #include "wal/wal_format.h"
 #include "wal/wal_reader.h"
 

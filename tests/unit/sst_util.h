@@ -5,9 +5,9 @@
 #include "quick_check.h"
 #include <stdlib.h>
 
-#include "base/env_fault.h"
 #include "base/hash.h"
-#include "base/iter.h"
+#include "disk/env_fault.h"
+#include "entry/iter.h"
 #include "memtable/epoch.h"
 #include "sstable/sst_builder.h"
 #include "sstable/sst_reader.h"

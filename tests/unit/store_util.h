@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/env_fault.h"
 #include "base/status.h"
+#include "disk/env_fault.h"
 #include "lsm.h"
 
 static struct env *env;

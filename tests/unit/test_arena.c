@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
+#include "memory/arena.h"
 
 START_TEST(test_alignment_and_bytes)
 {

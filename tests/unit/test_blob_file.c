@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/env_fault.h"
 #include "base/hash.h"
 #include "base/status.h"
 #include "blob/blob_record.h"
 #include "blob/blob_store.h"
+#include "disk/env_fault.h"
 
 #define NUMBER UINT64_C(7)
 

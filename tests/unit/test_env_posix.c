@@ -1,16 +1,16 @@
 // The real system behind env, and what env_util builds on it.
 #include "quick_check.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/env.h"
 #include "base/status.h"
+#include "env/env.h"
 
 static struct env *env;
 static char dir[64];

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/env_fault.h"
 #include "base/hash.h"
+#include "disk/env_fault.h"
 #include "ns/namespace.h"
 #include "ns/pathkey.h"
 
@@ -146,9 +146,8 @@ START_TEST(test_random)
             break;
         }
         case 1:
-            ck_assert_int_eq(ns_fallocate(w.ns, w.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                          from, n),
-                             0);
+            ck_assert_int_eq(
+                ns_fallocate(w.ns, w.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, n), 0);
             memset(want + from, 0, from < size ? (from + n > size ? size - from : n) : 0);
             break;
         case 2: { // copy within the file
@@ -291,9 +290,9 @@ START_TEST(test_tail)
             ck_assert_int_eq(ns_unlink(w.ns, ns_root(w.ns), "file", 4), 0);
             ck_assert_int_eq(ns_check(w.ns, on_problem, NULL, NULL), 0);
             ck_assert_uint_eq(count_extents(w.ns), 0);
-            ck_assert_int_eq(ns_mknod(w.ns, &cred, ns_root(w.ns), "file", 4, S_IFREG | 0644, 0,
-                                      &w.file, NULL),
-                             0);
+            ck_assert_int_eq(
+                ns_mknod(w.ns, &cred, ns_root(w.ns), "file", 4, S_IFREG | 0644, 0, &w.file, NULL),
+                0);
         } else {
             truncate_file(&w, want, &size, 0);
         }

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/env_fault.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "disk/env_fault.h"
 #include "version/manifest.h"
 #include "version/manifest_format.h"
 #include "version/store_files.h"

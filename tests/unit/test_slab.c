@@ -1,5 +1,5 @@
 // The slab: blocks do not overlap, keep what is in them, come back, outlive the slab's owner.
-#include "base/slab.h"
+#include "memory/slab.h"
 
 #include "quick_check.h"
 #include <pthread.h>

@@ -4,9 +4,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "base/logger.h"
 #include "base/slice.h"
 #include "base/status.h"
+#include "env/logger.h"
 
 START_TEST(test_compare)
 {

@@ -1,5 +1,5 @@
 // Spans: they do not overlap, keep what is in them, come back, share chunks.
-#include "base/span.h"
+#include "memory/span.h"
 
 #include "quick_check.h"
 #include <pthread.h>

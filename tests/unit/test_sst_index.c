@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/key_prefix.h"
 #include "base/status.h"
+#include "entry/key_prefix.h"
 #include "quick_check.h"
 #include "sstable/block_builder.h"
 #include "sstable/sst_format.h"
@@ -61,9 +61,8 @@ static void build(const struct separators *s, struct sst_index *index)
     *end++ = LSM_COMPRESSION_NONE;
     block_builder_init(&builder, 128);
     for (size_t i = 0; i < s->count; i++)
-        ck_assert_int_eq(block_builder_add(&builder, s->keys[i], 0,
-                                           slice_of(value, (size_t)(end - value))),
-                         0);
+        ck_assert_int_eq(
+            block_builder_add(&builder, s->keys[i], 0, slice_of(value, (size_t)(end - value))), 0);
     ck_assert_int_eq(block_builder_finish(&builder, 0), 0);
     uint64_t data_end = s->count * (BLOCK_SIZE + SST_TRAILER_SIZE);
     ck_assert_int_eq(sst_index_new(buf_slice(&builder.data), s->count, data_end, index), 0);

@@ -2,10 +2,10 @@
 // read, evict and forget at once.
 #include <pthread.h>
 
-#include "base/env_fault.h"
 #include "base/hash.h"
 #include "base/status.h"
 #include "cache/block_cache.h"
+#include "disk/env_fault.h"
 #include "memtable/epoch.h"
 #include "sstable/sst_builder.h"
 #include "version/table_cache.h"

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/env_fault.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "disk/env_fault.h"
 #include "wal/wal_format.h"
 #include "wal/wal_reader.h"
 #include "wal/wal_writer.h"

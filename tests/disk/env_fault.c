@@ -5,7 +5,7 @@
 // and those of the old only fail. See fault_disk.c for what is on the disk.
 //
 // Thread safety: one mutex around everything; list callbacks run outside of it.
-#include "base/env_fault_internal.h"
+#include "disk/env_fault_internal.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/env_gather.h"
-#include "base/fault_disk.h"
 #include "base/status.h"
+#include "disk/env_gather.h"
+#include "disk/fault_disk.h"
 
 #define DISK_SECTOR     512u
 #define UNLIMITED_BYTES ((uint64_t)1 << 40)

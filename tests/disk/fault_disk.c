@@ -8,7 +8,7 @@
 // An image is a reserved address range of which the file's pages are accessible, so it never moves.
 // Threads may store into a mapping while a sync reads it, as they may with a real one: the copying
 // loops are therefore hidden from the thread sanitizer.
-#include "base/fault_disk.h"
+#include "disk/fault_disk.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 //
 // There are few spans and they come and go with tables, so the array is searched from its start:
 // a microsecond for the chunks of a terabyte. On failure nothing is allocated.
-#include "base/span.h"
+#include "memory/span.h"
 
 #include <pthread.h>
 #include <stdint.h>

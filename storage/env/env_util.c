@@ -8,19 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/env.h"
 #include "base/status.h"
+#include "env/env.h"
 
 #define WRITER_ROOM_MIN ((size_t)16 << 10)
-
-uint64_t env_now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 void env_full_name(const struct env *env, const char *name, char *path, size_t size)
 {

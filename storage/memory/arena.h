@@ -3,8 +3,8 @@
 // Memory comes in chunks, from a pool of those that earlier arenas gave back, else from the system.
 // arena_alloc() is thread-safe and lock-free except when a new chunk is needed. Nothing is returned
 // before arena_release().
-#ifndef LSM_BASE_ARENA_H
-#define LSM_BASE_ARENA_H
+#ifndef LSM_MEMORY_ARENA_H
+#define LSM_MEMORY_ARENA_H
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -4,8 +4,8 @@
 // Against malloc: neighbours share huge pages, so that an access seldom misses the TLB, which a
 // system call may have emptied. All functions may be called from any thread. At the end of this
 // file are the helpers that the arena and the slab use as well.
-#ifndef LSM_BASE_SPAN_H
-#define LSM_BASE_SPAN_H
+#ifndef LSM_MEMORY_SPAN_H
+#define LSM_MEMORY_SPAN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // The log callback: how the library speaks. Levels and signature are in lsm.h. Thread-safe as far
 // as the user's callback is.
-#ifndef LSM_BASE_LOGGER_H
-#define LSM_BASE_LOGGER_H
+#ifndef LSM_ENV_LOGGER_H
+#define LSM_ENV_LOGGER_H
 
 #include "lsm.h"
 

@@ -1,9 +1,9 @@
 // preadv and pwritev for files that have only pread and pwrite. See env.h for what they promise;
 // LSM_NO_MEMORY besides.
-#ifndef LSM_BASE_ENV_GATHER_H
-#define LSM_BASE_ENV_GATHER_H
+#ifndef TESTS_DISK_ENV_GATHER_H
+#define TESTS_DISK_ENV_GATHER_H
 
-#include "base/env.h"
+#include "env/env.h"
 
 int env_gather_preadv(struct env_file *base, const struct iovec *pieces, int count, uint64_t offset,
                       size_t *ret_size);

@@ -18,12 +18,12 @@
 // with acquire, so that the chunk's fields are seen. `next` is written under grow_lock and read by
 // arena_release only. Chunks set aside by arena_reserve are only counted when they are used. On
 // failure nothing is allocated and the arena stays usable.
-#include "base/arena.h"
+#include "memory/arena.h"
 
 #include <sys/mman.h>
 
-#include "base/span.h"
 #include "base/status.h"
+#include "memory/span.h"
 
 #define ARENA_PAGE  ((size_t)4096)
 #define ARENA_ALIGN ((size_t)8)

@@ -28,8 +28,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "base/env.h"
 #include "base/status.h"
+#include "env/env.h"
 
 #define FILE_MODE      0600
 #define DIRECTORY_MODE 0700

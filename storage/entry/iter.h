@@ -6,8 +6,8 @@
 //
 // Positioning sets `valid`. If it is false, `status` tells the end (0) from a failure (<0).
 // next and prev need valid; after running off either end only seeks are allowed.
-#ifndef LSM_BASE_ITER_H
-#define LSM_BASE_ITER_H
+#ifndef LSM_ENTRY_ITER_H
+#define LSM_ENTRY_ITER_H
 
 #include "base/slice.h"
 

@@ -9,7 +9,7 @@
 //
 // Invariant: refs is one for the owner and one for each chunk. Lock order: a class's lock is a
 // leaf; only one is held. On failure nothing is allocated.
-#include "base/slab.h"
+#include "memory/slab.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "base/span.h"
 #include "base/status.h"
+#include "memory/span.h"
 
 #define CHUNK_SIZE    HUGE_PAGE
 #define BLOCK_ALIGN   ((size_t)64)

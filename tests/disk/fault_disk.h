@@ -3,8 +3,8 @@
 // handles, injected failures or locks. Not synchronised: env_fault holds its lock around all calls,
 // but mappings may be stored to meanwhile. Out of memory aborts the program: a simulation that
 // lacks memory tests nothing.
-#ifndef LSM_BASE_FAULT_DISK_H
-#define LSM_BASE_FAULT_DISK_H
+#ifndef TESTS_DISK_FAULT_DISK_H
+#define TESTS_DISK_FAULT_DISK_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // Searching sorted keys by the first 8 bytes in which they differ, kept in an array of integers.
-#ifndef LSM_BASE_KEY_PREFIX_H
-#define LSM_BASE_KEY_PREFIX_H
+#ifndef LSM_ENTRY_KEY_PREFIX_H
+#define LSM_ENTRY_KEY_PREFIX_H
 
 #include "base/coding.h"
 

@@ -1,6 +1,6 @@
 // Gathered calls of a file through one piece of memory, by its own pread and pwrite: one call, that
 // fails or tears as a whole. For files that have nothing better. No state.
-#include "base/env_gather.h"
+#include "disk/env_gather.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
-// The system as the engine sees it: files, directories, mappings, locks, time.
+// The system as the engine sees it: files, directories, mappings, locks.
 //
-// All system calls of the engine go through this table, so that tests can replace the disk
-// (env_fault.h): fail the N-th call, tear writes, drop what was never synced.
+// All system calls of the engine go through this table, so that tests can replace the disk: fail
+// the N-th call, tear writes, drop what was never synced.
 //
 // An env is a directory, and names are looked up from it. The first env of a system (env_posix())
 // is the directory that the process works in. A store opens an env of its own for its directory.
@@ -12,8 +12,8 @@
 // All functions are thread-safe on distinct files; on one file, pread, pwrite and sync may be used
 // from several threads at once. They return 0 or a negative lsm_status with the detail set. EINTR
 // and short transfers are handled inside.
-#ifndef LSM_BASE_ENV_H
-#define LSM_BASE_ENV_H
+#ifndef LSM_ENV_ENV_H
+#define LSM_ENV_ENV_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -127,9 +127,6 @@ struct env_file {
 
 // The real system. Static; never freed.
 struct env *env_posix(void);
-
-// Monotonic clock.
-uint64_t env_now_us(void);
 
 // Thin wrappers, so that callers read well.
 static inline int env_open(struct env *e, const char *path, int flags, struct env_file **ret_file)

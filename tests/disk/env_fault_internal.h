@@ -1,13 +1,13 @@
 // What the two halves of env_fault share: the calls (env_fault.c), and what a test asks for
 // (env_fault_control.c).
-#ifndef LSM_BASE_ENV_FAULT_INTERNAL_H
-#define LSM_BASE_ENV_FAULT_INTERNAL_H
+#ifndef TESTS_DISK_ENV_FAULT_INTERNAL_H
+#define TESTS_DISK_ENV_FAULT_INTERNAL_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/env_fault.h"
+#include "disk/env_fault.h"
 
 struct disk;
 struct image;

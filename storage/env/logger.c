@@ -1,5 +1,5 @@
 // Formats a message and hands it to the user's callback. Thread-safe as far as that is.
-#include "base/logger.h"
+#include "env/logger.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 // Against malloc: neighbours in huge pages, so that a random access seldom misses the TLB, and
 // memory that is given back in pieces of 2 MiB or not at all, so that churn costs no page faults.
 // All functions may be called from any thread.
-#ifndef LSM_BASE_SLAB_H
-#define LSM_BASE_SLAB_H
+#ifndef LSM_MEMORY_SLAB_H
+#define LSM_MEMORY_SLAB_H
 
 #include <stdbool.h>
 #include <stddef.h>

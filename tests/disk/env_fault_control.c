@@ -1,7 +1,7 @@
 // The simulated disk: what a test asks for, and what it asks. Thread-safe: the disk's mutex.
 #include <stdio.h>
 
-#include "base/env_fault_internal.h"
+#include "disk/env_fault_internal.h"
 
 void env_fault_fail_at(struct env *env, uint64_t call, int status, bool sticky)
 {

@@ -6,10 +6,10 @@
 // Mappings are of the current bytes; touching one past the end of the file faults. Thread-safe (one
 // lock). Locks work between handles. At first there is only the root directory "/"; a relative path
 // starts there too. Out of memory aborts.
-#ifndef LSM_BASE_ENV_FAULT_H
-#define LSM_BASE_ENV_FAULT_H
+#ifndef TESTS_DISK_ENV_FAULT_H
+#define TESTS_DISK_ENV_FAULT_H
 
-#include "base/env.h"
+#include "env/env.h"
 
 // An empty simulated disk. Free with env_fault_free() after everything on it was closed.
 struct env *env_fault_new(void);
