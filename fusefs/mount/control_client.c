@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "base/coding.h"
 #include "commands/wire.h"
-#include "env/env.h"
 #include "mount/control_kernel.h"
 
 #define SEND_BYTES     65536u

@@ -54,14 +54,6 @@ int blob_refs_add(struct blob_refs *set, uint64_t number, uint64_t bytes, struct
     return LSM_OK;
 }
 
-uint64_t blob_refs_bytes(const struct blob_refs *set)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < set->count; i++)
-        bytes += set->refs[i].bytes;
-    return bytes;
-}
-
 void blob_refs_release(struct blob_refs *set)
 {
     free(set->refs);

@@ -28,7 +28,6 @@ struct blob_refs {
 int blob_refs_add(struct blob_refs *set, uint64_t number, uint64_t bytes,
                   struct blob_ref **ret_ref);
 
-uint64_t blob_refs_bytes(const struct blob_refs *set); // in all
-void blob_refs_release(struct blob_refs *set);         // references first, with blob_refs_unref()
+void blob_refs_release(struct blob_refs *set); // references first, with blob_refs_unref()
 
 #endif

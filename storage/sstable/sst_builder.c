@@ -242,11 +242,6 @@ uint64_t sst_builder_size(const struct sst_builder *builder)
     return size;
 }
 
-uint64_t sst_builder_entries(const struct sst_builder *builder)
-{
-    return builder->properties.entries;
-}
-
 static int write_filter(struct sst_builder *b, struct sst_footer *footer)
 {
     footer->filter_offset = env_writer_offset(b->writer);

@@ -25,7 +25,6 @@ int sst_builder_add(struct sst_builder *builder, struct slice key, uint64_t tag,
 
 // Bytes the file would have if finished now (an estimate that counts the unfinished block).
 uint64_t sst_builder_size(const struct sst_builder *builder);
-uint64_t sst_builder_entries(const struct sst_builder *builder);
 
 // What the manifest keeps about a table. Keys are malloc'd; sst_info_release() frees them.
 struct sst_info {

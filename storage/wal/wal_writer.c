@@ -465,8 +465,3 @@ uint64_t wal_durable(const struct wal_writer *wal)
 {
     return atomic_load_explicit(&wal->durable, memory_order_acquire);
 }
-
-uint64_t wal_number(const struct wal_writer *wal)
-{
-    return wal->number;
-}

@@ -52,7 +52,6 @@ int wal_sync(struct wal_writer *wal, uint64_t end);
 
 uint64_t wal_end(const struct wal_writer *wal);     // bytes appended, header included
 uint64_t wal_durable(const struct wal_writer *wal); // bytes known to be durable
-uint64_t wal_number(const struct wal_writer *wal);
 
 // Closes without syncing. NULL is allowed. Cuts the file to its end if `trim`.
 void wal_writer_free(struct wal_writer *wal, bool trim);

@@ -631,7 +631,10 @@ START_TEST(test_refs)
     ck_assert_uint_eq(set.count, 11);
     for (size_t i = 1; i < set.count; i++)
         ck_assert_uint_lt(set.refs[i - 1].number, set.refs[i].number);
-    ck_assert_uint_eq(blob_refs_bytes(&set), 14 * 15 / 2);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < set.count; i++)
+        bytes += set.refs[i].bytes;
+    ck_assert_uint_eq(bytes, 14 * 15 / 2);
     ck_assert_uint_eq(set.refs[3].bytes, 1 + 4 + 9);
     blob_refs_release(&set);
 }
