@@ -14,13 +14,14 @@
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)fi;
     struct ns_attr attr;
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
     relist_used(lsmfs_of(req), inode);
-    int result = ns_getattr(lsmfs_of(req)->ns, inode, &attr);
+    // With a handle it is write(2) who asks, or a read or seek at the end.
+    int result =
+        fi && ns_loss_to_tell(inode) ? -ENOSPC : ns_getattr(lsmfs_of(req)->ns, inode, &attr);
     inode_done(req, inode);
     if (result < 0) {
         fuse_reply_err(req, -result);

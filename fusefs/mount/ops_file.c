@@ -26,6 +26,11 @@
 // nothing of reads that its cache serves. So READ counts as reading; and opening a file to read it
 // does, where OPEN is sent: then the kernel is told if that moved the time.
 //
+// What is lost. With the write-back cache write(2) succeeds before a WRITE is sent, and one that
+// fails is reported by fsync and close. That some of a file is lost is remembered (ns_lose), so
+// that it does not read as zeros later; who goes on writing is told too: after a loss the kernel's
+// attributes are made invalid, write(2) asks for them, and that GETATTR fails (ops_attr.c).
+//
 // setuid and setgid. WRITE and OPEN say whether they are to be cleared. FALLOCATE and
 // COPY_FILE_RANGE do not; there the caller's capabilities decide.
 #include <errno.h>
@@ -35,6 +40,7 @@
 #include "mount/caller.h"
 #include "mount/flusher.h"
 #include "mount/inode_table.h"
+#include "mount/log.h"
 #include "mount/ops.h"
 #include "mount/pages.h"
 #include "mount/protocol.h"
@@ -203,6 +209,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
     ssize_t n = data ? ns_read_with(fs->ns, inode, data, size, (uint64_t)offset,
                                     access_by(fs, inode, fi->flags))
                      : -ENOMEM;
+    // The kernel fills the page around a write. At the end of the file nobody could write any more
+    // if that were refused because of what is lost there.
+    if (n == -EIO && (fi->flags & O_ACCMODE) == O_WRONLY)
+        n = ns_read_end(fs->ns, inode, data, size, (uint64_t)offset);
     inode_done(req, inode);
     if (n < 0)
         fuse_reply_err(req, (int)-n);
@@ -223,6 +233,20 @@ static bool keeps_suid(fuse_req_t req, struct ns_inode *inode)
            (!(attr.mode & (S_ISUID | S_ISGID)) || caller_keeps_suid(req));
 }
 
+// Pages that could not be stored are clean for the kernel all the same; what they were to bring is
+// noted as lost, before it is told. What flags of the file forbid is not lost.
+static void lose_pages(struct lsmfs *fs, struct ns_inode *inode, uint64_t offset, size_t size,
+                       int error)
+{
+    if (error == -EPERM || error == -ESTALE)
+        return;
+    if (ns_lose(fs->ns, inode, offset, size) < 0)
+        log_message(LOG_ERR,
+                    "inode %llu: %zu bytes at offset %llu were lost, and may read as zeros",
+                    (unsigned long long)ns_inode_ino(inode), size, (unsigned long long)offset);
+    fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), -1, 0); // op_getattr tells
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
               struct fuse_file_info *fi)
 {
@@ -231,8 +255,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     unsigned flags = change_flags(fs, !protocol_kills_suid());
     if (fs->no_open)
         flags |= NS_WRITE_UNOPENED;
-    else if (protocol_is_written_back())
-        flags |= NS_WRITE_EARLIER;
+    if (protocol_is_written_back())
+        flags |= NS_WRITE_LATE | (fs->no_open ? 0u : NS_WRITE_EARLIER);
     struct ns_attr attr;
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
@@ -241,6 +265,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         pages_cached(inode);
     ssize_t n = ns_write(fs->ns, inode, data, size, (uint64_t)offset, flags, &attr);
     if (n < 0) {
+        if (flags & NS_WRITE_LATE)
+            lose_pages(fs, inode, (uint64_t)offset, size, (int)n);
         fuse_reply_err(req, (int)-n);
     } else {
         if (!(flags & NS_WRITE_KEEP_SUID))

@@ -21,8 +21,8 @@
 #include "base/hash.h"
 #include "ns/check_internal.h"
 #include "ns/extents.h"
+#include "ns/ranges.h"
 #include "ns/tail.h"
-#include "ns/unwritten.h"
 
 #define TICKS_PER_PROGRESS 4096u
 
@@ -154,33 +154,37 @@ static int check_extents(struct check *check, const struct check_subject *subjec
     return rc;
 }
 
-// The unwritten ranges of such a file: a sound list, apart from its extents.
-static int check_unwritten(struct check *check, const struct check_subject *subject,
-                           const struct record *rec)
+// The unwritten or lost ranges of such a file: a sound list of the sum that the record says, apart
+// from its extents.
+static int check_ranges(struct check *check, const struct check_subject *subject,
+                        const struct record *rec, enum pathkey_type type, uint64_t sum)
 {
+    const char *what = type == KEY_LOST ? "lost" : "unwritten";
     struct extent_list ranges = {0}, written = {0};
     uint64_t bytes = 0, behind = 0;
-    int rc = unwritten_list(check->ns, rec->ino, 0, UINT64_MAX, SIZE_MAX, &ranges);
+    int rc = ranges_list(check->ns, NULL, type, rec->ino, 0, UINT64_MAX, SIZE_MAX, &ranges);
     bool sound = rc != -EIO;
     if (!sound)
-        rc = check_problem(check, subject, "an unwritten range that makes no sense");
+        rc = check_problem(check, subject, "%s range that makes no sense",
+                           type == KEY_LOST ? "a lost" : "an unwritten");
     for (size_t i = 0; sound && i < ranges.count && !rc; i++) {
         struct extent range = ranges.at[i];
         if (range.start < behind)
-            rc = check_problem(check, subject, "unwritten ranges overlap at offset %" PRIu64,
+            rc = check_problem(check, subject, "%s ranges overlap at offset %" PRIu64, what,
                                range.start);
         behind = range.start + range.size;
         bytes += range.size;
         if (!rc)
             rc = extents_list(check->ns, rec->ino, range.start, behind, 1, &written);
         if (!rc && written.count)
-            rc = check_problem(check, subject, "what is unwritten at offset %" PRIu64 " is written",
+            rc = check_problem(check, subject, "what is %s at offset %" PRIu64 " is written", what,
                                range.start);
     }
-    if (!rc && sound && bytes != rec->unwritten_bytes)
-        rc = check_problem(check, subject,
-                           "%" PRIu64 " bytes are unwritten, but the record says %" PRIu64, bytes,
-                           rec->unwritten_bytes);
+    if (!rc && sound && type == KEY_LOST && behind > rec->size)
+        rc = check_problem(check, subject, "a lost range beyond the end");
+    if (!rc && sound && bytes != sum)
+        rc = check_problem(check, subject, "%" PRIu64 " bytes are %s, but the record says %" PRIu64,
+                           bytes, what, sum);
     free(ranges.at);
     free(written.at);
     return rc;
@@ -209,7 +213,11 @@ int check_record(struct check *check, const struct check_subject *subject, const
     if (!rc && (rec->unwritten_bytes || is_orphan))
         rc = ino_set_add(&check->unwritten, rec->ino, &added);
     if (!rc && rec->unwritten_bytes && !is_orphan)
-        rc = check_unwritten(check, subject, rec);
+        rc = check_ranges(check, subject, rec, KEY_UNWRITTEN, rec->unwritten_bytes);
+    if (!rc && (rec->lost_bytes || is_orphan))
+        rc = ino_set_add(&check->lost, rec->ino, &added);
+    if (!rc && rec->lost_bytes && !is_orphan)
+        rc = check_ranges(check, subject, rec, KEY_LOST, rec->lost_bytes);
     return rc;
 }
 
@@ -433,9 +441,9 @@ static int check_xattr_pair(struct check *check, void *arg, struct slice key, st
 // Keys whose first byte is no type.
 static int check_unknown(struct check *check)
 {
-    static const char types[] = {KEY_COUNTER,  KEY_EXTENT, KEY_ENTRY,     KEY_INODE,
-                                 KEY_RESERVED, KEY_ORPHAN, KEY_MARKER,    KEY_ROOT,
-                                 KEY_SUPER,    KEY_TAIL,   KEY_UNWRITTEN, KEY_XATTR};
+    static const char types[] = {KEY_COUNTER,   KEY_EXTENT, KEY_ENTRY, KEY_INODE, KEY_RESERVED,
+                                 KEY_ORPHAN,    KEY_MARKER, KEY_ROOT,  KEY_SUPER, KEY_TAIL,
+                                 KEY_UNWRITTEN, KEY_XATTR,  KEY_LOST};
     struct lsm_iter *iter;
     int rc = check_iter(check, NULL, NULL, &iter);
     if (rc)
@@ -483,6 +491,8 @@ static int check_all(struct check *check)
     if (!rc)
         rc = check_owned(check, KEY_UNWRITTEN, &check->unwritten, "unwritten ranges");
     if (!rc)
+        rc = check_owned(check, KEY_LOST, &check->lost, "lost ranges");
+    if (!rc)
         rc = check_owned(check, KEY_XATTR, &check->xattrs, "attributes");
     if (!rc)
         rc = for_range(check, KEY_XATTR, check_xattr_pair, NULL);
@@ -512,6 +522,7 @@ int64_t ns_check(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress,
     ino_set_release(&check.data);
     ino_set_release(&check.xattrs);
     ino_set_release(&check.unwritten);
+    ino_set_release(&check.lost);
     number_list_release(&check.dirs);
     number_list_release(&check.links);
     buf_release(&check.line);

@@ -19,6 +19,7 @@ struct check {
     struct ino_set seen;      // numbers of all records
     struct ino_set data;      // files that may have extents
     struct ino_set unwritten; // files that may have unwritten ranges
+    struct ino_set lost;      // and lost ones
     struct ino_set xattrs;    // files that may have extended attributes
     struct number_list dirs;  // hashes of the prefixes of all directories of the tree
     struct number_list links; // number << 4 | type, of each entry whose record is at 'I'

@@ -11,11 +11,13 @@
 #include <errno.h>
 
 #include "ns/extents.h"
+#include "ns/lost.h"
+#include "ns/ranges.h"
 #include "ns/tail.h"
 #include "ns/unwritten.h"
 
 #define ZERO_BATCH_EXTENTS 1024u
-#define RANGE_BATCH        1024u // unwritten ranges in one batch
+#define RANGE_BATCH        1024u // unwritten or lost ranges in one batch
 #define SEEK_EXTENTS       256u  // looked at in one go
 
 // Content of at most this many bytes and extents goes with the last name, at once.
@@ -32,8 +34,10 @@ int content_commit(struct ns *ns, struct op *op, struct ns_inode *inode, struct 
     int rc = op_store(op, inode, rec);
     if (!rc)
         rc = op_commit(ns, op);
-    if (!rc)
+    if (!rc) {
         op_stored(ns, inode);
+        lost_stored(inode, rec->size);
+    }
     return rc;
 }
 
@@ -83,7 +87,26 @@ int64_t content_seek(struct ns *ns, const struct lsm_snapshot *snapshot, struct 
 {
     if (rec->is_inline)
         return (int64_t)(want_data ? offset : rec->size);
-    return seek_extents(ns, snapshot, op, rec, offset, want_data);
+    int64_t at = seek_extents(ns, snapshot, op, rec, offset, want_data);
+    while (rec->lost_bytes && (at >= 0 || at == -ENXIO)) {
+        uint64_t from = want_data ? offset : (uint64_t)at;
+        int rc = lost_list(ns, snapshot, rec->ino, from, rec->size, 1, &op->extents);
+        if (rc)
+            return rc;
+        if (!op->extents.count)
+            break;
+        struct extent lost = op->extents.at[0];
+        if (want_data)
+            return (int64_t)at < 0 || lost.start < (uint64_t)at
+                       ? (int64_t)(lost.start > offset ? lost.start : offset)
+                       : at;
+        if (lost.start > from || from >= rec->size) // a hole, or the end
+            break;
+        from = lost.start + lost.size;
+        at = from < rec->size ? seek_extents(ns, snapshot, op, rec, from, false)
+                              : (int64_t)rec->size;
+    }
+    return at;
 }
 
 // ------------------------------------------------------------------------------- in the record
@@ -127,11 +150,29 @@ int content_move_out(struct ns *ns, struct op *op, struct ns_inode *inode, struc
 
 // ------------------------------------------------------------------------------- size
 
+// What is lost of [from, to) is so no more.
+static int unlose(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                  uint64_t from, uint64_t to)
+{
+    int rc = 0;
+    while (!rc && rec->lost_bytes) {
+        rc = lost_list(ns, NULL, rec->ino, from, to, RANGE_BATCH, &op->extents);
+        if (!rc)
+            rc = lost_trim(op, rec, &op->extents, from, to);
+        if (rc || op->extents.count < RANGE_BATCH)
+            break;
+        rc = content_commit(ns, op, inode, rec);
+    }
+    return rc;
+}
+
 static int shrink(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                   uint64_t size)
 {
     size_t most = (size_t)ns->cut_extents + 1;
     int rc = content_unpromise(ns, op, inode, rec, size, UINT64_MAX);
+    if (!rc)
+        rc = unlose(ns, op, inode, rec, size, UINT64_MAX);
     if (!rc)
         rc = extents_list(ns, rec->ino, size, rec->size, most, &op->extents);
     if (!rc && op->extents.count == most)
@@ -156,12 +197,15 @@ int content_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct 
     if (size == rec->size)
         return content_unpromise(ns, op, inode, rec, size, UINT64_MAX);
     defrag_changed(ns->defrag, inode->ino, 0, UINT64_MAX);
-    if (rec->is_inline && (size <= rec->size || size <= ns->inline_max))
+    bool loses = !op->is_zeroed && lost_before(inode, rec, size);
+    if (rec->is_inline && (size <= rec->size || (size <= ns->inline_max && !loses)))
         return content_edit_inline(op, rec, (size_t)size);
     if (size < rec->size)
         return shrink(ns, op, inode, rec, size);
     int rc = rec->is_inline ? content_move_out(ns, op, inode, rec, rec->size, rec->size)
                             : tail_settle(ns, inode);
+    if (!rc && loses)
+        rc = lost_grow(ns, op, inode, rec, size);
     rec->size = size; // a hole
     return rc;
 }
@@ -186,6 +230,7 @@ int content_zero(struct ns *ns, struct op *op, struct ns_inode *inode, struct re
     defrag_changed(ns->defrag, inode->ino, from, to);
     if (rec->is_inline)
         return zero_inline(op, rec, from, to);
+    rc = unlose(ns, op, inode, rec, from, to);
     while (!rc && from < to) {
         uint64_t end = to;
         rc = extents_list(ns, rec->ino, from, to, ZERO_BATCH_EXTENTS, &op->extents);
@@ -237,10 +282,16 @@ static const struct extent *next_of(const struct extent_list *a, const struct ex
     return &b->at[(*k)++];
 }
 
-// What is neither written nor promised of [from, to), as far as op's lists show it: *ret_bytes
-// grows by that, and with `fill` it becomes unwritten. *ret_end: how far that is.
-static int gaps_batch(struct op *op, struct record *rec, uint64_t from, uint64_t to, bool fill,
-                      uint64_t *ret_bytes, uint64_t *ret_end)
+static int put_gap(struct op *op, struct record *rec, enum content_gap kind, uint64_t start,
+                   uint64_t size)
+{
+    return kind == GAP_LOST ? lost_put(op, rec, start, size) : unwritten_put(op, rec, start, size);
+}
+
+// The gaps of [from, to), as far as op's lists show them: *ret_bytes grows by that. *ret_end: how
+// far that is.
+static int gaps_batch(struct op *op, struct record *rec, uint64_t from, uint64_t to,
+                      enum content_gap kind, bool fill, uint64_t *ret_bytes, uint64_t *ret_end)
 {
     uint64_t end = known_end(&op->unwritten, known_end(&op->extents, to));
     size_t i = 0, k = 0;
@@ -250,7 +301,7 @@ static int gaps_batch(struct op *op, struct record *rec, uint64_t from, uint64_t
         uint64_t stop = next && next->start < end ? next->start : end;
         if (stop > from) {
             *ret_bytes += stop - from;
-            rc = fill ? unwritten_put(op, rec, from, stop - from) : 0;
+            rc = fill ? put_gap(op, rec, kind, from, stop - from) : 0;
         }
         from = next && stop < end ? next->start + next->size : end;
     }
@@ -258,17 +309,18 @@ static int gaps_batch(struct op *op, struct record *rec, uint64_t from, uint64_t
     return rc;
 }
 
-static int gaps(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                uint64_t from, uint64_t to, bool fill, uint64_t *ret_bytes)
+int content_gaps(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                 uint64_t from, uint64_t to, enum content_gap kind, bool fill, uint64_t *ret_bytes)
 {
+    enum pathkey_type type = kind == GAP_LOST ? KEY_LOST : KEY_UNWRITTEN;
     int rc = 0;
     *ret_bytes = 0;
     while (from < to && !rc) {
         rc = extents_list(ns, rec->ino, from, to, RANGE_BATCH, &op->extents);
         if (!rc)
-            rc = unwritten_list(ns, rec->ino, from, to, RANGE_BATCH, &op->unwritten);
+            rc = ranges_list(ns, NULL, type, rec->ino, from, to, RANGE_BATCH, &op->unwritten);
         if (!rc)
-            rc = gaps_batch(op, rec, from, to, fill, ret_bytes, &from);
+            rc = gaps_batch(op, rec, from, to, kind, fill, ret_bytes, &from);
         if (!rc && fill && from < to)
             rc = content_commit(ns, op, inode, rec);
     }
@@ -291,13 +343,13 @@ int content_promise(struct ns *ns, struct op *op, struct ns_inode *inode, struct
     if (to > (uint64_t)NS_FILE_MAX)
         to = (uint64_t)NS_FILE_MAX;
     if (!rc)
-        rc = gaps(ns, op, inode, rec, from, to, false, &bytes);
+        rc = content_gaps(ns, op, inode, rec, from, to, GAP_PROMISED, false, &bytes);
     if (!rc && bytes)
         rc = promise_begin(ns, bytes);
     if (rc || !bytes)
         return rc;
     *ret_promised = bytes;
-    return gaps(ns, op, inode, rec, from, to, true, &bytes);
+    return content_gaps(ns, op, inode, rec, from, to, GAP_PROMISED, true, &bytes);
 }
 
 int content_is_promised(struct ns *ns, struct op *op, const struct record *rec, uint64_t from,
@@ -326,6 +378,14 @@ int content_remove(struct ns *ns, struct op *op, const struct record *rec, bool 
         int taken = unwritten_take(ns, op->batch, rec->ino, REMOVE_AT_ONCE_EXTENTS, &count, &bytes);
         op->unwritten_change -= (int64_t)bytes;
         if (taken || count == REMOVE_AT_ONCE_EXTENTS) // a full list may not show all extents
+            return taken;
+    }
+    if (rec->lost_bytes) {
+        unsigned count;
+        uint64_t bytes;
+        int taken =
+            ranges_take(ns, op->batch, KEY_LOST, rec->ino, REMOVE_AT_ONCE_EXTENTS, &count, &bytes);
+        if (taken || count == REMOVE_AT_ONCE_EXTENTS)
             return taken;
     }
     *ret_done = rec->data_bytes == 0;

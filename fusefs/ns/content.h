@@ -2,7 +2,7 @@
 //
 //   inline   in the record, while the file is short; no extents, but perhaps a tail (tail.h)
 //   extents  under keys of their own (extents.h); fallocate may have promised space for more
-//            (unwritten.h)
+//            (unwritten.h), and what could not be stored may be lost (lost.h)
 //
 // Only here does content go from one place to the other, so only here is it known when it may. What
 // is inline may be longer than this mount's inline_max: another mount may have had a larger one.
@@ -22,12 +22,14 @@
 // Whether the content went with the last name, when nobody had the file open.
 bool content_is_gone(const struct ns_inode *inode);
 
-// Reads up to `size` bytes at `offset`, fewer only at the end; holes as zeros. How many.
+// Reads up to `size` bytes at `offset`, fewer only at the end; holes as zeros. How many. What is lost
+// (lost_check) is for the caller to look at.
 ssize_t content_read(struct ns *ns, const struct lsm_snapshot *snapshot, const struct record *rec,
                      uint8_t *data, size_t size, uint64_t offset);
 
 // The first offset at or after `offset`, which is below the size, that is data, or a hole; the end
-// of the file is a hole. -ENXIO: there is no data any more. Inline content is data throughout.
+// of the file is a hole. -ENXIO: there is no data any more. Inline content is data throughout, and
+// what is lost is data.
 int64_t content_seek(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
                      const struct record *rec, uint64_t offset, bool want_data);
 
@@ -56,6 +58,12 @@ int content_zero(struct ns *ns, struct op *op, struct ns_inode *inode, struct re
 #define PROMISE_UNIT 4096u
 int content_promise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                     uint64_t from, uint64_t to, uint64_t *ret_promised);
+
+// What of [from, to) is no extent and not a range of the kind yet: so many bytes; with `fill` it
+// becomes ranges of the kind. Commits long ranges in parts, with the record.
+enum content_gap { GAP_PROMISED, GAP_LOST };
+int content_gaps(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                 uint64_t from, uint64_t to, enum content_gap kind, bool fill, uint64_t *ret_bytes);
 
 // Gives up what is promised of [from, to). Commits parts, with the record, if that is very much.
 int content_unpromise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,

@@ -4,6 +4,7 @@
 // Threads and failure: content.h.
 #include "ns/content.h"
 #include "ns/extents.h"
+#include "ns/lost.h"
 #include "ns/tail.h"
 #include "ns/unwritten.h"
 
@@ -40,8 +41,8 @@ static void shorten(const struct extent_list *list, uint64_t from, uint64_t *siz
     *size = covered < *size ? covered : *size;
 }
 
-// Lists what the copy takes and what it replaces, written or promised, and shortens it to a batch's
-// worth.
+// Lists what the copy takes and what it replaces, written, promised or lost, and shortens it to a
+// batch's worth.
 static int list_batch(struct ns *ns, struct op *op, struct content_copy *c, const struct record *to)
 {
     uint64_t from = c->from_offset;
@@ -57,6 +58,12 @@ static int list_batch(struct ns *ns, struct op *op, struct content_copy *c, cons
     if (rc)
         return rc;
     shorten(&op->unwritten, from, &c->size);
+    op->lost.count = 0;
+    if (to->lost_bytes)
+        rc = lost_list(ns, NULL, to->ino, from, from + c->size, COPY_BATCH_EXTENTS, &op->lost);
+    if (rc)
+        return rc;
+    shorten(&op->lost, from, &c->size);
     rc = extents_list(ns, to->ino, from, from + c->size, COPY_BATCH_EXTENTS, &op->extents);
     if (!rc)
         shorten(&op->extents, from, &c->size);
@@ -68,6 +75,8 @@ static int share(struct ns *ns, struct op *op, struct content_copy *c, struct re
     int rc = list_batch(ns, op, c, to);
     if (!rc)
         rc = unwritten_trim(op, to, &op->unwritten, c->to_offset, c->to_offset + c->size);
+    if (!rc)
+        rc = lost_trim(op, to, &op->lost, c->to_offset, c->to_offset + c->size);
     if (!rc)
         rc = extents_trim(op, to, c->to_offset, c->to_offset + c->size);
     uint64_t from_end = c->from_offset + c->size;
@@ -96,6 +105,8 @@ int content_copy(struct ns *ns, struct op *op, struct content_copy *copy, struct
     }
     if (!rc)
         rc = share(ns, op, copy, to);
+    if (!rc && lost_before(copy->to, to, copy->to_offset))
+        rc = lost_grow(ns, op, copy->to, to, copy->to_offset);
     if (!rc && copy->to_offset + copy->size > to->size)
         to->size = copy->to_offset + copy->size;
     return rc;

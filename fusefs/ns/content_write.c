@@ -11,6 +11,7 @@
 
 #include "ns/content.h"
 #include "ns/extents.h"
+#include "ns/lost.h"
 #include "ns/tail.h"
 #include "ns/unwritten.h"
 
@@ -115,9 +116,10 @@ int content_write(struct ns *ns, struct op *op, struct ns_inode *inode, struct r
                   struct slice data, uint64_t offset)
 {
     uint64_t end = offset + data.size;
+    bool loses = lost_before(inode, rec, offset);
     int rc = 0;
     defrag_changed(ns->defrag, inode->ino, offset, end);
-    if (rec->is_inline && end <= ns->inline_max && rec->size <= ns->inline_max) {
+    if (rec->is_inline && end <= ns->inline_max && rec->size <= ns->inline_max && !loses) {
         rc = write_inline(op, rec, data, offset);
     } else if (rec->is_inline) {
         rc = write_moving_out(ns, op, inode, rec, data, offset);
@@ -127,6 +129,13 @@ int content_write(struct ns *ns, struct op *op, struct ns_inode *inode, struct r
         if (!rc)
             rc = write_extents(ns, op, rec, data, offset);
     }
+    if (!rc && rec->lost_bytes) {
+        rc = lost_list(ns, NULL, rec->ino, offset, end, SIZE_MAX, &op->extents);
+        if (!rc)
+            rc = lost_trim(op, rec, &op->extents, offset, end);
+    }
+    if (!rc && loses)
+        rc = lost_grow(ns, op, inode, rec, offset);
     if (!rc && end > rec->size)
         rec->size = end;
     return rc;

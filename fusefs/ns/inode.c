@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ns/lost.h"
+
 #define SHARD_MIN_BUCKETS 16u
 
 static uint64_t mix(uint64_t ino)
@@ -107,6 +109,7 @@ struct ns_inode *inode_new(const struct inode_init *init)
 static void inode_free(struct ns_inode *inode)
 {
     free(inode->ghost);
+    lost_note_free(atomic_load_explicit(&inode->lost, memory_order_relaxed));
     prefix_put(inode->dir_prefix);
     prefix_put(inode->own_prefix);
     free(inode->name);

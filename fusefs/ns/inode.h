@@ -52,6 +52,8 @@ enum inode_location {
     AT_NONE,   // no names left and nothing in the store: the record is in `ghost`
 };
 
+struct inode_lost;
+
 struct inode_name {
     uint8_t size;
     char data[];
@@ -75,6 +77,7 @@ struct ns_inode {
     struct inode_name *name;     // AT_ENTRY; place
     struct inode_ghost *ghost;   // AT_NONE; place (see inode_set_ghost)
     struct ns_inode *atime_next; // the next in the list of atimes.c; that list's mutex
+    _Atomic(struct inode_lost *) lost; // of lost.c; set once, under the exclusive lock
     _Atomic int64_t atime_ns;    // time of access that is newer than the record's; 0: it is not
     _Atomic uint64_t names;      // directories: changes after every change of a name in it, before
                                  // the lock is released; never the same again (inode_names_changed)

@@ -24,9 +24,6 @@
 #define MARKERS_COUNTED 65536u
 
 static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
-// Incompatible features.
-#define FEATURE_UNWRITTEN 1u // there may be unwritten ranges; set when the first one is made
-
 #define SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
 
 void ns_options_init(struct ns_options *options)
@@ -87,13 +84,24 @@ static void make_super(uint8_t *ret_super, uint32_t features)
     put_fixed32(ret_super + 12, features);
 }
 
-int ns_mark_unwritten(struct ns *ns)
+int ns_mark_feature(struct ns *ns, enum ns_feature feature)
 {
+    // What is lost is lost on a full disk.
+    struct lsm_write_options options = {.use_little = feature == FEATURE_LOST};
     uint8_t super[SUPER_SIZE];
     struct pathkey key;
-    make_super(super, FEATURE_UNWRITTEN);
+    int status = 0;
     pathkey_single(&key, KEY_SUPER);
-    return lsm_put(ns->db, NULL, key.data, key.size, super, sizeof super);
+    pthread_mutex_lock(&ns->ino_mutex);
+    uint32_t features = ns->features | feature;
+    if (features != ns->features) {
+        make_super(super, features);
+        status = lsm_put(ns->db, &options, key.data, key.size, super, sizeof super);
+        if (!status)
+            ns->features = features;
+    }
+    pthread_mutex_unlock(&ns->ino_mutex);
+    return status;
 }
 
 static int create_namespace(struct ns *ns, const struct ns_options *options)
@@ -179,11 +187,12 @@ static int check_super(struct ns *ns, const struct ns_options *options)
                              ns->path, get_fixed32(p + 8), NS_FORMAT_VERSION);
     } else if (value.size != SUPER_SIZE) {
         status = status_fail(LSM_CORRUPTION, "%s: superblock of %zu bytes", ns->path, value.size);
-    } else if (get_fixed32(p + 12) & ~FEATURE_UNWRITTEN) {
+    } else if (get_fixed32(p + 12) & ~(uint32_t)FEATURES_KNOWN) {
         status = status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", ns->path,
                              get_fixed32(p + 12));
     } else {
-        ns->promise.is_marked = get_fixed32(p + 12) & FEATURE_UNWRITTEN;
+        ns->features = get_fixed32(p + 12);
+        ns->promise.is_marked = ns->features & FEATURE_UNWRITTEN;
     }
     lsm_buf_release(&value);
     return status;

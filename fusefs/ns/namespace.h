@@ -262,6 +262,10 @@ static inline ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data,
 {
     return ns_read_with(ns, inode, data, size, offset, NS_ACCESS_IGNORED);
 }
+// For who is going to write to the end of the file, and needs what is around that: what is lost of
+// that, as zeros (ns_lose). -EIO if the range does not go to the end.
+ssize_t ns_read_end(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
+                    uint64_t offset);
 // Writes all of it (one batch) or nothing; returns `size` or -errno. The new attributes into
 // ret_attr if not NULL.
 // For everything that changes content.
@@ -271,6 +275,8 @@ enum ns_write_flags {
     NS_WRITE_EARLIER = 4,    // passed on late: it was done before the file became immutable
     NS_WRITE_UNOPENED = 8, // nobody has looked at the file's flags when it was opened: append-only
                            // is refused too
+    NS_WRITE_LATE = 16,    // buffered before: -ENOSPC just after something before it was lost
+                           // (ns_lose), so that the file ends with what came before that
 };
 ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
                  uint64_t offset, unsigned flags, struct ns_attr *ret_attr);
@@ -302,6 +308,14 @@ static inline ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64
 {
     return ns_copy_range_with(ns, from, from_offset, to, to_offset, size, 0, NULL);
 }
+// For who has buffered writes that could not be stored (ns_write has failed): what is lost. Reads of
+// it are -EIO from now on, and so they stay, over a remount too, until it is written; but what is no
+// content yet, beyond the end, only while the inode lives: the file ends where it did. What was
+// overwritten keeps its old bytes. 0 or a negative errno.
+int ns_lose(struct ns *ns, struct ns_inode *inode, uint64_t offset, uint64_t size);
+// Whether somebody who writes now should be told of a loss. Once, soon after it.
+bool ns_loss_to_tell(struct ns_inode *inode);
+
 // fsync is these two; who syncs for several files at once needs the second only once. (How often a
 // file is synced decides where its short writes go.) Durable when it returns 0.
 void ns_fsync_begins(struct ns_inode *inode);

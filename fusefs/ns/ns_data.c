@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "ns/content.h"
+#include "ns/lost.h"
 #include "ns/ns_internal.h"
 
 #define PROMISE_WAIT_US  5000000
@@ -20,6 +21,31 @@
 
 // ------------------------------------------------------------------------------- reading
 
+// With `at_end` what is lost is zeros, if the range goes to the end of what is believed to be the
+// file.
+static ssize_t read_at(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
+                       uint64_t offset, enum ns_access access, bool at_end)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    const struct lsm_snapshot *snapshot;
+    const struct record *rec = &op->rec[0].rec;
+    struct lost_note note = lost_noted(inode);
+    ssize_t n = op_peek(ns, inode, &op->rec[0], &snapshot);
+    if (!n && content_is_gone(inode))
+        n = -ESTALE;
+    if (!n && !(at_end && offset + size >= rec->size && offset + size >= note.to))
+        n = lost_check(ns, snapshot, op, note, offset, size);
+    if (!n)
+        n = content_read(ns, snapshot, rec, data, size, offset);
+    ns_moment_end(ns, snapshot);
+    if (n >= 0)
+        ns_note_access(ns, inode, rec, access);
+    op_end(ns, op);
+    return n;
+}
+
 ssize_t ns_read_with(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
                      uint64_t offset, enum ns_access access)
 {
@@ -27,22 +53,15 @@ ssize_t ns_read_with(struct ns *ns, struct ns_inode *inode, void *data, size_t s
         return -EISDIR;
     if (!inode_is_regular(inode))
         return -EINVAL;
-    if (size > SSIZE_MAX)
-        size = SSIZE_MAX;
-    struct op *op = op_begin(ns);
-    if (!op)
-        return -ENOMEM;
-    const struct lsm_snapshot *snapshot;
-    ssize_t n = op_peek(ns, inode, &op->rec[0], &snapshot);
-    if (!n)
-        n = content_is_gone(inode)
-                ? -ESTALE
-                : content_read(ns, snapshot, &op->rec[0].rec, data, size, offset);
-    ns_moment_end(ns, snapshot);
-    if (n >= 0)
-        ns_note_access(ns, inode, &op->rec[0].rec, access);
-    op_end(ns, op);
-    return n;
+    return read_at(ns, inode, data, size < SSIZE_MAX ? size : SSIZE_MAX, offset, access, false);
+}
+
+ssize_t ns_read_end(struct ns *ns, struct ns_inode *inode, void *data, size_t size, uint64_t offset)
+{
+    if (!inode_is_regular(inode) || size > (uint64_t)NS_FILE_MAX ||
+        offset > (uint64_t)NS_FILE_MAX - size)
+        return -EINVAL;
+    return read_at(ns, inode, data, size, offset, NS_ACCESS_IGNORED, true);
 }
 
 // ------------------------------------------------------------------------------- writing
@@ -57,8 +76,8 @@ static bool same_time(struct timespec a, struct timespec b)
 static bool record_differs(const struct record *a, const struct record *b)
 {
     return b->is_inline || a->is_inline || a->size != b->size || a->data_bytes != b->data_bytes ||
-           a->unwritten_bytes != b->unwritten_bytes || a->mode != b->mode ||
-           a->has_xattrs != b->has_xattrs || !same_time(a->mtime, b->mtime) ||
+           a->unwritten_bytes != b->unwritten_bytes || a->lost_bytes != b->lost_bytes ||
+           a->mode != b->mode || a->has_xattrs != b->has_xattrs || !same_time(a->mtime, b->mtime) ||
            !same_time(a->ctime, b->ctime);
 }
 
@@ -79,6 +98,13 @@ void ns_fsync_begins(struct ns_inode *inode)
         atomic_store_explicit(&inode->synced_often, n <= SYNCED_OFTEN, memory_order_relaxed);
 }
 
+// Whether what comes late is not to be stored behind what has just been lost; what has been
+// promised space is stored.
+static bool is_refused(struct ns_inode *inode, const struct op *op, uint64_t offset, unsigned flags)
+{
+    return flags & NS_WRITE_LATE && !op->frees_space && lost_just_before(inode, offset);
+}
+
 static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct slice data,
                         uint64_t offset, unsigned flags)
 {
@@ -91,6 +117,8 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     if ((rec->flags & NS_IMMUTABLE && !(flags & NS_WRITE_EARLIER)) ||
         (rec->flags & NS_APPEND && flags & NS_WRITE_UNOPENED))
         return -EPERM;
+    if (is_refused(inode, op, offset, flags))
+        return -ENOSPC;
     const struct record before = *rec;
     rc = content_write(ns, op, inode, rec, data, offset);
     if (rc)
@@ -105,6 +133,7 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
         return rc;
     if (store)
         op_stored(ns, inode);
+    lost_stored(inode, rec->size);
     if (data.size < CONTENT_SHORT_WRITE && !rec->is_inline)
         defrag_note(ns->defrag, inode, 1);
     return 0;
@@ -121,7 +150,9 @@ static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, 
     op->sync_soon = data.size < CONTENT_SHORT_WRITE && note_short_write(inode);
     op->frees_space = on_promise;
     // Staged bytes are written without the reserve.
-    int rc = on_promise ? 0 : content_stage(ns, op, inode->ino, data, offset);
+    int rc = is_refused(inode, op, offset, flags) ? -ENOSPC : 0;
+    if (!rc && !on_promise)
+        rc = content_stage(ns, op, inode->ino, data, offset);
     inode_lock(&ns->table.locks, &lock, inode->ino, true);
     if (!rc)
         rc = write_locked(ns, op, inode, data, offset, flags);

@@ -52,6 +52,7 @@ struct ns {
         rename_mutex; // renames of a directory to another parent; before all inode locks
 
     pthread_mutex_t ino_mutex;       // leaf, held over an engine put
+    uint32_t features;               // ino_mutex: what the superblock says
     uint64_t ino_next, ino_reserved; // ino_mutex: numbers [next, reserved) are free to use
 
     struct counter counters[NS_COUNTER_STRIPES]; // after the inode locks
@@ -110,13 +111,14 @@ struct op {
     struct loaded rec[6];
     struct buf out;     // a record being encoded
     struct buf content; // file content being put together
-    struct extent_list extents, source, unwritten;
+    struct extent_list extents, source, unwritten, lost;
     int64_t unwritten_change; // how many bytes more are unwritten after the batch
     struct counter *counter;  // locked by op_count, released by op_commit or op_end
     int64_t counter_delta;
     uint32_t mode_cleared; // by ns_content_changed
     bool batch_was_large;  // do not keep it for later
     bool sync_soon;        // op_commit's batch is likely to be synced at once
+    bool is_zeroed;        // what the file grows by is zeroes, and not lost
     bool frees_space;      // op_commit may use the engine's reserve for a full disk
     bool small_change;     // ... a little of it: no more than records are changed
 };
@@ -158,8 +160,14 @@ int ns_ino_new(struct ns *ns, uint64_t *ret_ino); // takes ino_mutex; may write 
 void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr);
 // At ns_open: sets ns->labels. An lsm_status.
 int ns_look_for_labels(struct ns *ns);
-// Says in the superblock that there may be unwritten ranges. An lsm_status.
-int ns_mark_unwritten(struct ns *ns);
+// Says in the superblock, unless it does already, that the store uses the incompatible feature. An
+// lsm_status.
+enum ns_feature {
+    FEATURE_UNWRITTEN = 1, // there may be unwritten ranges
+    FEATURE_LOST = 2,      // there may be lost ranges
+    FEATURES_KNOWN = 3,
+};
+int ns_mark_feature(struct ns *ns, enum ns_feature feature);
 int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG
 void ns_inode_drop(struct ns *ns, struct ns_inode *inode); // puts one reference; NULL is legal
 

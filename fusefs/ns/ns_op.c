@@ -32,6 +32,7 @@ static void op_free(struct op *op)
     free(op->extents.at);
     free(op->source.at);
     free(op->unwritten.at);
+    free(op->lost.at);
     free(op);
 }
 
@@ -69,8 +70,9 @@ void op_end(struct ns *ns, struct op *op)
     bool large = lsm_batch_size(op->batch) > KEEP_BUFFER_MAX || op->batch_was_large ||
                  op->out.capacity > KEEP_BUFFER_MAX || op->content.capacity > KEEP_BUFFER_MAX ||
                  op->extents.capacity > 4096 || op->source.capacity > 4096 ||
-                 op->unwritten.capacity > 4096;
-    op->batch_was_large = op->frees_space = op->small_change = op->sync_soon = false;
+                 op->unwritten.capacity > 4096 || op->lost.capacity > 4096;
+    op->batch_was_large = op->is_zeroed = op->frees_space = op->small_change = op->sync_soon =
+        false;
     op->mode_cleared = 0;
     op->unwritten_change = 0;
     lsm_batch_clear(op->batch);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ns/content.h"
+#include "ns/lost.h"
 #include "ns/ns_internal.h"
 
 #define COPY_MAX_BYTES (1u << 30) // of one call; the caller asks again for the rest
@@ -39,6 +40,11 @@ static int change_range(struct ns *ns, struct op *op, struct ns_inode *inode, in
     // Inline content is stored as a whole and needs no promise.
     if (!rc && !(mode & FALLOC_FL_PUNCH_HOLE) && !short_enough)
         rc = content_promise(ns, op, inode, rec, offset, end, ret_promised);
+    if (!rc && mode & FALLOC_FL_ZERO_RANGE && rec->size < size) {
+        if (rec->size < offset) // what lies before is not zeroed
+            rc = content_resize(ns, op, inode, rec, offset);
+        op->is_zeroed = true;
+    }
     return rc || size == rec->size ? rc : content_resize(ns, op, inode, rec, size);
 }
 
@@ -95,6 +101,23 @@ int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t 
 
 // ------------------------------------------------------------------------------- seek
 
+// What is lost, and only noted so, is data.
+static int64_t seek_with(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
+                         struct lost_note note, uint64_t offset, bool want_data)
+{
+    const struct record *rec = &op->rec[0].rec;
+    uint64_t from = lost_from(note, rec->size), to = note.to;
+    int64_t at = offset < rec->size ? content_seek(ns, snapshot, op, rec, offset, want_data)
+                 : want_data || offset >= to ? -ENXIO
+                                             : (int64_t)offset;
+    if (from >= to || offset >= to || (at < 0 && at != -ENXIO))
+        return at;
+    if (!want_data)
+        return (uint64_t)at >= from && (uint64_t)at < to ? (int64_t)to : at;
+    from = from > offset ? from : offset;
+    return at < 0 || from < (uint64_t)at ? (int64_t)from : at;
+}
+
 int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int whence)
 {
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
@@ -105,16 +128,12 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
     if (!op)
         return -ENOMEM;
     const struct lsm_snapshot *snapshot;
-    const struct record *rec = &op->rec[0].rec;
+    struct lost_note note = lost_noted(inode);
     int64_t rc = op_peek(ns, inode, &op->rec[0], &snapshot);
     if (!rc && content_is_gone(inode))
         rc = -ESTALE;
-    if (!rc) {
-        if (offset >= rec->size)
-            rc = -ENXIO;
-        else
-            rc = content_seek(ns, snapshot, op, rec, offset, whence == SEEK_DATA);
-    }
+    if (!rc)
+        rc = seek_with(ns, snapshot, op, note, offset, whence == SEEK_DATA);
     ns_moment_end(ns, snapshot);
     op_end(ns, op);
     return rc;
@@ -136,19 +155,41 @@ static int copy_batch(struct ns *ns, struct op *op, struct content_copy *c, unsi
     return content_commit(ns, op, c->to, to);
 }
 
+// Shortens *size to what is not lost of the source; -EIO: the first byte is.
+static int copy_until_lost(struct ns *source, struct op *op, const struct content_copy *c,
+                           struct lost_note note, uint64_t *size)
+{
+    const struct record *from = &op->rec[0].rec;
+    uint64_t end = c->from_offset + *size,
+             lost = note.unsaved && note.to > c->from_offset ? note.from : UINT64_MAX;
+    if (from->lost_bytes) {
+        int rc = lost_list(source, c->snapshot, from->ino, c->from_offset, end, 1, &op->lost);
+        if (rc)
+            return rc;
+        if (op->lost.count && op->lost.at[0].start < lost)
+            lost = op->lost.at[0].start;
+    }
+    if (lost <= c->from_offset)
+        return -EIO;
+    *size = (lost < end ? lost : end) - c->from_offset;
+    return 0;
+}
+
 // op->rec[0] is the source as of the snapshot; the target is locked.
-static ssize_t copy_locked(struct ns *ns, struct op *op, struct content_copy *c, unsigned flags,
-                           bool *ret_plain)
+static ssize_t copy_locked(struct ns *ns, struct ns *source, struct op *op, struct content_copy *c,
+                           struct lost_note note, unsigned flags, bool *ret_plain)
 {
     const struct record *from = &op->rec[0].rec;
     if (content_is_gone(c->to))
         return -ESTALE;
     if (c->from_offset >= from->size)
-        return 0;
-    int rc = 0;
+        return lost_from(note, from->size) <= c->from_offset && c->from_offset < note.to ? -EIO : 0;
     uint64_t left = from->size - c->from_offset;
     left = left < c->size ? left : c->size;
     left = left < COPY_MAX_BYTES ? left : COPY_MAX_BYTES;
+    int rc = copy_until_lost(source, op, c, note, &left);
+    if (rc)
+        return rc;
     if (c->from == c->to && c->from_offset < c->to_offset + left &&
         c->to_offset < c->from_offset + left)
         return -EINVAL;
@@ -200,10 +241,11 @@ ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *fr
     struct content_copy c = {from, to, NULL, from_offset, to_offset, size};
     struct inode_lock lock;
     bool plain = false;
+    struct lost_note note = lost_noted(from);
     ssize_t rc = op_peek(source, from, &op->rec[0], &c.snapshot);
     inode_lock(&ns->table.locks, &lock, to->ino, true);
     if (!rc)
-        rc = content_is_gone(from) ? -ESTALE : copy_locked(ns, op, &c, flags, &plain);
+        rc = content_is_gone(from) ? -ESTALE : copy_locked(ns, source, op, &c, note, flags, &plain);
     inode_unlock(&ns->table.locks, &lock);
     ns_moment_end(source, c.snapshot);
     if (rc > 0 && !plain)

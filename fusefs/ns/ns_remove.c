@@ -67,7 +67,7 @@ static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool
         return op_store_key(op, &key, rec);
     }
     removal->data_gone = rec->data_bytes > 0;
-    rec->data_bytes = rec->unwritten_bytes = 0;
+    rec->data_bytes = rec->unwritten_bytes = rec->lost_bytes = 0;
     return ns_ghost_make(op, rec, &removal->ghost);
 }
 

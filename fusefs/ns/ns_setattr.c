@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "ns/content.h"
+#include "ns/lost.h"
 #include "ns/ns_internal.h"
 
 static void set_owner(struct record *rec, const struct ns_attr *attr, unsigned mask)
@@ -105,6 +106,8 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     rc = setattr_store(ns, op, inode, mask);
     if (rc)
         return rc;
+    if (mask & NS_SET_SIZE)
+        lost_cut(inode);
     if (mask & (NS_SET_ATIME | NS_SET_ATIME_NOW))
         atimes_passed(inode, mark);
     return 0;

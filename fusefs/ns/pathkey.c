@@ -70,9 +70,9 @@ void pathkey_extent(struct pathkey *ret_key, uint64_t ino, uint64_t offset)
     key_put_number(ret_key, offset);
 }
 
-void pathkey_unwritten(struct pathkey *ret_key, uint64_t ino, uint64_t start)
+void pathkey_range(struct pathkey *ret_key, enum pathkey_type type, uint64_t ino, uint64_t start)
 {
-    pathkey_number(ret_key, KEY_UNWRITTEN, ino);
+    pathkey_number(ret_key, type, ino);
     key_put_number(ret_key, start);
 }
 
@@ -156,9 +156,10 @@ bool pathkey_parse_extent(struct slice key, uint64_t *ret_ino, uint64_t *ret_off
     return parse_two_numbers(key, KEY_EXTENT, ret_ino, ret_offset);
 }
 
-bool pathkey_parse_unwritten(struct slice key, uint64_t *ret_ino, uint64_t *ret_start)
+bool pathkey_parse_range(struct slice key, enum pathkey_type type, uint64_t *ret_ino,
+                         uint64_t *ret_start)
 {
-    return parse_two_numbers(key, KEY_UNWRITTEN, ret_ino, ret_start);
+    return parse_two_numbers(key, type, ret_ino, ret_start);
 }
 
 bool pathkey_parse_xattr(struct slice key, uint64_t *ret_ino, struct slice *ret_name)

@@ -7,6 +7,7 @@
 //   'X' ino name              extended attribute
 //   'O' ino                   record of a file without names whose space is still in use
 //   'U' ino start             unwritten range: promised by fallocate, not written yet (unwritten.h)
+//   'L' ino start             lost range: taken for written, but not stored (lost.h)
 //   'T' ino                   tail: from which offset on extents are no content any more (tail.h)
 //   'C' stripe                file counter        'N'  first inode number not yet reserved
 //   'R'                       record of the root  'S'  superblock
@@ -27,6 +28,7 @@ enum pathkey_type {
     KEY_EXTENT = 'D',
     KEY_ENTRY = 'E',
     KEY_INODE = 'I',
+    KEY_LOST = 'L',
     KEY_RESERVED = 'N',
     KEY_ORPHAN = 'O',
     KEY_MARKER = 'P',
@@ -62,7 +64,8 @@ void pathkey_entry(struct pathkey *ret_key, struct slice prefix, struct slice na
 void pathkey_marker(struct pathkey *ret_key, struct slice prefix);
 void pathkey_number(struct pathkey *ret_key, enum pathkey_type type, uint64_t ino);
 void pathkey_extent(struct pathkey *ret_key, uint64_t ino, uint64_t offset);
-void pathkey_unwritten(struct pathkey *ret_key, uint64_t ino, uint64_t start);
+// Of a range: 'U' or 'L'.
+void pathkey_range(struct pathkey *ret_key, enum pathkey_type type, uint64_t ino, uint64_t start);
 void pathkey_xattr(struct pathkey *ret_key, uint64_t ino, struct slice name);
 void pathkey_counter(struct pathkey *ret_key, unsigned stripe);
 void pathkey_single(struct pathkey *ret_key, enum pathkey_type type); // 'N', 'R', 'S'
@@ -79,7 +82,8 @@ void pathkey_type_bounds(enum pathkey_type type, struct pathkey *ret_lower,
 bool pathkey_parse_entry(struct slice key, struct slice *ret_prefix, struct slice *ret_name);
 bool pathkey_parse_number(struct slice key, enum pathkey_type type, uint64_t *ret_ino);
 bool pathkey_parse_extent(struct slice key, uint64_t *ret_ino, uint64_t *ret_offset);
-bool pathkey_parse_unwritten(struct slice key, uint64_t *ret_ino, uint64_t *ret_start);
+bool pathkey_parse_range(struct slice key, enum pathkey_type type, uint64_t *ret_ino,
+                         uint64_t *ret_start);
 bool pathkey_parse_xattr(struct slice key, uint64_t *ret_ino, struct slice *ret_name);
 
 // The prefix a directory `name` gets by default in the directory that owns `parent`: its home.

@@ -83,7 +83,7 @@ int promise_begin(struct ns *ns, uint64_t bytes)
     pthread_mutex_lock(&promise->mutex);
     int rc = bytes > (uint64_t)NS_FILE_MAX / 2 ? -ENOSPC : check_available(ns, bytes);
     if (!rc && !promise->is_marked) {
-        rc = ns_err(ns_mark_unwritten(ns));
+        rc = ns_err(ns_mark_feature(ns, FEATURE_UNWRITTEN));
         promise->is_marked = !rc;
     }
     if (!rc)

@@ -75,40 +75,50 @@ int reclaim_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *l
     return status;
 }
 
+struct orphan_parts {
+    bool unwritten, lost, xattrs;
+};
+
 // What of an orphan there may be to delete, by its record; all of it if there is none.
-static int orphan_parts(struct ns *ns, uint64_t ino, bool *ret_unwritten, bool *ret_xattrs)
+static int orphan_parts(struct ns *ns, uint64_t ino, struct orphan_parts *ret_parts)
 {
     struct loaded orphan = {0};
     struct pathkey key;
     pathkey_number(&key, KEY_ORPHAN, ino);
     int rc = op_load_key(ns, &key, &orphan);
-    *ret_unwritten = rc || orphan.rec.unwritten_bytes;
-    *ret_xattrs = rc || orphan.rec.has_xattrs;
+    ret_parts->unwritten = rc || orphan.rec.unwritten_bytes;
+    ret_parts->lost = rc || orphan.rec.lost_bytes;
+    ret_parts->xattrs = rc || orphan.rec.has_xattrs;
     lsm_buf_release(&orphan.raw);
     return rc == -ENOENT ? 0 : rc;
 }
 
 // Adds up to *left of the orphan's keys to the batch: extents, unwritten ranges (of *ret_promised
-// bytes), attributes, and with the last of them its own; *ret_done then.
+// bytes), lost ones, attributes, and with the last of them its own; *ret_done then.
 static int orphan_keys(struct ns *ns, uint64_t ino, struct lsm_batch *batch, unsigned *left,
                        uint64_t *ret_promised, bool *ret_done)
 {
     struct pathkey lower, upper;
     unsigned count;
-    bool unwritten, xattrs;
+    struct orphan_parts parts;
     *ret_promised = 0;
     *ret_done = false;
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
-    int rc = orphan_parts(ns, ino, &unwritten, &xattrs);
+    int rc = orphan_parts(ns, ino, &parts);
     if (!rc) {
         rc = ns_err(reclaim_keys(ns, batch, &lower, &upper, *left, &count));
         *left -= count;
     }
-    if (!rc && *left > 0 && unwritten) {
+    if (!rc && *left > 0 && parts.unwritten) {
         rc = unwritten_take(ns, batch, ino, *left, &count, ret_promised);
         *left -= count;
     }
-    if (!rc && *left > 0 && xattrs) {
+    if (!rc && *left > 0 && parts.lost) {
+        pathkey_ino_bounds(KEY_LOST, ino, &lower, &upper);
+        rc = ns_err(reclaim_keys(ns, batch, &lower, &upper, *left, &count));
+        *left -= count;
+    }
+    if (!rc && *left > 0 && parts.xattrs) {
         pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
         rc = ns_err(reclaim_keys(ns, batch, &lower, &upper, *left, &count));
         *left -= count;

@@ -5,6 +5,7 @@
 //   else:  mode, nlink, uid, gid varint | rdev varint (devices only) | size varint
 //          | data_bytes varint (regular, not inline) | unwritten_bytes varint (if UNWRITTEN)
 //          | mtime | atime, ctime, btime unless SAME | the file's flags varint (if more has FLAGS)
+//          | lost_bytes varint (if more has LOST)
 //          | prefix slice (if PREFIX) | content: the rest, `size` bytes (if INLINE)
 //   time:  seconds zigzag varint | nanoseconds u32
 //
@@ -29,10 +30,11 @@ enum record_flags {
 
 enum record_more { // in records of version 2
     MORE_FLAGS = 0x01,
+    MORE_LOST = 0x02,
 };
 
-// version, flags, more, 10 varints of at most 10 bytes, 4 times, the prefix's length
-#define FIXED_MAX  (3 + 10 * CODING_VARINT64_MAX + 4 * (CODING_VARINT64_MAX + 4) + 10)
+// version, flags, more, 11 varints of at most 10 bytes, 4 times, the prefix's length
+#define FIXED_MAX  (3 + 11 * CODING_VARINT64_MAX + 4 * (CODING_VARINT64_MAX + 4) + 10)
 #define PREFIX_MAX 1024
 
 static bool is_device(uint32_t mode)
@@ -77,15 +79,22 @@ static uint8_t record_flags(const struct record *r)
                      (same_time(r->btime, r->mtime) ? FLAG_BTIME_SAME : 0));
 }
 
+static uint8_t record_more(const struct record *r)
+{
+    if (r->is_link)
+        return 0;
+    return (uint8_t)((r->flags ? MORE_FLAGS : 0) | (r->lost_bytes ? MORE_LOST : 0));
+}
+
 int record_encode(const struct record *record, struct buf *out)
 {
     uint8_t fixed[FIXED_MAX], *p = fixed;
     uint8_t flags = record_flags(record);
-    bool more = !record->is_link && record->flags;
-    *p++ = more ? RECORD_VERSION_FLAGS : RECORD_VERSION;
+    uint8_t more = record_more(record);
+    *p++ = more ? RECORD_VERSION_MORE : RECORD_VERSION;
     *p++ = flags;
     if (more)
-        *p++ = MORE_FLAGS;
+        *p++ = more;
     p = put_varint64(p, record->ino);
     if (record->is_link) {
         *p++ = (uint8_t)(record_type(record) >> 12);
@@ -108,8 +117,10 @@ int record_encode(const struct record *record, struct buf *out)
             p = put_time(p, record->ctime);
         if (!(flags & FLAG_BTIME_SAME))
             p = put_time(p, record->btime);
-        if (more)
+        if (more & MORE_FLAGS)
             p = put_varint32(p, record->flags);
+        if (more & MORE_LOST)
+            p = put_varint64(p, record->lost_bytes);
         if (flags & FLAG_PREFIX)
             p = put_varint64(p, record->prefix.size);
     }
@@ -130,7 +141,7 @@ int record_encode(const struct record *record, struct buf *out)
 }
 
 static const uint8_t *decode_attributes(const uint8_t *p, const uint8_t *end, uint8_t flags,
-                                        bool more, struct record *r)
+                                        uint8_t more, struct record *r)
 {
     if (!(p = get_varint32(p, end, &r->mode)) || !(p = get_varint32(p, end, &r->nlink)) ||
         !(p = get_varint32(p, end, &r->uid)) || !(p = get_varint32(p, end, &r->gid)))
@@ -152,7 +163,9 @@ static const uint8_t *decode_attributes(const uint8_t *p, const uint8_t *end, ui
         return NULL;
     if (!(flags & FLAG_BTIME_SAME) && !(p = get_time(p, end, &r->btime)))
         return NULL;
-    if (more && !(p = get_varint32(p, end, &r->flags)))
+    if (more & MORE_FLAGS && !(p = get_varint32(p, end, &r->flags)))
+        return NULL;
+    if (more & MORE_LOST && !(p = get_varint64(p, end, &r->lost_bytes)))
         return NULL;
     if (flags & FLAG_PREFIX)
         p = get_slice(p, end, &r->prefix);
@@ -176,7 +189,7 @@ static bool valid_type(uint32_t mode)
 }
 
 // What holds between the fields of a well-formed record; NULL or what does not.
-static const char *record_problem(const struct record *r, uint8_t flags)
+static const char *record_problem(const struct record *r, uint8_t flags, uint8_t more)
 {
     if (r->ino == 0)
         return "inode number 0";
@@ -201,7 +214,9 @@ static const char *record_problem(const struct record *r, uint8_t flags)
         return "bytes after the end";
     if (flags & FLAG_UNWRITTEN && (r->is_inline || !S_ISREG(r->mode) || !r->unwritten_bytes))
         return "unwritten bytes in a file that has none";
-    if (r->data_bytes > r->size)
+    if (more & MORE_LOST && (r->is_inline || !S_ISREG(r->mode) || !r->lost_bytes))
+        return "lost bytes in a file that has none";
+    if (r->data_bytes > r->size || r->lost_bytes > r->size - r->data_bytes)
         return "more data than the file is long";
     return NULL;
 }
@@ -212,15 +227,18 @@ int record_decode(const void *data, size_t size, struct record *ret_record)
     struct record r = {0};
     if (size < 2)
         return status_fail(LSM_CORRUPTION, "record of %zu bytes is too short", size);
-    if (p[0] != RECORD_VERSION && p[0] != RECORD_VERSION_FLAGS)
-        return status_fail(p[0] > RECORD_VERSION_FLAGS ? LSM_NEWER_FORMAT : LSM_CORRUPTION,
+    if (p[0] != RECORD_VERSION && p[0] != RECORD_VERSION_MORE)
+        return status_fail(p[0] > RECORD_VERSION_MORE ? LSM_NEWER_FORMAT : LSM_CORRUPTION,
                            "record has unknown version %u", p[0]);
     uint8_t flags = p[1];
-    bool more = p[0] == RECORD_VERSION_FLAGS;
+    uint8_t more = 0;
+    if (p[0] == RECORD_VERSION_MORE) {
+        more = size < 3 ? 0 : p[2];
+        if (!more || more & ~(MORE_FLAGS | MORE_LOST))
+            return status_fail(LSM_CORRUPTION, "record has unknown further fields");
+    }
     if (flags & FLAG_LINK && (flags != FLAG_LINK || more))
         return status_fail(LSM_CORRUPTION, "record has unknown flags 0x%x", flags);
-    if (more && (size < 3 || p[2] != MORE_FLAGS))
-        return status_fail(LSM_CORRUPTION, "record has unknown further fields");
     r.is_link = flags & FLAG_LINK;
     r.is_inline = flags & FLAG_INLINE;
     r.has_xattrs = flags & FLAG_XATTRS;
@@ -236,7 +254,7 @@ int record_decode(const void *data, size_t size, struct record *ret_record)
         return status_fail(LSM_CORRUPTION, "record of %zu bytes is cut short or malformed", size);
     if (!r.is_link)
         r.content = slice_of(p, (size_t)(end - p));
-    const char *problem = record_problem(&r, flags);
+    const char *problem = record_problem(&r, flags, more);
     if (problem)
         return status_fail(LSM_CORRUPTION, "record of inode %llu: %s", (unsigned long long)r.ino,
                            problem);

@@ -8,10 +8,10 @@
 
 #include "base/slice.h"
 
-// A record of a file with flags is of the second version, which programs that do not know them
-// refuse to read; all others are of the first.
-#define RECORD_VERSION       1
-#define RECORD_VERSION_FLAGS 2
+// A record of a file with flags or lost bytes is of the second version, which programs that do not
+// know them refuse to read; all others are of the first.
+#define RECORD_VERSION      1
+#define RECORD_VERSION_MORE 2
 
 // The longest content or target a record may carry.
 #define RECORD_CONTENT_MAX 65536
@@ -28,6 +28,7 @@ struct record {
     uint64_t size;            // of a directory: its number of entries
     uint64_t data_bytes;      // of all extents; 0 if inline
     uint64_t unwritten_bytes; // of all unwritten ranges (unwritten.h); 0 if inline
+    uint64_t lost_bytes;      // of all lost ranges (lost.h); 0 if inline
     struct timespec atime, mtime, ctime, btime;
     struct slice prefix;  // directories away from home: the prefix of their entries; else empty
     struct slice content; // is_inline: `size` bytes

@@ -1,155 +1,41 @@
-// The keys of unwritten ranges. See unwritten.h.
+// Unwritten ranges, and what of them counts. See unwritten.h.
 //
 // Thread safety: the inode's lock is the caller's. Failure: the batch may hold part of the change;
 // the caller drops it, and the record.
 #include "ns/unwritten.h"
 
-#include <errno.h>
-
-#include "ns/extents.h"
-
-// The range the iterator is on; size 0 at the end.
-static int load(struct lsm_iter *iter, uint64_t *ret_ino, struct extent *ret_range)
-{
-    size_t size;
-    *ret_range = (struct extent){0, 0};
-    if (!lsm_iter_valid(iter))
-        return ns_err(lsm_iter_status(iter));
-    const void *key = lsm_iter_key(iter, &size);
-    if (!pathkey_parse_unwritten(slice_of(key, size), ret_ino, &ret_range->start))
-        return -EIO;
-    const void *value = lsm_iter_value(iter, &size);
-    if (!value)
-        return ns_err(lsm_iter_status(iter));
-    if (size != 8)
-        return -EIO;
-    ret_range->size = get_big64(value);
-    bool sound = ret_range->size && ret_range->start <= (uint64_t)NS_FILE_MAX &&
-                 ret_range->size <= (uint64_t)NS_FILE_MAX + 1 - ret_range->start;
-    return sound ? 0 : -EIO;
-}
-
-static int open_iter(struct ns *ns, const struct pathkey *lower, const struct pathkey *upper,
-                     struct lsm_iter **ret_iter)
-{
-    struct lsm_iter_options options = {.snapshot = ns->at.snapshot,
-                                       .lower = lower->data,
-                                       .lower_size = lower->size,
-                                       .upper = upper->data,
-                                       .upper_size = upper->size};
-    return ns_err(lsm_iter_new(ns->db, &options, ret_iter));
-}
+#include "ns/ranges.h"
 
 int unwritten_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
                    struct extent_list *list)
 {
-    struct pathkey key, lower, upper;
-    struct lsm_iter *iter;
-    struct extent range;
-    list->count = 0;
-    pathkey_ino_bounds(KEY_UNWRITTEN, ino, &lower, &upper);
-    pathkey_unwritten(&key, ino, from);
-    int rc = open_iter(ns, &lower, &upper, &iter);
-    if (rc)
-        return rc;
-    lsm_iter_seek_prev(iter, key.data, key.size); // the last that begins at or before `from`
-    if (!lsm_iter_valid(iter) && !lsm_iter_status(iter))
-        lsm_iter_seek(iter, key.data, key.size);
-    for (;;) {
-        rc = load(iter, &ino, &range);
-        if (rc || !range.size || range.start >= to || list->count == most)
-            break;
-        if (range.start + range.size > from)
-            rc = extent_list_add(list, range);
-        if (rc)
-            break;
-        lsm_iter_next(iter);
-    }
-    lsm_iter_free(iter);
-    return rc;
+    return ranges_list(ns, NULL, KEY_UNWRITTEN, ino, from, to, most, list);
 }
 
 int unwritten_put(struct op *op, struct record *rec, uint64_t start, uint64_t size)
 {
-    struct pathkey key;
-    uint8_t length[8];
-    pathkey_unwritten(&key, rec->ino, start);
-    put_big64(length, size);
     rec->unwritten_bytes += size;
     op->unwritten_change += (int64_t)size;
-    return op_put(op, &key, slice_of(length, sizeof length));
+    return ranges_put(op, KEY_UNWRITTEN, rec->ino, start, size);
 }
 
 int unwritten_trim(struct op *op, struct record *rec, const struct extent_list *list, uint64_t from,
                    uint64_t to)
 {
-    int rc = 0;
-    for (size_t i = 0; i < list->count && !rc; i++) {
-        struct extent range = list->at[i];
-        struct pathkey key;
-        uint64_t end = range.start + range.size;
-        if (range.start >= to)
-            break;
-        pathkey_unwritten(&key, rec->ino, range.start);
-        rec->unwritten_bytes -= range.size;
-        op->unwritten_change -= (int64_t)range.size;
-        if (range.start >= from)
-            rc = op_delete(op, &key);
-        else
-            rc = unwritten_put(op, rec, range.start, from - range.start);
-        if (!rc && end > to)
-            rc = unwritten_put(op, rec, to, end - to);
-    }
+    uint64_t taken;
+    int rc = ranges_trim(op, KEY_UNWRITTEN, rec->ino, list, from, to, &taken);
+    rec->unwritten_bytes -= taken;
+    op->unwritten_change -= (int64_t)taken;
     return rc;
 }
 
 int unwritten_take(struct ns *ns, struct lsm_batch *batch, uint64_t ino, unsigned most,
                    unsigned *ret_count, uint64_t *ret_bytes)
 {
-    struct pathkey key, lower, upper;
-    struct lsm_iter *iter;
-    struct extent range;
-    *ret_count = 0;
-    *ret_bytes = 0;
-    pathkey_ino_bounds(KEY_UNWRITTEN, ino, &lower, &upper);
-    int rc = open_iter(ns, &lower, &upper, &iter);
-    if (rc)
-        return rc;
-    lsm_iter_seek_first(iter);
-    while (!rc && *ret_count < most) {
-        rc = load(iter, &ino, &range);
-        if (rc || !range.size)
-            break;
-        pathkey_unwritten(&key, ino, range.start);
-        rc = ns_err(lsm_batch_delete(batch, key.data, key.size));
-        *ret_bytes += range.size;
-        ++*ret_count;
-        lsm_iter_next(iter);
-    }
-    lsm_iter_free(iter);
-    return rc;
+    return ranges_take(ns, batch, KEY_UNWRITTEN, ino, most, ret_count, ret_bytes);
 }
 
 int unwritten_sum(struct ns *ns, uint64_t *ret_bytes)
 {
-    struct pathkey lower, upper;
-    struct lsm_iter *iter;
-    struct extent range;
-    uint64_t ino;
-    *ret_bytes = 0;
-    pathkey_type_bounds(KEY_UNWRITTEN, &lower, &upper);
-    struct lsm_iter_options options = {.snapshot = ns->at.snapshot,
-                                       .lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
-    int status = lsm_iter_new(ns->db, &options, &iter);
-    if (status)
-        return status;
-    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter))
-        if (!load(iter, &ino, &range)) // a malformed key is passed over; ns_check reports it
-            *ret_bytes += range.size;
-    status = lsm_iter_status(iter);
-    lsm_iter_free(iter);
-    return status;
+    return ranges_sum(ns, KEY_UNWRITTEN, ret_bytes);
 }

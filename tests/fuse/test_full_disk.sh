@@ -82,8 +82,10 @@ test_mounted() {
 # Fills the mounted store until even a byte is refused.
 fill_store() {
     local i refused=0
-    # Not without end: what the kernel has gathered it takes for written.
-    dd if=/dev/urandom of="$mnt/fill" bs=1M count=90 conv=fsync status=none 2>/dev/null
+    # It ends when it is told of the first loss, and there may be room after that.
+    for ((i = 0; i < 6; i++)); do
+        dd if=/dev/urandom bs=1M count=90 oflag=append conv=notrunc,fsync of="$mnt/fill" status=none
+    done 2>/dev/null
     for ((i = 0; i < 20000 && refused < 5; i++)); do
         if head -c 4000 /dev/urandom 2>/dev/null >"$mnt/fill.$i" && sync -f "$mnt/fill.$i"; then
             refused=0

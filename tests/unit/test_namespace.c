@@ -711,7 +711,9 @@ START_TEST(test_stores_that_are_refused)
     ck_assert_int_eq(open_with("S", super, 20), 0);
     super[12] = 1; // unwritten ranges
     ck_assert_int_eq(open_with("S", super, 20), 0);
-    super[12] = 2;
+    super[12] = 3; // lost ones too
+    ck_assert_int_eq(open_with("S", super, 20), 0);
+    super[12] = 4;
     ck_assert_int_eq(open_with("S", super, 20), LSM_NEWER_FORMAT);
     super[12] = 0;
     ck_assert_int_eq(open_with("S", super, 19), LSM_CORRUPTION);

@@ -299,7 +299,7 @@ static void put_unwritten(uint64_t ino, uint64_t start, uint64_t size)
 {
     struct pathkey key;
     uint8_t length[8];
-    pathkey_unwritten(&key, ino, start);
+    pathkey_range(&key, KEY_UNWRITTEN, ino, start);
     put_big64(length, size);
     put(key, length, sizeof length);
 }
@@ -328,6 +328,32 @@ START_TEST(test_unwritten_and_written)
     expect("/a/big: what is unwritten at offset 505000 is written", NULL);
     put_unwritten(big, 600000, 0);
     expect("/a/big: an unwritten range that makes no sense", NULL);
+}
+END_TEST
+
+static void put_lost(uint64_t ino, uint64_t start, uint64_t size)
+{
+    struct pathkey key;
+    uint8_t length[8];
+    pathkey_range(&key, KEY_LOST, ino, start);
+    put_big64(length, size);
+    put(key, length, sizeof length);
+}
+
+START_TEST(test_lost_ranges)
+{
+    uint64_t big = ino_of("/a/big"), small = ino_of("/a/small");
+    put_lost(big, 505000, 5001);
+    CHANGE(entry_key("a", "big"), size, 600000);
+    CHANGE(entry_key("a", "big"), lost_bytes, 5000);
+    put_lost(big, 599000, 1001);
+    put_lost(small, 0, 1);
+    put_lost(50, 4096, 1);
+    expect("/a/big: what is lost at offset 505000 is written",
+           "/a/big: a lost range beyond the end",
+           "/a/big: 6002 bytes are lost, but the record says 5000",
+           text("inode %llu: lost ranges that belong to no file", small),
+           "inode 50: lost ranges that belong to no file", NULL);
 }
 END_TEST
 
@@ -603,6 +629,7 @@ int main(void)
     tcase_add_test(damage, test_stray_extents);
     tcase_add_test(damage, test_unwritten_ranges);
     tcase_add_test(damage, test_unwritten_and_written);
+    tcase_add_test(damage, test_lost_ranges);
     tcase_add_test(damage, test_stray_attributes);
     tcase_add_test(damage, test_markers);
     tcase_add_test(damage, test_lost_marker);

@@ -56,7 +56,7 @@ START_TEST(test_golden_regular)
 }
 END_TEST
 
-// A file with flags is of the second version.
+// A file with flags or lost bytes is of the second version.
 START_TEST(test_golden_flags)
 {
     struct record rec = regular();
@@ -65,6 +65,15 @@ START_TEST(test_golden_flags)
     rec.size = 2;
     EXPECT_BYTES(&rec, "\x02\x72\x01\xac\x02\xa4\x83\x02\x01\xe8\x07\x64\x02" WHEN "\x09"
                        "hi");
+    rec.is_inline = false;
+    rec.content = slice_of(NULL, 0);
+    rec.size = 8192;
+    rec.data_bytes = rec.lost_bytes = 4096;
+    EXPECT_BYTES(&rec, "\x02\x70\x03\xac\x02\xa4\x83\x02\x01\xe8\x07\x64\x80\x40\x80\x20" WHEN
+                       "\x09\x80\x20");
+    rec.flags = 0;
+    EXPECT_BYTES(&rec, "\x02\x70\x02\xac\x02\xa4\x83\x02\x01\xe8\x07\x64\x80\x40\x80\x20" WHEN
+                       "\x80\x20");
     rec = (struct record){.ino = 5, .mode = S_IFDIR | 0755, .nlink = 2, .flags = NS_APPEND};
     rec.prefix = slice_str("a\001b");
     EXPECT_BYTES(&rec, "\x02\x74\x01\x05\xed\x83\x01\x02\x00\x00\x00\x00\x00\x00\x00\x00\x02\x03"
@@ -124,10 +133,10 @@ static bool same_record(const struct record *a, const struct record *b)
     return !b->is_link && a->is_inline == b->is_inline && a->has_xattrs == b->has_xattrs &&
            a->ino == b->ino && a->mode == b->mode && a->nlink == b->nlink && a->uid == b->uid &&
            a->gid == b->gid && a->flags == b->flags && a->rdev == b->rdev && a->size == b->size &&
-           a->data_bytes == b->data_bytes && same_time(a->atime, b->atime) &&
-           same_time(a->mtime, b->mtime) && same_time(a->ctime, b->ctime) &&
-           same_time(a->btime, b->btime) && slice_equal(a->prefix, b->prefix) &&
-           slice_equal(a->content, b->content);
+           a->data_bytes == b->data_bytes && a->lost_bytes == b->lost_bytes &&
+           same_time(a->atime, b->atime) && same_time(a->mtime, b->mtime) &&
+           same_time(a->ctime, b->ctime) && same_time(a->btime, b->btime) &&
+           slice_equal(a->prefix, b->prefix) && slice_equal(a->content, b->content);
 }
 
 static uint64_t random_bits(uint64_t *seed)
@@ -167,6 +176,8 @@ static struct record random_record(uint64_t *seed)
         rec.content = slice_of(content, rec.size);
     } else if (type == S_IFREG) {
         rec.data_bytes = random_bits(seed) % (rec.size + 1);
+        if (random_below(seed, 2))
+            rec.lost_bytes = random_bits(seed) % (rec.size - rec.data_bytes + 1);
     }
     if (type == S_IFDIR && random_below(seed, 2))
         rec.prefix = slice_of(content, 1 + random_below(seed, 1024));
@@ -239,6 +250,11 @@ START_TEST(test_refused_fields)
     REFUSED(regular(), wrong_.is_inline = false; wrong_.data_bytes = 1);
     REFUSED(regular(), wrong_.is_inline = false; wrong_.mode = S_IFLNK | 0777);
     REFUSED(regular(), wrong_.unwritten_bytes = 1);
+    REFUSED(regular(), wrong_.lost_bytes = 1);
+    REFUSED(regular(), wrong_.is_inline = false; wrong_.size = 9; wrong_.data_bytes = 5;
+            wrong_.lost_bytes = 5);
+    REFUSED(regular(), wrong_.is_inline = false; wrong_.lost_bytes = 1; wrong_.size = 1;
+            wrong_.mode = S_IFDIR | 0755);
     REFUSED(regular(), wrong_.mtime.tv_nsec = 1000000000);
     REFUSED(regular(), wrong_.btime.tv_nsec = -1);
     REFUSED(regular(), wrong_.is_inline = false; wrong_.mode = S_IFDIR | 0755;
@@ -269,6 +285,8 @@ START_TEST(test_refused_bytes)
     ck_assert_int_eq(record_decode("\x01\x01\x05\x18", 4, &got), LSM_CORRUPTION);
     ck_assert_int_eq(record_decode("\x02\x01\x01\x05\x08", 5, &got), LSM_CORRUPTION);
     ck_assert_int_eq(record_decode("\x02\x72", 2, &got), LSM_CORRUPTION);
+    ck_assert_int_eq(record_decode("\x02\x72\x04\x05", 4, &got), LSM_CORRUPTION);
+    ck_assert_int_eq(record_decode("\x02\x72\x00\x05", 4, &got), LSM_CORRUPTION);
     ck_assert_int_eq(record_decode("", 0, &got), LSM_CORRUPTION);
 }
 END_TEST
