@@ -129,7 +129,7 @@ struct lsm_options {
     size_t blob_min; // 4 KiB [0, 1 GiB]: values of this size or more go there; 0: none do
     enum lsm_compression blob_compression; // LZ4: where a sample of the value says that it pays
     size_t blob_file_size;       // 64 MiB [4 KiB, 1 GiB]: of a file; up to 4 times that in a large
-                                 // store
+                                 // store; at most 1/128 of the disk, but 512 KiB
     unsigned blob_garbage_ratio; // 25 [5, 95]: per cent of garbage in all blob files beyond which
                                  // it is reclaimed
     lsm_log_fn *log;             // NULL: messages are dropped
@@ -388,8 +388,8 @@ LSM_NODISCARD LSM_API int lsm_batch_append(struct lsm_batch *batch, const struct
 // garbage. LSM_INVALID if it has been staged already. On failure the batch is as it was.
 LSM_NODISCARD LSM_API int lsm_stage(struct lsm *db, struct lsm_batch *batch);
 
-// Applies the batch: all of it or nothing. Its operations are unchanged, and it may be used again. It
-// keeps memory for the next time, at most 1 MiB.
+// Applies the batch: all of it or nothing. Its operations are unchanged, and it may be used again.
+// It keeps memory for the next time, at most 1 MiB.
 LSM_NODISCARD LSM_API int lsm_write(struct lsm *db, const struct lsm_write_options *wo,
                                     struct lsm_batch *batch);
 

@@ -14,8 +14,9 @@
 
 // Bytes of blobs that one job moves: level 0 has to wait for it. More, if the tables to rewrite for
 // it are large.
-#define MOVE_JOB_BYTES (32u << 20)
-#define MOVE_PER_TABLE 4
+#define MOVE_JOB_BYTES  (32u << 20)
+#define MOVE_PER_TABLE  4
+#define MOVE_FREE_SHARE 4 // of what is free is for blobs that a job moves while space is short
 
 static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
 {
@@ -211,6 +212,19 @@ static int watch_told(void *arg, uint64_t entries)
     return watch->progress(watch->arg, watch->done + entries, 0);
 }
 
+// Bytes of blobs that a job may move: while space is short, no more than there is room for.
+static uint64_t move_most(struct lsm *db)
+{
+    uint64_t free_bytes, total;
+    db_lock(db);
+    bool space_short = db_space_short(db);
+    db_unlock(db);
+    if (!space_short || db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
+        return MOVE_JOB_BYTES;
+    return free_bytes / MOVE_FREE_SHARE < MOVE_JOB_BYTES ? free_bytes / MOVE_FREE_SHARE
+                                                         : MOVE_JOB_BYTES;
+}
+
 static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch *watch)
 {
     struct compact_run run = run_init(db, c->bottom);
@@ -229,8 +243,9 @@ static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch
         run.told = watch_told;
         run.told_arg = watch;
     }
-    run.move_bytes = MOVE_JOB_BYTES;
-    if (c->move_blobs && run.move_bytes < MOVE_PER_TABLE * c->input_bytes)
+    run.move_bytes = move_most(db);
+    if (run.move_bytes == MOVE_JOB_BYTES && c->move_blobs &&
+        run.move_bytes < MOVE_PER_TABLE * c->input_bytes)
         run.move_bytes = MOVE_PER_TABLE * c->input_bytes;
     rc = compaction_input(db, c, &input);
     if (!rc) {

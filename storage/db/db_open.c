@@ -14,9 +14,11 @@
 #include "db/db.h"
 
 // Open files that are left for logs, for writing, and for the program that uses the library.
-#define FILES_SPARE 128
-#define FILES_LEAST 8
-#define ENTER_TRIES 100
+#define BLOB_DISK_SHARE 128                   // of a disk is as large as a blob file may be
+#define BLOB_LEAST      ((uint64_t)512 << 10) // but so large it may be
+#define FILES_SPARE     128
+#define FILES_LEAST     8
+#define ENTER_TRIES     100
 
 // ------------------------------------------------------------------------------------- the place
 
@@ -137,10 +139,23 @@ static void fit_to_limit(struct lsm *db, unsigned *ret_tables, unsigned *ret_blo
     *ret_blobs = (unsigned)blobs;
 }
 
+// A blob file's live values have to be copied before its garbage is free: on a full disk there must
+// be room for that, so files are small on a small disk.
+static void fit_to_disk(struct lsm *db)
+{
+    uint64_t free_bytes, total;
+    if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
+        return;
+    uint64_t most = total / BLOB_DISK_SHARE < BLOB_LEAST ? BLOB_LEAST : total / BLOB_DISK_SHARE;
+    if (db->options.blob_file_size > most)
+        db->options.blob_file_size = (size_t)most;
+}
+
 static int caches_new(struct lsm *db)
 {
     unsigned tables, blobs;
     fit_to_limit(db, &tables, &blobs);
+    fit_to_disk(db);
     int rc = block_cache_new(db->options.block_cache_size, &db->block_cache);
     if (!rc)
         rc = db_blob_store_new(db->env, &db->options, blobs, db->logger, db_new_file_number, db,

@@ -237,6 +237,42 @@ static void put_more(struct test *t, int count, uint32_t usual, uint64_t *peak)
     }
 }
 
+// Large values beside small ones, with blob files as large as the options have them: what is
+// deleted leaves files half full, whose values have to be moved before there is room.
+START_TEST(test_large_values)
+{
+    struct test *t = test_new(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, 4096, 64 << 20);
+    t->options.write_buffer_size = 2 << 20;
+    t->options.table_size = 256 << 10;
+    t->options.blob_file_size = 64 << 20;
+    open_store(t);
+    for (int refused = 0; refused < 20;) {
+        t->sizes[t->count] = 3000 + random_below(&t->random, 30000);
+        int rc = put(t, t->count);
+        EXPECT(rc == 0 || rc == LSM_NO_SPACE, "put: %d %s", rc, lsm_error_detail());
+        refused += rc != 0;
+        t->count += rc == 0;
+        if (rc)
+            usleep(5000);
+    }
+    printf("%d values fit\n", t->count);
+    for (int round = 0; round < 3; round++) { // every file keeps some values, up to the last round
+        struct lsm_write_options wo = {.use_reserve = true};
+        for (int i = 0; i < t->count; i++) {
+            char key[32];
+            if (t->deleted[i] || (uint32_t)i % 8 < (uint32_t)(4 - round))
+                continue;
+            int rc = lsm_delete(t->db, &wo, key, key_of(key, i));
+            EXPECT(rc == 0, "delete %d of %d: %d %s", i, t->count, rc, lsm_error_detail());
+            t->deleted[i] = true;
+        }
+        expect_writable(t);
+        expect_all(t);
+    }
+    test_end(t);
+}
+END_TEST
+
 // Another program takes all the space that is left.
 static void fill_by_other(struct test *t)
 {
@@ -507,6 +543,7 @@ int main(void)
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, test_full_disk, 0, 12);
     tcase_add_loop_test(tc, test_small_changes, 0, 12);
+    tcase_add_loop_test(tc, test_large_values, 0, 4);
     suite_add_tcase(suite, tc);
     tc = tcase_create("allocated behind");
     tcase_set_timeout(tc, 600);
