@@ -39,6 +39,13 @@ packages_test=(
     util-linux:cmd=setpriv
 )
 
+# To make Debian packages and check them (docs/hacking.md), beside the first list.
+packages_package=(
+    dpkg-dev:cmd=dpkg-shlibdeps
+    file:cmd=file
+    lintian:cmd=lintian
+)
+
 packages_probe() { # probe
     local what=${1#*=} flags
     case $1 in

@@ -91,7 +91,7 @@ run_tests() {
     [ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || fail "$dir: ctest ended with status $status"
 }
 
-packages_install "${packages_build[@]}" "${packages_test[@]}" || exit 1
+packages_install "${packages_build[@]}" "${packages_test[@]}" "${packages_package[@]}" || exit 1
 # A kernel that has FUSE may only lack the device's name.
 [ -e /dev/fuse ] || modprobe fuse 2>/dev/null
 [ -e /dev/fuse ] || ! grep -qw fuse /proc/misc || mknod -m 666 /dev/fuse c 10 229

@@ -35,7 +35,6 @@
 #include <stdlib.h>
 
 #include "base/lock_check.h"
-#include "memory/slab.h"
 #include "base/status.h"
 #include "memory/slab.h"
 #include "memtable/epoch.h"

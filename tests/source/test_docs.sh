@@ -23,7 +23,7 @@ problem() {
 shopt -s nullglob
 documents=(README.md docs/*.md docs/notes/*.md bench/results/*.md)
 living=(README.md docs/*.md)
-sources=(storage fusefs tests bench mount-scripts man .ci CMakeLists.txt cmake)
+sources=(storage fusefs tests bench mount-scripts packaging man .ci CMakeLists.txt cmake)
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 
