@@ -52,7 +52,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
         ns_keep_unlinked(fs->ns);
     fs->no_opendir = fs->no_open && conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
     want(conn, FUSE_CAP_ATOMIC_O_TRUNC, !fs->no_open);
-    want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
     want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO, true);
     // Pages never go stale behind the kernel's back: a changed mtime is no reason to drop them.
     want(conn, FUSE_CAP_AUTO_INVAL_DATA, false);

@@ -7,6 +7,8 @@
 //    see whether it has to be removed. With it a request says "clear setuid and setgid".
 //  - FUSE_SETXATTR_EXT: whether setting an access control list clears setgid. It makes the request
 //    8 bytes longer, which are taken out again before libfuse sees them.
+//  - FUSE_PARALLEL_DIROPS: lookups and listings of one directory go side by side. libfuse knows it,
+//    but does not pass on that it is wanted.
 //  - FUSE_DIRECT_IO_ALLOW_MMAP: files that were opened with O_DIRECT can be direct for the kernel
 //    too and still be mapped. Then FOPEN_PARALLEL_DIRECT_WRITES, added to the reply of the OPEN,
 //    lets writes that do not extend the file go side by side.
@@ -38,8 +40,8 @@
 #define FUSE_ALLOW_IDMAP (1ULL << 40)
 #endif
 
-// Flags of INIT that libfuse does not know; OURS2 are in `flags2`.
-#define OURS   (FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT)
+// Flags of INIT that libfuse does not pass on; OURS2 are in `flags2`.
+#define OURS   (FUSE_HANDLE_KILLPRIV_V2 | FUSE_SETXATTR_EXT | FUSE_PARALLEL_DIROPS)
 #define MMAP2  ((uint32_t)(FUSE_DIRECT_IO_ALLOW_MMAP >> 32))
 #define IDMAP2 ((uint32_t)(FUSE_ALLOW_IDMAP >> 32))
 #define URING2 ((uint32_t)(FUSE_OVER_IO_URING >> 32))
