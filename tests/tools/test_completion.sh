@@ -8,6 +8,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-completion.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 2
 PATH=$bin:$PATH
+export LSMFS_COMPLETION_SECONDS=60 # a test may run beside others
 failures=0
 fail() {
     echo "test_completion: $*" >&2
