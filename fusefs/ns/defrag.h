@@ -16,8 +16,8 @@ void defrag_stop(struct defrag *defrag);                     // NULL is legal
 // takes a lock. `defrag` may be NULL (read-only).
 void defrag_note(struct defrag *defrag, struct ns_inode *inode, unsigned count);
 
-// Whoever changes content in [from, to) says so, with the inode's exclusive lock held and before the
-// change: a cell that is being merged is then left as it is. A few loads. NULL is legal.
+// Whoever changes content in [from, to) says so, with the inode's exclusive lock held and before
+// the change: a cell that is being merged is then left as it is. A few loads. NULL is legal.
 void defrag_changed(struct defrag *defrag, uint64_t ino, uint64_t from, uint64_t to);
 
 // Waits until every file that was noted often enough has been looked at, without the usual delay.

@@ -75,7 +75,7 @@ struct inode_name *inode_name_new(struct slice name)
 static uint64_t first_names(void)
 {
     static _Atomic uint64_t lives;
-    return (atomic_fetch_add_explicit(&lives, 1, memory_order_relaxed) + 1) << 24;
+    return (atomic_fetch_add_explicit(&lives, 1, memory_order_relaxed) + 1) << 32;
 }
 
 struct ns_inode *inode_new(const struct inode_init *init)

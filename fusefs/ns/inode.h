@@ -78,9 +78,9 @@ struct ns_inode {
     struct inode_ghost *ghost;   // AT_NONE; place (see inode_set_ghost)
     struct ns_inode *atime_next; // the next in the list of atimes.c; that list's mutex
     _Atomic(struct inode_lost *) lost; // of lost.c; set once, under the exclusive lock
-    _Atomic int64_t atime_ns;    // time of access that is newer than the record's; 0: it is not
-    _Atomic uint64_t names;      // directories: changes after every change of a name in it, before
-                                 // the lock is released; never the same again (inode_names_changed)
+    _Atomic int64_t atime_ns; // time of access that is newer than the record's; 0: it is not
+    _Atomic uint64_t names;   // directories: changes before and after every change of a name in
+                              // it; never the same again (inode_names_step)
     // Open handles; or INODE_GOING, which is set under the exclusive lock.
     _Atomic uint32_t open_count;
     _Atomic uint32_t writers; // of ns_inode_writers
@@ -160,8 +160,9 @@ static inline bool inode_is_dir(const struct ns_inode *inode)
     return S_ISDIR(inode->type);
 }
 
-// A name has come to, or gone from, the directory, or leads to something else. After the commit.
-static inline void inode_names_changed(struct ns_inode *dir)
+// Before and after the commit by which a name comes to, or goes from, the directory, or leads to
+// something else. In between the number is odd. Exclusive lock.
+static inline void inode_names_step(struct ns_inode *dir)
 {
     atomic_fetch_add(&dir->names, 1);
 }

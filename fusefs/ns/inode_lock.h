@@ -29,7 +29,7 @@ struct inode_lock {
 };
 
 struct inode_lock_bucket {
-    pthread_mutex_t mutex; // a leaf, held for a few instructions
+    pthread_mutex_t mutex;            // a leaf, held for a few instructions
     struct inode_lock *first, **last; // holders and waiters, in the order they came
 };
 

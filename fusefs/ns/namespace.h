@@ -308,10 +308,10 @@ static inline ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64
 {
     return ns_copy_range_with(ns, from, from_offset, to, to_offset, size, 0, NULL);
 }
-// For who has buffered writes that could not be stored (ns_write has failed): what is lost. Reads of
-// it are -EIO from now on, and so they stay, over a remount too, until it is written; but what is no
-// content yet, beyond the end, only while the inode lives: the file ends where it did. What was
-// overwritten keeps its old bytes. 0 or a negative errno.
+// For who has buffered writes that could not be stored (ns_write has failed): what is lost. Reads
+// of it are -EIO from now on, and so they stay, over a remount too, until it is written; but what
+// is no content yet, beyond the end, only while the inode lives: the file ends where it did. What
+// was overwritten keeps its old bytes. 0 or a negative errno.
 int ns_lose(struct ns *ns, struct ns_inode *inode, uint64_t offset, uint64_t size);
 // Whether somebody who writes now should be told of a loss. Once, soon after it.
 bool ns_loss_to_tell(struct ns_inode *inode);

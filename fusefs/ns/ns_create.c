@@ -122,12 +122,11 @@ static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cre
         return rc;
     rc = op_count(ns, op, 1);
     if (!rc)
-        rc = op_commit(ns, op);
+        rc = op_commit_names(ns, op, dir, dir);
     if (rc) {
         ns_inode_drop(ns, inode);
         return rc;
     }
-    inode_names_changed(dir);
     *ret_inode = inode;
     return 0;
 }
@@ -298,9 +297,7 @@ static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, str
     if (!rc)
         rc = link_leave(ns, op, inode);
     if (!rc)
-        rc = op_commit(ns, op);
-    if (!rc)
-        inode_names_changed(dir);
+        rc = op_commit_names(ns, op, dir, dir);
     if (rc || location == AT_INODE)
         return rc;
     inode->is_nameless = false;

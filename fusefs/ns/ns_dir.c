@@ -228,8 +228,13 @@ static int find_piece(struct ns *ns, struct ns_inode *dir, uint64_t cookie, stru
     char marked[NS_NAME_MAX];
     bool begins = cookie <= COOKIE_DOTS;
     *ret_index = 0;
-    *ret_piece = begins ? listings_beginning(ns->listings, dir->ino, atomic_load(&dir->names))
-                        : listings_find(ns->listings, dir->ino, cookie, ret_index);
+    uint64_t version = atomic_load(&dir->names);
+    if (!begins)
+        *ret_piece = listings_find(ns->listings, dir->ino, cookie, ret_index);
+    else if (version % 2 == 0) // else a change may be visible to others already
+        *ret_piece = listings_beginning(ns->listings, dir->ino, version);
+    else
+        *ret_piece = NULL;
     if (*ret_piece)
         return 0;
     if (!begins && !name.size)

@@ -150,6 +150,8 @@ int op_delete(struct op *op, const struct pathkey *key);
 int op_count(struct ns *ns, struct op *op, int64_t delta); // at most once in an op; last before
                                                            // op_commit
 int op_commit(struct ns *ns, struct op *op);               // the batch is empty afterwards
+// The same for a batch that changes names of the two directories, which may be one.
+int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other);
 
 // ---- helpers
 

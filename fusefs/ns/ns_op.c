@@ -279,6 +279,20 @@ int op_commit(struct ns *ns, struct op *op)
     return ns_err(status);
 }
 
+// Whoever has seen the change, in a lookup, is not shown a listing from before it (ns_dir.c): such
+// a listing is known by the number that the directory had then.
+int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other)
+{
+    inode_names_step(dir);
+    if (other != dir)
+        inode_names_step(other);
+    int rc = op_commit(ns, op);
+    inode_names_step(dir);
+    if (other != dir)
+        inode_names_step(other);
+    return rc;
+}
+
 struct timespec ns_now(void)
 {
     struct timespec now;

@@ -190,12 +190,11 @@ static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
     if (!rc && u->removal.unlinked)
         rc = op_count(ns, op, -1);
     if (!rc)
-        rc = op_commit(ns, op);
+        rc = op_commit_names(ns, op, u->dir, u->dir);
     if (rc) {
         removal_cancel(&u->removal);
         return rc;
     }
-    inode_names_changed(u->dir);
     removal_finish(ns, &u->removal);
     return 0;
 }

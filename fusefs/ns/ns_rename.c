@@ -316,13 +316,11 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
     if (!rc && files)
         rc = op_count(ns, op, files);
     if (!rc)
-        rc = op_commit(ns, op);
+        rc = op_commit_names(ns, op, r->from.dir, r->to.dir);
     if (rc) {
         removal_cancel(&r->removal);
         return rc;
     }
-    inode_names_changed(r->from.dir);
-    inode_names_changed(r->to.dir);
     move_finish(ns, &r->moves[0]);
     move_finish(ns, &r->moves[1]);
     if (r->removal.ino)
