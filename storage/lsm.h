@@ -411,8 +411,8 @@ LSM_NODISCARD LSM_API int lsm_flush(struct lsm *db);
 LSM_NODISCARD LSM_API int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size,
                                             const void *upper, size_t upper_size);
 
-// The same, with entries merged so far told to `progress`. What had been done when it is cancelled
-// stays.
+// The same, with entries merged so far told to `progress`. In pieces, between which what others write
+// gets on its way: a store in use does not wait for it. What had been done when it is cancelled stays.
 LSM_NODISCARD LSM_API int lsm_compact_range_with(struct lsm *db, const void *lower,
                                                  size_t lower_size, const void *upper,
                                                  size_t upper_size, lsm_progress_fn *progress,

@@ -20,7 +20,8 @@ static void manual_end(struct lsm *db)
     db_remove_obsolete(db);
 }
 
-#define WATCH_US 100000u // from one call of the progress function to the next, while waiting
+#define PIECE_TABLES 2u      // of a level that one job of a watched manual compaction merges
+#define WATCH_US     100000u // from one call of the progress function to the next, while waiting
 
 // Waits for a change, mutex held. False: who watches has cancelled.
 static bool wait_watched(struct lsm *db, struct db_watch *watch) REQUIRES(db_mutex)
@@ -76,6 +77,71 @@ static int compact_level(struct lsm *db, unsigned level, unsigned output, struct
     return db_run_compaction(db, version, compaction, watch);
 }
 
+// The smallest key of the table that comes PIECE_TABLES after the first one that is not before
+// `lower`, into *ret_key; false: there is none, or no memory, and all that is left is one piece.
+static bool piece_end(struct lsm *db, unsigned level, struct slice lower, struct buf *ret_key)
+{
+    bool found = false;
+    pthread_mutex_lock(&db->mutex);
+    const struct version_level *l = &db->version->levels[level];
+    for (unsigned i = 0, seen = 0; i < l->count && !found; i++) {
+        const struct file_meta *file = l->files[i];
+        if (lower.size && slice_compare(file->smallest, lower) < 0)
+            continue;
+        found = seen++ == PIECE_TABLES &&
+                !buf_assign(ret_key, file->smallest.data, file->smallest.size);
+    }
+    pthread_mutex_unlock(&db->mutex);
+    return found;
+}
+
+// Lets automatic compactions go on until level 0 needs none.
+static int manual_pause(struct lsm *db, struct db_watch *watch)
+{
+    pthread_mutex_lock(&db->mutex);
+    bool due = db->version->levels[0].count >= db->options.l0_compact;
+    if (due) {
+        db->jobs.manual_running = false;
+        pthread_cond_broadcast(&db->changed);
+        pthread_cond_broadcast(&db->work);
+    }
+    bool goes_on = true;
+    while (due && goes_on && !db->background_error && !db->jobs.stopping &&
+           db->version->levels[0].count >= db->options.l0_compact)
+        goes_on = wait_watched(db, watch);
+    pthread_mutex_unlock(&db->mutex);
+    if (!due)
+        return LSM_OK;
+    return goes_on ? manual_begin(db, watch) : status_fail(LSM_CANCELLED, "cancelled");
+}
+
+// A sorted level in pieces, so that level 0 need not wait for all of it. *held: manual_begin() is
+// in force.
+static int compact_pieces(struct lsm *db, unsigned level, unsigned output, struct slice lower,
+                          struct slice upper, struct db_watch *watch, bool *held)
+{
+    struct buf start = {0}, end = {0};
+    int rc = LSM_OK;
+    if (lower.size && buf_assign(&start, lower.data, lower.size))
+        rc = status_no_memory(lower.size);
+    for (bool more = true; more && !rc;) {
+        more = piece_end(db, level, buf_slice(&start), &end) &&
+               (!upper.size || slice_compare(buf_slice(&end), upper) < 0);
+        rc = compact_level(db, level, output, buf_slice(&start), more ? buf_slice(&end) : upper,
+                           watch);
+        if (!rc && more) {
+            rc = manual_pause(db, watch);
+            *held = !rc;
+            struct buf used = start;
+            start = end;
+            end = used;
+        }
+    }
+    buf_release(&start);
+    buf_release(&end);
+    return rc;
+}
+
 // Where a manual compaction ends: the deepest level with data in the range, or where level 0 goes.
 static unsigned last_level(struct lsm *db, struct slice lower, struct slice upper,
                            bool *ret_rewrite)
@@ -127,15 +193,20 @@ int lsm_compact_range_with(struct lsm *db, const void *lower, size_t lower_size,
         rc = manual_begin(db, told);
     if (rc)
         return rc;
-    bool rewrite;
+    bool rewrite, held = true;
     unsigned last = last_level(db, low, high, &rewrite);
     // From the top down, each level into the next (level 0 into the first that has data), so that
     // newer never gets below older and the large levels are rewritten once.
-    for (unsigned n = 0; n < last && !rc; n++)
-        rc = compact_level(db, n, next_level(db, n, last, low, high), low, high, told);
+    for (unsigned n = 0; n < last && !rc; n++) {
+        unsigned next = next_level(db, n, last, low, high);
+        rc = n && told ? compact_pieces(db, n, next, low, high, told, &held)
+                       : compact_level(db, n, next, low, high, told);
+    }
     if (!rc && rewrite)
-        rc = compact_level(db, last, last, low, high, told);
-    manual_end(db);
+        rc = told ? compact_pieces(db, last, last, low, high, told, &held)
+                  : compact_level(db, last, last, low, high, told);
+    if (held)
+        manual_end(db);
     return rc;
 }
 
