@@ -19,6 +19,9 @@
 #define WIRE_PIECE       (1u << 20) // content in one message, at most
 #define WIRE_COMMAND_MAX (4u << 20)
 
+// Instead of the command's exit status: the store was unmounted before it was done.
+#define WIRE_STATUS_UNMOUNTED 255u
+
 enum wire_type {
     // from the client
     WIRE_COMMAND = 1,
@@ -33,7 +36,7 @@ enum wire_type {
     WIRE_GROUP = 22,        // the same
     WIRE_PROGRESS = 23,     // u32 unit, u64 done, u64 total
     WIRE_HOLD_SIGNALS = 24, // nothing
-    WIRE_EXIT = 25,         // u32 status
+    WIRE_EXIT = 25,         // u32 status, or WIRE_STATUS_UNMOUNTED
     // from the daemon, with an answer
     WIRE_ASK_TIME = 32,   // i64 seconds: the local time, nine i32 as in struct tm
     WIRE_ASK_SOURCE = 33, // u32 most bytes: what comes next

@@ -25,13 +25,15 @@
 #include "common/mounts.h"
 #include "ctl/terminal.h"
 
-#define BODY_MAX (WIRE_PIECE + 4096u)
+#define BODY_MAX  (WIRE_PIECE + 4096u)
+#define ANSWER_MS 2000 // until it is said that the daemon is waited for
 
 struct remote {
     struct ctl *ctl;
     struct front *front; // the program's
     int fd;
     bool shows_progress;
+    bool has_shown; // something of the command's output
     struct buf send, piece;
 };
 
@@ -237,6 +239,7 @@ static int take(struct remote *remote, const struct wire_message *message)
     struct slice body = buf_slice(&message->body);
     switch (message->type) {
     case WIRE_OUT:
+        remote->has_shown = true;
         print_out(remote, body);
         return 0;
     case WIRE_COMPLAINT:
@@ -257,6 +260,7 @@ static int take(struct remote *remote, const struct wire_message *message)
     case WIRE_ASK_SOURCE:
         return answer_source(remote, body);
     case WIRE_SINK:
+        remote->has_shown = true;
         return answer_sink(remote, body);
     case WIRE_SINK_CLOSE:
         return answer(remote, remote->front->ops->sink_close(remote->front), NULL, 0);
@@ -288,15 +292,28 @@ static enum exit_status lost(struct remote *remote, int rc)
     return EXIT_FAILED;
 }
 
-// After the command was accepted, to its end.
-static enum exit_status serve(struct remote *remote, struct wire_message *message)
+// The store was unmounted before the command was done. False: it has changed nothing and shown
+// nothing, and can be done again on the store itself.
+static bool cut_off(struct remote *remote)
+{
+    if (remote->ctl->command->flags & COMMAND_PRINTS && !remote->has_shown)
+        return false;
+    complain(remote->ctl, "cancelled: the store is being unmounted");
+    return true;
+}
+
+// After the command was accepted, to its end. *ret_done is false if it is to be done again.
+static enum exit_status serve(struct remote *remote, struct wire_message *message, bool *ret_done)
 {
     for (;;) {
         uint32_t status;
         int rc = receive(remote, message);
         struct slice body = buf_slice(&message->body);
-        if (!rc && message->type == WIRE_EXIT && wire_get_u32(&body, &status))
+        if (!rc && message->type == WIRE_EXIT && wire_get_u32(&body, &status)) {
+            if (status == WIRE_STATUS_UNMOUNTED)
+                *ret_done = cut_off(remote);
             return status > EXIT_USAGE ? EXIT_FAILED : (enum exit_status)status;
+        }
         if (!rc)
             rc = take(remote, message);
         if (rc)
@@ -304,6 +321,16 @@ static enum exit_status serve(struct remote *remote, struct wire_message *messag
         if (ferror(stdout)) // which will be said
             return EXIT_FAILED;
     }
+}
+
+// Whether the daemon answers, also after a refusal. One that does not at once is stopped, or on its
+// way out.
+static bool first_answer(struct remote *remote, struct wire_message *message)
+{
+    struct pollfd answer = {.fd = remote->fd, .events = POLLIN};
+    if (poll(&answer, 1, ANSWER_MS) == 0)
+        complain(remote->ctl, "%s: waiting for the daemon that has it mounted", remote->ctl->db);
+    return wire_receive(remote->fd, BODY_MAX, message) == 0;
 }
 
 bool remote_run(struct ctl *ctl, bool shows_progress, enum exit_status *ret_status)
@@ -321,10 +348,10 @@ bool remote_run(struct ctl *ctl, bool shows_progress, enum exit_status *ret_stat
     *ret_status = EXIT_FAILED;
     if (rc == -E2BIG || rc == -ENOMEM)
         complain(ctl, "%s", strerror(-rc));
-    else if (wire_receive(remote.fd, BODY_MAX, &message)) // also what a refusal came before
-        reached = false;                                  // it is on its way out
+    else if (!first_answer(&remote, &message))
+        reached = false; // the daemon is on its way out
     else if (message.type == WIRE_ACCEPTED)
-        *ret_status = serve(&remote, &message);
+        *ret_status = serve(&remote, &message, &reached);
     else if (message.type == WIRE_REFUSED)
         complain(ctl, "%s: %.*s", ctl->db, (int)message.body.size, (const char *)message.body.data);
     else

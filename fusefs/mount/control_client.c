@@ -329,11 +329,11 @@ static void run_command(struct lsmfs *fs, struct control_client *client, struct 
     ctl->live = &live.live;
     add(session, WIRE_ACCEPTED, NULL, 0);
     send_now(session);
-    enum exit_status status = ctl_run(ctl);
-    if (atomic_load(&client->stopping))
-        client_complain(&client->front, "lsmfsctl", "cancelled: the store is being unmounted");
+    uint32_t status = (uint32_t)ctl_run(ctl);
+    if (status && atomic_load(&client->stopping))
+        status = WIRE_STATUS_UNMOUNTED;
     uint8_t body[4];
-    put_fixed32(body, (uint32_t)status);
+    put_fixed32(body, status);
     add_in_order(session, WIRE_EXIT, body, sizeof body);
     send_now(session);
 }

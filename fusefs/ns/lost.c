@@ -216,9 +216,15 @@ static int lose_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uin
         return 0;
     const struct record *rec = &op->rec[0].rec;
     int rc = op_load(ns, inode, &op->rec[0]);
-    uint64_t size = rc ? 0 : rec->size;
-    if (!rc && !rec->is_inline && from < size)
-        rc = lose_inside(ns, op, inode, from, to < size ? to : size);
+    uint64_t size = rc ? 0 : rec->size, inside = to < size ? to : size;
+    if (!rc && !rec->is_inline && from < size) {
+        rc = lose_inside(ns, op, inode, from, inside);
+        // What small changes may have is used up, or its flush takes long. A hole that reads as
+        // zeros would be worse than a little less for deleting.
+        op->frees_space = rc == -ENOSPC;
+        if (op->frees_space && !(rc = op_load(ns, inode, &op->rec[0])))
+            rc = lose_inside(ns, op, inode, from, inside);
+    }
     if (rc)
         return lost_note(inode, from, to, true);
     return lost_note(inode, from > size ? from : size, to, false);

@@ -51,14 +51,16 @@ for next in lsmfsctl lsmfs; do
     wait "$waiting"
     same "$next has waited" "$?" 0
     check "for the daemon" eventually gone "$pid"
-    matches "$next: words" "$(cat wait.err)" \
-        "$next: $db/LOCK is in use by process $pid (*): waiting until it is free"
-    same "$next: one line" "$(wc -l <wait.err)" 1
+    case $next in
+    lsmfsctl) words="lsmfsctl: $db: waiting for the daemon that has it mounted" ;;
+    lsmfs) words="lsmfs: $db/LOCK is in use by process $pid (*): waiting until it is free" ;;
+    esac
+    matches "$next: words" "$(head -n 1 wait.err)" "$words"
 done
 check "mounted after that" mounted "$mnt"
 
-# --- a mount that stays: refused at once, by its name
-out=$("$ctl" ls "$db" 2>&1)
+# --- a mount that stays: what needs the store for itself is refused at once, by its name
+out=$("$ctl" repair "$db" 2>&1)
 same "mounted: status" $? 1
 same "mounted: words" "$out" "lsmfsctl: $db/LOCK is in use by process $(daemon_of "$db") (mounted on $mnt)"
 umount_store "$mnt"
@@ -69,7 +71,8 @@ pid=$(daemon_of "$db")
 echo held >"$mnt/held"
 exec 7<"$mnt/held"
 detach "$mnt"
-out=$("$ctl" ls "$db" 2>&1)
+check "detached: lsmfsctl still reaches it" "$ctl" ls "$db" >/dev/null
+out=$("$ctl" repair "$db" 2>&1)
 same "detached: status" $? 1
 matches "detached: words" "$out" "*
 lsmfsctl: $db/LOCK is in use by process $pid (no longer mounted on $mnt, but serving programs inside)"
@@ -96,7 +99,7 @@ if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     inside=$!
     read -r pid <ready
     check "not here" not_mounted "$mnt"
-    out=$("$ctl" ls "$db" 2>&1)
+    out=$("$ctl" repair "$db" 2>&1)
     same "elsewhere: status" $? 1
     matches "elsewhere: words" "$out" \
         "lsmfsctl: $db/LOCK is in use by process * (mounted on $mnt in another mount namespace, that of process *)"
@@ -113,7 +116,7 @@ if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     copy=$!
     read -r _ <ready
     umount -i "$mnt"
-    "$ctl" ls "$db" >/dev/null 2>copy.err &
+    "$ctl" repair "$db" >/dev/null 2>copy.err &
     listing=$!
     check "waits for a copy" eventually grep -qs . copy.err
     echo >go
@@ -128,7 +131,7 @@ if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     mount_store "$db" "$mnt"
     if mount --bind "$mnt" moved 2>/dev/null; then
         umount -i "$mnt"
-        out=$("$ctl" ls "$db" 2>&1)
+        out=$("$ctl" repair "$db" 2>&1)
         matches "moved: words" "$out" "* (mounted on $work/moved)"
         pid=$(daemon_of "$db")
         check "umount.lsmfs of it" umount_store moved
