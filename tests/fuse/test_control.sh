@@ -288,6 +288,18 @@ mount_store "$db" "$mnt" -o ro
 same "read-only: reading" "$("$ctl" get "$db" /present)" dirty
 matches "read-only: writing" "$("$ctl" rm "$db" /present 2>&1)" "*in use by process*mounted on $mnt*"
 umount_store "$mnt"
+chmod 711 "$live"
+chown 65534 "$db"
+mount_store "$db" "$mnt"
+as_owner() { setpriv --reuid=65534 --regid=65534 --clear-groups "$ctl" "$@" 2>&1; }
+same "the store's owner" "$(echo theirs | as_owner put "$db" /theirs; as_owner get "$db" /theirs)" theirs
+same "whose files are" "$(stat -c %u "$mnt/theirs")" 65534
+mkdir -m 777 "$work/open"
+matches "a path that the daemon would open for another user" "$(as_owner checkpoint "$db" "$work/open/copy")" \
+    "*mounted by user 0: only they and root can make one"
+check_not "no copy" test -e "$work/open/copy"
+umount_store "$mnt"
+
 long=$live/$(printf 'x%.0s' {1..200})/$(printf 'y%.0s' {1..200})
 mkdir -p "$long"
 mount_store "$long/db" "$mnt"
