@@ -201,6 +201,10 @@ int lsm_compact_range_with(struct lsm *db, const void *lower, size_t lower_size,
         unsigned next = next_level(db, n, last, low, high);
         rc = n && told ? compact_pieces(db, n, next, low, high, told, &held)
                        : compact_level(db, n, next, low, high, told);
+        if (!rc && told) {
+            rc = manual_pause(db, told);
+            held = !rc;
+        }
     }
     if (!rc && rewrite)
         rc = told ? compact_pieces(db, last, last, low, high, told, &held)
