@@ -5,7 +5,9 @@
 #     includes only headers of C; neither storage/ nor fusefs/ includes anything of tests/;
 #   - nothing but fusefs/mount knows of <fuse*.h>;
 #   - every header compiles alone, with every warning an error, in gcc and in clang;
-#   - no source file is longer than 1,000 lines.
+#   - no source file is longer than 1,000 lines;
+#   - scripts read a list in /proc whole: a loop that forks goes back to an offset that has moved, if
+#     somebody mounts meanwhile, and misses lines.
 # One line per problem; exit 1 if there is any.
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -131,7 +133,15 @@ check_lengths() {
         \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' \) 2>/dev/null | sort)
 }
 
+check_lists() {
+    local line
+    while IFS= read -r line; do
+        problem "${line%%:*}: reads a list in /proc line by line"
+    done < <(grep -rnE "^[[:space:]]*done <[\"']?/proc/[^ ]*(mounts|mountinfo)" mount-scripts packaging tests bench)
+}
+
 check_floors
+check_lists
 check_bench
 check_headers
 check_lengths

@@ -141,6 +141,23 @@ if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     fi
 fi
 
+# --- other mounts go while umount.lsmfs looks for its own
+if [ "$(id -u)" -eq 0 ] && mkdir others && mkdir others/{1..40}; then
+    for ((i = 0; i < 8; i++)); do
+        for other in others/*; do
+            mount -t tmpfs none "$other"
+        done
+        mount_store "$db" "$mnt"
+        for other in others/*; do
+            umount "$other"
+        done &
+        leaving=$!
+        check "found while others leave" bash "$scripts/umount.lsmfs" "$mnt"
+        wait "$leaving"
+        ! mounted "$mnt" || umount_store "$mnt"
+    done
+fi
+
 # --- umount(8) with the helper in place waits, but for -l. (Given an absolute path, some of its
 # versions ask the mount for its type, get "fuse", and do not find the helper.)
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
