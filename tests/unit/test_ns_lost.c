@@ -319,6 +319,8 @@ END_TEST
 
 #define SIZE_MOST 60000u
 
+#define SANITIZED_MOST 5
+
 enum kind { HOLE, DATA, LOST };
 
 struct model {
@@ -522,6 +524,9 @@ START_TEST(test_histories)
 {
     const char *text = getenv("LSM_HISTORIES");
     unsigned count = text ? (unsigned)atoi(text) : 100;
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    count = count < SANITIZED_MOST ? count : SANITIZED_MOST; // each takes a hundred times as long
+#endif
     uint64_t seed = test_seed("test_histories", (uint64_t)time(NULL) * 1000);
     for (unsigned i = 0; i < count; i++, seed++) {
         rnd = seed;
