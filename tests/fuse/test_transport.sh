@@ -8,6 +8,12 @@ switch=/sys/module/fuse/parameters/enable_uring
 mkdir "$mnt"
 
 # serve TRANSPORT [options]: mounts in the foreground, with a trace in $work/trace; $pid.
+# The line of the log that names the transport; it may come a moment after the mount.
+named() {
+    eventually grep -qa 'transport ' "$work/trace"
+    grep -a 'transport ' "$work/trace"
+}
+
 serve() {
     "$lsmfs" -d -o "transport=$1${2:+,$2}" "$db" "$mnt" 2>"$work/trace" &
     pid=$!
@@ -63,7 +69,7 @@ C
 one_transport() {
     local t=$1 i before after data=$work/data
     serve "$t"
-    matches "$t is named in the log" "$(grep -a 'transport ' "$work/trace")" "*transport $t"
+    matches "$t is named in the log" "$(named)" "*transport $t"
     head -c 5000000 /dev/urandom >"$data"
     cp "$data" "$mnt/big"
     check "$t: a large file" cmp "$data" "$mnt/big"
@@ -130,12 +136,12 @@ elif [ -w "$switch" ]; then
     same "what is turned off is refused" $? 1
     matches "in words" "$out" "lsmfs: option 'transport=uring': *turned off*$switch*enable_uring*"
     serve auto
-    matches "auto takes another one" "$(grep -a 'transport ' "$work/trace")" "*transport p*"
+    matches "auto takes another one" "$(named)" "*transport p*"
     unserve "a mount without it"
     serve auto enable_uring
     matches "enable_uring turns it on and says so" "$(cat "$work/trace")" "*was turned on*$switch*"
     same "it is on" "$(cat "$switch")" Y
-    matches "auto takes it" "$(grep -a 'transport ' "$work/trace")" "*transport uring"
+    matches "auto takes it" "$(named)" "*transport uring"
     unserve "a mount with it"
     one_transport uring
     [ "$before" != N ] || echo N >"$switch"
