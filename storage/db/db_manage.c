@@ -82,7 +82,7 @@ static int compact_level(struct lsm *db, unsigned level, unsigned output, struct
 static bool piece_end(struct lsm *db, unsigned level, struct slice lower, struct buf *ret_key)
 {
     bool found = false;
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     const struct version_level *l = &db->version->levels[level];
     for (unsigned i = 0, seen = 0; i < l->count && !found; i++) {
         const struct file_meta *file = l->files[i];
@@ -91,14 +91,14 @@ static bool piece_end(struct lsm *db, unsigned level, struct slice lower, struct
         found = seen++ == PIECE_TABLES &&
                 !buf_assign(ret_key, file->smallest.data, file->smallest.size);
     }
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     return found;
 }
 
 // Lets automatic compactions go on until level 0 needs none.
 static int manual_pause(struct lsm *db, struct db_watch *watch)
 {
-    pthread_mutex_lock(&db->mutex);
+    db_lock(db);
     bool due = db->version->levels[0].count >= db->options.l0_compact;
     if (due) {
         db->jobs.manual_running = false;
@@ -109,7 +109,7 @@ static int manual_pause(struct lsm *db, struct db_watch *watch)
     while (due && goes_on && !db->background_error && !db->jobs.stopping &&
            db->version->levels[0].count >= db->options.l0_compact)
         goes_on = wait_watched(db, watch);
-    pthread_mutex_unlock(&db->mutex);
+    db_unlock(db);
     if (!due)
         return LSM_OK;
     return goes_on ? manual_begin(db, watch) : status_fail(LSM_CANCELLED, "cancelled");
