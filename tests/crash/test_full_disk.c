@@ -47,12 +47,12 @@ static void expect_all(struct test *t)
     lsm_buf_release(&buf);
 }
 
-// Writes until the disk is full, and stays so.
-static void fill_up(struct test *t)
+// Writes values of sizes that `size_of` draws until the disk is full, and stays so.
+static void fill_with(struct test *t, uint32_t (*size_of)(struct random *random))
 {
     for (int refused = 0; refused < 20;) {
         EXPECT(t->count < KEYS_MAX, "the disk does not fill up");
-        t->sizes[t->count] = 1 + random_below(&t->random, one_in(&t->random, 10) ? 20000 : 1500);
+        t->sizes[t->count] = size_of(&t->random);
         int rc = put(t, t->count);
         EXPECT(rc == 0 || rc == LSM_NO_SPACE, "put: %d %s", rc, lsm_error_detail());
         refused += rc != 0;
@@ -60,6 +60,21 @@ static void fill_up(struct test *t)
         if (rc)
             usleep(5000);
     }
+}
+
+static uint32_t size_mixed(struct random *random)
+{
+    return 1 + random_below(random, one_in(random, 10) ? 20000 : 1500);
+}
+
+static uint32_t size_large(struct random *random)
+{
+    return 3000 + random_below(random, 30000);
+}
+
+static uint32_t size_huge(struct random *random)
+{
+    return 30000 + random_below(random, 60000);
 }
 
 // Most of the first `count` keys.
@@ -127,7 +142,7 @@ static void run(enum lsm_wal_mode mode, size_t blob_min, int ending)
     uint64_t full;
     struct test *t = test_new(mode, blob_min, 6 << 20);
     open_store(t);
-    fill_up(t);
+    fill_with(t, size_mixed);
     printf("%d keys fit, ending %d\n", t->count, ending);
     expect_all(t);
     if (ending) {
@@ -142,7 +157,7 @@ static void run(enum lsm_wal_mode mode, size_t blob_min, int ending)
     expect_writable(t);
     EXPECT(lsm_property_uint(t->db, "disk-full", &full) && !full, "still full");
     expect_all(t);
-    fill_up(t); // and once more
+    fill_with(t, size_mixed); // and once more
     delete_most(t, t->count);
     expect_writable(t);
     expect_all(t);
@@ -166,15 +181,9 @@ START_TEST(test_allocated_behind)
     t->options.blob_file_size = (4 << 20) + random_below(&t->random, 12 << 20);
     t->options.write_buffer_size = 1 << 20;
     open_store(t);
-    for (int refused = 0; refused < 20;) {
-        t->sizes[t->count] = 30000 + random_below(&t->random, 60000);
-        int rc = put(t, t->count);
-        EXPECT(rc == 0 || rc == LSM_NO_SPACE, "put: %d %s", rc, lsm_error_detail());
-        refused += rc != 0;
-        bytes += rc ? 0 : t->sizes[t->count++];
-        if (rc)
-            usleep(5000);
-    }
+    fill_with(t, size_huge);
+    for (int i = 0; i < t->count; i++)
+        bytes += t->sizes[i];
     printf("%" PRIu64 " of %d KiB are values\n", bytes >> 10, SIZE >> 10);
     EXPECT(bytes > SIZE / 10 * 8, "refused after %" PRIu64 " bytes", bytes);
     expect_all(t);
@@ -201,7 +210,7 @@ START_TEST(test_small_changes)
     struct lsm_write_options wo = {.use_little = true};
     int first = 0, done = 0, refused = 0;
     open_store(t);
-    fill_up(t);
+    fill_with(t, size_mixed);
     while (done + refused < 40000 && refused < 20) {
         static uint8_t data[1000];
         char key[32];
@@ -246,15 +255,7 @@ START_TEST(test_large_values)
     t->options.table_size = 256 << 10;
     t->options.blob_file_size = 64 << 20;
     open_store(t);
-    for (int refused = 0; refused < 20;) {
-        t->sizes[t->count] = 3000 + random_below(&t->random, 30000);
-        int rc = put(t, t->count);
-        EXPECT(rc == 0 || rc == LSM_NO_SPACE, "put: %d %s", rc, lsm_error_detail());
-        refused += rc != 0;
-        t->count += rc == 0;
-        if (rc)
-            usleep(5000);
-    }
+    fill_with(t, size_large);
     printf("%d values fit\n", t->count);
     for (int round = 0; round < 3; round++) { // every file keeps some values, up to the last round
         struct lsm_write_options wo = {.use_reserve = true};
