@@ -66,8 +66,8 @@ check_floors() {
     while IFS=: read -r file rest; do
         header=${rest#*[\"<]}
         header=${header%%[\">]*}
-        folder=${file%/*}
-        folder=${folder##*/}
+        folder=${file#*/}
+        folder=${folder%%/*}
         case $rest in
         *'<'*)
             case $file:$header in

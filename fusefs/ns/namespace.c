@@ -18,8 +18,8 @@
 #include "base/coding.h"
 #include "base/hash.h"
 #include "base/status.h"
-#include "ns/listing.h"
-#include "ns/ns_internal.h"
+#include "ns/names/listing.h"
+#include "ns/operation/ns_internal.h"
 
 #define MARKERS_COUNTED 65536u
 

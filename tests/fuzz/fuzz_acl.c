@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ns/acl.h"
+#include "ns/keys/acl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

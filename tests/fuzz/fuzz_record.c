@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lsm.h"
-#include "ns/record.h"
+#include "ns/keys/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,7 @@
 #include "quick_check.h"
 #include <string.h>
 
-#include "ns/acl.h"
+#include "ns/keys/acl.h"
 
 enum { OWNER = 1, USER = 2, GROUP_OWNER = 4, GROUP = 8, MASK = 16, OTHER = 32 };
 

@@ -11,8 +11,8 @@
 
 #include "base/hash.h"
 #include "disk/env_fault.h"
+#include "ns/keys/pathkey.h"
 #include "ns/namespace.h"
-#include "ns/pathkey.h"
 
 #define FILE_MAX (6u << 20)
 

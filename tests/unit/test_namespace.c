@@ -1,8 +1,8 @@
 // The namespace, case by case: names, moved directories, links, orphans, opening. Content is in
 // test_ns_content.c, listings are in test_ns_listing.c.
 #include "base/coding.h"
-#include "ns/pathkey.h"
-#include "ns/record.h"
+#include "ns/keys/pathkey.h"
+#include "ns/keys/record.h"
 #include "ns_util.h"
 
 static struct env *env;

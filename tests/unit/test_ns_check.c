@@ -3,9 +3,9 @@
 #include <stdarg.h>
 
 #include "base/coding.h"
-#include "ns/ino_set.h"
-#include "ns/pathkey.h"
-#include "ns/record.h"
+#include "ns/keys/pathkey.h"
+#include "ns/keys/record.h"
+#include "ns/upkeep/ino_set.h"
 #include "ns_util.h"
 #include "version_util.h"
 

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "ns/inode_lock.h"
+#include "ns/inodes/inode_lock.h"
 #include "ns_util.h"
 
 // ------------------------------------------------------------------------------- locks

@@ -1,5 +1,5 @@
 // Keys of the namespace: golden bytes as in docs/format.md, order, escapes, limits, damage.
-#include "ns/pathkey.h"
+#include "ns/keys/pathkey.h"
 #include "version_util.h"
 
 static struct slice bytes(const char *text, size_t size)

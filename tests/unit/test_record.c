@@ -1,7 +1,7 @@
 // Records: golden bytes as in docs/format.md, round trips, and what the decoder refuses.
 #include "lsm.h"
+#include "ns/keys/record.h"
 #include "ns/namespace.h"
-#include "ns/record.h"
 #include "version_util.h"
 
 static const struct timespec when = {0x65000000, 500000000}; // 1694498816

@@ -1,0 +1,175 @@
+// Changing attributes: mode, owner, size, times; and the time of access.
+//
+// One batch; a truncation leaves very many extents to the background (tail.h). The time of access
+// that reading moves is left to atimes.c.
+// Locks: the inode's, exclusively. Failure: nothing has changed.
+#include <errno.h>
+
+#include "ns/content/content.h"
+#include "ns/content/lost.h"
+#include "ns/operation/ns_internal.h"
+
+static void set_owner(struct record *rec, const struct ns_attr *attr, unsigned mask)
+{
+    if (mask & NS_SET_UID)
+        rec->uid = attr->uid;
+    if (mask & NS_SET_GID)
+        rec->gid = attr->gid;
+    if (mask & (NS_SET_UID | NS_SET_GID) && !(mask & NS_SET_MODE))
+        ns_kill_suid(rec);
+}
+
+static void set_times(struct record *rec, const struct ns_attr *attr, unsigned mask,
+                      struct timespec now)
+{
+    if (mask & NS_SET_ATIME)
+        rec->atime = attr->atime;
+    if (mask & NS_SET_MTIME)
+        rec->mtime = attr->mtime;
+    if (mask & NS_SET_ATIME_NOW)
+        rec->atime = now;
+    if (mask & NS_SET_MTIME_NOW)
+        rec->mtime = now;
+    if (mask & NS_SET_CTIME)
+        rec->ctime = attr->ctime;
+    else if (!(mask & NS_SET_KEEP_TIMES))
+        rec->ctime = now;
+}
+
+static int check_times(const struct ns_attr *attr, unsigned mask)
+{
+    bool bad = (mask & NS_SET_ATIME && (unsigned long)attr->atime.tv_nsec > 999999999) ||
+               (mask & NS_SET_MTIME && (unsigned long)attr->mtime.tv_nsec > 999999999) ||
+               (mask & NS_SET_CTIME && (unsigned long)attr->ctime.tv_nsec > 999999999);
+    return bad ? -EINVAL : 0;
+}
+
+// Of a file that is nowhere any more (AT_NONE) but in memory: there it stays.
+static int keep_in_ghost(struct ns *ns, struct op *op, struct ns_inode *inode)
+{
+    struct inode_ghost *ghost;
+    int rc = ns_ghost_make(op, &op->rec[0].rec, &ghost);
+    if (!rc)
+        inode_set_ghost(&ns->table, inode, ghost);
+    return rc;
+}
+
+static int setattr_store(struct ns *ns, struct op *op, struct ns_inode *inode, unsigned mask)
+{
+    if (mask & NS_SET_CALLERS && inode_is_unlinked(inode) && !inode->is_nameless)
+        return 0; // they go with the file
+    if (inode_location(inode) == AT_NONE && !(mask & NS_SET_SIZE))
+        return keep_in_ghost(ns, op, inode);
+    int rc = op_store(op, inode, &op->rec[0].rec);
+    if (!rc)
+        rc = op_commit(ns, op);
+    if (!rc)
+        op_stored(ns, inode);
+    return rc;
+}
+
+static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
+                          const struct ns_attr *attr, unsigned mask)
+{
+    struct record *rec = &op->rec[0].rec;
+    int64_t mark = atimes_mark(inode);
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (rc)
+        return rc;
+    if (rec->flags && ns_setattr_is_forbidden(rec, attr, mask))
+        return -EPERM;
+    struct timespec now = ns_now();
+    op->small_change = true; // of a full disk: a longer file has a hole
+    if (mask & NS_SET_SIZE) {
+        op->frees_space = attr->size < rec->size;
+        if (attr->size != rec->size && !(mask & NS_SET_KEEP_TIMES))
+            rec->mtime = now;
+        rc = content_resize(ns, op, inode, rec, attr->size);
+        if (rc)
+            return rc;
+    }
+    if (mask & NS_SET_MODE) {
+        rec->mode = (rec->mode & S_IFMT) | (attr->mode & 07777);
+        rc = ns_acl_chmod(ns, op, rec);
+        if (rc)
+            return rc;
+    }
+    set_owner(rec, attr, mask);
+    if (mask & NS_SET_KILL_SUID)
+        ns_content_changed(op, rec, NS_WRITE_KEEP_TIMES);
+    if (mask & NS_SET_KILL_SGID && rec->gid == attr->gid && S_ISREG(rec->mode) &&
+        (rec->mode & (S_ISGID | S_IXGRP)) == S_ISGID) {
+        rec->mode &= ~(uint32_t)S_ISGID;
+        op->mode_cleared |= S_ISGID;
+    }
+    set_times(rec, attr, mask, now);
+    rc = setattr_store(ns, op, inode, mask);
+    if (rc)
+        return rc;
+    if (mask & NS_SET_SIZE)
+        lost_cut(inode);
+    if (mask & (NS_SET_ATIME | NS_SET_ATIME_NOW))
+        atimes_passed(inode, mark);
+    return 0;
+}
+
+int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr, unsigned mask,
+               struct ns_attr *ret_attr)
+{
+    if (mask & NS_SET_SIZE && !inode_is_regular(inode))
+        return inode_is_dir(inode) ? -EISDIR : -EINVAL;
+    int rc = check_times(attr, mask);
+    if (rc)
+        return rc;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    rc = setattr_locked(ns, op, inode, attr, mask);
+    inode_unlock(&ns->table.locks, &lock);
+    if (!rc)
+        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
+    op_end(ns, op);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- access
+
+#define ATIME_MAX_AGE_S 86400
+
+static bool is_before(struct timespec a, struct timespec b)
+{
+    return a.tv_sec < b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec < b.tv_nsec);
+}
+
+static bool atime_is_due(const struct record *rec, struct timespec now)
+{
+    return !is_before(rec->mtime, rec->atime) || !is_before(rec->ctime, rec->atime) ||
+           now.tv_sec - rec->atime.tv_sec >= ATIME_MAX_AGE_S;
+}
+
+int ns_note_access(struct ns *ns, struct ns_inode *inode, const struct record *rec,
+                   enum ns_access access)
+{
+    struct timespec now = ns_now();
+    if (!ns->atimes || access == NS_ACCESS_IGNORED || rec->flags & NS_NOATIME ||
+        (access == NS_ACCESS_RELATIVE && !atime_is_due(rec, now)))
+        return 0;
+    atimes_note(ns->atimes, inode, now);
+    return 1;
+}
+
+int ns_accessed(struct ns *ns, struct ns_inode *inode, enum ns_access access)
+{
+    if (access == NS_ACCESS_IGNORED)
+        return 0;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    int rc = op_peek(ns, inode, &op->rec[0], NULL);
+    if (!rc)
+        rc = ns_note_access(ns, inode, &op->rec[0].rec, access);
+    op_end(ns, op);
+    return rc;
+}

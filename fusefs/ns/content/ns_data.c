@@ -1,0 +1,217 @@
+// Reading and writing files: ns_read, ns_write.
+//
+// A read goes from the extents' values straight into the caller's buffer; what no extent covers is
+// zeroed. A write is one batch: content (content.h) and the record with size and times.
+//
+// Locks: writes take the inode's exclusively; reads go by a snapshot, without any: nobody who
+// changes the file waits for a read from disk, and a read sees the whole of a write or nothing of
+// it. Failure: a write that fails has changed nothing.
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "ns/content/content.h"
+#include "ns/content/lost.h"
+#include "ns/operation/ns_internal.h"
+
+#define PROMISE_WAIT_US  5000000
+#define PROMISE_RETRY_US 10000
+#define SYNCED_OFTEN     16u // short writes between two fsyncs, at most
+
+// ------------------------------------------------------------------------------- reading
+
+// With `at_end` what is lost is zeros, if the range goes to the end of what is believed to be the
+// file.
+static ssize_t read_at(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
+                       uint64_t offset, enum ns_access access, bool at_end)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    const struct lsm_snapshot *snapshot;
+    const struct record *rec = &op->rec[0].rec;
+    struct lost_note note = lost_noted(inode);
+    ssize_t n = op_peek(ns, inode, &op->rec[0], &snapshot);
+    if (!n && content_is_gone(inode))
+        n = -ESTALE;
+    if (!n && !(at_end && offset + size >= rec->size && offset + size >= note.to))
+        n = lost_check(ns, snapshot, op, note, offset, size);
+    if (!n)
+        n = content_read(ns, snapshot, rec, data, size, offset);
+    ns_moment_end(ns, snapshot);
+    if (n >= 0)
+        ns_note_access(ns, inode, rec, access);
+    op_end(ns, op);
+    return n;
+}
+
+ssize_t ns_read_with(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
+                     uint64_t offset, enum ns_access access)
+{
+    if (inode_is_dir(inode))
+        return -EISDIR;
+    if (!inode_is_regular(inode))
+        return -EINVAL;
+    return read_at(ns, inode, data, size < SSIZE_MAX ? size : SSIZE_MAX, offset, access, false);
+}
+
+ssize_t ns_read_end(struct ns *ns, struct ns_inode *inode, void *data, size_t size, uint64_t offset)
+{
+    if (!inode_is_regular(inode) || size > (uint64_t)NS_FILE_MAX ||
+        offset > (uint64_t)NS_FILE_MAX - size)
+        return -EINVAL;
+    return read_at(ns, inode, data, size, offset, NS_ACCESS_IGNORED, true);
+}
+
+// ------------------------------------------------------------------------------- writing
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+// Whether the record has to be written back: not when cached pages are overwritten, whose times the
+// kernel sends.
+static bool record_differs(const struct record *a, const struct record *b)
+{
+    return b->is_inline || a->is_inline || a->size != b->size || a->data_bytes != b->data_bytes ||
+           a->unwritten_bytes != b->unwritten_bytes || a->lost_bytes != b->lost_bytes ||
+           a->mode != b->mode || a->has_xattrs != b->has_xattrs || !same_time(a->mtime, b->mtime) ||
+           !same_time(a->ctime, b->ctime);
+}
+
+// Notes a short write. True if the file has been synced after every few of them lately: then the
+// engine had better keep the data in its log, where one flush of the disk makes it durable.
+static bool note_short_write(struct ns_inode *inode)
+{
+    uint16_t n = atomic_load_explicit(&inode->unsynced, memory_order_relaxed);
+    if (n < UINT16_MAX)
+        atomic_store_explicit(&inode->unsynced, (uint16_t)(n + 1), memory_order_relaxed);
+    return n < SYNCED_OFTEN && atomic_load_explicit(&inode->synced_often, memory_order_relaxed);
+}
+
+void ns_fsync_begins(struct ns_inode *inode)
+{
+    uint16_t n = atomic_exchange_explicit(&inode->unsynced, 0, memory_order_relaxed);
+    if (n)
+        atomic_store_explicit(&inode->synced_often, n <= SYNCED_OFTEN, memory_order_relaxed);
+}
+
+// Whether what comes late is not to be stored behind what has just been lost; what has been
+// promised space is stored.
+static bool is_refused(struct ns_inode *inode, const struct op *op, uint64_t offset, unsigned flags)
+{
+    return flags & NS_WRITE_LATE && !op->frees_space && lost_just_before(inode, offset);
+}
+
+static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct slice data,
+                        uint64_t offset, unsigned flags)
+{
+    if (content_is_gone(inode))
+        return -ESTALE;
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (rc)
+        return rc;
+    struct record *rec = &op->rec[0].rec;
+    if ((rec->flags & NS_IMMUTABLE && !(flags & NS_WRITE_EARLIER)) ||
+        (rec->flags & NS_APPEND && flags & NS_WRITE_UNOPENED))
+        return -EPERM;
+    if (is_refused(inode, op, offset, flags))
+        return -ENOSPC;
+    const struct record before = *rec;
+    rc = content_write(ns, op, inode, rec, data, offset);
+    if (rc)
+        return rc;
+    ns_content_changed(op, rec, flags);
+    bool store = inode_location(inode) == AT_NONE || record_differs(&before, rec);
+    if (store)
+        rc = op_store(op, inode, rec);
+    if (!rc)
+        rc = op_commit(ns, op);
+    if (rc)
+        return rc;
+    if (store)
+        op_stored(ns, inode);
+    lost_stored(inode, rec->size);
+    if (data.size < CONTENT_SHORT_WRITE && !rec->is_inline)
+        defrag_note(ns->defrag, inode, 1);
+    return 0;
+}
+
+// One try. With `on_promise` it may take what the disk has left.
+static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, uint64_t offset,
+                      unsigned flags, bool on_promise, struct ns_attr *ret_attr)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    struct inode_lock lock;
+    op->sync_soon = data.size < CONTENT_SHORT_WRITE && note_short_write(inode);
+    op->frees_space = on_promise;
+    // Staged bytes are written without the reserve.
+    int rc = is_refused(inode, op, offset, flags) ? -ENOSPC : 0;
+    if (!rc && !on_promise)
+        rc = content_stage(ns, op, inode->ino, data, offset);
+    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    if (!rc)
+        rc = write_locked(ns, op, inode, data, offset, flags);
+    inode_unlock(&ns->table.locks, &lock);
+    if (!rc)
+        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
+    op_end(ns, op);
+    return rc;
+}
+
+// Whether the range is promised.
+static int look_at_promise(struct ns *ns, struct ns_inode *inode, uint64_t offset, size_t size,
+                           bool *ret_promised)
+{
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, false);
+    int rc = op_load(ns, inode, &op->rec[0]);
+    if (!rc)
+        rc = content_is_promised(ns, op, &op->rec[0].rec, offset, offset + size, ret_promised);
+    inode_unlock(&ns->table.locks, &lock);
+    op_end(ns, op);
+    return rc;
+}
+
+// Tries a write again that has met a full disk, if its range is promised: held space is given back
+// for it. Jobs of the engine may take that space for a moment, so it tries for a while.
+static int write_promised(struct ns *ns, struct ns_inode *inode, struct slice data, uint64_t offset,
+                          unsigned flags, struct ns_attr *ret_attr)
+{
+    bool promised = false;
+    int rc = look_at_promise(ns, inode, offset, data.size, &promised);
+    if (rc || !promised)
+        return rc ? rc : -ENOSPC;
+    uint64_t give_up_us = clock_us() + PROMISE_WAIT_US;
+    promise_spend(ns, data.size);
+    while ((rc = write_once(ns, inode, data, offset, flags, true, ret_attr)) == -ENOSPC &&
+           clock_us() < give_up_us)
+        usleep(PROMISE_RETRY_US);
+    promise_spent(ns, data.size);
+    return rc;
+}
+
+ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
+                 uint64_t offset, unsigned flags, struct ns_attr *ret_attr)
+{
+    if (inode_is_dir(inode))
+        return -EISDIR;
+    if (!inode_is_regular(inode))
+        return -EINVAL;
+    if (size > (uint64_t)NS_FILE_MAX || offset > (uint64_t)NS_FILE_MAX - size)
+        return -EFBIG;
+    if (size == 0)
+        return ret_attr ? ns_getattr(ns, inode, ret_attr) : 0;
+    struct slice bytes = slice_of(data, size);
+    int rc = write_once(ns, inode, bytes, offset, flags, false, ret_attr);
+    if (rc == -ENOSPC)
+        rc = write_promised(ns, inode, bytes, offset, flags, ret_attr);
+    return rc ? rc : (ssize_t)size;
+}

@@ -1,0 +1,405 @@
+// The table of live inodes: see inode.h.
+//
+// Table: 64 shards by hash of the inode number, each a mutex and a chained hash table that doubles
+// when it is full and halves when it is an eighth full, so that it shrinks again after a walk over
+// a large tree. An inode with a 16-byte name costs about 150 bytes, malloc's and the bucket's share
+// included.
+//
+// References: a count that stays above zero changes without a lock; the step to zero is taken under
+// the shard's mutex, where inode_find takes its references, so that an inode found is never one
+// being freed.
+//
+// Shard mutexes are leaves and held for a few instructions.
+//
+// Failure: functions that allocate return NULL and have changed nothing.
+#include "ns/inodes/inode.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ns/content/lost.h"
+
+#define SHARD_MIN_BUCKETS 16u
+
+static uint64_t mix(uint64_t ino)
+{
+    uint64_t h = ino * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ (h >> 32);
+}
+
+// ---- prefixes
+
+struct prefix *prefix_new(struct slice bytes, uint64_t dir)
+{
+    struct prefix *prefix = malloc(sizeof(*prefix) + bytes.size);
+    if (!prefix)
+        return NULL;
+    prefix->dir = dir;
+    atomic_init(&prefix->refs, 1);
+    atomic_init(&prefix->word, 0);
+    prefix->size = (uint32_t)bytes.size;
+    if (bytes.size)
+        memcpy(prefix->data, bytes.data, bytes.size);
+    return prefix;
+}
+
+struct prefix *prefix_ref(struct prefix *prefix)
+{
+    atomic_fetch_add_explicit(&prefix->refs, 1, memory_order_relaxed);
+    return prefix;
+}
+
+void prefix_put(struct prefix *prefix)
+{
+    if (prefix && atomic_fetch_sub_explicit(&prefix->refs, 1, memory_order_acq_rel) == 1)
+        free(prefix);
+}
+
+// ---- one inode
+
+struct inode_name *inode_name_new(struct slice name)
+{
+    assert(name.size <= UINT8_MAX);
+    struct inode_name *copy = malloc(sizeof(*copy) + name.size);
+    if (!copy)
+        return NULL;
+    copy->size = (uint8_t)name.size;
+    if (name.size)
+        memcpy(copy->data, name.data, name.size);
+    return copy;
+}
+
+// Where a directory's `names` begins when it comes to life: nothing of an earlier life matches.
+static uint64_t first_names(void)
+{
+    static _Atomic uint64_t lives;
+    return (atomic_fetch_add_explicit(&lives, 1, memory_order_relaxed) + 1) << 32;
+}
+
+struct ns_inode *inode_new(const struct inode_init *init)
+{
+    struct ns_inode *inode = calloc(1, sizeof(*inode));
+    if (!inode)
+        return NULL;
+    inode->ino = init->ino;
+    if (S_ISDIR(init->type))
+        atomic_init(&inode->names, first_names());
+    atomic_init(&inode->refs, 1);
+    inode->type = (uint16_t)init->type;
+    atomic_init(&inode->location, (uint8_t)init->location);
+    if (init->location == AT_ENTRY) {
+        inode->name = inode_name_new(init->name);
+        if (!inode->name) {
+            free(inode);
+            return NULL;
+        }
+        inode->dir_prefix = prefix_ref(init->dir_prefix);
+    }
+    if (init->own_prefix)
+        inode->own_prefix = prefix_ref(init->own_prefix);
+    if (init->parent) {
+        atomic_fetch_add_explicit(&init->parent->refs, 1, memory_order_relaxed);
+        inode->parent = init->parent;
+    }
+    return inode;
+}
+
+static void inode_free(struct ns_inode *inode)
+{
+    free(inode->ghost);
+    lost_note_free(atomic_load_explicit(&inode->lost, memory_order_relaxed));
+    prefix_put(inode->dir_prefix);
+    prefix_put(inode->own_prefix);
+    free(inode->name);
+    free(inode);
+}
+
+void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key)
+{
+    switch (inode_location(inode)) {
+    case AT_ROOT:
+        pathkey_single(ret_key, KEY_ROOT);
+        return;
+    case AT_ENTRY:
+        pathkey_entry(ret_key, prefix_slice(inode->dir_prefix),
+                      slice_of(inode->name->data, inode->name->size));
+        return;
+    case AT_INODE:
+        pathkey_number(ret_key, KEY_INODE, inode->ino);
+        return;
+    case AT_ORPHAN:
+    case AT_NONE:
+        pathkey_number(ret_key, KEY_ORPHAN, inode->ino);
+        return;
+    }
+}
+
+// ---- the table
+
+static struct inode_shard *shard_of(struct inode_table *table, uint64_t ino)
+{
+    return &table->shards[mix(ino) >> 58 & (INODE_SHARDS - 1)];
+}
+
+static struct ns_inode **bucket_of(const struct inode_shard *shard, uint64_t ino)
+{
+    return &shard->buckets[mix(ino) & (shard->bucket_count - 1)];
+}
+
+// Best effort: a table that cannot be resized works on, only slower.
+static void shard_resize(struct inode_shard *shard, size_t bucket_count)
+{
+    struct ns_inode **old = shard->buckets;
+    size_t old_count = shard->bucket_count;
+    struct ns_inode **fresh = calloc(bucket_count, sizeof(*fresh));
+    if (!fresh)
+        return;
+    shard->buckets = fresh;
+    shard->bucket_count = bucket_count;
+    for (size_t i = 0; i < old_count; i++) {
+        struct ns_inode *next;
+        for (struct ns_inode *inode = old[i]; inode; inode = next) {
+            next = inode->hash_next;
+            struct ns_inode **bucket = bucket_of(shard, inode->ino);
+            inode->hash_next = *bucket;
+            *bucket = inode;
+        }
+    }
+    free(old);
+}
+
+static struct ns_inode *shard_find(const struct inode_shard *shard, uint64_t ino)
+{
+    struct ns_inode *inode = *bucket_of(shard, ino);
+    while (inode && inode->ino != ino)
+        inode = inode->hash_next;
+    return inode;
+}
+
+static void shard_remove(struct inode_shard *shard, struct ns_inode *inode)
+{
+    struct ns_inode **link = bucket_of(shard, inode->ino);
+    while (*link != inode)
+        link = &(*link)->hash_next;
+    *link = inode->hash_next;
+    shard->used--;
+    if (shard->bucket_count > SHARD_MIN_BUCKETS && shard->used < shard->bucket_count / 8)
+        shard_resize(shard, shard->bucket_count / 2);
+}
+
+int inode_table_init(struct inode_table *table)
+{
+    inode_lock_table_init(&table->locks);
+    atomic_init(&table->moves, 0);
+    bool ok = true;
+    for (size_t i = 0; i < INODE_SHARDS; i++) {
+        struct inode_shard *shard = &table->shards[i];
+        pthread_mutex_init(&shard->mutex, NULL);
+        shard->used = 0;
+        shard->bucket_count = SHARD_MIN_BUCKETS;
+        shard->buckets = calloc(SHARD_MIN_BUCKETS, sizeof(struct ns_inode *));
+        ok = ok && shard->buckets;
+    }
+    if (ok)
+        return 0;
+    inode_table_release(table);
+    return -ENOMEM;
+}
+
+void inode_table_release(struct inode_table *table)
+{
+    for (size_t i = 0; i < INODE_SHARDS; i++) {
+        struct inode_shard *shard = &table->shards[i];
+        for (size_t b = 0; shard->buckets && b < shard->bucket_count; b++) {
+            struct ns_inode *next;
+            for (struct ns_inode *inode = shard->buckets[b]; inode; inode = next) {
+                next = inode->hash_next;
+                inode_free(inode);
+            }
+        }
+        free(shard->buckets);
+        shard->buckets = NULL;
+        pthread_mutex_destroy(&shard->mutex);
+    }
+    inode_lock_table_release(&table->locks);
+}
+
+uint64_t inode_table_count(struct inode_table *table)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < INODE_SHARDS; i++) {
+        pthread_mutex_lock(&table->shards[i].mutex);
+        count += table->shards[i].used;
+        pthread_mutex_unlock(&table->shards[i].mutex);
+    }
+    return count;
+}
+
+// `moves` NULL: its location is certain.
+static struct ns_inode *insert(struct inode_table *table, struct ns_inode *inode,
+                               const uint64_t *moves)
+{
+    struct inode_shard *shard = shard_of(table, inode->ino);
+    pthread_mutex_lock(&shard->mutex);
+    struct ns_inode *found = shard_find(shard, inode->ino);
+    if (found) {
+        atomic_fetch_add_explicit(&found->refs, 1, memory_order_relaxed);
+    } else if (!moves || atomic_load_explicit(&table->moves, memory_order_acquire) == *moves) {
+        if (shard->used >= shard->bucket_count)
+            shard_resize(shard, shard->bucket_count * 2);
+        struct ns_inode **bucket = bucket_of(shard, inode->ino);
+        inode->hash_next = *bucket;
+        *bucket = inode;
+        shard->used++;
+        found = inode;
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    if (found == inode)
+        return inode;
+    // The parent is held by the caller too, so this reference is never its last.
+    if (inode->parent)
+        atomic_fetch_sub_explicit(&inode->parent->refs, 1, memory_order_release);
+    inode_free(inode);
+    return found;
+}
+
+struct ns_inode *inode_insert(struct inode_table *table, struct ns_inode *inode)
+{
+    return insert(table, inode, NULL);
+}
+
+struct ns_inode *inode_insert_unmoved(struct inode_table *table, struct ns_inode *inode,
+                                      uint64_t moves)
+{
+    return insert(table, inode, &moves);
+}
+
+struct ns_inode *inode_find(struct inode_table *table, uint64_t ino)
+{
+    struct inode_shard *shard = shard_of(table, ino);
+    pthread_mutex_lock(&shard->mutex);
+    struct ns_inode *inode = shard_find(shard, ino);
+    if (inode)
+        atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&shard->mutex);
+    return inode;
+}
+
+void inode_put(struct inode_table *table, struct ns_inode *inode, uint64_t count,
+               inode_orphan_fn *orphan, void *arg)
+{
+    while (inode) {
+        uint64_t refs = atomic_load_explicit(&inode->refs, memory_order_relaxed);
+        while (refs > count)
+            if (atomic_compare_exchange_weak_explicit(&inode->refs, &refs, refs - count,
+                                                      memory_order_release, memory_order_relaxed))
+                return;
+        struct inode_shard *shard = shard_of(table, inode->ino);
+        pthread_mutex_lock(&shard->mutex);
+        refs = atomic_fetch_sub_explicit(&inode->refs, count, memory_order_acq_rel);
+        assert(refs >= count);
+        if (refs == count)
+            shard_remove(shard, inode);
+        pthread_mutex_unlock(&shard->mutex);
+        if (refs != count)
+            return;
+        if (inode_location(inode) == AT_ORPHAN)
+            orphan(arg, inode->ino);
+        struct ns_inode *parent = inode->parent;
+        inode_free(inode);
+        inode = parent;
+        count = 1;
+    }
+}
+
+// ---- where the record is
+
+int inode_place(struct inode_table *table, const struct ns_inode *inode, struct pathkey *ret_key,
+                struct inode_ghost **ret_ghost)
+{
+    struct inode_shard *shard = shard_of(table, inode->ino);
+    struct inode_ghost *copy = NULL;
+    pthread_mutex_lock(&shard->mutex);
+    bool is_ghost = inode_location(inode) == AT_NONE;
+    if (is_ghost) {
+        size_t size = sizeof *copy + inode->ghost->size;
+        copy = malloc(size);
+        if (copy)
+            memcpy(copy, inode->ghost, size);
+    } else {
+        inode_record_key(inode, ret_key);
+    }
+    pthread_mutex_unlock(&shard->mutex);
+    *ret_ghost = copy;
+    return is_ghost && !copy ? -ENOMEM : 0;
+}
+
+struct prefix *inode_dir_prefix(struct inode_table *table, const struct ns_inode *inode)
+{
+    struct inode_shard *shard = shard_of(table, inode->ino);
+    pthread_mutex_lock(&shard->mutex);
+    struct prefix *prefix =
+        inode_location(inode) == AT_ENTRY ? prefix_ref(inode->dir_prefix) : NULL;
+    pthread_mutex_unlock(&shard->mutex);
+    return prefix;
+}
+
+// The location and what belongs to it; what belonged to the one before is freed.
+static void set_place(struct inode_table *table, struct ns_inode *inode,
+                      enum inode_location location, struct prefix *dir_prefix,
+                      struct inode_name *name, struct inode_ghost *ghost)
+{
+    struct inode_shard *shard = shard_of(table, inode->ino);
+    struct prefix *old_prefix = inode->dir_prefix;
+    struct inode_name *old_name = inode->name;
+    struct inode_ghost *old_ghost = inode->ghost;
+    pthread_mutex_lock(&shard->mutex);
+    inode->dir_prefix = dir_prefix;
+    inode->name = name;
+    inode->ghost = ghost;
+    atomic_store_explicit(&inode->location, (uint8_t)location, memory_order_release);
+    pthread_mutex_unlock(&shard->mutex);
+    prefix_put(old_prefix);
+    free(old_name);
+    free(old_ghost);
+}
+
+void inode_move(struct inode_table *table, struct ns_inode *inode, struct prefix *dir_prefix,
+                struct inode_name *name)
+{
+    set_place(table, inode, AT_ENTRY, dir_prefix, name, NULL);
+}
+
+void inode_set_location(struct inode_table *table, struct ns_inode *inode,
+                        enum inode_location location)
+{
+    set_place(table, inode, location, NULL, NULL, NULL);
+}
+
+void inode_set_ghost(struct inode_table *table, struct ns_inode *inode, struct inode_ghost *ghost)
+{
+    set_place(table, inode, AT_NONE, NULL, NULL, ghost);
+}
+
+void inode_swap_parent(struct inode_table *table, struct ns_inode *dir, struct ns_inode **parent)
+{
+    struct inode_shard *shard = shard_of(table, dir->ino);
+    struct ns_inode *old = dir->parent;
+    pthread_mutex_lock(&shard->mutex);
+    dir->parent = *parent;
+    pthread_mutex_unlock(&shard->mutex);
+    *parent = old;
+}
+
+struct ns_inode *inode_parent(struct inode_table *table, const struct ns_inode *dir)
+{
+    struct inode_shard *shard = shard_of(table, dir->ino);
+    pthread_mutex_lock(&shard->mutex);
+    struct ns_inode *parent = dir->parent;
+    if (parent)
+        atomic_fetch_add_explicit(&parent->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&shard->mutex);
+    return parent;
+}

@@ -1,0 +1,287 @@
+// Listing directories.
+//
+// A listing goes in key order, without a handle: each call is told behind which name to go on. So
+// each name that is there throughout appears exactly once, whatever happens meanwhile. A position
+// is the hash of that name (listing.h). It leads to the name by a piece of a listing that is kept,
+// by a bookmark, or by reading the directory until the name comes. Only a position behind a name
+// that has gone is lost, when all of these were dropped since: ESTALE.
+//
+// What a piece shows is as of when it was made, which is after the listing began that it is shown
+// to: a listing begins with a piece that is made for it, or one since which no name has changed
+// (ns_inode.names). With `plus`, the inode and the attributes are those of now, and names that are
+// gone are passed over.
+//
+// Thread safety: no lock is taken: nobody gets the prefix of a removed directory before it is
+// marked as unlinked, so one that is not, after it was read, owned its prefix then. Failure: the
+// same read may be tried again.
+#include <errno.h>
+#include <string.h>
+
+#include "ns/names/listing.h"
+#include "ns/operation/ns_internal.h"
+
+#define COOKIE_DOT  1u
+#define COOKIE_DOTS 2u
+
+// An entry on its way to the callback.
+struct found {
+    struct slice name;
+    uint64_t ino;
+    uint32_t type;
+};
+
+// ------------------------------------------------------------------------------- reading entries
+
+static int walk_open(struct ns *ns, const struct ns_inode *dir, struct lsm_iter **ret_iter)
+{
+    struct pathkey lower, upper;
+    pathkey_dir_bounds(prefix_slice(dir->own_prefix), &lower, &upper);
+    struct lsm_iter_options options = {.snapshot = ns->at.snapshot,
+                                       .lower = lower.data,
+                                       .lower_size = lower.size,
+                                       .upper = upper.data,
+                                       .upper_size = upper.size};
+    return ns_err(lsm_iter_new(ns->db, &options, ret_iter));
+}
+
+// The entry the iterator is on: 0, 1 at the end, -EIO if it is malformed.
+static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
+{
+    size_t key_size, value_size;
+    struct slice prefix;
+    struct record rec;
+    if (!lsm_iter_valid(iter)) {
+        int status = lsm_iter_status(iter);
+        return status ? ns_err(status) : 1;
+    }
+    const void *key = lsm_iter_key(iter, &key_size);
+    const void *value = lsm_iter_value(iter, &value_size);
+    if (!value)
+        return ns_err(lsm_iter_status(iter));
+    if (!pathkey_parse_entry(slice_of(key, key_size), &prefix, &ret_found->name))
+        return -EIO;
+    int status = record_decode(value, value_size, &rec);
+    if (status)
+        return ns_err(status);
+    ret_found->ino = rec.ino;
+    ret_found->type = record_type(&rec);
+    return 0;
+}
+
+// Puts the iterator on the first entry behind `name`, on the first of all without one.
+static void walk_behind(const struct ns_inode *dir, struct lsm_iter *iter, struct slice name)
+{
+    struct pathkey key;
+    size_t size;
+    if (!name.size) {
+        lsm_iter_seek_first(iter);
+        return;
+    }
+    pathkey_entry(&key, prefix_slice(dir->own_prefix), name);
+    lsm_iter_seek(iter, key.data, key.size);
+    if (!lsm_iter_valid(iter))
+        return;
+    const void *at = lsm_iter_key(iter, &size);
+    if (size == key.size && memcmp(at, key.data, size) == 0)
+        lsm_iter_next(iter);
+}
+
+// Puts the iterator on the first entry behind the name of that position. -ESTALE: there is none.
+static int walk_to_cookie(struct ns *ns, struct lsm_iter *iter, uint64_t cookie)
+{
+    struct found found;
+    int rc;
+    lsm_iter_seek_first(iter);
+    while (!(rc = walk_entry(iter, &found))) {
+        bool is_it = listing_cookie(ns->listings, found.name) == cookie;
+        lsm_iter_next(iter);
+        if (is_it)
+            return 0;
+    }
+    return rc < 0 ? rc : -ESTALE;
+}
+
+static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece *piece)
+{
+    struct found found;
+    int rc;
+    while (!(rc = walk_entry(iter, &found)) && piece->count < LISTING_PIECE) {
+        rc = piece_add(piece, ns->listings, found.name, found.ino, found.type);
+        if (rc)
+            return rc;
+        lsm_iter_next(iter);
+    }
+    piece->is_end = rc == 1;
+    return rc < 0 ? rc : 0;
+}
+
+// Makes the piece behind `name` or, without one, behind the position; from the beginning if that is
+// 0 too.
+static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t cookie,
+                      struct listing_piece **ret_piece)
+{
+    struct lsm_iter *iter;
+    struct listing_piece *piece = piece_new(dir->ino, atomic_load(&dir->names));
+    if (!piece)
+        return -ENOMEM;
+    int rc = walk_open(ns, dir, &iter);
+    if (rc) {
+        piece_put(piece);
+        return rc;
+    }
+    piece->is_beginning = !name.size && !cookie;
+    if (inode_is_unlinked(dir)) {
+        piece->is_end = true;
+    } else {
+        if (cookie && !name.size)
+            rc = walk_to_cookie(ns, iter, cookie);
+        else
+            walk_behind(dir, iter, name);
+        if (!rc)
+            rc = piece_fill(ns, iter, piece);
+    }
+    lsm_iter_free(iter);
+    if (rc) {
+        piece_put(piece);
+        return rc;
+    }
+    listings_keep(ns->listings, piece);
+    *ret_piece = piece;
+    return 0;
+}
+
+// ------------------------------------------------------------------------------- delivering
+
+struct reading {
+    struct ns *ns;
+    struct ns_inode *dir;
+    bool plus;
+    ns_dirent_fn *fn;
+    void *arg;
+    size_t last_size; // of the last name that was passed on; 0: none
+    char last[NS_NAME_MAX];
+};
+
+// Passes one entry on: 0, 1 if the callback stopped before it, or -errno.
+static int deliver(struct reading *reading, const struct found *found, uint64_t cookie)
+{
+    struct ns_dirent entry = {.name = (const char *)found->name.data,
+                              .name_size = found->name.size,
+                              .ino = found->ino,
+                              .type = found->type,
+                              .cookie = cookie};
+    struct ns_attr attr;
+    if (reading->plus && cookie > COOKIE_DOTS) {
+        int rc = ns_lookup_name(reading->ns, reading->dir, found->name, &entry.inode, &attr);
+        if (rc == -ENOENT)
+            return 0;
+        if (rc)
+            return rc;
+        entry.ino = attr.ino;
+        entry.type = attr.mode & S_IFMT;
+        entry.attr = &attr;
+    }
+    if (reading->fn(reading->arg, &entry)) {
+        ns_inode_drop(reading->ns, entry.inode);
+        return 1;
+    }
+    if (cookie > COOKIE_DOTS) {
+        reading->last_size = found->name.size;
+        memcpy(reading->last, found->name.data, found->name.size);
+    }
+    return 0;
+}
+
+static int deliver_dots(struct reading *reading, uint64_t cookie)
+{
+    struct ns_inode *parent;
+    struct found found = {.name = slice_of(".", 1), .ino = reading->dir->ino, .type = S_IFDIR};
+    int rc = cookie < COOKIE_DOT ? deliver(reading, &found, COOKIE_DOT) : 0;
+    if (rc || cookie >= COOKIE_DOTS)
+        return rc;
+    rc = ns_parent(reading->ns, reading->dir, &parent);
+    if (rc)
+        return rc;
+    found.name = slice_of("..", 2);
+    found.ino = parent->ino;
+    ns_inode_put(reading->ns, parent, 1);
+    return deliver(reading, &found, COOKIE_DOTS);
+}
+
+static int deliver_piece(struct reading *reading, const struct listing_piece *piece, size_t index)
+{
+    int rc = 0;
+    for (; !rc && index < piece->count; index++) {
+        const struct listed_name *name = &piece->names[index];
+        struct found found = {.name = piece_name(piece, index),
+                              .ino = name->ino,
+                              .type = (uint32_t)name->type_bits << 12};
+        rc = deliver(reading, &found, name->cookie);
+    }
+    return rc;
+}
+
+// The piece to go on with, and where in it. `name` is that of the position, if it is known.
+static int find_piece(struct ns *ns, struct ns_inode *dir, uint64_t cookie, struct slice name,
+                      struct listing_piece **ret_piece, size_t *ret_index)
+{
+    char marked[NS_NAME_MAX];
+    bool begins = cookie <= COOKIE_DOTS;
+    *ret_index = 0;
+    uint64_t version = atomic_load(&dir->names);
+    if (!begins)
+        *ret_piece = listings_find(ns->listings, dir->ino, cookie, ret_index);
+    else if (version % 2 == 0) // else a change may be visible to others already
+        *ret_piece = listings_beginning(ns->listings, dir->ino, version);
+    else
+        *ret_piece = NULL;
+    if (*ret_piece)
+        return 0;
+    if (!begins && !name.size)
+        name = slice_of(marked, listings_marked(ns->listings, dir->ino, cookie, marked));
+    return piece_make(ns, dir, name, begins ? 0 : cookie, ret_piece);
+}
+
+static int list_from(struct reading *reading, uint64_t cookie, struct slice name)
+{
+    struct ns *ns = reading->ns;
+    struct listing_piece *piece, *next;
+    size_t index;
+    int rc = cookie < COOKIE_DOTS ? deliver_dots(reading, cookie) : 0;
+    if (rc)
+        return rc < 0 ? rc : 0;
+    rc = find_piece(ns, reading->dir, cookie, name, &piece, &index);
+    if (rc)
+        return rc;
+    while (!(rc = deliver_piece(reading, piece, index)) && !piece->is_end) {
+        rc = piece_make(ns, reading->dir, piece_name(piece, piece->count - 1), 0, &next);
+        if (rc)
+            break;
+        piece_put(piece);
+        piece = next;
+        index = 0;
+    }
+    piece_put(piece);
+    if (rc == 1 && reading->last_size)
+        listings_mark(ns->listings, reading->dir->ino, slice_of(reading->last, reading->last_size));
+    return rc < 0 ? rc : 0;
+}
+
+int ns_list(struct ns *ns, struct ns_inode *dir, uint64_t cookie, bool plus, ns_dirent_fn *fn,
+            void *arg)
+{
+    if (!inode_is_dir(dir))
+        return -ENOTDIR;
+    struct reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
+    return list_from(&reading, cookie, slice_of(NULL, 0));
+}
+
+int ns_list_behind(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
+                   bool plus, ns_dirent_fn *fn, void *arg)
+{
+    if (!inode_is_dir(dir))
+        return -ENOTDIR;
+    struct reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
+    struct slice behind = slice_of(name, name_size);
+    return list_from(&reading, listing_cookie(ns->listings, behind), behind);
+}

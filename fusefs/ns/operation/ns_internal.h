@@ -1,0 +1,271 @@
+// What the files of the namespace share: the open namespace, an operation's context, and the
+// helpers that read, change and write records.
+//
+// Inside the namespace every function returns 0 (or a count) or a negative errno; engine statuses
+// are translated where the engine is called (ns_err).
+#ifndef NS_INTERNAL_H
+#define NS_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/slice.h"
+#include "lsm.h"
+#include "ns/inodes/atimes.h"
+#include "ns/inodes/inode.h"
+#include "ns/keys/pathkey.h"
+#include "ns/keys/record.h"
+#include "ns/namespace.h"
+#include "ns/operation/promise.h"
+#include "ns/upkeep/defrag.h"
+#include "ns/upkeep/reclaim.h"
+
+// Bytes of an extent at most, and the grid on which long writes are cut into extents.
+#define NS_EXTENT_MAX (1u << 20)
+
+#define NS_COUNTER_STRIPES 16u
+#define NS_MARKER_BUCKETS  4096u
+#define NS_INO_RANGE       4096u
+#define NS_FORMAT_VERSION  1u
+
+// The number of linked inodes, spread so that creators do not wait for each other. The mutex is
+// held over lsm_write(), so that the values in the store are written in order; a write may wait for
+// the disk, so who only wants to know the number does without the mutex.
+struct counter {
+    pthread_mutex_t mutex;
+    _Atomic int64_t value; // changed under mutex
+};
+
+struct ns {
+    struct lsm *db;
+    struct lsm_read_options at; // what reads without a snapshot of their own see: the snapshot that
+                                // was opened, or the present
+    bool shares_db;             // db belongs to another namespace, which closes it
+    char *path;                 // of the store
+    unsigned inline_max, cut_extents, merge_delay_ms;
+    bool keep_unlinked; // see ns_keep_unlinked(); constant once there are threads
+    bool read_only;
+    struct ns_inode *root;
+    struct inode_table table;
+
+    pthread_mutex_t
+        rename_mutex; // renames of a directory to another parent; before all inode locks
+
+    pthread_mutex_t ino_mutex;       // leaf, held over an engine put
+    uint32_t features;               // ino_mutex: what the superblock says
+    uint64_t ino_next, ino_reserved; // ino_mutex: numbers [next, reserved) are free to use
+
+    struct counter counters[NS_COUNTER_STRIPES]; // after the inode locks
+
+    // How many markers hash to each bucket: what is 0 has none. Raised before a marker is written,
+    // lowered after it was removed. `all_marked`: too many to count at ns_open.
+    _Atomic uint32_t markers[NS_MARKER_BUCKETS];
+    bool all_marked;
+
+    struct listings *listings;
+    _Atomic bool labels; // see ns_may_have_labels()
+
+    pthread_mutex_t op_mutex; // leaf
+    struct op *idle_ops;      // op_mutex
+    unsigned idle_op_count;   // op_mutex
+
+    struct promise promise;
+    struct reclaim *reclaim; // NULL if read-only
+    struct defrag *defrag;   // the same
+    struct atimes *atimes;   // the same
+};
+
+// A moment for several reads that belong together, to be ended soon: now, or the snapshot that was
+// opened. 0 or -errno.
+int ns_moment_begin(struct ns *ns, const struct lsm_snapshot **ret_snapshot);
+void ns_moment_end(struct ns *ns, const struct lsm_snapshot *snapshot); // NULL is allowed
+
+static inline int ns_err(int status)
+{
+    return status ? -ns_errno(status) : 0;
+}
+
+// ---- one operation
+
+struct loaded {
+    struct record rec; // slices point into raw
+    struct lsm_buf raw;
+};
+
+struct extent {
+    uint64_t start;
+    uint64_t size;
+};
+
+struct extent_list {
+    struct extent *at;
+    size_t count, capacity;
+};
+
+// What an operation needs while it runs; reused, so that the usual one allocates nothing.
+struct op {
+    struct op *next;
+    struct lsm_batch *batch;
+    struct lsm_batch
+        *staged; // extents of a long write, in blob files already; empty if it is short
+    struct loaded rec[6];
+    struct buf out;     // a record being encoded
+    struct buf content; // file content being put together
+    struct extent_list extents, source, unwritten, lost;
+    int64_t unwritten_change; // how many bytes more are unwritten after the batch
+    struct counter *counter;  // locked by op_count, released by op_commit or op_end
+    int64_t counter_delta;
+    uint32_t mode_cleared; // by ns_content_changed
+    bool batch_was_large;  // do not keep it for later
+    bool sync_soon;        // op_commit's batch is likely to be synced at once
+    bool is_zeroed;        // what the file grows by is zeroes, and not lost
+    bool frees_space;      // op_commit may use the engine's reserve for a full disk
+    bool small_change;     // ... a little of it: no more than records are changed
+};
+
+struct op *op_begin(struct ns *ns); // NULL: no memory
+void op_end(struct ns *ns, struct op *op);
+void op_free_idle(struct ns *ns); // at close
+
+// The record under `key`, or of a live inode (lock held). -ENOENT only from op_load_key.
+int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec);
+int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec);
+
+// A live inode's record without its lock, as of some moment during the call. With `ret_snapshot`,
+// that moment as a snapshot, which is the caller's to free (NULL on failure): what else is read
+// through it goes with the record. So nobody who changes the file waits for who reads it from disk.
+int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
+            const struct lsm_snapshot **ret_snapshot);
+
+// Add to the batch. op_store writes the record back to where the inode's record is; one that is
+// nowhere any more (AT_NONE) comes back as an orphan, for which op_stored must follow the commit.
+int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec);
+int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec);
+void op_stored(struct ns *ns, struct ns_inode *inode);
+// A copy of the record for inode_set_ghost(), malloc'd. Uses op->out.
+int ns_ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost);
+int op_put(struct op *op, const struct pathkey *key, struct slice value);
+int op_put_borrowed(struct op *op, const struct pathkey *key, struct slice value); // not copied
+int op_delete(struct op *op, const struct pathkey *key);
+int op_count(struct ns *ns, struct op *op, int64_t delta); // at most once in an op; last before
+                                                           // op_commit
+int op_commit(struct ns *ns, struct op *op);               // the batch is empty afterwards
+// The same for a batch that changes names of the two directories, which may be one.
+int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other);
+
+// ---- helpers
+
+// The kernel's clock for files, one tick exact: behind a FUSE mount with a write-back cache the
+// kernel stamps some files itself, and ours must not look newer than what it stamps later.
+struct timespec ns_now(void);
+int ns_ino_new(struct ns *ns, uint64_t *ret_ino); // takes ino_mutex; may write to the engine
+void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr);
+// At ns_open: sets ns->labels. An lsm_status.
+int ns_look_for_labels(struct ns *ns);
+// Says in the superblock, unless it does already, that the store uses the incompatible feature. An
+// lsm_status.
+enum ns_feature {
+    FEATURE_UNWRITTEN = 1, // there may be unwritten ranges
+    FEATURE_LOST = 2,      // there may be lost ranges
+    FEATURES_KNOWN = 3,
+};
+int ns_mark_feature(struct ns *ns, enum ns_feature feature);
+int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG
+void ns_inode_drop(struct ns *ns, struct ns_inode *inode); // puts one reference; NULL is legal
+
+// A directory's record after it gained or lost entries.
+void ns_touch_parent(struct record *dir, struct timespec now, int entries, int subdirs);
+
+// Clears setuid, and setgid of what is executable by its group, but for directories.
+void ns_kill_suid(struct record *rec);
+
+// What every change of content does to the record, but for what ns_write_flags in `flags` say; and
+// its attributes afterwards.
+void ns_content_changed(struct op *op, struct record *rec, unsigned flags);
+void ns_changed_attr(const struct op *op, const struct record *rec, struct ns_attr *ret_attr);
+
+// Markers: whether there may be one for the prefix (from memory), and whether there is.
+bool ns_may_be_marked(struct ns *ns, struct slice prefix);
+int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked);
+void ns_marker_added(struct ns *ns, struct slice prefix);
+void ns_marker_removed(struct ns *ns, struct slice prefix);
+
+// The live inode of the file whose entry is (dir, name), which `rec` is the record of or leads to;
+// it becomes live if it is not. Its exclusive lock held, and `rec` read under it. One reference.
+int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const struct record *rec,
+                 bool at_inode_key, struct ns_inode **ret_inode);
+
+int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
+                   struct ns_inode **ret_inode, struct ns_attr *ret_attr);
+
+// Where a lookup puts the beginning of a file's content if it has read it anyway: short content is
+// in the record.
+struct head {
+    void *data;
+    size_t size; // room
+    size_t got;
+    bool found; // a regular file was found, and `got` is set
+};
+
+// Finds the non-directory at the key (dir_prefix, name), of which the caller knew, when `moves` was
+// table.moves, that it is the right one. -ESTALE: it is a directory, or that is not sure any more.
+// `head` may be NULL.
+int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
+                  struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct head *head);
+
+// Whether flags forbid that a name of `rec` goes from `dir`, or, with `rec` NULL, is added to it.
+bool ns_name_is_fixed(const struct record *dir, const struct record *rec);
+// Whether flags forbid the setattr.
+bool ns_setattr_is_forbidden(const struct record *rec, const struct ns_attr *attr, unsigned mask);
+
+// Fills in what a new file in `dir` gets; mode, number and what its type needs are there already.
+void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct record *dir,
+                   struct timespec now);
+
+// The prefix of the directory that `rec` is the record of, found under `name` in the directory
+// that owns `dir_prefix`. Points into rec or into space.
+int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
+                 struct pathkey_prefix *space, struct slice *ret_prefix);
+
+// The inode was read when its record was `rec`: as ns_accessed().
+int ns_note_access(struct ns *ns, struct ns_inode *inode, const struct record *rec,
+                   enum ns_access access);
+
+// ---- access control lists (ns_acl.c); the first two use op->rec[5]
+
+// A new file's permissions: the mode it was asked for, less the umask or what the directory's
+// default list does not give. Adds the lists it inherits to the batch.
+int ns_acl_inherit(struct ns *ns, struct op *op, const struct record *dir, struct record *rec,
+                   uint32_t umask);
+// Adds to the batch the list of a file whose mode was changed.
+int ns_acl_chmod(struct ns *ns, struct op *op, struct record *rec);
+bool ns_acl_is(const char *name); // of an extended attribute
+// What setting such an attribute does to the record. *ret_keep: there is something to store.
+int ns_acl_set(struct record *rec, const char *name, struct slice list, bool kill_sgid,
+               bool *ret_keep);
+
+// ---- losing a name (ns_remove.c)
+
+// What becomes of an inode that loses a name: prepared into the batch, finished after the commit.
+struct removal {
+    uint64_t ino;
+    struct ns_inode *live; // a reference; may be NULL if other names are left
+    // The record it keeps in memory if nothing of the file stays in the store.
+    struct inode_ghost *ghost;
+    bool unlinked;  // its last name goes
+    bool orphaned;  // space is left to be reclaimed
+    bool data_gone; // content was deleted
+    bool is_marked; // a directory whose marker goes
+    struct pathkey_prefix prefix;
+};
+// Adds to the batch all that goes with the last name, or the lower link count. `rec` is the full
+// record (changed here); from_inode_key: it is at 'I'. The entry key and the parent are the
+// caller's. `dir`, `name`: where it is. Exclusive lock held. removal_release in any case.
+int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
+                    struct ns_inode *dir, struct slice name, struct timespec now,
+                    struct removal *ret_removal);
+void removal_finish(struct ns *ns, struct removal *removal);  // after the commit, locks held
+void removal_cancel(struct removal *removal);                 // instead, if there was none
+void removal_release(struct ns *ns, struct removal *removal); // after the locks were dropped
+
+#endif

@@ -1,0 +1,384 @@
+// The context of an operation: records in, one batch out.
+//
+// Every operation that changes something takes a struct op, loads records into it, changes them,
+// adds what changed to the batch and commits the batch once. Nothing in memory changes before the
+// commit succeeded, so a failure leaves everything as it was.
+//
+// Contexts are kept on a short list between operations together with their buffers; a buffer that
+// grew large is released. Thread safety: a context belongs to one thread; the list has a mutex.
+#include "ns/operation/ns_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IDLE_OPS_MAX    16u
+#define KEEP_BUFFER_MAX (256u << 10)
+#define PEEK_YIELDS     64u // attempts of op_peek before it sleeps between them, and
+#define PEEK_ATTEMPTS   1064u
+#define PEEK_SLEEP_US   100u
+
+static void op_free(struct op *op)
+{
+    lsm_batch_free(op->batch);
+    lsm_batch_free(op->staged);
+    for (size_t i = 0; i < sizeof(op->rec) / sizeof(op->rec[0]); i++)
+        lsm_buf_release(&op->rec[i].raw);
+    buf_release(&op->out);
+    buf_release(&op->content);
+    free(op->extents.at);
+    free(op->source.at);
+    free(op->unwritten.at);
+    free(op->lost.at);
+    free(op);
+}
+
+struct op *op_begin(struct ns *ns)
+{
+    pthread_mutex_lock(&ns->op_mutex);
+    struct op *op = ns->idle_ops;
+    if (op) {
+        ns->idle_ops = op->next;
+        ns->idle_op_count--;
+    }
+    pthread_mutex_unlock(&ns->op_mutex);
+    if (op)
+        return op;
+    op = calloc(1, sizeof(*op));
+    if (op && (lsm_batch_new(&op->batch) || lsm_batch_new(&op->staged))) {
+        op_free(op);
+        op = NULL;
+    }
+    return op;
+}
+
+static void counter_release(struct op *op)
+{
+    if (op->counter)
+        pthread_mutex_unlock(&op->counter->mutex);
+    op->counter = NULL;
+}
+
+void op_end(struct ns *ns, struct op *op)
+{
+    if (!op)
+        return;
+    counter_release(op);
+    bool large = lsm_batch_size(op->batch) > KEEP_BUFFER_MAX || op->batch_was_large ||
+                 op->out.capacity > KEEP_BUFFER_MAX || op->content.capacity > KEEP_BUFFER_MAX ||
+                 op->extents.capacity > 4096 || op->source.capacity > 4096 ||
+                 op->unwritten.capacity > 4096 || op->lost.capacity > 4096;
+    op->batch_was_large = op->is_zeroed = op->frees_space = op->small_change = op->sync_soon =
+        false;
+    op->mode_cleared = 0;
+    op->unwritten_change = 0;
+    lsm_batch_clear(op->batch);
+    lsm_batch_clear(op->staged);
+    pthread_mutex_lock(&ns->op_mutex);
+    bool keep = !large && ns->idle_op_count < IDLE_OPS_MAX;
+    if (keep) {
+        op->next = ns->idle_ops;
+        ns->idle_ops = op;
+        ns->idle_op_count++;
+    }
+    pthread_mutex_unlock(&ns->op_mutex);
+    if (!keep)
+        op_free(op);
+}
+
+void op_free_idle(struct ns *ns)
+{
+    while (ns->idle_ops) {
+        struct op *op = ns->idle_ops;
+        ns->idle_ops = op->next;
+        op_free(op);
+    }
+    ns->idle_op_count = 0;
+}
+
+int ns_moment_begin(struct ns *ns, const struct lsm_snapshot **ret_snapshot)
+{
+    if (!ns->at.snapshot)
+        return ns_err(lsm_snapshot_brief(ns->db, ret_snapshot));
+    *ret_snapshot = ns->at.snapshot;
+    return 0;
+}
+
+void ns_moment_end(struct ns *ns, const struct lsm_snapshot *snapshot)
+{
+    if (snapshot != ns->at.snapshot)
+        lsm_snapshot_free(ns->db, snapshot);
+}
+
+static int load_key_at(struct ns *ns, const struct lsm_snapshot *snapshot,
+                       const struct pathkey *key, struct loaded *ret_rec)
+{
+    struct lsm_read_options options = {.snapshot = snapshot ? snapshot : ns->at.snapshot};
+    int status = lsm_get(ns->db, &options, key->data, key->size, &ret_rec->raw);
+    if (!status)
+        status = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
+    return ns_err(status);
+}
+
+int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec)
+{
+    return load_key_at(ns, NULL, key, ret_rec);
+}
+
+int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
+{
+    struct pathkey key;
+    int rc;
+    if (inode_location(inode) == AT_NONE) {
+        rc = ns_err(record_decode(inode->ghost->record, inode->ghost->size, &ret_rec->rec));
+    } else {
+        inode_record_key(inode, &key);
+        rc = op_load_key(ns, &key, ret_rec);
+    }
+    // A live inode always has a record, and it is its own.
+    if (rc == -ENOENT)
+        return -EIO;
+    if (!rc && (ret_rec->rec.is_link || ret_rec->rec.ino != inode->ino))
+        return -EIO;
+    if (!rc)
+        atimes_apply(inode, &ret_rec->rec);
+    return rc;
+}
+
+// Takes over the copy.
+static int load_ghost(struct inode_ghost *ghost, struct loaded *ret_rec)
+{
+    struct lsm_buf *raw = &ret_rec->raw;
+    free(raw->data);
+    *raw = (struct lsm_buf){ghost, ghost->size, sizeof *ghost + ghost->size};
+    return ns_err(record_decode(ghost->record, ghost->size, &ret_rec->rec));
+}
+
+// What was found under the key is the inode's record, unless it was moving just then: *ret_found.
+static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
+                const struct lsm_snapshot **ret_snapshot, bool *ret_found)
+{
+    struct pathkey key;
+    struct inode_ghost *ghost;
+    int rc = inode_place(&ns->table, inode, &key, &ghost);
+    if (!rc && ret_snapshot) // the snapshot comes after the place was noted, so the place cannot be
+                             // newer than the snapshot
+        rc = ns_moment_begin(ns, ret_snapshot);
+    *ret_found = true;
+    if (rc)
+        free(ghost);
+    else if (ghost)
+        rc = load_ghost(ghost, ret_rec);
+    else
+        rc = load_key_at(ns, ret_snapshot ? *ret_snapshot : NULL, &key, ret_rec);
+    if (rc == -ENOENT || (!rc && (ret_rec->rec.is_link || ret_rec->rec.ino != inode->ino))) {
+        *ret_found = false;
+        rc = 0;
+    } else if (!rc) {
+        atimes_apply(inode, &ret_rec->rec);
+    }
+    if (ret_snapshot && (rc || !*ret_found)) {
+        ns_moment_end(ns, *ret_snapshot);
+        *ret_snapshot = NULL;
+    }
+    return rc;
+}
+
+int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
+            const struct lsm_snapshot **ret_snapshot)
+{
+    bool found = false;
+    int rc = 0;
+    if (ret_snapshot)
+        *ret_snapshot = NULL;
+    // Whoever moves the record has committed already, and notes the new place in a moment. So
+    // trying again is better than waiting for the inode's lock, which means waiting for all who
+    // have asked for it before.
+    for (unsigned i = 0; !rc && !found && i < PEEK_ATTEMPTS; i++) {
+        if (i > PEEK_YIELDS)
+            usleep(PEEK_SLEEP_US);
+        else if (i)
+            sched_yield();
+        rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
+    }
+    return rc || found ? rc : -EIO;
+}
+
+int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec)
+{
+    int status = record_encode(rec, &op->out);
+    if (!status)
+        status = lsm_batch_put(op->batch, key->data, key->size, op->out.data, op->out.size);
+    return ns_err(status);
+}
+
+int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec)
+{
+    struct pathkey key;
+    inode_record_key(inode, &key);
+    return op_store_key(op, &key, rec);
+}
+
+void op_stored(struct ns *ns, struct ns_inode *inode)
+{
+    if (inode_location(inode) == AT_NONE)
+        inode_set_location(&ns->table, inode, AT_ORPHAN);
+}
+
+int op_put(struct op *op, const struct pathkey *key, struct slice value)
+{
+    return ns_err(lsm_batch_put(op->batch, key->data, key->size, value.data, value.size));
+}
+
+int op_put_borrowed(struct op *op, const struct pathkey *key, struct slice value)
+{
+    return ns_err(lsm_batch_put_borrowed(op->batch, key->data, key->size, value.data, value.size));
+}
+
+int op_delete(struct op *op, const struct pathkey *key)
+{
+    return ns_err(lsm_batch_delete(op->batch, key->data, key->size));
+}
+
+int op_count(struct ns *ns, struct op *op, int64_t delta)
+{
+    assert(!op->counter);
+    uint64_t self = (uint64_t)(uintptr_t)pthread_self();
+    unsigned start = (unsigned)(self * UINT64_C(0x9e3779b97f4a7c15) >> 60), i = 0;
+    while (i < NS_COUNTER_STRIPES &&
+           pthread_mutex_trylock(&ns->counters[(start + i) % NS_COUNTER_STRIPES].mutex))
+        i++;
+    unsigned stripe = (start + i) % NS_COUNTER_STRIPES;
+    if (i == NS_COUNTER_STRIPES)
+        pthread_mutex_lock(&ns->counters[stripe].mutex);
+    op->counter = &ns->counters[stripe];
+    op->counter_delta = delta;
+    struct pathkey key;
+    uint8_t value[8];
+    pathkey_counter(&key, stripe);
+    put_fixed64(value, (uint64_t)(op->counter->value + delta));
+    return op_put(op, &key, slice_of(value, sizeof(value)));
+}
+
+int op_commit(struct ns *ns, struct op *op)
+{
+    struct lsm_write_options options = {
+        .use_reserve = op->frees_space, .use_little = op->small_change, .sync_soon = op->sync_soon};
+    int status = ns->at.snapshot ? LSM_READ_ONLY : lsm_write(ns->db, &options, op->batch);
+    if (!status && op->counter)
+        op->counter->value += op->counter_delta;
+    counter_release(op);
+    if (!status)
+        promise_changed(ns, op->unwritten_change);
+    op->unwritten_change = 0;
+    op->batch_was_large |= lsm_batch_size(op->batch) > KEEP_BUFFER_MAX;
+    lsm_batch_clear(op->batch);
+    return ns_err(status);
+}
+
+// Whoever has seen the change, in a lookup, is not shown a listing from before it (ns_dir.c): such
+// a listing is known by the number that the directory had then.
+int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other)
+{
+    inode_names_step(dir);
+    if (other != dir)
+        inode_names_step(other);
+    int rc = op_commit(ns, op);
+    inode_names_step(dir);
+    if (other != dir)
+        inode_names_step(other);
+    return rc;
+}
+
+struct timespec ns_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return now;
+}
+
+int ns_ino_new(struct ns *ns, uint64_t *ret_ino)
+{
+    int status = 0;
+    if (ns->at.snapshot)
+        return -EROFS;
+    pthread_mutex_lock(&ns->ino_mutex);
+    if (ns->ino_next == ns->ino_reserved) {
+        struct pathkey key;
+        uint8_t value[8];
+        pathkey_single(&key, KEY_RESERVED);
+        put_fixed64(value, ns->ino_reserved + NS_INO_RANGE);
+        status = lsm_put(ns->db, NULL, key.data, key.size, value, sizeof(value));
+        if (!status)
+            ns->ino_reserved += NS_INO_RANGE;
+    }
+    if (!status)
+        *ret_ino = ns->ino_next++;
+    pthread_mutex_unlock(&ns->ino_mutex);
+    return ns_err(status);
+}
+
+void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr)
+{
+    uint64_t bytes =
+        rec->is_inline && S_ISREG(rec->mode) ? rec->size : rec->data_bytes + rec->unwritten_bytes;
+    *ret_attr = (struct ns_attr){
+        .ino = rec->ino,
+        .mode = rec->mode,
+        .nlink = rec->nlink,
+        .uid = rec->uid,
+        .gid = rec->gid,
+        .rdev = rec->rdev,
+        .size = rec->size,
+        .blocks = (bytes + 511) / 512,
+        .atime = rec->atime,
+        .mtime = rec->mtime,
+        .ctime = rec->ctime,
+        .btime = rec->btime,
+        .flags = rec->flags,
+    };
+}
+
+int ns_name_check(const char *name, size_t name_size)
+{
+    if (name_size > NS_NAME_MAX)
+        return -ENAMETOOLONG;
+    return pathkey_name_ok(slice_of(name, name_size)) ? 0 : -EINVAL;
+}
+
+void ns_kill_suid(struct record *rec)
+{
+    if (S_ISDIR(rec->mode))
+        return;
+    rec->mode &= ~(uint32_t)S_ISUID;
+    if (rec->mode & S_IXGRP)
+        rec->mode &= ~(uint32_t)S_ISGID;
+}
+
+void ns_content_changed(struct op *op, struct record *rec, unsigned flags)
+{
+    uint32_t mode = rec->mode;
+    if (!(flags & NS_WRITE_KEEP_TIMES))
+        rec->mtime = rec->ctime = ns_now();
+    if (!(flags & NS_WRITE_KEEP_SUID))
+        ns_kill_suid(rec);
+    op->mode_cleared |= mode & ~rec->mode;
+}
+
+void ns_changed_attr(const struct op *op, const struct record *rec, struct ns_attr *ret_attr)
+{
+    if (!ret_attr)
+        return;
+    ns_attr_from(rec, ret_attr);
+    ret_attr->mode_cleared = op->mode_cleared;
+}
+
+void ns_touch_parent(struct record *dir, struct timespec now, int entries, int subdirs)
+{
+    dir->mtime = dir->ctime = now;
+    dir->size += (uint64_t)(int64_t)entries;
+    dir->nlink += (uint32_t)subdirs;
+}

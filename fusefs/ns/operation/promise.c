@@ -1,0 +1,146 @@
+// Holding space for unwritten ranges. See promise.h.
+//
+// Held is what is unwritten or about to be, and what the store adds when it writes that (keys, the
+// checksums of pages): PROMISE_SHARE of it. Writes take from what is unwritten all the time; what
+// is held follows in steps of HELD_STEP, so that a write seldom waits for the file to be cut.
+//
+// Failure: what cannot be held when the store is opened, or again after a write that failed, is
+// counted only, until the next promise.
+#include "ns/operation/promise.h"
+
+#include <errno.h>
+
+#include "ns/content/unwritten.h"
+#include "ns/operation/ns_internal.h"
+
+#define HELD_STEP     (16u << 20)
+#define PROMISE_SHARE 32u
+
+void promise_init(struct ns *ns)
+{
+    pthread_mutex_init(&ns->promise.mutex, NULL);
+}
+
+void promise_release(struct ns *ns)
+{
+    pthread_mutex_destroy(&ns->promise.mutex);
+}
+
+static uint64_t unwritten_now(const struct promise *promise)
+{
+    int64_t bytes = atomic_load_explicit(&promise->unwritten, memory_order_relaxed);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+static uint64_t with_share(uint64_t bytes)
+{
+    return bytes + bytes / PROMISE_SHARE;
+}
+
+// Has the engine hold space for what is unwritten now and `bytes` more. An lsm_status. Mutex held.
+static int hold(struct ns *ns, uint64_t bytes)
+{
+    struct promise *promise = &ns->promise;
+    uint64_t all = unwritten_now(promise) + promise->pending + bytes;
+    uint64_t wanted = with_share(all > promise->spending ? all - promise->spending : 0);
+    if (atomic_load_explicit(&promise->held, memory_order_relaxed) == wanted)
+        return 0;
+    int status = lsm_hold_space(ns->db, wanted);
+    if (!status)
+        atomic_store_explicit(&promise->held, wanted, memory_order_relaxed);
+    // This disk cannot hold space: promises are only counted.
+    return status == LSM_INVALID ? 0 : status;
+}
+
+int promise_open(struct ns *ns)
+{
+    uint64_t bytes = 0;
+    struct promise *promise = &ns->promise;
+    // A mount that may write holds the space, or the last one did.
+    if (ns->read_only || !promise->is_marked)
+        return LSM_OK;
+    int status = unwritten_sum(ns, &bytes);
+    if (status)
+        return status;
+    atomic_store_explicit(&promise->unwritten, (int64_t)bytes, memory_order_relaxed);
+    pthread_mutex_lock(&promise->mutex);
+    (void)!hold(ns, 0);
+    pthread_mutex_unlock(&promise->mutex);
+    return LSM_OK;
+}
+
+// -ENOSPC if fewer than `bytes` bytes are available. Mutex held.
+static int check_available(struct ns *ns, uint64_t bytes)
+{
+    struct statvfs space;
+    int rc = ns_statfs(ns, &space);
+    return rc || with_share(bytes) <= space.f_bavail * space.f_frsize ? rc : -ENOSPC;
+}
+
+int promise_begin(struct ns *ns, uint64_t bytes)
+{
+    struct promise *promise = &ns->promise;
+    pthread_mutex_lock(&promise->mutex);
+    int rc = bytes > (uint64_t)NS_FILE_MAX / 2 ? -ENOSPC : check_available(ns, bytes);
+    if (!rc && !promise->is_marked) {
+        rc = ns_err(ns_mark_feature(ns, FEATURE_UNWRITTEN));
+        promise->is_marked = !rc;
+    }
+    if (!rc)
+        rc = ns_err(hold(ns, bytes));
+    if (!rc)
+        promise->pending += bytes;
+    pthread_mutex_unlock(&promise->mutex);
+    return rc;
+}
+
+void promise_end(struct ns *ns, uint64_t bytes)
+{
+    struct promise *promise = &ns->promise;
+    pthread_mutex_lock(&promise->mutex);
+    promise->pending -= bytes;
+    (void)!hold(ns, 0);
+    pthread_mutex_unlock(&promise->mutex);
+}
+
+void promise_changed(struct ns *ns, int64_t bytes)
+{
+    struct promise *promise = &ns->promise;
+    if (!bytes)
+        return;
+    atomic_fetch_add_explicit(&promise->unwritten, bytes, memory_order_relaxed);
+    uint64_t held = atomic_load_explicit(&promise->held, memory_order_relaxed);
+    uint64_t wanted = with_share(unwritten_now(promise));
+    if (bytes > 0 || !held || (wanted && held < wanted + HELD_STEP))
+        return;
+    // Whoever holds the mutex adjusts the held space itself.
+    if (pthread_mutex_trylock(&promise->mutex))
+        return;
+    // Bytes that are being spent are not held any more, and these may be among them.
+    if (!promise->spending)
+        (void)!hold(ns, 0);
+    pthread_mutex_unlock(&promise->mutex);
+}
+
+void promise_spend(struct ns *ns, uint64_t bytes)
+{
+    pthread_mutex_lock(&ns->promise.mutex);
+    ns->promise.spending += bytes;
+    (void)!hold(ns, 0);
+    pthread_mutex_unlock(&ns->promise.mutex);
+}
+
+void promise_spent(struct ns *ns, uint64_t bytes)
+{
+    pthread_mutex_lock(&ns->promise.mutex);
+    ns->promise.spending -= bytes;
+    (void)!hold(ns, 0);
+    pthread_mutex_unlock(&ns->promise.mutex);
+}
+
+uint64_t promise_not_held(struct ns *ns)
+{
+    uint64_t held = atomic_load_explicit(&ns->promise.held, memory_order_relaxed);
+    uint64_t wanted = with_share(unwritten_now(&ns->promise));
+    return wanted > held ? wanted - held : 0;
+}

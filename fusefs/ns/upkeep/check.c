@@ -1,0 +1,530 @@
+// The check of a namespace: what must hold between its keys.
+//
+// In this order: the tree from the root down (check_tree.c), which notes what it has seen; then
+// each kind of key in key order against these notes: entries, 'I' and 'O' records, markers,
+// extents, attributes; then counters, single keys, and keys of no kind.
+//
+// Memory: 2 to 6 bytes a file (ino_set.h: its number, once more if it has extents, once more if it
+// has attributes), 8 bytes a directory, 8 bytes for each name of a file with several, and what
+// lies between the root and the place of the walk. Everything else streams. Extents of one file are
+// verified by one seek, those of none found by hopping from file to file, so content is not read
+// beyond what iterating over its keys does.
+//
+// Threads: no change may run meanwhile. Failure: -errno if the store cannot be read to the end (it
+// may have been reported in part) or memory runs out.
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "ns/content/extents.h"
+#include "ns/content/ranges.h"
+#include "ns/content/tail.h"
+#include "ns/upkeep/check_internal.h"
+
+#define TICKS_PER_PROGRESS 4096u
+
+// ------------------------------------------------------------------------------- telling
+
+int check_print(struct buf *line, struct slice bytes)
+{
+    for (size_t i = 0; i < bytes.size; i++) {
+        char text[5];
+        uint8_t c = bytes.data[i];
+        int n = c < 0x20 || c == 0x7f || c == '\\' ? snprintf(text, sizeof(text), "\\%03o", c)
+                                                   : snprintf(text, sizeof(text), "%c", c);
+        if (buf_append(line, text, (size_t)n))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int print_subject(struct buf *line, const struct check_subject *subject)
+{
+    if (!subject)
+        return 0;
+    char text[40];
+    int n = snprintf(text, sizeof(text), "inode %" PRIu64, subject->ino);
+    int rc = subject->walk ? walk_print_path(line, subject->walk, subject->name)
+                           : buf_append(line, text, (size_t)n);
+    return rc || buf_append(line, ": ", 2) ? -ENOMEM : 0;
+}
+
+int check_problem(struct check *check, const struct check_subject *subject, const char *format, ...)
+{
+    struct buf *line = &check->line;
+    va_list args;
+    check->problems++;
+    if (!check->report)
+        return 0;
+    line->size = 0;
+    int rc = print_subject(line, subject);
+    if (rc)
+        return rc;
+    va_start(args, format);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (buf_reserve(line, (size_t)n + 1))
+        return -ENOMEM;
+    va_start(args, format);
+    vsnprintf((char *)line->data + line->size, (size_t)n + 1, format, args);
+    va_end(args);
+    check->report(check->arg, (const char *)line->data);
+    return 0;
+}
+
+int check_tick(struct check *check)
+{
+    if (!check->progress || ++check->ticks % TICKS_PER_PROGRESS)
+        return 0;
+    uint64_t total = check->counted > 0 ? (uint64_t)check->counted : 0, steps = check->steps;
+    return check->progress(check->arg, steps, total > steps ? total : steps) ? -ECANCELED : 0;
+}
+
+int check_step(struct check *check)
+{
+    check->steps++;
+    return check_tick(check);
+}
+
+int check_iter(struct check *check, const struct pathkey *lower, const struct pathkey *upper,
+               struct lsm_iter **ret_iter)
+{
+    struct lsm_iter_options options = {.snapshot = check->ns->at.snapshot, .no_fill_cache = true};
+    if (lower) {
+        options.lower = lower->data;
+        options.lower_size = lower->size;
+    }
+    if (upper) {
+        options.upper = upper->data;
+        options.upper_size = upper->size;
+    }
+    return ns_err(lsm_iter_new(check->ns->db, &options, ret_iter));
+}
+
+// ------------------------------------------------------------------------------- one file
+
+// The extents of a regular file whose content is not inline.
+static int check_extents(struct check *check, const struct check_subject *subject,
+                         const struct record *rec)
+{
+    struct lsm_iter *iter = check->extents;
+    struct pathkey lower, upper;
+    uint64_t bytes = 0, behind = 0; // the end of the extent before
+    bool in_tail = false;
+    int rc = 0;
+    pathkey_ino_bounds(KEY_EXTENT, rec->ino, &lower, &upper);
+    lsm_iter_seek(iter, lower.data, lower.size);
+    for (; !rc && lsm_iter_valid(iter); lsm_iter_next(iter)) {
+        struct slice key = check_key(iter);
+        uint64_t ino, start, size = lsm_iter_value_size(iter);
+        if (slice_compare(key, pathkey_slice(&upper)) >= 0)
+            break;
+        if (!pathkey_parse_extent(key, &ino, &start)) {
+            rc = check_problem(check, subject, "an extent with a key of %zu bytes", key.size);
+            continue;
+        }
+        if (size == 0 || size > NS_EXTENT_MAX - start % NS_EXTENT_MAX)
+            rc = check_problem(check, subject, "an extent of %" PRIu64 " bytes at offset %" PRIu64,
+                               size, start);
+        if (!rc && start < behind)
+            rc = check_problem(check, subject, "extents overlap at offset %" PRIu64, start);
+        if (!rc && start >= rec->size && !in_tail) {
+            uint64_t begin;
+            rc = tail_begin(check->ns, rec->ino, &begin);
+            in_tail = start >= begin;
+        }
+        if (in_tail) // extents of a tail are no content any more
+            continue;
+        if (!rc && (start > rec->size || size > rec->size - start))
+            rc = check_problem(check, subject,
+                               "an extent at offset %" PRIu64 " reaches beyond the size %" PRIu64,
+                               start, rec->size);
+        behind = start + size;
+        bytes += size;
+    }
+    if (!rc && !lsm_iter_valid(iter))
+        rc = ns_err(lsm_iter_status(iter));
+    if (!rc && bytes != rec->data_bytes)
+        rc = check_problem(check, subject,
+                           "extents of %" PRIu64 " bytes, but the record says %" PRIu64, bytes,
+                           rec->data_bytes);
+    return rc;
+}
+
+// The unwritten or lost ranges of such a file: a sound list of the sum that the record says, apart
+// from its extents.
+static int check_ranges(struct check *check, const struct check_subject *subject,
+                        const struct record *rec, enum pathkey_type type, uint64_t sum)
+{
+    const char *what = type == KEY_LOST ? "lost" : "unwritten";
+    struct extent_list ranges = {0}, written = {0};
+    uint64_t bytes = 0, behind = 0;
+    int rc = ranges_list(check->ns, NULL, type, rec->ino, 0, UINT64_MAX, SIZE_MAX, &ranges);
+    bool sound = rc != -EIO;
+    if (!sound)
+        rc = check_problem(check, subject, "%s range that makes no sense",
+                           type == KEY_LOST ? "a lost" : "an unwritten");
+    for (size_t i = 0; sound && i < ranges.count && !rc; i++) {
+        struct extent range = ranges.at[i];
+        if (range.start < behind)
+            rc = check_problem(check, subject, "%s ranges overlap at offset %" PRIu64, what,
+                               range.start);
+        behind = range.start + range.size;
+        bytes += range.size;
+        if (!rc)
+            rc = extents_list(check->ns, rec->ino, range.start, behind, 1, &written);
+        if (!rc && written.count)
+            rc = check_problem(check, subject, "what is %s at offset %" PRIu64 " is written", what,
+                               range.start);
+    }
+    if (!rc && sound && type == KEY_LOST && behind > rec->size)
+        rc = check_problem(check, subject, "a lost range beyond the end");
+    if (!rc && sound && bytes != sum)
+        rc = check_problem(check, subject, "%" PRIu64 " bytes are %s, but the record says %" PRIu64,
+                           bytes, what, sum);
+    free(ranges.at);
+    free(written.at);
+    return rc;
+}
+
+int check_record(struct check *check, const struct check_subject *subject, const struct record *rec,
+                 bool *ret_new)
+{
+    bool is_orphan = rec->nlink == 0;
+    bool has_data = is_orphan || (S_ISREG(rec->mode) && !rec->is_inline), added;
+    *ret_new = true;
+    int rc = 0;
+    if (rec->ino >= check->reserved)
+        rc = check_problem(check, subject, "inode number %" PRIu64 " was never handed out",
+                           rec->ino);
+    if (!rc)
+        rc = ino_set_add(&check->seen, rec->ino, ret_new);
+    if (!rc && !*ret_new)
+        return check_problem(check, subject, "inode number %" PRIu64 " is in use twice", rec->ino);
+    if (!rc && has_data)
+        rc = ino_set_add(&check->data, rec->ino, &added);
+    if (!rc && rec->has_xattrs)
+        rc = ino_set_add(&check->xattrs, rec->ino, &added);
+    if (!rc && has_data && !is_orphan)
+        rc = check_extents(check, subject, rec);
+    if (!rc && (rec->unwritten_bytes || is_orphan))
+        rc = ino_set_add(&check->unwritten, rec->ino, &added);
+    if (!rc && rec->unwritten_bytes && !is_orphan)
+        rc = check_ranges(check, subject, rec, KEY_UNWRITTEN, rec->unwritten_bytes);
+    if (!rc && (rec->lost_bytes || is_orphan))
+        rc = ino_set_add(&check->lost, rec->ino, &added);
+    if (!rc && rec->lost_bytes && !is_orphan)
+        rc = check_ranges(check, subject, rec, KEY_LOST, rec->lost_bytes);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- ranges
+
+// Called with each pair of a range; 0 or -errno.
+typedef int pair_fn(struct check *check, void *arg, struct slice key, struct slice value);
+
+static int for_range(struct check *check, enum pathkey_type type, pair_fn *fn, void *arg)
+{
+    struct pathkey lower, upper;
+    struct lsm_iter *iter;
+    pathkey_type_bounds(type, &lower, &upper);
+    int rc = check_iter(check, &lower, &upper, &iter);
+    if (rc)
+        return rc;
+    lsm_iter_seek_first(iter);
+    while (!rc && lsm_iter_valid(iter)) {
+        struct slice key = check_key(iter), value = check_value(iter);
+        if (!lsm_iter_valid(iter)) // the value cannot be read
+            break;
+        rc = fn(check, arg, key, value);
+        if (!rc)
+            rc = check_tick(check);
+        lsm_iter_next(iter);
+    }
+    if (!rc)
+        rc = ns_err(lsm_iter_status(iter));
+    lsm_iter_free(iter);
+    return rc;
+}
+
+static int bad_key(struct check *check, struct slice key)
+{
+    return check_problem(check, NULL, "a key of type '%c' with %zu bytes that makes no sense",
+                         key.data[0] >= 0x20 && key.data[0] < 0x7f ? key.data[0] : '?', key.size);
+}
+
+// The record at 'I' or 'O'; *ret_sound: it can be looked at further.
+static int load_numbered(struct check *check, enum pathkey_type type, struct slice key,
+                         struct slice value, struct check_subject *subject, struct record *rec,
+                         bool *ret_sound)
+{
+    *ret_sound = false;
+    if (!pathkey_parse_number(key, type, &subject->ino))
+        return bad_key(check, key);
+    check->steps++;
+    if (record_decode(value.data, value.size, rec))
+        return check_problem(check, subject, "%s", lsm_error_detail());
+    if (rec->is_link || rec->ino != subject->ino)
+        return check_problem(check, subject, "the record there is another's");
+    *ret_sound = true;
+    return 0;
+}
+
+// Reports the names of files before `ino` that have no record. *next goes on to those of `ino`.
+static int skip_links(struct check *check, size_t *next, uint64_t ino)
+{
+    int rc = 0;
+    while (!rc && *next < check->links.count && check->links.at[*next] >> 4 < ino) {
+        struct check_subject subject = {.ino = check->links.at[*next] >> 4};
+        size_t names = 0;
+        while (*next < check->links.count && check->links.at[*next] >> 4 == subject.ino) {
+            ++*next;
+            names++;
+        }
+        rc = check_problem(check, &subject, "%zu names, but no record", names);
+    }
+    return rc;
+}
+
+static int check_inode_pair(struct check *check, void *arg, struct slice key, struct slice value)
+{
+    size_t *next = arg, names = 0;
+    struct check_subject subject = {0};
+    struct record rec;
+    bool sound, is_new, same_type = true;
+    int rc = load_numbered(check, KEY_INODE, key, value, &subject, &rec, &sound);
+    if (!rc)
+        rc = skip_links(check, next, subject.ino);
+    for (; *next < check->links.count && check->links.at[*next] >> 4 == subject.ino; ++*next) {
+        same_type = same_type && (!sound || (check->links.at[*next] & 15) == rec.mode >> 12);
+        names++;
+    }
+    if (rc || !sound)
+        return rc;
+    if (S_ISDIR(rec.mode))
+        rc = check_problem(check, &subject, "a directory that is not in its entry");
+    else if (!names)
+        rc = check_problem(check, &subject, "a file without a name");
+    else if (names != rec.nlink)
+        rc = check_problem(check, &subject, "link count %" PRIu32 ", but %zu names", rec.nlink,
+                           names);
+    if (!rc && !same_type)
+        rc = check_problem(check, &subject, "a name of it says it is of another type");
+    if (!rc)
+        rc = check_record(check, &subject, &rec, &is_new);
+    check->files += !rc && is_new;
+    return rc;
+}
+
+static int check_inodes(struct check *check)
+{
+    size_t next = 0;
+    number_list_sort(&check->links);
+    int rc = for_range(check, KEY_INODE, check_inode_pair, &next);
+    return rc ? rc : skip_links(check, &next, UINT64_MAX);
+}
+
+// An orphan is either held by somebody or being reclaimed; a store opened for reading only keeps
+// those it found.
+static int check_orphan_pair(struct check *check, void *arg, struct slice key, struct slice value)
+{
+    (void)arg;
+    struct check_subject subject = {0};
+    struct record rec;
+    bool sound, is_new;
+    int rc = load_numbered(check, KEY_ORPHAN, key, value, &subject, &rec, &sound);
+    if (rc || !sound)
+        return rc;
+    if (rec.nlink)
+        return check_problem(check, &subject, "an orphan with link count %" PRIu32, rec.nlink);
+    struct ns_inode *live = ns_inode_find(check->ns, subject.ino);
+    if (!live && check->ns->reclaim)
+        rc = check_problem(check, &subject, "an orphan nobody holds or reclaims");
+    ns_inode_drop(check->ns, live);
+    return rc ? rc : check_record(check, &subject, &rec, &is_new);
+}
+
+// A tail is being deleted; a store opened for reading only keeps those it found, perhaps of files
+// that are gone by now.
+static int check_tail_pair(struct check *check, void *arg, struct slice key, struct slice value)
+{
+    (void)arg;
+    struct check_subject subject = {0};
+    bool added;
+    if (!pathkey_parse_number(key, KEY_TAIL, &subject.ino) || value.size != 8)
+        return bad_key(check, key);
+    if (check->ns->reclaim)
+        return check_problem(check, &subject, "a tail that nobody deletes");
+    return ino_set_add(&check->data, subject.ino, &added);
+}
+
+static int check_marker_pair(struct check *check, void *arg, struct slice key, struct slice value)
+{
+    (void)arg;
+    struct slice prefix = slice_of(key.data + 1, key.size - 1);
+    if (prefix.size == 0 || prefix.size > PATHKEY_PREFIX_MAX || value.size != 8)
+        return bad_key(check, key);
+    if (number_list_has(&check->dirs, hash64(prefix.data, prefix.size)))
+        return 0;
+    struct buf text = {0};
+    int rc = check_print(&text, prefix);
+    if (!rc)
+        rc = check_problem(check, NULL,
+                           "a marker for inode %" PRIu64 ", but no directory has prefix \"%.*s\"",
+                           get_fixed64(value.data), (int)text.size, (const char *)text.data);
+    buf_release(&text);
+    return rc;
+}
+
+static int check_counter_pair(struct check *check, void *arg, struct slice key, struct slice value)
+{
+    int64_t *counted = arg;
+    if (key.size != 2 || key.data[1] >= NS_COUNTER_STRIPES || value.size != 8)
+        return bad_key(check, key);
+    *counted += (int64_t)get_fixed64(value.data);
+    return 0;
+}
+
+static int check_single_pair(struct check *check, void *arg, struct slice key, struct slice value)
+{
+    (void)arg;
+    (void)value;
+    return key.size == 1 ? 0 : bad_key(check, key);
+}
+
+// Extents ('D') or attributes ('X') of files that are not in `owners`: looks at one key a file. Of
+// attributes every key is looked at later (check_xattr_pair).
+static int check_owned(struct check *check, enum pathkey_type type, const struct ino_set *owners,
+                       const char *what)
+{
+    struct pathkey lower, upper;
+    struct lsm_iter *iter;
+    pathkey_type_bounds(type, &lower, &upper);
+    int rc = check_iter(check, &lower, &upper, &iter);
+    if (rc)
+        return rc;
+    lsm_iter_seek_first(iter);
+    while (!rc && lsm_iter_valid(iter)) {
+        struct slice key = check_key(iter);
+        if (key.size < 9) {
+            rc = type == KEY_XATTR ? 0 : bad_key(check, key);
+            lsm_iter_next(iter);
+            continue;
+        }
+        struct check_subject subject = {.ino = get_big64(key.data + 1)};
+        if (!ino_set_has(owners, subject.ino))
+            rc = check_problem(check, &subject, "%s that belong to no file", what);
+        pathkey_ino_bounds(type, subject.ino, &lower, &upper);
+        lsm_iter_seek(iter, upper.data, upper.size);
+    }
+    if (!rc)
+        rc = ns_err(lsm_iter_status(iter));
+    lsm_iter_free(iter);
+    return rc;
+}
+
+static int check_xattr_pair(struct check *check, void *arg, struct slice key, struct slice value)
+{
+    (void)arg;
+    struct slice name;
+    struct check_subject subject = {0};
+    if (!pathkey_parse_xattr(key, &subject.ino, &name))
+        return bad_key(check, key);
+    if (value.size > NS_XATTR_SIZE_MAX)
+        return check_problem(check, &subject, "an attribute of %zu bytes", value.size);
+    return 0;
+}
+
+// Keys whose first byte is no type.
+static int check_unknown(struct check *check)
+{
+    static const char types[] = {KEY_COUNTER,   KEY_EXTENT, KEY_ENTRY, KEY_INODE, KEY_RESERVED,
+                                 KEY_ORPHAN,    KEY_MARKER, KEY_ROOT,  KEY_SUPER, KEY_TAIL,
+                                 KEY_UNWRITTEN, KEY_XATTR,  KEY_LOST};
+    struct lsm_iter *iter;
+    int rc = check_iter(check, NULL, NULL, &iter);
+    if (rc)
+        return rc;
+    lsm_iter_seek_first(iter);
+    while (!rc && lsm_iter_valid(iter)) {
+        struct slice key = check_key(iter);
+        uint8_t next = (uint8_t)(key.data[0] + 1);
+        if (memchr(types, key.data[0], sizeof(types))) {
+            lsm_iter_seek(iter, &next, 1);
+        } else {
+            rc = bad_key(check, key);
+            lsm_iter_next(iter);
+        }
+    }
+    if (!rc)
+        rc = ns_err(lsm_iter_status(iter));
+    lsm_iter_free(iter);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- the whole
+
+static int check_all(struct check *check)
+{
+    struct pathkey lower, upper;
+    pathkey_type_bounds(KEY_EXTENT, &lower, &upper);
+    int rc = check_iter(check, &lower, &upper, &check->extents);
+    if (!rc)
+        rc = for_range(check, KEY_COUNTER, check_counter_pair, &check->counted);
+    if (!rc)
+        rc = check_tree(check);
+    if (!rc)
+        rc = check_entries(check);
+    if (!rc)
+        rc = check_inodes(check);
+    if (!rc)
+        rc = for_range(check, KEY_ORPHAN, check_orphan_pair, NULL);
+    if (!rc)
+        rc = for_range(check, KEY_MARKER, check_marker_pair, NULL);
+    if (!rc)
+        rc = for_range(check, KEY_TAIL, check_tail_pair, NULL);
+    if (!rc)
+        rc = check_owned(check, KEY_EXTENT, &check->data, "extents");
+    if (!rc)
+        rc = check_owned(check, KEY_UNWRITTEN, &check->unwritten, "unwritten ranges");
+    if (!rc)
+        rc = check_owned(check, KEY_LOST, &check->lost, "lost ranges");
+    if (!rc)
+        rc = check_owned(check, KEY_XATTR, &check->xattrs, "attributes");
+    if (!rc)
+        rc = for_range(check, KEY_XATTR, check_xattr_pair, NULL);
+    static const enum pathkey_type singles[] = {KEY_RESERVED, KEY_ROOT, KEY_SUPER};
+    for (size_t i = 0; !rc && i < sizeof(singles) / sizeof(singles[0]); i++)
+        rc = for_range(check, singles[i], check_single_pair, NULL);
+    if (!rc)
+        rc = check_unknown(check);
+    if (!rc && check->counted != check->files)
+        rc = check_problem(check, NULL, "%" PRId64 " files, but the counters say %" PRId64,
+                           check->files, check->counted);
+    return rc;
+}
+
+int64_t ns_check(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress, void *arg)
+{
+    struct check check = {.ns = ns, .report = report, .progress = progress, .arg = arg};
+    int rc = ns_wait_idle(ns);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&ns->ino_mutex);
+    check.reserved = ns->ino_reserved;
+    pthread_mutex_unlock(&ns->ino_mutex);
+    rc = check_all(&check);
+    lsm_iter_free(check.extents);
+    ino_set_release(&check.seen);
+    ino_set_release(&check.data);
+    ino_set_release(&check.xattrs);
+    ino_set_release(&check.unwritten);
+    ino_set_release(&check.lost);
+    number_list_release(&check.dirs);
+    number_list_release(&check.links);
+    buf_release(&check.line);
+    return rc ? rc : check.problems;
+}

@@ -1,0 +1,357 @@
+// The check of the tree: from the root down, then over all entries for those that were not met.
+//
+// The walk visits a directory's entries in key order and goes down into each directory it meets,
+// with one iterator that is sent to and fro. For each directory on the way from the root it keeps a
+// frame: about 50 bytes, the prefix and the name.
+//
+// The walk ends on any store. It goes into a directory only if the directory's inode number is new
+// and it can prove that the prefix is its own: one away from home has the marker, which names one
+// number; a fresh one is made of the number; one at home has no marker, and follows from the prefix
+// of its parent and its name. So no prefix is walked twice.
+//
+// What the walk has not met is found by comparing the prefixes of all entries with those walked.
+// Hashes stand for prefixes; a collision could only hide a problem.
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "ns/upkeep/check_internal.h"
+
+struct frame {
+    uint64_t size; // as its record says
+    uint64_t entries, subdirs;
+    uint32_t nlink; // as its record says
+    uint16_t prefix_size;
+    uint8_t name_size;
+    uint8_t bytes[]; // prefix, name
+};
+
+struct walk {
+    struct check *check;
+    struct lsm_iter *iter;
+    struct frame **frames;
+    size_t depth, capacity;
+};
+
+static struct slice frame_prefix(const struct frame *frame)
+{
+    return slice_of(frame->bytes, frame->prefix_size);
+}
+
+static struct slice frame_name(const struct frame *frame)
+{
+    return slice_of(frame->bytes + frame->prefix_size, frame->name_size);
+}
+
+int walk_print_path(struct buf *line, const struct walk *walk, struct slice name)
+{
+    int rc = 0;
+    for (size_t i = 1; i < walk->depth && !rc; i++) {
+        rc = buf_append(line, "/", 1);
+        if (!rc)
+            rc = check_print(line, frame_name(walk->frames[i]));
+    }
+    if (!rc && (name.size || walk->depth == 1))
+        rc = buf_append(line, "/", 1);
+    return rc ? rc : check_print(line, name);
+}
+
+// ------------------------------------------------------------------------------- directories
+
+static int push(struct walk *walk, const struct record *rec, struct slice prefix, struct slice name)
+{
+    if (walk->depth == walk->capacity) {
+        size_t capacity = walk->capacity ? 2 * walk->capacity : 64;
+        struct frame **frames = realloc(walk->frames, capacity * sizeof(*frames));
+        if (!frames)
+            return -ENOMEM;
+        walk->frames = frames;
+        walk->capacity = capacity;
+    }
+    struct frame *frame = malloc(sizeof(*frame) + prefix.size + name.size);
+    if (!frame)
+        return -ENOMEM;
+    *frame = (struct frame){
+        .size = rec->size,
+        .nlink = rec->nlink,
+        .prefix_size = (uint16_t)prefix.size,
+        .name_size = (uint8_t)name.size,
+    };
+    if (prefix.size)
+        memcpy(frame->bytes, prefix.data, prefix.size);
+    if (name.size)
+        memcpy(frame->bytes + prefix.size, name.data, name.size);
+    walk->frames[walk->depth++] = frame;
+    struct pathkey key;
+    pathkey_entry(&key, prefix, slice_of(NULL, 0));
+    lsm_iter_seek(walk->iter, key.data, key.size);
+    return number_list_add(&walk->check->dirs, hash64(prefix.data, prefix.size));
+}
+
+// All of the top directory's entries were seen: compares, and goes on behind it in its parent.
+static int pop(struct walk *walk)
+{
+    struct check_subject subject = {.walk = walk};
+    struct frame *frame = walk->frames[walk->depth - 1];
+    int rc = 0;
+    if (frame->entries != frame->size)
+        rc = check_problem(walk->check, &subject,
+                           "the directory says it has %" PRIu64 " entries, but has %" PRIu64,
+                           frame->size, frame->entries);
+    if (!rc && frame->nlink != frame->subdirs + 2)
+        rc = check_problem(walk->check, &subject,
+                           "link count %" PRIu32 " of a directory with %" PRIu64 " directories",
+                           frame->nlink, frame->subdirs);
+    walk->depth--;
+    if (walk->depth) {
+        struct pathkey key;
+        pathkey_entry(&key, frame_prefix(walk->frames[walk->depth - 1]), frame_name(frame));
+        lsm_iter_seek(walk->iter, key.data, key.size);
+        if (lsm_iter_valid(walk->iter) && slice_equal(check_key(walk->iter), pathkey_slice(&key)))
+            lsm_iter_next(walk->iter);
+    }
+    free(frame);
+    return rc;
+}
+
+// The number in the marker of `prefix`; 0: there is no marker.
+static int marker_of(struct ns *ns, struct slice prefix, uint64_t *ret_ino)
+{
+    struct pathkey key;
+    uint8_t value[8] = {0};
+    size_t got;
+    pathkey_marker(&key, prefix);
+    int status =
+        lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, value, sizeof(value), &got, NULL);
+    if (status && status != LSM_NOT_FOUND)
+        return ns_err(status);
+    *ret_ino = status ? 0 : get_fixed64(value);
+    return 0;
+}
+
+// Finds the prefix of the directory `rec` and whether it is its own. `space` is for the result.
+static int own_prefix(struct walk *walk, const struct check_subject *subject,
+                      const struct record *rec, struct pathkey_prefix *space, bool *ret_own)
+{
+    struct pathkey_prefix home, fresh;
+    struct slice parent = frame_prefix(walk->frames[walk->depth - 1]), prefix = rec->prefix;
+    uint64_t marker = 0;
+    bool has_home = pathkey_child_prefix(parent, subject->name, &home);
+    *ret_own = false;
+    if (!prefix.size && !has_home)
+        return check_problem(walk->check, subject, "a directory without a prefix");
+    if (!prefix.size)
+        prefix = pathkey_prefix_slice(&home);
+    memcpy(space->data, prefix.data, prefix.size);
+    space->size = prefix.size;
+    pathkey_fresh_prefix(rec->ino, &fresh);
+    if (pathkey_is_fresh(prefix)) {
+        *ret_own = slice_equal(prefix, pathkey_prefix_slice(&fresh));
+        return *ret_own ? 0 : check_problem(walk->check, subject, "another directory's prefix");
+    }
+    int rc = marker_of(walk->check->ns, prefix, &marker);
+    if (rc)
+        return rc;
+    if (rec->prefix.size && has_home && slice_equal(prefix, pathkey_prefix_slice(&home)))
+        return check_problem(walk->check, subject, "a directory at home that says it is away");
+    if (rec->prefix.size && !marker)
+        return check_problem(walk->check, subject, "a directory away from home without a marker");
+    if (rec->prefix.size && marker != rec->ino)
+        return check_problem(walk->check, subject,
+                             "inode %" PRIu64 ", but the marker of its prefix names inode %" PRIu64,
+                             rec->ino, marker);
+    if (!rec->prefix.size && marker)
+        return check_problem(walk->check, subject,
+                             "a directory at home whose prefix is marked for inode %" PRIu64,
+                             marker);
+    *ret_own = true;
+    return 0;
+}
+
+// ------------------------------------------------------------------------------- entries
+
+static int visit_link(struct walk *walk, const struct check_subject *subject,
+                      const struct record *rec)
+{
+    if (rec->ino >= walk->check->reserved)
+        return check_problem(walk->check, subject, "inode number %" PRIu64 " was never handed out",
+                             rec->ino);
+    return number_list_add(&walk->check->links, rec->ino << 4 | rec->mode >> 12);
+}
+
+// The entry the iterator is at, in the top directory. Moves the iterator on.
+static int visit(struct walk *walk)
+{
+    struct check *check = walk->check;
+    struct frame *frame = walk->frames[walk->depth - 1];
+    struct slice key = check_key(walk->iter), value = check_value(walk->iter);
+    struct slice name =
+        slice_of(key.data + frame->prefix_size + 2, key.size - frame->prefix_size - 2);
+    struct check_subject subject = {.walk = walk, .name = name};
+    struct record rec;
+    bool descend = false, is_new = false;
+    int rc = 0;
+    if (!lsm_iter_valid(walk->iter)) // the value cannot be read
+        return ns_err(lsm_iter_status(walk->iter));
+    rc = check_step(check);
+    if (rc)
+        return rc;
+    frame->entries++;
+    if (!pathkey_name_ok(name)) {
+        rc = check_problem(check, &subject, "a name of %zu bytes that is none", name.size);
+    } else if (record_decode(value.data, value.size, &rec)) {
+        rc = check_problem(check, &subject, "%s", lsm_error_detail());
+    } else if (rec.is_link) {
+        rc = visit_link(walk, &subject, &rec);
+    } else {
+        rc = check_record(check, &subject, &rec, &is_new);
+        check->files += is_new;
+        frame->subdirs += S_ISDIR(rec.mode);
+        if (!rc && !S_ISDIR(rec.mode) && rec.nlink != 1)
+            rc = check_problem(check, &subject, "link count %" PRIu32 " of a file with one name",
+                               rec.nlink);
+        descend = S_ISDIR(rec.mode) && is_new;
+    }
+    struct pathkey_prefix prefix;
+    if (!rc && descend)
+        rc = own_prefix(walk, &subject, &rec, &prefix, &descend);
+    if (!rc && descend)
+        return push(walk, &rec, pathkey_prefix_slice(&prefix), name);
+    lsm_iter_next(walk->iter);
+    return rc;
+}
+
+static bool in_dir(struct slice key, struct slice prefix)
+{
+    return key.size >= prefix.size + 2 && key.data[0] == KEY_ENTRY &&
+           key.data[prefix.size + 1] == 0 &&
+           (prefix.size == 0 || memcmp(key.data + 1, prefix.data, prefix.size) == 0);
+}
+
+static int push_root(struct walk *walk)
+{
+    struct check *check = walk->check;
+    struct check_subject subject = {.ino = NS_ROOT_INO};
+    struct loaded root = {0};
+    struct pathkey key;
+    bool is_new;
+    pathkey_single(&key, KEY_ROOT);
+    // Ns_open() has read the root's record, so it can be read.
+    int rc = op_load_key(check->ns, &key, &root);
+    if (!rc)
+        rc = check_record(check, &subject, &root.rec, &is_new);
+    check->files++;
+    if (!rc && root.rec.prefix.size)
+        rc = check_problem(check, &subject, "the root has a prefix");
+    if (!rc)
+        rc = push(walk, &root.rec, slice_of(NULL, 0), slice_of(NULL, 0));
+    lsm_buf_release(&root.raw);
+    return rc;
+}
+
+int check_tree(struct check *check)
+{
+    struct walk walk = {.check = check};
+    struct pathkey lower, upper;
+    pathkey_type_bounds(KEY_ENTRY, &lower, &upper);
+    int rc = check_iter(check, &lower, &upper, &walk.iter);
+    if (!rc)
+        rc = push_root(&walk);
+    while (!rc && walk.depth) {
+        struct slice prefix = frame_prefix(walk.frames[walk.depth - 1]);
+        if (lsm_iter_valid(walk.iter) && in_dir(check_key(walk.iter), prefix)) {
+            rc = visit(&walk);
+            continue;
+        }
+        if (!lsm_iter_valid(walk.iter))
+            rc = ns_err(lsm_iter_status(walk.iter));
+        if (!rc)
+            rc = pop(&walk);
+    }
+    while (walk.depth)
+        free(walk.frames[--walk.depth]);
+    free(walk.frames);
+    lsm_iter_free(walk.iter);
+    number_list_sort(&check->dirs);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- the rest
+
+// Entries of one prefix that is no directory's.
+struct strays {
+    struct buf prefix, name; // of the first
+    uint64_t count;
+};
+
+static int report_strays(struct check *check, struct strays *strays)
+{
+    if (!strays->count)
+        return 0;
+    struct buf text = {0};
+    int rc = check_print(&text, buf_slice(&strays->name));
+    if (!rc)
+        rc = buf_append(&text, "\" under prefix \"", 16);
+    if (!rc)
+        rc = check_print(&text, buf_slice(&strays->prefix));
+    if (!rc)
+        rc =
+            check_problem(check, NULL, "%" PRIu64 " entries in no directory, the first is \"%.*s\"",
+                          strays->count, (int)text.size, (const char *)text.data);
+    buf_release(&text);
+    strays->count = 0;
+    return rc ? -ENOMEM : 0;
+}
+
+static int note_stray(struct check *check, struct strays *strays, struct slice prefix,
+                      struct slice name)
+{
+    if (strays->count && slice_equal(prefix, buf_slice(&strays->prefix))) {
+        strays->count++;
+        return 0;
+    }
+    int rc = report_strays(check, strays);
+    if (!rc && (buf_assign(&strays->prefix, prefix.data, prefix.size) ||
+                buf_assign(&strays->name, name.data, name.size)))
+        rc = -ENOMEM;
+    strays->count = 1;
+    return rc;
+}
+
+int check_entries(struct check *check)
+{
+    struct pathkey lower, upper;
+    struct lsm_iter *iter;
+    struct strays strays = {0};
+    struct buf known = {0}; // the prefix of the entry before, a directory's
+    bool have_known = false;
+    pathkey_type_bounds(KEY_ENTRY, &lower, &upper);
+    int rc = check_iter(check, &lower, &upper, &iter);
+    if (rc)
+        return rc;
+    for (lsm_iter_seek_first(iter); !rc && lsm_iter_valid(iter); lsm_iter_next(iter)) {
+        struct slice key = check_key(iter);
+        const uint8_t *nul = memchr(key.data, 0, key.size);
+        size_t prefix_size = nul ? (size_t)(nul - key.data) - 1 : key.size - 1;
+        struct slice prefix = slice_of(key.data + 1, prefix_size);
+        if (nul && have_known && slice_equal(prefix, buf_slice(&known)))
+            continue;
+        if (nul && number_list_has(&check->dirs, hash64(prefix.data, prefix.size))) {
+            have_known = true;
+            rc = buf_assign(&known, prefix.data, prefix.size) ? -ENOMEM : 0;
+            continue;
+        }
+        size_t head = prefix_size + 1 + (nul != NULL);
+        rc = note_stray(check, &strays, prefix, slice_of(key.data + head, key.size - head));
+    }
+    if (!rc)
+        rc = ns_err(lsm_iter_status(iter));
+    if (!rc)
+        rc = report_strays(check, &strays);
+    lsm_iter_free(iter);
+    buf_release(&known);
+    buf_release(&strays.prefix);
+    buf_release(&strays.name);
+    return rc;
+}

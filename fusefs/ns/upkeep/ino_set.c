@@ -1,0 +1,206 @@
+// Compact sets of inode numbers: see ino_set.h.
+//
+// The numbers are cut into chunks of 65,536. A chunk holds the low 16 bits of its members as a
+// sorted array, or, once that would be larger, as a bitmap. Files made one after the other have
+// neighbouring numbers, so most additions go to the end of an array.
+//
+// Thread safety: one thread at a time. Failure: -ENOMEM leaves the set as it was.
+#include "ns/upkeep/ino_set.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_BITS   16
+#define BITMAP_BYTES ((size_t)8192)
+#define ARRAY_MAX    ((uint32_t)(BITMAP_BYTES / sizeof(uint16_t)))
+
+struct ino_chunk {
+    uint64_t number;
+    union {
+        uint16_t *array; // sorted
+        uint8_t *bitmap;
+        void *members;
+    };
+    uint32_t count;
+    uint32_t capacity; // of the array; 0: it is a bitmap
+};
+
+// The index of the first chunk whose number is not lower.
+static size_t chunk_index(const struct ino_set *set, uint64_t number)
+{
+    size_t low = 0, high = set->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (set->chunks[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint32_t array_index(const struct ino_chunk *chunk, uint16_t low_bits)
+{
+    uint32_t low = 0, high = chunk->count;
+    if (high && chunk->array[high - 1] < low_bits)
+        return high;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (chunk->array[middle] < low_bits)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool chunk_has(const struct ino_chunk *chunk, uint16_t low_bits)
+{
+    if (!chunk->capacity)
+        return chunk->bitmap[low_bits / 8] >> (low_bits % 8) & 1;
+    uint32_t i = array_index(chunk, low_bits);
+    return i < chunk->count && chunk->array[i] == low_bits;
+}
+
+static int chunk_to_bitmap(struct ino_chunk *chunk)
+{
+    uint8_t *bitmap = calloc(1, BITMAP_BYTES);
+    if (!bitmap)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < chunk->count; i++)
+        bitmap[chunk->array[i] / 8] |= (uint8_t)(1u << (chunk->array[i] % 8));
+    free(chunk->array);
+    chunk->bitmap = bitmap;
+    chunk->capacity = 0;
+    return 0;
+}
+
+static int chunk_grow(struct ino_chunk *chunk)
+{
+    if (chunk->count == ARRAY_MAX)
+        return chunk_to_bitmap(chunk);
+    uint32_t capacity = chunk->capacity + chunk->capacity / 2;
+    if (capacity > ARRAY_MAX)
+        capacity = ARRAY_MAX;
+    uint16_t *array = realloc(chunk->array, capacity * sizeof *array);
+    if (!array)
+        return -ENOMEM;
+    chunk->array = array;
+    chunk->capacity = capacity;
+    return 0;
+}
+
+static int chunk_add(struct ino_chunk *chunk, uint16_t low_bits)
+{
+    if (chunk->capacity && chunk->count == chunk->capacity) {
+        int rc = chunk_grow(chunk);
+        if (rc)
+            return rc;
+    }
+    if (chunk->capacity) {
+        uint32_t i = array_index(chunk, low_bits);
+        memmove(&chunk->array[i + 1], &chunk->array[i],
+                (chunk->count - i) * sizeof(chunk->array[0]));
+        chunk->array[i] = low_bits;
+    } else {
+        chunk->bitmap[low_bits / 8] |= (uint8_t)(1u << (low_bits % 8));
+    }
+    chunk->count++;
+    return 0;
+}
+
+// Makes an empty chunk at `index`.
+static int chunk_insert(struct ino_set *set, size_t index, uint64_t number)
+{
+    if (set->count == set->capacity) {
+        size_t capacity = set->capacity ? 2 * set->capacity : 16;
+        struct ino_chunk *chunks = realloc(set->chunks, capacity * sizeof *chunks);
+        if (!chunks)
+            return -ENOMEM;
+        set->chunks = chunks;
+        set->capacity = capacity;
+    }
+    struct ino_chunk chunk = {.number = number, .capacity = 8};
+    chunk.array = malloc(chunk.capacity * sizeof chunk.array[0]);
+    if (!chunk.array)
+        return -ENOMEM;
+    memmove(&set->chunks[index + 1], &set->chunks[index],
+            (set->count - index) * sizeof(set->chunks[0]));
+    set->chunks[index] = chunk;
+    set->count++;
+    return 0;
+}
+
+int ino_set_add(struct ino_set *set, uint64_t ino, bool *ret_added)
+{
+    uint64_t number = ino >> CHUNK_BITS;
+    size_t index = chunk_index(set, number);
+    bool present = index < set->count && set->chunks[index].number == number;
+    if (present && chunk_has(&set->chunks[index], (uint16_t)ino)) {
+        *ret_added = false;
+        return 0;
+    }
+    int rc = present ? 0 : chunk_insert(set, index, number);
+    if (!rc)
+        rc = chunk_add(&set->chunks[index], (uint16_t)ino);
+    if (!rc)
+        *ret_added = true;
+    return rc;
+}
+
+bool ino_set_has(const struct ino_set *set, uint64_t ino)
+{
+    uint64_t number = ino >> CHUNK_BITS;
+    size_t index = chunk_index(set, number);
+    return index < set->count && set->chunks[index].number == number &&
+           chunk_has(&set->chunks[index], (uint16_t)ino);
+}
+
+void ino_set_release(struct ino_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        free(set->chunks[i].members);
+    free(set->chunks);
+    *set = (struct ino_set){0};
+}
+
+// ---- lists of numbers
+
+int number_list_add(struct number_list *list, uint64_t number)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 64;
+        uint64_t *at = realloc(list->at, capacity * sizeof *at);
+        if (!at)
+            return -ENOMEM;
+        list->at = at;
+        list->capacity = capacity;
+    }
+    list->at[list->count++] = number;
+    return 0;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+void number_list_sort(struct number_list *list)
+{
+    if (list->count)
+        qsort(list->at, list->count, sizeof list->at[0], compare_numbers);
+}
+
+bool number_list_has(const struct number_list *list, uint64_t number)
+{
+    return list->count &&
+           bsearch(&number, list->at, list->count, sizeof list->at[0], compare_numbers);
+}
+
+void number_list_release(struct number_list *list)
+{
+    free(list->at);
+    *list = (struct number_list){0};
+}
