@@ -35,7 +35,7 @@ static int acl_put(struct op *op, struct record *rec, const char *name, struct s
 int ns_acl_inherit(struct ns *ns, struct op *op, const struct record *dir, struct record *rec,
                    uint32_t umask)
 {
-    struct lsm_buf *list = &op->rec[5].raw;
+    struct lsm_buf *list = &op->acl;
     bool found = false, minimal;
     if (S_ISLNK(rec->mode))
         return 0;
@@ -57,7 +57,7 @@ int ns_acl_inherit(struct ns *ns, struct op *op, const struct record *dir, struc
 
 int ns_acl_chmod(struct ns *ns, struct op *op, struct record *rec)
 {
-    struct lsm_buf *list = &op->rec[5].raw;
+    struct lsm_buf *list = &op->acl;
     bool found = false;
     int rc = rec->has_xattrs ? acl_load(ns, rec->ino, ACL_ACCESS, list, &found) : 0;
     if (rc || !found)

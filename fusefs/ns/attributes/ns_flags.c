@@ -39,8 +39,8 @@ bool ns_setattr_is_forbidden(const struct record *rec, const struct ns_attr *att
 static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uint32_t flags,
                       bool keep_times)
 {
-    struct record *rec = &op->rec[0].rec;
-    int rc = op_load(ns, inode, &op->rec[0]);
+    struct record *rec = &op->file.rec;
+    int rc = op_load(ns, inode, &op->file);
     if (rc)
         return rc;
     rec->flags = flags;

@@ -48,7 +48,7 @@ static int check_times(const struct ns_attr *attr, unsigned mask)
 static int keep_in_ghost(struct ns *ns, struct op *op, struct ns_inode *inode)
 {
     struct inode_ghost *ghost;
-    int rc = ns_ghost_make(op, &op->rec[0].rec, &ghost);
+    int rc = ns_ghost_make(op, &op->file.rec, &ghost);
     if (!rc)
         inode_set_ghost(&ns->table, inode, ghost);
     return rc;
@@ -60,7 +60,7 @@ static int setattr_store(struct ns *ns, struct op *op, struct ns_inode *inode, u
         return 0; // they go with the file
     if (inode_location(inode) == AT_NONE && !(mask & NS_SET_SIZE))
         return keep_in_ghost(ns, op, inode);
-    int rc = op_store(op, inode, &op->rec[0].rec);
+    int rc = op_store(op, inode, &op->file.rec);
     if (!rc)
         rc = op_commit(ns, op);
     if (!rc)
@@ -71,9 +71,9 @@ static int setattr_store(struct ns *ns, struct op *op, struct ns_inode *inode, u
 static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
                           const struct ns_attr *attr, unsigned mask)
 {
-    struct record *rec = &op->rec[0].rec;
+    struct record *rec = &op->file.rec;
     int64_t mark = atimes_mark(inode);
-    int rc = op_load(ns, inode, &op->rec[0]);
+    int rc = op_load(ns, inode, &op->file);
     if (rc)
         return rc;
     if (rec->flags && ns_setattr_is_forbidden(rec, attr, mask))
@@ -129,7 +129,7 @@ int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr
     rc = setattr_locked(ns, op, inode, attr, mask);
     inode_unlock(&ns->table.locks, &lock);
     if (!rc)
-        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
+        ns_changed_attr(op, &op->file.rec, ret_attr);
     op_end(ns, op);
     return rc;
 }
@@ -167,9 +167,9 @@ int ns_accessed(struct ns *ns, struct ns_inode *inode, enum ns_access access)
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    int rc = op_peek(ns, inode, &op->rec[0], NULL);
+    int rc = op_peek(ns, inode, &op->file, NULL);
     if (!rc)
-        rc = ns_note_access(ns, inode, &op->rec[0].rec, access);
+        rc = ns_note_access(ns, inode, &op->file.rec, access);
     op_end(ns, op);
     return rc;
 }

@@ -37,7 +37,7 @@ static int xattr_exists(struct ns *ns, const struct pathkey *key, bool *ret_exis
 // Adds the record to the batch, which has the change of the attribute already, and commits both.
 static int xattr_commit(struct ns *ns, struct op *op, struct ns_inode *inode)
 {
-    struct record *rec = &op->rec[0].rec;
+    struct record *rec = &op->file.rec;
     rec->ctime = ns_now();
     int rc = op_store(op, inode, rec);
     if (!rc)
@@ -91,22 +91,22 @@ static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, cons
                       const struct pathkey *key, struct slice value, unsigned flags)
 {
     bool exists = false, keep = true;
-    int rc = op_load(ns, inode, &op->rec[0]);
-    if (!rc && flags & (NS_XATTR_CREATE | NS_XATTR_REPLACE) && op->rec[0].rec.has_xattrs)
+    int rc = op_load(ns, inode, &op->file);
+    if (!rc && flags & (NS_XATTR_CREATE | NS_XATTR_REPLACE) && op->file.rec.has_xattrs)
         rc = xattr_exists(ns, key, &exists);
     if (rc)
         return rc;
-    if (op->rec[0].rec.flags & (NS_IMMUTABLE | NS_APPEND))
+    if (op->file.rec.flags & (NS_IMMUTABLE | NS_APPEND))
         return -EPERM;
     if (flags & NS_XATTR_CREATE && exists)
         return -EEXIST;
     if (flags & NS_XATTR_REPLACE && !exists)
         return -ENODATA;
     if (ns_acl_is(name))
-        rc = ns_acl_set(&op->rec[0].rec, name, value, flags & NS_XATTR_KILL_SGID, &keep);
+        rc = ns_acl_set(&op->file.rec, name, value, flags & NS_XATTR_KILL_SGID, &keep);
     if (rc)
         return rc;
-    op->rec[0].rec.has_xattrs |= keep;
+    op->file.rec.has_xattrs |= keep;
     if (is_label(slice_of(name, strlen(name))))
         atomic_store(&ns->labels, true);
     op->small_change = value.size <= SMALL_VALUE;
@@ -142,10 +142,10 @@ static int remove_locked(struct ns *ns, struct op *op, struct ns_inode *inode, c
                          const struct pathkey *key)
 {
     bool exists = false;
-    int rc = op_load(ns, inode, &op->rec[0]);
-    if (!rc && op->rec[0].rec.flags & (NS_IMMUTABLE | NS_APPEND))
+    int rc = op_load(ns, inode, &op->file);
+    if (!rc && op->file.rec.flags & (NS_IMMUTABLE | NS_APPEND))
         rc = -EPERM;
-    if (!rc && op->rec[0].rec.has_xattrs)
+    if (!rc && op->file.rec.has_xattrs)
         rc = xattr_exists(ns, key, &exists);
     if (!rc && !exists)
         return ns_acl_is(name) ? 0 : -ENODATA;
@@ -196,9 +196,9 @@ ssize_t ns_getxattr(struct ns *ns, struct ns_inode *inode, const char *name, voi
     if (!op)
         return -ENOMEM;
     const struct lsm_snapshot *snapshot;
-    ssize_t result = op_peek(ns, inode, &op->rec[0], &snapshot);
+    ssize_t result = op_peek(ns, inode, &op->file, &snapshot);
     if (!result)
-        result = op->rec[0].rec.has_xattrs ? get_value(ns, snapshot, &key, value, size) : -ENODATA;
+        result = op->file.rec.has_xattrs ? get_value(ns, snapshot, &key, value, size) : -ENODATA;
     ns_moment_end(ns, snapshot);
     op_end(ns, op);
     return result;
@@ -247,8 +247,8 @@ ssize_t ns_listxattr(struct ns *ns, struct ns_inode *inode, char *list, size_t s
     if (!op)
         return -ENOMEM;
     const struct lsm_snapshot *snapshot;
-    ssize_t result = op_peek(ns, inode, &op->rec[0], &snapshot);
-    if (!result && op->rec[0].rec.has_xattrs)
+    ssize_t result = op_peek(ns, inode, &op->file, &snapshot);
+    if (!result && op->file.rec.has_xattrs)
         result = list_names(ns, snapshot, inode->ino, list, size);
     ns_moment_end(ns, snapshot);
     op_end(ns, op);

@@ -156,7 +156,7 @@ int lost_trim(struct op *op, struct record *rec, const struct extent_list *list,
 int lost_check(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
                struct lost_note note, uint64_t offset, size_t size)
 {
-    const struct record *rec = &op->rec[0].rec;
+    const struct record *rec = &op->file.rec;
     uint64_t end = size < UINT64_MAX - offset ? offset + size : UINT64_MAX;
     if (rec->lost_bytes) {
         int rc = lost_list(ns, snapshot, rec->ino, offset, end, 1, &op->lost);
@@ -197,7 +197,7 @@ int lost_grow(struct ns *ns, struct op *op, struct ns_inode *inode, struct recor
 static int lose_inside(struct ns *ns, struct op *op, struct ns_inode *inode, uint64_t from,
                        uint64_t to)
 {
-    struct record *rec = &op->rec[0].rec;
+    struct record *rec = &op->file.rec;
     uint64_t bytes;
     op->small_change = true; // no more than a record and a few keys
     int rc = content_gaps(ns, op, inode, rec, from, to, GAP_LOST, false, &bytes);
@@ -214,15 +214,15 @@ static int lose_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uin
 {
     if (content_is_gone(inode))
         return 0;
-    const struct record *rec = &op->rec[0].rec;
-    int rc = op_load(ns, inode, &op->rec[0]);
+    const struct record *rec = &op->file.rec;
+    int rc = op_load(ns, inode, &op->file);
     uint64_t size = rc ? 0 : rec->size, inside = to < size ? to : size;
     if (!rc && !rec->is_inline && from < size) {
         rc = lose_inside(ns, op, inode, from, inside);
         // What small changes may have is used up, or its flush takes long. A hole that reads as
         // zeros would be worse than a little less for deleting.
         op->frees_space = rc == -ENOSPC;
-        if (op->frees_space && !(rc = op_load(ns, inode, &op->rec[0])))
+        if (op->frees_space && !(rc = op_load(ns, inode, &op->file)))
             rc = lose_inside(ns, op, inode, from, inside);
     }
     if (rc)

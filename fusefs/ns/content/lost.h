@@ -63,7 +63,7 @@ int lost_put(struct op *op, struct record *rec, uint64_t start, uint64_t size);
 int lost_trim(struct op *op, struct record *rec, const struct extent_list *list, uint64_t from,
               uint64_t to);
 
-// -EIO: some of [offset, offset + size) is lost, by what is stored or by the note. op->rec[0] is
+// -EIO: some of [offset, offset + size) is lost, by what is stored or by the note. op->file is
 // the file's record, as of the snapshot.
 int lost_check(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
                struct lost_note note, uint64_t offset, size_t size);

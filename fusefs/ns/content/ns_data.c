@@ -30,9 +30,9 @@ static ssize_t read_at(struct ns *ns, struct ns_inode *inode, void *data, size_t
     if (!op)
         return -ENOMEM;
     const struct lsm_snapshot *snapshot;
-    const struct record *rec = &op->rec[0].rec;
+    const struct record *rec = &op->file.rec;
     struct lost_note note = lost_noted(inode);
-    ssize_t n = op_peek(ns, inode, &op->rec[0], &snapshot);
+    ssize_t n = op_peek(ns, inode, &op->file, &snapshot);
     if (!n && content_is_gone(inode))
         n = -ESTALE;
     if (!n && !(at_end && offset + size >= rec->size && offset + size >= note.to))
@@ -110,10 +110,10 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
 {
     if (content_is_gone(inode))
         return -ESTALE;
-    int rc = op_load(ns, inode, &op->rec[0]);
+    int rc = op_load(ns, inode, &op->file);
     if (rc)
         return rc;
-    struct record *rec = &op->rec[0].rec;
+    struct record *rec = &op->file.rec;
     if ((rec->flags & NS_IMMUTABLE && !(flags & NS_WRITE_EARLIER)) ||
         (rec->flags & NS_APPEND && flags & NS_WRITE_UNOPENED))
         return -EPERM;
@@ -158,7 +158,7 @@ static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, 
         rc = write_locked(ns, op, inode, data, offset, flags);
     inode_unlock(&ns->table.locks, &lock);
     if (!rc)
-        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
+        ns_changed_attr(op, &op->file.rec, ret_attr);
     op_end(ns, op);
     return rc;
 }
@@ -172,9 +172,9 @@ static int look_at_promise(struct ns *ns, struct ns_inode *inode, uint64_t offse
         return -ENOMEM;
     struct inode_lock lock;
     inode_lock(&ns->table.locks, &lock, inode->ino, false);
-    int rc = op_load(ns, inode, &op->rec[0]);
+    int rc = op_load(ns, inode, &op->file);
     if (!rc)
-        rc = content_is_promised(ns, op, &op->rec[0].rec, offset, offset + size, ret_promised);
+        rc = content_is_promised(ns, op, &op->file.rec, offset, offset + size, ret_promised);
     inode_unlock(&ns->table.locks, &lock);
     op_end(ns, op);
     return rc;

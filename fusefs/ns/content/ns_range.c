@@ -29,7 +29,7 @@ static uint64_t size_after(const struct record *rec, int mode, uint64_t end)
 static int change_range(struct ns *ns, struct op *op, struct ns_inode *inode, int mode,
                         uint64_t offset, uint64_t end, uint64_t *ret_promised)
 {
-    struct record *rec = &op->rec[0].rec;
+    struct record *rec = &op->file.rec;
     uint64_t size = size_after(rec, mode, end);
     int rc = 0;
     if (mode & FALLOC_FL_PUNCH_HOLE)
@@ -51,11 +51,11 @@ static int change_range(struct ns *ns, struct op *op, struct ns_inode *inode, in
 static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode, int mode,
                             uint64_t offset, uint64_t length, unsigned flags)
 {
-    struct record *rec = &op->rec[0].rec;
+    struct record *rec = &op->file.rec;
     uint64_t promised = 0;
     if (content_is_gone(inode))
         return -ESTALE;
-    int rc = op_load(ns, inode, &op->rec[0]);
+    int rc = op_load(ns, inode, &op->file);
     if (!rc &&
         (rec->flags & NS_IMMUTABLE || (rec->flags & NS_APPEND && mode & ~FALLOC_FL_KEEP_SIZE)))
         rc = -EPERM;
@@ -94,7 +94,7 @@ int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t 
     int rc = fallocate_locked(ns, op, inode, mode, offset, length, flags);
     inode_unlock(&ns->table.locks, &lock);
     if (!rc)
-        ns_changed_attr(op, &op->rec[0].rec, ret_attr);
+        ns_changed_attr(op, &op->file.rec, ret_attr);
     op_end(ns, op);
     return rc;
 }
@@ -105,7 +105,7 @@ int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t 
 static int64_t seek_with(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
                          struct lost_note note, uint64_t offset, bool want_data)
 {
-    const struct record *rec = &op->rec[0].rec;
+    const struct record *rec = &op->file.rec;
     uint64_t from = lost_from(note, rec->size), to = note.to;
     int64_t at = offset < rec->size ? content_seek(ns, snapshot, op, rec, offset, want_data)
                  : want_data || offset >= to ? -ENXIO
@@ -129,7 +129,7 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
         return -ENOMEM;
     const struct lsm_snapshot *snapshot;
     struct lost_note note = lost_noted(inode);
-    int64_t rc = op_peek(ns, inode, &op->rec[0], &snapshot);
+    int64_t rc = op_peek(ns, inode, &op->file, &snapshot);
     if (!rc && content_is_gone(inode))
         rc = -ESTALE;
     if (!rc)
@@ -143,8 +143,8 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
 
 static int copy_batch(struct ns *ns, struct op *op, struct content_copy *c, unsigned flags)
 {
-    struct record *to = &op->rec[1].rec;
-    int rc = op_load(ns, c->to, &op->rec[1]);
+    struct record *to = &op->target_file.rec;
+    int rc = op_load(ns, c->to, &op->target_file);
     if (!rc && to->flags & NS_IMMUTABLE)
         rc = -EPERM;
     if (!rc)
@@ -159,7 +159,7 @@ static int copy_batch(struct ns *ns, struct op *op, struct content_copy *c, unsi
 static int copy_until_lost(struct ns *source, struct op *op, const struct content_copy *c,
                            struct lost_note note, uint64_t *size)
 {
-    const struct record *from = &op->rec[0].rec;
+    const struct record *from = &op->file.rec;
     uint64_t end = c->from_offset + *size,
              lost = note.unsaved && note.to > c->from_offset ? note.from : UINT64_MAX;
     if (from->lost_bytes) {
@@ -175,11 +175,11 @@ static int copy_until_lost(struct ns *source, struct op *op, const struct conten
     return 0;
 }
 
-// op->rec[0] is the source as of the snapshot; the target is locked.
+// op->file is the source as of the snapshot; the target is locked.
 static ssize_t copy_locked(struct ns *ns, struct ns *source, struct op *op, struct content_copy *c,
                            struct lost_note note, unsigned flags, bool *ret_plain)
 {
-    const struct record *from = &op->rec[0].rec;
+    const struct record *from = &op->file.rec;
     if (content_is_gone(c->to))
         return -ESTALE;
     if (c->from_offset >= from->size)
@@ -242,14 +242,14 @@ ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *fr
     struct inode_lock lock;
     bool plain = false;
     struct lost_note note = lost_noted(from);
-    ssize_t rc = op_peek(source, from, &op->rec[0], &c.snapshot);
+    ssize_t rc = op_peek(source, from, &op->file, &c.snapshot);
     inode_lock(&ns->table.locks, &lock, to->ino, true);
     if (!rc)
         rc = content_is_gone(from) ? -ESTALE : copy_locked(ns, source, op, &c, note, flags, &plain);
     inode_unlock(&ns->table.locks, &lock);
     ns_moment_end(source, c.snapshot);
     if (rc > 0 && !plain)
-        ns_changed_attr(op, &op->rec[1].rec, ret_attr);
+        ns_changed_attr(op, &op->target_file.rec, ret_attr);
     op_end(ns, op);
     return rc > 0 && plain ? copy_plain(ns, source, &c, (size_t)rc, flags, ret_attr) : rc;
 }

@@ -77,9 +77,9 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, in
     if (inode_is_unlinked(inode))
         return -ENOENT;
     struct pathkey key;
-    struct record *rec = &op->rec[0].rec;
+    struct record *rec = &op->file.rec;
     inode_record_key(inode, &key);
-    int rc = op_load_key(ns, &key, &op->rec[0]);
+    int rc = op_load_key(ns, &key, &op->file);
     if (rc)
         return rc;
     struct timespec stored = rec->atime;

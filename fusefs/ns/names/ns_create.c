@@ -90,14 +90,14 @@ static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cre
     struct pathkey key;
     struct pathkey_prefix own_prefix;
     struct slice dir_prefix = prefix_slice(dir->own_prefix);
-    struct record *parent = &op->rec[0].rec;
+    struct record *parent = &op->dir.rec;
     bool is_dir = S_ISDIR(rec->mode), is_explicit = false;
     if (inode_is_unlinked(dir))
         return -ENOENT;
     pathkey_entry(&key, dir_prefix, name);
     int rc = check_absent(ns, &key);
     if (!rc)
-        rc = op_load(ns, dir, &op->rec[0]);
+        rc = op_load(ns, dir, &op->dir);
     if (!rc && ns_name_is_fixed(parent, NULL))
         rc = -EPERM;
     if (!rc && is_dir)
@@ -200,15 +200,15 @@ static int tmpfile(struct ns *ns, struct op *op, const struct ns_cred *cred, str
 {
     struct pathkey key;
     struct inode_init init = {.ino = rec->ino, .type = S_IFREG, .location = AT_ORPHAN};
-    int rc = op_peek(ns, dir, &op->rec[0], NULL);
-    if (!rc && op->rec[0].rec.nlink == 0)
+    int rc = op_peek(ns, dir, &op->dir, NULL);
+    if (!rc && op->dir.rec.nlink == 0)
         rc = -ENOENT;
-    if (!rc && ns_name_is_fixed(&op->rec[0].rec, NULL))
+    if (!rc && ns_name_is_fixed(&op->dir.rec, NULL))
         rc = -EPERM;
     if (rc)
         return rc;
-    ns_new_record(rec, cred, &op->rec[0].rec, ns_now());
-    rc = ns_acl_inherit(ns, op, &op->rec[0].rec, rec, cred->umask);
+    ns_new_record(rec, cred, &op->dir.rec, ns_now());
+    rc = ns_acl_inherit(ns, op, &op->dir.rec, rec, cred->umask);
     rec->nlink = 0;
     pathkey_number(&key, KEY_ORPHAN, rec->ino);
     if (!rc)
@@ -265,7 +265,7 @@ static int link_leave(struct ns *ns, struct op *op, const struct ns_inode *inode
 static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct ns_inode *dir,
                        struct slice name)
 {
-    struct record *rec = &op->rec[0].rec, *parent = &op->rec[1].rec;
+    struct record *rec = &op->file.rec, *parent = &op->dir.rec;
     enum inode_location location = inode_location(inode);
     if (inode_is_unlinked(dir) || (inode_is_unlinked(inode) && !inode->is_nameless))
         return -ENOENT;
@@ -274,9 +274,9 @@ static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, str
     pathkey_number(&inode_key, KEY_INODE, inode->ino);
     int rc = check_absent(ns, &key);
     if (!rc)
-        rc = op_load(ns, inode, &op->rec[0]);
+        rc = op_load(ns, inode, &op->file);
     if (!rc)
-        rc = op_load(ns, dir, &op->rec[1]);
+        rc = op_load(ns, dir, &op->dir);
     if (!rc && (ns_name_is_fixed(parent, NULL) || rec->flags & (NS_IMMUTABLE | NS_APPEND)))
         rc = -EPERM;
     if (!rc && rec->nlink >= NS_LINK_MAX)
@@ -326,7 +326,7 @@ int ns_link(struct ns *ns, struct ns_inode *inode, struct ns_inode *dir, const c
     rc = link_locked(ns, op, inode, dir, slice_of(name, name_size));
     inode_locks_drop(&ns->table.locks, &locks);
     if (!rc && ret_attr)
-        ns_attr_from(&op->rec[0].rec, ret_attr);
+        ns_attr_from(&op->file.rec, ret_attr);
     op_end(ns, op);
     return rc;
 }

@@ -246,17 +246,17 @@ static int lookup_run(struct ns *ns, struct lookup *lookup, struct ns_inode **re
 {
     struct op *op = op_begin(ns);
     struct ns_inode *inode = NULL;
-    struct loaded *rec;
     int rc;
     if (!op)
         return -ENOMEM;
-    rec = &op->rec[0];
+    struct loaded *rec = &op->entry;
     do
         rc = lookup_try(ns, lookup, rec, &inode);
     while (rc == -EAGAIN);
-    if (!rc && rec->rec.is_link)
+    if (!rc && rec->rec.is_link) {
+        rec = &op->file;
         rc = op_peek(ns, inode, rec, NULL);
-    else if (!rc)
+    } else if (!rc)
         atimes_apply(inode, &rec->rec);
     if (!rc && lookup->head)
         head_fill(lookup->head, &rec->rec);
@@ -315,9 +315,9 @@ int ns_getattr(struct ns *ns, struct ns_inode *inode, struct ns_attr *ret_attr)
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    int rc = op_peek(ns, inode, &op->rec[0], NULL);
+    int rc = op_peek(ns, inode, &op->file, NULL);
     if (!rc)
-        ns_attr_from(&op->rec[0].rec, ret_attr);
+        ns_attr_from(&op->file.rec, ret_attr);
     op_end(ns, op);
     return rc;
 }
@@ -330,15 +330,15 @@ ssize_t ns_readlink_with(struct ns *ns, struct ns_inode *inode, char *target, si
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    ssize_t rc = op_peek(ns, inode, &op->rec[0], NULL);
+    ssize_t rc = op_peek(ns, inode, &op->file, NULL);
     if (!rc) {
-        struct slice content = op->rec[0].rec.content;
+        struct slice content = op->file.rec.content;
         if (content.size > size)
             rc = -ERANGE;
         else if (content.size)
             memcpy(target, content.data, content.size);
         if (!rc) {
-            ns_note_access(ns, inode, &op->rec[0].rec, access);
+            ns_note_access(ns, inode, &op->file.rec, access);
             rc = (ssize_t)content.size;
         }
     }

@@ -155,25 +155,25 @@ static int unlink_check(const struct unlinking *u, const struct record *rec)
 
 static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
 {
-    struct record *rec = &op->rec[0].rec, *parent = &op->rec[2].rec;
+    struct record *rec = &op->entry.rec, *parent = &op->dir.rec;
     if (inode_is_unlinked(u->dir))
         return -ENOENT;
     // Usually nothing at all was written since the name was looked up; then the answer is still
     // right.
-    int rc = lsm_sequence(ns->db) == u->sequence ? 0 : op_load_key(ns, &u->key, &op->rec[0]);
+    int rc = lsm_sequence(ns->db) == u->sequence ? 0 : op_load_key(ns, &u->key, &op->entry);
     if (!rc)
         rc = unlink_check(u, rec);
     bool is_link = !rc && rec->is_link;
     if (is_link) {
         struct pathkey inode_key;
         pathkey_number(&inode_key, KEY_INODE, u->ino);
-        rc = op_load_key(ns, &inode_key, &op->rec[1]);
+        rc = op_load_key(ns, &inode_key, &op->file);
         if (rc == -ENOENT)
             rc = -EIO;
-        rec = &op->rec[1].rec;
+        rec = &op->file.rec;
     }
     if (!rc)
-        rc = op_load(ns, u->dir, &op->rec[2]);
+        rc = op_load(ns, u->dir, &op->dir);
     if (!rc && ns_name_is_fixed(parent, rec))
         rc = -EPERM;
     if (!rc && u->want_dir && rec->size)
@@ -214,10 +214,10 @@ static int unlink_name(struct ns *ns, struct ns_inode *dir, const char *name, si
         if (!op)
             return -ENOMEM;
         u.sequence = lsm_sequence(ns->db);
-        rc = op_load_key(ns, &u.key, &op->rec[0]);
+        rc = op_load_key(ns, &u.key, &op->entry);
         if (!rc) {
             struct inode_locks locks = {0};
-            u.ino = op->rec[0].rec.ino;
+            u.ino = op->entry.rec.ino;
             inode_locks_add(&locks, dir->ino, true);
             inode_locks_add(&locks, u.ino, true);
             inode_locks_take(&ns->table.locks, &locks);

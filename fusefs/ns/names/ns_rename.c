@@ -253,8 +253,8 @@ static void move_release(struct ns *ns, struct move *move)
 
 static int load_parents(struct ns *ns, struct op *op, struct renaming *r)
 {
-    r->from.parent = &op->rec[2];
-    r->to.parent = r->same_dir ? r->from.parent : &op->rec[3];
+    r->from.parent = &op->dir;
+    r->to.parent = r->same_dir ? r->from.parent : &op->target_dir;
     int rc = op_load(ns, r->from.dir, r->from.parent);
     if (!rc && !r->same_dir)
         rc = op_load(ns, r->to.dir, r->to.parent);
@@ -291,9 +291,9 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
         rc = check_types(r);
     if (rc || r->from.ino == r->to.ino)
         return rc; // two names of one file: nothing to do
-    rc = load_full(ns, &r->from, &op->rec[4]);
+    rc = load_full(ns, &r->from, &op->file);
     if (!rc && r->to.ino)
-        rc = load_full(ns, &r->to, &op->rec[5]);
+        rc = load_full(ns, &r->to, &op->target_file);
     if (!rc)
         rc = load_parents(ns, op, r);
     if (!rc)
@@ -332,8 +332,8 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
 // One attempt. -EAGAIN: something changed between looking and locking.
 static int rename_try(struct ns *ns, struct op *op, struct renaming *r)
 {
-    r->from.entry = &op->rec[0];
-    r->to.entry = &op->rec[1];
+    r->from.entry = &op->entry;
+    r->to.entry = &op->target_entry;
     r->sequence = lsm_sequence(ns->db);
     int rc = side_load(ns, &r->from);
     if (!rc)

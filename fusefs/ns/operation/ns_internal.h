@@ -108,7 +108,13 @@ struct op {
     struct lsm_batch *batch;
     struct lsm_batch
         *staged; // extents of a long write, in blob files already; empty if it is short
-    struct loaded rec[6];
+    // The records that the operation holds.
+    struct loaded file;  // of the file that it is about
+    struct loaded entry; // under the file's name: its record, or one that leads to it
+    struct loaded dir;   // of the directory with that name
+    // The same of what a file is copied to, or a name is moved to.
+    struct loaded target_file, target_entry, target_dir;
+    struct lsm_buf acl; // an access control list (ns_acl.c)
     struct buf out;     // a record being encoded
     struct buf content; // file content being put together
     struct extent_list extents, source, unwritten, lost;
@@ -231,7 +237,7 @@ int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice
 int ns_note_access(struct ns *ns, struct ns_inode *inode, const struct record *rec,
                    enum ns_access access);
 
-// ---- access control lists (ns_acl.c); the first two use op->rec[5]
+// ---- access control lists (ns_acl.c); the first two use op->acl
 
 // A new file's permissions: the mode it was asked for, less the umask or what the directory's
 // default list does not give. Adds the lists it inherits to the batch.

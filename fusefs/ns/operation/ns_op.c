@@ -25,8 +25,11 @@ static void op_free(struct op *op)
 {
     lsm_batch_free(op->batch);
     lsm_batch_free(op->staged);
-    for (size_t i = 0; i < sizeof(op->rec) / sizeof(op->rec[0]); i++)
-        lsm_buf_release(&op->rec[i].raw);
+    struct loaded *records[] = {&op->file,        &op->entry,        &op->dir,
+                                &op->target_file, &op->target_entry, &op->target_dir};
+    for (size_t i = 0; i < sizeof records / sizeof records[0]; i++)
+        lsm_buf_release(&records[i]->raw);
+    lsm_buf_release(&op->acl);
     buf_release(&op->out);
     buf_release(&op->content);
     free(op->extents.at);
