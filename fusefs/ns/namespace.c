@@ -1,11 +1,8 @@
-// Opening and closing a namespace; what belongs to it as a whole: superblock, inode numbers, file
-// counters, markers, figures.
+// Opening and closing a namespace; what belongs to it as a whole: inode numbers, file counters,
+// figures.
 //
 // A store is a namespace if its superblock says so: an empty store becomes one (superblock, root
 // and first inode range in one batch), a store with anything else in it is refused.
-//
-// Markers are counted by hash at ns_open, so that a path without moved directories costs nothing to
-// verify; past MARKERS_COUNTED markers every prefix is treated as perhaps marked instead.
 //
 // Thread safety: ns_open and ns_close by one thread; the rest from any.
 #include "ns/namespace.h"
@@ -16,15 +13,15 @@
 #include <string.h>
 
 #include "base/coding.h"
-#include "base/hash.h"
 #include "base/status.h"
+#include "ns/attributes/attributes.h"
+#include "ns/content/fragments.h"
+#include "ns/content/unwritten.h"
 #include "ns/names/listing.h"
 #include "ns/operation/ns_internal.h"
+#include "ns/upkeep/upkeep.h"
 
-#define MARKERS_COUNTED 65536u
-
-static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
-#define SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
+#define NS_BLOCK 4096u // of what statfs counts in
 
 void ns_options_init(struct ns_options *options)
 {
@@ -39,75 +36,12 @@ void ns_options_init(struct ns_options *options)
     options->engine.blob_garbage_ratio = 12;
 }
 
-int ns_errno(int lsm_status)
-{
-    switch (lsm_status) {
-    case LSM_OK:
-        return 0;
-    case LSM_NOT_FOUND:
-        return ENOENT;
-    case LSM_INVALID:
-        return EINVAL;
-    case LSM_NO_SPACE:
-        return ENOSPC;
-    case LSM_BUSY:
-        return EBUSY;
-    case LSM_NO_MEMORY:
-        return ENOMEM;
-    case LSM_READ_ONLY:
-        return EROFS;
-    case LSM_EXISTS:
-        return EEXIST;
-    case LSM_PERMISSION:
-        return EACCES;
-    case LSM_CLOSED:
-        return ESHUTDOWN;
-    case LSM_NO_FILES: // the daemon has too many files open; to the users of the mount it is the
-                       // system that has
-        return ENFILE;
-    case LSM_TRY_AGAIN:
-        return EAGAIN;
-    case LSM_CANCELLED:
-        return ECANCELED;
-    default: // CORRUPTION, IO_ERROR, and what only ns_open can meet
-        return EIO;
-    }
-}
-
 // ---- the superblock and a new store
-
-static void make_super(uint8_t *ret_super, uint32_t features)
-{
-    memset(ret_super, 0, SUPER_SIZE);
-    memcpy(ret_super, super_magic, sizeof(super_magic));
-    put_fixed32(ret_super + 8, NS_FORMAT_VERSION);
-    put_fixed32(ret_super + 12, features);
-}
-
-int ns_mark_feature(struct ns *ns, enum ns_feature feature)
-{
-    // What is lost is lost on a full disk.
-    struct lsm_write_options options = {.use_little = feature == FEATURE_LOST};
-    uint8_t super[SUPER_SIZE];
-    struct pathkey key;
-    int status = 0;
-    pathkey_single(&key, KEY_SUPER);
-    pthread_mutex_lock(&ns->ino_mutex);
-    uint32_t features = ns->features | feature;
-    if (features != ns->features) {
-        make_super(super, features);
-        status = lsm_put(ns->db, &options, key.data, key.size, super, sizeof super);
-        if (!status)
-            ns->features = features;
-    }
-    pthread_mutex_unlock(&ns->ino_mutex);
-    return status;
-}
 
 static int create_namespace(struct ns *ns, const struct ns_options *options)
 {
-    uint8_t super[SUPER_SIZE], number[8];
-    make_super(super, 0);
+    uint8_t super[NS_SUPER_SIZE], number[8];
+    super_make(super, 0);
     struct timespec now = ns_now();
     struct record root = {
         .ino = NS_ROOT_INO,
@@ -163,42 +97,18 @@ static int store_is_empty(struct ns *ns, bool *ret_empty)
 
 static int check_super(struct ns *ns, const struct ns_options *options)
 {
-    struct lsm_buf value = {0};
-    struct pathkey key;
-    pathkey_single(&key, KEY_SUPER);
-    int status = lsm_get(ns->db, &ns->at, key.data, key.size, &value);
-    if (status == LSM_NOT_FOUND) {
-        bool empty;
-        status = store_is_empty(ns, &empty);
-        if (!status && (!empty || ns->read_only))
-            status = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store without a file system in it",
-                                 ns->path);
-        if (!status)
-            status = create_namespace(ns, options);
+    int status = super_read(ns);
+    if (status != LSM_NOT_FOUND)
         return status;
-    }
-    const uint8_t *p = value.data;
-    if (status) {
-        // the failure of reading the superblock is returned as it is
-    } else if (value.size < 12 || memcmp(p, super_magic, sizeof(super_magic)) != 0) {
-        status = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store of something else", ns->path);
-    } else if (get_fixed32(p + 8) > NS_FORMAT_VERSION) {
-        status = status_fail(LSM_NEWER_FORMAT, "%s: file system format %u, this program knows %u",
-                             ns->path, get_fixed32(p + 8), NS_FORMAT_VERSION);
-    } else if (value.size != SUPER_SIZE) {
-        status = status_fail(LSM_CORRUPTION, "%s: superblock of %zu bytes", ns->path, value.size);
-    } else if (get_fixed32(p + 12) & ~(uint32_t)FEATURES_KNOWN) {
-        status = status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", ns->path,
-                             get_fixed32(p + 12));
-    } else {
-        ns->features = get_fixed32(p + 12);
-        ns->promise.is_marked = ns->features & FEATURE_UNWRITTEN;
-    }
-    lsm_buf_release(&value);
-    return status;
+    bool empty;
+    status = store_is_empty(ns, &empty);
+    if (!status && (!empty || ns->read_only))
+        status = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store without a file system in it",
+                             ns->path);
+    return status ? status : create_namespace(ns, options);
 }
 
-// ---- inode numbers, counters, markers
+// ---- inode numbers, counters
 
 static int load_number(struct ns *ns, const struct pathkey *key, uint64_t *ret_value)
 {
@@ -235,66 +145,6 @@ static int load_numbers(struct ns *ns)
         ns->counters[i].value = status ? 0 : (int64_t)value;
     }
     return 0;
-}
-
-static _Atomic uint32_t *marker_bucket(struct ns *ns, struct slice prefix)
-{
-    return &ns->markers[hash64(prefix.data, prefix.size) % NS_MARKER_BUCKETS];
-}
-
-bool ns_may_be_marked(struct ns *ns, struct slice prefix)
-{
-    return ns->all_marked || atomic_load_explicit(marker_bucket(ns, prefix), memory_order_acquire);
-}
-
-void ns_marker_added(struct ns *ns, struct slice prefix)
-{
-    atomic_fetch_add_explicit(marker_bucket(ns, prefix), 1, memory_order_release);
-}
-
-void ns_marker_removed(struct ns *ns, struct slice prefix)
-{
-    atomic_fetch_sub_explicit(marker_bucket(ns, prefix), 1, memory_order_release);
-}
-
-int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked)
-{
-    *ret_marked = false;
-    if (!ns_may_be_marked(ns, prefix))
-        return 0;
-    struct pathkey key;
-    size_t got;
-    pathkey_marker(&key, prefix);
-    int status = lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, NULL, 0, &got, NULL);
-    *ret_marked = !status;
-    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
-}
-
-static int count_markers(struct ns *ns)
-{
-    struct pathkey lower, upper;
-    pathkey_type_bounds(KEY_MARKER, &lower, &upper);
-    struct lsm_iter_options bounds = {.snapshot = ns->at.snapshot,
-                                      .lower = lower.data,
-                                      .lower_size = lower.size,
-                                      .upper = upper.data,
-                                      .upper_size = upper.size,
-                                      .no_fill_cache = true};
-    struct lsm_iter *iter;
-    int status = lsm_iter_new(ns->db, &bounds, &iter);
-    if (status)
-        return status;
-    size_t count = 0;
-    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter) && count < MARKERS_COUNTED; count++) {
-        size_t size;
-        const uint8_t *key = lsm_iter_key(iter, &size);
-        ns_marker_added(ns, slice_of(key + 1, size - 1));
-        lsm_iter_next(iter);
-    }
-    ns->all_marked = count == MARKERS_COUNTED;
-    status = lsm_iter_status(iter);
-    lsm_iter_free(iter);
-    return status;
 }
 
 // ---- open, close
@@ -356,19 +206,20 @@ static int open_tree(struct ns *ns, const struct ns_options *options)
     if (!status)
         status = load_numbers(ns);
     if (!status)
-        status = count_markers(ns);
+        status = markers_count(ns);
     if (!status)
         status = ns_look_for_labels(ns);
     if (!status)
         status = make_root(ns);
-    if (!status)
-        status = promise_open(ns);
     if (!status && !ns->read_only) {
-        int rc = reclaim_start(ns, &ns->reclaim);
-        if (!rc)
-            rc = defrag_start(ns, &ns->defrag);
-        if (!rc)
-            rc = atimes_start(ns, &ns->atimes);
+        uint64_t unwritten = 0;
+        if (ns->promise.is_marked)
+            status = unwritten_sum(ns, &unwritten);
+        if (!status)
+            promise_open(ns, unwritten);
+    }
+    if (!status && !ns->read_only) {
+        int rc = upkeep_start(ns);
         if (rc)
             status = status_from_errno(-rc, "starting background work of", ns->path);
     }
@@ -439,11 +290,11 @@ static int close_with(struct ns *ns, int (*close_engine)(struct lsm *db))
 {
     if (!ns)
         return 0;
-    // Before reclaim is stopped: atimes and defrag may give back a last reference.
-    atimes_stop(ns->atimes);
-    defrag_stop(ns->defrag);
-    reclaim_stop(ns->reclaim);
+    upkeep_stop(ns);
     inode_table_release(&ns->table);
+    reclaim_queue_free(ns->to_reclaim);
+    fragments_free(ns->fragments);
+    atimes_free(ns->atimes);
     listings_free(ns->listings);
     op_free_idle(ns);
     if (ns->db)
@@ -482,30 +333,20 @@ int ns_sync(struct ns *ns)
     return ns_err(lsm_sync(ns->db));
 }
 
-int ns_wait_idle(struct ns *ns)
-{
-    atimes_wait(ns->atimes);
-    int rc = defrag_wait(ns->defrag);
-    return rc || !ns->reclaim ? rc : reclaim_wait(ns->reclaim);
-}
-
 int ns_statfs(struct ns *ns, struct statvfs *ret_stat)
 {
     uint64_t free_bytes, available_bytes, total_bytes;
-    int status = lsm_space(ns->db, &free_bytes, &available_bytes, &total_bytes);
+    int status = promise_space(ns, &free_bytes, &available_bytes, &total_bytes);
     if (status)
         return ns_err(status);
     int64_t used = 0;
     for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++)
         used += ns->counters[i].value;
-    uint64_t promised = promise_not_held(ns); // the disk below shows it as free
-    uint64_t free_blocks = (free_bytes > promised ? free_bytes - promised : 0) / 4096;
-    uint64_t available_blocks =
-        (available_bytes > promised ? available_bytes - promised : 0) / 4096;
+    uint64_t free_blocks = free_bytes / NS_BLOCK, available_blocks = available_bytes / NS_BLOCK;
     *ret_stat = (struct statvfs){
-        .f_bsize = 4096,
-        .f_frsize = 4096,
-        .f_blocks = total_bytes / 4096,
+        .f_bsize = NS_BLOCK,
+        .f_frsize = NS_BLOCK,
+        .f_blocks = total_bytes / NS_BLOCK,
         .f_bfree = free_blocks,
         .f_bavail = available_blocks, // without what is kept for deleting
         // Every free block could become a file.

@@ -8,8 +8,8 @@
 // caller's. Failure: the caller drops the batch.
 #include <errno.h>
 
+#include "ns/attributes/attributes.h"
 #include "ns/keys/acl.h"
-#include "ns/operation/ns_internal.h"
 
 // The list into `ret_list`; *ret_found tells whether there is one.
 static int acl_load(struct ns *ns, uint64_t ino, const char *name, struct lsm_buf *ret_list,

@@ -8,7 +8,7 @@
 // Locks: the inode's exclusively. Failure: nothing has changed.
 #include <errno.h>
 
-#include "ns/operation/ns_internal.h"
+#include "ns/attributes/attributes.h"
 
 bool ns_name_is_fixed(const struct record *dir, const struct record *rec)
 {

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ns/operation/ns_internal.h"
+#include "ns/attributes/attributes.h"
 
 #define SMALL_VALUE 256u  // may be set on a full disk
 #define LOOK_MOST   4096u // attributes that are looked at when the store is opened

@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "ns/content/extents.h"
+#include "ns/content/fragments.h"
 #include "ns/content/lost.h"
 #include "ns/content/ranges.h"
 #include "ns/content/tail.h"
@@ -23,11 +24,6 @@
 // Content of at most this many bytes and extents goes with the last name, at once.
 #define REMOVE_AT_ONCE_BYTES   (4u << 20)
 #define REMOVE_AT_ONCE_EXTENTS 256u
-
-bool content_is_gone(const struct ns_inode *inode)
-{
-    return inode->data_gone;
-}
 
 int content_commit(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec)
 {
@@ -192,11 +188,11 @@ int content_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct 
 {
     if (size > (uint64_t)NS_FILE_MAX)
         return -EFBIG;
-    if (content_is_gone(inode))
+    if (inode_content_is_gone(inode))
         return -ESTALE;
     if (size == rec->size)
         return content_unpromise(ns, op, inode, rec, size, UINT64_MAX);
-    defrag_changed(ns->defrag, inode->ino, 0, UINT64_MAX);
+    fragments_changed(ns->fragments, inode->ino, 0, UINT64_MAX);
     bool loses = !op->is_zeroed && lost_before(inode, rec, size);
     if (rec->is_inline && (size <= rec->size || (size <= ns->inline_max && !loses)))
         return content_edit_inline(op, rec, (size_t)size);
@@ -227,7 +223,7 @@ int content_zero(struct ns *ns, struct op *op, struct ns_inode *inode, struct re
     to = to < rec->size ? to : rec->size;
     if (from >= to)
         return 0;
-    defrag_changed(ns->defrag, inode->ino, from, to);
+    fragments_changed(ns->fragments, inode->ino, from, to);
     if (rec->is_inline)
         return zero_inline(op, rec, from, to);
     rc = unlose(ns, op, inode, rec, from, to);

@@ -19,9 +19,6 @@
 
 #define CONTENT_SHORT_WRITE (64u << 10) // writes below this fragment a file
 
-// Whether the content went with the last name, when nobody had the file open.
-bool content_is_gone(const struct ns_inode *inode);
-
 // Reads up to `size` bytes at `offset`, fewer only at the end; holes as zeros. How many. What is
 // lost (lost_check) is for the caller to look at.
 ssize_t content_read(struct ns *ns, const struct lsm_snapshot *snapshot, const struct record *rec,

@@ -4,6 +4,7 @@
 // Threads and failure: content.h.
 #include "ns/content/content.h"
 #include "ns/content/extents.h"
+#include "ns/content/fragments.h"
 #include "ns/content/lost.h"
 #include "ns/content/tail.h"
 #include "ns/content/unwritten.h"
@@ -95,7 +96,7 @@ static int share(struct ns *ns, struct op *op, struct content_copy *c, struct re
 int content_copy(struct ns *ns, struct op *op, struct content_copy *copy, struct record *to)
 {
     int rc = 0;
-    defrag_changed(ns->defrag, copy->to->ino, copy->to_offset, copy->to_offset + copy->size);
+    fragments_changed(ns->fragments, copy->to->ino, copy->to_offset, copy->to_offset + copy->size);
     if (to->is_inline) {
         rc = content_move_out(ns, op, copy->to, to, to->size, to->size);
         if (!rc) // committed first: only extents in the store can be trimmed

@@ -11,6 +11,7 @@
 
 #include "ns/content/content.h"
 #include "ns/content/extents.h"
+#include "ns/content/fragments.h"
 #include "ns/content/lost.h"
 #include "ns/content/tail.h"
 #include "ns/content/unwritten.h"
@@ -118,7 +119,7 @@ int content_write(struct ns *ns, struct op *op, struct ns_inode *inode, struct r
     uint64_t end = offset + data.size;
     bool loses = lost_before(inode, rec, offset);
     int rc = 0;
-    defrag_changed(ns->defrag, inode->ino, offset, end);
+    fragments_changed(ns->fragments, inode->ino, offset, end);
     if (rec->is_inline && end <= ns->inline_max && rec->size <= ns->inline_max && !loses) {
         rc = write_inline(op, rec, data, offset);
     } else if (rec->is_inline) {

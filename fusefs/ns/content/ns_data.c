@@ -1,4 +1,4 @@
-// Reading and writing files: ns_read, ns_write.
+// Reading and writing files: ns_read, ns_write, ns_readlink.
 //
 // A read goes from the extents' values straight into the caller's buffer; what no extent covers is
 // zeroed. A write is one batch: content (content.h) and the record with size and times.
@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "ns/content/content.h"
+#include "ns/content/fragments.h"
 #include "ns/content/lost.h"
 #include "ns/operation/ns_internal.h"
 
@@ -20,6 +21,28 @@
 #define SYNCED_OFTEN     16u // short writes between two fsyncs, at most
 
 // ------------------------------------------------------------------------------- reading
+
+// -EIO: some of [offset, offset + size) is lost, by what is stored or by the note. op->file is
+// the file's record, as of the snapshot.
+static int check_lost(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
+                      struct lost_note note, uint64_t offset, size_t size)
+{
+    const struct record *rec = &op->file.rec;
+    uint64_t end = size < UINT64_MAX - offset ? offset + size : UINT64_MAX;
+    if (rec->lost_bytes) {
+        int rc = lost_list(ns, snapshot, rec->ino, offset, end, 1, &op->lost);
+        if (rc || op->lost.count)
+            return rc ? rc : -EIO;
+    }
+    uint64_t from = lost_from(note, rec->size), to = note.to < end ? note.to : end;
+    from = from > offset ? from : offset;
+    if (from >= to)
+        return 0;
+    if (from >= rec->size)
+        return -EIO;
+    int64_t hole = content_seek(ns, snapshot, op, rec, from, false); // it is unsaved
+    return hole < 0 ? (int)hole : (uint64_t)hole < to ? -EIO : 0;
+}
 
 // With `at_end` what is lost is zeros, if the range goes to the end of what is believed to be the
 // file.
@@ -33,10 +56,10 @@ static ssize_t read_at(struct ns *ns, struct ns_inode *inode, void *data, size_t
     const struct record *rec = &op->file.rec;
     struct lost_note note = lost_noted(inode);
     ssize_t n = op_peek(ns, inode, &op->file, &snapshot);
-    if (!n && content_is_gone(inode))
+    if (!n && inode_content_is_gone(inode))
         n = -ESTALE;
     if (!n && !(at_end && offset + size >= rec->size && offset + size >= note.to))
-        n = lost_check(ns, snapshot, op, note, offset, size);
+        n = check_lost(ns, snapshot, op, note, offset, size);
     if (!n)
         n = content_read(ns, snapshot, rec, data, size, offset);
     ns_moment_end(ns, snapshot);
@@ -62,6 +85,30 @@ ssize_t ns_read_end(struct ns *ns, struct ns_inode *inode, void *data, size_t si
         offset > (uint64_t)NS_FILE_MAX - size)
         return -EINVAL;
     return read_at(ns, inode, data, size, offset, NS_ACCESS_IGNORED, true);
+}
+
+ssize_t ns_readlink_with(struct ns *ns, struct ns_inode *inode, char *target, size_t size,
+                         enum ns_access access)
+{
+    if (!S_ISLNK(inode->type))
+        return -EINVAL;
+    struct op *op = op_begin(ns);
+    if (!op)
+        return -ENOMEM;
+    ssize_t rc = op_peek(ns, inode, &op->file, NULL);
+    if (!rc) {
+        struct slice content = op->file.rec.content;
+        if (content.size > size)
+            rc = -ERANGE;
+        else if (content.size)
+            memcpy(target, content.data, content.size);
+        if (!rc) {
+            ns_note_access(ns, inode, &op->file.rec, access);
+            rc = (ssize_t)content.size;
+        }
+    }
+    op_end(ns, op);
+    return rc;
 }
 
 // ------------------------------------------------------------------------------- writing
@@ -108,7 +155,7 @@ static bool is_refused(struct ns_inode *inode, const struct op *op, uint64_t off
 static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct slice data,
                         uint64_t offset, unsigned flags)
 {
-    if (content_is_gone(inode))
+    if (inode_content_is_gone(inode))
         return -ESTALE;
     int rc = op_load(ns, inode, &op->file);
     if (rc)
@@ -135,7 +182,7 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
         op_stored(ns, inode);
     lost_stored(inode, rec->size);
     if (data.size < CONTENT_SHORT_WRITE && !rec->is_inline)
-        defrag_note(ns->defrag, inode, 1);
+        fragments_note(ns->fragments, inode, 1);
     return 0;
 }
 

@@ -53,7 +53,7 @@ static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode
 {
     struct record *rec = &op->file.rec;
     uint64_t promised = 0;
-    if (content_is_gone(inode))
+    if (inode_content_is_gone(inode))
         return -ESTALE;
     int rc = op_load(ns, inode, &op->file);
     if (!rc &&
@@ -130,7 +130,7 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
     const struct lsm_snapshot *snapshot;
     struct lost_note note = lost_noted(inode);
     int64_t rc = op_peek(ns, inode, &op->file, &snapshot);
-    if (!rc && content_is_gone(inode))
+    if (!rc && inode_content_is_gone(inode))
         rc = -ESTALE;
     if (!rc)
         rc = seek_with(ns, snapshot, op, note, offset, whence == SEEK_DATA);
@@ -180,7 +180,7 @@ static ssize_t copy_locked(struct ns *ns, struct ns *source, struct op *op, stru
                            struct lost_note note, unsigned flags, bool *ret_plain)
 {
     const struct record *from = &op->file.rec;
-    if (content_is_gone(c->to))
+    if (inode_content_is_gone(c->to))
         return -ESTALE;
     if (c->from_offset >= from->size)
         return lost_from(note, from->size) <= c->from_offset && c->from_offset < note.to ? -EIO : 0;
@@ -245,7 +245,8 @@ ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *fr
     ssize_t rc = op_peek(source, from, &op->file, &c.snapshot);
     inode_lock(&ns->table.locks, &lock, to->ino, true);
     if (!rc)
-        rc = content_is_gone(from) ? -ESTALE : copy_locked(ns, source, op, &c, note, flags, &plain);
+        rc = inode_content_is_gone(from) ? -ESTALE
+                                         : copy_locked(ns, source, op, &c, note, flags, &plain);
     inode_unlock(&ns->table.locks, &lock);
     ns_moment_end(source, c.snapshot);
     if (rc > 0 && !plain)

@@ -11,7 +11,6 @@
 #include <errno.h>
 
 #include "ns/content/extents.h"
-#include "ns/upkeep/reclaim.h"
 
 #define TAIL_BATCH_EXTENTS 1024u
 
@@ -56,7 +55,7 @@ int tail_leave(struct ns *ns, struct op *op, struct ns_inode *inode, struct reco
     op->frees_space = true;
     inode->no_tail = false;
     // The thread needs the inode's lock, so it starts after the commit.
-    reclaim_queue_tail(ns->reclaim, rec->ino);
+    reclaim_queue_add(ns->to_reclaim, (struct reclaim_job){.ino = rec->ino, .is_tail = true});
     return 0;
 }
 
@@ -86,7 +85,7 @@ static int step(struct ns *ns, uint64_t ino, uint64_t begin, struct lsm_batch *b
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
     pathkey_extent(&lower, ino, begin);
     lsm_batch_clear(batch);
-    int status = reclaim_keys(ns, batch, &lower, &upper, TAIL_BATCH_EXTENTS, &count);
+    int status = ns_delete_keys(ns, batch, &lower, &upper, TAIL_BATCH_EXTENTS, &count);
     *ret_done = count < TAIL_BATCH_EXTENTS;
     if (!status && *ret_done) {
         pathkey_number(&lower, KEY_TAIL, ino);
@@ -106,7 +105,7 @@ void tail_fetch(struct ns *ns, uint64_t ino, struct lsm_batch *batch)
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
     pathkey_extent(&lower, ino, begin);
     lsm_batch_clear(batch);
-    (void)reclaim_keys(ns, batch, &lower, &upper, TAIL_BATCH_EXTENTS, &count);
+    (void)ns_delete_keys(ns, batch, &lower, &upper, TAIL_BATCH_EXTENTS, &count);
 }
 
 int tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)

@@ -7,12 +7,11 @@
 #include "ns/inodes/inode.h"
 #include "ns/keys/record.h"
 
-struct ns;
 struct atimes;
 
-int atimes_start(struct ns *ns, struct atimes **ret_atimes); // 0 or -errno
-void atimes_stop(struct atimes *atimes);                     // writes what is left; NULL is legal
-void atimes_wait(struct atimes *atimes);                     // until nothing is left; NULL is legal
+struct atimes *atimes_new(void);         // NULL: no memory
+void atimes_free(struct atimes *atimes); // NULL is legal
+void atimes_wait(struct atimes *atimes); // until nothing is left to be written
 
 // The inode, to which the caller has a reference, was read at `now`. Never waits for the store.
 void atimes_note(struct atimes *atimes, struct ns_inode *inode, struct timespec now);
@@ -25,5 +24,12 @@ void atimes_apply(const struct ns_inode *inode, struct record *rec);
 // with its result after the commit, so that an older time of reading is not written later.
 int64_t atimes_mark(const struct ns_inode *inode);
 void atimes_passed(struct ns_inode *inode, int64_t mark);
+
+// For the thread that writes them: takes the list, after waiting a little for more; NULL: the end.
+// The list taken before is done. atimes_next() says what follows the inode, whose reference is the
+// thread's, and is called before the inode's time is looked at.
+struct ns_inode *atimes_take(struct atimes *atimes);
+struct ns_inode *atimes_next(struct ns_inode *inode);
+void atimes_stop(struct atimes *atimes); // the thread is to end when nothing is left
 
 #endif

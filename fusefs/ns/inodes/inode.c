@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ns/content/lost.h"
+#include "ns/inodes/lost_note.h"
 
 #define SHARD_MIN_BUCKETS 16u
 
@@ -100,7 +100,7 @@ struct ns_inode *inode_new(const struct inode_init *init)
     if (init->own_prefix)
         inode->own_prefix = prefix_ref(init->own_prefix);
     if (init->parent) {
-        atomic_fetch_add_explicit(&init->parent->refs, 1, memory_order_relaxed);
+        inode_ref(init->parent);
         inode->parent = init->parent;
     }
     return inode;
@@ -245,7 +245,7 @@ static struct ns_inode *insert(struct inode_table *table, struct ns_inode *inode
     pthread_mutex_lock(&shard->mutex);
     struct ns_inode *found = shard_find(shard, inode->ino);
     if (found) {
-        atomic_fetch_add_explicit(&found->refs, 1, memory_order_relaxed);
+        inode_ref(found);
     } else if (!moves || atomic_load_explicit(&table->moves, memory_order_acquire) == *moves) {
         if (shard->used >= shard->bucket_count)
             shard_resize(shard, shard->bucket_count * 2);
@@ -282,7 +282,7 @@ struct ns_inode *inode_find(struct inode_table *table, uint64_t ino)
     pthread_mutex_lock(&shard->mutex);
     struct ns_inode *inode = shard_find(shard, ino);
     if (inode)
-        atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
+        inode_ref(inode);
     pthread_mutex_unlock(&shard->mutex);
     return inode;
 }
@@ -399,7 +399,7 @@ struct ns_inode *inode_parent(struct inode_table *table, const struct ns_inode *
     pthread_mutex_lock(&shard->mutex);
     struct ns_inode *parent = dir->parent;
     if (parent)
-        atomic_fetch_add_explicit(&parent->refs, 1, memory_order_relaxed);
+        inode_ref(parent);
     pthread_mutex_unlock(&shard->mutex);
     return parent;
 }

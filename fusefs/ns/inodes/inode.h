@@ -77,7 +77,7 @@ struct ns_inode {
     struct inode_name *name;     // AT_ENTRY; place
     struct inode_ghost *ghost;   // AT_NONE; place (see inode_set_ghost)
     struct ns_inode *atime_next; // the next in the list of atimes.c; that list's mutex
-    _Atomic(struct inode_lost *) lost; // of lost.c; set once, under the exclusive lock
+    _Atomic(struct inode_lost *) lost; // of lost_note.c; set once, under the exclusive lock
     _Atomic int64_t atime_ns; // time of access that is newer than the record's; 0: it is not
     _Atomic uint64_t names;   // directories: changes before and after every change of a name in
                               // it; never the same again (inode_names_step)
@@ -91,7 +91,7 @@ struct ns_inode {
     _Atomic bool data_gone; // the content was dropped with the last name: reading it is ESTALE. Is
                             // set before the location becomes AT_NONE
     bool no_tail;           // it is known that there is no 'T' key (tail.h); exclusive lock
-    _Atomic uint16_t short_pieces; // notes for defrag.c, modulo 2^16
+    _Atomic uint16_t short_pieces; // notes of fragments.c, modulo 2^16
     _Atomic uint16_t unsynced;     // short writes since the last fsync, up to 2^16 - 1; relaxed
     _Atomic bool atime_queued;     // see atimes.c
     _Atomic bool synced_often;     // few short writes lay between the last two fsyncs; relaxed
@@ -158,6 +158,18 @@ static inline bool inode_is_unlinked(const struct ns_inode *inode)
 static inline bool inode_is_dir(const struct ns_inode *inode)
 {
     return S_ISDIR(inode->type);
+}
+
+// Whether the content went with the last name, when nobody had the file open.
+static inline bool inode_content_is_gone(const struct ns_inode *inode)
+{
+    return inode->data_gone;
+}
+
+// One more reference, for who has one.
+static inline void inode_ref(struct ns_inode *inode)
+{
+    atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
 }
 
 // Before and after the commit by which a name comes to, or goes from, the directory, or leads to

@@ -14,7 +14,8 @@
 // Failure: nothing has changed.
 #include <errno.h>
 
-#include "ns/operation/ns_internal.h"
+#include "ns/attributes/attributes.h"
+#include "ns/names/names.h"
 
 static int check_absent(struct ns *ns, const struct pathkey *key)
 {

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "ns/names/listing.h"
-#include "ns/operation/ns_internal.h"
+#include "ns/names/names.h"
 
 #define COOKIE_DOT  1u
 #define COOKIE_DOTS 2u

@@ -12,22 +12,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "ns/attributes/attributes.h"
 #include "ns/content/content.h"
-#include "ns/operation/ns_internal.h"
-
-int ns_ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost)
-{
-    int status = record_encode(rec, &op->out);
-    if (status)
-        return ns_err(status);
-    struct inode_ghost *ghost = malloc(sizeof *ghost + op->out.size);
-    if (!ghost)
-        return -ENOMEM;
-    ghost->size = op->out.size;
-    memcpy(ghost->record, op->out.data, op->out.size);
-    *ret_ghost = ghost;
-    return 0;
-}
+#include "ns/names/names.h"
 
 // Marks the file so that it cannot be opened without its lock any more. False: it is open.
 static bool close_for_good(struct ns_inode *inode)

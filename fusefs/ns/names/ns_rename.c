@@ -13,7 +13,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "ns/operation/ns_internal.h"
+#include "ns/attributes/attributes.h"
+#include "ns/names/names.h"
 
 // One of the two names.
 struct side {

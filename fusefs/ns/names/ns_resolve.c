@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ns/operation/ns_internal.h"
+#include "ns/names/names.h"
 
 struct path {
     struct slice *names; // point into the path

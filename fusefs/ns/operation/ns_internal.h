@@ -13,12 +13,11 @@
 #include "lsm.h"
 #include "ns/inodes/atimes.h"
 #include "ns/inodes/inode.h"
+#include "ns/inodes/reclaim_queue.h"
 #include "ns/keys/pathkey.h"
 #include "ns/keys/record.h"
 #include "ns/namespace.h"
 #include "ns/operation/promise.h"
-#include "ns/upkeep/defrag.h"
-#include "ns/upkeep/reclaim.h"
 
 // Bytes of an extent at most, and the grid on which long writes are cut into extents.
 #define NS_EXTENT_MAX (1u << 20)
@@ -70,9 +69,12 @@ struct ns {
     unsigned idle_op_count;   // op_mutex
 
     struct promise promise;
-    struct reclaim *reclaim; // NULL if read-only
-    struct defrag *defrag;   // the same
-    struct atimes *atimes;   // the same
+
+    // What operations leave to the background; NULL if read-only. Constant once there are threads.
+    struct reclaim_queue *to_reclaim;
+    struct fragments *fragments;
+    struct atimes *atimes;
+    struct upkeep *upkeep; // its threads
 };
 
 // A moment for several reads that belong together, to be ended soon: now, or the snapshot that was
@@ -153,6 +155,10 @@ int ns_ghost_make(struct op *op, const struct record *rec, struct inode_ghost **
 int op_put(struct op *op, const struct pathkey *key, struct slice value);
 int op_put_borrowed(struct op *op, const struct pathkey *key, struct slice value); // not copied
 int op_delete(struct op *op, const struct pathkey *key);
+// Adds deletions of up to `most` keys in the range to the batch; *ret_count tells how many. An
+// lsm_status.
+int ns_delete_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *lower,
+                   const struct pathkey *upper, unsigned most, unsigned *ret_count);
 int op_count(struct ns *ns, struct op *op, int64_t delta); // at most once in an op; last before
                                                            // op_commit
 int op_commit(struct ns *ns, struct op *op);               // the batch is empty afterwards
@@ -166,8 +172,6 @@ int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct n
 struct timespec ns_now(void);
 int ns_ino_new(struct ns *ns, uint64_t *ret_ino); // takes ino_mutex; may write to the engine
 void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr);
-// At ns_open: sets ns->labels. An lsm_status.
-int ns_look_for_labels(struct ns *ns);
 // Says in the superblock, unless it does already, that the store uses the incompatible feature. An
 // lsm_status.
 enum ns_feature {
@@ -176,6 +180,13 @@ enum ns_feature {
     FEATURES_KNOWN = 3,
 };
 int ns_mark_feature(struct ns *ns, enum ns_feature feature);
+
+// The superblock (docs/format.md). super_read() checks it and sets what it says; LSM_NOT_FOUND:
+// there is none. An lsm_status.
+#define NS_SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
+void super_make(uint8_t *ret_super, uint32_t features);
+int super_read(struct ns *ns);
+
 int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG
 void ns_inode_drop(struct ns *ns, struct ns_inode *inode); // puts one reference; NULL is legal
 
@@ -195,83 +206,10 @@ bool ns_may_be_marked(struct ns *ns, struct slice prefix);
 int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked);
 void ns_marker_added(struct ns *ns, struct slice prefix);
 void ns_marker_removed(struct ns *ns, struct slice prefix);
-
-// The live inode of the file whose entry is (dir, name), which `rec` is the record of or leads to;
-// it becomes live if it is not. Its exclusive lock held, and `rec` read under it. One reference.
-int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const struct record *rec,
-                 bool at_inode_key, struct ns_inode **ret_inode);
-
-int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
-                   struct ns_inode **ret_inode, struct ns_attr *ret_attr);
-
-// Where a lookup puts the beginning of a file's content if it has read it anyway: short content is
-// in the record.
-struct head {
-    void *data;
-    size_t size; // room
-    size_t got;
-    bool found; // a regular file was found, and `got` is set
-};
-
-// Finds the non-directory at the key (dir_prefix, name), of which the caller knew, when `moves` was
-// table.moves, that it is the right one. -ESTALE: it is a directory, or that is not sure any more.
-// `head` may be NULL.
-int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
-                  struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct head *head);
-
-// Whether flags forbid that a name of `rec` goes from `dir`, or, with `rec` NULL, is added to it.
-bool ns_name_is_fixed(const struct record *dir, const struct record *rec);
-// Whether flags forbid the setattr.
-bool ns_setattr_is_forbidden(const struct record *rec, const struct ns_attr *attr, unsigned mask);
-
-// Fills in what a new file in `dir` gets; mode, number and what its type needs are there already.
-void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct record *dir,
-                   struct timespec now);
-
-// The prefix of the directory that `rec` is the record of, found under `name` in the directory
-// that owns `dir_prefix`. Points into rec or into space.
-int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
-                 struct pathkey_prefix *space, struct slice *ret_prefix);
+int markers_count(struct ns *ns); // at ns_open. An lsm_status
 
 // The inode was read when its record was `rec`: as ns_accessed().
 int ns_note_access(struct ns *ns, struct ns_inode *inode, const struct record *rec,
                    enum ns_access access);
-
-// ---- access control lists (ns_acl.c); the first two use op->acl
-
-// A new file's permissions: the mode it was asked for, less the umask or what the directory's
-// default list does not give. Adds the lists it inherits to the batch.
-int ns_acl_inherit(struct ns *ns, struct op *op, const struct record *dir, struct record *rec,
-                   uint32_t umask);
-// Adds to the batch the list of a file whose mode was changed.
-int ns_acl_chmod(struct ns *ns, struct op *op, struct record *rec);
-bool ns_acl_is(const char *name); // of an extended attribute
-// What setting such an attribute does to the record. *ret_keep: there is something to store.
-int ns_acl_set(struct record *rec, const char *name, struct slice list, bool kill_sgid,
-               bool *ret_keep);
-
-// ---- losing a name (ns_remove.c)
-
-// What becomes of an inode that loses a name: prepared into the batch, finished after the commit.
-struct removal {
-    uint64_t ino;
-    struct ns_inode *live; // a reference; may be NULL if other names are left
-    // The record it keeps in memory if nothing of the file stays in the store.
-    struct inode_ghost *ghost;
-    bool unlinked;  // its last name goes
-    bool orphaned;  // space is left to be reclaimed
-    bool data_gone; // content was deleted
-    bool is_marked; // a directory whose marker goes
-    struct pathkey_prefix prefix;
-};
-// Adds to the batch all that goes with the last name, or the lower link count. `rec` is the full
-// record (changed here); from_inode_key: it is at 'I'. The entry key and the parent are the
-// caller's. `dir`, `name`: where it is. Exclusive lock held. removal_release in any case.
-int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
-                    struct ns_inode *dir, struct slice name, struct timespec now,
-                    struct removal *ret_removal);
-void removal_finish(struct ns *ns, struct removal *removal);  // after the commit, locks held
-void removal_cancel(struct removal *removal);                 // instead, if there was none
-void removal_release(struct ns *ns, struct removal *removal); // after the locks were dropped
 
 #endif

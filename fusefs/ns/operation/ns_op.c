@@ -231,6 +231,20 @@ void op_stored(struct ns *ns, struct ns_inode *inode)
         inode_set_location(&ns->table, inode, AT_ORPHAN);
 }
 
+int ns_ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost)
+{
+    int status = record_encode(rec, &op->out);
+    if (status)
+        return ns_err(status);
+    struct inode_ghost *ghost = malloc(sizeof *ghost + op->out.size);
+    if (!ghost)
+        return -ENOMEM;
+    ghost->size = op->out.size;
+    memcpy(ghost->record, op->out.data, op->out.size);
+    *ret_ghost = ghost;
+    return 0;
+}
+
 int op_put(struct op *op, const struct pathkey *key, struct slice value)
 {
     return ns_err(lsm_batch_put(op->batch, key->data, key->size, value.data, value.size));
@@ -294,6 +308,34 @@ int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct n
     if (other != dir)
         inode_names_step(other);
     return rc;
+}
+
+int ns_delete_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *lower,
+                   const struct pathkey *upper, unsigned most, unsigned *ret_count)
+{
+    struct lsm_iter_options options = {.lower = lower->data,
+                                       .lower_size = lower->size,
+                                       .upper = upper->data,
+                                       .upper_size = upper->size,
+                                       .no_fill_cache = true};
+    struct lsm_iter *iter;
+    int status = lsm_iter_new(ns->db, &options, &iter);
+    unsigned count = 0;
+    *ret_count = 0;
+    if (status)
+        return status;
+    for (lsm_iter_seek_first(iter); !status && count < most && lsm_iter_valid(iter);
+         lsm_iter_next(iter)) {
+        size_t size;
+        const void *key = lsm_iter_key(iter, &size);
+        status = lsm_batch_delete(batch, key, size);
+        count++;
+    }
+    if (!status && !lsm_iter_valid(iter))
+        status = lsm_iter_status(iter);
+    lsm_iter_free(iter);
+    *ret_count = count;
+    return status;
 }
 
 struct timespec ns_now(void)

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 
-#include "ns/content/unwritten.h"
 #include "ns/operation/ns_internal.h"
 
 #define HELD_STEP     (16u << 20)
@@ -52,29 +51,37 @@ static int hold(struct ns *ns, uint64_t bytes)
     return status == LSM_INVALID ? 0 : status;
 }
 
-int promise_open(struct ns *ns)
+void promise_open(struct ns *ns, uint64_t unwritten)
 {
-    uint64_t bytes = 0;
     struct promise *promise = &ns->promise;
+    atomic_store_explicit(&promise->unwritten, (int64_t)unwritten, memory_order_relaxed);
     // A mount that may write holds the space, or the last one did.
-    if (ns->read_only || !promise->is_marked)
-        return LSM_OK;
-    int status = unwritten_sum(ns, &bytes);
-    if (status)
-        return status;
-    atomic_store_explicit(&promise->unwritten, (int64_t)bytes, memory_order_relaxed);
+    if (!promise->is_marked)
+        return;
     pthread_mutex_lock(&promise->mutex);
     (void)!hold(ns, 0);
     pthread_mutex_unlock(&promise->mutex);
-    return LSM_OK;
+}
+
+int promise_space(struct ns *ns, uint64_t *ret_free, uint64_t *ret_available, uint64_t *ret_total)
+{
+    int status = lsm_space(ns->db, ret_free, ret_available, ret_total);
+    if (status)
+        return status;
+    uint64_t held = atomic_load_explicit(&ns->promise.held, memory_order_relaxed);
+    uint64_t wanted = with_share(unwritten_now(&ns->promise));
+    uint64_t missing = wanted > held ? wanted - held : 0; // the disk below shows it as free
+    *ret_free = *ret_free > missing ? *ret_free - missing : 0;
+    *ret_available = *ret_available > missing ? *ret_available - missing : 0;
+    return 0;
 }
 
 // -ENOSPC if fewer than `bytes` bytes are available. Mutex held.
 static int check_available(struct ns *ns, uint64_t bytes)
 {
-    struct statvfs space;
-    int rc = ns_statfs(ns, &space);
-    return rc || with_share(bytes) <= space.f_bavail * space.f_frsize ? rc : -ENOSPC;
+    uint64_t free_bytes, available, total;
+    int rc = ns_err(promise_space(ns, &free_bytes, &available, &total));
+    return rc || with_share(bytes) <= available ? rc : -ENOSPC;
 }
 
 int promise_begin(struct ns *ns, uint64_t bytes)
@@ -136,11 +143,4 @@ void promise_spent(struct ns *ns, uint64_t bytes)
     ns->promise.spending -= bytes;
     (void)!hold(ns, 0);
     pthread_mutex_unlock(&ns->promise.mutex);
-}
-
-uint64_t promise_not_held(struct ns *ns)
-{
-    uint64_t held = atomic_load_explicit(&ns->promise.held, memory_order_relaxed);
-    uint64_t wanted = with_share(unwritten_now(&ns->promise));
-    return wanted > held ? wanted - held : 0;
 }

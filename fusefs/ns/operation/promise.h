@@ -26,8 +26,9 @@ struct promise {
 void promise_init(struct ns *ns);
 void promise_release(struct ns *ns);
 
-// At open: sums up what is promised and holds it, as far as there is room. An lsm_status.
-int promise_open(struct ns *ns);
+// At open, if changes are possible: `unwritten` bytes are promised. Holds them, as far as there is
+// room.
+void promise_open(struct ns *ns, uint64_t unwritten);
 
 // Before `bytes` are promised: -ENOSPC if that is more than is available. promise_end follows, when
 // they have been committed or not.
@@ -42,7 +43,7 @@ void promise_changed(struct ns *ns, int64_t bytes);
 void promise_spend(struct ns *ns, uint64_t bytes);
 void promise_spent(struct ns *ns, uint64_t bytes);
 
-// Promised bytes that the disk below shows as free.
-uint64_t promise_not_held(struct ns *ns);
+// lsm_space(), less what is promised and the disk below shows as free. An lsm_status.
+int promise_space(struct ns *ns, uint64_t *ret_free, uint64_t *ret_available, uint64_t *ret_total);
 
 #endif

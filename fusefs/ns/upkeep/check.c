@@ -1,8 +1,8 @@
 // The check of a namespace: what must hold between its keys.
 //
-// In this order: the tree from the root down (check_tree.c), which notes what it has seen; then
-// each kind of key in key order against these notes: entries, 'I' and 'O' records, markers,
-// extents, attributes; then counters, single keys, and keys of no kind.
+// In this order: the tree from the root down (check_tree.c; each file: check_record.c), which notes
+// what it has seen; then each kind of key in key order against these notes: entries, 'I' and 'O'
+// records, markers, extents, attributes; then counters, single keys, and keys of no kind.
 //
 // Memory: 2 to 6 bytes a file (ino_set.h: its number, once more if it has extents, once more if it
 // has attributes), 8 bytes a directory, 8 bytes for each name of a file with several, and what
@@ -14,212 +14,11 @@
 // may have been reported in part) or memory runs out.
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "ns/content/extents.h"
-#include "ns/content/ranges.h"
-#include "ns/content/tail.h"
 #include "ns/upkeep/check_internal.h"
-
-#define TICKS_PER_PROGRESS 4096u
-
-// ------------------------------------------------------------------------------- telling
-
-int check_print(struct buf *line, struct slice bytes)
-{
-    for (size_t i = 0; i < bytes.size; i++) {
-        char text[5];
-        uint8_t c = bytes.data[i];
-        int n = c < 0x20 || c == 0x7f || c == '\\' ? snprintf(text, sizeof(text), "\\%03o", c)
-                                                   : snprintf(text, sizeof(text), "%c", c);
-        if (buf_append(line, text, (size_t)n))
-            return -ENOMEM;
-    }
-    return 0;
-}
-
-static int print_subject(struct buf *line, const struct check_subject *subject)
-{
-    if (!subject)
-        return 0;
-    char text[40];
-    int n = snprintf(text, sizeof(text), "inode %" PRIu64, subject->ino);
-    int rc = subject->walk ? walk_print_path(line, subject->walk, subject->name)
-                           : buf_append(line, text, (size_t)n);
-    return rc || buf_append(line, ": ", 2) ? -ENOMEM : 0;
-}
-
-int check_problem(struct check *check, const struct check_subject *subject, const char *format, ...)
-{
-    struct buf *line = &check->line;
-    va_list args;
-    check->problems++;
-    if (!check->report)
-        return 0;
-    line->size = 0;
-    int rc = print_subject(line, subject);
-    if (rc)
-        return rc;
-    va_start(args, format);
-    int n = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    if (buf_reserve(line, (size_t)n + 1))
-        return -ENOMEM;
-    va_start(args, format);
-    vsnprintf((char *)line->data + line->size, (size_t)n + 1, format, args);
-    va_end(args);
-    check->report(check->arg, (const char *)line->data);
-    return 0;
-}
-
-int check_tick(struct check *check)
-{
-    if (!check->progress || ++check->ticks % TICKS_PER_PROGRESS)
-        return 0;
-    uint64_t total = check->counted > 0 ? (uint64_t)check->counted : 0, steps = check->steps;
-    return check->progress(check->arg, steps, total > steps ? total : steps) ? -ECANCELED : 0;
-}
-
-int check_step(struct check *check)
-{
-    check->steps++;
-    return check_tick(check);
-}
-
-int check_iter(struct check *check, const struct pathkey *lower, const struct pathkey *upper,
-               struct lsm_iter **ret_iter)
-{
-    struct lsm_iter_options options = {.snapshot = check->ns->at.snapshot, .no_fill_cache = true};
-    if (lower) {
-        options.lower = lower->data;
-        options.lower_size = lower->size;
-    }
-    if (upper) {
-        options.upper = upper->data;
-        options.upper_size = upper->size;
-    }
-    return ns_err(lsm_iter_new(check->ns->db, &options, ret_iter));
-}
-
-// ------------------------------------------------------------------------------- one file
-
-// The extents of a regular file whose content is not inline.
-static int check_extents(struct check *check, const struct check_subject *subject,
-                         const struct record *rec)
-{
-    struct lsm_iter *iter = check->extents;
-    struct pathkey lower, upper;
-    uint64_t bytes = 0, behind = 0; // the end of the extent before
-    bool in_tail = false;
-    int rc = 0;
-    pathkey_ino_bounds(KEY_EXTENT, rec->ino, &lower, &upper);
-    lsm_iter_seek(iter, lower.data, lower.size);
-    for (; !rc && lsm_iter_valid(iter); lsm_iter_next(iter)) {
-        struct slice key = check_key(iter);
-        uint64_t ino, start, size = lsm_iter_value_size(iter);
-        if (slice_compare(key, pathkey_slice(&upper)) >= 0)
-            break;
-        if (!pathkey_parse_extent(key, &ino, &start)) {
-            rc = check_problem(check, subject, "an extent with a key of %zu bytes", key.size);
-            continue;
-        }
-        if (size == 0 || size > NS_EXTENT_MAX - start % NS_EXTENT_MAX)
-            rc = check_problem(check, subject, "an extent of %" PRIu64 " bytes at offset %" PRIu64,
-                               size, start);
-        if (!rc && start < behind)
-            rc = check_problem(check, subject, "extents overlap at offset %" PRIu64, start);
-        if (!rc && start >= rec->size && !in_tail) {
-            uint64_t begin;
-            rc = tail_begin(check->ns, rec->ino, &begin);
-            in_tail = start >= begin;
-        }
-        if (in_tail) // extents of a tail are no content any more
-            continue;
-        if (!rc && (start > rec->size || size > rec->size - start))
-            rc = check_problem(check, subject,
-                               "an extent at offset %" PRIu64 " reaches beyond the size %" PRIu64,
-                               start, rec->size);
-        behind = start + size;
-        bytes += size;
-    }
-    if (!rc && !lsm_iter_valid(iter))
-        rc = ns_err(lsm_iter_status(iter));
-    if (!rc && bytes != rec->data_bytes)
-        rc = check_problem(check, subject,
-                           "extents of %" PRIu64 " bytes, but the record says %" PRIu64, bytes,
-                           rec->data_bytes);
-    return rc;
-}
-
-// The unwritten or lost ranges of such a file: a sound list of the sum that the record says, apart
-// from its extents.
-static int check_ranges(struct check *check, const struct check_subject *subject,
-                        const struct record *rec, enum pathkey_type type, uint64_t sum)
-{
-    const char *what = type == KEY_LOST ? "lost" : "unwritten";
-    struct extent_list ranges = {0}, written = {0};
-    uint64_t bytes = 0, behind = 0;
-    int rc = ranges_list(check->ns, NULL, type, rec->ino, 0, UINT64_MAX, SIZE_MAX, &ranges);
-    bool sound = rc != -EIO;
-    if (!sound)
-        rc = check_problem(check, subject, "%s range that makes no sense",
-                           type == KEY_LOST ? "a lost" : "an unwritten");
-    for (size_t i = 0; sound && i < ranges.count && !rc; i++) {
-        struct extent range = ranges.at[i];
-        if (range.start < behind)
-            rc = check_problem(check, subject, "%s ranges overlap at offset %" PRIu64, what,
-                               range.start);
-        behind = range.start + range.size;
-        bytes += range.size;
-        if (!rc)
-            rc = extents_list(check->ns, rec->ino, range.start, behind, 1, &written);
-        if (!rc && written.count)
-            rc = check_problem(check, subject, "what is %s at offset %" PRIu64 " is written", what,
-                               range.start);
-    }
-    if (!rc && sound && type == KEY_LOST && behind > rec->size)
-        rc = check_problem(check, subject, "a lost range beyond the end");
-    if (!rc && sound && bytes != sum)
-        rc = check_problem(check, subject, "%" PRIu64 " bytes are %s, but the record says %" PRIu64,
-                           bytes, what, sum);
-    free(ranges.at);
-    free(written.at);
-    return rc;
-}
-
-int check_record(struct check *check, const struct check_subject *subject, const struct record *rec,
-                 bool *ret_new)
-{
-    bool is_orphan = rec->nlink == 0;
-    bool has_data = is_orphan || (S_ISREG(rec->mode) && !rec->is_inline), added;
-    *ret_new = true;
-    int rc = 0;
-    if (rec->ino >= check->reserved)
-        rc = check_problem(check, subject, "inode number %" PRIu64 " was never handed out",
-                           rec->ino);
-    if (!rc)
-        rc = ino_set_add(&check->seen, rec->ino, ret_new);
-    if (!rc && !*ret_new)
-        return check_problem(check, subject, "inode number %" PRIu64 " is in use twice", rec->ino);
-    if (!rc && has_data)
-        rc = ino_set_add(&check->data, rec->ino, &added);
-    if (!rc && rec->has_xattrs)
-        rc = ino_set_add(&check->xattrs, rec->ino, &added);
-    if (!rc && has_data && !is_orphan)
-        rc = check_extents(check, subject, rec);
-    if (!rc && (rec->unwritten_bytes || is_orphan))
-        rc = ino_set_add(&check->unwritten, rec->ino, &added);
-    if (!rc && rec->unwritten_bytes && !is_orphan)
-        rc = check_ranges(check, subject, rec, KEY_UNWRITTEN, rec->unwritten_bytes);
-    if (!rc && (rec->lost_bytes || is_orphan))
-        rc = ino_set_add(&check->lost, rec->ino, &added);
-    if (!rc && rec->lost_bytes && !is_orphan)
-        rc = check_ranges(check, subject, rec, KEY_LOST, rec->lost_bytes);
-    return rc;
-}
 
 // ------------------------------------------------------------------------------- ranges
 
@@ -341,7 +140,7 @@ static int check_orphan_pair(struct check *check, void *arg, struct slice key, s
     if (rec.nlink)
         return check_problem(check, &subject, "an orphan with link count %" PRIu32, rec.nlink);
     struct ns_inode *live = ns_inode_find(check->ns, subject.ino);
-    if (!live && check->ns->reclaim)
+    if (!live && check->ns->to_reclaim)
         rc = check_problem(check, &subject, "an orphan nobody holds or reclaims");
     ns_inode_drop(check->ns, live);
     return rc ? rc : check_record(check, &subject, &rec, &is_new);
@@ -356,7 +155,7 @@ static int check_tail_pair(struct check *check, void *arg, struct slice key, str
     bool added;
     if (!pathkey_parse_number(key, KEY_TAIL, &subject.ino) || value.size != 8)
         return bad_key(check, key);
-    if (check->ns->reclaim)
+    if (check->ns->to_reclaim)
         return check_problem(check, &subject, "a tail that nobody deletes");
     return ino_set_add(&check->data, subject.ino, &added);
 }

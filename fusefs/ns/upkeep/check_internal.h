@@ -27,8 +27,34 @@ struct check {
     struct buf line;          // a problem being worded
 };
 
+// The walk over the tree (check_tree.c): where it is, and the directories on the way from the root.
+struct frame {
+    uint64_t size; // as its record says
+    uint64_t entries, subdirs;
+    uint32_t nlink; // as its record says
+    uint16_t prefix_size;
+    uint8_t name_size;
+    uint8_t bytes[]; // prefix, name
+};
+
+struct walk {
+    struct check *check;
+    struct lsm_iter *iter;
+    struct frame **frames;
+    size_t depth, capacity;
+};
+
+static inline struct slice frame_prefix(const struct frame *frame)
+{
+    return slice_of(frame->bytes, frame->prefix_size);
+}
+
+static inline struct slice frame_name(const struct frame *frame)
+{
+    return slice_of(frame->bytes + frame->prefix_size, frame->name_size);
+}
+
 // What a problem is about: the entry `name` in the directory where the walk is, or an inode.
-struct walk;
 struct check_subject {
     const struct walk *walk; // NULL: inode
     struct slice name;       // empty: the directory itself
@@ -41,7 +67,6 @@ check_problem(struct check *check, const struct check_subject *subject, const ch
 
 // Appends bytes, those that could upset a terminal or a line as \ooo.
 int check_print(struct buf *line, struct slice bytes);
-int walk_print_path(struct buf *line, const struct walk *walk, struct slice name);
 
 // What every full record must satisfy: its number is in range and new, its content matches its
 // extents (not asked of orphans, which may be half reclaimed). *ret_new: nothing else has its

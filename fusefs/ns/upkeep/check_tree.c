@@ -18,45 +18,6 @@
 #include "base/hash.h"
 #include "ns/upkeep/check_internal.h"
 
-struct frame {
-    uint64_t size; // as its record says
-    uint64_t entries, subdirs;
-    uint32_t nlink; // as its record says
-    uint16_t prefix_size;
-    uint8_t name_size;
-    uint8_t bytes[]; // prefix, name
-};
-
-struct walk {
-    struct check *check;
-    struct lsm_iter *iter;
-    struct frame **frames;
-    size_t depth, capacity;
-};
-
-static struct slice frame_prefix(const struct frame *frame)
-{
-    return slice_of(frame->bytes, frame->prefix_size);
-}
-
-static struct slice frame_name(const struct frame *frame)
-{
-    return slice_of(frame->bytes + frame->prefix_size, frame->name_size);
-}
-
-int walk_print_path(struct buf *line, const struct walk *walk, struct slice name)
-{
-    int rc = 0;
-    for (size_t i = 1; i < walk->depth && !rc; i++) {
-        rc = buf_append(line, "/", 1);
-        if (!rc)
-            rc = check_print(line, frame_name(walk->frames[i]));
-    }
-    if (!rc && (name.size || walk->depth == 1))
-        rc = buf_append(line, "/", 1);
-    return rc ? rc : check_print(line, name);
-}
-
 // ------------------------------------------------------------------------------- directories
 
 static int push(struct walk *walk, const struct record *rec, struct slice prefix, struct slice name)

@@ -9,94 +9,34 @@
 // record does not change: neither content, size, times nor data_bytes do. A crash leaves a cell
 // merged or as it was.
 //
-// Notes are counted in the inode; every DEFRAG_NOTES of them put its number on a short list, or put
-// off its turn if it is there already (though not for ever). When the list is full the note is
-// lost; later ones will do. Files that are not live when their turn comes are passed over: their
-// record cannot be found by number.
+// The files are those that fragments.h notes. One that is not live when its turn comes is passed
+// over: its record cannot be found by number.
 //
 // One thread, which rests after each merged cell for as long as that took, or, while others write,
 // REST_BUSY times as long: they need the disk, too, for what was merged is written to it later.
-// Lock: the list's mutex, a leaf, not held during engine calls. Failure: the file stays as it is.
+// Failure: the file stays as it is.
 #include "ns/upkeep/defrag.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/cond.h"
 #include "ns/content/extents.h"
+#include "ns/content/fragments.h"
 #include "ns/content/tail.h"
 #include "ns/operation/ns_internal.h"
 
-#define DEFRAG_NOTES     64u
-#define DEFRAG_FILES     256u
-#define DEFRAG_LATEST_US 600000000u  // after the first note
 #define CELL_EXTENTS_MIN 8u          // a cell with fewer is left alone
 #define CELL_AVERAGE_MAX (64u << 10) // as is one whose extents are longer, on average
 #define SCAN_EXTENTS     4096u
 #define REST_MAX_US      100000u
 #define REST_BUSY        20u
 
-struct waiting {
-    uint64_t ino;
-    uint64_t due_us, latest_us;
-};
-
 struct defrag {
     struct ns *ns;
+    struct fragments *fragments;
     pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    struct waiting list[DEFRAG_FILES]; // mutex, as all below
-    unsigned count;
-    bool working, hurry, stopping;
-
-    // What is being merged: set with the inode's lock held, and read by those who hold it.
-    _Atomic uint64_t watched_ino; // 0: nothing
-    _Atomic uint64_t watched_cell;
-    _Atomic bool watched_changed;
 };
-
-void defrag_changed(struct defrag *defrag, uint64_t ino, uint64_t from, uint64_t to)
-{
-    if (!defrag || atomic_load_explicit(&defrag->watched_ino, memory_order_relaxed) != ino)
-        return;
-    uint64_t cell = atomic_load_explicit(&defrag->watched_cell, memory_order_relaxed);
-    if (from < cell + NS_EXTENT_MAX && to > cell)
-        atomic_store_explicit(&defrag->watched_changed, true, memory_order_relaxed);
-}
-
-static bool stopping(struct defrag *defrag)
-{
-    pthread_mutex_lock(&defrag->mutex);
-    bool stop = defrag->stopping;
-    pthread_mutex_unlock(&defrag->mutex);
-    return stop;
-}
-
-void defrag_note(struct defrag *defrag, struct ns_inode *inode, unsigned count)
-{
-    if (!defrag)
-        return;
-    unsigned before =
-        atomic_fetch_add_explicit(&inode->short_pieces, (uint16_t)count, memory_order_relaxed);
-    if ((uint16_t)before / DEFRAG_NOTES == (uint16_t)(before + count) / DEFRAG_NOTES)
-        return;
-    uint64_t now = clock_us(), due_us = now + (uint64_t)defrag->ns->merge_delay_ms * 1000;
-    pthread_mutex_lock(&defrag->mutex);
-    unsigned i = 0;
-    while (i < defrag->count && defrag->list[i].ino != inode->ino)
-        i++;
-    if (i == defrag->count && i < DEFRAG_FILES)
-        defrag->list[defrag->count++] =
-            (struct waiting){.ino = inode->ino, .latest_us = now + DEFRAG_LATEST_US};
-    if (i < DEFRAG_FILES) {
-        struct waiting *w = &defrag->list[i];
-        w->due_us = due_us < w->latest_us ? due_us : w->latest_us;
-    }
-    pthread_cond_broadcast(&defrag->changed);
-    pthread_mutex_unlock(&defrag->mutex);
-}
 
 // ------------------------------------------------------------------------------- one cell
 
@@ -156,11 +96,8 @@ static int watch_begin(struct defrag *defrag, struct ns_inode *inode, uint64_t c
     int rc = inode_is_unlinked(inode) ? -ENOENT : tail_settle(ns, inode);
     if (!rc)
         rc = ns_err(lsm_snapshot_new(ns->db, ret_snapshot));
-    if (!rc) {
-        atomic_store_explicit(&defrag->watched_cell, cell, memory_order_relaxed);
-        atomic_store_explicit(&defrag->watched_changed, false, memory_order_relaxed);
-        atomic_store_explicit(&defrag->watched_ino, inode->ino, memory_order_relaxed);
-    }
+    if (!rc)
+        fragments_watch(defrag->fragments, inode->ino, cell);
     inode_unlock(&ns->table.locks, &lock);
     return rc;
 }
@@ -170,11 +107,11 @@ static int commit_unless_changed(struct defrag *defrag, struct op *op, struct ns
     struct ns *ns = defrag->ns;
     struct inode_lock lock;
     inode_lock(&ns->table.locks, &lock, inode->ino, true);
-    bool changed = atomic_load_explicit(&defrag->watched_changed, memory_order_relaxed);
+    bool changed = fragments_watched_changed(defrag->fragments);
     int rc = inode_is_unlinked(inode) ? -ENOENT : changed ? 0 : op_commit(ns, op);
     inode_unlock(&ns->table.locks, &lock);
     if (changed) // somebody wrote to the cell: it is left for later
-        defrag_note(defrag, inode, DEFRAG_NOTES);
+        fragments_note(defrag->fragments, inode, FRAGMENTS_NOTES);
     return rc;
 }
 
@@ -189,7 +126,7 @@ static int merge_cell(struct defrag *defrag, struct ns_inode *inode, uint64_t ce
         rc = merge_runs(defrag->ns, snapshot, op, inode->ino, cell);
     if (!rc)
         rc = commit_unless_changed(defrag, op, inode);
-    atomic_store_explicit(&defrag->watched_ino, 0, memory_order_relaxed);
+    fragments_unwatch(defrag->fragments);
     lsm_snapshot_free(defrag->ns->db, snapshot);
     op_end(defrag->ns, op);
     return rc;
@@ -197,19 +134,10 @@ static int merge_cell(struct defrag *defrag, struct ns_inode *inode, uint64_t ce
 
 // ------------------------------------------------------------------------------- one file
 
-static void pause_us(struct defrag *defrag, uint64_t us)
-{
-    uint64_t until_us = clock_us() + us;
-    pthread_mutex_lock(&defrag->mutex);
-    for (uint64_t now; (now = clock_us()) < until_us && !defrag->stopping && !defrag->hurry;)
-        cond_wait_us(&defrag->changed, &defrag->mutex, until_us - now);
-    pthread_mutex_unlock(&defrag->mutex);
-}
-
 static uint64_t last_sequence(struct defrag *defrag)
 {
     uint64_t sequence = 0;
-    (void)lsm_property_uint(ns_engine(defrag->ns), "last-sequence", &sequence);
+    (void)lsm_property_uint(defrag->ns->db, "last-sequence", &sequence);
     return sequence;
 }
 
@@ -217,9 +145,9 @@ static uint64_t last_sequence(struct defrag *defrag)
 static void rest(struct defrag *defrag, uint64_t worked_us)
 {
     uint64_t us = worked_us < REST_MAX_US ? worked_us : REST_MAX_US, before = last_sequence(defrag);
-    pause_us(defrag, us);
+    fragments_pause(defrag->fragments, us);
     if (last_sequence(defrag) != before)
-        pause_us(defrag, us * (REST_BUSY - 1));
+        fragments_pause(defrag->fragments, us * (REST_BUSY - 1));
 }
 
 // Looks at the cells that begin in the listed extents; *ret_from is where the next listing begins.
@@ -242,7 +170,7 @@ static int scan_cells(struct defrag *defrag, struct ns_inode *inode, const struc
             if (rc)
                 return rc;
             rest(defrag, clock_us() - start);
-            if (stopping(defrag))
+            if (fragments_is_stopping(defrag->fragments))
                 return -ESHUTDOWN;
         }
         *ret_from = cell + NS_EXTENT_MAX;
@@ -269,46 +197,12 @@ static void defrag_file(struct defrag *defrag, uint64_t ino)
     ns_inode_drop(ns, inode);
 }
 
-// ------------------------------------------------------------------------------- the thread
-
-// Takes the file whose turn it is off the list, or waits for one; false: the end. Mutex held.
-static bool take_next(struct defrag *defrag, uint64_t *ret_ino)
-{
-    while (!defrag->stopping) {
-        unsigned first = 0;
-        for (unsigned i = 1; i < defrag->count; i++)
-            if (defrag->list[i].due_us < defrag->list[first].due_us)
-                first = i;
-        uint64_t now = clock_us();
-        if (defrag->count && (defrag->hurry || defrag->list[first].due_us <= now)) {
-            *ret_ino = defrag->list[first].ino;
-            defrag->list[first] = defrag->list[--defrag->count];
-            return true;
-        }
-        if (defrag->count) {
-            cond_wait_us(&defrag->changed, &defrag->mutex, defrag->list[first].due_us - now);
-        } else {
-            defrag->hurry = false;
-            pthread_cond_wait(&defrag->changed, &defrag->mutex);
-        }
-    }
-    return false;
-}
-
 static void *defrag_thread(void *arg)
 {
     struct defrag *defrag = arg;
     uint64_t ino;
-    pthread_mutex_lock(&defrag->mutex);
-    while (take_next(defrag, &ino)) {
-        defrag->working = true;
-        pthread_mutex_unlock(&defrag->mutex);
+    while (fragments_take(defrag->fragments, &ino))
         defrag_file(defrag, ino);
-        pthread_mutex_lock(&defrag->mutex);
-        defrag->working = false;
-        pthread_cond_broadcast(&defrag->changed);
-    }
-    pthread_mutex_unlock(&defrag->mutex);
     return NULL;
 }
 
@@ -318,8 +212,7 @@ int defrag_start(struct ns *ns, struct defrag **ret_defrag)
     if (!defrag)
         return -ENOMEM;
     defrag->ns = ns;
-    pthread_mutex_init(&defrag->mutex, NULL);
-    cond_init(&defrag->changed);
+    defrag->fragments = ns->fragments;
     int error = pthread_create(&defrag->thread, NULL, defrag_thread, defrag);
     if (error) {
         free(defrag);
@@ -334,27 +227,7 @@ void defrag_stop(struct defrag *defrag)
 {
     if (!defrag)
         return;
-    pthread_mutex_lock(&defrag->mutex);
-    defrag->stopping = true;
-    pthread_cond_broadcast(&defrag->changed);
-    pthread_mutex_unlock(&defrag->mutex);
+    fragments_stop(defrag->fragments);
     pthread_join(defrag->thread, NULL);
-    pthread_cond_destroy(&defrag->changed);
-    pthread_mutex_destroy(&defrag->mutex);
     free(defrag);
-}
-
-int defrag_wait(struct defrag *defrag)
-{
-    if (!defrag)
-        return 0;
-    pthread_mutex_lock(&defrag->mutex);
-    defrag->hurry = true;
-    pthread_cond_broadcast(&defrag->changed);
-    while (defrag->count || defrag->working) {
-        defrag->hurry = true; // until everything that was queued meanwhile is done as well
-        pthread_cond_wait(&defrag->changed, &defrag->mutex);
-    }
-    pthread_mutex_unlock(&defrag->mutex);
-    return 0;
 }

@@ -1,0 +1,127 @@
+// The notes of live inodes of what was lost beyond their ends. See lost_note.h.
+//
+// A note is made at the first loss and stays as long as the inode, so that a reader who has found
+// it may look at it.
+#include "ns/inodes/lost_note.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+#define BURST_US 300000  // what else is on its way when a write fails comes within this
+#define TELL_US  1000000 // so long after a loss somebody who did not ask then is told
+
+struct inode_lost {
+    pthread_mutex_t mutex; // guards what follows
+    struct lost_note note;
+    uint64_t last_us; // when the last losses began
+    bool untold;
+};
+
+static struct inode_lost *lost_of(struct ns_inode *inode)
+{
+    return atomic_load_explicit(&inode->lost, memory_order_acquire);
+}
+
+static struct inode_lost *lost_make(struct ns_inode *inode)
+{
+    struct inode_lost *lost = lost_of(inode);
+    if (lost)
+        return lost;
+    lost = calloc(1, sizeof *lost);
+    if (!lost)
+        return NULL;
+    pthread_mutex_init(&lost->mutex, NULL);
+    atomic_store_explicit(&inode->lost, lost, memory_order_release);
+    return lost;
+}
+
+void lost_note_free(struct inode_lost *lost)
+{
+    if (!lost)
+        return;
+    pthread_mutex_destroy(&lost->mutex);
+    free(lost);
+}
+
+struct lost_note lost_noted(struct ns_inode *inode)
+{
+    struct inode_lost *lost = lost_of(inode);
+    struct lost_note note = {0};
+    if (!lost)
+        return note;
+    pthread_mutex_lock(&lost->mutex);
+    note = lost->note;
+    pthread_mutex_unlock(&lost->mutex);
+    return note;
+}
+
+int lost_note(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
+{
+    struct inode_lost *lost = lost_make(inode);
+    if (!lost)
+        return -ENOMEM;
+    pthread_mutex_lock(&lost->mutex);
+    struct lost_note *note = &lost->note;
+    if (from < to && note->from >= note->to)
+        *note = (struct lost_note){from, to, false};
+    if (from < to) {
+        note->from = from < note->from ? from : note->from;
+        note->to = to > note->to ? to : note->to;
+        note->unsaved |= unsaved;
+    }
+    // What is refused for that reason does not make it last longer.
+    uint64_t now = clock_us();
+    if (now - lost->last_us >= BURST_US)
+        lost->last_us = now;
+    lost->untold = true;
+    pthread_mutex_unlock(&lost->mutex);
+    return 0;
+}
+
+void lost_stored(struct ns_inode *inode, uint64_t size)
+{
+    struct inode_lost *lost = lost_of(inode);
+    if (!lost)
+        return;
+    pthread_mutex_lock(&lost->mutex);
+    if (!lost->note.unsaved && lost->note.from < size)
+        lost->note.from = size;
+    pthread_mutex_unlock(&lost->mutex);
+}
+
+void lost_cut(struct ns_inode *inode)
+{
+    struct inode_lost *lost = lost_of(inode);
+    if (!lost)
+        return;
+    pthread_mutex_lock(&lost->mutex);
+    lost->note = (struct lost_note){0};
+    lost->untold = false;
+    pthread_mutex_unlock(&lost->mutex);
+}
+
+bool lost_just_before(struct ns_inode *inode, uint64_t offset)
+{
+    struct inode_lost *lost = lost_of(inode);
+    if (!lost)
+        return false;
+    pthread_mutex_lock(&lost->mutex);
+    bool losing = lost->note.from < lost->note.to && offset > lost->note.from &&
+                  clock_us() - lost->last_us < BURST_US;
+    pthread_mutex_unlock(&lost->mutex);
+    return losing;
+}
+
+bool ns_loss_to_tell(struct ns_inode *inode)
+{
+    struct inode_lost *lost = lost_of(inode);
+    if (!lost)
+        return false;
+    pthread_mutex_lock(&lost->mutex);
+    bool tell = lost->untold && clock_us() - lost->last_us < TELL_US;
+    lost->untold = false;
+    pthread_mutex_unlock(&lost->mutex);
+    return tell;
+}

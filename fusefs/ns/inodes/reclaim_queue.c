@@ -1,0 +1,151 @@
+// The queue of reclaiming. See reclaim_queue.h.
+//
+// Many orphans are reclaimed with one batch, so the thread waits a little for more than one.
+#include "ns/inodes/reclaim_queue.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cond.h"
+
+#define GATHER_US 3000u
+#define PAUSE_US  1000000u // after a failure that may pass
+
+struct reclaim_queue {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct reclaim_job *jobs; // mutex, as all below
+    size_t count, capacity;
+    size_t taken; // that the thread works on
+    bool stopping;
+    bool idle;        // the thread waits for a first job
+    unsigned waiters; // of reclaim_queue_wait(); nothing is put off then
+    int error;        // of the last attempt, negative errno
+};
+
+struct reclaim_queue *reclaim_queue_new(void)
+{
+    struct reclaim_queue *queue = calloc(1, sizeof *queue);
+    if (!queue)
+        return NULL;
+    pthread_mutex_init(&queue->mutex, NULL);
+    cond_init(&queue->changed);
+    return queue;
+}
+
+void reclaim_queue_free(struct reclaim_queue *queue)
+{
+    if (!queue)
+        return;
+    pthread_cond_destroy(&queue->changed);
+    pthread_mutex_destroy(&queue->mutex);
+    free(queue->jobs);
+    free(queue);
+}
+
+void reclaim_queue_add(struct reclaim_queue *queue, struct reclaim_job job)
+{
+    pthread_mutex_lock(&queue->mutex);
+    // Room is kept free for the jobs that the thread works on, which may have to be queued again.
+    if (queue->count + RECLAIM_AT_ONCE >= queue->capacity) {
+        size_t capacity = 2 * (queue->capacity + RECLAIM_AT_ONCE);
+        struct reclaim_job *jobs = realloc(queue->jobs, capacity * sizeof *jobs);
+        if (jobs) {
+            queue->jobs = jobs;
+            queue->capacity = capacity;
+        }
+    }
+    if (queue->count + RECLAIM_AT_ONCE < queue->capacity)
+        queue->jobs[queue->count++] = job;
+    if (queue->idle || queue->count == RECLAIM_AT_ONCE)
+        pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+static bool is_passing(int rc)
+{
+    return rc == -ENOSPC || rc == -ENOMEM || rc == -ENFILE || rc == -EAGAIN;
+}
+
+int reclaim_queue_wait(struct reclaim_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    queue->waiters++;
+    pthread_cond_broadcast(&queue->changed);
+    while ((queue->count || queue->taken) && !is_passing(queue->error))
+        pthread_cond_wait(&queue->changed, &queue->mutex);
+    queue->waiters--;
+    int rc = queue->error;
+    pthread_mutex_unlock(&queue->mutex);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- the thread
+
+// Until there is something to do. A little later there is mostly more. Mutex held.
+static void wait_for_jobs(struct reclaim_queue *queue)
+{
+    if (queue->count == 0) {
+        queue->idle = true;
+        while (queue->count == 0 && !queue->stopping)
+            pthread_cond_wait(&queue->changed, &queue->mutex);
+        queue->idle = false;
+    }
+    if (queue->count < RECLAIM_AT_ONCE && !queue->waiters && !queue->stopping)
+        cond_wait_us(&queue->changed, &queue->mutex, GATHER_US);
+}
+
+bool reclaim_queue_take(struct reclaim_queue *queue, struct reclaim_job jobs[RECLAIM_AT_ONCE],
+                        size_t *ret_count)
+{
+    size_t taken = 0;
+    bool goes_on = true;
+    pthread_mutex_lock(&queue->mutex);
+    assert(queue->taken == 0);
+    wait_for_jobs(queue);
+    while (goes_on && !queue->stopping && queue->count && taken < RECLAIM_AT_ONCE) {
+        struct reclaim_job job = queue->jobs[queue->count - 1];
+        if (job.is_tail && taken)
+            break;
+        jobs[taken++] = job;
+        queue->count--;
+        goes_on = !job.is_tail;
+    }
+    queue->taken = taken;
+    pthread_mutex_unlock(&queue->mutex);
+    *ret_count = taken;
+    return taken > 0;
+}
+
+void reclaim_queue_done(struct reclaim_queue *queue, const struct reclaim_job *jobs, size_t count,
+                        int rc)
+{
+    pthread_mutex_lock(&queue->mutex);
+    assert(count <= queue->taken);
+    assert(queue->count + count <= queue->capacity); // reclaim_queue_add() keeps that free
+    while (is_passing(rc) && count)
+        queue->jobs[queue->count++] = jobs[--count];
+    queue->taken = 0;
+    queue->error = rc;
+    pthread_cond_broadcast(&queue->changed);
+    if (is_passing(rc) && !queue->stopping)
+        cond_wait_us(&queue->changed, &queue->mutex, PAUSE_US);
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+bool reclaim_queue_is_stopping(struct reclaim_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    bool stopping = queue->stopping;
+    pthread_mutex_unlock(&queue->mutex);
+    return stopping;
+}
+
+void reclaim_queue_stop(struct reclaim_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    queue->stopping = true;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->mutex);
+}

@@ -1,0 +1,67 @@
+// What the files of this room share: looking up, making and losing names.
+#ifndef NS_NAMES_H
+#define NS_NAMES_H
+
+#include "ns/operation/ns_internal.h"
+
+// ---- looking up (ns_lookup.c)
+
+// The live inode of the file whose entry is (dir, name), which `rec` is the record of or leads to;
+// it becomes live if it is not. Its exclusive lock held, and `rec` read under it. One reference.
+int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const struct record *rec,
+                 bool at_inode_key, struct ns_inode **ret_inode);
+
+int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
+                   struct ns_inode **ret_inode, struct ns_attr *ret_attr);
+
+// Where a lookup puts the beginning of a file's content if it has read it anyway: short content is
+// in the record.
+struct head {
+    void *data;
+    size_t size; // room
+    size_t got;
+    bool found; // a regular file was found, and `got` is set
+};
+
+// Finds the non-directory at the key (dir_prefix, name), of which the caller knew, when `moves` was
+// table.moves, that it is the right one. -ESTALE: it is a directory, or that is not sure any more.
+// `head` may be NULL.
+int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
+                  struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct head *head);
+
+// The prefix of the directory that `rec` is the record of, found under `name` in the directory
+// that owns `dir_prefix`. Points into rec or into space.
+int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
+                 struct pathkey_prefix *space, struct slice *ret_prefix);
+
+// ---- making (ns_create.c)
+
+// Fills in what a new file in `dir` gets; mode, number and what its type needs are there already.
+void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct record *dir,
+                   struct timespec now);
+
+// ---- losing a name (ns_remove.c)
+
+// What becomes of an inode that loses a name: prepared into the batch, finished after the commit.
+struct removal {
+    uint64_t ino;
+    struct ns_inode *live; // a reference; may be NULL if other names are left
+    // The record it keeps in memory if nothing of the file stays in the store.
+    struct inode_ghost *ghost;
+    bool unlinked;  // its last name goes
+    bool orphaned;  // space is left to be reclaimed
+    bool data_gone; // content was deleted
+    bool is_marked; // a directory whose marker goes
+    struct pathkey_prefix prefix;
+};
+// Adds to the batch all that goes with the last name, or the lower link count. `rec` is the full
+// record (changed here); from_inode_key: it is at 'I'. The entry key and the parent are the
+// caller's. `dir`, `name`: where it is. Exclusive lock held. removal_release in any case.
+int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
+                    struct ns_inode *dir, struct slice name, struct timespec now,
+                    struct removal *ret_removal);
+void removal_finish(struct ns *ns, struct removal *removal);  // after the commit, locks held
+void removal_cancel(struct removal *removal);                 // instead, if there was none
+void removal_release(struct ns *ns, struct removal *removal); // after the locks were dropped
+
+#endif

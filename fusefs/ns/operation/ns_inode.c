@@ -1,0 +1,115 @@
+// What the users of the namespace hold: references to live inodes, open handles, words.
+//
+// Thread safety: any thread.
+#include <errno.h>
+
+#include "ns/operation/ns_internal.h"
+
+static void orphan_to_reclaim(void *arg, uint64_t ino)
+{
+    struct ns *ns = arg;
+    if (ns->to_reclaim)
+        reclaim_queue_add(ns->to_reclaim, (struct reclaim_job){.ino = ino});
+}
+
+uint64_t ns_inode_ino(const struct ns_inode *inode)
+{
+    return inode->ino;
+}
+
+uint32_t ns_inode_type(const struct ns_inode *inode)
+{
+    return inode->type;
+}
+
+struct ns_inode *ns_root(struct ns *ns)
+{
+    return ns->root;
+}
+
+struct ns_inode *ns_inode_find(struct ns *ns, uint64_t ino)
+{
+    return inode_find(&ns->table, ino);
+}
+
+uint64_t ns_inode_refs(struct ns_inode *inode)
+{
+    return atomic_load_explicit(&inode->refs, memory_order_relaxed);
+}
+
+void ns_inode_ref(struct ns_inode *inode)
+{
+    inode_ref(inode);
+}
+
+void ns_inode_put(struct ns *ns, struct ns_inode *inode, uint64_t count)
+{
+    if (count)
+        inode_put(&ns->table, inode, count, orphan_to_reclaim, ns);
+}
+
+void ns_inode_drop(struct ns *ns, struct ns_inode *inode)
+{
+    if (inode)
+        ns_inode_put(ns, inode, 1);
+}
+
+uint64_t ns_live_inodes(struct ns *ns)
+{
+    return inode_table_count(&ns->table);
+}
+
+int ns_inode_opened(struct ns *ns, struct ns_inode *inode)
+{
+    uint32_t count = atomic_load_explicit(&inode->open_count, memory_order_relaxed);
+    while (!(count & INODE_GOING))
+        if (atomic_compare_exchange_weak(&inode->open_count, &count, count + 1))
+            return 0;
+    // The file's last name is going or has gone: the inode's lock decides which.
+    struct inode_lock lock;
+    inode_lock(&ns->table.locks, &lock, inode->ino, false);
+    bool gone = inode_content_is_gone(inode);
+    if (!gone)
+        atomic_fetch_add(&inode->open_count, 1);
+    inode_unlock(&ns->table.locks, &lock);
+    return gone ? -ESTALE : 0;
+}
+
+void ns_inode_closed(struct ns *ns, struct ns_inode *inode)
+{
+    (void)ns;
+    atomic_fetch_sub(&inode->open_count, 1);
+}
+
+void ns_keep_unlinked(struct ns *ns)
+{
+    ns->keep_unlinked = true;
+}
+
+uint32_t ns_inode_writers(struct ns_inode *inode, int change)
+{
+    return atomic_fetch_add(&inode->writers, (uint32_t)change) + (uint32_t)change;
+}
+
+_Atomic uint32_t *ns_inode_word(struct ns_inode *inode)
+{
+    return &inode->word;
+}
+
+uint32_t ns_dir_word(struct ns *ns, struct ns_inode *inode, ns_word_fn *change, void *arg,
+                     uint64_t *ret_dir)
+{
+    struct prefix *prefix =
+        inode_is_dir(inode) ? prefix_ref(inode->own_prefix) : inode_dir_prefix(&ns->table, inode);
+    *ret_dir = prefix ? prefix->dir : 0;
+    if (*ret_dir == 0) {
+        prefix_put(prefix);
+        return 0;
+    }
+    uint32_t before = atomic_load_explicit(&prefix->word, memory_order_relaxed), after;
+    do
+        after = change(arg, before);
+    while (after != before && !atomic_compare_exchange_weak(&prefix->word, &before, after));
+    prefix_put(prefix);
+    return after;
+}

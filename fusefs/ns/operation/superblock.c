@@ -1,0 +1,65 @@
+// The superblock: that a store is a namespace, and which features it uses. See docs/format.md.
+//
+// Thread safety: super_read() before there are other threads; ns_mark_feature() any thread.
+#include <string.h>
+
+#include "base/coding.h"
+#include "base/status.h"
+#include "ns/operation/ns_internal.h"
+
+static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
+
+void super_make(uint8_t *ret_super, uint32_t features)
+{
+    memset(ret_super, 0, NS_SUPER_SIZE);
+    memcpy(ret_super, super_magic, sizeof(super_magic));
+    put_fixed32(ret_super + 8, NS_FORMAT_VERSION);
+    put_fixed32(ret_super + 12, features);
+}
+
+int ns_mark_feature(struct ns *ns, enum ns_feature feature)
+{
+    // What is lost is lost on a full disk.
+    struct lsm_write_options options = {.use_little = feature == FEATURE_LOST};
+    uint8_t super[NS_SUPER_SIZE];
+    struct pathkey key;
+    int status = 0;
+    pathkey_single(&key, KEY_SUPER);
+    pthread_mutex_lock(&ns->ino_mutex);
+    uint32_t features = ns->features | feature;
+    if (features != ns->features) {
+        super_make(super, features);
+        status = lsm_put(ns->db, &options, key.data, key.size, super, sizeof super);
+        if (!status)
+            ns->features = features;
+    }
+    pthread_mutex_unlock(&ns->ino_mutex);
+    return status;
+}
+
+int super_read(struct ns *ns)
+{
+    struct lsm_buf value = {0};
+    struct pathkey key;
+    pathkey_single(&key, KEY_SUPER);
+    int status = lsm_get(ns->db, &ns->at, key.data, key.size, &value);
+    const uint8_t *p = value.data;
+    if (status) {
+        // the failure of reading the superblock is returned as it is
+    } else if (value.size < 12 || memcmp(p, super_magic, sizeof(super_magic)) != 0) {
+        status = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store of something else", ns->path);
+    } else if (get_fixed32(p + 8) > NS_FORMAT_VERSION) {
+        status = status_fail(LSM_NEWER_FORMAT, "%s: file system format %u, this program knows %u",
+                             ns->path, get_fixed32(p + 8), NS_FORMAT_VERSION);
+    } else if (value.size != NS_SUPER_SIZE) {
+        status = status_fail(LSM_CORRUPTION, "%s: superblock of %zu bytes", ns->path, value.size);
+    } else if (get_fixed32(p + 12) & ~(uint32_t)FEATURES_KNOWN) {
+        status = status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", ns->path,
+                             get_fixed32(p + 12));
+    } else {
+        ns->features = get_fixed32(p + 12);
+        ns->promise.is_marked = ns->features & FEATURE_UNWRITTEN;
+    }
+    lsm_buf_release(&value);
+    return status;
+}
