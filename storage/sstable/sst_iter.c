@@ -8,8 +8,10 @@
 // for what lies ahead themselves. After READAHEAD_AFTER blocks in a row in one direction (not
 // earlier: the system call costs as much as 20 entries, and short scans are many) the iterator asks
 // for a window of the file in that direction, from 64 KiB on, doubling up to 1 MiB. A given size is
-// used from the first block on; SIZE_MAX (compaction) means 1 MiB. Blocks of a run not in place,
-// from the STORED_AFTER-th on, are read by the window too, 16 to 256 KiB a system call.
+// used from the first block on; SIZE_MAX (compaction) means 1 MiB. What comes before the
+// READAHEAD_AFTER-th block may be part of a walk of many short scans (sst_ahead.h). Blocks of a run
+// not in place, from the STORED_AFTER-th on, are read by the window too, 16 to 256 KiB a system
+// call.
 //
 // A long scan does not clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
 //
@@ -145,8 +147,11 @@ static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
     int status = LSM_OK;
     epoch_pin();
     it->cached = block_cache_lookup(r->cache, r->number, place->offset);
-    if (!it->cached)
+    if (!it->cached) {
         sst_want_mapped(r);
+        if (it->adaptive && it->run < READAHEAD_AFTER)
+            sst_reads(r, place);
+    }
     if (!it->cached && worth_keeping(it, place))
         status = sst_block_fill(r, place, window_bytes(it, place), &it->cached);
     if (!status && it->cached) {

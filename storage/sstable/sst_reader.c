@@ -486,6 +486,7 @@ static int get_missed(struct sst_reader *r, const struct sst_place *place,
 {
     struct cached_block *cached;
     sst_want_mapped(r);
+    sst_reads(r, place);
     bool keep = lookup->fill_cache &&
                 block_cache_admits(r->cache, r->number, place->offset, place->size * 2);
     struct target to = {.scratch = lookup->scratch,

@@ -6,11 +6,13 @@
 
 #include "memtable/epoch.h"
 #include "sstable/filter.h"
+#include "sstable/sst_ahead.h"
 #include "sstable/sst_format.h"
 #include "sstable/sst_index.h"
 #include "sstable/sst_reader.h"
 
-// Immutable once open, but for `refs`, `in_budget` and `verified`. What a get needs comes first.
+// Immutable once open, but for `refs`, `in_budget`, `verified` and `ahead`. What a get needs comes
+// first.
 struct sst_reader {
     struct filter filter;
     struct sst_index index;
@@ -28,6 +30,7 @@ struct sst_reader {
     uint8_t *filter_memory;     // a span of filter_room bytes
     size_t filter_room;
     struct sst_properties properties;
+    struct sst_ahead ahead; // its own guard
     struct epoch_node node; // for the retirement
     _Atomic uint32_t refs;  // dropped with release, the last one with acquire
 } __attribute__((aligned(64)));
@@ -52,6 +55,15 @@ static inline struct sst_place sst_place_of(const struct sst_reader *reader, siz
 static inline bool sst_mapped(const struct sst_reader *reader)
 {
     return atomic_load_explicit(&reader->in_budget, memory_order_relaxed);
+}
+
+// To be called before a block is read that the cache does not have, and that is no part of a scan
+// which reads ahead itself.
+static inline void sst_reads(struct sst_reader *reader, const struct sst_place *place)
+{
+    sst_ahead_note(&reader->ahead, reader->file, place->offset,
+                   place->offset + place->size + SST_TRAILER_SIZE,
+                   sst_index_offset(&reader->index, reader->index.count));
 }
 
 // For a reader that jumps about: puts the table into the budget, if it fits.
