@@ -312,7 +312,7 @@ LSM_API int lsm_iter_status(const struct lsm_iter *iter);
 // when it is asked for: if that fails, lsm_iter_value() returns NULL, and the iterator is no longer
 // valid and has the status.
 LSM_API const void *lsm_iter_key(const struct lsm_iter *iter, size_t *ret_size);
-LSM_API const void *lsm_iter_value(const struct lsm_iter *iter, size_t *ret_size);
+LSM_API const void *lsm_iter_value(struct lsm_iter *iter, size_t *ret_size);
 
 // The size of the current entry's value, without reading it.
 LSM_API size_t lsm_iter_value_size(const struct lsm_iter *iter);
@@ -411,8 +411,9 @@ LSM_NODISCARD LSM_API int lsm_flush(struct lsm *db);
 LSM_NODISCARD LSM_API int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size,
                                             const void *upper, size_t upper_size);
 
-// The same, with entries merged so far told to `progress`. In pieces, between which what others write
-// gets on its way: a store in use does not wait for it. What had been done when it is cancelled stays.
+// The same, with entries merged so far told to `progress`. In pieces, between which what others
+// write gets on its way: a store in use does not wait for it. What had been done when it is
+// cancelled stays.
 LSM_NODISCARD LSM_API int lsm_compact_range_with(struct lsm *db, const void *lower,
                                                  size_t lower_size, const void *upper,
                                                  size_t upper_size, lsm_progress_fn *progress,
