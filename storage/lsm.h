@@ -176,6 +176,26 @@ LSM_NODISCARD LSM_API int lsm_repair(const char *path, const struct lsm_options 
 // lsm_destroy().
 LSM_NODISCARD LSM_API int lsm_checkpoint(struct lsm *db, const char *target);
 
+// The files that the store consists of now, for copies where hard links do not reach: tables and
+// blob files, which do not change any more. They stay until the list is freed, whatever is written
+// or compacted meanwhile. Flushes first. A copy is complete when all of them are in one directory
+// and lsm_files_finish() has written manifest and CURRENT for it, last.
+struct lsm_files;
+struct lsm_file_info {
+    char name[32];
+    uint64_t size;       // bytes
+    int64_t modified_ns; // since 1970; 0: not known
+};
+LSM_NODISCARD LSM_API int lsm_files_new(struct lsm *db, struct lsm_files **ret_files);
+LSM_API size_t lsm_files_count(const struct lsm_files *files);
+// Valid until the list is freed; `index` is below the count.
+LSM_API const struct lsm_file_info *lsm_files_info(const struct lsm_files *files, size_t index);
+LSM_NODISCARD LSM_API int lsm_files_read(struct lsm_files *files, size_t index, uint64_t offset,
+                                         void *data, size_t size, size_t *ret_size);
+// Into the directory, which is there; durable when it returns 0.
+LSM_NODISCARD LSM_API int lsm_files_finish(const struct lsm_files *files, const char *directory);
+LSM_API void lsm_files_free(struct lsm_files *files); // NULL is allowed
+
 // ---------------------------------------------------------------------------------------- reading
 
 // A growable buffer owned by the caller; zero-initialise, reuse across calls, release at the end.
@@ -312,7 +332,7 @@ LSM_API int lsm_iter_status(const struct lsm_iter *iter);
 // when it is asked for: if that fails, lsm_iter_value() returns NULL, and the iterator is no longer
 // valid and has the status.
 LSM_API const void *lsm_iter_key(const struct lsm_iter *iter, size_t *ret_size);
-LSM_API const void *lsm_iter_value(struct lsm_iter *iter, size_t *ret_size);
+LSM_API const void *lsm_iter_value(const struct lsm_iter *iter, size_t *ret_size);
 
 // The size of the current entry's value, without reading it.
 LSM_API size_t lsm_iter_value_size(const struct lsm_iter *iter);

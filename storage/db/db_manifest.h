@@ -3,7 +3,7 @@
 // Lock: `busy` under the store's mutex is the manifest lead, which owns the manifest's writing side
 // across its I/O; the other fields are the mutex's.
 //
-// Touched by: db_compact db_manage db_manifest db_open db_recover
+// Touched by: db_compact db_copy db_manage db_manifest db_open db_recover
 #ifndef LSM_DB_DB_MANIFEST_H
 #define LSM_DB_DB_MANIFEST_H
 

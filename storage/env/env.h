@@ -48,6 +48,7 @@ enum env_advice {
 struct env_stat {
     uint64_t size;            // bytes
     uint64_t allocated_bytes; // on disk
+    int64_t modified_ns;      // since 1970: when it was written last; 0: not known
     bool is_dir;
 };
 

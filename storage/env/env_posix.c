@@ -464,6 +464,7 @@ static int posix_stat(struct env *env, const char *path, struct env_stat *ret_st
         return fail_at("stat", env, path);
     ret_stat->size = (uint64_t)st.st_size;
     ret_stat->allocated_bytes = (uint64_t)st.st_blocks * 512;
+    ret_stat->modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     ret_stat->is_dir = S_ISDIR(st.st_mode);
     return 0;
 }

@@ -1,0 +1,279 @@
+// Copies of the store as of one moment: a checkpoint, which links the files, and the list of them
+// for somebody else to copy.
+//
+// The memtable is flushed, so that the tables hold all that was written before; the references of a
+// version keep its tables, and they the blob files, while writes and compactions go on. Current
+// blob files are ended: what is appended later is not of the copy. A copy has no log, and a
+// manifest of its own that begins with the version.
+//
+// Thread safety: any thread; a struct lsm_files belongs to one.
+#include <stdlib.h>
+
+#include "db/db.h"
+
+// What a copy consists of. The caller releases both, also after a failure.
+struct held {
+    struct manifest_state state;
+    struct blob_refs blobs;
+    uint64_t manifest; // the number of the copy's
+};
+
+// The blob files that the tables of a version refer to.
+static int blobs_of(const struct version *version, struct blob_refs *refs)
+{
+    int rc = LSM_OK;
+    for (unsigned n = 0; n < VERSION_LEVELS; n++) {
+        for (unsigned i = 0; i < version->levels[n].count; i++) {
+            const struct file_meta *file = version->levels[n].files[i];
+            for (size_t k = 0; k < file->blob_count && !rc; k++)
+                rc = blob_refs_add(refs, file->blobs[k].number, 0, NULL);
+        }
+    }
+    return rc;
+}
+
+// To be called after a flush.
+static int hold(struct lsm *db, struct held *held)
+{
+    db_lock(db);
+    held->state.version = db->version;
+    version_ref(db->version);
+    held->state.last_sequence = db->manifest.last_sequence;
+    int rc = snapshot_set_copy(&db->snapshots.named, &held->state.snapshots);
+    db_unlock(db);
+    held->manifest = db_new_file_number(db);
+    held->state.next_file = held->manifest + 1;
+    held->state.log_number = held->manifest + 1;
+    if (!rc)
+        rc = blobs_of(held->state.version, &held->blobs);
+    if (!rc)
+        blob_store_seal(db->blobs);
+    return rc;
+}
+
+static void held_release(struct held *held)
+{
+    blob_refs_release(&held->blobs);
+    manifest_state_release(&held->state);
+}
+
+static int write_manifest(const struct held *held, struct env *dir)
+{
+    struct manifest *manifest = NULL;
+    int rc = manifest_create(dir, held->manifest, &held->state, &manifest);
+    manifest_free(manifest);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- checkpoint
+
+static int link_file(struct lsm *db, enum store_file kind, uint64_t number, struct env *target)
+{
+    char name[STORE_NAME_MAX];
+    store_name(name, kind, number);
+    return db->env->ops->link(db->env, name, target, name);
+}
+
+static int link_files(struct lsm *db, const struct held *held, struct env *target)
+{
+    const struct version *version = held->state.version;
+    int rc = LSM_OK;
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        for (unsigned i = 0; i < version->levels[n].count && !rc; i++)
+            rc = link_file(db, STORE_TABLE, version->levels[n].files[i]->number, target);
+    for (size_t i = 0; i < held->blobs.count && !rc; i++)
+        rc = link_file(db, STORE_BLOB, held->blobs.refs[i].number, target);
+    return rc;
+}
+
+// The new directory, locked, with nothing in it but LOCK and the mark that it is not complete.
+// Between making and locking it somebody else may have made a store there: that stays.
+static int begin_checkpoint(struct lsm *db, const char *target, struct env **ret_dir,
+                            struct env_lock **ret_lock)
+{
+    struct env *base = db->base, *dir = NULL;
+    struct env_lock *lock = NULL;
+    struct db_place place = {0};
+    char name[STORE_NAME_MAX];
+    store_name(name, STORE_LOCK, 0);
+    int rc = base->ops->mkdir(base, target);
+    if (rc)
+        return rc == LSM_EXISTS ? status_fail(rc, "%s exists already", target) : rc;
+    rc = base->ops->open_dir(base, target, &dir);
+    if (!rc)
+        rc = dir->ops->lock(dir, name, false, "checkpoint", &lock);
+    if (!rc)
+        rc = db_place_look(dir, &place);
+    if (!rc && (place.current || place.data || place.rest || place.foreign || place.unfinished))
+        rc = status_fail(LSM_EXISTS, "%s exists already", target);
+    else if (!rc)
+        rc = db_place_begin(dir);
+    if (!rc) {
+        *ret_dir = dir;
+        *ret_lock = lock;
+        return LSM_OK;
+    }
+    struct status_kept kept;
+    status_keep(&kept);
+    if (lock && rc != LSM_EXISTS)
+        (void)!db_place_remove(base, target, dir, true);
+    else
+        (void)!base->ops->rmdir(base, target); // the directory stays if something is in it
+    if (lock)
+        dir->ops->unlock(dir, lock);
+    base->ops->close_dir(dir);
+    status_restore(&kept);
+    return rc;
+}
+
+static void end_checkpoint(struct lsm *db, const char *target, bool failed, struct env *dir,
+                           struct env_lock *lock)
+{
+    struct status_kept kept;
+    status_keep(&kept);
+    if (failed)
+        (void)!db_place_remove(db->base, target, dir, true);
+    dir->ops->unlock(dir, lock);
+    db->base->ops->close_dir(dir);
+    status_restore(&kept);
+}
+
+int lsm_checkpoint(struct lsm *db, const char *target)
+{
+    struct env *dir = NULL;
+    struct env_lock *lock = NULL;
+    struct held held = {0};
+    int rc = lsm_flush(db);
+    if (!rc)
+        rc = begin_checkpoint(db, target, &dir, &lock);
+    if (rc)
+        return rc;
+    rc = hold(db, &held);
+    if (!rc)
+        rc = link_files(db, &held, dir);
+    if (!rc)
+        rc = write_manifest(&held, dir);
+    if (!rc)
+        rc = db_place_end(dir);
+    if (!rc)
+        rc = db_sync_parent(db->base, target);
+    end_checkpoint(db, target, rc != LSM_OK, dir, lock);
+    held_release(&held);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- the files
+
+struct lsm_files {
+    struct lsm *db;
+    struct held held;
+    struct lsm_file_info *infos;
+    size_t count;
+    struct env_file *file; // the one read last, `open`
+    size_t open;
+};
+
+static int add_file(struct lsm_files *files, enum store_file kind, uint64_t number)
+{
+    struct lsm_file_info *info = &files->infos[files->count];
+    struct env *env = files->db->env;
+    struct env_stat stat;
+    _Static_assert(sizeof info->name == STORE_NAME_MAX, "names of files fit");
+    store_name(info->name, kind, number);
+    int rc = env->ops->stat(env, info->name, &stat);
+    if (rc)
+        return rc;
+    info->size = stat.size;
+    info->modified_ns = stat.modified_ns;
+    files->count++;
+    return LSM_OK;
+}
+
+static int add_files(struct lsm_files *files)
+{
+    const struct version *version = files->held.state.version;
+    const struct blob_refs *blobs = &files->held.blobs;
+    size_t most = version_files(version) + blobs->count;
+    files->infos = malloc((most ? most : 1) * sizeof *files->infos);
+    if (!files->infos)
+        return status_no_memory(most * sizeof *files->infos);
+    int rc = LSM_OK;
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        for (unsigned i = 0; i < version->levels[n].count && !rc; i++)
+            rc = add_file(files, STORE_TABLE, version->levels[n].files[i]->number);
+    for (size_t i = 0; i < blobs->count && !rc; i++)
+        rc = add_file(files, STORE_BLOB, blobs->refs[i].number);
+    return rc;
+}
+
+int lsm_files_new(struct lsm *db, struct lsm_files **ret_files)
+{
+    int rc = lsm_flush(db);
+    if (rc)
+        return rc;
+    struct lsm_files *files = calloc(1, sizeof *files);
+    if (!files)
+        return status_no_memory(sizeof *files);
+    files->db = db;
+    rc = hold(db, &files->held);
+    if (!rc)
+        rc = add_files(files);
+    if (rc) {
+        struct status_kept kept;
+        status_keep(&kept);
+        lsm_files_free(files);
+        status_restore(&kept);
+        return rc;
+    }
+    *ret_files = files;
+    return LSM_OK;
+}
+
+size_t lsm_files_count(const struct lsm_files *files)
+{
+    return files->count;
+}
+
+const struct lsm_file_info *lsm_files_info(const struct lsm_files *files, size_t index)
+{
+    return &files->infos[index];
+}
+
+int lsm_files_read(struct lsm_files *files, size_t index, uint64_t offset, void *data, size_t size,
+                   size_t *ret_size)
+{
+    if (files->file && files->open != index) {
+        (void)env_close(files->file);
+        files->file = NULL;
+    }
+    if (!files->file) {
+        int rc = env_open(files->db->env, files->infos[index].name, ENV_READ, &files->file);
+        if (rc)
+            return rc;
+        files->open = index;
+        files->file->ops->advise(files->file, 0, files->infos[index].size, ENV_ADVISE_SEQUENTIAL);
+    }
+    return env_pread(files->file, data, size, offset, ret_size);
+}
+
+int lsm_files_finish(const struct lsm_files *files, const char *directory)
+{
+    struct env *base = files->db->base, *dir;
+    int rc = base->ops->open_dir(base, directory, &dir);
+    if (rc)
+        return rc;
+    rc = write_manifest(&files->held, dir);
+    base->ops->close_dir(dir);
+    return rc;
+}
+
+void lsm_files_free(struct lsm_files *files)
+{
+    if (!files)
+        return;
+    (void)env_close(files->file);
+    held_release(&files->held);
+    db_remove_obsolete(files->db); // what was kept for this alone
+    free(files->infos);
+    free(files);
+}
