@@ -110,6 +110,13 @@ const char *store_words(struct ctl *ctl, const char *text);
 // After that the store was refused with `status`: true: it was in use, will be free, try again.
 bool store_retry(struct ctl *ctl, int status);
 
+// ---- the first argument as a place outside of the store (target.c)
+
+// With `live`: ctl->target becomes the place as the daemon finds it. False, with a message: the
+// client has no right to have the daemon write there, or it is another place for the daemon.
+bool target_find(struct ctl *ctl);
+void target_release(struct ctl *ctl);
+
 // ---- paths (store.c)
 
 // A path taken apart into the directory and the name in it.
@@ -158,6 +165,11 @@ enum exit_status command_repair(struct ctl *ctl);
 enum exit_status command_compact(struct ctl *ctl);
 enum exit_status command_checkpoint(struct ctl *ctl);
 enum exit_status command_destroy(struct ctl *ctl);
+enum exit_status command_backup(struct ctl *ctl);
+enum exit_status command_backup_list(struct ctl *ctl);
+enum exit_status command_backup_verify(struct ctl *ctl);
+enum exit_status command_backup_delete(struct ctl *ctl);
+enum exit_status command_restore(struct ctl *ctl);
 enum exit_status command_snapshot_create(struct ctl *ctl);
 enum exit_status command_snapshot_list(struct ctl *ctl);
 enum exit_status command_snapshot_rename(struct ctl *ctl);

@@ -46,7 +46,8 @@ struct front_ops {
     // of these.
     int (*sink_write)(struct front *front, const void *data, size_t size);
     int (*sink_close)(struct front *front);
-    // From here on a signal ends reading the source with EINTR instead of the program.
+    // From here on a signal does not end the program: the command is cancelled, and reading the
+    // source ends with EINTR.
     void (*hold_signals)(struct front *front);
     // Makes a file empty through the mount; only in the daemon.
     int (*truncate_mounted)(struct front *front, const char *path);

@@ -62,7 +62,7 @@ struct scan {
 };
 
 // One entry. Of a long value only what is shown is read.
-static int scan_line(struct ctl *ctl, struct lsm_iter *iter, uint64_t width)
+static int scan_line(struct ctl *ctl, const struct lsm_iter *iter, uint64_t width)
 {
     uint8_t piece[4096];
     size_t key_size, value_size = lsm_iter_value_size(iter), got = 0;
@@ -314,39 +314,6 @@ enum exit_status command_compact(struct ctl *ctl)
     return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }
 
-// Where TARGET is for the daemon. A path of the client's is opened by the daemon only if it has no
-// more rights than the client, and if it leads to the same place for both. False, with a message.
-static bool find_target(struct ctl *ctl)
-{
-    struct front *front = ctl->front;
-    const char *shown = ctl->args[0], *slash = strrchr(shown, '/');
-    struct stat here;
-    uint64_t device, inode;
-    char *parent = NULL;
-    if (front->cred.uid != 0 && front->cred.uid != geteuid()) {
-        complain(ctl, "%s: the store is mounted by user %u: only they and root can make one", shown,
-                 (unsigned)geteuid());
-        return false;
-    }
-    if (asprintf(&ctl->target, "%s%s%s", *shown == '/' ? "" : ctl->cwd, *shown == '/' ? "" : "/",
-                 shown) < 0 ||
-        asprintf(&parent, "%.*s", slash ? (int)(slash - shown) + 1 : 1, slash ? shown : ".") < 0) {
-        ctl->target = NULL;
-        complain(ctl, "out of memory");
-        return false;
-    }
-    char *last = strrchr(ctl->target, '/');
-    char kept = last[1];
-    last[1] = 0;
-    bool same = front->ops->ask_place(front, parent, &device, &inode) != 0 ||
-                (stat(ctl->target, &here) == 0 && here.st_dev == device && here.st_ino == inode);
-    last[1] = kept;
-    if (!same)
-        complain(ctl, "%s: is not the same place for the daemon that has the store", shown);
-    free(parent);
-    return same;
-}
-
 static enum exit_status checkpoint(struct ctl *ctl)
 {
     const char *target = ctl->target ? ctl->target : ctl->args[0];
@@ -361,10 +328,9 @@ static enum exit_status checkpoint(struct ctl *ctl)
 enum exit_status command_checkpoint(struct ctl *ctl)
 {
     enum exit_status status = EXIT_FAILED;
-    if (!ctl->live || find_target(ctl))
+    if (!ctl->live || target_find(ctl))
         status = checkpoint(ctl);
-    free(ctl->target);
-    ctl->target = NULL;
+    target_release(ctl);
     return status;
 }
 

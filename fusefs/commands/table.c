@@ -53,6 +53,27 @@ static const struct command commands[] = {
      COMMAND_OFFLINE},
     {"compact", command_compact, "", "DB", "merge all levels into one", "", 0, 0, 0},
     {"checkpoint", command_checkpoint, "", "DB TARGET", "make an openable copy", "", 1, 1, 0},
+    {"backup", command_backup, "q", "[-q] DB TARGET", "copy what is new to a backup",
+     "  -q  show no progress\n"
+     "TARGET is made if there is nothing. Generations in it share what has not changed. Others:\n"
+     "  lsmfsctl backup list TARGET\n"
+     "  lsmfsctl backup verify [-q] TARGET[@GENERATION]\n"
+     "  lsmfsctl backup delete TARGET@GENERATION\n"
+     "  lsmfsctl restore [-q] TARGET[@GENERATION] DB\n"
+     "A store that is called list, verify or delete is ./list, ./verify, ./delete here.\n",
+     1, 1, 0},
+    {"backup list", command_backup_list, "", "TARGET", "show the generations of a backup",
+     "ONLY is what deleting a generation alone gives back; bytes.\n", 0, 0, COMMAND_OFFLINE},
+    {"backup verify", command_backup_verify, "q", "[-q] TARGET[@GENERATION]",
+     "read all bytes of a backup, or of a generation", "  -q  show no progress\n", 0, 0,
+     COMMAND_OFFLINE},
+    {"backup delete", command_backup_delete, "", "TARGET@GENERATION", "delete a generation",
+     "Frees what no other needs, and what an interrupted backup has left.\n", 0, 0,
+     COMMAND_OFFLINE},
+    {"restore", command_restore, "q", "[-q] TARGET[@GENERATION] DB", "make a store of a backup",
+     "  -q  show no progress\n"
+     "The newest generation if none is given. DB has to be new.\n",
+     1, 1, COMMAND_OFFLINE},
     {"snapshot create", command_snapshot_create, "", "DB NAME", "keep the tree as it is now",
      "Takes two syncs, whatever the store's size. NAME: 1 to 255 bytes without '/'.\n", 1, 1, 0},
     {"snapshot list", command_snapshot_list, "n", "[-n] DB", "show snapshots and their sizes",

@@ -119,10 +119,13 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
 static const struct command *find_command(int argc, char **argv, int *ret_words)
 {
     char name[64];
-    bool two = strcmp(argv[1], "snapshot") == 0 && argc > 2;
-    *ret_words = two ? 2 : 1;
-    snprintf(name, sizeof name, "%s%s%s", argv[1], two ? " " : "", two ? argv[2] : "");
-    return command_find(name);
+    const struct command *command = NULL;
+    if (argc > 2) {
+        snprintf(name, sizeof name, "%s %s", argv[1], argv[2]);
+        command = command_find(name);
+    }
+    *ret_words = command ? 2 : 1;
+    return command ? command : command_find(argv[1]);
 }
 
 static enum exit_status run(struct ctl *ctl)

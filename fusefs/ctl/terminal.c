@@ -25,6 +25,7 @@ static struct {
 } files = {.source_fd = -1, .sink_fd = -1, .watch_fd = -1};
 
 static volatile sig_atomic_t interrupted;
+static struct front the_front;
 
 // ------------------------------------------------------------------------------- messages
 
@@ -147,6 +148,7 @@ static void on_signal(int signal_number)
 {
     (void)signal_number;
     interrupted = 1;
+    atomic_store(&the_front.cancelled, true);
 }
 
 static void hold_signals(struct front *front)
@@ -251,12 +253,11 @@ struct front *terminal_front(void)
         .sink_close = sink_close,
         .hold_signals = hold_signals,
     };
-    static struct front front;
     mode_t mask = umask(0);
     umask(mask);
-    front.ops = &ops;
-    front.out = stdout;
-    front.out_is_terminal = isatty(STDOUT_FILENO);
-    front.cred = (struct ns_cred){.uid = geteuid(), .gid = getegid(), .umask = mask};
-    return &front;
+    the_front.ops = &ops;
+    the_front.out = stdout;
+    the_front.out_is_terminal = isatty(STDOUT_FILENO);
+    the_front.cred = (struct ns_cred){.uid = geteuid(), .gid = getegid(), .umask = mask};
+    return &the_front;
 }

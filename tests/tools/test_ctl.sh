@@ -48,12 +48,13 @@ expect 0 "help" --help
 [ "$(wc -l <out)" -le 24 ] || fail "the help does not fit a screen"
 [ "$(awk '{ if (length > n) n = length } END { print n }' out)" -le 80 ] || fail "the help is wide"
 for command in ls tree stat get put mkdir rm mv ln scan stats check repair compact checkpoint \
-    destroy; do
+    backup restore destroy; do
     grep -q "^  $command " out || fail "the help does not name $command"
 done
 for command in ls tree stat get put mkdir rm mv ln scan stats check repair compact checkpoint \
-    destroy; do
-    expect 0 "$command --help" "$command" --help
+    backup 'backup list' 'backup verify' 'backup delete' restore destroy; do
+    # shellcheck disable=SC2086 # two words
+    expect 0 "$command --help" $command --help
     grep -q "^usage: lsmfsctl $command" out || fail "$command --help has no usage line"
 done
 for command in create list rename delete rollback prune; do
