@@ -164,6 +164,7 @@ enum exit_status command_check(struct ctl *ctl);
 enum exit_status command_repair(struct ctl *ctl);
 enum exit_status command_compact(struct ctl *ctl);
 enum exit_status command_checkpoint(struct ctl *ctl);
+enum exit_status command_diff(struct ctl *ctl);
 enum exit_status command_destroy(struct ctl *ctl);
 enum exit_status command_backup(struct ctl *ctl);
 enum exit_status command_backup_list(struct ctl *ctl);

@@ -99,6 +99,14 @@ static const struct command commands[] = {
      "  -n               only say what would be deleted\n"
      "PREFIX: only snapshots whose names begin with it.\n",
      0, 1, COMMAND_PRINTS},
+    {"diff", command_diff, "0j", "[-0 | --json] DB SNAPSHOT [SNAPSHOT2]",
+     "show what differs from a snapshot",
+     "  -0          each ends with a zero byte; of a rename both paths do\n"
+     "  -j, --json  one object a line\n"
+     "  + PATH  - PATH  R OLD -> NEW  come, gone, renamed with all below it\n"
+     "  M PATH  A PATH  content written; only attributes changed\n"
+     "SNAPSHOT2 is newer; without it, the present. Control characters are \\xNN.\n",
+     1, 2, COMMAND_PRINTS},
     {"destroy", command_destroy, "y", "--yes DB", "delete the store",
      "  --yes  needed: there is no way back\n", 0, 0, COMMAND_OFFLINE},
 };

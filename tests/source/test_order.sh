@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 lib=${LSMFS_BIN:-build/bin}/../lib
-rooms=(upkeep names attributes content operation inodes keys) # of fusefs/ns, the highest first
+rooms=(changes upkeep names attributes content operation inodes keys) # of fusefs/ns, the highest first
 problems=0
 
 # "CALLER CALLEE" for each pair of files below folder $1 in the library $2 of which one needs the

@@ -189,13 +189,15 @@ END_TEST
 START_TEST(test_lost_name_and_lost_record_of_hard_links)
 {
     uint64_t ino = ino_of("/two");
+    const char *place =
+        text("inode %llu: a place that names an entry which is not the inode's", ino);
     drop(entry_key("", "two"));
-    expect("/: the directory says it has 5 entries, but has 4",
+    expect("/: the directory says it has 5 entries, but has 4", place,
            text("inode %llu: link count 3, but 2 names", ino), NULL);
     drop(number_key(KEY_INODE, ino));
     expect("/: the directory says it has 5 entries, but has 4",
            text("inode %llu: 2 names, but no record", ino),
-           text("inode %llu: extents that belong to no file", ino),
+           text("inode %llu: extents that belong to no file", ino), place,
            "12 files, but the counters say 13", NULL);
 }
 END_TEST
@@ -234,9 +236,12 @@ START_TEST(test_number_out_of_range)
 {
     CHANGE(entry_key("a", "small"), ino, UINT64_C(1) << 40);
     CHANGE(entry_key("", "two"), ino, UINT64_C(1) << 41);
-    expect("/a/small: inode number 1099511627776 was never handed out",
-           "/two: inode number 2199023255552 was never handed out",
-           text("inode %llu: link count 3, but 2 names", ino_of("/three")), NULL);
+    expect(
+        "/a/small: inode number 1099511627776 was never handed out",
+        "/two: inode number 2199023255552 was never handed out",
+        text("inode %llu: link count 3, but 2 names", ino_of("/three")),
+        text("inode %llu: a place that names an entry which is not the inode's", ino_of("/three")),
+        NULL);
 }
 END_TEST
 
@@ -380,6 +385,37 @@ START_TEST(test_markers)
            "1 entries in no directory, the first is \"child\" under prefix \"home\"",
            "a marker for inode 3, but no directory has prefix \"home\"",
            "12 files, but the counters say 13", NULL);
+}
+END_TEST
+
+static struct pathkey place_key(uint64_t ino, const char *prefix, const char *name)
+{
+    struct pathkey key;
+    pathkey_place(&key, ino, slice_str(prefix), slice_str(name));
+    return key;
+}
+
+// Missing ones are no damage: older versions wrote none.
+START_TEST(test_places)
+{
+    uint64_t away = ns_test_stat(ns, "/a/away").ino, one = ns_test_stat(ns, "/two").ino;
+    drop(place_key(away, "a", "away"));
+    drop(place_key(one, "", "two"));
+    expect(NULL);
+    put(place_key(away, "", "home"), "", 0); // that is another directory by now
+    put(place_key(one, "a", "absent"), "", 0);
+    put(place_key(one, "a", "small"), "", 0);
+    expect(text("inode %llu: a place that names an entry which is not the inode's", away),
+           text("inode %llu: a place that names an entry which is not the inode's", one),
+           text("inode %llu: a place that names an entry which is not the inode's", one), NULL);
+    ck_assert_int_eq(lsm_delete(ns_engine(ns), NULL, place_key(one, "a", "absent").data,
+                                place_key(one, "a", "absent").size),
+                     0);
+    put((struct pathkey){.size = 2, .data = "Bx"}, "", 0);
+    put(place_key(one, "a", "small"), "x", 1);
+    expect(text("inode %llu: a place that names an entry which is not the inode's", away),
+           "a key of type 'B' with 2 bytes that makes no sense",
+           "a key of type 'B' with 16 bytes that makes no sense", NULL);
 }
 END_TEST
 
@@ -633,6 +669,7 @@ int main(void)
     tcase_add_test(damage, test_stray_attributes);
     tcase_add_test(damage, test_markers);
     tcase_add_test(damage, test_lost_marker);
+    tcase_add_test(damage, test_places);
     tcase_add_test(damage, test_stray_markers);
     tcase_add_test(damage, test_cycle);
     tcase_add_test(damage, test_borrowed_prefix);

@@ -37,6 +37,8 @@ START_TEST(test_golden_keys)
     expect_key(&key, BYTES("D\0\0\0\0\0\0\0\5\0\0\0\0\0\2\0\0"));
     pathkey_xattr(&key, 5, BYTES("user.a"));
     expect_key(&key, BYTES("X\0\0\0\0\0\0\0\5user.a"));
+    pathkey_place(&key, 5, BYTES("usr\001lib"), BYTES("libc.so"));
+    expect_key(&key, BYTES("B\0\0\0\0\0\0\0\5usr\001lib\0libc.so"));
     pathkey_counter(&key, 15);
     expect_key(&key, BYTES("C\x0f"));
     pathkey_single(&key, KEY_RESERVED);
@@ -45,6 +47,50 @@ START_TEST(test_golden_keys)
     expect_key(&key, BYTES("R"));
     pathkey_single(&key, KEY_SUPER);
     expect_key(&key, BYTES("S"));
+}
+END_TEST
+
+START_TEST(test_places)
+{
+    uint64_t ino;
+    struct slice prefix, name;
+    ck_assert(pathkey_parse_place(BYTES("B\0\0\0\0\0\0\0\5a\001b\0c"), &ino, &prefix, &name));
+    ck_assert(ino == 5 && slice_equal(prefix, BYTES("a\001b")) && slice_equal(name, BYTES("c")));
+    ck_assert(pathkey_parse_place(BYTES("B\0\0\0\0\0\0\0\5\0c"), &ino, &prefix, &name));
+    ck_assert(prefix.size == 0);
+    ck_assert(!pathkey_parse_place(BYTES("B\0\0\0\0\0\0\0\5\0"), &ino, &prefix, &name));
+    ck_assert(!pathkey_parse_place(BYTES("B\0\0\0\0\0\0\0\5abc"), &ino, &prefix, &name));
+    ck_assert(!pathkey_parse_place(BYTES("B\0\0\0\0\0\0\0"), &ino, &prefix, &name));
+    ck_assert(!pathkey_parse_place(BYTES("E\0\0\0\0\0\0\0\5\0c"), &ino, &prefix, &name));
+}
+END_TEST
+
+// What makes a prefix, taken apart.
+START_TEST(test_prefixes_apart)
+{
+    struct pathkey_prefix prefix;
+    struct slice parent;
+    uint8_t name[PATHKEY_NAME_MAX];
+    size_t size;
+    uint64_t ino;
+    ck_assert(pathkey_child_prefix(BYTES("a\001b"), BYTES("x\001y\002z"), &prefix));
+    ck_assert(pathkey_prefix_split(pathkey_prefix_slice(&prefix), &parent, name, &size));
+    ck_assert(slice_equal(parent, BYTES("a\001b")));
+    ck_assert(slice_equal(slice_of(name, size), BYTES("x\001y\002z")));
+    ck_assert(pathkey_prefix_split(BYTES("a"), &parent, name, &size) && parent.size == 0);
+    ck_assert(!pathkey_prefix_split(BYTES(""), &parent, name, &size));
+    ck_assert(!pathkey_prefix_split(BYTES("a\001"), &parent, name, &size));
+    ck_assert(!pathkey_prefix_split(BYTES("a\002"), &parent, name, &size));
+    ck_assert(!pathkey_prefix_split(BYTES("\002\0051"), &parent, name, &size));
+    for (uint64_t number = 1; number; number *= 37) {
+        pathkey_fresh_prefix(number, &prefix);
+        ck_assert(pathkey_fresh_ino(pathkey_prefix_slice(&prefix), &ino) && ino == number);
+        if (number > UINT64_MAX / 37)
+            break;
+    }
+    ck_assert(!pathkey_fresh_ino(BYTES("\002\005"), &ino));
+    ck_assert(!pathkey_fresh_ino(BYTES("\002\005w"), &ino));
+    ck_assert(!pathkey_fresh_ino(BYTES("usr"), &ino));
 }
 END_TEST
 
@@ -179,6 +225,8 @@ START_TEST(test_prefix_limit)
     ck_assert_uint_eq(prefix.size, 1024);
     struct pathkey key;
     pathkey_entry(&key, pathkey_prefix_slice(&prefix), bytes(parent, 255));
+    ck_assert_uint_eq(key.size, PATHKEY_MAX - 8);
+    pathkey_place(&key, 5, pathkey_prefix_slice(&prefix), bytes(parent, 255));
     ck_assert_uint_eq(key.size, PATHKEY_MAX);
 }
 END_TEST
@@ -269,6 +317,8 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_golden_keys);
     tcase_add_test(tc, test_golden_prefixes);
+    tcase_add_test(tc, test_places);
+    tcase_add_test(tc, test_prefixes_apart);
     tcase_add_test(tc, test_fresh_or_not);
     tcase_add_test(tc, test_bounds);
     tcase_add_test(tc, test_parse);

@@ -82,6 +82,14 @@ void pathkey_xattr(struct pathkey *ret_key, uint64_t ino, struct slice name)
     key_put(ret_key, name.data, name.size);
 }
 
+void pathkey_place(struct pathkey *ret_key, uint64_t ino, struct slice prefix, struct slice name)
+{
+    pathkey_number(ret_key, KEY_PLACE, ino);
+    key_put(ret_key, prefix.data, prefix.size);
+    key_put_byte(ret_key, 0);
+    key_put(ret_key, name.data, name.size);
+}
+
 void pathkey_counter(struct pathkey *ret_key, unsigned stripe)
 {
     key_start(ret_key, KEY_COUNTER);
@@ -117,19 +125,34 @@ void pathkey_type_bounds(enum pathkey_type type, struct pathkey *ret_lower,
     key_start(ret_upper, (int)type + 1);
 }
 
-bool pathkey_parse_entry(struct slice key, struct slice *ret_prefix, struct slice *ret_name)
+// Of what follows the type, or the number: prefix, 00, name.
+static bool parse_entry_at(struct slice rest, struct slice *ret_prefix, struct slice *ret_name)
 {
-    if (key.size < 3 || key.data[0] != KEY_ENTRY)
-        return false;
-    const uint8_t *nul = memchr(key.data + 1, 0, key.size - 1);
+    const uint8_t *nul = rest.size ? memchr(rest.data, 0, rest.size) : NULL;
     if (!nul)
         return false;
-    size_t prefix_size = (size_t)(nul - key.data) - 1;
-    struct slice name = slice_of(nul + 1, key.size - prefix_size - 2);
+    size_t prefix_size = (size_t)(nul - rest.data);
+    struct slice name = slice_of(nul + 1, rest.size - prefix_size - 1);
     if (prefix_size > PATHKEY_PREFIX_MAX || !pathkey_name_ok(name))
         return false;
-    *ret_prefix = slice_of(key.data + 1, prefix_size);
+    *ret_prefix = slice_of(rest.data, prefix_size);
     *ret_name = name;
+    return true;
+}
+
+bool pathkey_parse_entry(struct slice key, struct slice *ret_prefix, struct slice *ret_name)
+{
+    return key.size >= 3 && key.data[0] == KEY_ENTRY &&
+           parse_entry_at(slice_of(key.data + 1, key.size - 1), ret_prefix, ret_name);
+}
+
+bool pathkey_parse_place(struct slice key, uint64_t *ret_ino, struct slice *ret_prefix,
+                         struct slice *ret_name)
+{
+    if (key.size < 11 || key.data[0] != KEY_PLACE ||
+        !parse_entry_at(slice_of(key.data + 9, key.size - 9), ret_prefix, ret_name))
+        return false;
+    *ret_ino = get_big64(key.data + 1);
     return true;
 }
 
@@ -211,6 +234,43 @@ bool pathkey_is_fresh(struct slice prefix)
 {
     return prefix.size >= 2 && prefix.data[0] == ESC && prefix.data[1] == ESC_FRESH &&
            !memchr(prefix.data, 1, prefix.size);
+}
+
+bool pathkey_fresh_ino(struct slice prefix, uint64_t *ret_ino)
+{
+    uint64_t ino = 0;
+    if (!pathkey_is_fresh(prefix) || prefix.size < 3 || prefix.size > 2 + 13)
+        return false;
+    for (size_t i = 2; i < prefix.size; i++) {
+        uint8_t c = prefix.data[i];
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'v'))
+            return false;
+        ino = ino << 5 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    *ret_ino = ino;
+    return true;
+}
+
+bool pathkey_prefix_split(struct slice prefix, struct slice *ret_parent, uint8_t *name,
+                          size_t *ret_name_size)
+{
+    size_t start = prefix.size, n = 0;
+    while (start && prefix.data[start - 1] != 1)
+        start--;
+    for (size_t i = start; i < prefix.size; i++) {
+        uint8_t c = prefix.data[i];
+        if (c == ESC) {
+            if (++i == prefix.size || (prefix.data[i] != ESC_1 && prefix.data[i] != ESC_2))
+                return false;
+            c = prefix.data[i] == ESC_1 ? 1 : 2;
+        }
+        if (n == PATHKEY_NAME_MAX)
+            return false;
+        name[n++] = c;
+    }
+    *ret_parent = slice_of(prefix.data, start ? start - 1 : 0);
+    *ret_name_size = n;
+    return n > 0;
 }
 
 bool pathkey_name_ok(struct slice name)

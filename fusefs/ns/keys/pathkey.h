@@ -8,6 +8,8 @@
 //   'O' ino                   record of a file without names whose space is still in use
 //   'U' ino start             unwritten range: promised by fallocate, not written yet (unwritten.h)
 //   'L' ino start             lost range: taken for written, but not stored (lost.h)
+//   'B' ino prefix 0x00 name  name: where an entry of the inode is that does not follow from paths
+//                             (operation/places.h)
 //   'T' ino                   tail: from which offset on extents are no content any more (tail.h)
 //   'C' stripe                file counter        'N'  first inode number not yet reserved
 //   'R'                       record of the root  'S'  superblock
@@ -21,9 +23,10 @@
 
 #define PATHKEY_PREFIX_MAX 1024 // a directory whose default prefix is longer gets a short one
 #define PATHKEY_NAME_MAX   255
-#define PATHKEY_MAX        (1 + PATHKEY_PREFIX_MAX + 1 + PATHKEY_NAME_MAX)
+#define PATHKEY_MAX        (9 + PATHKEY_PREFIX_MAX + 1 + PATHKEY_NAME_MAX)
 
 enum pathkey_type {
+    KEY_PLACE = 'B',
     KEY_COUNTER = 'C',
     KEY_EXTENT = 'D',
     KEY_ENTRY = 'E',
@@ -67,6 +70,7 @@ void pathkey_extent(struct pathkey *ret_key, uint64_t ino, uint64_t offset);
 // Of a range: 'U' or 'L'.
 void pathkey_range(struct pathkey *ret_key, enum pathkey_type type, uint64_t ino, uint64_t start);
 void pathkey_xattr(struct pathkey *ret_key, uint64_t ino, struct slice name);
+void pathkey_place(struct pathkey *ret_key, uint64_t ino, struct slice prefix, struct slice name);
 void pathkey_counter(struct pathkey *ret_key, unsigned stripe);
 void pathkey_single(struct pathkey *ret_key, enum pathkey_type type); // 'N', 'R', 'S'
 
@@ -80,6 +84,8 @@ void pathkey_type_bounds(enum pathkey_type type, struct pathkey *ret_lower,
 
 // Checked decoders of keys read from the store; false if malformed. Slices point into `key`.
 bool pathkey_parse_entry(struct slice key, struct slice *ret_prefix, struct slice *ret_name);
+bool pathkey_parse_place(struct slice key, uint64_t *ret_ino, struct slice *ret_prefix,
+                         struct slice *ret_name);
 bool pathkey_parse_number(struct slice key, enum pathkey_type type, uint64_t *ret_ino);
 bool pathkey_parse_extent(struct slice key, uint64_t *ret_ino, uint64_t *ret_offset);
 bool pathkey_parse_range(struct slice key, enum pathkey_type type, uint64_t *ret_ino,
@@ -94,6 +100,13 @@ bool pathkey_child_prefix(struct slice parent, struct slice name,
 // A prefix that no default one can equal, for the directory with inode number `ino`.
 void pathkey_fresh_prefix(uint64_t ino, struct pathkey_prefix *ret_prefix);
 bool pathkey_is_fresh(struct slice prefix);
+// The number that a fresh prefix is made of. False: it is none.
+bool pathkey_fresh_ino(struct slice prefix, uint64_t *ret_ino);
+
+// Takes the default prefix of a directory apart: that of its parent, and its name. False: it is
+// malformed, or empty.
+bool pathkey_prefix_split(struct slice prefix, struct slice *ret_parent, uint8_t *name,
+                          size_t *ret_name_size);
 
 // Bytes 1..255 of a name: not empty, no '/', no NUL, not "." or "..".
 bool pathkey_name_ok(struct slice name);

@@ -16,6 +16,7 @@
 
 #include "ns/attributes/attributes.h"
 #include "ns/names/names.h"
+#include "ns/operation/places.h"
 
 static int check_absent(struct ns *ns, const struct pathkey *key)
 {
@@ -115,6 +116,8 @@ static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cre
     ns_touch_parent(parent, now, 1, is_dir);
     struct ns_inode *inode;
     rc = op_store_key(op, &key, rec);
+    if (!rc && is_explicit)
+        rc = place_add(ns, op, rec->ino, dir_prefix, name);
     if (!rc)
         rc = op_store(op, dir, parent);
     if (!rc)
@@ -256,11 +259,18 @@ static int link_leave(struct ns *ns, struct op *op, const struct ns_inode *inode
 {
     const struct record entry = {.is_link = true, .ino = inode->ino, .mode = inode->type};
     struct pathkey key;
-    if (!inode->is_nameless)
-        return inode_location(inode) == AT_ENTRY ? op_store(op, inode, &entry) : 0;
-    inode_record_key(inode, &key);
-    int rc = op_delete(op, &key);
-    return rc ? rc : op_count(ns, op, 1);
+    int rc;
+    if (inode->is_nameless) {
+        inode_record_key(inode, &key);
+        rc = op_delete(op, &key);
+        return rc ? rc : op_count(ns, op, 1);
+    }
+    if (inode_location(inode) != AT_ENTRY)
+        return 0;
+    rc = op_store(op, inode, &entry);
+    return rc ? rc
+              : place_add(ns, op, inode->ino, prefix_slice(inode->dir_prefix),
+                          slice_of(inode->name->data, inode->name->size));
 }
 
 static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct ns_inode *dir,
@@ -293,6 +303,8 @@ static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, str
     rc = op_store_key(op, &inode_key, rec);
     if (!rc)
         rc = op_store_key(op, &key, &entry);
+    if (!rc)
+        rc = place_add(ns, op, inode->ino, prefix_slice(dir->own_prefix), name);
     if (!rc)
         rc = op_store(op, dir, parent);
     if (!rc)

@@ -15,6 +15,7 @@
 #include "ns/attributes/attributes.h"
 #include "ns/content/content.h"
 #include "ns/names/names.h"
+#include "ns/operation/places.h"
 
 // Marks the file so that it cannot be opened without its lock any more. False: it is open.
 static bool close_for_good(struct ns_inode *inode)
@@ -66,14 +67,16 @@ int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_
     *removal = (struct removal){.ino = rec->ino, .live = inode_find(&ns->table, rec->ino)};
     op->frees_space = true;
     rec->ctime = now;
-    if (!S_ISDIR(rec->mode) && rec->nlink > 1) {
+    int rc = 0;
+    if (from_inode_key || rec->prefix.size)
+        rc = place_remove(op, rec->ino, prefix_slice(dir->own_prefix), name);
+    if (!rc && !S_ISDIR(rec->mode) && rec->nlink > 1) {
         struct pathkey key;
         rec->nlink--;
         pathkey_number(&key, KEY_INODE, rec->ino);
         return op_store_key(op, &key, rec);
     }
-    int rc = 0;
-    if (!removal->live)
+    if (!rc && !removal->live)
         rc = ns_make_live(ns, dir, name, rec, from_inode_key, &removal->live);
     if (!rc && S_ISDIR(rec->mode) && rec->prefix.size && !pathkey_is_fresh(rec->prefix)) {
         struct pathkey key;

@@ -15,6 +15,7 @@
 
 #include "ns/attributes/attributes.h"
 #include "ns/names/names.h"
+#include "ns/operation/places.h"
 
 // One of the two names.
 struct side {
@@ -148,6 +149,16 @@ static int load_full(struct ns *ns, struct side *side, struct loaded *space)
     return rc == -ENOENT ? -EIO : rc;
 }
 
+// The entry of from's inode goes to to's name: what says where it is goes with it.
+static int move_place(struct ns *ns, struct op *op, const struct side *from, const struct side *to,
+                      bool had, bool has)
+{
+    int rc = had ? place_remove(op, from->ino, prefix_slice(from->dir->own_prefix), from->name) : 0;
+    if (!rc && has)
+        rc = place_add(ns, op, from->ino, prefix_slice(to->dir->own_prefix), to->name);
+    return rc;
+}
+
 // A directory's prefix after the move: explicit and marked away from home, implied at home.
 static int move_prefix(struct ns *ns, struct op *op, const struct side *from, const struct side *to,
                        struct record *rec, struct move *move)
@@ -170,6 +181,9 @@ static int move_prefix(struct ns *ns, struct op *op, const struct side *from, co
     bool is_fresh = pathkey_is_fresh(prefix);
     rec->prefix = at_home ? slice_of(NULL, 0) : prefix;
     pathkey_marker(&key, prefix);
+    rc = move_place(ns, op, from, to, was_explicit, !at_home);
+    if (rc)
+        return rc;
     if (at_home && was_explicit) {
         move->unmark = true;
         return op_delete(op, &key);
@@ -218,6 +232,8 @@ static int move_prepare(struct ns *ns, struct op *op, struct side *from, const s
         struct pathkey key;
         pathkey_number(&key, KEY_INODE, from->ino);
         rc = op_store_key(op, &key, rec);
+        if (!rc)
+            rc = move_place(ns, op, from, to, true, true);
     }
     return rc ? rc : op_store_key(op, &to->key, &from->entry->rec);
 }

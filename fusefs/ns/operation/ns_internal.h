@@ -177,7 +177,8 @@ void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr);
 enum ns_feature {
     FEATURE_UNWRITTEN = 1, // there may be unwritten ranges
     FEATURE_LOST = 2,      // there may be lost ranges
-    FEATURES_KNOWN = 3,
+    FEATURE_PLACES = 4,    // there may be places
+    FEATURES_KNOWN = 7,
 };
 int ns_mark_feature(struct ns *ns, enum ns_feature feature);
 

@@ -19,8 +19,8 @@ void super_make(uint8_t *ret_super, uint32_t features)
 
 int ns_mark_feature(struct ns *ns, enum ns_feature feature)
 {
-    // What is lost is lost on a full disk.
-    struct lsm_write_options options = {.use_little = feature == FEATURE_LOST};
+    // What is lost is lost on a full disk, and renaming goes on there.
+    struct lsm_write_options options = {.use_little = feature != FEATURE_UNWRITTEN};
     uint8_t super[NS_SUPER_SIZE];
     struct pathkey key;
     int status = 0;

@@ -178,6 +178,34 @@ static int check_marker_pair(struct check *check, void *arg, struct slice key, s
     return rc;
 }
 
+// An entry that a place names is there, and is the inode's. Older versions wrote no places, so that
+// some may be missing.
+static int check_place_pair(struct check *check, void *arg, struct slice key, struct slice value)
+{
+    struct loaded *entry = arg;
+    struct check_subject subject = {0};
+    struct slice prefix, name;
+    struct pathkey entry_key;
+    if (!pathkey_parse_place(key, &subject.ino, &prefix, &name) || value.size)
+        return bad_key(check, key);
+    pathkey_entry(&entry_key, prefix, name);
+    int rc = op_load_key(check->ns, &entry_key, entry);
+    if (rc && rc != -ENOENT)
+        return rc;
+    if (!rc && entry->rec.ino == subject.ino &&
+        (entry->rec.is_link || (S_ISDIR(entry->rec.mode) && entry->rec.prefix.size)))
+        return 0;
+    return check_problem(check, &subject, "a place that names an entry which is not the inode's");
+}
+
+static int check_places(struct check *check)
+{
+    struct loaded entry = {0};
+    int rc = for_range(check, KEY_PLACE, check_place_pair, &entry);
+    lsm_buf_release(&entry.raw);
+    return rc;
+}
+
 static int check_counter_pair(struct check *check, void *arg, struct slice key, struct slice value)
 {
     int64_t *counted = arg;
@@ -242,7 +270,7 @@ static int check_unknown(struct check *check)
 {
     static const char types[] = {KEY_COUNTER,   KEY_EXTENT, KEY_ENTRY, KEY_INODE, KEY_RESERVED,
                                  KEY_ORPHAN,    KEY_MARKER, KEY_ROOT,  KEY_SUPER, KEY_TAIL,
-                                 KEY_UNWRITTEN, KEY_XATTR,  KEY_LOST};
+                                 KEY_UNWRITTEN, KEY_XATTR,  KEY_LOST,  KEY_PLACE};
     struct lsm_iter *iter;
     int rc = check_iter(check, NULL, NULL, &iter);
     if (rc)
@@ -283,6 +311,8 @@ static int check_all(struct check *check)
         rc = for_range(check, KEY_ORPHAN, check_orphan_pair, NULL);
     if (!rc)
         rc = for_range(check, KEY_MARKER, check_marker_pair, NULL);
+    if (!rc)
+        rc = check_places(check);
     if (!rc)
         rc = for_range(check, KEY_TAIL, check_tail_pair, NULL);
     if (!rc)

@@ -1,0 +1,45 @@
+// What differs between two snapshots of a namespace, as names.
+//
+// A name is created, removed, or renamed; a file behind a name that both have is changed. A
+// directory that was renamed is one change: what is in it goes along. The cost follows the change:
+// the keys that were written in between (lsm_diff_new), and for each change a few gets.
+//
+// What counts as a change of content: size, time of modification, bytes in the record, lost ranges,
+// or extents that were written, if the record was too (defragmenting writes no record). Of
+// attributes: mode, owner, group, device, flags, extended attributes; the time of modification of
+// what is neither file nor directory, and of a directory if it was set rather than moved on by a
+// name that came or went. Times of access and status change, and link counts, are no changes by
+// themselves.
+#ifndef NS_DIFF_H
+#define NS_DIFF_H
+
+#include <stdint.h>
+
+#include "lsm.h"
+
+enum ns_change_kind { NS_REMOVED, NS_RENAMED, NS_CREATED, NS_CHANGED };
+
+enum { NS_CHANGED_CONTENT = 1, NS_CHANGED_ATTRIBUTES = 2 };
+
+struct ns_change {
+    enum ns_change_kind kind;
+    unsigned what; // of NS_CHANGED
+    uint64_t ino;
+    uint32_t type;    // S_IFMT bits
+    const char *path; // absolute; of NS_REMOVED in the older snapshot, else in the newer
+    size_t path_size;
+    const char *old_path; // of NS_RENAMED, in the older
+    size_t old_path_size;
+};
+
+// All is valid during the call. Other than 0 ends the diff, and is returned.
+typedef int ns_change_fn(void *arg, const struct ns_change *change);
+
+// Calls `fn` for each change from one snapshot to a newer one, in the order of keys, roughly by
+// directory; that of a name that is removed before one that comes in its place. Neither snapshot is
+// a brief one. Memory: about 100 bytes a change. At most `most` names and records may differ:
+// -EOVERFLOW if there are more, and nothing was told. 0, or -errno: it may have been told in part.
+int ns_diff(struct lsm *db, const struct lsm_snapshot *from, const struct lsm_snapshot *to,
+            size_t most, ns_change_fn *fn, void *arg);
+
+#endif
