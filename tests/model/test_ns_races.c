@@ -16,6 +16,7 @@ struct run {
     struct ns_inode *dirs[8], *files[2];
     uint64_t each; // operations of a thread
     _Atomic uint64_t progress;
+    _Atomic int64_t stamps[THREADS]; // mtime of a file of each thread, from when it was set on
     _Atomic unsigned running;
     pthread_mutex_t mutex;
     pthread_cond_t ended;
@@ -153,6 +154,7 @@ struct listing {
     unsigned budget, count;
     uint64_t cookie;
     struct ns *ns;
+    int64_t stamps[THREADS]; // run.stamps before the call
 };
 
 static int list_stable(void *arg, const struct ns_dirent *entry)
@@ -165,7 +167,10 @@ static int list_stable(void *arg, const struct ns_dirent *entry)
     if (entry->name_size == 5 && entry->name[0] == 's') {
         char number[5] = {0};
         memcpy(number, entry->name + 1, 4);
-        l->seen[strtoul(number, NULL, 10)]++;
+        unsigned long i = strtoul(number, NULL, 10);
+        l->seen[i]++;
+        if (entry->attr && i < THREADS && entry->attr->mtime.tv_sec < l->stamps[i])
+            ck_abort_msg("%.5s is listed with attributes of before", entry->name);
     }
     l->cookie = entry->cookie;
     l->count++;
@@ -181,6 +186,8 @@ static void list_once(struct run *run, uint64_t *seed)
     for (unsigned before = UINT32_MAX; !rc && l.count != before;) {
         before = l.count;
         l.budget = 1 + (unsigned)random_below(seed, 400);
+        for (unsigned i = 0; i < THREADS; i++)
+            l.stamps[i] = atomic_load(&run->stamps[i]);
         rc = ns_list(run->ns, run->dirs[0], l.cookie, random_below(seed, 2), list_stable, &l);
     }
     for (unsigned i = 0; i < STABLE_NAMES; i++)
@@ -208,14 +215,31 @@ static void change_once(struct run *run, uint64_t *seed)
     }
 }
 
+// A later time for the thread's own file, which the listings must show from then on.
+static void stamp(struct run *run, unsigned number)
+{
+    char name[8];
+    struct ns_inode *inode;
+    const struct ns_attr attr = {.mtime.tv_sec = atomic_load(&run->stamps[number]) + 1};
+    size_t size = (size_t)snprintf(name, sizeof name, "s%04u", number);
+    if (ns_lookup(run->ns, run->dirs[0], name, size, &inode, NULL) ||
+        ns_setattr(run->ns, inode, &attr, NS_SET_MTIME, NULL))
+        ck_abort_msg("setting the time of %s", name);
+    ns_inode_put(run->ns, inode, 1);
+    atomic_store(&run->stamps[number], attr.mtime.tv_sec);
+}
+
 static void *list_thread(void *arg)
 {
     struct runner *self = arg;
     for (uint64_t i = 0; i < self->run->each; i++) {
         if (self->number < 2)
             list_once(self->run, &self->seed);
-        for (unsigned j = 0; self->number >= 2 && j < 100; j++)
+        for (unsigned j = 0; self->number >= 2 && j < 100; j++) {
             change_once(self->run, &self->seed);
+            if (j % 4 == 0)
+                stamp(self->run, self->number);
+        }
         atomic_fetch_add_explicit(&self->run->progress, 1, memory_order_relaxed);
     }
     runner_done(self->run);

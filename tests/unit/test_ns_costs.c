@@ -130,7 +130,7 @@ START_TEST(test_reading)
     COSTS(ns_statfs(ns, &st), 0, 0, 0, 0);
     COSTS(list(false), 0, 0, 1, 0);
     COSTS(list(false), 0, 0, 0, 0); // it is kept, until a name changes
-    COSTS(list(true), 0, 7, 0, 0);  // one for each name, and what the two names of one file lead to
+    COSTS(list(true), 0, 4, 1, 0);  // two for each name of a file with two
 }
 END_TEST
 

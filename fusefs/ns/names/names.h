@@ -14,6 +14,12 @@ int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const s
 int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
                    struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
+// The same for a name that a scan has found, whose entry is `rec` (the time of access is brought up
+// to date there). The scan saw the store as of some moment after `moves` was table.moves; dir was
+// not unlinked then. A name that has gone since is found, or is -ENOENT.
+int ns_lookup_scanned(struct ns *ns, struct ns_inode *dir, struct slice name, struct record *rec,
+                      uint64_t moves, struct ns_inode **ret_inode, struct ns_attr *ret_attr);
+
 // Where a lookup puts the beginning of a file's content if it has read it anyway: short content is
 // in the record.
 struct head {

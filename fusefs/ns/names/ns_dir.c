@@ -8,8 +8,8 @@
 //
 // What a piece shows is as of when it was made, which is after the listing began that it is shown
 // to: a listing begins with a piece that is made for it, or one since which no name has changed
-// (ns_inode.names). With `plus`, the inode and the attributes are those of now, and names that are
-// gone are passed over.
+// (ns_inode.names). With `plus` it is always made, since the scan that makes it brings the
+// attributes too, and ends where the caller has had enough.
 //
 // Thread safety: no lock is taken: nobody gets the prefix of a removed directory before it is
 // marked as unlinked, so one that is not, after it was read, owned its prefix then. Failure: the
@@ -28,6 +28,7 @@ struct found {
     struct slice name;
     uint64_t ino;
     uint32_t type;
+    struct record rec; // if a scan is on the entry
 };
 
 // ------------------------------------------------------------------------------- reading entries
@@ -44,12 +45,12 @@ static int walk_open(struct ns *ns, const struct ns_inode *dir, struct lsm_iter 
     return ns_err(lsm_iter_new(ns->db, &options, ret_iter));
 }
 
-// The entry the iterator is on: 0, 1 at the end, -EIO if it is malformed.
+// The entry the iterator is on, until it moves: 0, 1 at the end, -EIO if it is malformed.
 static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
 {
     size_t key_size, value_size;
     struct slice prefix;
-    struct record rec;
+    struct record *rec = &ret_found->rec;
     if (!lsm_iter_valid(iter)) {
         int status = lsm_iter_status(iter);
         return status ? ns_err(status) : 1;
@@ -60,11 +61,11 @@ static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
         return ns_err(lsm_iter_status(iter));
     if (!pathkey_parse_entry(slice_of(key, key_size), &prefix, &ret_found->name))
         return -EIO;
-    int status = record_decode(value, value_size, &rec);
+    int status = record_decode(value, value_size, rec);
     if (status)
         return ns_err(status);
-    ret_found->ino = rec.ino;
-    ret_found->type = record_type(&rec);
+    ret_found->ino = rec->ino;
+    ret_found->type = record_type(rec);
     return 0;
 }
 
@@ -101,12 +102,87 @@ static int walk_to_cookie(struct ns *ns, struct lsm_iter *iter, uint64_t cookie)
     return rc < 0 ? rc : -ESTALE;
 }
 
-static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece *piece)
+// ------------------------------------------------------------------------------- delivering
+
+struct reading {
+    struct ns *ns;
+    struct ns_inode *dir;
+    bool plus;
+    ns_dirent_fn *fn;
+    void *arg;
+    size_t last_size; // of the last name that was passed on; 0: none
+    char last[NS_NAME_MAX];
+};
+
+// Passes one entry on: 0, 1 if the callback stopped before it, or -errno. `inode`, of which it
+// takes the caller's reference, and `attr` may be NULL.
+static int deliver(struct reading *reading, const struct found *found, uint64_t cookie,
+                   struct ns_inode *inode, const struct ns_attr *attr)
+{
+    struct ns_dirent entry = {.name = (const char *)found->name.data,
+                              .name_size = found->name.size,
+                              .ino = found->ino,
+                              .type = found->type,
+                              .cookie = cookie,
+                              .inode = inode,
+                              .attr = attr};
+    if (attr) {
+        entry.ino = attr->ino;
+        entry.type = attr->mode & S_IFMT;
+    }
+    if (reading->fn(reading->arg, &entry)) {
+        ns_inode_drop(reading->ns, entry.inode);
+        return 1;
+    }
+    if (cookie > COOKIE_DOTS) {
+        reading->last_size = found->name.size;
+        memcpy(reading->last, found->name.data, found->name.size);
+    }
+    return 0;
+}
+
+static int deliver_dots(struct reading *reading, uint64_t cookie)
+{
+    struct ns_inode *parent;
+    struct found found = {.name = slice_of(".", 1), .ino = reading->dir->ino, .type = S_IFDIR};
+    int rc = cookie < COOKIE_DOT ? deliver(reading, &found, COOKIE_DOT, NULL, NULL) : 0;
+    if (rc || cookie >= COOKIE_DOTS)
+        return rc;
+    rc = ns_parent(reading->ns, reading->dir, &parent);
+    if (rc)
+        return rc;
+    found.name = slice_of("..", 2);
+    found.ino = parent->ino;
+    ns_inode_put(reading->ns, parent, 1);
+    return deliver(reading, &found, COOKIE_DOTS, NULL, NULL);
+}
+
+// Passes on what a scan is on, with inode and attributes. As deliver().
+static int deliver_scanned(struct reading *reading, struct found *found, uint64_t cookie,
+                           uint64_t moves)
+{
+    struct ns_inode *inode;
+    struct ns_attr attr;
+    int rc = ns_lookup_scanned(reading->ns, reading->dir, found->name, &found->rec, moves, &inode,
+                               &attr);
+    if (rc)
+        return rc == -ENOENT ? 0 : rc;
+    return deliver(reading, found, cookie, inode, &attr);
+}
+
+// ------------------------------------------------------------------------------- pieces
+
+// Takes what the iterator comes to into the piece and, with `reading`, passes it on until that is
+// enough: 1 then. `moves` was table.moves before the iterator was made.
+static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece *piece,
+                      struct reading *reading, uint64_t moves)
 {
     struct found found;
     int rc;
     while (!(rc = walk_entry(iter, &found)) && piece->count < LISTING_PIECE) {
         rc = piece_add(piece, ns->listings, found.name, found.ino, found.type);
+        if (!rc && reading)
+            rc = deliver_scanned(reading, &found, piece->names[piece->count - 1].cookie, moves);
         if (rc)
             return rc;
         lsm_iter_next(iter);
@@ -116,11 +192,12 @@ static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece
 }
 
 // Makes the piece behind `name` or, without one, behind the position; from the beginning if that is
-// 0 too.
+// 0 too. With `reading`, that gets the piece's entries too; 1 if it has had enough.
 static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t cookie,
-                      struct listing_piece **ret_piece)
+                      struct reading *reading, struct listing_piece **ret_piece)
 {
     struct lsm_iter *iter;
+    uint64_t moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
     struct listing_piece *piece = piece_new(dir->ino, atomic_load(&dir->names));
     if (!piece)
         return -ENOMEM;
@@ -138,74 +215,16 @@ static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, ui
         else
             walk_behind(dir, iter, name);
         if (!rc)
-            rc = piece_fill(ns, iter, piece);
+            rc = piece_fill(ns, iter, piece, reading, moves);
     }
     lsm_iter_free(iter);
-    if (rc) {
+    if (rc < 0) {
         piece_put(piece);
         return rc;
     }
     listings_keep(ns->listings, piece);
     *ret_piece = piece;
-    return 0;
-}
-
-// ------------------------------------------------------------------------------- delivering
-
-struct reading {
-    struct ns *ns;
-    struct ns_inode *dir;
-    bool plus;
-    ns_dirent_fn *fn;
-    void *arg;
-    size_t last_size; // of the last name that was passed on; 0: none
-    char last[NS_NAME_MAX];
-};
-
-// Passes one entry on: 0, 1 if the callback stopped before it, or -errno.
-static int deliver(struct reading *reading, const struct found *found, uint64_t cookie)
-{
-    struct ns_dirent entry = {.name = (const char *)found->name.data,
-                              .name_size = found->name.size,
-                              .ino = found->ino,
-                              .type = found->type,
-                              .cookie = cookie};
-    struct ns_attr attr;
-    if (reading->plus && cookie > COOKIE_DOTS) {
-        int rc = ns_lookup_name(reading->ns, reading->dir, found->name, &entry.inode, &attr);
-        if (rc == -ENOENT)
-            return 0;
-        if (rc)
-            return rc;
-        entry.ino = attr.ino;
-        entry.type = attr.mode & S_IFMT;
-        entry.attr = &attr;
-    }
-    if (reading->fn(reading->arg, &entry)) {
-        ns_inode_drop(reading->ns, entry.inode);
-        return 1;
-    }
-    if (cookie > COOKIE_DOTS) {
-        reading->last_size = found->name.size;
-        memcpy(reading->last, found->name.data, found->name.size);
-    }
-    return 0;
-}
-
-static int deliver_dots(struct reading *reading, uint64_t cookie)
-{
-    struct ns_inode *parent;
-    struct found found = {.name = slice_of(".", 1), .ino = reading->dir->ino, .type = S_IFDIR};
-    int rc = cookie < COOKIE_DOT ? deliver(reading, &found, COOKIE_DOT) : 0;
-    if (rc || cookie >= COOKIE_DOTS)
-        return rc;
-    rc = ns_parent(reading->ns, reading->dir, &parent);
-    if (rc)
-        return rc;
-    found.name = slice_of("..", 2);
-    found.ino = parent->ino;
-    ns_inode_put(reading->ns, parent, 1);
-    return deliver(reading, &found, COOKIE_DOTS);
+    return rc;
 }
 
 static int deliver_piece(struct reading *reading, const struct listing_piece *piece, size_t index)
@@ -216,7 +235,7 @@ static int deliver_piece(struct reading *reading, const struct listing_piece *pi
         struct found found = {.name = piece_name(piece, index),
                               .ino = name->ino,
                               .type = (uint32_t)name->type_bits << 12};
-        rc = deliver(reading, &found, name->cookie);
+        rc = deliver(reading, &found, name->cookie, NULL, NULL);
     }
     return rc;
 }
@@ -239,22 +258,20 @@ static int find_piece(struct ns *ns, struct ns_inode *dir, uint64_t cookie, stru
         return 0;
     if (!begins && !name.size)
         name = slice_of(marked, listings_marked(ns->listings, dir->ino, cookie, marked));
-    return piece_make(ns, dir, name, begins ? 0 : cookie, ret_piece);
+    return piece_make(ns, dir, name, begins ? 0 : cookie, NULL, ret_piece);
 }
 
-static int list_from(struct reading *reading, uint64_t cookie, struct slice name)
+// Reads on from the position without inodes.
+static int list_names(struct reading *reading, uint64_t cookie, struct slice name)
 {
     struct ns *ns = reading->ns;
     struct listing_piece *piece, *next;
     size_t index;
-    int rc = cookie < COOKIE_DOTS ? deliver_dots(reading, cookie) : 0;
-    if (rc)
-        return rc < 0 ? rc : 0;
-    rc = find_piece(ns, reading->dir, cookie, name, &piece, &index);
+    int rc = find_piece(ns, reading->dir, cookie, name, &piece, &index);
     if (rc)
         return rc;
     while (!(rc = deliver_piece(reading, piece, index)) && !piece->is_end) {
-        rc = piece_make(ns, reading->dir, piece_name(piece, piece->count - 1), 0, &next);
+        rc = piece_make(ns, reading->dir, piece_name(piece, piece->count - 1), 0, NULL, &next);
         if (rc)
             break;
         piece_put(piece);
@@ -262,8 +279,61 @@ static int list_from(struct reading *reading, uint64_t cookie, struct slice name
         index = 0;
     }
     piece_put(piece);
+    return rc;
+}
+
+// The name of the position, in `space` of NS_NAME_MAX bytes. Empty: not known. True: nothing is
+// behind it.
+static bool find_name(struct ns *ns, const struct ns_inode *dir, uint64_t cookie, char *space,
+                      struct slice *ret_name)
+{
+    size_t next;
+    struct listing_piece *piece = listings_find(ns->listings, dir->ino, cookie, &next);
+    if (!piece) {
+        *ret_name = slice_of(space, listings_marked(ns->listings, dir->ino, cookie, space));
+        return false;
+    }
+    struct slice name = piece_name(piece, next - 1);
+    memcpy(space, name.data, name.size);
+    *ret_name = slice_of(space, name.size);
+    bool is_end = piece->is_end && next == piece->count;
+    piece_put(piece);
+    return is_end;
+}
+
+// Reads on from the position with inodes.
+static int list_files(struct reading *reading, uint64_t cookie, struct slice name)
+{
+    struct ns *ns = reading->ns;
+    struct listing_piece *piece = NULL, *next;
+    char space[NS_NAME_MAX];
+    if (cookie <= COOKIE_DOTS)
+        cookie = 0;
+    else if (!name.size && find_name(ns, reading->dir, cookie, space, &name))
+        return 0;
+    for (;;) {
+        int rc = piece_make(ns, reading->dir, name, cookie, reading, &next);
+        piece_put(piece);
+        if (rc < 0)
+            return rc;
+        piece = next;
+        if (rc || piece->is_end) {
+            piece_put(piece);
+            return rc;
+        }
+        name = piece_name(piece, piece->count - 1);
+        cookie = 0;
+    }
+}
+
+static int list_from(struct reading *reading, uint64_t cookie, struct slice name)
+{
+    int rc = cookie < COOKIE_DOTS ? deliver_dots(reading, cookie) : 0;
+    if (!rc)
+        rc = reading->plus ? list_files(reading, cookie, name) : list_names(reading, cookie, name);
     if (rc == 1 && reading->last_size)
-        listings_mark(ns->listings, reading->dir->ino, slice_of(reading->last, reading->last_size));
+        listings_mark(reading->ns->listings, reading->dir->ino,
+                      slice_of(reading->last, reading->last_size));
     return rc < 0 ? rc : 0;
 }
 

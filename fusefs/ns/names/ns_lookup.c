@@ -170,6 +170,28 @@ int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
     return lookup_run(ns, &lookup, ret_inode, ret_attr);
 }
 
+int ns_lookup_scanned(struct ns *ns, struct ns_inode *dir, struct slice name, struct record *rec,
+                      uint64_t moves, struct ns_inode **ret_inode, struct ns_attr *ret_attr)
+{
+    struct ns_inode *inode = NULL;
+    int rc = 0;
+    if (!rec->is_link)
+        inode = inode_find(&ns->table, rec->ino);
+    if (!rec->is_link && !inode) {
+        rc = make_inode(dir, dir->own_prefix, name, rec, false, &inode);
+        if (!rc)
+            inode = inode_insert_unmoved(&ns->table, inode, moves);
+    }
+    if (rc)
+        return rc;
+    if (!inode)
+        return ns_lookup_name(ns, dir, name, ret_inode, ret_attr);
+    atimes_apply(inode, rec);
+    ns_attr_from(rec, ret_attr);
+    *ret_inode = inode;
+    return 0;
+}
+
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
                   struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct head *head)
 {
