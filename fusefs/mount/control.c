@@ -13,6 +13,7 @@
 // Locks: the mutex, a leaf.
 #include "mount/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/cond.h"
+#include "base/lock_check.h"
 #include "commands/wire.h"
 #include "mount/control_client.h"
 #include "mount/log.h"
@@ -40,9 +42,11 @@
 struct served {
     struct served *next;
     struct control *control;
-    bool gone; // control thread
+    bool gone; // the control thread's
     struct control_client client;
 };
+
+extern struct lock_role control_mutex;
 
 struct control {
     struct lsmfs *fs;
@@ -52,10 +56,11 @@ struct control {
     bool joined;
     pthread_mutex_t mutex;
     pthread_cond_t changed; // of count
-    struct served *first;   // mutex, as all below
-    unsigned count;
-    bool stopping;
+    struct served *first GUARDED_BY(control_mutex);
+    unsigned count GUARDED_BY(control_mutex);
 };
+
+LOCK_FUNCTIONS(control, struct control, mutex, control_mutex)
 
 // ------------------------------------------------------------------------------- the socket
 
@@ -95,16 +100,17 @@ static bool may_connect(const struct control *control, const struct ucred *who)
 static void serve_end(struct served *served)
 {
     struct control *control = served->control;
-    pthread_mutex_lock(&control->mutex);
+    control_lock(control);
     struct served **link = &control->first;
     while (*link != served)
         link = &(*link)->next;
     *link = served->next;
+    assert(control->count > 0);
     shutdown(served->client.fd, SHUT_RDWR);
     close(served->client.fd);
     control->count--;
     pthread_cond_broadcast(&control->changed);
-    pthread_mutex_unlock(&control->mutex); // from here on `control` may be gone
+    control_unlock(control); // from here on `control` may be gone
     free(served);
 }
 
@@ -126,7 +132,7 @@ static bool serve_begin(struct control *control, int fd, const struct ucred *who
         return false;
     served->control = control;
     served->client = (struct control_client){.fd = fd, .uid = who->uid, .gid = who->gid};
-    pthread_mutex_lock(&control->mutex);
+    control_lock(control);
     bool room = control->count < CLIENTS_MAX && pthread_attr_init(&attr) == 0;
     if (room) {
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -139,7 +145,7 @@ static bool serve_begin(struct control *control, int fd, const struct ucred *who
         control->first = served;
         control->count++;
     }
-    pthread_mutex_unlock(&control->mutex);
+    control_unlock(control);
     if (!room)
         free(served);
     return room;
@@ -173,14 +179,15 @@ static nfds_t gather(struct control *control, struct pollfd *fds, struct served 
     nfds_t n = 2;
     fds[0] = (struct pollfd){.fd = control->stop_fd, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = control->listen_fd, .events = POLLIN};
-    pthread_mutex_lock(&control->mutex);
+    control_lock(control);
     for (struct served *s = control->first; s; s = s->next) {
         if (s->gone)
             continue;
+        assert(n < CLIENTS_MAX + 2);
         served[n] = s;
         fds[n++] = (struct pollfd){.fd = s->client.fd, .events = POLLRDHUP};
     }
-    pthread_mutex_unlock(&control->mutex);
+    control_unlock(control);
     return n;
 }
 
@@ -189,7 +196,7 @@ static nfds_t gather(struct control *control, struct pollfd *fds, struct served 
 static void cancel_gone(struct control *control, const struct pollfd *fds, nfds_t count,
                         struct served **served)
 {
-    pthread_mutex_lock(&control->mutex);
+    control_lock(control);
     for (struct served *s = control->first; s; s = s->next) {
         for (nfds_t i = 2; i < count; i++) {
             if (served[i] == s && fds[i].fd == s->client.fd && fds[i].revents) {
@@ -198,7 +205,7 @@ static void cancel_gone(struct control *control, const struct pollfd *fds, nfds_
             }
         }
     }
-    pthread_mutex_unlock(&control->mutex);
+    control_unlock(control);
 }
 
 static void *control_run(void *arg)
@@ -245,7 +252,7 @@ int control_start(struct lsmfs *fs, struct control **ret_control)
     return 0;
 }
 
-static void shut_all(struct control *control, int how)
+static void shut_all(struct control *control, int how) REQUIRES(control_mutex)
 {
     for (struct served *s = control->first; s; s = s->next) {
         atomic_store(&s->client.stopping, true);
@@ -266,7 +273,7 @@ void control_stop(struct control *control)
     close(control->listen_fd); // whoever has connected, and was not accepted, tries again
     control->listen_fd = -1;
     struct timespec until = time_after_us(LAST_WORDS_US);
-    pthread_mutex_lock(&control->mutex);
+    control_lock(control);
     shut_all(control, SHUT_RD);
     while (control->count &&
            pthread_cond_timedwait(&control->changed, &control->mutex, &until) == 0)
@@ -274,7 +281,7 @@ void control_stop(struct control *control)
     shut_all(control, SHUT_RDWR);
     while (control->count)
         pthread_cond_wait(&control->changed, &control->mutex);
-    pthread_mutex_unlock(&control->mutex);
+    control_unlock(control);
 }
 
 void control_free(struct control *control)

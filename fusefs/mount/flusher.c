@@ -15,11 +15,13 @@
 // Locks: the mutex, a leaf; not held while the kernel is waited for.
 #include "mount/flusher.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/lock_check.h"
 #include "mount/inode_table.h"
 #include "mount/pages.h"
 
@@ -34,14 +36,20 @@ struct waiting {
     uint64_t from;
 };
 
+extern struct lock_role flusher_mutex;
+
 struct flusher {
     struct lsmfs *fs;
     pthread_t thread;
+    bool joined; // flusher_stop's
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct waiting *first, **last; // mutex, as all below
-    bool stopping, joined;
+    struct waiting *first GUARDED_BY(flusher_mutex);
+    struct waiting **last GUARDED_BY(flusher_mutex);
+    bool stopping GUARDED_BY(flusher_mutex);
 };
+
+LOCK_FUNCTIONS(flusher, struct flusher, mutex, flusher_mutex)
 
 static void reply_seek(fuse_req_t req, int64_t result)
 {
@@ -63,16 +71,17 @@ static bool seek_is_open(int64_t answer, uint64_t offset, int whence, uint64_t *
 // The next request; NULL when the flusher is to end.
 static struct waiting *take_next(struct flusher *flusher)
 {
-    pthread_mutex_lock(&flusher->mutex);
+    flusher_lock(flusher);
     while (!flusher->first && !flusher->stopping)
         pthread_cond_wait(&flusher->changed, &flusher->mutex);
     struct waiting *waiting = flusher->first;
     if (waiting) {
+        assert(flusher->last != &flusher->first);
         flusher->first = waiting->next;
         if (!flusher->first)
             flusher->last = &flusher->first;
     }
-    pthread_mutex_unlock(&flusher->mutex);
+    flusher_unlock(flusher);
     return waiting;
 }
 
@@ -100,7 +109,7 @@ static void *flusher_run(void *arg)
     return NULL;
 }
 
-int flusher_start(struct lsmfs *fs, struct flusher **ret_flusher)
+NOT_CHECKED int flusher_start(struct lsmfs *fs, struct flusher **ret_flusher)
 {
     struct flusher *flusher = calloc(1, sizeof *flusher);
     if (!flusher)
@@ -124,18 +133,19 @@ void flusher_stop(struct flusher *flusher)
 {
     if (!flusher || flusher->joined)
         return;
-    pthread_mutex_lock(&flusher->mutex);
+    flusher_lock(flusher);
     flusher->stopping = true;
     pthread_cond_broadcast(&flusher->changed);
-    pthread_mutex_unlock(&flusher->mutex);
+    flusher_unlock(flusher);
     pthread_join(flusher->thread, NULL);
     flusher->joined = true;
 }
 
-void flusher_free(struct flusher *flusher)
+NOT_CHECKED void flusher_free(struct flusher *flusher)
 {
     if (!flusher)
         return;
+    assert(!flusher->first && flusher->joined);
     pthread_cond_destroy(&flusher->changed);
     pthread_mutex_destroy(&flusher->mutex);
     free(flusher);
@@ -152,14 +162,14 @@ static void flusher_add(struct flusher *flusher, const struct waiting *w)
     }
     *copy = *w;
     ns_inode_ref(copy->inode);
-    pthread_mutex_lock(&flusher->mutex);
+    flusher_lock(flusher);
     bool refused = flusher->stopping;
     if (!refused) {
         *flusher->last = copy;
         flusher->last = &copy->next;
         pthread_cond_signal(&flusher->changed);
     }
-    pthread_mutex_unlock(&flusher->mutex);
+    flusher_unlock(flusher);
     if (refused) {
         if (copy->req && copy->written)
             fuse_reply_write(copy->req, copy->written);

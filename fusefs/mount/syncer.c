@@ -11,37 +11,46 @@
 // Lock: the mutex, a leaf; not held during the sync or a reply.
 #include "mount/syncer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+
+#include "base/lock_check.h"
 
 struct waiting {
     struct waiting *next;
     fuse_req_t req;
 };
 
+extern struct lock_role syncer_mutex;
+
 struct syncer {
     struct lsmfs *fs;
     pthread_t thread;
-    pthread_mutex_t mutex; // guards what follows
+    pthread_mutex_t mutex;
     pthread_cond_t changed;
-    bool syncing; // a thread syncs, and will look at the list afterwards
-    bool handed;  // the extra thread is to look at the list
-    bool stopping;
-    struct waiting *first; // for the next sync
+    // A thread syncs, and will look at the list afterwards.
+    bool syncing GUARDED_BY(syncer_mutex);
+    bool handed GUARDED_BY(syncer_mutex); // the extra thread is to look at the list
+    bool stopping GUARDED_BY(syncer_mutex);
+    struct waiting *first GUARDED_BY(syncer_mutex); // for the next sync
 };
+
+LOCK_FUNCTIONS(syncer, struct syncer, mutex, syncer_mutex)
 
 // The next list for the thread, which has synced for the one before; NULL: it is to end.
 static struct waiting *take_list(struct syncer *syncer)
 {
-    pthread_mutex_lock(&syncer->mutex);
+    syncer_lock(syncer);
+    assert(!syncer->handed || syncer->syncing);
     if (syncer->handed && !syncer->first)
         syncer->handed = syncer->syncing = false;
     while (!syncer->handed && !syncer->stopping)
         pthread_cond_wait(&syncer->changed, &syncer->mutex);
     struct waiting *list = syncer->first;
     syncer->first = NULL;
-    pthread_mutex_unlock(&syncer->mutex);
+    syncer_unlock(syncer);
     return list;
 }
 
@@ -85,10 +94,10 @@ void syncer_free(struct syncer *syncer)
 {
     if (!syncer)
         return;
-    pthread_mutex_lock(&syncer->mutex);
+    syncer_lock(syncer);
     syncer->stopping = true;
     pthread_cond_signal(&syncer->changed);
-    pthread_mutex_unlock(&syncer->mutex);
+    syncer_unlock(syncer);
     pthread_join(syncer->thread, NULL);
     pthread_cond_destroy(&syncer->changed);
     pthread_mutex_destroy(&syncer->mutex);
@@ -101,7 +110,7 @@ void syncer_free(struct syncer *syncer)
 static bool leave(struct syncer *syncer, fuse_req_t req, bool *ret_first)
 {
     struct waiting *waiting = malloc(sizeof *waiting);
-    pthread_mutex_lock(&syncer->mutex);
+    syncer_lock(syncer);
     *ret_first = !syncer->syncing;
     bool left = !*ret_first && waiting;
     if (left) {
@@ -109,7 +118,7 @@ static bool leave(struct syncer *syncer, fuse_req_t req, bool *ret_first)
         syncer->first = waiting;
     }
     syncer->syncing = true;
-    pthread_mutex_unlock(&syncer->mutex);
+    syncer_unlock(syncer);
     if (!left)
         free(waiting);
     return left;
@@ -117,14 +126,15 @@ static bool leave(struct syncer *syncer, fuse_req_t req, bool *ret_first)
 
 static void end_sync(struct syncer *syncer)
 {
-    pthread_mutex_lock(&syncer->mutex);
+    syncer_lock(syncer);
+    assert(syncer->syncing && !syncer->handed);
     if (syncer->first) {
         syncer->handed = true;
         pthread_cond_signal(&syncer->changed);
     } else {
         syncer->syncing = false;
     }
-    pthread_mutex_unlock(&syncer->mutex);
+    syncer_unlock(syncer);
 }
 
 void syncer_sync(struct syncer *syncer, fuse_req_t req)

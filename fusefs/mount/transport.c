@@ -12,6 +12,7 @@
 // none will.
 #include "mount/transport.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/fuse.h>
 #include <signal.h>
@@ -135,7 +136,7 @@ static void *thread_main(void *arg)
 }
 
 // Makes room for one more in `ids`. The mutex is held.
-static bool make_room(struct transport *transport)
+static bool make_room(struct transport *transport) REQUIRES(transport_mutex)
 {
     if (transport->started < transport->room)
         return true;
@@ -155,8 +156,9 @@ int transport_thread(struct transport *transport,
     if (!start)
         return -ENOMEM;
     *start = (struct body){transport, body, arg};
-    pthread_mutex_lock(&transport->mutex);
+    transport_lock(transport);
     int error = make_room(transport) ? 0 : ENOMEM;
+    assert(error || transport->started < transport->room);
     pthread_t *id = &transport->ids[transport->started];
     if (!error) {
         atomic_fetch_add(&transport->running, 1);
@@ -169,7 +171,7 @@ int transport_thread(struct transport *transport,
         snprintf(name, sizeof name, "lsmfs-%u", transport->started++ % 10000);
         pthread_setname_np(*id, name);
     }
-    pthread_mutex_unlock(&transport->mutex);
+    transport_unlock(transport);
     if (error)
         free(start);
     return -error;
@@ -258,7 +260,7 @@ int transport_new(struct lsmfs *fs, struct transport **ret_transport)
     return 0;
 }
 
-void transport_free(struct transport *transport)
+NOT_CHECKED void transport_free(struct transport *transport)
 {
     if (!transport)
         return;
@@ -312,10 +314,10 @@ void transport_stop(struct transport *transport)
 {
     atomic_store(&transport->stopping, true);
     fuse_session_exit(transport->session);
-    pthread_mutex_lock(&transport->mutex);
+    transport_lock(transport);
     for (unsigned i = transport->joined; i < transport->started; i++)
         pthread_kill(transport->ids[i], KICK_SIGNAL);
-    pthread_mutex_unlock(&transport->mutex);
+    transport_unlock(transport);
 }
 
 // Waits for one thread; interrupts it, again and again, if it is to end.
@@ -335,11 +337,12 @@ int transport_join(struct transport *transport)
     // Those that run may start others until the last of them has ended.
     for (;;) {
         pthread_t id = pthread_self();
-        pthread_mutex_lock(&transport->mutex);
+        transport_lock(transport);
         bool more = transport->joined < transport->started;
         if (more)
             id = transport->ids[transport->joined++];
-        pthread_mutex_unlock(&transport->mutex);
+        assert(transport->joined <= transport->started);
+        transport_unlock(transport);
         if (!more)
             break;
         join_one(transport, id);

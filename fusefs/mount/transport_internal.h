@@ -7,11 +7,14 @@
 #include <stdbool.h>
 #include <sys/uio.h>
 
+#include "base/lock_check.h"
 #include "mount/fuse_api.h"
 #include "mount/options.h"
 #include "mount/transport.h"
 
 struct uring_entry;
+
+extern struct lock_role transport_mutex;
 
 struct transport {
     const struct transport_kind *kind;
@@ -26,11 +29,15 @@ struct transport {
     atomic_bool retreating; // the threads end, but the transport does not
     atomic_int error;       // the first failure's errno, negative
 
-    pthread_mutex_t mutex; // guards what follows; a leaf
-    pthread_t *ids;        // of every thread that was started
-    unsigned started, room;
-    unsigned joined; // how many of `ids` were joined or are being joined
+    pthread_mutex_t mutex;                      // a leaf
+    pthread_t *ids GUARDED_BY(transport_mutex); // of every thread that was started
+    unsigned started GUARDED_BY(transport_mutex);
+    unsigned room GUARDED_BY(transport_mutex);
+    // How many of `ids` were joined or are being joined.
+    unsigned joined GUARDED_BY(transport_mutex);
 };
+
+LOCK_FUNCTIONS(transport, struct transport, mutex, transport_mutex)
 
 // One transport. Those that start() has not begun to serve with can be given up for another.
 struct transport_kind {

@@ -14,6 +14,7 @@
 // leader sleeps in poll(2), and the deputy sleeps too, until the leader wakes it.
 //
 // Thread safety: the counters are atomic and only hints; the mutex guards the waiting, a leaf.
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,6 +30,8 @@
 #define TICK_US 200
 #define CALM    10 // ticks at which the leader slept, after which the deputy sleeps too
 
+extern struct lock_role polling_mutex;
+
 struct polling {
     unsigned crew;          // leaders that there may be for the number of requests alone
     atomic_uint served;     // requests
@@ -36,13 +39,16 @@ struct polling {
     atomic_int waiting;     // leaders without a request
     atomic_int asleep;      // leaders that sleep in poll(2)
     atomic_uint average_us; // of how long a leader waited lately, each at most twice spin_us
-    pthread_mutex_t mutex;  // guards what follows
-    pthread_cond_t spare;   // there is no deputy, or `over`
-    pthread_cond_t watch;   // the deputy is to wake up
-    unsigned leaders;
-    bool has_deputy, deputy_sleeps;
-    bool over;
+    pthread_mutex_t mutex;
+    pthread_cond_t spare; // there is no deputy, or `over`
+    pthread_cond_t watch; // the deputy is to wake up
+    unsigned leaders GUARDED_BY(polling_mutex);
+    bool has_deputy GUARDED_BY(polling_mutex);
+    bool deputy_sleeps GUARDED_BY(polling_mutex);
+    bool over GUARDED_BY(polling_mutex);
 };
+
+LOCK_FUNCTIONS(polling, struct polling, mutex, polling_mutex)
 
 static struct polling *polling_of(const struct transport *transport)
 {
@@ -52,7 +58,7 @@ static struct polling *polling_of(const struct transport *transport)
 // ------------------------------------------------------------------------------------- the deputy
 
 // Waits until another leader is needed. The mutex is held.
-static void watch(struct polling *polling)
+static void watch(struct polling *polling) REQUIRES(polling_mutex)
 {
     unsigned served = atomic_load(&polling->served), empty = atomic_load(&polling->empty);
     for (unsigned calm = 0; !polling->over;) {
@@ -80,17 +86,18 @@ static void watch(struct polling *polling)
 // Returns when the calling thread is to lead. False: it is over.
 static bool wait_to_lead(struct polling *polling)
 {
-    pthread_mutex_lock(&polling->mutex);
+    polling_lock(polling);
     while (polling->has_deputy && !polling->over)
         pthread_cond_wait(&polling->spare, &polling->mutex);
     polling->has_deputy = true;
     if (polling->leaders)
         watch(polling);
+    assert(polling->over || (polling->has_deputy && !polling->deputy_sleeps));
     polling->has_deputy = false;
     polling->leaders++;
     bool leads = !polling->over;
     pthread_cond_signal(&polling->spare);
-    pthread_mutex_unlock(&polling->mutex);
+    polling_unlock(polling);
     return leads;
 }
 
@@ -108,10 +115,10 @@ static void note_wait(struct polling *polling, uint64_t us, unsigned limit_us)
 // Wakes a deputy that sleeps because the leader did.
 static void wake_deputy(struct polling *polling)
 {
-    pthread_mutex_lock(&polling->mutex);
+    polling_lock(polling);
     if (polling->deputy_sleeps)
         pthread_cond_signal(&polling->watch);
-    pthread_mutex_unlock(&polling->mutex);
+    polling_unlock(polling);
 }
 
 // Waits for a request: polls for as long as that is likely to help, then sleeps. As
@@ -170,14 +177,15 @@ static int serve(struct transport *transport, void *arg)
     int result = 0;
     while (result == 0 && wait_to_lead(polling)) {
         result = lead(transport, &buf);
-        pthread_mutex_lock(&polling->mutex);
+        polling_lock(polling);
+        assert(polling->leaders > 0);
         polling->leaders--;
         if (result) {
             polling->over = true;
             pthread_cond_broadcast(&polling->spare);
             pthread_cond_broadcast(&polling->watch);
         }
-        pthread_mutex_unlock(&polling->mutex);
+        polling_unlock(polling);
     }
     free(buf.mem);
     return result;

@@ -28,6 +28,7 @@
 //
 // Thread safety: a worker is its thread's, but for `unique`, `entry` and what its mutex guards. The
 // list of workers only grows, until all threads have ended.
+#include <assert.h>
 #include <errno.h>
 #include <liburing.h>
 #include <linux/fuse.h>
@@ -86,18 +87,26 @@ struct worker {
     pthread_cond_t answered; // with `mutex`: `unique` was set to 0
 };
 
+extern struct lock_role uring_mutex, worker_mutex;
+
+enum step { STEP_MADE, STEP_REGISTERED, STEPS };
+
 struct uring {
     unsigned queue_count;
     struct queue *queues;
     _Atomic(struct worker *) workers; // the last one first
-    pthread_mutex_t mutex;            // guards what follows; a leaf
+    unsigned started;                 // workers at the beginning; constant when they are
+    pthread_mutex_t mutex;            // a leaf
     pthread_cond_t changed;
-    bool go;                   // INIT was answered: the entries can be registered
-    bool over;                 // they shall not be, or are not needed any more
-    unsigned started;          // workers at the beginning; of them:
-    unsigned made, registered; // so many have their ring, have registered their entries, or failed
-    int error;                 // the first, negative
+    bool go GUARDED_BY(uring_mutex);   // INIT was answered: the entries can be registered
+    bool over GUARDED_BY(uring_mutex); // they shall not be, or are not needed any more
+    // So many of those at the beginning have their ring, have registered their entries, or failed.
+    unsigned reached[STEPS] GUARDED_BY(uring_mutex);
+    int error GUARDED_BY(uring_mutex); // the first, negative
 };
+
+LOCK_FUNCTIONS(uring, struct uring, mutex, uring_mutex)
+LOCK_FUNCTIONS(worker, struct worker, mutex, worker_mutex)
 
 static _Thread_local struct worker *this_worker;
 
@@ -258,10 +267,10 @@ static void worker_wait(struct worker *worker, struct queue *queue, uint64_t dep
         queue_grow(worker->transport, queue);
     else if (depends)
         queue_nudge(worker->transport, queue);
-    pthread_mutex_lock(&worker->mutex);
+    worker_lock(worker);
     while (atomic_load_explicit(&worker->unique, memory_order_relaxed))
         pthread_cond_wait(&worker->answered, &worker->mutex);
-    pthread_mutex_unlock(&worker->mutex);
+    worker_unlock(worker);
     atomic_store(&worker->waits_in, NULL);
     atomic_fetch_add(&queue->serving, 1);
 }
@@ -322,7 +331,9 @@ static void worker_process(struct worker *worker, struct uring_entry *entry)
 static void worker_serve(struct worker *worker, struct uring_entry *entry)
 {
     struct queue *queue = &uring_of(worker->transport)->queues[entry->qid];
-    if (atomic_fetch_sub(&queue->idle, 1) == 1)
+    int idle = atomic_fetch_sub(&queue->idle, 1);
+    assert(idle > 0);
+    if (idle == 1)
         queue_grow(worker->transport, queue);
     worker_process(worker, entry);
     atomic_fetch_add(&queue->idle, 1);
@@ -341,15 +352,16 @@ static bool uring_reply(struct transport *transport, const struct iovec *iov, in
                 break;
     if (!worker) // the request came by the device
         return false;
+    assert(worker->entry);
     uring_entry_reply(worker->entry, iov, count);
     if (worker == this_worker) {
         atomic_store_explicit(&worker->unique, 0, memory_order_relaxed);
         return true;
     }
-    pthread_mutex_lock(&worker->mutex);
+    worker_lock(worker);
     atomic_store_explicit(&worker->unique, 0, memory_order_release);
     pthread_cond_signal(&worker->answered);
-    pthread_mutex_unlock(&worker->mutex);
+    worker_unlock(worker);
     return true;
 }
 
@@ -378,20 +390,20 @@ static int worker_loop(struct worker *worker)
     return 0;
 }
 
-// Counts, in `count`, that the worker has got so far or, with an error, that it has not. Waits
+// Counts that the worker has got so far or, with an error, that it has not. Waits
 // until the next step may be made; false: there is none.
-static bool worker_report(struct worker *worker, unsigned *count, int error)
+static bool worker_report(struct worker *worker, enum step step, int error)
 {
     struct uring *uring = uring_of(worker->transport);
-    pthread_mutex_lock(&uring->mutex);
-    ++*count;
+    uring_lock(uring);
+    uring->reached[step]++;
     if (error && !uring->error)
         uring->error = error;
     pthread_cond_broadcast(&uring->changed);
     while (!error && !uring->go && !uring->over)
         pthread_cond_wait(&uring->changed, &uring->mutex);
     bool goes_on = !error && !uring->over;
-    pthread_mutex_unlock(&uring->mutex);
+    uring_unlock(uring);
     return goes_on;
 }
 
@@ -408,18 +420,17 @@ static void worker_failed(struct worker *worker, int error)
 static int worker_run(struct transport *transport, void *arg)
 {
     struct worker *worker = arg;
-    struct uring *uring = uring_of(transport);
     this_worker = worker;
     // queue_nudge() works only on the queue's processor.
     int result = worker->queue && !cpu_pin(worker->queue->qid) ? -EPERM : worker_ring(worker);
     bool has_ring = result == 0;
-    bool goes_on = worker_report(worker, &uring->made, result);
+    bool goes_on = worker_report(worker, STEP_MADE, result);
     if (goes_on) {
         result = worker_register(worker);
         if (result == 0 && worker->late)
             // For those who began to wait before this worker was ready.
             queue_nudge(transport, worker->queue);
-        goes_on = worker_report(worker, &uring->registered, result);
+        goes_on = worker_report(worker, STEP_REGISTERED, result);
     }
     if (goes_on) {
         result = worker_loop(worker);
@@ -439,10 +450,10 @@ static void uring_release(struct transport *transport)
     struct uring *uring = uring_of(transport);
     if (!uring)
         return;
-    pthread_mutex_lock(&uring->mutex);
+    uring_lock(uring);
     uring->over = true;
     pthread_cond_broadcast(&uring->changed);
-    pthread_mutex_unlock(&uring->mutex);
+    uring_unlock(uring);
     transport_retreat(transport);
     for (struct worker *worker = atomic_load(&uring->workers), *next; worker; worker = next) {
         next = worker->next;
@@ -456,13 +467,13 @@ static void uring_release(struct transport *transport)
 }
 
 // Waits until as many as were started are counted. 0 or the first error.
-static int wait_for_all(struct uring *uring, const unsigned *count)
+static int wait_for_all(struct uring *uring, enum step step)
 {
-    pthread_mutex_lock(&uring->mutex);
-    while (*count < uring->started)
+    uring_lock(uring);
+    while (uring->reached[step] < uring->started)
         pthread_cond_wait(&uring->changed, &uring->mutex);
     int error = uring->error;
-    pthread_mutex_unlock(&uring->mutex);
+    uring_unlock(uring);
     return error;
 }
 
@@ -495,7 +506,7 @@ static int uring_prepare(struct transport *transport)
         result = worker_start(transport, NULL, false);
     }
     if (result == 0)
-        result = wait_for_all(uring, &uring->made);
+        result = wait_for_all(uring, STEP_MADE);
     if (result == 0)
         protocol_want_uring();
     return result;
@@ -510,11 +521,11 @@ static int uring_start(struct transport *transport)
     int result = transport_thread(transport, transport_serve_device, NULL);
     if (result < 0)
         return result;
-    pthread_mutex_lock(&uring->mutex);
+    uring_lock(uring);
     uring->go = true;
     pthread_cond_broadcast(&uring->changed);
-    pthread_mutex_unlock(&uring->mutex);
-    return wait_for_all(uring, &uring->registered) ? 1 : 0;
+    uring_unlock(uring);
+    return wait_for_all(uring, STEP_REGISTERED) ? 1 : 0;
 }
 
 const struct transport_kind transport_uring = {

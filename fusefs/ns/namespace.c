@@ -136,7 +136,9 @@ static int load_numbers(struct ns *ns)
         return status_fail(LSM_CORRUPTION, "%s: inode numbers are missing", ns->path);
     if (status)
         return status;
+    numbers_lock(ns);
     ns->ino_next = ns->ino_reserved = value;
+    numbers_unlock(ns);
     for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++) {
         pathkey_counter(&key, i);
         status = load_number(ns, &key, &value);
@@ -213,7 +215,7 @@ static int open_tree(struct ns *ns, const struct ns_options *options)
         status = make_root(ns);
     if (!status && !ns->read_only) {
         uint64_t unwritten = 0;
-        if (ns->promise.is_marked)
+        if (super_has(ns, FEATURE_UNWRITTEN))
             status = unwritten_sum(ns, &unwritten);
         if (!status)
             promise_open(ns, unwritten);

@@ -23,6 +23,10 @@
 #define ACQUIRES(role)     LOCK_ATTRIBUTE(acquire_capability(role))
 #define RELEASES(role)     LOCK_ATTRIBUTE(release_capability(role))
 #define TRY_ACQUIRES(role) LOCK_ATTRIBUTE(try_acquire_capability(true, role))
+// The same of a lock that many may share, and that REQUIRES means held alone.
+#define REQUIRES_SHARED(role) LOCK_ATTRIBUTE(requires_shared_capability(role))
+#define ACQUIRES_SHARED(role) LOCK_ATTRIBUTE(acquire_shared_capability(role))
+#define RELEASES_SHARED(role) LOCK_ATTRIBUTE(release_shared_capability(role))
 // The function is not looked at: it is the lock's own, or nobody else has the object yet or any
 // more.
 #define NOT_CHECKED LOCK_ATTRIBUTE(no_thread_safety_analysis)

@@ -21,7 +21,7 @@ bool ns_setattr_is_forbidden(const struct record *rec, const struct ns_attr *att
 int ns_acl_inherit(struct ns *ns, struct op *op, const struct record *dir, struct record *rec,
                    uint32_t umask);
 // Adds to the batch the list of a file whose mode was changed.
-int ns_acl_chmod(struct ns *ns, struct op *op, struct record *rec);
+int ns_acl_chmod(struct ns *ns, struct op *op, struct record *rec) REQUIRES(inode_held);
 bool ns_acl_is(const char *name); // of an extended attribute
 // What setting such an attribute does to the record. *ret_keep: there is something to store.
 int ns_acl_set(struct record *rec, const char *name, struct slice list, bool kill_sgid,

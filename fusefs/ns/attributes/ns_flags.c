@@ -37,7 +37,7 @@ bool ns_setattr_is_forbidden(const struct record *rec, const struct ns_attr *att
 }
 
 static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uint32_t flags,
-                      bool keep_times)
+                      bool keep_times) REQUIRES(inode_held)
 {
     struct record *rec = &op->file.rec;
     int rc = op_load(ns, inode, &op->file);
@@ -63,9 +63,9 @@ int ns_set_flags(struct ns *ns, struct ns_inode *inode, uint32_t flags, bool kee
     if (!op)
         return -ENOMEM;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     int rc = set_locked(ns, op, inode, flags, keep_times);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     op_end(ns, op);
     return rc;
 }

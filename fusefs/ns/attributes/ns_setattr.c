@@ -44,7 +44,7 @@ static int check_times(const struct ns_attr *attr, unsigned mask)
 }
 
 // Of a file that is nowhere any more (AT_NONE) but in memory: there it stays.
-static int keep_in_ghost(struct ns *ns, struct op *op, struct ns_inode *inode)
+static int keep_in_ghost(struct ns *ns, struct op *op, struct ns_inode *inode) REQUIRES(inode_held)
 {
     struct inode_ghost *ghost;
     int rc = ns_ghost_make(op, &op->file.rec, &ghost);
@@ -54,6 +54,7 @@ static int keep_in_ghost(struct ns *ns, struct op *op, struct ns_inode *inode)
 }
 
 static int setattr_store(struct ns *ns, struct op *op, struct ns_inode *inode, unsigned mask)
+    REQUIRES(inode_held)
 {
     if (mask & NS_SET_CALLERS && inode_is_unlinked(inode) && !inode->is_nameless)
         return 0; // they go with the file
@@ -68,7 +69,7 @@ static int setattr_store(struct ns *ns, struct op *op, struct ns_inode *inode, u
 }
 
 static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
-                          const struct ns_attr *attr, unsigned mask)
+                          const struct ns_attr *attr, unsigned mask) REQUIRES(inode_held)
 {
     struct record *rec = &op->file.rec;
     int64_t mark = atimes_mark(inode);
@@ -124,9 +125,9 @@ int ns_setattr(struct ns *ns, struct ns_inode *inode, const struct ns_attr *attr
     if (!op)
         return -ENOMEM;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     rc = setattr_locked(ns, op, inode, attr, mask);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     if (!rc)
         ns_changed_attr(op, &op->file.rec, ret_attr);
     op_end(ns, op);

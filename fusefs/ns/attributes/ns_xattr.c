@@ -35,7 +35,7 @@ static int xattr_exists(struct ns *ns, const struct pathkey *key, bool *ret_exis
 }
 
 // Adds the record to the batch, which has the change of the attribute already, and commits both.
-static int xattr_commit(struct ns *ns, struct op *op, struct ns_inode *inode)
+static int xattr_commit(struct ns *ns, struct op *op, struct ns_inode *inode) REQUIRES(inode_held)
 {
     struct record *rec = &op->file.rec;
     rec->ctime = ns_now();
@@ -89,6 +89,7 @@ bool ns_may_have_labels(struct ns *ns)
 
 static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, const char *name,
                       const struct pathkey *key, struct slice value, unsigned flags)
+    REQUIRES(inode_held)
 {
     bool exists = false, keep = true;
     int rc = op_load(ns, inode, &op->file);
@@ -131,15 +132,15 @@ int ns_setxattr(struct ns *ns, struct ns_inode *inode, const char *name, const v
     if (!op)
         return -ENOMEM;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     rc = set_locked(ns, op, inode, name, &key, slice_of(value, size), flags);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     op_end(ns, op);
     return rc;
 }
 
 static int remove_locked(struct ns *ns, struct op *op, struct ns_inode *inode, const char *name,
-                         const struct pathkey *key)
+                         const struct pathkey *key) REQUIRES(inode_held)
 {
     bool exists = false;
     int rc = op_load(ns, inode, &op->file);
@@ -165,9 +166,9 @@ int ns_removexattr(struct ns *ns, struct ns_inode *inode, const char *name)
     if (!op)
         return -ENOMEM;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     rc = remove_locked(ns, op, inode, name, &key);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     op_end(ns, op);
     return rc;
 }

@@ -8,6 +8,7 @@
 // Threads and failure: content.h.
 #include "ns/content/content.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/content/extents.h"
@@ -27,6 +28,7 @@
 
 int content_commit(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec)
 {
+    assert(inode_is_held(&ns->table.locks, inode->ino, true));
     int rc = op_store(op, inode, rec);
     if (!rc)
         rc = op_commit(ns, op);
@@ -124,12 +126,14 @@ int content_edit_inline(struct op *op, struct record *rec, size_t size)
     op->content.size = size;
     rec->content = buf_slice(&op->content);
     rec->size = size;
+    assert(rec->is_inline && rec->content.size == size);
     return 0;
 }
 
 int content_move_out(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                      uint64_t from, uint64_t to)
 {
+    assert(rec->is_inline && from <= to);
     struct slice old = rec->content;
     size_t head = old.size < from ? old.size : (size_t)from;
     int rc = tail_settle(ns, inode);
@@ -141,6 +145,7 @@ int content_move_out(struct ns *ns, struct op *op, struct ns_inode *inode, struc
     rc = extents_put(op, rec, 0, slice_of(old.data, head));
     if (!rc && to < old.size)
         rc = extents_put(op, rec, to, slice_of(old.data + to, old.size - (size_t)to));
+    assert(rec->data_bytes <= old.size);
     return rc;
 }
 
@@ -148,7 +153,7 @@ int content_move_out(struct ns *ns, struct op *op, struct ns_inode *inode, struc
 
 // What is lost of [from, to) is so no more.
 static int unlose(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                  uint64_t from, uint64_t to)
+                  uint64_t from, uint64_t to) REQUIRES(inode_held)
 {
     int rc = 0;
     while (!rc && rec->lost_bytes) {
@@ -163,7 +168,7 @@ static int unlose(struct ns *ns, struct op *op, struct ns_inode *inode, struct r
 }
 
 static int shrink(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                  uint64_t size)
+                  uint64_t size) REQUIRES(inode_held)
 {
     size_t most = (size_t)ns->cut_extents + 1;
     int rc = content_unpromise(ns, op, inode, rec, size, UINT64_MAX);

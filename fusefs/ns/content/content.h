@@ -36,17 +36,17 @@ int content_stage(struct ns *ns, struct op *op, uint64_t ino, struct slice data,
 // Writes `data`, which stays where it is until the commit, or what was staged of it. The size
 // follows.
 int content_write(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                  struct slice data, uint64_t offset);
+                  struct slice data, uint64_t offset) REQUIRES(inode_held);
 
 // Cuts the file or makes it longer, with zeros. Very many extents that have to go become a tail.
 // What is promised behind the end goes, unless the file becomes longer.
 int content_resize(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                   uint64_t size);
+                   uint64_t size) REQUIRES(inode_held);
 
 // Makes [from, to), as far as the file goes, zeros: where there are extents, a hole. What is
 // promised stays so. Commits parts of long ranges, with the record.
 int content_zero(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                 uint64_t from, uint64_t to);
+                 uint64_t from, uint64_t to) REQUIRES(inode_held);
 
 // Promises space for what [from, to), widened to whole PROMISE_UNITs, does not store yet; the
 // content does not change. -ENOSPC: there is not that much. Commits long ranges in parts, with the
@@ -54,21 +54,22 @@ int content_zero(struct ns *ns, struct op *op, struct ns_inode *inode, struct re
 // promise_end, after the commit or without it.
 #define PROMISE_UNIT 4096u
 int content_promise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                    uint64_t from, uint64_t to, uint64_t *ret_promised);
+                    uint64_t from, uint64_t to, uint64_t *ret_promised) REQUIRES(inode_held);
 
 // What of [from, to) is no extent and not a range of the kind yet: so many bytes; with `fill` it
 // becomes ranges of the kind. Commits long ranges in parts, with the record.
 enum content_gap { GAP_PROMISED, GAP_LOST };
 int content_gaps(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                 uint64_t from, uint64_t to, enum content_gap kind, bool fill, uint64_t *ret_bytes);
+                 uint64_t from, uint64_t to, enum content_gap kind, bool fill, uint64_t *ret_bytes)
+    REQUIRES(inode_held);
 
 // Gives up what is promised of [from, to). Commits parts, with the record, if that is very much.
 int content_unpromise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                      uint64_t from, uint64_t to);
+                      uint64_t from, uint64_t to) REQUIRES(inode_held);
 
 // Whether all of [from, to) is promised, and not written yet.
 int content_is_promised(struct ns *ns, struct op *op, const struct record *rec, uint64_t from,
-                        uint64_t to, bool *ret_promised);
+                        uint64_t to, bool *ret_promised) REQUIRES_SHARED(inode_held);
 
 // A piece of a copy between two files that share their bytes.
 struct content_copy {
@@ -79,13 +80,16 @@ struct content_copy {
 // Copies the beginning of the piece, as much as one batch takes: copy->size becomes that. `from`,
 // the source's record, has extents (what is inline is read and written as any other data); `to` is
 // that of the target, locked, which gets extents if it had none: committed at once.
-int content_copy(struct ns *ns, struct op *op, struct content_copy *copy, struct record *to);
+int content_copy(struct ns *ns, struct op *op, struct content_copy *copy, struct record *to)
+    REQUIRES(inode_held);
 
 // Adds to the batch the deletion of all content, if that is little; *ret_done tells.
-int content_remove(struct ns *ns, struct op *op, const struct record *rec, bool *ret_done);
+int content_remove(struct ns *ns, struct op *op, const struct record *rec, bool *ret_done)
+    REQUIRES(inode_held);
 
 // Stores the record with what the batch holds.
-int content_commit(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec);
+int content_commit(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec)
+    REQUIRES(inode_held);
 
 // For content_write.c and content_copy.c.
 
@@ -94,6 +98,6 @@ int content_edit_inline(struct op *op, struct record *rec, size_t size);
 // Inline content becomes extents, but for [from, to), which is left a hole for what the caller puts
 // there. The size stays. The tail, if there is one, is settled.
 int content_move_out(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                     uint64_t from, uint64_t to);
+                     uint64_t from, uint64_t to) REQUIRES(inode_held);
 
 #endif

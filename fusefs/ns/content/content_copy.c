@@ -2,6 +2,8 @@
 // of the source's, cut on the grid. A crash may leave the first batches of a copy.
 //
 // Threads and failure: content.h.
+#include <assert.h>
+
 #include "ns/content/content.h"
 #include "ns/content/extents.h"
 #include "ns/content/fragments.h"
@@ -96,6 +98,8 @@ static int share(struct ns *ns, struct op *op, struct content_copy *c, struct re
 int content_copy(struct ns *ns, struct op *op, struct content_copy *copy, struct record *to)
 {
     int rc = 0;
+    assert(inode_is_held(&ns->table.locks, copy->to->ino, true));
+    assert(copy->size > 0);
     fragments_changed(ns->fragments, copy->to->ino, copy->to_offset, copy->to_offset + copy->size);
     if (to->is_inline) {
         rc = content_move_out(ns, op, copy->to, to, to->size, to->size);

@@ -7,6 +7,7 @@
 // bytes a write.
 //
 // Threads and failure: content.h.
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/content/content.h"
@@ -45,6 +46,7 @@ static int write_inline(struct op *op, struct record *rec, struct slice data, ui
 // A write that is not staged is joined with the inline content to one piece where they touch.
 static int write_moving_out(struct ns *ns, struct op *op, struct ns_inode *inode,
                             struct record *rec, struct slice data, uint64_t offset)
+    REQUIRES(inode_held)
 {
     bool join = !lsm_batch_count(op->staged) && rec->size && offset <= rec->size;
     if (join) {
@@ -116,6 +118,8 @@ static int write_extents(struct ns *ns, struct op *op, struct record *rec, struc
 int content_write(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                   struct slice data, uint64_t offset)
 {
+    assert(inode_is_held(&ns->table.locks, inode->ino, true));
+    assert(data.size > 0 && offset <= (uint64_t)NS_FILE_MAX - data.size);
     uint64_t end = offset + data.size;
     bool loses = lost_before(inode, rec, offset);
     int rc = 0;

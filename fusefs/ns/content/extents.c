@@ -8,6 +8,7 @@
 // Failure: the batch may hold part of the change; the caller drops it.
 #include "ns/content/extents.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -208,6 +209,7 @@ int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to)
     for (size_t i = 0; i < op->extents.count && !rc; i++) {
         struct extent e = op->extents.at[i];
         uint64_t end = e.start + e.size;
+        assert(end > from && e.start < to);
         if (e.start >= from) {
             struct pathkey key;
             pathkey_extent(&key, rec->ino, e.start);
@@ -229,6 +231,7 @@ static int put_pieces(struct lsm_batch *batch, uint64_t ino, uint64_t offset, st
     while (data.size && !status) {
         uint64_t room = NS_EXTENT_MAX - offset % NS_EXTENT_MAX;
         size_t n = data.size < room ? data.size : (size_t)room;
+        assert(offset / NS_EXTENT_MAX == (offset + n - 1) / NS_EXTENT_MAX);
         struct pathkey key;
         pathkey_extent(&key, ino, offset);
         status = lsm_batch_put_borrowed(batch, key.data, key.size, data.data, n);

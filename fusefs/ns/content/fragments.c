@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/cond.h"
+#include "base/lock_check.h"
 #include "ns/operation/ns_internal.h"
 
 #define FILES_MOST 256u
@@ -16,19 +17,25 @@ struct waiting {
     uint64_t due_us, latest_us;
 };
 
+extern struct lock_role fragments_mutex;
+
 struct fragments {
     uint64_t delay_us; // constant
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct waiting list[FILES_MOST]; // mutex, as all below
-    unsigned count;
-    bool working, hurry, stopping;
+    struct waiting list[FILES_MOST] GUARDED_BY(fragments_mutex);
+    unsigned count GUARDED_BY(fragments_mutex);
+    bool working GUARDED_BY(fragments_mutex);
+    bool hurry GUARDED_BY(fragments_mutex); // somebody waits for an empty list
+    bool stopping GUARDED_BY(fragments_mutex);
 
     // What is being merged: set with the inode's lock held, and read by those who hold it.
     _Atomic uint64_t watched_ino; // 0: nothing
     _Atomic uint64_t watched_cell;
     _Atomic bool watched_changed;
 };
+
+LOCK_FUNCTIONS(fragments, struct fragments, mutex, fragments_mutex)
 
 struct fragments *fragments_new(unsigned delay_ms)
 {
@@ -59,7 +66,7 @@ void fragments_note(struct fragments *fragments, struct ns_inode *inode, unsigne
     if ((uint16_t)before / FRAGMENTS_NOTES == (uint16_t)(before + count) / FRAGMENTS_NOTES)
         return;
     uint64_t now = clock_us(), due_us = now + fragments->delay_us;
-    pthread_mutex_lock(&fragments->mutex);
+    fragments_lock(fragments);
     unsigned i = 0;
     while (i < fragments->count && fragments->list[i].ino != inode->ino)
         i++;
@@ -71,25 +78,25 @@ void fragments_note(struct fragments *fragments, struct ns_inode *inode, unsigne
         w->due_us = due_us < w->latest_us ? due_us : w->latest_us;
     }
     pthread_cond_broadcast(&fragments->changed);
-    pthread_mutex_unlock(&fragments->mutex);
+    fragments_unlock(fragments);
 }
 
 void fragments_wait(struct fragments *fragments)
 {
-    pthread_mutex_lock(&fragments->mutex);
+    fragments_lock(fragments);
     fragments->hurry = true;
     pthread_cond_broadcast(&fragments->changed);
     while (fragments->count || fragments->working) {
         fragments->hurry = true; // until everything that was queued meanwhile is done as well
         pthread_cond_wait(&fragments->changed, &fragments->mutex);
     }
-    pthread_mutex_unlock(&fragments->mutex);
+    fragments_unlock(fragments);
 }
 
 // ------------------------------------------------------------------------------- the thread
 
 // Mutex held.
-static bool take(struct fragments *fragments, uint64_t *ret_ino)
+static bool take(struct fragments *fragments, uint64_t *ret_ino) REQUIRES(fragments_mutex)
 {
     while (!fragments->stopping) {
         unsigned first = 0;
@@ -115,40 +122,40 @@ static bool take(struct fragments *fragments, uint64_t *ret_ino)
 
 bool fragments_take(struct fragments *fragments, uint64_t *ret_ino)
 {
-    pthread_mutex_lock(&fragments->mutex);
+    fragments_lock(fragments);
     assert(!fragments->watched_ino);
     if (fragments->working)
         pthread_cond_broadcast(&fragments->changed);
     fragments->working = false;
     fragments->working = take(fragments, ret_ino);
     bool taken = fragments->working;
-    pthread_mutex_unlock(&fragments->mutex);
+    fragments_unlock(fragments);
     return taken;
 }
 
 void fragments_pause(struct fragments *fragments, uint64_t us)
 {
     uint64_t until_us = clock_us() + us;
-    pthread_mutex_lock(&fragments->mutex);
+    fragments_lock(fragments);
     for (uint64_t now; (now = clock_us()) < until_us && !fragments->stopping && !fragments->hurry;)
         cond_wait_us(&fragments->changed, &fragments->mutex, until_us - now);
-    pthread_mutex_unlock(&fragments->mutex);
+    fragments_unlock(fragments);
 }
 
 bool fragments_is_stopping(struct fragments *fragments)
 {
-    pthread_mutex_lock(&fragments->mutex);
+    fragments_lock(fragments);
     bool stopping = fragments->stopping;
-    pthread_mutex_unlock(&fragments->mutex);
+    fragments_unlock(fragments);
     return stopping;
 }
 
 void fragments_stop(struct fragments *fragments)
 {
-    pthread_mutex_lock(&fragments->mutex);
+    fragments_lock(fragments);
     fragments->stopping = true;
     pthread_cond_broadcast(&fragments->changed);
-    pthread_mutex_unlock(&fragments->mutex);
+    fragments_unlock(fragments);
 }
 
 // ------------------------------------------------------------------------------- what is watched

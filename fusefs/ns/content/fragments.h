@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ns/inodes/inode_lock.h"
+
 #define FRAGMENTS_NOTES 64u
 
 struct ns_inode;
@@ -28,7 +30,8 @@ void fragments_note(struct fragments *fragments, struct ns_inode *inode, unsigne
 
 // Whoever changes content in [from, to) says so, with the inode's exclusive lock held and before
 // the change: a cell that is being merged is then left as it is. A few loads. NULL is legal.
-void fragments_changed(struct fragments *fragments, uint64_t ino, uint64_t from, uint64_t to);
+void fragments_changed(struct fragments *fragments, uint64_t ino, uint64_t from, uint64_t to)
+    REQUIRES(inode_held);
 
 // Waits until every file that was noted often enough has been looked at, without the usual delay.
 void fragments_wait(struct fragments *fragments);
@@ -44,9 +47,9 @@ bool fragments_is_stopping(struct fragments *fragments);
 void fragments_stop(struct fragments *fragments); // the thread is to end
 
 // From now on changes of the cell, NS_EXTENT_MAX bytes at `cell`, are noted. Exclusive lock.
-void fragments_watch(struct fragments *fragments, uint64_t ino, uint64_t cell);
+void fragments_watch(struct fragments *fragments, uint64_t ino, uint64_t cell) REQUIRES(inode_held);
 // Whether there was one. Exclusive lock.
-bool fragments_watched_changed(struct fragments *fragments);
+bool fragments_watched_changed(struct fragments *fragments) REQUIRES(inode_held);
 void fragments_unwatch(struct fragments *fragments);
 
 #endif

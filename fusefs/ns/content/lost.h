@@ -26,8 +26,8 @@
 // Whether a file that becomes longer has lost anything between its old end and `to`; and what adds
 // that to the batch as lost ranges, before rec->size changes.
 bool lost_before(struct ns_inode *inode, const struct record *rec, uint64_t to);
-int lost_grow(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-              uint64_t to);
+int lost_grow(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec, uint64_t to)
+    REQUIRES(inode_held);
 
 // Lost ranges, as in ranges.h.
 int lost_list(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint64_t from,

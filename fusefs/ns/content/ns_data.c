@@ -153,7 +153,7 @@ static bool is_refused(struct ns_inode *inode, const struct op *op, uint64_t off
 }
 
 static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct slice data,
-                        uint64_t offset, unsigned flags)
+                        uint64_t offset, unsigned flags) REQUIRES(inode_held)
 {
     if (inode_content_is_gone(inode))
         return -ESTALE;
@@ -200,10 +200,10 @@ static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, 
     int rc = is_refused(inode, op, offset, flags) ? -ENOSPC : 0;
     if (!rc && !on_promise)
         rc = content_stage(ns, op, inode->ino, data, offset);
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     if (!rc)
         rc = write_locked(ns, op, inode, data, offset, flags);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     if (!rc)
         ns_changed_attr(op, &op->file.rec, ret_attr);
     op_end(ns, op);
@@ -218,11 +218,11 @@ static int look_at_promise(struct ns *ns, struct ns_inode *inode, uint64_t offse
     if (!op)
         return -ENOMEM;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, false);
+    inode_share(&ns->table.locks, &lock, inode->ino);
     int rc = op_load(ns, inode, &op->file);
     if (!rc)
         rc = content_is_promised(ns, op, &op->file.rec, offset, offset + size, ret_promised);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_unshare(&ns->table.locks, &lock);
     op_end(ns, op);
     return rc;
 }

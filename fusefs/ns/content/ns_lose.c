@@ -9,7 +9,7 @@
 
 // Stores what is lost inside the file.
 static int lose_inside(struct ns *ns, struct op *op, struct ns_inode *inode, uint64_t from,
-                       uint64_t to)
+                       uint64_t to) REQUIRES(inode_held)
 {
     struct record *rec = &op->file.rec;
     uint64_t bytes;
@@ -24,7 +24,7 @@ static int lose_inside(struct ns *ns, struct op *op, struct ns_inode *inode, uin
 }
 
 static int lose_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uint64_t from,
-                       uint64_t to)
+                       uint64_t to) REQUIRES(inode_held)
 {
     if (inode_content_is_gone(inode))
         return 0;
@@ -51,10 +51,10 @@ int ns_lose(struct ns *ns, struct ns_inode *inode, uint64_t offset, uint64_t siz
         return -EINVAL;
     struct op *op = op_begin(ns);
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     int rc = op ? lose_locked(ns, op, inode, offset, offset + size)
                 : lost_note(inode, offset, offset + size, true);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     op_end(ns, op);
     return rc;
 }

@@ -27,7 +27,7 @@ static uint64_t size_after(const struct record *rec, int mode, uint64_t end)
 
 // *ret_promised says how much was promised, also on failure.
 static int change_range(struct ns *ns, struct op *op, struct ns_inode *inode, int mode,
-                        uint64_t offset, uint64_t end, uint64_t *ret_promised)
+                        uint64_t offset, uint64_t end, uint64_t *ret_promised) REQUIRES(inode_held)
 {
     struct record *rec = &op->file.rec;
     uint64_t size = size_after(rec, mode, end);
@@ -49,7 +49,7 @@ static int change_range(struct ns *ns, struct op *op, struct ns_inode *inode, in
 }
 
 static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode, int mode,
-                            uint64_t offset, uint64_t length, unsigned flags)
+                            uint64_t offset, uint64_t length, unsigned flags) REQUIRES(inode_held)
 {
     struct record *rec = &op->file.rec;
     uint64_t promised = 0;
@@ -90,9 +90,9 @@ int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t 
     if (!op)
         return -ENOMEM;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     int rc = fallocate_locked(ns, op, inode, mode, offset, length, flags);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     if (!rc)
         ns_changed_attr(op, &op->file.rec, ret_attr);
     op_end(ns, op);
@@ -142,6 +142,7 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
 // ------------------------------------------------------------------------------- copy
 
 static int copy_batch(struct ns *ns, struct op *op, struct content_copy *c, unsigned flags)
+    REQUIRES(inode_held)
 {
     struct record *to = &op->target_file.rec;
     int rc = op_load(ns, c->to, &op->target_file);
@@ -178,6 +179,7 @@ static int copy_until_lost(struct ns *source, struct op *op, const struct conten
 // op->file is the source as of the snapshot; the target is locked.
 static ssize_t copy_locked(struct ns *ns, struct ns *source, struct op *op, struct content_copy *c,
                            struct lost_note note, unsigned flags, bool *ret_plain)
+    REQUIRES(inode_held)
 {
     const struct record *from = &op->file.rec;
     if (inode_content_is_gone(c->to))
@@ -243,11 +245,11 @@ ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *fr
     bool plain = false;
     struct lost_note note = lost_noted(from);
     ssize_t rc = op_peek(source, from, &op->file, &c.snapshot);
-    inode_lock(&ns->table.locks, &lock, to->ino, true);
+    inode_hold(&ns->table.locks, &lock, to->ino);
     if (!rc)
         rc = inode_content_is_gone(from) ? -ESTALE
                                          : copy_locked(ns, source, op, &c, note, flags, &plain);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     ns_moment_end(source, c.snapshot);
     if (rc > 0 && !plain)
         ns_changed_attr(op, &op->target_file.rec, ret_attr);

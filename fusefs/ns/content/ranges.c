@@ -1,6 +1,7 @@
 // The keys of ranges. See ranges.h.
 #include "ns/content/ranges.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/content/extents.h"
@@ -72,6 +73,7 @@ int ranges_put(struct op *op, enum pathkey_type type, uint64_t ino, uint64_t sta
 {
     struct pathkey key;
     uint8_t length[8];
+    assert(size > 0 && start <= (uint64_t)NS_FILE_MAX);
     pathkey_range(&key, type, ino, start);
     put_big64(length, size);
     return op_put(op, &key, slice_of(length, sizeof length));
@@ -88,6 +90,7 @@ int ranges_trim(struct op *op, enum pathkey_type type, uint64_t ino, const struc
         uint64_t end = range.start + range.size;
         if (range.start >= to)
             break;
+        assert(end > from);
         pathkey_range(&key, type, ino, range.start);
         if (range.start >= from)
             rc = op_delete(op, &key);

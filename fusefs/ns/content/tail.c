@@ -8,6 +8,7 @@
 // is left of a tail is known to be one. Failure: the key stays, and the tail.
 #include "ns/content/tail.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/content/extents.h"
@@ -35,6 +36,8 @@ static int live_bytes(struct ns *ns, const struct record *rec, uint64_t from, ui
 int tail_leave(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                uint64_t size)
 {
+    assert(inode_is_held(&ns->table.locks, inode->ino, true));
+    assert(size < rec->size);
     uint64_t bytes = rec->data_bytes;
     struct pathkey key;
     int rc = size ? live_bytes(ns, rec, size, &bytes) : 0;
@@ -110,6 +113,7 @@ void tail_fetch(struct ns *ns, uint64_t ino, struct lsm_batch *batch)
 
 int tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_done)
 {
+    assert(inode_is_held(&ns->table.locks, ino, true));
     uint64_t begin;
     int rc = tail_begin(ns, ino, &begin);
     *ret_done = begin == UINT64_MAX;
@@ -118,6 +122,7 @@ int tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch, bool *ret_do
 
 int tail_settle(struct ns *ns, struct ns_inode *inode)
 {
+    assert(inode_is_held(&ns->table.locks, inode->ino, true));
     if (inode->no_tail)
         return 0;
     uint64_t begin;

@@ -18,18 +18,24 @@
 
 #include "base/clock.h"
 #include "base/cond.h"
+#include "base/lock_check.h"
 
 #define ATIMES_MAX      65536u
 #define ATIMES_DELAY_US 1000000u
 
+extern struct lock_role atimes_mutex;
+
 struct atimes {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct ns_inode *list; // mutex, as all below; linked by atime_next
-    unsigned count;
-    unsigned hurry; // how many callers wait for an empty list
-    bool working, stopping;
+    struct ns_inode *list GUARDED_BY(atimes_mutex); // linked by atime_next
+    unsigned count GUARDED_BY(atimes_mutex);
+    unsigned hurry GUARDED_BY(atimes_mutex); // how many callers wait for an empty list
+    bool working GUARDED_BY(atimes_mutex);
+    bool stopping GUARDED_BY(atimes_mutex);
 };
+
+LOCK_FUNCTIONS(atimes, struct atimes, mutex, atimes_mutex)
 
 struct atimes *atimes_new(void)
 {
@@ -73,7 +79,7 @@ void atimes_note(struct atimes *atimes, struct ns_inode *inode, struct timespec 
                           memory_order_release);
     if (inode_is_unlinked(inode) || atomic_exchange(&inode->atime_queued, true))
         return;
-    pthread_mutex_lock(&atimes->mutex);
+    atimes_lock(atimes);
     bool queued = atimes->count < ATIMES_MAX;
     if (queued) {
         inode_ref(inode);
@@ -82,26 +88,26 @@ void atimes_note(struct atimes *atimes, struct ns_inode *inode, struct timespec 
         if (atimes->count++ == 0)
             pthread_cond_broadcast(&atimes->changed);
     }
-    pthread_mutex_unlock(&atimes->mutex);
+    atimes_unlock(atimes);
     if (!queued)
         atomic_store(&inode->atime_queued, false);
 }
 
 void atimes_wait(struct atimes *atimes)
 {
-    pthread_mutex_lock(&atimes->mutex);
+    atimes_lock(atimes);
     atimes->hurry++;
     pthread_cond_broadcast(&atimes->changed);
     while (atimes->list || atimes->working)
         pthread_cond_wait(&atimes->changed, &atimes->mutex);
     atimes->hurry--;
-    pthread_mutex_unlock(&atimes->mutex);
+    atimes_unlock(atimes);
 }
 
 // ------------------------------------------------------------------------------- the thread
 
 // Lets more come; mutex held.
-static void linger(struct atimes *atimes)
+static void linger(struct atimes *atimes) REQUIRES(atimes_mutex)
 {
     uint64_t until_us = clock_us() + ATIMES_DELAY_US;
     for (uint64_t now; (now = clock_us()) < until_us && !atimes->stopping && !atimes->hurry;)
@@ -110,7 +116,7 @@ static void linger(struct atimes *atimes)
 
 struct ns_inode *atimes_take(struct atimes *atimes)
 {
-    pthread_mutex_lock(&atimes->mutex);
+    atimes_lock(atimes);
     if (atimes->working)
         pthread_cond_broadcast(&atimes->changed);
     atimes->working = false;
@@ -123,7 +129,7 @@ struct ns_inode *atimes_take(struct atimes *atimes)
     atimes->list = NULL;
     atimes->count = 0;
     atimes->working = list;
-    pthread_mutex_unlock(&atimes->mutex);
+    atimes_unlock(atimes);
     return list;
 }
 
@@ -138,8 +144,8 @@ struct ns_inode *atimes_next(struct ns_inode *inode)
 
 void atimes_stop(struct atimes *atimes)
 {
-    pthread_mutex_lock(&atimes->mutex);
+    atimes_lock(atimes);
     atimes->stopping = true;
     pthread_cond_broadcast(&atimes->changed);
-    pthread_mutex_unlock(&atimes->mutex);
+    atimes_unlock(atimes);
 }

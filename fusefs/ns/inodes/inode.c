@@ -23,6 +23,8 @@
 
 #define SHARD_MIN_BUCKETS 16u
 
+LOCK_FUNCTIONS(shard, struct inode_shard, mutex, inode_shard_mutex)
+
 static uint64_t mix(uint64_t ino)
 {
     uint64_t h = ino * UINT64_C(0x9e3779b97f4a7c15);
@@ -78,7 +80,7 @@ static uint64_t first_names(void)
     return (atomic_fetch_add_explicit(&lives, 1, memory_order_relaxed) + 1) << 32;
 }
 
-struct ns_inode *inode_new(const struct inode_init *init)
+NOT_CHECKED struct ns_inode *inode_new(const struct inode_init *init)
 {
     struct ns_inode *inode = calloc(1, sizeof(*inode));
     if (!inode)
@@ -88,6 +90,8 @@ struct ns_inode *inode_new(const struct inode_init *init)
         atomic_init(&inode->names, first_names());
     atomic_init(&inode->refs, 1);
     inode->type = (uint16_t)init->type;
+    inode->is_nameless = init->is_nameless;
+    inode->no_tail = init->no_tail;
     atomic_init(&inode->location, (uint8_t)init->location);
     if (init->location == AT_ENTRY) {
         inode->name = inode_name_new(init->name);
@@ -116,7 +120,8 @@ static void inode_free(struct ns_inode *inode)
     free(inode);
 }
 
-void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key)
+// The inode's lock or the shard's mutex is held.
+static void record_key(const struct ns_inode *inode, struct pathkey *ret_key)
 {
     switch (inode_location(inode)) {
     case AT_ROOT:
@@ -136,6 +141,11 @@ void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key)
     }
 }
 
+void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key)
+{
+    record_key(inode, ret_key);
+}
+
 // ---- the table
 
 static struct inode_shard *shard_of(struct inode_table *table, uint64_t ino)
@@ -144,12 +154,13 @@ static struct inode_shard *shard_of(struct inode_table *table, uint64_t ino)
 }
 
 static struct ns_inode **bucket_of(const struct inode_shard *shard, uint64_t ino)
+    REQUIRES(inode_shard_mutex)
 {
     return &shard->buckets[mix(ino) & (shard->bucket_count - 1)];
 }
 
 // Best effort: a table that cannot be resized works on, only slower.
-static void shard_resize(struct inode_shard *shard, size_t bucket_count)
+static void shard_resize(struct inode_shard *shard, size_t bucket_count) REQUIRES(inode_shard_mutex)
 {
     struct ns_inode **old = shard->buckets;
     size_t old_count = shard->bucket_count;
@@ -171,6 +182,7 @@ static void shard_resize(struct inode_shard *shard, size_t bucket_count)
 }
 
 static struct ns_inode *shard_find(const struct inode_shard *shard, uint64_t ino)
+    REQUIRES(inode_shard_mutex)
 {
     struct ns_inode *inode = *bucket_of(shard, ino);
     while (inode && inode->ino != ino)
@@ -179,6 +191,7 @@ static struct ns_inode *shard_find(const struct inode_shard *shard, uint64_t ino
 }
 
 static void shard_remove(struct inode_shard *shard, struct ns_inode *inode)
+    REQUIRES(inode_shard_mutex)
 {
     struct ns_inode **link = bucket_of(shard, inode->ino);
     while (*link != inode)
@@ -189,7 +202,7 @@ static void shard_remove(struct inode_shard *shard, struct ns_inode *inode)
         shard_resize(shard, shard->bucket_count / 2);
 }
 
-int inode_table_init(struct inode_table *table)
+NOT_CHECKED int inode_table_init(struct inode_table *table)
 {
     inode_lock_table_init(&table->locks);
     atomic_init(&table->moves, 0);
@@ -208,7 +221,7 @@ int inode_table_init(struct inode_table *table)
     return -ENOMEM;
 }
 
-void inode_table_release(struct inode_table *table)
+NOT_CHECKED void inode_table_release(struct inode_table *table)
 {
     for (size_t i = 0; i < INODE_SHARDS; i++) {
         struct inode_shard *shard = &table->shards[i];
@@ -230,9 +243,10 @@ uint64_t inode_table_count(struct inode_table *table)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < INODE_SHARDS; i++) {
-        pthread_mutex_lock(&table->shards[i].mutex);
-        count += table->shards[i].used;
-        pthread_mutex_unlock(&table->shards[i].mutex);
+        struct inode_shard *shard = &table->shards[i];
+        shard_lock(shard);
+        count += shard->used;
+        shard_unlock(shard);
     }
     return count;
 }
@@ -242,7 +256,7 @@ static struct ns_inode *insert(struct inode_table *table, struct ns_inode *inode
                                const uint64_t *moves)
 {
     struct inode_shard *shard = shard_of(table, inode->ino);
-    pthread_mutex_lock(&shard->mutex);
+    shard_lock(shard);
     struct ns_inode *found = shard_find(shard, inode->ino);
     if (found) {
         inode_ref(found);
@@ -255,7 +269,7 @@ static struct ns_inode *insert(struct inode_table *table, struct ns_inode *inode
         shard->used++;
         found = inode;
     }
-    pthread_mutex_unlock(&shard->mutex);
+    shard_unlock(shard);
     if (found == inode)
         return inode;
     // The parent is held by the caller too, so this reference is never its last.
@@ -279,11 +293,11 @@ struct ns_inode *inode_insert_unmoved(struct inode_table *table, struct ns_inode
 struct ns_inode *inode_find(struct inode_table *table, uint64_t ino)
 {
     struct inode_shard *shard = shard_of(table, ino);
-    pthread_mutex_lock(&shard->mutex);
+    shard_lock(shard);
     struct ns_inode *inode = shard_find(shard, ino);
     if (inode)
         inode_ref(inode);
-    pthread_mutex_unlock(&shard->mutex);
+    shard_unlock(shard);
     return inode;
 }
 
@@ -297,12 +311,12 @@ void inode_put(struct inode_table *table, struct ns_inode *inode, uint64_t count
                                                       memory_order_release, memory_order_relaxed))
                 return;
         struct inode_shard *shard = shard_of(table, inode->ino);
-        pthread_mutex_lock(&shard->mutex);
+        shard_lock(shard);
         refs = atomic_fetch_sub_explicit(&inode->refs, count, memory_order_acq_rel);
         assert(refs >= count);
         if (refs == count)
             shard_remove(shard, inode);
-        pthread_mutex_unlock(&shard->mutex);
+        shard_unlock(shard);
         if (refs != count)
             return;
         if (inode_location(inode) == AT_ORPHAN)
@@ -321,7 +335,7 @@ int inode_place(struct inode_table *table, const struct ns_inode *inode, struct 
 {
     struct inode_shard *shard = shard_of(table, inode->ino);
     struct inode_ghost *copy = NULL;
-    pthread_mutex_lock(&shard->mutex);
+    shard_lock(shard);
     bool is_ghost = inode_location(inode) == AT_NONE;
     if (is_ghost) {
         size_t size = sizeof *copy + inode->ghost->size;
@@ -329,9 +343,9 @@ int inode_place(struct inode_table *table, const struct ns_inode *inode, struct 
         if (copy)
             memcpy(copy, inode->ghost, size);
     } else {
-        inode_record_key(inode, ret_key);
+        record_key(inode, ret_key);
     }
-    pthread_mutex_unlock(&shard->mutex);
+    shard_unlock(shard);
     *ret_ghost = copy;
     return is_ghost && !copy ? -ENOMEM : 0;
 }
@@ -339,10 +353,10 @@ int inode_place(struct inode_table *table, const struct ns_inode *inode, struct 
 struct prefix *inode_dir_prefix(struct inode_table *table, const struct ns_inode *inode)
 {
     struct inode_shard *shard = shard_of(table, inode->ino);
-    pthread_mutex_lock(&shard->mutex);
+    shard_lock(shard);
     struct prefix *prefix =
         inode_location(inode) == AT_ENTRY ? prefix_ref(inode->dir_prefix) : NULL;
-    pthread_mutex_unlock(&shard->mutex);
+    shard_unlock(shard);
     return prefix;
 }
 
@@ -352,15 +366,17 @@ static void set_place(struct inode_table *table, struct ns_inode *inode,
                       struct inode_name *name, struct inode_ghost *ghost)
 {
     struct inode_shard *shard = shard_of(table, inode->ino);
+    assert(inode_is_held(&table->locks, inode->ino, true));
+    assert((location == AT_ENTRY) == (dir_prefix && name));
     struct prefix *old_prefix = inode->dir_prefix;
     struct inode_name *old_name = inode->name;
     struct inode_ghost *old_ghost = inode->ghost;
-    pthread_mutex_lock(&shard->mutex);
+    shard_lock(shard);
     inode->dir_prefix = dir_prefix;
     inode->name = name;
     inode->ghost = ghost;
     atomic_store_explicit(&inode->location, (uint8_t)location, memory_order_release);
-    pthread_mutex_unlock(&shard->mutex);
+    shard_unlock(shard);
     prefix_put(old_prefix);
     free(old_name);
     free(old_ghost);
@@ -387,19 +403,19 @@ void inode_swap_parent(struct inode_table *table, struct ns_inode *dir, struct n
 {
     struct inode_shard *shard = shard_of(table, dir->ino);
     struct ns_inode *old = dir->parent;
-    pthread_mutex_lock(&shard->mutex);
+    shard_lock(shard);
     dir->parent = *parent;
-    pthread_mutex_unlock(&shard->mutex);
+    shard_unlock(shard);
     *parent = old;
 }
 
 struct ns_inode *inode_parent(struct inode_table *table, const struct ns_inode *dir)
 {
     struct inode_shard *shard = shard_of(table, dir->ino);
-    pthread_mutex_lock(&shard->mutex);
+    shard_lock(shard);
     struct ns_inode *parent = dir->parent;
     if (parent)
         inode_ref(parent);
-    pthread_mutex_unlock(&shard->mutex);
+    shard_unlock(shard);
     return parent;
 }

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "base/lock_check.h"
 #include "base/slice.h"
 #include "ns/inodes/inode_lock.h"
 #include "ns/keys/pathkey.h"
@@ -86,21 +87,25 @@ struct ns_inode {
     _Atomic uint32_t writers; // of ns_inode_writers
     _Atomic uint32_t word;    // of ns_inode_word
     uint16_t type;            // S_IFMT bits; constant
-    bool is_nameless;         // AT_ORPHAN, never had a name, may get one; lock
+    // AT_ORPHAN, never had a name, may get one.
+    bool is_nameless GUARDED_BY(inode_held);
     _Atomic uint8_t location; // enum inode_location; place
     _Atomic bool data_gone; // the content was dropped with the last name: reading it is ESTALE. Is
                             // set before the location becomes AT_NONE
-    bool no_tail;           // it is known that there is no 'T' key (tail.h); exclusive lock
-    _Atomic uint16_t short_pieces; // notes of fragments.c, modulo 2^16
-    _Atomic uint16_t unsynced;     // short writes since the last fsync, up to 2^16 - 1; relaxed
-    _Atomic bool atime_queued;     // see atimes.c
-    _Atomic bool synced_often;     // few short writes lay between the last two fsyncs; relaxed
+    bool no_tail GUARDED_BY(inode_held); // it is known that there is no 'T' key (tail.h)
+    _Atomic uint16_t short_pieces;       // notes of fragments.c, modulo 2^16
+    _Atomic uint16_t unsynced; // short writes since the last fsync, up to 2^16 - 1; relaxed
+    _Atomic bool atime_queued; // see atimes.c
+    _Atomic bool synced_often; // few short writes lay between the last two fsyncs; relaxed
 };
+
+extern struct lock_role inode_shard_mutex;
 
 struct inode_shard {
     pthread_mutex_t mutex;
-    struct ns_inode **buckets; // mutex
-    size_t bucket_count, used; // mutex
+    struct ns_inode **buckets GUARDED_BY(inode_shard_mutex);
+    size_t bucket_count GUARDED_BY(inode_shard_mutex);
+    size_t used GUARDED_BY(inode_shard_mutex);
 };
 
 struct inode_table {
@@ -124,6 +129,7 @@ struct inode_init {
     struct slice name;
     struct prefix *own_prefix;
     struct ns_inode *parent;
+    bool is_nameless, no_tail;
 };
 struct ns_inode *inode_new(const struct inode_init *init);
 
@@ -174,7 +180,7 @@ static inline void inode_ref(struct ns_inode *inode)
 
 // Before and after the commit by which a name comes to, or goes from, the directory, or leads to
 // something else. In between the number is odd. Exclusive lock.
-static inline void inode_names_step(struct ns_inode *dir)
+static inline void inode_names_step(struct ns_inode *dir) REQUIRES(inode_held)
 {
     atomic_fetch_add(&dir->names, 1);
 }
@@ -184,8 +190,9 @@ static inline bool inode_is_regular(const struct ns_inode *inode)
     return S_ISREG(inode->type);
 }
 
-// The key of the inode's record; not for AT_NONE. Lock held.
-void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key);
+// The key of the inode's record; for AT_NONE the one that it gets if it is stored. Lock held.
+void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key)
+    REQUIRES_SHARED(inode_held);
 
 // The same without the lock: the key under which the record was a moment ago, or for AT_NONE a copy
 // of the ghost, malloc'd (else NULL). 0 or -ENOMEM.
@@ -199,11 +206,14 @@ struct prefix *inode_dir_prefix(struct inode_table *table, const struct ns_inode
 // All four need the exclusive lock. inode_move takes over `name` and one reference on `dir_prefix`;
 // inode_set_ghost takes over `ghost`; inode_swap_parent swaps the references.
 void inode_move(struct inode_table *table, struct ns_inode *inode, struct prefix *dir_prefix,
-                struct inode_name *name);
+                struct inode_name *name) REQUIRES(inode_held);
 void inode_set_location(struct inode_table *table, struct ns_inode *inode,
-                        enum inode_location location); // not AT_NONE
-void inode_set_ghost(struct inode_table *table, struct ns_inode *inode, struct inode_ghost *ghost);
-void inode_swap_parent(struct inode_table *table, struct ns_inode *dir, struct ns_inode **parent);
+                        enum inode_location location) // not AT_NONE
+    REQUIRES(inode_held);
+void inode_set_ghost(struct inode_table *table, struct ns_inode *inode, struct inode_ghost *ghost)
+    REQUIRES(inode_held);
+void inode_swap_parent(struct inode_table *table, struct ns_inode *dir, struct ns_inode **parent)
+    REQUIRES(inode_held);
 
 // The parent with a reference; NULL: the root has none. No lock needed.
 struct ns_inode *inode_parent(struct inode_table *table, const struct ns_inode *dir);

@@ -9,12 +9,14 @@
 #include <assert.h>
 #include <string.h>
 
+LOCK_FUNCTIONS(bucket, struct inode_lock_bucket, mutex, inode_bucket_mutex)
+
 static struct inode_lock_bucket *bucket_of(struct inode_lock_table *table, uint64_t ino)
 {
     return &table->buckets[ino * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (INODE_LOCK_BUCKETS - 1)];
 }
 
-void inode_lock_table_init(struct inode_lock_table *table)
+NOT_CHECKED void inode_lock_table_init(struct inode_lock_table *table)
 {
     for (unsigned i = 0; i < INODE_LOCK_BUCKETS; i++) {
         struct inode_lock_bucket *bucket = &table->buckets[i];
@@ -24,7 +26,7 @@ void inode_lock_table_init(struct inode_lock_table *table)
     }
 }
 
-void inode_lock_table_release(struct inode_lock_table *table)
+NOT_CHECKED void inode_lock_table_release(struct inode_lock_table *table)
 {
     for (unsigned i = 0; i < INODE_LOCK_BUCKETS; i++) {
         assert(!table->buckets[i].first);
@@ -33,6 +35,7 @@ void inode_lock_table_release(struct inode_lock_table *table)
 }
 
 static bool may_be_granted(const struct inode_lock_bucket *bucket, const struct inode_lock *lock)
+    REQUIRES(inode_bucket_mutex)
 {
     for (const struct inode_lock *before = bucket->first; before != lock; before = before->next)
         if (before->ino == lock->ino && (before->exclusive || lock->exclusive))
@@ -45,7 +48,7 @@ void inode_lock(struct inode_lock_table *table, struct inode_lock *lock, uint64_
 {
     struct inode_lock_bucket *bucket = bucket_of(table, ino);
     *lock = (struct inode_lock){.ino = ino, .exclusive = exclusive};
-    pthread_mutex_lock(&bucket->mutex);
+    bucket_lock(bucket);
     *bucket->last = lock;
     bucket->last = &lock->next;
     lock->granted = may_be_granted(bucket, lock);
@@ -55,13 +58,13 @@ void inode_lock(struct inode_lock_table *table, struct inode_lock *lock, uint64_
             pthread_cond_wait(&lock->wake, &bucket->mutex);
         pthread_cond_destroy(&lock->wake);
     }
-    pthread_mutex_unlock(&bucket->mutex);
+    bucket_unlock(bucket);
 }
 
 void inode_unlock(struct inode_lock_table *table, struct inode_lock *lock)
 {
     struct inode_lock_bucket *bucket = bucket_of(table, lock->ino);
-    pthread_mutex_lock(&bucket->mutex);
+    bucket_lock(bucket);
     struct inode_lock **link = &bucket->first;
     while (*link != lock)
         link = &(*link)->next;
@@ -74,7 +77,7 @@ void inode_unlock(struct inode_lock_table *table, struct inode_lock *lock)
             pthread_cond_signal(&next->wake);
         }
     }
-    pthread_mutex_unlock(&bucket->mutex);
+    bucket_unlock(bucket);
 }
 
 void inode_locks_add(struct inode_locks *locks, uint64_t ino, bool exclusive)
@@ -92,15 +95,26 @@ void inode_locks_add(struct inode_locks *locks, uint64_t ino, bool exclusive)
     locks->count++;
 }
 
-void inode_locks_take(struct inode_lock_table *table, struct inode_locks *locks)
+NOT_CHECKED void inode_locks_take(struct inode_lock_table *table, struct inode_locks *locks)
 {
     for (unsigned i = 0; i < locks->count; i++)
         inode_lock(table, &locks->at[i], locks->at[i].ino, locks->at[i].exclusive);
 }
 
-void inode_locks_drop(struct inode_lock_table *table, struct inode_locks *locks)
+NOT_CHECKED void inode_locks_drop(struct inode_lock_table *table, struct inode_locks *locks)
 {
     for (unsigned i = locks->count; i-- > 0;)
         inode_unlock(table, &locks->at[i]);
     locks->count = 0;
+}
+
+bool inode_is_held(struct inode_lock_table *table, uint64_t ino, bool exclusive)
+{
+    struct inode_lock_bucket *bucket = bucket_of(table, ino);
+    bucket_lock(bucket);
+    const struct inode_lock *lock = bucket->first;
+    while (lock && !(lock->ino == ino && lock->granted && (lock->exclusive || !exclusive)))
+        lock = lock->next;
+    bucket_unlock(bucket);
+    return lock;
 }

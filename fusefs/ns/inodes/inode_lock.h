@@ -17,6 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/lock_check.h"
+
 #define INODE_LOCK_BUCKETS 256u
 #define INODE_LOCKS_MOST   4u
 
@@ -28,9 +30,14 @@ struct inode_lock {
     pthread_cond_t wake; // while it waits
 };
 
+extern struct lock_role inode_held; // the lock of the inode that is spoken of
+extern struct lock_role inode_bucket_mutex;
+
 struct inode_lock_bucket {
-    pthread_mutex_t mutex;            // a leaf, held for a few instructions
-    struct inode_lock *first, **last; // holders and waiters, in the order they came
+    pthread_mutex_t mutex; // a leaf, held for a few instructions
+    // Holders and waiters, in the order they came.
+    struct inode_lock *first GUARDED_BY(inode_bucket_mutex);
+    struct inode_lock **last GUARDED_BY(inode_bucket_mutex);
 };
 
 struct inode_lock_table {
@@ -48,12 +55,43 @@ struct inode_locks {
     struct inode_lock at[INODE_LOCKS_MOST];
 };
 void inode_locks_add(struct inode_locks *locks, uint64_t ino, bool exclusive);
-void inode_locks_take(struct inode_lock_table *table, struct inode_locks *locks);
-void inode_locks_drop(struct inode_lock_table *table, struct inode_locks *locks);
+void inode_locks_take(struct inode_lock_table *table, struct inode_locks *locks)
+    ACQUIRES(inode_held);
+void inode_locks_drop(struct inode_lock_table *table, struct inode_locks *locks)
+    RELEASES(inode_held);
 
-// The same for one inode.
+// The same for one inode: what the others are made of. inode_hold() is what operations use that
+// change something, inode_share() keeps them away.
 void inode_lock(struct inode_lock_table *table, struct inode_lock *lock, uint64_t ino,
                 bool exclusive);
 void inode_unlock(struct inode_lock_table *table, struct inode_lock *lock);
+
+static inline void inode_hold(struct inode_lock_table *table, struct inode_lock *lock, uint64_t ino)
+    ACQUIRES(inode_held) NOT_CHECKED
+{
+    inode_lock(table, lock, ino, true);
+}
+
+static inline void inode_release(struct inode_lock_table *table, struct inode_lock *lock)
+    RELEASES(inode_held) NOT_CHECKED
+{
+    inode_unlock(table, lock);
+}
+
+static inline void inode_share(struct inode_lock_table *table, struct inode_lock *lock,
+                               uint64_t ino) ACQUIRES_SHARED(inode_held) NOT_CHECKED
+{
+    inode_lock(table, lock, ino, false);
+}
+
+static inline void inode_unshare(struct inode_lock_table *table, struct inode_lock *lock)
+    RELEASES_SHARED(inode_held) NOT_CHECKED
+{
+    inode_unlock(table, lock);
+}
+
+// Whether somebody holds the inode's lock, exclusively or, without `exclusive`, at all. For
+// assertions: clang sees that a lock of this kind is held, this sees that it is the inode's.
+bool inode_is_held(struct inode_lock_table *table, uint64_t ino, bool exclusive);
 
 #endif

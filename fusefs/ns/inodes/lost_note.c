@@ -4,20 +4,26 @@
 // it may look at it.
 #include "ns/inodes/lost_note.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/lock_check.h"
 
 #define BURST_US 300000  // what else is on its way when a write fails comes within this
 #define TELL_US  1000000 // so long after a loss somebody who did not ask then is told
 
+extern struct lock_role lost_mutex;
+
 struct inode_lost {
-    pthread_mutex_t mutex; // guards what follows
-    struct lost_note note;
-    uint64_t last_us; // when the last losses began
-    bool untold;
+    pthread_mutex_t mutex;
+    struct lost_note note GUARDED_BY(lost_mutex);
+    uint64_t last_us GUARDED_BY(lost_mutex); // when the last losses began
+    bool untold GUARDED_BY(lost_mutex);
 };
+
+LOCK_FUNCTIONS(lost, struct inode_lost, mutex, lost_mutex)
 
 static struct inode_lost *lost_of(struct ns_inode *inode)
 {
@@ -51,9 +57,9 @@ struct lost_note lost_noted(struct ns_inode *inode)
     struct lost_note note = {0};
     if (!lost)
         return note;
-    pthread_mutex_lock(&lost->mutex);
+    lost_lock(lost);
     note = lost->note;
-    pthread_mutex_unlock(&lost->mutex);
+    lost_unlock(lost);
     return note;
 }
 
@@ -62,7 +68,7 @@ int lost_note(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
     struct inode_lost *lost = lost_make(inode);
     if (!lost)
         return -ENOMEM;
-    pthread_mutex_lock(&lost->mutex);
+    lost_lock(lost);
     struct lost_note *note = &lost->note;
     if (from < to && note->from >= note->to)
         *note = (struct lost_note){from, to, false};
@@ -76,7 +82,8 @@ int lost_note(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
     if (now - lost->last_us >= BURST_US)
         lost->last_us = now;
     lost->untold = true;
-    pthread_mutex_unlock(&lost->mutex);
+    assert(from >= to || (note->from <= from && note->to >= to));
+    lost_unlock(lost);
     return 0;
 }
 
@@ -85,10 +92,10 @@ void lost_stored(struct ns_inode *inode, uint64_t size)
     struct inode_lost *lost = lost_of(inode);
     if (!lost)
         return;
-    pthread_mutex_lock(&lost->mutex);
+    lost_lock(lost);
     if (!lost->note.unsaved && lost->note.from < size)
         lost->note.from = size;
-    pthread_mutex_unlock(&lost->mutex);
+    lost_unlock(lost);
 }
 
 void lost_cut(struct ns_inode *inode)
@@ -96,10 +103,10 @@ void lost_cut(struct ns_inode *inode)
     struct inode_lost *lost = lost_of(inode);
     if (!lost)
         return;
-    pthread_mutex_lock(&lost->mutex);
+    lost_lock(lost);
     lost->note = (struct lost_note){0};
     lost->untold = false;
-    pthread_mutex_unlock(&lost->mutex);
+    lost_unlock(lost);
 }
 
 bool lost_just_before(struct ns_inode *inode, uint64_t offset)
@@ -107,10 +114,10 @@ bool lost_just_before(struct ns_inode *inode, uint64_t offset)
     struct inode_lost *lost = lost_of(inode);
     if (!lost)
         return false;
-    pthread_mutex_lock(&lost->mutex);
+    lost_lock(lost);
     bool losing = lost->note.from < lost->note.to && offset > lost->note.from &&
                   clock_us() - lost->last_us < BURST_US;
-    pthread_mutex_unlock(&lost->mutex);
+    lost_unlock(lost);
     return losing;
 }
 
@@ -119,9 +126,9 @@ bool ns_loss_to_tell(struct ns_inode *inode)
     struct inode_lost *lost = lost_of(inode);
     if (!lost)
         return false;
-    pthread_mutex_lock(&lost->mutex);
+    lost_lock(lost);
     bool tell = lost->untold && clock_us() - lost->last_us < TELL_US;
     lost->untold = false;
-    pthread_mutex_unlock(&lost->mutex);
+    lost_unlock(lost);
     return tell;
 }

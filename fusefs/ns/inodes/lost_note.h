@@ -27,12 +27,13 @@ static inline uint64_t lost_from(struct lost_note note, uint64_t size)
 bool lost_just_before(struct ns_inode *inode, uint64_t offset);
 
 // Adds to the note. -ENOMEM.
-int lost_note(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved);
+int lost_note(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
+    REQUIRES(inode_held);
 void lost_note_free(struct inode_lost *lost); // NULL is legal
 
 // After a commit that left the file `size` bytes long; or that has set its size, so that there is
 // nothing beyond.
-void lost_stored(struct ns_inode *inode, uint64_t size);
-void lost_cut(struct ns_inode *inode);
+void lost_stored(struct ns_inode *inode, uint64_t size) REQUIRES(inode_held);
+void lost_cut(struct ns_inode *inode) REQUIRES(inode_held);
 
 #endif

@@ -8,21 +8,27 @@
 #include <stdlib.h>
 
 #include "base/cond.h"
+#include "base/lock_check.h"
 
 #define GATHER_US 3000u
 #define PAUSE_US  1000000u // after a failure that may pass
 
+extern struct lock_role reclaim_mutex;
+
 struct reclaim_queue {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct reclaim_job *jobs; // mutex, as all below
-    size_t count, capacity;
-    size_t taken; // that the thread works on
-    bool stopping;
-    bool idle;        // the thread waits for a first job
-    unsigned waiters; // of reclaim_queue_wait(); nothing is put off then
-    int error;        // of the last attempt, negative errno
+    struct reclaim_job *jobs GUARDED_BY(reclaim_mutex);
+    size_t count GUARDED_BY(reclaim_mutex);
+    size_t capacity GUARDED_BY(reclaim_mutex);
+    size_t taken GUARDED_BY(reclaim_mutex); // that the thread works on
+    bool stopping GUARDED_BY(reclaim_mutex);
+    bool idle GUARDED_BY(reclaim_mutex);        // the thread waits for a first job
+    unsigned waiters GUARDED_BY(reclaim_mutex); // of reclaim_queue_wait(); nothing is put off then
+    int error GUARDED_BY(reclaim_mutex);        // of the last attempt, negative errno
 };
+
+LOCK_FUNCTIONS(queue, struct reclaim_queue, mutex, reclaim_mutex)
 
 struct reclaim_queue *reclaim_queue_new(void)
 {
@@ -34,7 +40,7 @@ struct reclaim_queue *reclaim_queue_new(void)
     return queue;
 }
 
-void reclaim_queue_free(struct reclaim_queue *queue)
+NOT_CHECKED void reclaim_queue_free(struct reclaim_queue *queue)
 {
     if (!queue)
         return;
@@ -46,7 +52,7 @@ void reclaim_queue_free(struct reclaim_queue *queue)
 
 void reclaim_queue_add(struct reclaim_queue *queue, struct reclaim_job job)
 {
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     // Room is kept free for the jobs that the thread works on, which may have to be queued again.
     if (queue->count + RECLAIM_AT_ONCE >= queue->capacity) {
         size_t capacity = 2 * (queue->capacity + RECLAIM_AT_ONCE);
@@ -60,7 +66,7 @@ void reclaim_queue_add(struct reclaim_queue *queue, struct reclaim_job job)
         queue->jobs[queue->count++] = job;
     if (queue->idle || queue->count == RECLAIM_AT_ONCE)
         pthread_cond_broadcast(&queue->changed);
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
 }
 
 static bool is_passing(int rc)
@@ -70,21 +76,21 @@ static bool is_passing(int rc)
 
 int reclaim_queue_wait(struct reclaim_queue *queue)
 {
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     queue->waiters++;
     pthread_cond_broadcast(&queue->changed);
     while ((queue->count || queue->taken) && !is_passing(queue->error))
         pthread_cond_wait(&queue->changed, &queue->mutex);
     queue->waiters--;
     int rc = queue->error;
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
     return rc;
 }
 
 // ------------------------------------------------------------------------------- the thread
 
 // Until there is something to do. A little later there is mostly more. Mutex held.
-static void wait_for_jobs(struct reclaim_queue *queue)
+static void wait_for_jobs(struct reclaim_queue *queue) REQUIRES(reclaim_mutex)
 {
     if (queue->count == 0) {
         queue->idle = true;
@@ -101,7 +107,7 @@ bool reclaim_queue_take(struct reclaim_queue *queue, struct reclaim_job jobs[REC
 {
     size_t taken = 0;
     bool goes_on = true;
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     assert(queue->taken == 0);
     wait_for_jobs(queue);
     while (goes_on && !queue->stopping && queue->count && taken < RECLAIM_AT_ONCE) {
@@ -113,7 +119,7 @@ bool reclaim_queue_take(struct reclaim_queue *queue, struct reclaim_job jobs[REC
         goes_on = !job.is_tail;
     }
     queue->taken = taken;
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
     *ret_count = taken;
     return taken > 0;
 }
@@ -121,7 +127,7 @@ bool reclaim_queue_take(struct reclaim_queue *queue, struct reclaim_job jobs[REC
 void reclaim_queue_done(struct reclaim_queue *queue, const struct reclaim_job *jobs, size_t count,
                         int rc)
 {
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     assert(count <= queue->taken);
     assert(queue->count + count <= queue->capacity); // reclaim_queue_add() keeps that free
     while (is_passing(rc) && count)
@@ -131,21 +137,21 @@ void reclaim_queue_done(struct reclaim_queue *queue, const struct reclaim_job *j
     pthread_cond_broadcast(&queue->changed);
     if (is_passing(rc) && !queue->stopping)
         cond_wait_us(&queue->changed, &queue->mutex, PAUSE_US);
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
 }
 
 bool reclaim_queue_is_stopping(struct reclaim_queue *queue)
 {
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     bool stopping = queue->stopping;
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
     return stopping;
 }
 
 void reclaim_queue_stop(struct reclaim_queue *queue)
 {
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     queue->stopping = true;
     pthread_cond_broadcast(&queue->changed);
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
 }

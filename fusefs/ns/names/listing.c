@@ -4,6 +4,7 @@
 // names of one directory share one by chance once in some 10^5 directories of 10 million names.
 #include "ns/names/listing.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/random.h>
 
 #include "base/hash.h"
+#include "base/lock_check.h"
 
 #define BUCKETS 1024u
 
@@ -20,15 +22,21 @@ struct bookmark {
     char name[];
 };
 
+extern struct lock_role listings_mutex;
+
 struct listings {
-    uint64_t seed;
+    uint64_t seed; // constant
     pthread_mutex_t mutex;
-    struct listing_piece *buckets[BUCKETS]; // mutex, as all below
-    struct listing_piece *newest, *oldest;
-    size_t bytes;
-    struct bookmark *marks[LISTING_BOOKMARKS]; // a ring, malloc'd each; NULL: none yet
-    size_t next_mark;
+    struct listing_piece *buckets[BUCKETS] GUARDED_BY(listings_mutex);
+    struct listing_piece *newest GUARDED_BY(listings_mutex);
+    struct listing_piece *oldest GUARDED_BY(listings_mutex);
+    size_t bytes GUARDED_BY(listings_mutex);
+    // A ring, malloc'd each; NULL: none yet.
+    struct bookmark *marks[LISTING_BOOKMARKS] GUARDED_BY(listings_mutex);
+    size_t next_mark GUARDED_BY(listings_mutex);
 };
+
+LOCK_FUNCTIONS(listings, struct listings, mutex, listings_mutex)
 
 struct listings *listings_new(void)
 {
@@ -67,6 +75,7 @@ struct listing_piece *piece_new(uint64_t dir, uint64_t version)
 int piece_add(struct listing_piece *piece, const struct listings *listings, struct slice name,
               uint64_t ino, uint32_t type)
 {
+    assert(piece->count < LISTING_PIECE && name.size <= UINT8_MAX);
     piece->names[piece->count] = (struct listed_name){.cookie = listing_cookie(listings, name),
                                                       .ino = ino,
                                                       .at = (uint32_t)piece->bytes.size,
@@ -95,11 +104,13 @@ static size_t piece_bytes(const struct listing_piece *piece)
 // ------------------------------------------------------------------------------- the kept ones
 
 static struct listing_piece **bucket_of(struct listings *listings, uint64_t dir)
+    REQUIRES(listings_mutex)
 {
     return &listings->buckets[dir * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (BUCKETS - 1)];
 }
 
 static void link_newest(struct listings *listings, struct listing_piece *piece)
+    REQUIRES(listings_mutex)
 {
     struct listing_piece **bucket = bucket_of(listings, piece->dir);
     piece->in_bucket = *bucket; // the newest piece of a bucket comes first
@@ -114,6 +125,7 @@ static void link_newest(struct listings *listings, struct listing_piece *piece)
 }
 
 static void unlink_piece(struct listings *listings, struct listing_piece *piece)
+    REQUIRES(listings_mutex)
 {
     struct listing_piece **at = bucket_of(listings, piece->dir);
     while (*at != piece)
@@ -129,15 +141,16 @@ static void unlink_piece(struct listings *listings, struct listing_piece *piece)
         listings->oldest = piece->newer;
 }
 
-static void drop_oldest(struct listings *listings)
+static void drop_oldest(struct listings *listings) REQUIRES(listings_mutex)
 {
     struct listing_piece *piece = listings->oldest;
     unlink_piece(listings, piece);
+    assert(listings->bytes >= piece_bytes(piece));
     listings->bytes -= piece_bytes(piece);
     piece_put(piece);
 }
 
-void listings_free(struct listings *listings)
+NOT_CHECKED void listings_free(struct listings *listings)
 {
     if (!listings)
         return;
@@ -156,17 +169,17 @@ void listings_keep(struct listings *listings, struct listing_piece *piece)
     if (names)
         piece->names = names;
     atomic_fetch_add(&piece->refs, 1);
-    pthread_mutex_lock(&listings->mutex);
+    listings_lock(listings);
     link_newest(listings, piece);
     listings->bytes += piece_bytes(piece);
     while (listings->bytes > LISTING_KEPT_BYTES && listings->oldest != piece)
         drop_oldest(listings);
-    pthread_mutex_unlock(&listings->mutex);
+    listings_unlock(listings);
 }
 
 struct listing_piece *listings_beginning(struct listings *listings, uint64_t dir, uint64_t version)
 {
-    pthread_mutex_lock(&listings->mutex);
+    listings_lock(listings);
     struct listing_piece *piece = *bucket_of(listings, dir);
     while (piece && !(piece->dir == dir && piece->is_beginning && piece->version == version))
         piece = piece->in_bucket;
@@ -175,7 +188,7 @@ struct listing_piece *listings_beginning(struct listings *listings, uint64_t dir
         unlink_piece(listings, piece);
         link_newest(listings, piece);
     }
-    pthread_mutex_unlock(&listings->mutex);
+    listings_unlock(listings);
     return piece;
 }
 
@@ -192,13 +205,13 @@ static bool piece_find(const struct listing_piece *piece, uint64_t cookie, size_
 struct listing_piece *listings_find(struct listings *listings, uint64_t dir, uint64_t cookie,
                                     size_t *ret_next)
 {
-    pthread_mutex_lock(&listings->mutex);
+    listings_lock(listings);
     struct listing_piece *piece = *bucket_of(listings, dir);
     while (piece && !(piece->dir == dir && piece_find(piece, cookie, ret_next)))
         piece = piece->in_bucket;
     if (piece)
         atomic_fetch_add(&piece->refs, 1);
-    pthread_mutex_unlock(&listings->mutex);
+    listings_unlock(listings);
     return piece;
 }
 
@@ -213,17 +226,17 @@ void listings_mark(struct listings *listings, uint64_t dir, struct slice name)
     mark->cookie = listing_cookie(listings, name);
     mark->size = (uint8_t)name.size;
     memcpy(mark->name, name.data, name.size);
-    pthread_mutex_lock(&listings->mutex);
+    listings_lock(listings);
     free(listings->marks[listings->next_mark]);
     listings->marks[listings->next_mark] = mark;
     listings->next_mark = (listings->next_mark + 1) % LISTING_BOOKMARKS;
-    pthread_mutex_unlock(&listings->mutex);
+    listings_unlock(listings);
 }
 
 size_t listings_marked(struct listings *listings, uint64_t dir, uint64_t cookie, char *name)
 {
     size_t size = 0;
-    pthread_mutex_lock(&listings->mutex);
+    listings_lock(listings);
     for (size_t i = 0; i < LISTING_BOOKMARKS && listings->marks[i] && !size; i++) {
         const struct bookmark *mark = listings->marks[i];
         if (mark->dir == dir && mark->cookie == cookie) {
@@ -231,6 +244,6 @@ size_t listings_marked(struct listings *listings, uint64_t dir, uint64_t cookie,
             memcpy(name, mark->name, size);
         }
     }
-    pthread_mutex_unlock(&listings->mutex);
+    listings_unlock(listings);
     return size;
 }

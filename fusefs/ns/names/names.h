@@ -9,7 +9,7 @@
 // The live inode of the file whose entry is (dir, name), which `rec` is the record of or leads to;
 // it becomes live if it is not. Its exclusive lock held, and `rec` read under it. One reference.
 int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const struct record *rec,
-                 bool at_inode_key, struct ns_inode **ret_inode);
+                 bool at_inode_key, struct ns_inode **ret_inode) REQUIRES(inode_held);
 
 int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
                    struct ns_inode **ret_inode, struct ns_attr *ret_attr);
@@ -65,9 +65,10 @@ struct removal {
 // caller's. `dir`, `name`: where it is. Exclusive lock held. removal_release in any case.
 int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
                     struct ns_inode *dir, struct slice name, struct timespec now,
-                    struct removal *ret_removal);
-void removal_finish(struct ns *ns, struct removal *removal);  // after the commit, locks held
-void removal_cancel(struct removal *removal);                 // instead, if there was none
-void removal_release(struct ns *ns, struct removal *removal); // after the locks were dropped
+                    struct removal *ret_removal) REQUIRES(inode_held);
+void removal_finish(struct ns *ns, struct removal *removal)
+    REQUIRES(inode_held);                                          // after the commit, locks held
+void removal_cancel(struct removal *removal) REQUIRES(inode_held); // instead, if there was none
+void removal_release(struct ns *ns, struct removal *removal);      // after the locks were dropped
 
 #endif

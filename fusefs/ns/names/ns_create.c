@@ -68,6 +68,7 @@ static int make_live(struct ns *ns, struct ns_inode *dir, struct slice name,
         .location = AT_ENTRY,
         .dir_prefix = dir->own_prefix,
         .name = name,
+        .no_tail = true,
     };
     if (S_ISDIR(rec->mode)) {
         init.parent = dir;
@@ -79,7 +80,6 @@ static int make_live(struct ns *ns, struct ns_inode *dir, struct slice name,
     prefix_put(init.own_prefix);
     if (!inode)
         return -ENOMEM;
-    inode->no_tail = true;
     *ret_inode = inode_insert(&ns->table, inode);
     return 0;
 }
@@ -87,7 +87,7 @@ static int make_live(struct ns *ns, struct ns_inode *dir, struct slice name,
 // `dir` is locked exclusively. `rec` has ino, mode, and what its type needs.
 static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cred,
                          struct ns_inode *dir, struct slice name, struct record *rec,
-                         struct ns_inode **ret_inode)
+                         struct ns_inode **ret_inode) REQUIRES(inode_held)
 {
     struct pathkey key;
     struct pathkey_prefix own_prefix;
@@ -152,9 +152,9 @@ static int create(struct ns *ns, const struct ns_cred *cred, struct ns_inode *di
         return -ENOMEM;
     struct ns_inode *inode = NULL;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, dir->ino, true);
+    inode_hold(&ns->table.locks, &lock, dir->ino);
     rc = create_locked(ns, op, cred, dir, slice_of(name, name_size), rec, &inode);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     op_end(ns, op);
     if (rc)
         return rc;
@@ -203,7 +203,11 @@ static int tmpfile(struct ns *ns, struct op *op, const struct ns_cred *cred, str
                    struct record *rec, struct ns_inode **ret_inode)
 {
     struct pathkey key;
-    struct inode_init init = {.ino = rec->ino, .type = S_IFREG, .location = AT_ORPHAN};
+    struct inode_init init = {.ino = rec->ino,
+                              .type = S_IFREG,
+                              .location = AT_ORPHAN,
+                              .is_nameless = true,
+                              .no_tail = true};
     int rc = op_peek(ns, dir, &op->dir, NULL);
     if (!rc && op->dir.rec.nlink == 0)
         rc = -ENOENT;
@@ -222,8 +226,6 @@ static int tmpfile(struct ns *ns, struct op *op, const struct ns_cred *cred, str
     struct ns_inode *inode = inode_new(&init);
     if (!inode)
         return -ENOMEM;
-    inode->is_nameless = true;
-    inode->no_tail = true;
     *ret_inode = inode_insert(&ns->table, inode);
     rc = op_commit(ns, op);
     if (rc)
@@ -256,6 +258,7 @@ int ns_tmpfile(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, 
 
 // Adds to the batch that the record moves to 'I': its entry becomes a link, or its orphan key goes.
 static int link_leave(struct ns *ns, struct op *op, const struct ns_inode *inode)
+    REQUIRES(inode_held)
 {
     const struct record entry = {.is_link = true, .ino = inode->ino, .mode = inode->type};
     struct pathkey key;
@@ -274,7 +277,7 @@ static int link_leave(struct ns *ns, struct op *op, const struct ns_inode *inode
 }
 
 static int link_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct ns_inode *dir,
-                       struct slice name)
+                       struct slice name) REQUIRES(inode_held)
 {
     struct record *rec = &op->file.rec, *parent = &op->dir.rec;
     enum inode_location location = inode_location(inode);

@@ -13,6 +13,7 @@
 // can take the prefix, tells the old live inode from it.
 //
 // Thread safety: any thread. Failure: nothing is changed, no reference is kept.
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -65,6 +66,7 @@ int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const s
 {
     struct ns_inode *inode = inode_find(&ns->table, rec->ino);
     int rc = 0;
+    assert(inode_is_held(&ns->table.locks, rec->ino, true));
     if (!inode) {
         rc = make_inode(dir, dir->own_prefix, name, rec, at_inode_key, &inode);
         if (!rc)

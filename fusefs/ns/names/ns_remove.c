@@ -9,6 +9,7 @@
 //
 // Locks: the parent and the child exclusively, both taken at once: the child's number is read
 // first, and checked again under the locks. Failure: nothing has changed.
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -35,7 +36,7 @@ static bool may_go(struct ns *ns, struct ns_inode *live, const struct record *re
 }
 
 static int last_name_goes(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
-                          struct removal *removal)
+                          struct removal *removal) REQUIRES(inode_held)
 {
     struct pathkey key;
     bool done = false;
@@ -64,6 +65,7 @@ int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_
                     struct removal *ret_removal)
 {
     struct removal *removal = ret_removal;
+    assert(inode_is_held(&ns->table.locks, rec->ino, true));
     *removal = (struct removal){.ino = rec->ino, .live = inode_find(&ns->table, rec->ino)};
     op->frees_space = true;
     rec->ctime = now;
@@ -95,6 +97,7 @@ int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_
 
 void removal_finish(struct ns *ns, struct removal *removal)
 {
+    assert(!removal->unlinked || removal->live);
     if (removal->orphaned) {
         inode_set_location(&ns->table, removal->live, AT_ORPHAN);
     } else if (removal->unlinked) {
@@ -143,7 +146,7 @@ static int unlink_check(const struct unlinking *u, const struct record *rec)
     return 0;
 }
 
-static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u)
+static int unlink_locked(struct ns *ns, struct op *op, struct unlinking *u) REQUIRES(inode_held)
 {
     struct record *rec = &op->entry.rec, *parent = &op->dir.rec;
     if (inode_is_unlinked(u->dir))

@@ -10,6 +10,7 @@
 // still for the loop check; then both parents and both inodes are locked at once. The inodes'
 // numbers are read before, and checked again under the locks.
 // Failure: nothing has changed.
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -200,7 +201,7 @@ static int move_prefix(struct ns *ns, struct op *op, const struct side *from, co
 }
 
 static int move_live(struct ns *ns, const struct side *from, const struct side *to,
-                     struct move *move)
+                     struct move *move) REQUIRES(inode_held)
 {
     const struct record *rec = &from->entry->rec;
     int rc = ns_make_live(ns, from->dir, from->name, rec, rec->is_link, &move->live);
@@ -221,7 +222,7 @@ static int move_live(struct ns *ns, const struct side *from, const struct side *
 
 // Adds to the batch the entry of from's inode under to's name.
 static int move_prepare(struct ns *ns, struct op *op, struct side *from, const struct side *to,
-                        struct timespec now, struct move *move)
+                        struct timespec now, struct move *move) REQUIRES(inode_held)
 {
     struct record *rec = from->full;
     int rc = move_live(ns, from, to, move);
@@ -238,7 +239,7 @@ static int move_prepare(struct ns *ns, struct op *op, struct side *from, const s
     return rc ? rc : op_store_key(op, &to->key, &from->entry->rec);
 }
 
-static void move_finish(struct ns *ns, struct move *move)
+static void move_finish(struct ns *ns, struct move *move) REQUIRES(inode_held)
 {
     if (move->unmark)
         ns_marker_removed(ns, pathkey_prefix_slice(&move->prefix));
@@ -269,6 +270,7 @@ static void move_release(struct ns *ns, struct move *move)
 // ------------------------------------------------------------------------------- the batch
 
 static int load_parents(struct ns *ns, struct op *op, struct renaming *r)
+    REQUIRES_SHARED(inode_held)
 {
     r->from.parent = &op->dir;
     r->to.parent = r->same_dir ? r->from.parent : &op->target_dir;
@@ -279,6 +281,7 @@ static int load_parents(struct ns *ns, struct op *op, struct renaming *r)
 }
 
 static int store_parents(struct op *op, struct renaming *r, struct timespec now, bool exchange)
+    REQUIRES(inode_held)
 {
     int from_dir = side_is_dir(&r->from), to_dir = side_is_dir(&r->to), replaced = r->to.ino != 0;
     ns_touch_parent(&r->from.parent->rec, now, exchange || r->whiteout ? 0 : -1,
@@ -300,7 +303,7 @@ static int leave(struct op *op, const struct renaming *r, struct timespec now)
     return op_store_key(op, &r->from.key, &rec);
 }
 
-static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
+static int rename_locked(struct ns *ns, struct op *op, struct renaming *r) REQUIRES(inode_held)
 {
     bool exchange = r->flags & NS_RENAME_EXCHANGE;
     int rc = load_locked(ns, r);
@@ -342,8 +345,24 @@ static int rename_locked(struct ns *ns, struct op *op, struct renaming *r)
     move_finish(ns, &r->moves[1]);
     if (r->removal.ino)
         removal_finish(ns, &r->removal);
+    assert(!r->moves[0].name && !r->moves[1].name);
     inode_table_moved(&ns->table);
     return 0;
+}
+
+// The batch, with all four inodes locked.
+static int rename_locking(struct ns *ns, struct op *op, struct renaming *r)
+{
+    struct inode_locks locks = {0};
+    inode_locks_add(&locks, r->from.dir->ino, true);
+    inode_locks_add(&locks, r->to.dir->ino, true);
+    inode_locks_add(&locks, r->from.ino, true);
+    if (r->to.ino)
+        inode_locks_add(&locks, r->to.ino, true);
+    inode_locks_take(&ns->table.locks, &locks);
+    int rc = rename_locked(ns, op, r);
+    inode_locks_drop(&ns->table.locks, &locks);
+    return rc;
 }
 
 // One attempt. -EAGAIN: something changed between looking and locking.
@@ -361,19 +380,13 @@ static int rename_try(struct ns *ns, struct op *op, struct renaming *r)
         return rc;
     bool reshapes = !r->same_dir && (side_is_dir(&r->from) ||
                                      (r->flags & NS_RENAME_EXCHANGE && side_is_dir(&r->to)));
-    if (reshapes)
-        pthread_mutex_lock(&ns->rename_mutex);
-    struct inode_locks locks = {0};
-    inode_locks_add(&locks, r->from.dir->ino, true);
-    inode_locks_add(&locks, r->to.dir->ino, true);
-    inode_locks_add(&locks, r->from.ino, true);
-    if (r->to.ino)
-        inode_locks_add(&locks, r->to.ino, true);
-    inode_locks_take(&ns->table.locks, &locks);
-    rc = rename_locked(ns, op, r);
-    inode_locks_drop(&ns->table.locks, &locks);
-    if (reshapes)
-        pthread_mutex_unlock(&ns->rename_mutex);
+    if (reshapes) {
+        tree_shape_lock(ns);
+        rc = rename_locking(ns, op, r);
+        tree_shape_unlock(ns);
+    } else {
+        rc = rename_locking(ns, op, r);
+    }
     move_release(ns, &r->moves[0]);
     move_release(ns, &r->moves[1]);
     removal_release(ns, &r->removal);

@@ -4,6 +4,8 @@
 // verify; past MARKERS_COUNTED markers every prefix is treated as perhaps marked instead.
 //
 // Thread safety: any thread; markers_count() before there are others.
+#include <assert.h>
+
 #include "base/hash.h"
 #include "ns/operation/ns_internal.h"
 
@@ -26,7 +28,9 @@ void ns_marker_added(struct ns *ns, struct slice prefix)
 
 void ns_marker_removed(struct ns *ns, struct slice prefix)
 {
-    atomic_fetch_sub_explicit(marker_bucket(ns, prefix), 1, memory_order_release);
+    uint32_t before = atomic_fetch_sub_explicit(marker_bucket(ns, prefix), 1, memory_order_release);
+    assert(before > 0 || ns->all_marked);
+    (void)before;
 }
 
 int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked)

@@ -67,11 +67,11 @@ int ns_inode_opened(struct ns *ns, struct ns_inode *inode)
             return 0;
     // The file's last name is going or has gone: the inode's lock decides which.
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, false);
+    inode_share(&ns->table.locks, &lock, inode->ino);
     bool gone = inode_content_is_gone(inode);
     if (!gone)
         atomic_fetch_add(&inode->open_count, 1);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_unshare(&ns->table.locks, &lock);
     return gone ? -ESTALE : 0;
 }
 

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/lock_check.h"
 #include "base/slice.h"
 #include "lsm.h"
 #include "ns/inodes/atimes.h"
@@ -35,6 +36,8 @@ struct counter {
     _Atomic int64_t value; // changed under mutex
 };
 
+extern struct lock_role ns_rename_mutex, ns_ino_mutex, ns_op_mutex;
+
 struct ns {
     struct lsm *db;
     struct lsm_read_options at; // what reads without a snapshot of their own see: the snapshot that
@@ -47,12 +50,14 @@ struct ns {
     struct ns_inode *root;
     struct inode_table table;
 
-    pthread_mutex_t
-        rename_mutex; // renames of a directory to another parent; before all inode locks
+    // Renames of a directory to another parent; before all inode locks.
+    pthread_mutex_t rename_mutex;
 
-    pthread_mutex_t ino_mutex;       // leaf, held over an engine put
-    uint32_t features;               // ino_mutex: what the superblock says
-    uint64_t ino_next, ino_reserved; // ino_mutex: numbers [next, reserved) are free to use
+    pthread_mutex_t ino_mutex;                  // leaf, held over an engine put
+    uint32_t features GUARDED_BY(ns_ino_mutex); // what the superblock says
+    // Numbers [next, reserved) are free to use.
+    uint64_t ino_next GUARDED_BY(ns_ino_mutex);
+    uint64_t ino_reserved GUARDED_BY(ns_ino_mutex);
 
     struct counter counters[NS_COUNTER_STRIPES]; // after the inode locks
 
@@ -65,8 +70,8 @@ struct ns {
     _Atomic bool labels; // see ns_may_have_labels()
 
     pthread_mutex_t op_mutex; // leaf
-    struct op *idle_ops;      // op_mutex
-    unsigned idle_op_count;   // op_mutex
+    struct op *idle_ops GUARDED_BY(ns_op_mutex);
+    unsigned idle_op_count GUARDED_BY(ns_op_mutex);
 
     struct promise promise;
 
@@ -76,6 +81,9 @@ struct ns {
     struct atimes *atimes;
     struct upkeep *upkeep; // its threads
 };
+
+LOCK_FUNCTIONS(numbers, struct ns, ino_mutex, ns_ino_mutex)
+LOCK_FUNCTIONS(tree_shape, struct ns, rename_mutex, ns_rename_mutex)
 
 // A moment for several reads that belong together, to be ended soon: now, or the snapshot that was
 // opened. 0 or -errno.
@@ -137,7 +145,8 @@ void op_free_idle(struct ns *ns); // at close
 
 // The record under `key`, or of a live inode (lock held). -ENOENT only from op_load_key.
 int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec);
-int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec);
+int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
+    REQUIRES_SHARED(inode_held);
 
 // A live inode's record without its lock, as of some moment during the call. With `ret_snapshot`,
 // that moment as a snapshot, which is the caller's to free (NULL on failure): what else is read
@@ -148,8 +157,9 @@ int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
 // Add to the batch. op_store writes the record back to where the inode's record is; one that is
 // nowhere any more (AT_NONE) comes back as an orphan, for which op_stored must follow the commit.
 int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec);
-int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec);
-void op_stored(struct ns *ns, struct ns_inode *inode);
+int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec)
+    REQUIRES(inode_held);
+void op_stored(struct ns *ns, struct ns_inode *inode) REQUIRES(inode_held);
 // A copy of the record for inode_set_ghost(), malloc'd. Uses op->out.
 int ns_ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost);
 int op_put(struct op *op, const struct pathkey *key, struct slice value);
@@ -163,7 +173,8 @@ int op_count(struct ns *ns, struct op *op, int64_t delta); // at most once in an
                                                            // op_commit
 int op_commit(struct ns *ns, struct op *op);               // the batch is empty afterwards
 // The same for a batch that changes names of the two directories, which may be one.
-int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other);
+int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other)
+    REQUIRES(inode_held);
 
 // ---- helpers
 
@@ -187,6 +198,7 @@ int ns_mark_feature(struct ns *ns, enum ns_feature feature);
 #define NS_SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
 void super_make(uint8_t *ret_super, uint32_t features);
 int super_read(struct ns *ns);
+bool super_has(struct ns *ns, enum ns_feature feature);
 
 int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG
 void ns_inode_drop(struct ns *ns, struct ns_inode *inode); // puts one reference; NULL is legal

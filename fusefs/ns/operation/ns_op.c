@@ -21,6 +21,8 @@
 #define PEEK_ATTEMPTS   1064u
 #define PEEK_SLEEP_US   100u
 
+LOCK_FUNCTIONS(idle_ops, struct ns, op_mutex, ns_op_mutex)
+
 static void op_free(struct op *op)
 {
     lsm_batch_free(op->batch);
@@ -41,15 +43,17 @@ static void op_free(struct op *op)
 
 struct op *op_begin(struct ns *ns)
 {
-    pthread_mutex_lock(&ns->op_mutex);
+    idle_ops_lock(ns);
     struct op *op = ns->idle_ops;
     if (op) {
         ns->idle_ops = op->next;
         ns->idle_op_count--;
     }
-    pthread_mutex_unlock(&ns->op_mutex);
-    if (op)
+    idle_ops_unlock(ns);
+    if (op) {
+        assert(!op->counter && lsm_batch_count(op->batch) == 0);
         return op;
+    }
     op = calloc(1, sizeof(*op));
     if (op && (lsm_batch_new(&op->batch) || lsm_batch_new(&op->staged))) {
         op_free(op);
@@ -80,19 +84,19 @@ void op_end(struct ns *ns, struct op *op)
     op->unwritten_change = 0;
     lsm_batch_clear(op->batch);
     lsm_batch_clear(op->staged);
-    pthread_mutex_lock(&ns->op_mutex);
+    idle_ops_lock(ns);
     bool keep = !large && ns->idle_op_count < IDLE_OPS_MAX;
     if (keep) {
         op->next = ns->idle_ops;
         ns->idle_ops = op;
         ns->idle_op_count++;
     }
-    pthread_mutex_unlock(&ns->op_mutex);
+    idle_ops_unlock(ns);
     if (!keep)
         op_free(op);
 }
 
-void op_free_idle(struct ns *ns)
+NOT_CHECKED void op_free_idle(struct ns *ns)
 {
     while (ns->idle_ops) {
         struct op *op = ns->idle_ops;
@@ -133,6 +137,7 @@ int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec
 
 int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
 {
+    assert(inode_is_held(&ns->table.locks, inode->ino, false));
     struct pathkey key;
     int rc;
     if (inode_location(inode) == AT_NONE) {
@@ -227,6 +232,7 @@ int op_store(struct op *op, const struct ns_inode *inode, const struct record *r
 
 void op_stored(struct ns *ns, struct ns_inode *inode)
 {
+    assert(inode_is_held(&ns->table.locks, inode->ino, true));
     if (inode_location(inode) == AT_NONE)
         inode_set_location(&ns->table, inode, AT_ORPHAN);
 }
@@ -300,6 +306,9 @@ int op_commit(struct ns *ns, struct op *op)
 // a listing is known by the number that the directory had then.
 int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other)
 {
+    assert(inode_is_held(&ns->table.locks, dir->ino, true));
+    assert(inode_is_held(&ns->table.locks, other->ino, true));
+    assert(inode_is_dir(dir) && inode_is_dir(other));
     inode_names_step(dir);
     if (other != dir)
         inode_names_step(other);
@@ -350,7 +359,7 @@ int ns_ino_new(struct ns *ns, uint64_t *ret_ino)
     int status = 0;
     if (ns->at.snapshot)
         return -EROFS;
-    pthread_mutex_lock(&ns->ino_mutex);
+    numbers_lock(ns);
     if (ns->ino_next == ns->ino_reserved) {
         struct pathkey key;
         uint8_t value[8];
@@ -362,7 +371,7 @@ int ns_ino_new(struct ns *ns, uint64_t *ret_ino)
     }
     if (!status)
         *ret_ino = ns->ino_next++;
-    pthread_mutex_unlock(&ns->ino_mutex);
+    numbers_unlock(ns);
     return ns_err(status);
 }
 

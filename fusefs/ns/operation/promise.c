@@ -8,12 +8,20 @@
 // counted only, until the next promise.
 #include "ns/operation/promise.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/operation/ns_internal.h"
 
 #define HELD_STEP     (16u << 20)
 #define PROMISE_SHARE 32u
+
+LOCK_FUNCTIONS(promise, struct promise, mutex, promise_mutex)
+
+static bool promise_try(struct promise *promise) TRY_ACQUIRES(promise_mutex) NOT_CHECKED
+{
+    return pthread_mutex_trylock(&promise->mutex) == 0;
+}
 
 void promise_init(struct ns *ns)
 {
@@ -37,7 +45,7 @@ static uint64_t with_share(uint64_t bytes)
 }
 
 // Has the engine hold space for what is unwritten now and `bytes` more. An lsm_status. Mutex held.
-static int hold(struct ns *ns, uint64_t bytes)
+static int hold(struct ns *ns, uint64_t bytes) REQUIRES(promise_mutex)
 {
     struct promise *promise = &ns->promise;
     uint64_t all = unwritten_now(promise) + promise->pending + bytes;
@@ -55,12 +63,12 @@ void promise_open(struct ns *ns, uint64_t unwritten)
 {
     struct promise *promise = &ns->promise;
     atomic_store_explicit(&promise->unwritten, (int64_t)unwritten, memory_order_relaxed);
+    promise_lock(promise);
+    promise->is_marked = super_has(ns, FEATURE_UNWRITTEN);
     // A mount that may write holds the space, or the last one did.
-    if (!promise->is_marked)
-        return;
-    pthread_mutex_lock(&promise->mutex);
-    (void)!hold(ns, 0);
-    pthread_mutex_unlock(&promise->mutex);
+    if (promise->is_marked)
+        (void)!hold(ns, 0);
+    promise_unlock(promise);
 }
 
 int promise_space(struct ns *ns, uint64_t *ret_free, uint64_t *ret_available, uint64_t *ret_total)
@@ -77,7 +85,7 @@ int promise_space(struct ns *ns, uint64_t *ret_free, uint64_t *ret_available, ui
 }
 
 // -ENOSPC if fewer than `bytes` bytes are available. Mutex held.
-static int check_available(struct ns *ns, uint64_t bytes)
+static int check_available(struct ns *ns, uint64_t bytes) REQUIRES(promise_mutex)
 {
     uint64_t free_bytes, available, total;
     int rc = ns_err(promise_space(ns, &free_bytes, &available, &total));
@@ -87,7 +95,7 @@ static int check_available(struct ns *ns, uint64_t bytes)
 int promise_begin(struct ns *ns, uint64_t bytes)
 {
     struct promise *promise = &ns->promise;
-    pthread_mutex_lock(&promise->mutex);
+    promise_lock(promise);
     int rc = bytes > (uint64_t)NS_FILE_MAX / 2 ? -ENOSPC : check_available(ns, bytes);
     if (!rc && !promise->is_marked) {
         rc = ns_err(ns_mark_feature(ns, FEATURE_UNWRITTEN));
@@ -97,17 +105,18 @@ int promise_begin(struct ns *ns, uint64_t bytes)
         rc = ns_err(hold(ns, bytes));
     if (!rc)
         promise->pending += bytes;
-    pthread_mutex_unlock(&promise->mutex);
+    promise_unlock(promise);
     return rc;
 }
 
 void promise_end(struct ns *ns, uint64_t bytes)
 {
     struct promise *promise = &ns->promise;
-    pthread_mutex_lock(&promise->mutex);
+    promise_lock(promise);
+    assert(promise->pending >= bytes);
     promise->pending -= bytes;
     (void)!hold(ns, 0);
-    pthread_mutex_unlock(&promise->mutex);
+    promise_unlock(promise);
 }
 
 void promise_changed(struct ns *ns, int64_t bytes)
@@ -121,26 +130,27 @@ void promise_changed(struct ns *ns, int64_t bytes)
     if (bytes > 0 || !held || (wanted && held < wanted + HELD_STEP))
         return;
     // Whoever holds the mutex adjusts the held space itself.
-    if (pthread_mutex_trylock(&promise->mutex))
+    if (!promise_try(promise))
         return;
     // Bytes that are being spent are not held any more, and these may be among them.
     if (!promise->spending)
         (void)!hold(ns, 0);
-    pthread_mutex_unlock(&promise->mutex);
+    promise_unlock(promise);
 }
 
 void promise_spend(struct ns *ns, uint64_t bytes)
 {
-    pthread_mutex_lock(&ns->promise.mutex);
+    promise_lock(&ns->promise);
     ns->promise.spending += bytes;
     (void)!hold(ns, 0);
-    pthread_mutex_unlock(&ns->promise.mutex);
+    promise_unlock(&ns->promise);
 }
 
 void promise_spent(struct ns *ns, uint64_t bytes)
 {
-    pthread_mutex_lock(&ns->promise.mutex);
+    promise_lock(&ns->promise);
+    assert(ns->promise.spending >= bytes);
     ns->promise.spending -= bytes;
     (void)!hold(ns, 0);
-    pthread_mutex_unlock(&ns->promise.mutex);
+    promise_unlock(&ns->promise);
 }

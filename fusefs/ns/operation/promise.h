@@ -12,15 +12,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/lock_check.h"
+
 struct ns;
+
+extern struct lock_role promise_mutex;
 
 struct promise {
     pthread_mutex_t mutex;
-    _Atomic int64_t unwritten; // the sum of all unwritten ranges, as committed
-    uint64_t pending;          // mutex: of fallocates under way
-    uint64_t spending;         // mutex: of writes under way that have been given space
-    _Atomic uint64_t held;     // of the disk, written under mutex
-    bool is_marked;            // mutex: the superblock says that there may be unwritten ranges
+    _Atomic int64_t unwritten;                   // the sum of all unwritten ranges, as committed
+    uint64_t pending GUARDED_BY(promise_mutex);  // of fallocates under way
+    uint64_t spending GUARDED_BY(promise_mutex); // of writes under way that have been given space
+    _Atomic uint64_t held;                       // of the disk, written under mutex
+    // The superblock says that there may be unwritten ranges.
+    bool is_marked GUARDED_BY(promise_mutex);
 };
 
 void promise_init(struct ns *ns);

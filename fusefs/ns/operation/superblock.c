@@ -17,6 +17,14 @@ void super_make(uint8_t *ret_super, uint32_t features)
     put_fixed32(ret_super + 12, features);
 }
 
+bool super_has(struct ns *ns, enum ns_feature feature)
+{
+    numbers_lock(ns);
+    bool has = ns->features & feature;
+    numbers_unlock(ns);
+    return has;
+}
+
 int ns_mark_feature(struct ns *ns, enum ns_feature feature)
 {
     // What is lost is lost on a full disk, and renaming goes on there.
@@ -25,7 +33,7 @@ int ns_mark_feature(struct ns *ns, enum ns_feature feature)
     struct pathkey key;
     int status = 0;
     pathkey_single(&key, KEY_SUPER);
-    pthread_mutex_lock(&ns->ino_mutex);
+    numbers_lock(ns);
     uint32_t features = ns->features | feature;
     if (features != ns->features) {
         super_make(super, features);
@@ -33,7 +41,7 @@ int ns_mark_feature(struct ns *ns, enum ns_feature feature)
         if (!status)
             ns->features = features;
     }
-    pthread_mutex_unlock(&ns->ino_mutex);
+    numbers_unlock(ns);
     return status;
 }
 
@@ -57,8 +65,9 @@ int super_read(struct ns *ns)
         status = status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", ns->path,
                              get_fixed32(p + 12));
     } else {
+        numbers_lock(ns);
         ns->features = get_fixed32(p + 12);
-        ns->promise.is_marked = ns->features & FEATURE_UNWRITTEN;
+        numbers_unlock(ns);
     }
     lsm_buf_release(&value);
     return status;

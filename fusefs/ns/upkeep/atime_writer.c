@@ -15,6 +15,7 @@ struct atime_writer {
 };
 
 static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, int64_t mark)
+    REQUIRES_SHARED(inode_held)
 {
     if (inode_is_unlinked(inode))
         return -ENOENT;
@@ -42,11 +43,11 @@ static void write_one(struct ns *ns, struct ns_inode *inode)
     if (!op)
         return;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     int64_t mark = atimes_mark(inode);
     if (mark)
         (void)write_locked(ns, op, inode, mark); // on failure the time stays in memory
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     op_end(ns, op);
 }
 

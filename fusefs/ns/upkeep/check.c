@@ -342,9 +342,9 @@ int64_t ns_check(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress,
     int rc = ns_wait_idle(ns);
     if (rc)
         return rc;
-    pthread_mutex_lock(&ns->ino_mutex);
+    numbers_lock(ns);
     check.reserved = ns->ino_reserved;
-    pthread_mutex_unlock(&ns->ino_mutex);
+    numbers_unlock(ns);
     rc = check_all(&check);
     lsm_iter_free(check.extents);
     ino_set_release(&check.seen);

@@ -92,13 +92,13 @@ static int watch_begin(struct defrag *defrag, struct ns_inode *inode, uint64_t c
 {
     struct ns *ns = defrag->ns;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     int rc = inode_is_unlinked(inode) ? -ENOENT : tail_settle(ns, inode);
     if (!rc)
         rc = ns_err(lsm_snapshot_new(ns->db, ret_snapshot));
     if (!rc)
         fragments_watch(defrag->fragments, inode->ino, cell);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     return rc;
 }
 
@@ -106,10 +106,10 @@ static int commit_unless_changed(struct defrag *defrag, struct op *op, struct ns
 {
     struct ns *ns = defrag->ns;
     struct inode_lock lock;
-    inode_lock(&ns->table.locks, &lock, inode->ino, true);
+    inode_hold(&ns->table.locks, &lock, inode->ino);
     bool changed = fragments_watched_changed(defrag->fragments);
     int rc = inode_is_unlinked(inode) ? -ENOENT : changed ? 0 : op_commit(ns, op);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     if (changed) // somebody wrote to the cell: it is left for later
         fragments_note(defrag->fragments, inode, FRAGMENTS_NOTES);
     return rc;

@@ -7,6 +7,7 @@
 // Thread safety: one thread at a time. Failure: -ENOMEM leaves the set as it was.
 #include "ns/upkeep/ino_set.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,7 @@ static int chunk_add(struct ino_chunk *chunk, uint16_t low_bits)
         uint32_t i = array_index(chunk, low_bits);
         memmove(&chunk->array[i + 1], &chunk->array[i],
                 (chunk->count - i) * sizeof(chunk->array[0]));
+        assert(i == 0 || chunk->array[i - 1] < low_bits);
         chunk->array[i] = low_bits;
     } else {
         chunk->bitmap[low_bits / 8] |= (uint8_t)(1u << (low_bits % 8));
@@ -127,6 +129,7 @@ static int chunk_insert(struct ino_set *set, size_t index, uint64_t number)
         return -ENOMEM;
     memmove(&set->chunks[index + 1], &set->chunks[index],
             (set->count - index) * sizeof(set->chunks[0]));
+    assert(index == 0 || set->chunks[index - 1].number < number);
     set->chunks[index] = chunk;
     set->count++;
     return 0;

@@ -12,6 +12,7 @@
 // tried again after a pause.
 #include "ns/upkeep/reclaim.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -110,6 +111,7 @@ static int orphans_step(struct ns *ns, const struct reclaim_job *jobs, size_t *c
         rc = ns_err(lsm_write(ns->db, &options, batch));
     if (rc)
         return rc;
+    assert(at < *count || !done);
     promise_changed(ns, -(int64_t)all_promised);
     *count = at;
     return 0;
@@ -119,9 +121,9 @@ static int locked_tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch
 {
     struct inode_lock lock;
     tail_fetch(ns, ino, batch); // reads ahead what tail_step() reads under the lock
-    inode_lock(&ns->table.locks, &lock, ino, true);
+    inode_hold(&ns->table.locks, &lock, ino);
     int rc = tail_step(ns, ino, batch, ret_done);
-    inode_unlock(&ns->table.locks, &lock);
+    inode_release(&ns->table.locks, &lock);
     return rc;
 }
 
