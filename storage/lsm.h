@@ -38,6 +38,7 @@ extern "C" {
 #define LSM_MAX_VALUE         (1u << 30)
 #define LSM_SNAPSHOT_NAME_MAX 255u                // bytes
 #define LSM_SNAPSHOT_ID_MAX   (UINT64_C(1) << 24) // ids are below
+#define LSM_SNAPSHOT_IDENTITY 16u                 // bytes
 
 #if defined(__GNUC__)
 #define LSM_NODISCARD __attribute__((warn_unused_result))
@@ -247,6 +248,11 @@ LSM_API uint64_t lsm_sequence(struct lsm *db);
 // Makes one of what has been acknowledged by now; durable when it returns 0. Takes two syncs,
 // whatever the store's size. LSM_EXISTS, LSM_INVALID for a name that cannot be.
 LSM_NODISCARD LSM_API int lsm_snapshot_create(struct lsm *db, const char *name);
+struct lsm_snapshot_info;
+// The same of the store's content that another store has a snapshot of: with identity and time of
+// that one.
+LSM_NODISCARD LSM_API int lsm_snapshot_create_as(struct lsm *db, const char *name,
+                                                 const struct lsm_snapshot_info *origin);
 // LSM_NOT_FOUND if there is none. What only it could see is given back in the background. Snapshots
 // that were opened by this name stay usable until they are freed.
 LSM_NODISCARD LSM_API int lsm_snapshot_delete(struct lsm *db, const char *name);
@@ -260,6 +266,9 @@ struct lsm_snapshot_info {
     uint64_t id;         // 1 .. LSM_SNAPSHOT_ID_MAX - 1, of this snapshot alone for ever
     uint64_t sequence;   // of the last write it sees
     uint64_t created_us; // since 1970, UTC
+    // Of what the snapshot shows: two that have the same show the same keys and values, also in
+    // different stores.
+    uint8_t identity[LSM_SNAPSHOT_IDENTITY];
 };
 typedef int lsm_snapshot_fn(void *arg, const struct lsm_snapshot_info *info);
 // Calls `fn` for each named snapshot, in the order of creation, until it returns other than 0,

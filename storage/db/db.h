@@ -196,6 +196,7 @@ int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us) REQUIRES
 #define DB_RETRY_FLUSH_US 200000  // of calls that ask for the job
 
 // ---- db_snapshots.c
+struct lsm_snapshot_info db_snapshot_info(const struct snapshot_record *r); // names r's name
 int db_named_check(struct lsm *db, const char *name); // whether a new snapshot can be called this
 // The sequences of all snapshots, named ones and others, ascending; the array is the caller's.
 // Mutex held.

@@ -9,8 +9,11 @@
 // The set is changed by whoever has the manifest lead, with the mutex; so it may be read with
 // either. What compaction keeps are the set's sequences and those of the snapshots in memory.
 #include <stdlib.h>
+#include <sys/random.h>
 #include <time.h>
 
+#include "base/coding.h"
+#include "base/hash.h"
 #include "base/numbers.h"
 #include "db/db.h"
 
@@ -42,7 +45,8 @@ static int check_new_name(const struct snapshot_set *set, const char *name)
 
 struct creation {
     const char *name;
-    uint64_t sequence;
+    uint64_t sequence, created_us;
+    uint8_t identity[LSM_SNAPSHOT_IDENTITY];
 };
 
 static int edit_create(const struct snapshot_set *set, struct version_edit *edit, void *arg)
@@ -53,12 +57,14 @@ static int edit_create(const struct snapshot_set *set, struct version_edit *edit
     if (!rc && id >= LSM_SNAPSHOT_ID_MAX)
         rc = status_fail(LSM_INVALID, "all numbers for snapshots are used up");
     if (!rc)
-        rc = snapshot_set_add(&edit->snapshots_added, id, creation->sequence, wall_clock_us(),
+        rc = snapshot_set_add(&edit->snapshots_added, id, creation->sequence, creation->created_us,
                               slice_str(creation->name));
+    if (!rc)
+        snapshot_set_identify(&edit->snapshots_added, id, creation->identity);
     return rc;
 }
 
-int lsm_snapshot_create(struct lsm *db, const char *name)
+static int snapshot_create(struct lsm *db, const char *name, struct creation *creation)
 {
     const struct lsm_snapshot *held;
     if (db->options.read_only)
@@ -69,15 +75,33 @@ int lsm_snapshot_create(struct lsm *db, const char *name)
         rc = lsm_snapshot_new(db, &held);
     if (rc)
         return rc;
-    struct creation creation = {.name = name, .sequence = held->sequence};
+    creation->name = name;
+    creation->sequence = held->sequence;
     rc = lsm_sync(db);
     if (!rc)
-        rc = db_change_snapshots(db, edit_create, &creation);
+        rc = db_change_snapshots(db, edit_create, creation);
     struct status_kept kept;
     status_keep(&kept);
     lsm_snapshot_free(db, held);
     status_restore(&kept);
     return rc;
+}
+
+int lsm_snapshot_create(struct lsm *db, const char *name)
+{
+    struct creation creation = {.created_us = wall_clock_us()};
+    uint8_t identity[LSM_SNAPSHOT_IDENTITY];
+    // Without, it is made of what else is known of the snapshot (db_snapshot_info).
+    if (getrandom(identity, sizeof identity, GRND_NONBLOCK) == (ssize_t)sizeof identity)
+        memcpy(creation.identity, identity, sizeof identity);
+    return snapshot_create(db, name, &creation);
+}
+
+int lsm_snapshot_create_as(struct lsm *db, const char *name, const struct lsm_snapshot_info *origin)
+{
+    struct creation creation = {.created_us = origin->created_us};
+    memcpy(creation.identity, origin->identity, sizeof creation.identity);
+    return snapshot_create(db, name, &creation);
 }
 
 static int edit_delete(const struct snapshot_set *set, struct version_edit *edit, void *arg)
@@ -109,6 +133,8 @@ static int edit_rename(const struct snapshot_set *set, struct version_edit *edit
     if (!rc)
         rc = snapshot_set_add(&edit->snapshots_added, r->id, r->sequence, r->created_us,
                               slice_str(renaming->to));
+    if (!rc)
+        snapshot_set_identify(&edit->snapshots_added, r->id, r->identity);
     edit->snapshots_added.next_id = 0; // 0: the edit does not change it
     return rc;
 }
@@ -131,6 +157,20 @@ int db_named_check(struct lsm *db, const char *name)
     return rc;
 }
 
+struct lsm_snapshot_info db_snapshot_info(const struct snapshot_record *r)
+{
+    static const uint8_t none[LSM_SNAPSHOT_IDENTITY];
+    struct lsm_snapshot_info info = {
+        .name = r->name, .id = r->id, .sequence = r->sequence, .created_us = r->created_us};
+    const uint64_t known[3] = {r->id, r->sequence, r->created_us};
+    memcpy(info.identity, r->identity, sizeof info.identity);
+    if (memcmp(r->identity, none, sizeof none) == 0) {
+        put_fixed64(info.identity, hash64_seeded(known, sizeof known, 1));
+        put_fixed64(info.identity + 8, hash64_seeded(known, sizeof known, 2));
+    }
+    return info;
+}
+
 int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg)
 {
     struct snapshot_set copy;
@@ -140,10 +180,7 @@ int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg)
     if (rc)
         return rc;
     for (size_t i = 0; i < copy.count && !rc; i++) {
-        const struct lsm_snapshot_info info = {.name = copy.at[i].name,
-                                               .id = copy.at[i].id,
-                                               .sequence = copy.at[i].sequence,
-                                               .created_us = copy.at[i].created_us};
+        const struct lsm_snapshot_info info = db_snapshot_info(&copy.at[i]);
         rc = fn(arg, &info);
     }
     snapshot_set_release(&copy);

@@ -136,8 +136,7 @@ int lsm_snapshot_usage(struct lsm *db, lsm_snapshot_usage_fn *fn, lsm_progress_f
     int64_t refers = 0;
     for (size_t i = 0; i < usage.set.count && !rc; i++) {
         const struct snapshot_record *r = &usage.set.at[i];
-        const struct lsm_snapshot_info info = {
-            .name = r->name, .id = r->id, .sequence = r->sequence, .created_us = r->created_us};
+        const struct lsm_snapshot_info info = db_snapshot_info(r);
         refers += usage.refers[i];
         rc = fn(arg, &info, (uint64_t)refers, usage.own[i]);
     }

@@ -76,6 +76,16 @@ int snapshot_set_add(struct snapshot_set *set, uint64_t id, uint64_t sequence, u
     return LSM_OK;
 }
 
+bool snapshot_set_identify(struct snapshot_set *set, uint64_t id,
+                           const uint8_t identity[LSM_SNAPSHOT_IDENTITY])
+{
+    size_t at = find_id(set, id);
+    if (at == set->count || set->at[at].id != id)
+        return false;
+    memcpy(set->at[at].identity, identity, LSM_SNAPSHOT_IDENTITY);
+    return true;
+}
+
 bool snapshot_set_remove(struct snapshot_set *set, uint64_t id)
 {
     size_t at = find_id(set, id);
@@ -126,6 +136,7 @@ int snapshot_set_copy(const struct snapshot_set *set, struct snapshot_set *ret_c
             snapshot_set_release(&copy);
             return rc;
         }
+        snapshot_set_identify(&copy, r->id, r->identity);
     }
     copy.next_id = set->next_id;
     *ret_copy = copy;

@@ -15,6 +15,7 @@ struct snapshot_record {
     uint64_t sequence;   // the snapshot sees what was written up to this sequence number
     uint64_t created_us; // since 1970, UTC
     char *name;          // owned; see snapshot_name_legal
+    uint8_t identity[LSM_SNAPSHOT_IDENTITY]; // of what it shows; zero: of an older program
 };
 
 struct snapshot_set {
@@ -33,6 +34,9 @@ void snapshot_set_release(struct snapshot_set *set); // leaves an empty one
 // sequence or name cannot be, LSM_EXISTS if the id or the name is taken, LSM_NO_MEMORY.
 int snapshot_set_add(struct snapshot_set *set, uint64_t id, uint64_t sequence, uint64_t created_us,
                      struct slice name);
+// Gives a record its identity; false: there is none with that id.
+bool snapshot_set_identify(struct snapshot_set *set, uint64_t id,
+                           const uint8_t identity[LSM_SNAPSHOT_IDENTITY]);
 bool snapshot_set_remove(struct snapshot_set *set, uint64_t id); // false: there is none
 
 // NULL if there is none. Valid until the set is changed.

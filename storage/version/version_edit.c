@@ -86,6 +86,7 @@ int version_edit_apply_snapshots(const struct version_edit *edit, struct snapsho
     for (size_t i = 0; i < edit->snapshots_added.count; i++) {
         const struct snapshot_record *r = &edit->snapshots_added.at[i];
         int rc = snapshot_set_add(set, r->id, r->sequence, r->created_us, slice_str(r->name));
+        snapshot_set_identify(set, r->id, r->identity);
         if (rc)
             return rc == LSM_EXISTS ? status_fail(LSM_CORRUPTION, "%s", lsm_error_detail()) : rc;
     }
@@ -237,6 +238,21 @@ static int put_snapshot(struct buf *out, const struct snapshot_record *r)
     return 0;
 }
 
+static int put_identity(struct buf *out, const struct snapshot_record *r)
+{
+    static const uint8_t none[LSM_SNAPSHOT_IDENTITY];
+    uint8_t *p;
+    if (memcmp(r->identity, none, sizeof none) == 0)
+        return 0;
+    int rc = begin_field(out, EDIT_SNAPSHOT_IDENTITY, varint_size(r->id) + sizeof none, &p);
+    if (rc)
+        return rc;
+    p = put_varint64(p, r->id);
+    memcpy(p, r->identity, sizeof none);
+    end_field(out, p + sizeof none);
+    return 0;
+}
+
 static int put_snapshots(struct buf *out, const struct version_edit *edit)
 {
     const struct snapshot_set *added = &edit->snapshots_added;
@@ -245,6 +261,8 @@ static int put_snapshots(struct buf *out, const struct version_edit *edit)
         rc = put_scalar(out, EDIT_SNAPSHOT_REMOVED, edit->snapshots_removed[i]);
     for (size_t i = 0; i < added->count && !rc; i++)
         rc = put_snapshot(out, &added->at[i]);
+    for (size_t i = 0; i < added->count && !rc; i++)
+        rc = put_identity(out, &added->at[i]);
     return rc;
 }
 
@@ -469,6 +487,16 @@ static int decode_snapshot(struct slice in, struct version_edit *edit)
     return rc == LSM_EXISTS ? corrupt("a snapshot twice") : rc;
 }
 
+static int decode_identity(struct slice in, struct version_edit *edit)
+{
+    const uint8_t *p = in.data, *end = in.data + in.size;
+    uint64_t id;
+    if (!get_numbers(&p, end, (uint64_t *const[]){&id}, 1) || end - p != LSM_SNAPSHOT_IDENTITY ||
+        !snapshot_set_identify(&edit->snapshots_added, id, p))
+        return corrupt("malformed identity of a snapshot");
+    return 0;
+}
+
 static int decode_field(uint64_t tag, struct slice payload, struct version_edit *edit)
 {
     switch (tag) {
@@ -489,6 +517,8 @@ static int decode_field(uint64_t tag, struct slice payload, struct version_edit 
         return decode_snapshot_removal(payload, edit);
     case EDIT_SNAPSHOT_ADDED:
         return decode_snapshot(payload, edit);
+    case EDIT_SNAPSHOT_IDENTITY:
+        return decode_identity(payload, edit);
     default:
         if (tag & EDIT_SKIPPABLE)
             return 0;

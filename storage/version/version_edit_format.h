@@ -17,9 +17,10 @@ enum edit_tag {
     EDIT_REMOVED = 8,       // varint level, varint number
     EDIT_ADDED = 10,        // a table: see below
     // 12 was never written to a store
-    EDIT_NEXT_SNAPSHOT = 13,    // varint: snapshot ids from here on are unused
-    EDIT_SNAPSHOT_REMOVED = 14, // varint id
-    EDIT_SNAPSHOT_ADDED = 16,   // varints id, sequence, created_us; slice name. Format 2
+    EDIT_NEXT_SNAPSHOT = 13,     // varint: snapshot ids from here on are unused
+    EDIT_SNAPSHOT_REMOVED = 14,  // varint id
+    EDIT_SNAPSHOT_IDENTITY = 15, // varint id, 16 bytes; after the snapshot's EDIT_SNAPSHOT_ADDED
+    EDIT_SNAPSHOT_ADDED = 16,    // varints id, sequence, created_us; slice name. Format 2
 };
 
 // An added table's payload: varints level, number, size, entries, deletes, raw_bytes, max_sequence,

@@ -25,6 +25,8 @@ static void fill_edit(struct version_edit *edit)
     edit_add_new(edit, 1, file);
     ck_assert_int_eq(version_edit_remove_snapshot(edit, 5), 0);
     ck_assert_int_eq(snapshot_set_add(&edit->snapshots_added, 7, 60, 300, slice_str("daily")), 0);
+    const uint8_t identity[LSM_SNAPSHOT_IDENTITY] = {1, 2, 3, [15] = 16};
+    ck_assert(snapshot_set_identify(&edit->snapshots_added, 7, identity));
     edit->snapshots_added.next_id = 9;
 }
 
@@ -43,6 +45,8 @@ static const uint8_t golden[] = {
     0x0e, 0x01, 0x05,                               // snapshot 5 removed
     0x10, 0x0a, 0x07, 0x3c, 0xac, 0x02,             // snapshot 7 at sequence 60, of 300 us,
     0x05, 'd',  'a',  'i',  'l',  'y',              //   "daily"
+    0x0f, 0x11, 0x07, 0x01, 0x02, 0x03, 0,    0,    // its identity
+    0,    0,    0,    0,    0,    0,    0,    0,    0, 0, 0x10,
 };
 
 static bool edit_equal(const struct version_edit *a, const struct version_edit *b)
@@ -102,7 +106,7 @@ static int decode_exact(const uint8_t *data, size_t size, struct version_edit *r
 // The tags are at these offsets; only there may an edit be cut without harm.
 static bool is_field_start(size_t offset)
 {
-    static const size_t starts[] = {0, 3, 7, 10, 14, 20, 48, 51, 54, sizeof(golden)};
+    static const size_t starts[] = {0, 3, 7, 10, 14, 20, 48, 51, 54, 66, sizeof(golden)};
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
         if (starts[i] == offset)
             return true;
