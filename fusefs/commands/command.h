@@ -28,7 +28,7 @@ struct command {
     enum exit_status (*run)(struct ctl *ctl);
     const char *options;     // letters, as for getopt(3)
     const char *usage;       // the arguments, as the usage line shows them
-    const char *summary;     // for the list of commands
+    const char *summary;     // for the list of commands; of one word: 26 characters at most
     const char *explanation; // of the options, lines of their own
     int least, most;         // arguments after DB
     unsigned flags;
@@ -171,6 +171,8 @@ enum exit_status command_backup_list(struct ctl *ctl);
 enum exit_status command_backup_verify(struct ctl *ctl);
 enum exit_status command_backup_delete(struct ctl *ctl);
 enum exit_status command_restore(struct ctl *ctl);
+enum exit_status command_send(struct ctl *ctl);
+enum exit_status command_receive(struct ctl *ctl);
 enum exit_status command_snapshot_create(struct ctl *ctl);
 enum exit_status command_snapshot_list(struct ctl *ctl);
 enum exit_status command_snapshot_rename(struct ctl *ctl);

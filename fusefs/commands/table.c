@@ -16,12 +16,12 @@ static const struct command commands[] = {
      0, MANY, COMMAND_PRINTS},
     {"tree", command_tree, "L:", "[-L DEPTH] DB [PATH]", "show a tree",
      "  -L DEPTH  not deeper than that\n", 0, 1, COMMAND_PRINTS},
-    {"stat", command_stat, "", "DB PATH...", "show all attributes of files", "", 1, MANY,
+    {"stat", command_stat, "", "DB PATH...", "show attributes of files", "", 1, MANY,
      COMMAND_PRINTS},
-    {"get", command_get, "o:", "[-o FILE] DB PATH...", "write out the content of files",
+    {"get", command_get, "o:", "[-o FILE] DB PATH...", "write out files",
      "  -o FILE  to FILE instead of standard output\n", 1, MANY, COMMAND_PRINTS},
-    {"put", command_put, "cm:", "[-c] [-m MODE] DB PATH [FILE]",
-     "store FILE or standard input as a file",
+    {"put", command_put, "cm:", "[-c] [-m MODE] DB PATH [FILE]", "store a file",
+     "FILE or standard input is the content.\n"
      "  -c, --create  make the store if there is none\n"
      "  -m MODE       octal mode of a new file (0666 less the umask)\n",
      1, 2, 0},
@@ -46,14 +46,17 @@ static const struct command commands[] = {
      0, 1, COMMAND_PRINTS},
     {"stats", command_stats, "", "DB [PROPERTY...]", "show figures of the store", "", 0, MANY,
      COMMAND_PRINTS},
-    {"check", command_check, "q", "[-q] DB", "verify every byte, then the tree",
-     "  -q  show no progress\n", 0, 0, 0},
-    {"repair", command_repair, "", "DB", "rebuild the manifest of a damaged store",
-     "What does not verify is moved to DB/lost. Copy DB first, check afterwards.\n", 0, 0,
-     COMMAND_OFFLINE},
+    {"check", command_check, "q", "[-q] DB", "verify every byte",
+     "Then the tree.\n"
+     "  -q  show no progress\n",
+     0, 0, 0},
+    {"repair", command_repair, "", "DB", "rebuild a damaged store",
+     "Makes a new manifest. What does not verify is moved to DB/lost. Copy DB first, check "
+     "afterwards.\n",
+     0, 0, COMMAND_OFFLINE},
     {"compact", command_compact, "", "DB", "merge all levels into one", "", 0, 0, 0},
     {"checkpoint", command_checkpoint, "", "DB TARGET", "make an openable copy", "", 1, 1, 0},
-    {"backup", command_backup, "q", "[-q] DB TARGET", "copy what is new to a backup",
+    {"backup", command_backup, "q", "[-q] DB TARGET", "copy what is new",
      "  -q  show no progress\n"
      "TARGET is made if there is nothing. Generations in it share what has not changed. Others:\n"
      "  lsmfsctl backup list TARGET\n"
@@ -74,6 +77,16 @@ static const struct command commands[] = {
      "  -q  show no progress\n"
      "The newest generation if none is given. DB has to be new.\n",
      1, 1, COMMAND_OFFLINE},
+    {"send", command_send, "qF:", "[-q] [--from SNAP] DB SNAP", "write a snapshot's stream",
+     "  --from SNAP  only what has changed since that one (-F)\n"
+     "  -q           show no progress\n"
+     "Standard output has to be a file or a pipe.\n",
+     1, 1, COMMAND_PRINTS},
+    {"receive", command_receive, "q", "[-q] DB", "apply such a stream",
+     "  -q  show no progress\n"
+     "A whole snapshot makes a new store; changes are for one that has their base and shows it.\n"
+     "A stream that is cut off or damaged changes nothing.\n",
+     0, 0, COMMAND_OFFLINE},
     {"snapshot create", command_snapshot_create, "", "DB NAME", "keep the tree as it is now",
      "Takes two syncs, whatever the store's size. NAME: 1 to 255 bytes without '/'.\n", 1, 1, 0},
     {"snapshot list", command_snapshot_list, "n", "[-n] DB", "show snapshots and their sizes",
@@ -99,8 +112,7 @@ static const struct command commands[] = {
      "  -n               only say what would be deleted\n"
      "PREFIX: only snapshots whose names begin with it.\n",
      0, 1, COMMAND_PRINTS},
-    {"diff", command_diff, "0j", "[-0 | --json] DB SNAPSHOT [SNAPSHOT2]",
-     "show what differs from a snapshot",
+    {"diff", command_diff, "0j", "[-0 | --json] DB SNAPSHOT [SNAPSHOT2]", "show what has changed",
      "  -0          each ends with a zero byte; of a rename both paths do\n"
      "  -j, --json  one object a line\n"
      "  + PATH  - PATH  R OLD -> NEW  come, gone, renamed with all below it\n"

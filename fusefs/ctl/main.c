@@ -16,20 +16,38 @@ static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
                                              {"yes", no_argument, NULL, 'y'},
                                              {"names", no_argument, NULL, 'n'},
                                              {"json", no_argument, NULL, 'j'},
+                                             {"from", required_argument, NULL, 'F'},
                                              {"keep-last", required_argument, NULL, 'A'},
                                              {"keep-hourly", required_argument, NULL, 'H'},
                                              {"keep-daily", required_argument, NULL, 'D'},
                                              {"keep-weekly", required_argument, NULL, 'W'},
                                              {NULL, 0, NULL, 0}};
 
+// In two columns, down the first one first: all on a screen of 24 lines and 80 columns.
+static void print_commands(void)
+{
+    const struct command *one_word[64];
+    size_t count = 0;
+    const struct command *command;
+    for (size_t i = 0; (command = command_at(i)) && count < 64; i++)
+        if (!strchr(command->name, ' '))
+            one_word[count++] = command;
+    size_t lines = (count + 1) / 2;
+    for (size_t i = 0; i < lines; i++) {
+        printf("  %-10s  ", one_word[i]->name);
+        if (i + lines < count)
+            printf("%-26s  %-10s  %s\n", one_word[i]->summary, one_word[i + lines]->name,
+                   one_word[i + lines]->summary);
+        else
+            puts(one_word[i]->summary);
+    }
+}
+
 static void print_help(void)
 {
     puts("usage: lsmfsctl COMMAND [OPTION...] DB [PATH...]\n"
          "Works on the store in directory DB, mounted or not.");
-    const struct command *command;
-    for (size_t i = 0; (command = command_at(i)); i++)
-        if (!strchr(command->name, ' '))
-            printf("  %-10s  %s\n", command->name, command->summary);
+    print_commands();
     puts("  snapshot    create, list, rename, delete, prune snapshots, or go back to one");
     puts("lsmfsctl COMMAND --help explains one; lsmfsctl --version; manual: lsmfsctl(8).\n"
          "Status: 0 done, 1 failed, 2 wrong usage.");

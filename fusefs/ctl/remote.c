@@ -126,7 +126,8 @@ static int answer_source(struct remote *remote, struct slice body)
 
 static int answer_sink(struct remote *remote, struct slice body)
 {
-    if (strcmp(remote->ctl->command->name, "get") != 0)
+    const char *name = remote->ctl->command->name;
+    if (strcmp(name, "get") != 0 && strcmp(name, "send") != 0)
         return -EPROTO;
     fflush(stdout);
     return answer(remote, remote->front->ops->sink_write(remote->front, body.data, body.size), NULL,

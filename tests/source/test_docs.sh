@@ -210,9 +210,10 @@ check_ctl_commands() {
     "$bin/lsmfsctl" --help >"$work/ctl" || problem "lsmfsctl --help failed"
     for word in $(grep -hoE 'lsmfsctl [a-z|]+' "${living[@]}" | sed 's/^lsmfsctl //' | tr '|' '\n' |
         sort -u); do
-        grep -qE "^  $word( |$)" "$work/ctl" || problem "there is no lsmfsctl command $word"
+        grep -qE "^(  .{38})?  $word( |$)" "$work/ctl" || problem "there is no lsmfsctl command $word"
     done
-    for word in $(sed -nE 's/^  ([a-z]+) .*/\1/p' "$work/ctl"); do
+    for word in $(sed -nE 's/^  ([a-z]+) .*/\1/p' "$work/ctl") \
+        $(sed -nE 's/^  .{38}  ([a-z]+) .*/\1/p' "$work/ctl"); do
         grep -qwF -- "$word" man/lsmfsctl.8 || problem "man/lsmfsctl.8 lacks the command $word"
     done
 }

@@ -74,9 +74,12 @@ if [ -x "$bin/lsmfs" ]; then
 fi
 
 # ---- lsmfsctl
-lsmfsctl --help | sed -nE 's/^  ([a-z]+) .*/\1/p' | sort >known
+{ lsmfsctl --help | sed -nE 's/^  ([a-z]+) .*/\1/p' && lsmfsctl --help | sed -nE 's/^  .{38}  ([a-z]+)  .*/\1/p'; } | sort >known
 offered lsmfsctl '' | grep -v '^--' | sort | diff known - || fail "commands"
-expect "scan snapshot stat stats" -- lsmfsctl s
+expect "scan send snapshot stat stats" -- lsmfsctl s
+expect "delete list verify" -- lsmfsctl backup ''
+expect "two\\ words" -- lsmfsctl send --from auto-1:30 db tw
+expect "--from" -- lsmfsctl send --f
 expect "--help create delete list prune rename rollback" -- lsmfsctl snapshot ''
 expect "--keep-daily --keep-hourly --keep-last --keep-weekly" -- lsmfsctl snapshot prune --k
 expect "--create --help -c -m" -- lsmfsctl put -

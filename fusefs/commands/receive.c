@@ -1,0 +1,372 @@
+// receive: a stream of send becomes a store, or the next state of one, in one step.
+//
+// It is applied to a store beside DB, called DB.receiving: an empty one, or for a stream of changes
+// a checkpoint of DB that shares its files. When the stream has been read to its end and all of it
+// is durable, with a snapshot of the same name, identity and time, that store gets DB's name: by a
+// rename, or by an exchange of the two directories, after which the old one is removed. Until then
+// DB is as it was, also after a crash; what is left beside it then the next receive removes.
+//
+// A stream of changes is only for a store that has its base, by identity, and shows it still.
+//
+// Thread safety: one thread. DB is locked meanwhile.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "commands/command.h"
+#include "commands/stream_format.h"
+
+#define WRITE_BUFFER (16u << 20)
+
+struct receiving {
+    struct ctl *ctl;
+    struct stream_reader reader;
+    struct stream_begin begin;
+    ssize_t source_rc;  // the last read's
+    char *db, *beside;  // directories
+    struct lsm *old;    // of a stream of changes: DB, locked
+    struct lsm *staged; // the one that is made
+    struct lsm_batch *batch;
+    char base[LSM_SNAPSHOT_NAME_MAX + 1]; // what DB calls the stream's base
+    bool has_it;                          // DB has what the stream would make
+    bool made;                            // there is something at `beside`
+};
+
+static ssize_t read_source(void *arg, void *data, size_t size)
+{
+    struct receiving *r = arg;
+    size_t got = 0;
+    while (got < size) {
+        ssize_t n = r->ctl->front->ops->source_read(r->ctl->front, (char *)data + got, size - got);
+        r->source_rc = n;
+        if (n < 0)
+            return n;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    progress_add(r->ctl->front, got);
+    return (ssize_t)got;
+}
+
+// ------------------------------------------------------------------------------- messages
+
+static bool out_of_memory(const struct receiving *r)
+{
+    complain(r->ctl, "out of memory");
+    return false;
+}
+
+static bool stream_failed(const struct receiving *r, int rc)
+{
+    if (is_cancelled(r->ctl->front))
+        complain(r->ctl, "%s: cancelled, and unchanged", r->ctl->db);
+    else if (rc == LSM_IO_ERROR)
+        complain(r->ctl, "standard input: %s", strerror((int)-r->source_rc));
+    else if (r->reader.problem)
+        complain(r->ctl, "%s: %s: nothing is changed", r->ctl->db, r->reader.problem);
+    else
+        out_of_memory(r);
+    return false;
+}
+
+static bool engine_failed(const struct receiving *r)
+{
+    complain(r->ctl, "%s", lsm_error_detail());
+    return false;
+}
+
+static bool system_failed(const struct receiving *r, const char *path)
+{
+    complain(r->ctl, "%s: %s", path, strerror(errno));
+    return false;
+}
+
+// ------------------------------------------------------------------------------- DB
+
+// Where DB is, and where the other one goes.
+static bool find_places(struct receiving *r)
+{
+    struct stat st;
+    bool is_there = lstat(r->ctl->db, &st) == 0;
+    if (stream_is_whole(&r->begin)) {
+        if (is_there) {
+            complain(r->ctl, "%s: exists already: a whole snapshot makes a new store", r->ctl->db);
+            return false;
+        }
+        r->db = strdup(r->ctl->db);
+    } else {
+        r->db = realpath(r->ctl->db, NULL);
+        if (!r->db)
+            return system_failed(r, r->ctl->db);
+    }
+    if (!r->db)
+        return out_of_memory(r);
+    for (size_t n = strlen(r->db); n > 1 && r->db[n - 1] == '/';)
+        r->db[--n] = 0;
+    if (asprintf(&r->beside, "%s.receiving", r->db) < 0) {
+        r->beside = NULL;
+        return out_of_memory(r);
+    }
+    return true;
+}
+
+static int note_snapshot(void *arg, const struct lsm_snapshot_info *info)
+{
+    struct receiving *r = arg;
+    if (memcmp(info->identity, r->begin.base, sizeof info->identity) == 0)
+        strcpy(r->base, info->name);
+    if (memcmp(info->identity, r->begin.identity, sizeof info->identity) == 0)
+        r->has_it = true;
+    return 0;
+}
+
+// Whether a key has another value now than the snapshot shows. LSM_OK, or a failure.
+static int is_changed(struct lsm *db, const struct lsm_snapshot *then, struct slice key,
+                      struct lsm_buf bufs[2], bool *ret_changed)
+{
+    const struct lsm_read_options at = {.snapshot = then};
+    int before = lsm_get(db, &at, key.data, key.size, &bufs[0]);
+    int now = lsm_get(db, NULL, key.data, key.size, &bufs[1]);
+    if (before && before != LSM_NOT_FOUND)
+        return before;
+    if (now && now != LSM_NOT_FOUND)
+        return now;
+    *ret_changed = before != now || (!now && !slice_equal(slice_of(bufs[0].data, bufs[0].size),
+                                                          slice_of(bufs[1].data, bufs[1].size)));
+    return LSM_OK;
+}
+
+// Whether DB shows something else than its snapshot `base`.
+static int find_change(struct receiving *r, bool *ret_changed)
+{
+    const struct lsm_snapshot *then = NULL, *now = NULL;
+    struct lsm_diff *diff = NULL;
+    struct lsm_buf bufs[2] = {0};
+    int rc = lsm_snapshot_open(r->old, r->base, &then);
+    if (!rc)
+        rc = lsm_snapshot_new(r->old, &now);
+    if (!rc)
+        rc = lsm_diff_new(r->old, then, now, &diff);
+    *ret_changed = false;
+    while (!rc && !*ret_changed && (rc = lsm_diff_next(diff)) > 0) {
+        struct slice key;
+        key.data = lsm_diff_key(diff, &key.size);
+        rc = ns_key_is_shown(key.data, key.size) ? is_changed(r->old, then, key, bufs, ret_changed)
+                                                 : LSM_OK;
+    }
+    lsm_diff_free(diff);
+    if (now)
+        lsm_snapshot_free(r->old, now);
+    if (then)
+        lsm_snapshot_free(r->old, then);
+    lsm_buf_release(&bufs[0]);
+    lsm_buf_release(&bufs[1]);
+    return rc;
+}
+
+// That DB is what the changes are for.
+static bool check_base(struct receiving *r)
+{
+    bool changed;
+    if (lsm_snapshot_list(r->old, note_snapshot, r))
+        return engine_failed(r);
+    if (r->has_it || !*r->base) {
+        if (r->has_it)
+            complain(r->ctl, "%s: has this snapshot already (%s)", r->ctl->db, r->begin.name);
+        else
+            complain(r->ctl, "%s: does not have the snapshot %s that the changes are for",
+                     r->ctl->db, r->begin.base_name);
+        return false;
+    }
+    if (find_change(r, &changed))
+        return engine_failed(r);
+    if (changed)
+        complain(r->ctl,
+                 "%s: was changed after snapshot %s: 'lsmfsctl snapshot rollback' gives that up",
+                 r->ctl->db, r->base);
+    return !changed;
+}
+
+static void set_options(struct lsm_options *options)
+{
+    lsm_options_init(options);
+    options->write_buffer_size = WRITE_BUFFER;
+    options->lock_note = "lsmfsctl receive";
+}
+
+static bool open_old(struct receiving *r)
+{
+    struct lsm_options options;
+    set_options(&options);
+    options.create_if_missing = false;
+    int rc;
+    do {
+        rc = lsm_open(r->db, &options, &r->old);
+    } while (store_retry(r->ctl, rc));
+    if (rc)
+        store_failed(r->ctl, rc);
+    return !rc && check_base(r);
+}
+
+// ------------------------------------------------------------------------------- beside it
+
+// What an interrupted receive has left.
+static bool remove_remains(struct receiving *r)
+{
+    struct stat st;
+    if (lstat(r->beside, &st))
+        return errno == ENOENT || system_failed(r, r->beside);
+    return lsm_destroy(r->beside, NULL) == 0 || engine_failed(r);
+}
+
+static bool open_staged(struct receiving *r)
+{
+    struct lsm_options options;
+    set_options(&options);
+    options.error_if_exists = !r->old;
+    options.create_if_missing = !r->old;
+    if (!remove_remains(r))
+        return false;
+    if (r->old && lsm_checkpoint(r->old, r->beside))
+        return engine_failed(r);
+    r->made = true;
+    int rc = lsm_open(r->beside, &options, &r->staged);
+    if (!rc && r->old)
+        rc = lsm_snapshot_rollback(r->staged, r->base, NULL, NULL); // what is not shown, too
+    if (!rc)
+        rc = lsm_batch_new(&r->batch);
+    return rc == 0 || engine_failed(r);
+}
+
+static int apply_frame(struct receiving *r)
+{
+    struct stream_op op;
+    int rc = LSM_OK;
+    lsm_batch_clear(r->batch);
+    while (!rc && stream_next(&r->reader, &op))
+        rc = op.change == STREAM_PUT
+                 ? lsm_batch_put(r->batch, op.key.data, op.key.size, op.value.data, op.value.size)
+                 : lsm_batch_delete(r->batch, op.key.data, op.key.size);
+    return rc ? rc : lsm_write(r->staged, NULL, r->batch);
+}
+
+// To the end of the stream; then all is durable, with the snapshot.
+static bool apply(struct receiving *r)
+{
+    struct lsm_snapshot_info origin = {.created_us = r->begin.created_us};
+    int rc;
+    while ((rc = stream_read_frame(&r->reader)) > 0)
+        if (is_cancelled(r->ctl->front))
+            return stream_failed(r, LSM_CANCELLED);
+        else if (apply_frame(r))
+            return engine_failed(r);
+    if (rc)
+        return stream_failed(r, rc);
+    memcpy(origin.identity, r->begin.identity, sizeof origin.identity);
+    if (lsm_snapshot_create_as(r->staged, r->begin.name, &origin))
+        return engine_failed(r);
+    struct lsm *staged = r->staged;
+    r->staged = NULL;
+    return lsm_close(staged) == 0 || engine_failed(r);
+}
+
+// That it is a file system that this program knows.
+static bool try_open(struct receiving *r)
+{
+    struct ns_options options;
+    struct ns *ns;
+    ns_options_init(&options);
+    options.engine.read_only = true;
+    options.engine.create_if_missing = false;
+    return (ns_open(r->beside, &options, &ns) == 0 && ns_close(ns) == 0) || engine_failed(r);
+}
+
+// ------------------------------------------------------------------------------- in one step
+
+// Owner and mode of the directory, and the owner of what is in it, as DB has them.
+static bool keep_owner(struct receiving *r)
+{
+    struct stat st;
+    if (stat(r->db, &st) || chmod(r->beside, st.st_mode & 07777))
+        return system_failed(r, r->beside);
+    DIR *dir = geteuid() == 0 ? opendir(r->beside) : NULL;
+    bool done = true;
+    for (struct dirent *entry; dir && done && (entry = readdir(dir));)
+        done = strcmp(entry->d_name, "..") == 0 ||
+               fchownat(dirfd(dir), entry->d_name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!done)
+        system_failed(r, r->beside);
+    if (dir)
+        closedir(dir);
+    return done;
+}
+
+static bool sync_parent(const struct receiving *r)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/..", r->db) < 0)
+        return out_of_memory(r);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool done = (fd >= 0 && fsync(fd) == 0) || system_failed(r, path);
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return done;
+}
+
+static bool put_in_place(struct receiving *r)
+{
+    if (!r->old) {
+        if (rename(r->beside, r->db))
+            return system_failed(r, r->db);
+        r->made = false;
+        return sync_parent(r);
+    }
+    if (!keep_owner(r))
+        return false;
+    if (renameat2(AT_FDCWD, r->beside, AT_FDCWD, r->db, RENAME_EXCHANGE))
+        return system_failed(r, r->db); // from here on `beside` is the old one
+    return sync_parent(r);
+}
+
+static bool receive(struct receiving *r)
+{
+    int rc = stream_read_begin(&r->reader, &r->begin);
+    if (rc)
+        return stream_failed(r, rc);
+    if (!find_places(r) || !store_may_create(r->ctl, r->db))
+        return false;
+    if (!stream_is_whole(&r->begin) && !open_old(r))
+        return false;
+    return open_staged(r) && apply(r) && try_open(r) && put_in_place(r);
+}
+
+enum exit_status command_receive(struct ctl *ctl)
+{
+    struct receiving r = {.ctl = ctl, .reader = {.read = read_source, .arg = &r}};
+    ctl->front->ops->hold_signals(ctl->front);
+    progress_unit(ctl->front, PROGRESS_BYTES);
+    bool done = receive(&r);
+    lsm_batch_free(r.batch);
+    if (r.staged)
+        (void)lsm_close(r.staged);
+    if (r.old)
+        (void)lsm_close(r.old);
+    if (r.made && lsm_destroy(r.beside, NULL)) {
+        engine_failed(&r);
+        done = false;
+    }
+    stream_reader_release(&r.reader);
+    free(r.db);
+    free(r.beside);
+    // What came after the last moment at which it could be cancelled does not count.
+    atomic_store(&ctl->front->cancelled, false);
+    return done ? EXIT_OK : EXIT_FAILED;
+}
