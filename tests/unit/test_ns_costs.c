@@ -175,6 +175,16 @@ static int create(const char *name, uint32_t mode)
     return rc;
 }
 
+// A list that says what mode 0600, or 0640, says.
+static int set_list(uint8_t group)
+{
+    const uint8_t list[] = {2,  0, 0,     0,                          // version
+                            1,  0, 6,     0, 0xff, 0xff, 0xff, 0xff,  // user
+                            4,  0, group, 0, 0xff, 0xff, 0xff, 0xff,  // group
+                            32, 0, 0,     0, 0xff, 0xff, 0xff, 0xff}; // others
+    return ns_setxattr(ns, file, "system.posix_acl_access", list, sizeof list, 0);
+}
+
 START_TEST(test_changing)
 {
     const struct ns_attr attr = {.mode = 0600};
@@ -183,6 +193,8 @@ START_TEST(test_changing)
     COSTS(create("new", S_IFREG | 0644), 0, 2, 0, 1); // that there is no such name; the directory
     COSTS(create("sub", S_IFDIR), 0, 2, 0, 1);
     COSTS(ns_setattr(ns, file, &attr, NS_SET_MODE, NULL), 0, 1, 0, 1);
+    COSTS(set_list(0), 0, 1, 0, 0); // as cp -a does
+    COSTS(set_list(4), 0, 1, 0, 1);
     COSTS(ns_write(ns, file, "b", 1, 0, 0, NULL), 1, 1, 0, 1);
     COSTS(ns_write(ns, large, data, 1, 100000, 0, NULL), 1, 2, 1, 1); // that it has no tail: once
     COSTS(ns_write(ns, large, data, 1, 100001, 0, NULL), 1, 2, 1, 1); // joined with the one before

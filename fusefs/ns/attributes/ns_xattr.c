@@ -103,9 +103,11 @@ static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, cons
         return -EEXIST;
     if (flags & NS_XATTR_REPLACE && !exists)
         return -ENODATA;
+    const uint32_t mode = op->file.rec.mode;
     if (ns_acl_is(name))
         rc = ns_acl_set(&op->file.rec, name, value, flags & NS_XATTR_KILL_SGID, &keep);
-    if (rc)
+    // What says no more than the mode does, as cp sets it, changes nothing. ext4 too leaves ctime.
+    if (rc || (!keep && !op->file.rec.has_xattrs && op->file.rec.mode == mode))
         return rc;
     op->file.rec.has_xattrs |= keep;
     if (is_label(slice_of(name, strlen(name))))
