@@ -261,6 +261,9 @@ LSM_NODISCARD LSM_API int lsm_snapshot_rename(struct lsm *db, const char *from, 
 LSM_NODISCARD LSM_API int lsm_snapshot_open(struct lsm *db, const char *name,
                                             const struct lsm_snapshot **ret_snapshot);
 
+// The number of the named snapshot that was opened, as lsm_snapshot_list() has it; 0: it is of now.
+LSM_API uint64_t lsm_snapshot_id(const struct lsm_snapshot *snapshot);
+
 struct lsm_snapshot_info {
     const char *name;    // valid during the call
     uint64_t id;         // 1 .. LSM_SNAPSHOT_ID_MAX - 1, of this snapshot alone for ever

@@ -50,6 +50,9 @@ struct live {
                           size_t name_size, struct ns_inode *inode);
     void (*content_end)(struct live *live, struct ns_inode *dir, const char *name, size_t name_size,
                         struct ns_inode *inode);
+    // Before a snapshot is made; after one was made, deleted, or given this name or another.
+    void (*snapshot_begin)(struct live *live);
+    void (*snapshot_changed)(struct live *live, const char *name);
 };
 
 // One run of a command.

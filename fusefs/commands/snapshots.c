@@ -20,9 +20,19 @@ static enum exit_status change(struct ctl *ctl, int (*fn)(struct ctl *ctl))
     return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }
 
+// Tells who has the store open as well.
+static int changed(struct ctl *ctl, int rc, const char *name)
+{
+    if (!rc && ctl->live)
+        ctl->live->snapshot_changed(ctl->live, name);
+    return rc;
+}
+
 static int create(struct ctl *ctl)
 {
-    return lsm_snapshot_create(ctl->engine, ctl->args[0]);
+    if (ctl->live)
+        ctl->live->snapshot_begin(ctl->live);
+    return changed(ctl, lsm_snapshot_create(ctl->engine, ctl->args[0]), ctl->args[0]);
 }
 
 enum exit_status command_snapshot_create(struct ctl *ctl)
@@ -32,7 +42,9 @@ enum exit_status command_snapshot_create(struct ctl *ctl)
 
 static int rename_one(struct ctl *ctl)
 {
-    return lsm_snapshot_rename(ctl->engine, ctl->args[0], ctl->args[1]);
+    int rc = lsm_snapshot_rename(ctl->engine, ctl->args[0], ctl->args[1]);
+    changed(ctl, rc, ctl->args[0]);
+    return changed(ctl, rc, ctl->args[1]);
 }
 
 enum exit_status command_snapshot_rename(struct ctl *ctl)
@@ -44,7 +56,7 @@ static int delete_all(struct ctl *ctl)
 {
     int rc = 0;
     for (int i = 0; i < ctl->arg_count && !rc; i++)
-        rc = lsm_snapshot_delete(ctl->engine, ctl->args[i]);
+        rc = changed(ctl, lsm_snapshot_delete(ctl->engine, ctl->args[i]), ctl->args[i]);
     return rc;
 }
 
@@ -195,7 +207,9 @@ static enum exit_status prune(struct ctl *ctl, struct pruning *pruning)
         struct kept_one *one = &pruning->at[i];
         if (one->keep)
             continue;
-        int rc = ctl_has(ctl, 'n') ? 0 : lsm_snapshot_delete(ctl->engine, one->name);
+        int rc = 0;
+        if (!ctl_has(ctl, 'n'))
+            rc = changed(ctl, lsm_snapshot_delete(ctl->engine, one->name), one->name);
         if (rc) {
             store_failed(ctl, rc);
             return EXIT_FAILED;

@@ -18,6 +18,8 @@
 #include <time.h>
 
 #include "mount/fuse_api.h"
+#include "mount/session.h"
+#include "mount/snapdir.h"
 
 #define FORGET_TRIES 100
 #define FORGET_MS    2
@@ -98,6 +100,17 @@ static void kernel_content_end(struct live *live, struct ns_inode *dir, const ch
     forget_pages(fs, dir);
 }
 
+// What programs have written is to be in the snapshot, though the kernel may not have passed it on.
+static void kernel_snapshot_begin(struct live *live)
+{
+    session_sync(&fs_of(live)->options);
+}
+
+static void kernel_snapshot_changed(struct live *live, const char *name)
+{
+    snapdir_changed(fs_of(live)->snapdir, name);
+}
+
 void kernel_live_init(struct kernel_live *kernel, struct lsmfs *fs)
 {
     *kernel = (struct kernel_live){
@@ -106,7 +119,9 @@ void kernel_live_init(struct kernel_live *kernel, struct lsmfs *fs)
                  .name_changed = kernel_name_changed,
                  .inode_changed = kernel_inode_changed,
                  .content_begin = kernel_content_begin,
-                 .content_end = kernel_content_end},
+                 .content_end = kernel_content_end,
+                 .snapshot_begin = kernel_snapshot_begin,
+                 .snapshot_changed = kernel_snapshot_changed},
         .fs = fs,
     };
 }

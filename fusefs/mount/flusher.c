@@ -51,7 +51,7 @@ struct flusher {
 
 LOCK_FUNCTIONS(flusher, struct flusher, mutex, flusher_mutex)
 
-static void reply_seek(fuse_req_t req, int64_t result)
+void flusher_reply_seek(fuse_req_t req, int64_t result)
 {
     if (result < 0)
         fuse_reply_err(req, (int)-result);
@@ -101,7 +101,7 @@ static void *flusher_run(void *arg)
         } else {
             fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(w->inode), (off_t)w->from,
                                              0);
-            reply_seek(w->req, ns_seek(fs->ns, w->inode, w->offset, w->whence));
+            flusher_reply_seek(w->req, ns_seek(fs->ns, w->inode, w->offset, w->whence));
         }
         ns_inode_put(fs->ns, w->inode, 1);
         free(w);
@@ -189,7 +189,7 @@ void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inod
     if (!fs->options.read_only && seek_is_open(answer, offset, whence, &w.from))
         flusher_add(flusher, &w);
     else
-        reply_seek(req, answer);
+        flusher_reply_seek(req, answer);
 }
 
 void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode,

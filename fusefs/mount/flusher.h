@@ -20,6 +20,9 @@ void flusher_free(struct flusher *flusher); // stopped
 void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode, uint64_t offset,
                   int whence);
 
+// Answers an LSEEK with what ns_seek() has returned.
+void flusher_reply_seek(fuse_req_t req, int64_t result);
+
 // Answers the WRITE, whose bytes are in the store, once the kernel has dropped the pages of its
 // range (pages.h). Takes a reference of its own.
 void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode,

@@ -9,6 +9,7 @@
 #include "mount/inode_table.h"
 
 #include "mount/caller.h"
+#include "mount/snapdir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +17,20 @@
 
 struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino)
 {
-    struct ns_inode *inode = ns_inode_find(lsmfs_of(req)->ns, ino);
+    struct lsmfs *fs = lsmfs_of(req);
+    bool shown = is_shown(fs, ino);
+    struct ns_inode *inode = shown ? NULL : ns_inode_find(fs->ns, ino);
     if (!inode)
-        fuse_reply_err(req, ESTALE);
+        fuse_reply_err(req, shown ? EROFS : ESTALE);
     return inode;
+}
+
+struct ns_inode *inode_get_dir(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    if (!is_snapdir_name(lsmfs_of(req), ino, name, strlen(name)))
+        return inode_get(req, ino);
+    fuse_reply_err(req, EROFS);
+    return NULL;
 }
 
 struct ns_cred cred_of(fuse_req_t req)
@@ -33,13 +44,6 @@ struct ns_cred cred_of(fuse_req_t req)
 void inode_done(fuse_req_t req, struct ns_inode *inode)
 {
     ns_inode_put(lsmfs_of(req)->ns, inode, 1);
-}
-
-void inode_forget(struct lsmfs *fs, fuse_ino_t ino, uint64_t count)
-{
-    struct ns_inode *inode = ino == NS_ROOT_INO ? NULL : ns_inode_find(fs->ns, ino);
-    if (inode)
-        ns_inode_put(fs->ns, inode, count + 1);
 }
 
 void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat)

@@ -1,6 +1,6 @@
 // Node ids. A FUSE node id is the inode number, looked up in the namespace's table of live inodes
 // for each request; the kernel's lookup counts are references there. The root's id is 1 on both
-// sides, and it stays live whatever the kernel forgets.
+// sides, and it stays live whatever the kernel forgets. (Those of snapshots: node.h.)
 //
 // A handler that needs an inode does
 //     struct ns_inode *inode = inode_get(req, ino);   // replied with an error if NULL
@@ -21,16 +21,17 @@ static inline struct lsmfs *lsmfs_of(fuse_req_t req)
     return fuse_req_userdata(req);
 }
 
-// With one reference more, or NULL after replying ESTALE: the kernel named an inode it does not
-// hold.
+// An inode of the present, for what changes something (other requests: node.h). With one reference
+// more, or NULL after replying ESTALE, if the kernel named an inode that it does not hold, or
+// EROFS, if it is not of the present.
 struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino);
+// The same of a directory in which a name is changed; EROFS too if that is the directory of
+// snapshots.
+struct ns_inode *inode_get_dir(fuse_req_t req, fuse_ino_t ino, const char *name);
 // Who makes the request, for what it creates.
 struct ns_cred cred_of(fuse_req_t req);
 
 void inode_done(fuse_req_t req, struct ns_inode *inode);
-
-// Gives back `count` of the kernel's references.
-void inode_forget(struct lsmfs *fs, fuse_ino_t ino, uint64_t count);
 
 void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat);
 
@@ -46,9 +47,9 @@ void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *a
 // its own: the kernel does not expect that, except of SETATTR, and would keep showing the old mode.
 void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr);
 
-// The same after a change of content by somebody without CAP_FSETID, with *attr as they were after it.
-// What the namespace does not know: setgid of what its group cannot execute goes too, if the caller is
-// not in the group.
+// The same after a change of content by somebody without CAP_FSETID, with *attr as they were after
+// it. What the namespace does not know: setgid of what its group cannot execute goes too, if the
+// caller is not in the group.
 void content_was_changed(fuse_req_t req, struct ns_inode *inode, struct ns_attr *attr);
 
 // What reading the inode does to its time of access, by the mount's options and the handle's flags.

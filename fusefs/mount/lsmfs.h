@@ -11,6 +11,7 @@ struct fuse_session;
 struct flusher;
 struct syncer;
 struct control;
+struct snapdir;
 struct transport;
 
 struct lsmfs {
@@ -20,7 +21,8 @@ struct lsmfs {
     struct transport *transport;  // as long
     struct flusher *flusher;      // while requests are served, as `syncer`
     struct syncer *syncer;
-    struct control *control; // the same; NULL: there is none
+    struct snapdir *snapdir; // from before requests are served to the end; NULL: no .snapshots
+    struct control *control; // while they are; NULL: there is none
     bool acl;     // agreed with the kernel: it checks access control lists, and leaves applying the
                   // umask to us; set by INIT
     bool no_open; // the kernel opens files without asking (ops_file.c); set by INIT

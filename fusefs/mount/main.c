@@ -34,6 +34,7 @@
 #include "mount/lsmfs.h"
 #include "mount/ops.h"
 #include "mount/session.h"
+#include "mount/snapdir.h"
 #include "mount/syncer.h"
 #include "mount/transport.h"
 #include "mount/uring_switch.h"
@@ -130,9 +131,10 @@ static void wait_for_end(struct lsmfs *fs, struct transport *transport, int sign
         struct signalfd_siginfo info;
         if (fds[1].revents && read(signal_fd, &info, sizeof info) == sizeof info &&
             unmount_on_signal(fs, ++signals_seen)) {
-            // Stopped while the threads still serve requests, which both need.
+            // Stopped while the threads still serve requests, which all need.
             control_stop(fs->control);
             flusher_stop(fs->flusher);
+            snapdir_stop(fs->snapdir);
             transport_stop(transport);
             return;
         }
@@ -182,6 +184,8 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     if (result == 0)
         result = syncer_new(fs, &fs->syncer);
     if (result == 0)
+        result = snapdir_start(fs, &fs->snapdir);
+    if (result == 0)
         result = transport_start(transport);
     if (result < 0) {
         log_message(LOG_ERR, "%s: the mount could not be started: %s", fs->options.mountpoint,
@@ -209,9 +213,11 @@ out:
     say_closing(fs);
     control_stop(fs->control);
     flusher_stop(fs->flusher);
+    snapdir_stop(fs->snapdir);
     fuse_session_destroy(session); // closes the connection
     control_free(fs->control);
     flusher_free(fs->flusher);
+    snapdir_free(fs->snapdir);
     syncer_free(fs->syncer);
     transport_free(transport);
     return ok;

@@ -2,6 +2,8 @@
 #ifndef LSMFS_MOUNT_OPS_H
 #define LSMFS_MOUNT_OPS_H
 
+#include <stdbool.h>
+
 #include "mount/fuse_api.h"
 
 extern const struct fuse_lowlevel_ops lsmfs_ops;
@@ -54,6 +56,12 @@ void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
                     struct fuse_file_info *fi);
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
+
+// ops_snapdir.c: parts of the handlers
+void snapdir_getattr(fuse_req_t req);
+void snapdir_lookup_itself(fuse_req_t req);
+void snapdir_lookup(fuse_req_t req, const char *name);
+void snapdir_readdir(fuse_req_t req, size_t size, off_t cookie, bool plus);
 
 // ops_xattr.c
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,

@@ -7,7 +7,7 @@
 // operation that changes them.
 #include <errno.h>
 
-#include "mount/inode_table.h"
+#include "mount/node.h"
 #include "mount/ops.h"
 #include "mount/protocol.h"
 #include "mount/relist.h"
@@ -15,14 +15,18 @@
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct ns_attr attr;
-    struct ns_inode *inode = inode_get(req, ino);
-    if (!inode)
+    struct node node;
+    if (is_snapdir(lsmfs_of(req), ino)) {
+        snapdir_getattr(req);
         return;
-    relist_used(lsmfs_of(req), inode);
+    }
+    if (!node_get(req, ino, &node))
+        return;
     // With a handle it is write(2) who asks, or a read or seek at the end.
-    int result =
-        fi && ns_loss_to_tell(inode) ? -ENOSPC : ns_getattr(lsmfs_of(req)->ns, inode, &attr);
-    inode_done(req, inode);
+    int result = fi && ns_loss_to_tell(node.inode) ? -ENOSPC : node_attr(&node, &attr);
+    if (!node.shown)
+        relist_used(lsmfs_of(req), node.inode);
+    node_done(&node);
     if (result < 0) {
         fuse_reply_err(req, -result);
         return;

@@ -14,7 +14,7 @@
 #include <linux/fuse.h>
 #include <string.h>
 
-#include "mount/inode_table.h"
+#include "mount/node.h"
 #include "mount/ops.h"
 #include "mount/relist.h"
 #include "mount/scratch.h"
@@ -35,18 +35,38 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_reply_err(req, 0);
 }
 
+#define COOKIE_SNAPDIR INT64_MAX // those of ns_list() are less than half of that
+
 struct listing {
     fuse_req_t req;
     char *data;
     size_t size, used;
-    bool plus;
+    uint64_t dir;
+    uint64_t base; // of node.h
+    bool plus;     // entries have room for an inode
+    bool is_full;  // one did not fit
 };
+
+// Above the root of a snapshot is the directory of all.
+static uint64_t number_of(const struct listing *list, const struct ns_dirent *entry)
+{
+    bool is_above = entry->name_size == 2 && memcmp(entry->name, "..", 2) == 0;
+    if (list->base && is_above && list->dir == list->base + NS_ROOT_INO)
+        return SNAPDIR_INO;
+    return entry->ino + list->base;
+}
 
 // Appends one entry; 1 if it does not fit.
 static int listing_add(void *arg, const struct ns_dirent *entry)
 {
     struct listing *list = arg;
+    struct lsmfs *fs = lsmfs_of(list->req);
     char name[NS_NAME_MAX + 1];
+    if (is_snapdir_name(fs, list->dir, entry->name, entry->name_size)) { // hidden by ours
+        if (entry->inode)
+            ns_inode_put(fs->ns, entry->inode, 1);
+        return 0;
+    }
     memcpy(name, entry->name, entry->name_size);
     name[entry->name_size] = 0;
     char *data = list->data + list->used;
@@ -54,18 +74,36 @@ static int listing_add(void *arg, const struct ns_dirent *entry)
     struct fuse_entry_param param = {0};
     if (list->plus && entry->inode) {
         entry_fill(entry->attr, &param);
+        param.ino += list->base;
+        param.attr.st_ino = param.ino;
     } else { // inode 0: a name only
-        param.attr.st_ino = entry->ino;
+        param.attr.st_ino = number_of(list, entry);
         param.attr.st_mode = entry->type;
     }
     if (list->plus)
         n = fuse_add_direntry_plus(list->req, data, room, name, &param, (off_t)entry->cookie);
     else
         n = fuse_add_direntry(list->req, data, room, name, &param.attr, (off_t)entry->cookie);
-    if (n > room)
-        return 1;
-    list->used += n;
-    return 0;
+    list->is_full = n > room;
+    if (!list->is_full)
+        list->used += n;
+    return list->is_full;
+}
+
+// The root's last entry, if it is to be seen, is the directory of snapshots.
+static void add_snapdir(struct listing *list, off_t cookie)
+{
+    const struct ns_dirent entry = {.name = SNAPDIR_NAME,
+                                    .name_size = strlen(SNAPDIR_NAME),
+                                    .ino = SNAPDIR_INO,
+                                    .type = S_IFDIR,
+                                    .cookie = COOKIE_SNAPDIR};
+    const struct lsmfs *fs = lsmfs_of(list->req);
+    if (!fs->snapdir || fs->options.snapdir != SNAPDIR_VISIBLE || list->dir != NS_ROOT_INO ||
+        list->is_full || cookie == COOKIE_SNAPDIR)
+        return;
+    list->dir = 0; // this one is not hidden
+    listing_add(list, &entry);
 }
 
 // Gives back the references in a READDIRPLUS reply that was not taken.
@@ -75,7 +113,7 @@ static void listing_forget(struct lsmfs *fs, const char *data, size_t size)
     while (at < size) {
         const struct fuse_direntplus *entry = (const void *)(data + at);
         if (entry->entry_out.nodeid)
-            inode_forget(fs, entry->entry_out.nodeid, 1);
+            node_forget(fs, entry->entry_out.nodeid, 1);
         at += FUSE_DIRENTPLUS_SIZE(entry);
     }
 }
@@ -83,20 +121,31 @@ static void listing_forget(struct lsmfs *fs, const char *data, size_t size)
 static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie, bool plus)
 {
     struct lsmfs *fs = lsmfs_of(req);
-    struct ns_inode *inode = inode_get(req, ino);
-    if (!inode)
+    struct node node;
+    if (is_snapdir(fs, ino)) {
+        snapdir_readdir(req, size, cookie, plus);
         return;
-    struct listing list = {.req = req, .data = scratch_get(size), .size = size, .plus = plus};
-    int result = list.data ? 0 : -ENOMEM;
-    if (cookie == 0) {
-        relist_begins(fs, inode);
-        inode_accessed(fs, inode, 0);
     }
+    if (!node_get(req, ino, &node))
+        return;
+    struct listing list = {.req = req,
+                           .data = scratch_get(size),
+                           .size = size,
+                           .dir = ino,
+                           .base = node.base,
+                           .plus = plus};
+    int result = list.data ? 0 : -ENOMEM;
+    if (cookie == 0 && !node.shown) {
+        relist_begins(fs, node.inode);
+        inode_accessed(fs, node.inode, 0);
+    }
+    if (result == 0 && cookie != COOKIE_SNAPDIR)
+        result = ns_list(node.ns, node.inode, (uint64_t)cookie, plus, listing_add, &list);
     if (result == 0)
-        result = ns_list(fs->ns, inode, (uint64_t)cookie, plus, listing_add, &list);
-    if (result == 0 && list.used == 0)
-        relist_ends(fs, inode);
-    inode_done(req, inode);
+        add_snapdir(&list, cookie);
+    if (result == 0 && list.used == 0 && !node.shown)
+        relist_ends(fs, node.inode);
+    node_done(&node);
     // What was read before an error is delivered; the next read meets the error again.
     if (result < 0 && list.used == 0)
         fuse_reply_err(req, -result);
@@ -120,6 +169,6 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-    (void)ino, (void)data_only, (void)fi;
+    (void)ino, (void)data_only, (void)fi; // of a snapshot too: it is durable already
     syncer_sync(lsmfs_of(req)->syncer, req);
 }

@@ -39,8 +39,8 @@
 
 #include "mount/caller.h"
 #include "mount/flusher.h"
-#include "mount/inode_table.h"
 #include "mount/log.h"
+#include "mount/node.h"
 #include "mount/ops.h"
 #include "mount/pages.h"
 #include "mount/protocol.h"
@@ -108,7 +108,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
         fuse_reply_err(req, ENOSYS);
         return;
     }
-    struct ns_inode *dir = inode_get(req, parent), *inode;
+    struct ns_inode *dir = inode_get_dir(req, parent, protocol_is_tmpfile() ? "" : name), *inode;
     if (!dir)
         return;
     mode = (mode & ~(mode_t)S_IFMT) | S_IFREG;
@@ -159,11 +159,31 @@ static int check_flags(struct lsmfs *fs, struct ns_inode *inode, int flags)
     return attr.flags & NS_IMMUTABLE || (attr.flags & NS_APPEND && !appends) ? -EPERM : 0;
 }
 
+// A file of a snapshot. The kernel holds it while it is open, and there is nothing else to know.
+static void open_shown(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct node node;
+    if (may_write(fi) || fi->flags & O_TRUNC) {
+        fuse_reply_err(req, EROFS);
+        return;
+    }
+    if (!node_get(req, ino, &node))
+        return;
+    fi->fh = 0;
+    fi->keep_cache = 1;
+    fuse_reply_open(req, fi);
+    node_done(&node);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct lsmfs *fs = lsmfs_of(req);
     if (fs->no_open) {
         fuse_reply_err(req, ENOSYS);
+        return;
+    }
+    if (is_shown(fs, ino)) {
+        open_shown(req, ino, fi);
         return;
     }
     struct ns_inode *inode = inode_get(req, ino);
@@ -190,7 +210,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    if (fi->fh) // 0 for O_TMPFILE where OPEN is not sent
+    if (fi->fh) // 0 for O_TMPFILE where OPEN is not sent, and for files of snapshots
         handle_close(lsmfs_of(req), fi);
     fuse_reply_err(req, 0);
 }
@@ -198,22 +218,22 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     struct lsmfs *fs = lsmfs_of(req);
-    struct ns_inode *inode = inode_get(req, ino);
-    if (!inode)
+    struct node node;
+    if (!node_get(req, ino, &node))
         return;
     void *data = scratch_get(size);
-    if (!protocol_is_direct())
-        pages_cached(inode);
-    if (offset == 0)
-        relist_used(fs, inode);
-    ssize_t n = data ? ns_read_with(fs->ns, inode, data, size, (uint64_t)offset,
-                                    access_by(fs, inode, fi->flags))
+    if (!protocol_is_direct() && !node.shown)
+        pages_cached(node.inode);
+    if (offset == 0 && !node.shown)
+        relist_used(fs, node.inode);
+    ssize_t n = data ? ns_read_with(node.ns, node.inode, data, size, (uint64_t)offset,
+                                    node_access(&node, fi->flags))
                      : -ENOMEM;
     // The kernel fills the page around a write. At the end of the file nobody could write any more
     // if that were refused because of what is lost there.
     if (n == -EIO && (fi->flags & O_ACCMODE) == O_WRONLY)
-        n = ns_read_end(fs->ns, inode, data, size, (uint64_t)offset);
-    inode_done(req, inode);
+        n = ns_read_end(node.ns, node.inode, data, size, (uint64_t)offset);
+    node_done(&node);
     if (n < 0)
         fuse_reply_err(req, (int)-n);
     else
@@ -258,6 +278,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     if (protocol_is_written_back())
         flags |= NS_WRITE_LATE | (fs->no_open ? 0u : NS_WRITE_EARLIER);
     struct ns_attr attr;
+    if (is_shown(fs, ino)) // it was opened without us, and written to before it was guarded
+        snapdir_drop_pages(fs->snapdir, ino);
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
@@ -282,11 +304,12 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
     (void)data_only, (void)fi; // data and metadata are in one log
-    struct ns_inode *inode = inode_get(req, ino);
-    if (!inode)
+    struct node node;
+    if (!node_get(req, ino, &node))
         return;
-    ns_fsync_begins(inode);
-    inode_done(req, inode);
+    if (!node.shown)
+        ns_fsync_begins(node.inode);
+    node_done(&node);
     syncer_sync(lsmfs_of(req)->syncer, req);
 }
 
@@ -312,11 +335,14 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct f
 {
     (void)fi;
     struct lsmfs *fs = lsmfs_of(req);
-    struct ns_inode *inode = inode_get(req, ino);
-    if (!inode)
+    struct node node;
+    if (!node_get(req, ino, &node))
         return;
-    flusher_seek(fs->flusher, req, inode, (uint64_t)offset, whence);
-    ns_inode_put(fs->ns, inode, 1);
+    if (node.shown)
+        flusher_reply_seek(req, ns_seek(node.ns, node.inode, (uint64_t)offset, whence));
+    else
+        flusher_seek(fs->flusher, req, node.inode, (uint64_t)offset, whence);
+    node_done(&node);
 }
 
 void op_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from_offset,
@@ -326,22 +352,22 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from_offset,
     (void)from_fi, (void)to_fi;
     struct lsmfs *fs = lsmfs_of(req);
     struct ns_attr attr = {0};
-    struct ns_inode *from = inode_get(req, from_ino), *to;
-    if (!from)
+    struct node from;
+    struct ns_inode *to = inode_get(req, to_ino);
+    if (!to)
         return;
-    to = inode_get(req, to_ino);
-    if (!to) {
-        ns_inode_put(fs->ns, from, 1);
+    if (!node_get(req, from_ino, &from)) {
+        ns_inode_put(fs->ns, to, 1);
         return;
     }
     unsigned how = change_flags(fs, keeps_suid(req, to));
     ssize_t n = flags ? -EINVAL
-                      : ns_copy_range_with(fs->ns, from, (uint64_t)from_offset, to,
+                      : ns_copy_range_from(fs->ns, from.ns, from.inode, (uint64_t)from_offset, to,
                                            (uint64_t)to_offset, size, how, &attr);
     if (n > 0 && !(how & NS_WRITE_KEEP_SUID))
         content_was_changed(req, to, &attr);
-    ns_inode_put(fs->ns, from, 1);
     ns_inode_put(fs->ns, to, 1);
+    node_done(&from);
     if (n < 0) {
         fuse_reply_err(req, (int)-n);
         return;

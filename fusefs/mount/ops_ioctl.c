@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "mount/inode_table.h"
 #include "mount/log.h"
+#include "mount/node.h"
 #include "mount/ops.h"
 
 static const struct {
@@ -24,13 +24,13 @@ static const struct {
 };
 #define BITS (sizeof bits / sizeof *bits)
 
-static void get_flags(fuse_req_t req, struct ns_inode *inode, bool extended, size_t out_size)
+static void get_flags(fuse_req_t req, const struct node *node, bool extended, size_t out_size)
 {
     struct ns_attr attr;
     uint32_t flags = 0;
     struct fsxattr x = {0};
     uint8_t reply[sizeof x] = {0};
-    int result = ns_getattr(lsmfs_of(req)->ns, inode, &attr);
+    int result = node_attr(node, &attr);
     if (result == 0 &&
         (out_size < sizeof flags || out_size > sizeof reply || (extended && out_size != sizeof x)))
         result = -EINVAL;
@@ -119,13 +119,16 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fu
         fuse_reply_err(req, ENOTTY);
         return;
     }
-    struct ns *ns = lsmfs_of(req)->ns; // the request is gone once it has been answered
-    struct ns_inode *inode = inode_get(req, ino);
-    if (!inode)
+    struct node node;
+    if (sets && is_shown(lsmfs_of(req), ino)) {
+        fuse_reply_err(req, EROFS);
+        return;
+    }
+    if (!node_get(req, ino, &node))
         return;
     if (gets)
-        get_flags(req, inode, cmd == FS_IOC_FSGETXATTR, out_size);
+        get_flags(req, &node, cmd == FS_IOC_FSGETXATTR, out_size);
     else
-        set_flags(req, inode, cmd == FS_IOC_FSSETXATTR, in, in_size);
-    ns_inode_put(ns, inode, 1);
+        set_flags(req, node.inode, cmd == FS_IOC_FSSETXATTR, in, in_size);
+    node_done(&node);
 }

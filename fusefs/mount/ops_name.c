@@ -2,17 +2,26 @@
 #include <errno.h>
 #include <string.h>
 
-#include "mount/inode_table.h"
+#include "mount/node.h"
 #include "mount/ops.h"
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct ns_inode *dir = inode_get(req, parent), *inode;
+    struct lsmfs *fs = lsmfs_of(req);
+    struct ns_inode *inode;
     struct ns_attr attr;
-    if (!dir)
+    struct node dir;
+    if (is_snapdir_name(fs, parent, name, strlen(name))) {
+        snapdir_lookup_itself(req);
         return;
-    int result = ns_lookup(lsmfs_of(req)->ns, dir, name, strlen(name), &inode, &attr);
-    inode_done(req, dir);
+    }
+    if (is_snapdir(fs, parent)) {
+        snapdir_lookup(req, name);
+        return;
+    }
+    if (!node_get(req, parent, &dir))
+        return;
+    int result = node_lookup(&dir, name, &inode, &attr);
     if (result == -ENOENT) {
         // Inode 0 with a timeout: the kernel remembers that there is no such name.
         const struct fuse_entry_param none = {.entry_timeout = CACHE_FOREVER_S};
@@ -20,20 +29,21 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     } else if (result < 0) {
         fuse_reply_err(req, -result);
     } else {
-        reply_inode(req, inode, &attr);
+        node_reply_entry(req, &dir, inode, &attr);
     }
+    node_done(&dir);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
-    inode_forget(lsmfs_of(req), ino, count);
+    node_forget(lsmfs_of(req), ino, count);
     fuse_reply_none(req);
 }
 
 void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
     for (size_t i = 0; i < count; i++)
-        inode_forget(lsmfs_of(req), forgets[i].ino, forgets[i].nlookup);
+        node_forget(lsmfs_of(req), forgets[i].ino, forgets[i].nlookup);
     fuse_reply_none(req);
 }
 
@@ -61,8 +71,8 @@ static void reply_done(fuse_req_t req, int result)
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-    struct ns_inode *dir = inode_get(req, parent), *inode = NULL;
-    struct ns_cred cred = cred_of(req);
+    const struct ns_cred cred = cred_of(req);
+    struct ns_inode *dir = inode_get_dir(req, parent, name), *inode = NULL;
     struct ns_attr attr;
     if (!dir)
         return;
@@ -74,8 +84,8 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    struct ns_inode *dir = inode_get(req, parent), *inode = NULL;
-    struct ns_cred cred = cred_of(req);
+    const struct ns_cred cred = cred_of(req);
+    struct ns_inode *dir = inode_get_dir(req, parent, name), *inode = NULL;
     struct ns_attr attr;
     if (!dir)
         return;
@@ -86,8 +96,8 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 
 void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-    struct ns_inode *dir = inode_get(req, parent), *inode = NULL;
-    struct ns_cred cred = cred_of(req);
+    const struct ns_cred cred = cred_of(req);
+    struct ns_inode *dir = inode_get_dir(req, parent, name), *inode = NULL;
     struct ns_attr attr;
     if (!dir)
         return;
@@ -99,12 +109,18 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-    struct ns *ns = lsmfs_of(req)->ns;
-    struct ns_inode *inode = inode_get(req, ino), *dir;
+    struct lsmfs *fs = lsmfs_of(req);
+    struct ns *ns = fs->ns;
+    struct ns_inode *inode, *dir;
     struct ns_attr attr;
+    if (is_shown(fs, ino) && !is_shown(fs, parent)) {
+        fuse_reply_err(req, EXDEV);
+        return;
+    }
+    inode = inode_get(req, ino);
     if (!inode)
         return;
-    dir = inode_get(req, parent);
+    dir = inode_get_dir(req, parent, name);
     if (!dir) {
         ns_inode_put(ns, inode, 1);
         return;
@@ -121,7 +137,7 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct ns_inode *dir = inode_get(req, parent);
+    struct ns_inode *dir = inode_get_dir(req, parent, name);
     if (!dir)
         return;
     int result = ns_unlink(lsmfs_of(req)->ns, dir, name, strlen(name));
@@ -131,7 +147,7 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct ns_inode *dir = inode_get(req, parent);
+    struct ns_inode *dir = inode_get_dir(req, parent, name);
     if (!dir)
         return;
     int result = ns_rmdir(lsmfs_of(req)->ns, dir, name, strlen(name));
@@ -143,10 +159,10 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
                const char *new_name, unsigned flags)
 {
     struct ns *ns = lsmfs_of(req)->ns;
-    struct ns_inode *from = inode_get(req, parent), *to;
+    struct ns_inode *from = inode_get_dir(req, parent, name), *to;
     if (!from)
         return;
-    to = inode_get(req, new_parent);
+    to = inode_get_dir(req, new_parent, new_name);
     if (!to) {
         ns_inode_put(ns, from, 1);
         return;
@@ -163,12 +179,12 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     char target[NS_SYMLINK_MAX + 1];
-    struct ns_inode *inode = inode_get(req, ino);
-    if (!inode)
+    struct node node;
+    if (!node_get(req, ino, &node))
         return;
-    struct lsmfs *fs = lsmfs_of(req);
-    ssize_t size = ns_readlink_with(fs->ns, inode, target, NS_SYMLINK_MAX, access_by(fs, inode, 0));
-    inode_done(req, inode);
+    ssize_t size =
+        ns_readlink_with(node.ns, node.inode, target, NS_SYMLINK_MAX, node_access(&node, 0));
+    node_done(&node);
     if (size < 0) {
         fuse_reply_err(req, (int)-size);
         return;

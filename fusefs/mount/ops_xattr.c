@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "mount/inode_table.h"
+#include "mount/node.h"
 #include "mount/ops.h"
 #include "mount/protocol.h"
 #include "mount/scratch.h"
@@ -32,14 +32,15 @@ static int name_error(fuse_req_t req, const char *name)
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                  int flags)
 {
-    int error = name_error(req, name);
-    if (error) {
-        fuse_reply_err(req, error);
-        return;
-    }
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
+    int error = name_error(req, name);
+    if (error) {
+        inode_done(req, inode);
+        fuse_reply_err(req, error);
+        return;
+    }
     // XATTR_CREATE and XATTR_REPLACE have the namespace's values; the kernel passes on nothing
     // else.
     unsigned how = (unsigned)flags | (protocol_kills_sgid() ? NS_XATTR_KILL_SGID : 0u);
@@ -61,45 +62,52 @@ static void reply_bytes(fuse_req_t req, ssize_t result, const void *data, size_t
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
+    struct node node;
     int error = name_error(req, name);
+    if (!error && is_snapdir(lsmfs_of(req), ino))
+        error = ENODATA;
     if (error) {
         fuse_reply_err(req, error);
         return;
     }
-    struct ns_inode *inode = inode_get(req, ino);
-    if (!inode)
+    if (!node_get(req, ino, &node))
         return;
     void *value = size ? scratch_get(size) : NULL;
-    ssize_t result =
-        size && !value ? -ENOMEM : ns_getxattr(lsmfs_of(req)->ns, inode, name, value, size);
-    inode_done(req, inode);
-    if (result == -ENODATA && strcmp(name, "security.selinux") == 0 &&
-        !ns_may_have_labels(lsmfs_of(req)->ns))
+    ssize_t result = size && !value ? -ENOMEM : ns_getxattr(node.ns, node.inode, name, value, size);
+    if (result == -ENODATA && strcmp(name, "security.selinux") == 0 && !ns_may_have_labels(node.ns))
         result = -EOPNOTSUPP;
+    if (result == -ENODATA && node_claims_capabilities(&node, name, size))
+        result = 1;
+    node_done(&node);
     reply_bytes(req, result, value, size);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-    struct ns_inode *inode = inode_get(req, ino);
-    if (!inode)
+    struct node node;
+    if (is_snapdir(lsmfs_of(req), ino)) {
+        reply_bytes(req, 0, NULL, size);
+        return;
+    }
+    if (!node_get(req, ino, &node))
         return;
     char *list = size ? scratch_get(size) : NULL;
-    ssize_t result = size && !list ? -ENOMEM : ns_listxattr(lsmfs_of(req)->ns, inode, list, size);
-    inode_done(req, inode);
+    ssize_t result = size && !list ? -ENOMEM : ns_listxattr(node.ns, node.inode, list, size);
+    node_done(&node);
     reply_bytes(req, result, list, size);
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    int error = name_error(req, name);
-    if (error) {
-        fuse_reply_err(req, error);
-        return;
-    }
     struct ns_inode *inode = inode_get(req, ino);
     if (!inode)
         return;
+    int error = name_error(req, name);
+    if (error) {
+        inode_done(req, inode);
+        fuse_reply_err(req, error);
+        return;
+    }
     int result = ns_removexattr(lsmfs_of(req)->ns, inode, name);
     inode_done(req, inode);
     fuse_reply_err(req, -result);

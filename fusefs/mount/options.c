@@ -53,6 +53,7 @@ static const char *const compressions[] = {"none", "lz4", "zlib", NULL};
 static const char *const checksum_modes[] = {"once", "always", "never", NULL};
 static const char *const wal_modes[] = {"auto", "mapped", "written", NULL};
 static const char *const transports[] = {"auto", "uring", "poll", "plain", NULL};
+static const char *const snapdirs[] = {"hidden", "visible", "none", NULL};
 static const char *const no_remount[] = {
     "a mounted store cannot be remounted: unmount it, then mount it again", NULL};
 static const char *const no_symfollow[] = {"FUSE file systems cannot be mounted with it", NULL};
@@ -79,6 +80,7 @@ static const struct option_spec specs[] = {
     {"inline_max", OPT_SIZE, FIELD(ns.inline_max), 0, 64 * KiB, NULL},
     {"threads", OPT_COUNT, FIELD(threads), 1, 64, NULL},
     {"snapshot", OPT_TEXT, FIELD(snapshot), 0, 0, NULL},
+    {"snapdir", OPT_CHOICE, FIELD(snapdir), 0, 0, snapdirs},
     {"spin", OPT_COUNT, FIELD(spin_us), 0, 10000, NULL},
     {"transport", OPT_CHOICE, FIELD(transport), 0, 0, transports},
     {"enable_uring", OPT_ON, FIELD(enable_uring), 0, 0, NULL},
@@ -128,6 +130,7 @@ static const char help_text[] =
     "  -h, --help;  -V, --version         Unmount with: umount.lsmfs MOUNTPOINT\n"
     "Options (sizes take K, M, G, T):\n"
     "  ro                    read only;  ro,snapshot=NAME: as that snapshot has it\n"
+    "  snapdir=S             MOUNTPOINT/.snapshots: hidden, visible or none (hidden)\n"
     "  allow_other           let other users in (root's default)\n"
     "  allow_root            let root in;  no_allow_other: only the mounting user\n"
     "  no_writeback          pass on every write(2) at once; auto_unmount: lsmfs(8)\n"

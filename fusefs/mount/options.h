@@ -12,6 +12,7 @@ enum atime_policy { ATIME_RELATIVE, ATIME_ALWAYS, ATIME_NEVER };
 
 // How requests come from the kernel; TRANSPORT_AUTO: the best that can be had. In the order of the
 // table in transport.c.
+enum snapdir_choice { SNAPDIR_HIDDEN, SNAPDIR_VISIBLE, SNAPDIR_NONE };
 enum transport_choice { TRANSPORT_AUTO, TRANSPORT_URING, TRANSPORT_POLL, TRANSPORT_PLAIN };
 
 struct mount_options {
@@ -37,8 +38,9 @@ struct mount_options {
     unsigned
         spin_us; // how long an idle thread looks for the next request before it sleeps, at most
     enum transport_choice transport;
-    bool enable_uring; // turn on the kernel's switch for FUSE over io_uring
-    char *snapshot;    // the named snapshot to mount; NULL: the present
+    bool enable_uring;           // turn on the kernel's switch for FUSE over io_uring
+    enum snapdir_choice snapdir; // whether the root has .snapshots, and lists it
+    char *snapshot;              // the named snapshot to mount; NULL: the present
     struct ns_options ns;
 };
 

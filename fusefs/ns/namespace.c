@@ -258,21 +258,28 @@ int ns_open(const char *path, const struct ns_options *options, struct ns **ret_
     return opened(ns, status, ret_ns);
 }
 
-int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns)
+int ns_open_at(struct ns *live, const struct lsm_snapshot *snapshot, struct ns **ret_ns)
 {
     struct ns_options options;
     ns_options_init(&options);
     options.engine.read_only = true;
     struct ns *ns = ns_new(live->path, &options);
-    if (!ns)
+    if (!ns) {
+        lsm_snapshot_free(live->db, snapshot);
         return status_no_memory(sizeof(*ns));
+    }
     ns->db = live->db;
     ns->shares_db = true;
-    int status = name ? lsm_snapshot_open(ns->db, name, &ns->at.snapshot)
-                      : lsm_snapshot_new(ns->db, &ns->at.snapshot);
-    if (!status)
-        status = open_tree(ns, &options);
-    return opened(ns, status, ret_ns);
+    ns->at.snapshot = snapshot;
+    return opened(ns, open_tree(ns, &options), ret_ns);
+}
+
+int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns)
+{
+    const struct lsm_snapshot *snapshot;
+    int status =
+        name ? lsm_snapshot_open(live->db, name, &snapshot) : lsm_snapshot_new(live->db, &snapshot);
+    return status ? status : ns_open_at(live, snapshot, ret_ns);
 }
 
 static bool is_reserved_key(void *arg, const void *key, size_t size)

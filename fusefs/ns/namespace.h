@@ -40,6 +40,8 @@
 #define NS_SYMLINK_MAX 4095
 #define NS_LINK_MAX    65000
 #define NS_ROOT_INO    1
+#define NS_INO_BITS    40 // of an inode number; the highest one is not given out (ENOSPC)
+#define NS_INO_LAST    ((UINT64_C(1) << NS_INO_BITS) - 1)
 #define NS_FILE_MAX    INT64_MAX // largest file size in bytes: all that off_t and the kernel allow
 
 struct ns;
@@ -66,6 +68,9 @@ int ns_open(const char *path, const struct ns_options *options, struct ns **ret_
 // has open and keeps open for longer. Nothing can be changed (EROFS). Inodes are its own: the same
 // number is another struct ns_inode here. Fails as ns_open(), and with LSM_NOT_FOUND.
 int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns);
+// The same of a snapshot that the caller has from lsm_snapshot_open() or lsm_snapshot_new(), and
+// that is the namespace's from here on, whatever is returned.
+int ns_open_at(struct ns *live, const struct lsm_snapshot *snapshot, struct ns **ret_ns);
 
 // Stops background work, closes the store; all inodes must have been put (those that were not are
 // dropped). Returns lsm_close()'s status.
@@ -133,6 +138,11 @@ uint64_t ns_inode_refs(struct ns_inode *inode);
 // Gives back `count` references. The last one of an unlinked inode reclaims it.
 void ns_inode_put(struct ns *ns, struct ns_inode *inode, uint64_t count);
 uint64_t ns_live_inodes(struct ns *ns);
+
+// Calls `fn` for each name of a live inode in a live directory, as far as there is memory. What
+// comes to life or goes meanwhile may be left out.
+typedef void ns_live_fn(void *arg, struct ns_inode *dir, const char *name, size_t name_size);
+void ns_live_names(struct ns *ns, ns_live_fn *fn, void *arg);
 
 // Open handles keep an unlinked file's content: between these two the inode counts as open. The
 // caller holds a reference of its own for that time. -ESTALE: the content has gone with the last

@@ -62,6 +62,7 @@ struct read_view {
 // its making is still in that view. For all other snapshots compaction keeps what they see.
 struct lsm_snapshot {
     uint64_t sequence;
+    uint64_t id;                      // of the named one that was opened, or 0
     struct read_view *view;           // a reference; NULL unless brief
     struct lsm_snapshot *prev, *next; // list ordered by sequence, unless brief; mutex
     bool collected;                   // a flush or compaction has kept something for it; mutex

@@ -258,6 +258,7 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     if (!snapshot)
         return status_no_memory(sizeof *snapshot);
     snapshot->view = NULL;
+    snapshot->id = 0;
     db_lock(db);
     snapshot->sequence = atomic_load_explicit(&db->visible, memory_order_acquire);
     snapshot->collected = false;
@@ -276,6 +277,7 @@ int lsm_snapshot_brief(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     if (!snapshot)
         return status_no_memory(sizeof *snapshot);
     snapshot->view = db_view_ref(db, NULL);
+    snapshot->id = 0;
     snapshot->sequence = db_read_sequence(db, NULL);
     *ret_snapshot = snapshot;
     return LSM_OK;

@@ -207,7 +207,7 @@ int lsm_snapshot_open(struct lsm *db, const char *name, const struct lsm_snapsho
     db_lock(db);
     const struct snapshot_record *r = snapshot_set_find(&db->snapshots.named, slice_str(name));
     if (r) {
-        *snapshot = (struct lsm_snapshot){.sequence = r->sequence};
+        *snapshot = (struct lsm_snapshot){.sequence = r->sequence, .id = r->id};
         list_insert(db, snapshot);
     }
     db_unlock(db);
@@ -217,6 +217,11 @@ int lsm_snapshot_open(struct lsm *db, const char *name, const struct lsm_snapsho
     }
     *ret_snapshot = snapshot;
     return LSM_OK;
+}
+
+uint64_t lsm_snapshot_id(const struct lsm_snapshot *snapshot)
+{
+    return snapshot->id;
 }
 
 int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)

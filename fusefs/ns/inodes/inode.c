@@ -251,6 +251,32 @@ uint64_t inode_table_count(struct inode_table *table)
     return count;
 }
 
+struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count)
+{
+    struct ns_inode **dirs = NULL;
+    size_t count = 0, capacity = 0;
+    bool room = true;
+    for (size_t i = 0; i < INODE_SHARDS && room; i++) {
+        struct inode_shard *shard = &table->shards[i];
+        pthread_mutex_lock(&shard->mutex);
+        if (count + shard->used > capacity) {
+            struct ns_inode **grown = realloc(dirs, (count + shard->used) * 2 * sizeof(*dirs));
+            room = grown;
+            dirs = room ? grown : dirs;
+            capacity = room ? (count + shard->used) * 2 : capacity;
+        }
+        for (size_t b = 0; room && b < shard->bucket_count; b++)
+            for (struct ns_inode *inode = shard->buckets[b]; inode; inode = inode->hash_next)
+                if (inode_is_dir(inode)) {
+                    atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
+                    dirs[count++] = inode;
+                }
+        pthread_mutex_unlock(&shard->mutex);
+    }
+    *ret_count = count;
+    return dirs;
+}
+
 // `moves` NULL: its location is certain.
 static struct ns_inode *insert(struct inode_table *table, struct ns_inode *inode,
                                const uint64_t *moves)

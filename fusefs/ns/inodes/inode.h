@@ -118,6 +118,9 @@ int inode_table_init(struct inode_table *table); // 0 or -errno
 // Drops every inode that is left.
 void inode_table_release(struct inode_table *table);
 uint64_t inode_table_count(struct inode_table *table);
+// The directories among them, with a reference each, in an array that is the caller's; NULL, and
+// *ret_count 0: there is none, or no memory.
+struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count);
 
 // A new inode with one reference, not yet in the table. For AT_ENTRY it takes a reference on
 // dir_prefix and copies `name`; for a directory one on own_prefix and parent. NULL: no memory.

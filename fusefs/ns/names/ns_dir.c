@@ -15,6 +15,7 @@
 // marked as unlinked, so one that is not, after it was read, owned its prefix then. Failure: the
 // same read may be tried again.
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ns/names/listing.h"
@@ -344,6 +345,37 @@ int ns_list(struct ns *ns, struct ns_inode *dir, uint64_t cookie, bool plus, ns_
         return -ENOTDIR;
     struct reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
     return list_from(&reading, cookie, slice_of(NULL, 0));
+}
+
+struct naming {
+    struct ns *ns;
+    struct ns_inode *dir;
+    ns_live_fn *fn;
+    void *arg;
+};
+
+static int name_if_live(void *arg, const struct ns_dirent *entry)
+{
+    struct naming *naming = arg;
+    struct ns_inode *inode =
+        entry->cookie > COOKIE_DOTS ? ns_inode_find(naming->ns, entry->ino) : NULL;
+    if (inode) {
+        naming->fn(naming->arg, naming->dir, entry->name, entry->name_size);
+        ns_inode_put(naming->ns, inode, 1);
+    }
+    return 0;
+}
+
+void ns_live_names(struct ns *ns, ns_live_fn *fn, void *arg)
+{
+    size_t count;
+    struct ns_inode **dirs = inode_table_dirs(&ns->table, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct naming naming = {ns, dirs[i], fn, arg};
+        (void)!ns_list(ns, dirs[i], 0, false, name_if_live, &naming);
+        ns_inode_put(ns, dirs[i], 1);
+    }
+    free(dirs);
 }
 
 int ns_list_behind(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,

@@ -360,7 +360,9 @@ int ns_ino_new(struct ns *ns, uint64_t *ret_ino)
     if (ns->at.snapshot)
         return -EROFS;
     numbers_lock(ns);
-    if (ns->ino_next == ns->ino_reserved) {
+    if (ns->ino_next >= NS_INO_LAST)
+        status = LSM_NO_SPACE;
+    if (!status && ns->ino_next == ns->ino_reserved) {
         struct pathkey key;
         uint8_t value[8];
         pathkey_single(&key, KEY_RESERVED);

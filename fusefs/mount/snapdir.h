@@ -1,0 +1,70 @@
+// The snapshots in the mount: the directory .snapshots in its root, in which each named snapshot is
+// a directory that shows the tree as it was.
+//
+// A node id, which is the inode's number in the mount too, is the number of a snapshot (0: the
+// present), shifted by NS_INO_BITS, and the number that the inode has in the tree. So no two are
+// the same, and each stays what it is over remounts.
+//
+// Snapshots are opened when they are looked up, and closed when the kernel holds nothing of them
+// any more. If very many are open, the kernel is made to forget those that were not used for the
+// longest time.
+#ifndef LSMFS_MOUNT_SNAPDIR_H
+#define LSMFS_MOUNT_SNAPDIR_H
+
+#include "mount/fuse_api.h"
+#include "mount/lsmfs.h"
+
+#define SNAPDIR_NAME ".snapshots"
+#define SNAPDIR_INO  NS_INO_LAST // of the directory
+#define SNAPDIR_MOST 64u         // open snapshots, unless more are in use
+
+struct snapdir;
+
+// A snapshot that is open. What is public is constant from snapdir_open() or snapdir_use() on, to
+// snapdir_done().
+struct shown {
+    struct shown *next; // snapdir's mutex, as all but ns, id and session
+    struct ns *ns;      // NULL: being opened
+    uint64_t id;        // of the snapshot
+    struct fuse_session *session;
+    unsigned users;   // requests that are being served
+    uint64_t used_us; // when the last one ended
+    uint64_t push_us; // when the kernel is asked again to forget what it holds of it
+    uint64_t push_wait_us;
+    bool is_gone;      // the snapshot was deleted
+    bool is_sent_away; // the kernel was asked to forget it, and nobody has looked it up since
+};
+
+int snapdir_start(struct lsmfs *fs, struct snapdir **ret_snapdir); // 0 or a negative errno
+void snapdir_stop(struct snapdir *snapdir); // when no request is served any more; NULL is legal
+void snapdir_free(struct snapdir *snapdir); // stopped; closes the snapshots
+
+// The snapshot called `name`, opened if it is not; for one request, until snapdir_done(). 0 or a
+// negative errno.
+int snapdir_open(struct snapdir *snapdir, const char *name, struct shown **ret_shown);
+// The same of one that is open, by number; NULL: it is not.
+struct shown *snapdir_use(struct snapdir *snapdir, uint64_t id);
+void snapdir_done(struct snapdir *snapdir, struct shown *shown);
+
+// A command has made, deleted or renamed the snapshot `name`: the kernel forgets the name. To be
+// called without locks, by a thread that serves no requests.
+void snapdir_changed(struct snapdir *snapdir, const char *name);
+
+// Makes the kernel drop pages that somebody has written to, soon.
+void snapdir_drop_pages(struct snapdir *snapdir, uint64_t ino);
+
+static inline bool is_snapdir(const struct lsmfs *fs, uint64_t ino)
+{
+    return fs->snapdir && ino == SNAPDIR_INO;
+}
+
+// Whether the number is one of the directory or below.
+static inline bool is_shown(const struct lsmfs *fs, uint64_t ino)
+{
+    return ino > SNAPDIR_INO || is_snapdir(fs, ino);
+}
+
+// Whether the entry is the directory, which hides what the tree has under that name.
+bool is_snapdir_name(const struct lsmfs *fs, uint64_t parent, const char *name, size_t name_size);
+
+#endif
