@@ -146,7 +146,6 @@ static const char help_text[] =
     "  compression=C         none, lz4 or zlib (lz4);  bottom_compression=C: last level\n"
     "  blob_compression=C    the same for file content of 4K and more (lz4)\n"
     "  inline_max=SIZE       files up to this size live in their entry (2K)\n"
-    "  max_open_tables=N     tables whose index is kept in memory (1000)\n"
     "  transport=T           auto, uring, poll or plain (auto); enable_uring, threads=N\n"
     "More, and what fstab takes: lsmfs(8). Status: 0 mounted, 1 failed, 2 wrong usage.\n";
 
