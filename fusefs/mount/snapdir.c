@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/cond.h"
+#include "base/lock_check.h"
 #include "mount/log.h"
 
 #define BUCKETS      64u
@@ -37,23 +38,28 @@ struct written_pages {
     uint64_t ino;
 };
 
+extern struct lock_role snapdir_mutex;
+
 struct snapdir {
     struct lsmfs *fs;
     pthread_t thread;
+    bool joined; // snapdir_stop's
     pthread_mutex_t mutex;
-    pthread_cond_t changed;         // of anything below
-    struct shown *buckets[BUCKETS]; // mutex, as all below
-    unsigned count;                 // of them
-    struct written_pages *written;
-    bool look, stopping, joined;
+    pthread_cond_t changed; // of anything below
+    struct shown *buckets[BUCKETS] GUARDED_BY(snapdir_mutex);
+    struct written_pages *written GUARDED_BY(snapdir_mutex);
+    bool look GUARDED_BY(snapdir_mutex);
+    bool stopping GUARDED_BY(snapdir_mutex);
 };
 
-static struct shown **bucket_of(struct snapdir *snapdir, uint64_t id)
+LOCK_FUNCTIONS(snapdir, struct snapdir, mutex, snapdir_mutex)
+
+static struct shown **bucket_of(struct snapdir *snapdir, uint64_t id) REQUIRES(snapdir_mutex)
 {
     return &snapdir->buckets[id % BUCKETS];
 }
 
-static struct shown *find(struct snapdir *snapdir, uint64_t id)
+static struct shown *find(struct snapdir *snapdir, uint64_t id) REQUIRES(snapdir_mutex)
 {
     struct shown *shown = *bucket_of(snapdir, id);
     while (shown && shown->id != id)
@@ -61,16 +67,15 @@ static struct shown *find(struct snapdir *snapdir, uint64_t id)
     return shown;
 }
 
-static void take_out(struct snapdir *snapdir, struct shown *shown)
+static void take_out(struct snapdir *snapdir, struct shown *shown) REQUIRES(snapdir_mutex)
 {
     struct shown **link = bucket_of(snapdir, shown->id);
     while (*link != shown)
         link = &(*link)->next;
     *link = shown->next;
-    snapdir->count--;
 }
 
-static void wake(struct snapdir *snapdir)
+static void wake(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
     snapdir->look = true;
     pthread_cond_broadcast(&snapdir->changed);
@@ -86,7 +91,7 @@ bool is_snapdir_name(const struct lsmfs *fs, uint64_t parent, const char *name, 
 
 // With the mutex, which is not held meanwhile. `snapshot` is taken over. *ret_shown has one user.
 static int open_one(struct snapdir *snapdir, const struct lsm_snapshot *snapshot,
-                    struct shown **ret_shown)
+                    struct shown **ret_shown) REQUIRES(snapdir_mutex)
 {
     struct shown *shown = calloc(1, sizeof *shown);
     struct ns *ns;
@@ -99,10 +104,9 @@ static int open_one(struct snapdir *snapdir, const struct lsm_snapshot *snapshot
     shown->users = 1;
     shown->next = *bucket_of(snapdir, shown->id);
     *bucket_of(snapdir, shown->id) = shown;
-    snapdir->count++;
-    pthread_mutex_unlock(&snapdir->mutex);
+    snapdir_unlock(snapdir);
     int status = ns_open_at(snapdir->fs->ns, snapshot, &ns);
-    pthread_mutex_lock(&snapdir->mutex);
+    snapdir_lock(snapdir);
     if (status) {
         take_out(snapdir, shown);
         free(shown);
@@ -123,7 +127,7 @@ int snapdir_open(struct snapdir *snapdir, const char *name, struct shown **ret_s
         return -ns_errno(rc);
     uint64_t id = lsm_snapshot_id(snapshot);
     struct shown *shown;
-    pthread_mutex_lock(&snapdir->mutex);
+    snapdir_lock(snapdir);
     while ((shown = find(snapdir, id)) && !shown->ns)
         pthread_cond_wait(&snapdir->changed, &snapdir->mutex);
     if (shown) {
@@ -134,7 +138,7 @@ int snapdir_open(struct snapdir *snapdir, const char *name, struct shown **ret_s
     } else {
         rc = open_one(snapdir, snapshot, ret_shown);
     }
-    pthread_mutex_unlock(&snapdir->mutex);
+    snapdir_unlock(snapdir);
     if (shown)
         lsm_snapshot_free(db, snapshot);
     return rc;
@@ -144,13 +148,13 @@ struct shown *snapdir_use(struct snapdir *snapdir, uint64_t id)
 {
     if (!snapdir)
         return NULL;
-    pthread_mutex_lock(&snapdir->mutex);
+    snapdir_lock(snapdir);
     struct shown *shown = find(snapdir, id);
     if (shown && shown->ns)
         shown->users++;
     else
         shown = NULL;
-    pthread_mutex_unlock(&snapdir->mutex);
+    snapdir_unlock(snapdir);
     return shown;
 }
 
@@ -167,12 +171,12 @@ static bool is_free(const struct shown *shown)
 
 void snapdir_done(struct snapdir *snapdir, struct shown *shown)
 {
-    pthread_mutex_lock(&snapdir->mutex);
+    snapdir_lock(snapdir);
     shown->users--;
     shown->used_us = clock_us();
     if (may_be_free(shown))
         wake(snapdir);
-    pthread_mutex_unlock(&snapdir->mutex);
+    snapdir_unlock(snapdir);
 }
 
 // ------------------------------------------------------------------------------- what has changed
@@ -184,7 +188,7 @@ static void forget_name(struct snapdir *snapdir, const char *name)
     fuse_lowlevel_notify_inval_entry(snapdir->fs->session, SNAPDIR_INO, name, strlen(name));
 }
 
-static int still_there(void *arg, const struct lsm_snapshot_info *info)
+static int still_there(void *arg, const struct lsm_snapshot_info *info) REQUIRES(snapdir_mutex)
 {
     struct shown *shown = find(arg, info->id);
     if (shown)
@@ -193,7 +197,7 @@ static int still_there(void *arg, const struct lsm_snapshot_info *info)
 }
 
 // Finds out which of the open ones were deleted. Mutex held.
-static void mark_gone(struct snapdir *snapdir)
+static void mark_gone(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
     for (unsigned i = 0; i < BUCKETS; i++)
         for (struct shown *shown = snapdir->buckets[i]; shown; shown = shown->next)
@@ -209,10 +213,10 @@ void snapdir_changed(struct snapdir *snapdir, const char *name)
         return;
     forget_name(snapdir, name);
     fuse_lowlevel_notify_inval_inode(snapdir->fs->session, SNAPDIR_INO, 0, 0); // listing, times
-    pthread_mutex_lock(&snapdir->mutex);
+    snapdir_lock(snapdir);
     mark_gone(snapdir);
     wake(snapdir);
-    pthread_mutex_unlock(&snapdir->mutex);
+    snapdir_unlock(snapdir);
 }
 
 void snapdir_drop_pages(struct snapdir *snapdir, uint64_t ino)
@@ -221,31 +225,32 @@ void snapdir_drop_pages(struct snapdir *snapdir, uint64_t ino)
     if (!written)
         return; // they stay until the kernel needs the memory
     written->ino = ino;
-    pthread_mutex_lock(&snapdir->mutex);
+    snapdir_lock(snapdir);
     written->next = snapdir->written;
     snapdir->written = written;
     wake(snapdir);
-    pthread_mutex_unlock(&snapdir->mutex);
+    snapdir_unlock(snapdir);
 }
 
 // ------------------------------------------------------------------------------- the thread
 
 // All of these with the mutex, which is not held while they wait.
 
-static void drop_written(struct snapdir *snapdir)
+static void drop_written(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
     while (snapdir->written) {
         struct written_pages *written = snapdir->written;
         snapdir->written = written->next;
-        pthread_mutex_unlock(&snapdir->mutex);
+        snapdir_unlock(snapdir);
         fuse_lowlevel_notify_inval_inode(snapdir->fs->session, written->ino, 0, 0);
         free(written);
-        pthread_mutex_lock(&snapdir->mutex);
+        snapdir_lock(snapdir);
     }
 }
 
 // One that can be closed now. *ret_wait_us: how long until there is one, if that is known.
 static struct shown *find_free(struct snapdir *snapdir, uint64_t *ret_wait_us)
+    REQUIRES(snapdir_mutex)
 {
     uint64_t now = clock_us();
     for (unsigned i = 0; i < BUCKETS; i++) {
@@ -262,20 +267,20 @@ static struct shown *find_free(struct snapdir *snapdir, uint64_t *ret_wait_us)
     return NULL;
 }
 
-static void close_free(struct snapdir *snapdir, uint64_t *ret_wait_us)
+static void close_free(struct snapdir *snapdir, uint64_t *ret_wait_us) REQUIRES(snapdir_mutex)
 {
     struct shown *shown;
     while ((shown = find_free(snapdir, ret_wait_us))) {
         take_out(snapdir, shown);
-        pthread_mutex_unlock(&snapdir->mutex);
+        snapdir_unlock(snapdir);
         (void)!ns_close(shown->ns);
         free(shown);
-        pthread_mutex_lock(&snapdir->mutex);
+        snapdir_lock(snapdir);
     }
 }
 
 // The one to be sent away, if there are too many: that which was not used for the longest time.
-static struct shown *find_surplus(struct snapdir *snapdir)
+static struct shown *find_surplus(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
     struct shown *oldest = NULL;
     unsigned staying = 0;
@@ -305,16 +310,16 @@ static int find_name(void *arg, const struct lsm_snapshot_info *info)
     return 1;
 }
 
-static void send_away(struct snapdir *snapdir)
+static void send_away(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
     struct shown *shown;
     while ((shown = find_surplus(snapdir)) && !snapdir->stopping) {
         struct naming naming = {.id = shown->id};
         shown->is_sent_away = true;
-        pthread_mutex_unlock(&snapdir->mutex);
+        snapdir_unlock(snapdir);
         if (lsm_snapshot_list(ns_engine(snapdir->fs->ns), find_name, &naming) == 1)
             forget_name(snapdir, naming.name);
-        pthread_mutex_lock(&snapdir->mutex);
+        snapdir_lock(snapdir);
     }
 }
 
@@ -330,6 +335,7 @@ static void push_name(void *arg, struct ns_inode *dir, const char *name, size_t 
 
 // One that is to go, has not, and was not told so for a while.
 static struct shown *find_staying(struct snapdir *snapdir, uint64_t *ret_wait_us)
+    REQUIRES(snapdir_mutex)
 {
     uint64_t now = clock_us();
     for (unsigned i = 0; i < BUCKETS; i++) {
@@ -345,7 +351,7 @@ static struct shown *find_staying(struct snapdir *snapdir, uint64_t *ret_wait_us
     return NULL;
 }
 
-static void push(struct snapdir *snapdir, uint64_t *ret_wait_us)
+static void push(struct snapdir *snapdir, uint64_t *ret_wait_us) REQUIRES(snapdir_mutex)
 {
     struct shown *shown;
     while (!snapdir->stopping && (shown = find_staying(snapdir, ret_wait_us))) {
@@ -353,9 +359,9 @@ static void push(struct snapdir *snapdir, uint64_t *ret_wait_us)
         shown->push_wait_us = wait_us < PUSH_MOST_US ? wait_us : PUSH_MOST_US;
         shown->push_us = clock_us() + shown->push_wait_us;
         shown->users++;
-        pthread_mutex_unlock(&snapdir->mutex);
+        snapdir_unlock(snapdir);
         ns_live_names(shown->ns, push_name, shown);
-        pthread_mutex_lock(&snapdir->mutex);
+        snapdir_lock(snapdir);
         shown->users--;
     }
 }
@@ -363,7 +369,7 @@ static void push(struct snapdir *snapdir, uint64_t *ret_wait_us)
 static void *snapdir_run(void *arg)
 {
     struct snapdir *snapdir = arg;
-    pthread_mutex_lock(&snapdir->mutex);
+    snapdir_lock(snapdir);
     while (!snapdir->stopping) {
         uint64_t wait_us = UINT64_MAX;
         snapdir->look = false;
@@ -380,7 +386,7 @@ static void *snapdir_run(void *arg)
             pthread_cond_timedwait(&snapdir->changed, &snapdir->mutex, &until);
         }
     }
-    pthread_mutex_unlock(&snapdir->mutex);
+    snapdir_unlock(snapdir);
     return NULL;
 }
 
@@ -411,15 +417,15 @@ void snapdir_stop(struct snapdir *snapdir)
 {
     if (!snapdir || snapdir->joined)
         return;
-    pthread_mutex_lock(&snapdir->mutex);
+    snapdir_lock(snapdir);
     snapdir->stopping = true;
     wake(snapdir);
-    pthread_mutex_unlock(&snapdir->mutex);
+    snapdir_unlock(snapdir);
     pthread_join(snapdir->thread, NULL);
     snapdir->joined = true;
 }
 
-void snapdir_free(struct snapdir *snapdir)
+NOT_CHECKED void snapdir_free(struct snapdir *snapdir)
 {
     if (!snapdir)
         return;

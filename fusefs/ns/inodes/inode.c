@@ -258,7 +258,7 @@ struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count)
     bool room = true;
     for (size_t i = 0; i < INODE_SHARDS && room; i++) {
         struct inode_shard *shard = &table->shards[i];
-        pthread_mutex_lock(&shard->mutex);
+        shard_lock(shard);
         if (count + shard->used > capacity) {
             struct ns_inode **grown = realloc(dirs, (count + shard->used) * 2 * sizeof(*dirs));
             room = grown;
@@ -271,7 +271,7 @@ struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count)
                     atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
                     dirs[count++] = inode;
                 }
-        pthread_mutex_unlock(&shard->mutex);
+        shard_unlock(shard);
     }
     *ret_count = count;
     return dirs;
