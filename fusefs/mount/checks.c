@@ -43,7 +43,8 @@ static bool check_mountpoint(struct mount_options *options)
         free(resolved);
         if (error == ENOENT)
             return refuse("%s: no such directory: make it first (mkdir)", given);
-        if (error == ENOTCONN || error == ECONNABORTED)
+        // ECANCELED: the daemon is dead, and the kernel is still taking back its io_uring.
+        if (error == ENOTCONN || error == ECONNABORTED || error == ECANCELED)
             return refuse("%s: the daemon of the file system mounted there is gone: unmount it "
                           "first (umount, fusermount3 -u)",
                           given);
