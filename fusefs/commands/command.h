@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "commands/figures.h"
 #include "commands/front.h"
 #include "common/busy.h"
 #include "common/exit_status.h"
@@ -53,6 +54,8 @@ struct live {
     // Before a snapshot is made; after one was made, deleted, or given this name or another.
     void (*snapshot_begin)(struct live *live);
     void (*snapshot_changed)(struct live *live, const char *name);
+    // What the mount has counted.
+    void (*figures)(struct live *live, struct mount_figures *ret_figures);
 };
 
 // One run of a command.
@@ -163,6 +166,8 @@ enum exit_status command_mv(struct ctl *ctl);
 enum exit_status command_ln(struct ctl *ctl);
 enum exit_status command_scan(struct ctl *ctl);
 enum exit_status command_stats(struct ctl *ctl);
+enum exit_status command_top(struct ctl *ctl);
+enum exit_status command_metrics(struct ctl *ctl);
 enum exit_status command_check(struct ctl *ctl);
 enum exit_status command_repair(struct ctl *ctl);
 enum exit_status command_compact(struct ctl *ctl);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/slice.h"
-#include "commands/command.h"
+#include "commands/mounted.h"
 
 // ------------------------------------------------------------------------------- scan
 
@@ -180,7 +180,8 @@ static enum exit_status print_stats(struct ctl *ctl)
     lsm_property_uint(ctl->engine, "entries", &entries);
     fprintf(ctl->out, "files        %" PRIu64 "\n", (uint64_t)(fs.f_files - fs.f_ffree));
     fprintf(ctl->out, "entries      %" PRIu64 " keys, superseded ones included\n", entries);
-    return print_property(ctl, "stats");
+    enum exit_status status = print_property(ctl, "stats");
+    return status == EXIT_OK ? print_mounted(ctl) : status;
 }
 
 enum exit_status command_stats(struct ctl *ctl)

@@ -46,6 +46,13 @@ static const struct command commands[] = {
      0, 1, COMMAND_PRINTS},
     {"stats", command_stats, "", "DB [PROPERTY...]", "show figures of the store", "", 0, MANY,
      COMMAND_PRINTS},
+    {"top", command_top, "n:", "[-n N] DB", "show a mount at work",
+     "Once a second: requests by kind, their rates and times; the store.\n"
+     "  -n N  N times, then end\n"
+     "On a terminal q ends it.\n",
+     0, 0, COMMAND_PRINTS},
+    {"metrics", command_metrics, "", "DB", "figures for Prometheus",
+     "The text format; node_exporter reads it from a file (lsmfsctl(8)).\n", 0, 0, COMMAND_PRINTS},
     {"check", command_check, "q", "[-q] DB", "verify every byte",
      "Then the tree.\n"
      "  -q  show no progress\n",

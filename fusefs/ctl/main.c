@@ -9,6 +9,7 @@
 
 #include "common/process_limits.h"
 #include "ctl/remote.h"
+#include "ctl/screen.h"
 #include "ctl/terminal.h"
 
 static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
@@ -147,9 +148,8 @@ static const struct command *find_command(int argc, char **argv, int *ret_words)
     return command ? command : command_find(argv[1]);
 }
 
-static enum exit_status run(struct ctl *ctl)
+static enum exit_status run_plain(struct ctl *ctl)
 {
-    limits_raise();
     // A command that prints to the terminal all the time shows no progress there.
     bool prints = ctl->command->flags & COMMAND_PRINTS && !ctl_has(ctl, 'o');
     bool quiet = ctl_has(ctl, 'q') || (prints && isatty(STDOUT_FILENO));
@@ -160,6 +160,15 @@ static enum exit_status run(struct ctl *ctl)
         status = ctl_run(ctl);
     progress_stop();
     return status;
+}
+
+static enum exit_status run(struct ctl *ctl)
+{
+    bool moves = strcmp(ctl->command->name, "top") == 0;
+    limits_raise();
+    if (moves && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+        return screen_show(ctl, run_plain);
+    return run_plain(ctl);
 }
 
 static void complain_unknown(int argc, char **argv)

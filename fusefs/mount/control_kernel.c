@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "mount/counts.h"
 #include "mount/fuse_api.h"
 #include "mount/session.h"
 #include "mount/snapdir.h"
@@ -111,6 +112,11 @@ static void kernel_snapshot_changed(struct live *live, const char *name)
     snapdir_changed(fs_of(live)->snapdir, name);
 }
 
+static void kernel_figures(struct live *live, struct mount_figures *ret_figures)
+{
+    counts_figures(fs_of(live), ret_figures);
+}
+
 void kernel_live_init(struct kernel_live *kernel, struct lsmfs *fs)
 {
     *kernel = (struct kernel_live){
@@ -121,7 +127,8 @@ void kernel_live_init(struct kernel_live *kernel, struct lsmfs *fs)
                  .content_begin = kernel_content_begin,
                  .content_end = kernel_content_end,
                  .snapshot_begin = kernel_snapshot_begin,
-                 .snapshot_changed = kernel_snapshot_changed},
+                 .snapshot_changed = kernel_snapshot_changed,
+                 .figures = kernel_figures},
         .fs = fs,
     };
 }

@@ -28,6 +28,7 @@
 #include "common/say.h"
 #include "mount/checks.h"
 #include "mount/control.h"
+#include "mount/counts.h"
 #include "mount/daemon.h"
 #include "mount/flusher.h"
 #include "mount/log.h"
@@ -176,6 +177,7 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     if (!session)
         return false;
     fs->session = session;
+    counts_start(fs);
     int result = transport_new(fs, &transport);
     if (result == 0)
         result = transport_handshake(transport);

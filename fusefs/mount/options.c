@@ -81,6 +81,7 @@ static const struct option_spec specs[] = {
     {"threads", OPT_COUNT, FIELD(threads), 1, 64, NULL},
     {"snapshot", OPT_TEXT, FIELD(snapshot), 0, 0, NULL},
     {"snapdir", OPT_CHOICE, FIELD(snapdir), 0, 0, snapdirs},
+    {"slow_ms", OPT_COUNT, FIELD(slow_ms), 0, 3600000, NULL},
     {"spin", OPT_COUNT, FIELD(spin_us), 0, 10000, NULL},
     {"transport", OPT_CHOICE, FIELD(transport), 0, 0, transports},
     {"enable_uring", OPT_ON, FIELD(enable_uring), 0, 0, NULL},

@@ -24,6 +24,8 @@
 #include <unistd.h>
 
 #include "base/cond.h"
+#include "base/stage.h"
+#include "mount/counts.h"
 #include "mount/cpus.h"
 #include "mount/log.h"
 #include "mount/lsmfs.h"
@@ -60,9 +62,13 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
     struct transport *transport = ((struct lsmfs *)userdata)->transport;
     protocol_reply(iov, count);
+    counts_reply(iov);
     if (transport->kind->reply && transport->kind->reply(transport, iov, count))
         return ((const struct fuse_out_header *)iov[0].iov_base)->len;
-    return writev(fd, iov, count);
+    uint64_t began = stage_begin();
+    ssize_t n = writev(fd, iov, count);
+    stage_end(STAGE_KERNEL, began);
+    return n;
 }
 
 void *transport_room(size_t size)
@@ -91,8 +97,11 @@ int transport_serve_received(struct transport *transport, struct fuse_buf *buf, 
         return 0;
     if (n <= 0)
         return n ? n : 1;
+    struct counted counted;
+    counts_begin(&counted, buf);
     protocol_request(buf);
     fuse_session_process_buf(transport->session, buf);
+    counts_end(&counted);
     return 0;
 }
 

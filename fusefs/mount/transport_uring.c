@@ -37,6 +37,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mount/counts.h"
 #include "mount/cpus.h"
 #include "mount/log.h"
 #include "mount/protocol.h"
@@ -321,11 +322,14 @@ static void worker_process(struct worker *worker, struct uring_entry *entry)
     worker->entry = entry;
     atomic_store_explicit(&worker->unique, header->unique, memory_order_release);
     transport_entry = entry;
+    struct counted counted;
+    counts_begin(&counted, &buf);
     protocol_request(&buf);
     fuse_session_process_buf(transport->session, &buf);
     transport_entry = NULL;
     if (atomic_load_explicit(&worker->unique, memory_order_acquire))
         worker_wait(worker, &uring_of(transport)->queues[entry->qid], depends);
+    counts_end(&counted);
 }
 
 static void worker_serve(struct worker *worker, struct uring_entry *entry)

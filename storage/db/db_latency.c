@@ -1,5 +1,4 @@
-// Latency histograms. A value's bucket is its power of two and the next three bits: a quantile is
-// given as the upper end of its bucket, at most an eighth too high. Threads add with relaxed
+// Latency histograms (base/buckets.h). Threads add with relaxed
 // atomics and, since they time one operation in LATENCY_SAMPLE, seldom. A summary taken meanwhile
 // may miss a few.
 #include "db/db_latency.h"
@@ -15,23 +14,6 @@ uint64_t latency_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + 1;
 }
 
-static unsigned bucket_of(uint64_t ns)
-{
-    if (ns < 8)
-        return (unsigned)ns;
-    unsigned exponent = 63 - (unsigned)__builtin_clzll(ns);
-    return (exponent - 2) * 8 + (unsigned)(ns >> (exponent - 3) & 7);
-}
-
-// The largest value of a bucket.
-static uint64_t bucket_end(unsigned bucket)
-{
-    if (bucket < 8)
-        return bucket;
-    unsigned exponent = bucket / 8 + 2;
-    return (((uint64_t)(bucket % 8 + 8) + 1) << (exponent - 3)) - 1;
-}
-
 void latency_add(struct latency *latency, uint64_t start_ns)
 {
     uint64_t ns = latency_now_ns() - start_ns;
@@ -42,27 +24,16 @@ void latency_add(struct latency *latency, uint64_t start_ns)
         ;
 }
 
-static uint64_t quantile(const uint64_t counts[LATENCY_BUCKETS], uint64_t total, unsigned per_mille)
-{
-    uint64_t seen = 0, wanted = (total * per_mille + 999) / 1000;
-    for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
-        seen += counts[i];
-        if (seen >= wanted && seen)
-            return bucket_end(i);
-    }
-    return 0;
-}
-
 void latency_summarize(const struct latency *latency, struct latency_summary *ret_summary)
 {
-    uint64_t counts[LATENCY_BUCKETS], total = 0;
-    for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+    uint64_t counts[BUCKETS], total = 0;
+    for (unsigned i = 0; i < BUCKETS; i++)
         total += counts[i] = atomic_load_explicit(&latency->buckets[i], memory_order_relaxed);
     uint64_t max = atomic_load_explicit(&latency->max_ns, memory_order_relaxed);
     struct latency_summary summary = {.count = total, .max_ns = max};
-    summary.p50_ns = quantile(counts, total, 500);
-    summary.p99_ns = quantile(counts, total, 990);
-    summary.p999_ns = quantile(counts, total, 999);
+    summary.p50_ns = buckets_quantile(counts, total, 500);
+    summary.p99_ns = buckets_quantile(counts, total, 990);
+    summary.p999_ns = buckets_quantile(counts, total, 999);
     *ret_summary = summary;
 }
 

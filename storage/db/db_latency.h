@@ -5,13 +5,14 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define LATENCY_SAMPLE  64  // each thread times one operation in so many
-#define LATENCY_BUCKETS 496 // eight for each power of two of nanoseconds
+#include "base/buckets.h"
+
+#define LATENCY_SAMPLE 64 // each thread times one operation in so many
 
 enum latency_op { LATENCY_GET, LATENCY_SEEK, LATENCY_WRITE, LATENCY_SYNC, LATENCY_OPS };
 
 struct latency { // relaxed counters
-    _Atomic uint64_t buckets[LATENCY_BUCKETS];
+    _Atomic uint64_t buckets[BUCKETS];
     _Atomic uint64_t max_ns;
 };
 

@@ -8,6 +8,7 @@
 // The pressure is computed whenever something changes that it depends on, and read by the leader.
 #include <time.h>
 
+#include "base/stage.h"
 #include "db/db.h"
 
 #define PACE_SLEEP_NS        1000000
@@ -27,7 +28,9 @@
 static void sleep_ns(struct lsm *db, uint64_t ns)
 {
     struct timespec time = {.tv_nsec = (long)ns};
+    uint64_t began = stage_begin();
     nanosleep(&time, NULL);
+    stage_end(STAGE_STALL, began);
     counter_add(&db->counters.slowdown_us, ns / 1000);
 }
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/stage.h"
 #include "db/batch.h"
 #include "db/db.h"
 
@@ -110,11 +111,12 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             rc = db_check_retry(db, jobs_waited_for(db), DB_RETRY_WRITE_US);
             if (rc)
                 break;
-            uint64_t start = clock_us();
+            uint64_t start = clock_us(), began = stage_begin();
             db->pace.stalled = true;
             db_wait(db, &db->changed);
             db->pace.stalled = false;
             counter_add(&db->counters.stall_us, clock_us() - start);
+            stage_end(STAGE_STALL, began);
             continue;
         }
         db_unlock(db);
@@ -123,12 +125,13 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             db_lock(db);
             continue;
         }
-        uint64_t start = clock_us();
+        uint64_t start = clock_us(), began = stage_begin();
         rc = db_switch_memtable(db);
         if (rc == LSM_NO_SPACE && use_reserve && db_reserve_release(db))
             rc = db_switch_memtable(db);
         // Counted as a stall: the next log may not be ready.
         counter_add(&db->counters.stall_us, clock_us() - start);
+        stage_end(STAGE_STALL, began);
         db_lock(db);
         if (rc)
             break;

@@ -37,6 +37,7 @@
 #include "base/cond.h"
 #include "base/hash.h"
 #include "base/lock_check.h"
+#include "base/stage.h"
 #include "base/status.h"
 #include "wal/wal_format.h"
 #include "wal/wal_window.h"
@@ -434,6 +435,7 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
     if (end > appended)
         end = appended;
     if (wal_durable(wal) < end) {
+        uint64_t began = stage_begin();
         sync_lock(wal);
         wal->pending++;
         uint64_t syncs = wal->syncs;
@@ -451,6 +453,7 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
         if (wal->syncs == syncs)
             wal->pending--;
         sync_unlock(wal);
+        stage_end(STAGE_SYNC, began);
     }
     int rc = atomic_load_explicit(&wal->status, memory_order_acquire);
     return rc ? failed(wal, rc) : 0;

@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/stage.h"
+
 LOCK_FUNCTIONS(bucket, struct inode_lock_bucket, mutex, inode_bucket_mutex)
 
 static struct inode_lock_bucket *bucket_of(struct inode_lock_table *table, uint64_t ino)
@@ -53,10 +55,12 @@ void inode_lock(struct inode_lock_table *table, struct inode_lock *lock, uint64_
     bucket->last = &lock->next;
     lock->granted = may_be_granted(bucket, lock);
     if (!lock->granted) {
+        uint64_t began = stage_begin();
         pthread_cond_init(&lock->wake, NULL);
         while (!lock->granted)
             pthread_cond_wait(&lock->wake, &bucket->mutex);
         pthread_cond_destroy(&lock->wake);
+        stage_end(STAGE_LOCK, began);
     }
     bucket_unlock(bucket);
 }
