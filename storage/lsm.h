@@ -193,6 +193,11 @@ LSM_API size_t lsm_files_count(const struct lsm_files *files);
 LSM_API const struct lsm_file_info *lsm_files_info(const struct lsm_files *files, size_t index);
 LSM_NODISCARD LSM_API int lsm_files_read(struct lsm_files *files, size_t index, uint64_t offset,
                                          void *data, size_t size, size_t *ret_size);
+// Verifies a table by its own checksums, and those values it points to whose blob file `wanted`
+// says yes to. LSM_OK for a blob file. The detail names the damage.
+typedef bool lsm_files_wanted_fn(void *arg, const char *name);
+LSM_NODISCARD LSM_API int lsm_files_check(struct lsm_files *files, size_t index,
+                                          lsm_files_wanted_fn *wanted, void *arg);
 // Into the directory, which is there; durable when it returns 0.
 LSM_NODISCARD LSM_API int lsm_files_finish(const struct lsm_files *files, const char *directory);
 LSM_API void lsm_files_free(struct lsm_files *files); // NULL is allowed

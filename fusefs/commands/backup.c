@@ -33,7 +33,8 @@ struct backing_up {
     struct generation generation;
     struct buf kept[2]; // what the generation holds itself
     unsigned kept_count;
-    uint64_t bytes, copied_files, copied_bytes;
+    bool *copied; // of each file of the store's, in this run
+    uint64_t bytes, copied_files, copied_bytes, damaged;
 };
 
 // ------------------------------------------------------------------------------- the store's files
@@ -148,6 +149,7 @@ static bool copy_to_pool(struct backing_up *b, size_t index, struct generation_f
         return false;
     if (renameat(backup->temporary, info->name, backup->files, name))
         return backup_failed(backup, "files");
+    b->copied[index] = true;
     b->copied_files++;
     b->copied_bytes += file->size;
     return true;
@@ -264,11 +266,70 @@ static bool begin(struct backing_up *b)
         store_failed(b->ctl, rc);
         return false;
     }
+    b->copied = calloc(lsm_files_count(b->files) + 1, sizeof *b->copied);
+    if (!b->copied) {
+        complain(b->ctl, "out of memory");
+        return false;
+    }
     for (size_t i = 0; i < lsm_files_count(b->files); i++)
         total += lsm_files_info(b->files, i)->size;
     progress_unit(front, PROGRESS_BYTES);
     progress_set(front, 0, total);
     return true;
+}
+
+// Names of the files that were copied in this run, in order.
+struct copied_names {
+    const char **at;
+    size_t count;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool was_copied(void *arg, const char *name)
+{
+    const struct copied_names *names = arg;
+    return bsearch(&name, names->at, names->count, sizeof *names->at, compare_names);
+}
+
+// A copy is as good as what it was made of: that, too, is verified, by the store's own checksums.
+// What is damaged stays in the generation, with all that is not. False, with a message: no memory.
+static bool check_copied(struct backing_up *b)
+{
+    size_t count = lsm_files_count(b->files);
+    struct copied_names names = {.at = malloc((count + 1) * sizeof *names.at)};
+    if (!names.at) {
+        complain(b->ctl, "out of memory");
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (b->copied[i])
+            names.at[names.count++] = lsm_files_info(b->files, i)->name;
+    qsort(names.at, names.count, sizeof *names.at, compare_names);
+    for (size_t i = 0; i < count && !is_cancelled(b->ctl->front); i++) {
+        if (!b->copied[i] || !lsm_files_check(b->files, i, was_copied, &names))
+            continue;
+        b->damaged++;
+        complain(b->ctl, "the store is damaged, and its copy: %s",
+                 store_words(b->ctl, lsm_error_detail()));
+    }
+    free(names.at);
+    return true;
+}
+
+static void print_sum(struct backing_up *b)
+{
+    struct front *front = b->ctl->front;
+    front->ops->print_begin(front);
+    fprintf(b->ctl->out,
+            "generation %" PRIu64 ": %zu files, %" PRIu64 " bytes; copied %" PRIu64
+            " files, %" PRIu64 " bytes\n",
+            b->generation.number, lsm_files_count(b->files), b->bytes, b->copied_files,
+            b->copied_bytes);
+    front->ops->print_end(front);
 }
 
 static bool back_up(struct backing_up *b)
@@ -278,20 +339,17 @@ static bool back_up(struct backing_up *b)
     for (size_t i = 0; i < lsm_files_count(b->files); i++)
         if (!back_up_file(b, i))
             return false;
-    if (!add_manifest(b) || !backup_sync(&b->backup, b->backup.files) ||
+    if (!check_copied(b) || !add_manifest(b) || !backup_sync(&b->backup, b->backup.files) ||
         is_cancelled(b->ctl->front) || !backup_commit(&b->backup, &b->generation))
         return false;
-    fprintf(b->ctl->out,
-            "generation %" PRIu64 ": %zu files, %" PRIu64 " bytes; copied %" PRIu64
-            " files, %" PRIu64 " bytes\n",
-            b->generation.number, lsm_files_count(b->files), b->bytes, b->copied_files,
-            b->copied_bytes);
-    return pool_free_unneeded(&b->backup);
+    print_sum(b);
+    return pool_free_unneeded(&b->backup) && !b->damaged;
 }
 
 static void release(struct backing_up *b)
 {
     lsm_files_free(b->files);
+    free(b->copied);
     pool_release(&b->pool);
     generation_release(&b->generation);
     buf_release(&b->kept[0]);
@@ -333,6 +391,8 @@ static enum exit_status run(struct ctl *ctl)
         return EXIT_FAILED;
     if (!backup_open(ctl, path, ctl->args[0], BACKUP_CREATE, &b.backup))
         return store_close(ctl, EXIT_FAILED);
+    if (!ctl->live)
+        ctl->front->ops->hold_signals(ctl->front);
     bool done = back_up(&b);
     if (!done && is_cancelled(ctl->front))
         complain(ctl, "%s: cancelled; the next backup goes on from here", ctl->args[0]);

@@ -269,6 +269,9 @@ int db_place_end(struct env *dir);
 // is then empty. After a failure it is UNFINISHED, or was so all along.
 int db_place_remove(struct env *base, const char *path, struct env *dir, bool directory);
 
+// ---- db_manage.c
+int db_check_table(struct lsm *db, struct file_meta *file); // all bytes of a table
+
 // ---- db_open.c
 int db_sync_parent(struct env *env, const char *dir); // makes the directory's own name durable
 

@@ -9,6 +9,7 @@
 // Thread safety: any thread; a struct lsm_files belongs to one.
 #include <stdlib.h>
 
+#include "compaction/level_iter.h"
 #include "db/db.h"
 
 // What a copy consists of. The caller releases both, also after a failure.
@@ -168,12 +169,14 @@ struct lsm_files {
     struct lsm *db;
     struct held held;
     struct lsm_file_info *infos;
+    struct file_meta **tables; // of each file: the version's, NULL: a blob file
     size_t count;
     struct env_file *file; // the one read last, `open`
     size_t open;
 };
 
-static int add_file(struct lsm_files *files, enum store_file kind, uint64_t number)
+static int add_file(struct lsm_files *files, enum store_file kind, uint64_t number,
+                    struct file_meta *table)
 {
     struct lsm_file_info *info = &files->infos[files->count];
     struct env *env = files->db->env;
@@ -185,7 +188,7 @@ static int add_file(struct lsm_files *files, enum store_file kind, uint64_t numb
         return rc;
     info->size = stat.size;
     info->modified_ns = stat.modified_ns;
-    files->count++;
+    files->tables[files->count++] = table;
     return LSM_OK;
 }
 
@@ -195,14 +198,16 @@ static int add_files(struct lsm_files *files)
     const struct blob_refs *blobs = &files->held.blobs;
     size_t most = version_files(version) + blobs->count;
     files->infos = malloc((most ? most : 1) * sizeof *files->infos);
-    if (!files->infos)
+    files->tables = malloc((most ? most : 1) * sizeof(struct file_meta *));
+    if (!files->infos || !files->tables)
         return status_no_memory(most * sizeof *files->infos);
     int rc = LSM_OK;
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
         for (unsigned i = 0; i < version->levels[n].count && !rc; i++)
-            rc = add_file(files, STORE_TABLE, version->levels[n].files[i]->number);
+            rc = add_file(files, STORE_TABLE, version->levels[n].files[i]->number,
+                          version->levels[n].files[i]);
     for (size_t i = 0; i < blobs->count && !rc; i++)
-        rc = add_file(files, STORE_BLOB, blobs->refs[i].number);
+        rc = add_file(files, STORE_BLOB, blobs->refs[i].number, NULL);
     return rc;
 }
 
@@ -256,6 +261,61 @@ int lsm_files_read(struct lsm_files *files, size_t index, uint64_t offset, void 
     return env_pread(files->file, data, size, offset, ret_size);
 }
 
+// Whether any blob file of the table is wanted.
+static bool points_to_wanted(const struct file_meta *file, lsm_files_wanted_fn *wanted, void *arg)
+{
+    char name[STORE_NAME_MAX];
+    for (size_t i = 0; i < file->blob_count; i++) {
+        store_name(name, STORE_BLOB, file->blobs[i].number);
+        if (wanted(arg, name))
+            return true;
+    }
+    return false;
+}
+
+static int check_value(struct lsm *db, struct slice value, lsm_files_wanted_fn *wanted, void *arg)
+{
+    char name[STORE_NAME_MAX];
+    struct blob_pointer pointer;
+    struct blob_file *file;
+    int rc = db_blob_open(db, value, &pointer, &file);
+    if (rc)
+        return rc;
+    store_name(name, STORE_BLOB, pointer.file);
+    if (wanted(arg, name))
+        rc = blob_file_verify(file, &pointer);
+    blob_file_unref(file);
+    return rc;
+}
+
+static int check_values(struct lsm *db, struct file_meta *table, lsm_files_wanted_fn *wanted,
+                        void *arg)
+{
+    struct iter *it;
+    const struct sst_iter_options options = {.fill_cache = false};
+    int rc = table_iter_new(db->table_cache, table, &options, &it);
+    if (rc)
+        return rc;
+    for (iter_seek_first(it); it->valid && !rc; iter_next(it))
+        if (tag_type(it->entry.tag) == ENTRY_BLOB)
+            rc = check_value(db, it->entry.value, wanted, arg);
+    if (!rc)
+        rc = it->status;
+    iter_free(it);
+    return rc;
+}
+
+int lsm_files_check(struct lsm_files *files, size_t index, lsm_files_wanted_fn *wanted, void *arg)
+{
+    struct file_meta *table = files->tables[index];
+    if (!table)
+        return LSM_OK;
+    int rc = db_check_table(files->db, table);
+    if (!rc && points_to_wanted(table, wanted, arg))
+        rc = check_values(files->db, table, wanted, arg);
+    return rc;
+}
+
 int lsm_files_finish(const struct lsm_files *files, const char *directory)
 {
     struct env *base = files->db->base, *dir;
@@ -275,5 +335,6 @@ void lsm_files_free(struct lsm_files *files)
     held_release(&files->held);
     db_remove_obsolete(files->db); // what was kept for this alone
     free(files->infos);
+    free(files->tables);
     free(files);
 }

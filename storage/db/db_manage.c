@@ -249,12 +249,12 @@ static bool check_goes_on(struct check *check, uint64_t step)
     return !check->cancelled;
 }
 
-static int check_table(struct check *check, struct file_meta *file)
+int db_check_table(struct lsm *db, struct file_meta *file)
 {
     struct sst_reader *reader;
     struct sst_properties properties;
     epoch_pin();
-    int rc = table_cache_get(check->db->table_cache, file, &reader);
+    int rc = table_cache_get(db->table_cache, file, &reader);
     if (!rc)
         sst_reader_ref(reader);
     epoch_unpin();
@@ -370,7 +370,7 @@ int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress, v
     for (unsigned n = 0; n < VERSION_LEVELS; n++) {
         for (unsigned i = 0; i < view->version->levels[n].count && !check.cancelled; i++) {
             struct file_meta *file = view->version->levels[n].files[i];
-            rc = check_table(&check, file);
+            rc = db_check_table(db, file);
             if (rc)
                 check_problem(&check, rc);
             else

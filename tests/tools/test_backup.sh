@@ -181,6 +181,18 @@ grep -q "lsmfsctl destroy" err || fail "half a store: $(cat err)"
 expect 0 destroy --yes half
 [ ! -e half ] || fail "half a store is still there"
 
+# A store that is damaged: said, and copied with all that is not.
+mkdir damage && cp -r r damage/db
+expect 0 backup damage/db damage/t
+for kind in sst blob; do
+    cp -r damage/db "damage/$kind"
+    victim=$(ls -S "damage/$kind/"*.$kind | head -n 1)
+    printf XYZ | dd of="$victim" bs=1 seek=200 conv=notrunc status=none
+    expect 1 backup "damage/$kind" "damage/t-$kind"
+    grep -q "the store is damaged" err || fail "damage of a $kind is not said: $(cat err)"
+    expect 0 backup verify "damage/t-$kind@1"
+done
+
 # What is no backup is left alone.
 mkdir other && echo mine >other/file
 expect 1 backup db other

@@ -88,6 +88,58 @@ START_TEST(test_copies)
 }
 END_TEST
 
+static bool all_wanted(void *arg, const char *name)
+{
+    return arg || strstr(name, ".blob");
+}
+
+static bool none_wanted(void *arg, const char *name)
+{
+    (void)arg;
+    (void)name;
+    return false;
+}
+
+static unsigned damaged(lsm_files_wanted_fn *wanted)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < lsm_files_count(files); i++) {
+        int rc = lsm_files_check(files, i, wanted, NULL);
+        ck_assert(rc == 0 || rc == LSM_CORRUPTION);
+        count += rc != 0;
+    }
+    return count;
+}
+
+// The one file with that ending.
+static const char *file_like(const char *ending)
+{
+    for (size_t i = 0; i < lsm_files_count(files); i++)
+        if (strstr(lsm_files_info(files, i)->name, ending))
+            return lsm_files_info(files, i)->name;
+    ck_abort_msg("no %s", ending);
+}
+
+START_TEST(test_damage)
+{
+    char path[64];
+    open_db();
+    put_all('a');
+    ck_assert_int_eq(lsm_files_new(db, &files), 0);
+    ck_assert_uint_eq(damaged(all_wanted), 0);
+    snprintf(path, sizeof path, "/db/%s", file_like(".blob"));
+    env_fault_flip(env, path, 100, 3);
+    ck_assert_uint_eq(damaged(none_wanted), 0);
+    ck_assert_uint_eq(damaged(all_wanted), 1);
+    env_fault_flip(env, path, 100, 3);
+    snprintf(path, sizeof path, "/db/%s", file_like(".sst"));
+    env_fault_flip(env, path, 100, 3);
+    ck_assert_uint_eq(damaged(none_wanted), 1);
+    env_fault_flip(env, path, 100, 3);
+    lsm_files_free(files);
+}
+END_TEST
+
 static uint64_t bytes_on_disk(void)
 {
     ck_assert_int_eq(lsm_wait_idle(db), 0);
@@ -128,6 +180,7 @@ int main(void)
     TCase *tc = tcase_create("files");
     tcase_add_checked_fixture(tc, store_setup, teardown);
     tcase_add_test(tc, test_copies);
+    tcase_add_test(tc, test_damage);
     tcase_add_test(tc, test_space);
     tcase_add_test(tc, test_read_only);
     suite_add_tcase(suite, tc);

@@ -116,6 +116,55 @@ START_TEST(test_names)
 }
 END_TEST
 
+static int note_identity(void *arg, const struct lsm_snapshot_info *info)
+{
+    struct lsm_snapshot_info *wanted = arg;
+    if (strcmp(info->name, wanted->name) == 0) {
+        wanted->created_us = info->created_us;
+        memcpy(wanted->identity, info->identity, sizeof wanted->identity);
+    }
+    return 0;
+}
+
+static struct lsm_snapshot_info identity_of(const char *name)
+{
+    struct lsm_snapshot_info info = {.name = name};
+    ck_assert_int_eq(lsm_snapshot_list(db, note_identity, &info), 0);
+    return info;
+}
+
+// It stays with the snapshot, and goes with the copies of it; another one has another.
+START_TEST(test_identity)
+{
+    open_db();
+    put("a", "1");
+    ck_assert_int_eq(lsm_snapshot_create(db, "first"), 0);
+    ck_assert_int_eq(lsm_snapshot_create(db, "second"), 0);
+    const struct lsm_snapshot_info first = identity_of("first"), second = identity_of("second");
+    ck_assert_mem_ne(first.identity, second.identity, LSM_SNAPSHOT_IDENTITY);
+    ck_assert_int_eq(lsm_snapshot_rename(db, "first", "renamed"), 0);
+    ck_assert_mem_eq(identity_of("renamed").identity, first.identity, LSM_SNAPSHOT_IDENTITY);
+    for (int i = 0; i < 3; i++) { // from edits, then from the first record of a manifest
+        reopen_db();
+        ck_assert_mem_eq(identity_of("renamed").identity, first.identity, LSM_SNAPSHOT_IDENTITY);
+        ck_assert_mem_eq(identity_of("second").identity, second.identity, LSM_SNAPSHOT_IDENTITY);
+    }
+    ck_assert_int_eq(lsm_checkpoint(db, "/copy"), 0);
+    ck_assert_int_eq(lsm_close(db), 0);
+    ck_assert_int_eq(lsm_open("/copy", &options, &db), 0);
+    ck_assert_mem_eq(identity_of("second").identity, second.identity, LSM_SNAPSHOT_IDENTITY);
+    ck_assert_int_eq(lsm_close(db), 0);
+
+    ck_assert_int_eq(lsm_open("/other", &options, &db), 0);
+    ck_assert_int_eq(lsm_snapshot_create_as(db, "as second", &second), 0);
+    ck_assert_int_eq(lsm_close(db), 0);
+    ck_assert_int_eq(lsm_open("/other", &options, &db), 0);
+    const struct lsm_snapshot_info again = identity_of("as second");
+    ck_assert_mem_eq(again.identity, second.identity, LSM_SNAPSHOT_IDENTITY);
+    ck_assert_uint_eq(again.created_us, second.created_us);
+}
+END_TEST
+
 START_TEST(test_read_only)
 {
     open_db();
@@ -439,6 +488,7 @@ int main(void)
     tcase_add_test(tc, test_stays);
     tcase_add_test(tc, test_opened_outlives_its_name);
     tcase_add_test(tc, test_names);
+    tcase_add_test(tc, test_identity);
     tcase_add_test(tc, test_read_only);
     tcase_add_test(tc, test_manifest_format);
     tcase_add_test(tc, test_usage);
