@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/coding.h"
 #include "lsm.h"
 
@@ -40,14 +41,9 @@ int generation_add(struct generation *generation, const struct generation_file *
 {
     if (!generation_name_legal(slice_str(file->name)))
         return LSM_INVALID;
-    if (generation->count == generation->capacity) {
-        size_t capacity = generation->capacity ? 2 * generation->capacity : 16;
-        struct generation_file *grown = realloc(generation->files, capacity * sizeof *grown);
-        if (!grown)
-            return LSM_NO_MEMORY;
-        generation->files = grown;
-        generation->capacity = capacity;
-    }
+    if (!array_grow(&generation->files, &generation->capacity, generation->count,
+                    sizeof *generation->files))
+        return LSM_NO_MEMORY;
     generation->files[generation->count++] = *file;
     return LSM_OK;
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "commands/backup_target.h"
 
 void pool_name(const struct generation_file *file, char ret_name[POOL_NAME_MAX + 1])
@@ -47,14 +48,8 @@ static bool note_file(struct pool *pool, int dir, const char *name)
         return true; // none of ours
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
         return false;
-    if (pool->count == pool->capacity) {
-        size_t capacity = pool->capacity ? 2 * pool->capacity : 64;
-        struct pool_file *grown = realloc(pool->files, capacity * sizeof *grown);
-        if (!grown)
-            return false;
-        pool->files = grown;
-        pool->capacity = capacity;
-    }
+    if (!array_grow(&pool->files, &pool->capacity, pool->count, sizeof *pool->files))
+        return false;
     struct pool_file *file = &pool->files[pool->count++];
     *file = (struct pool_file){.size = (uint64_t)st.st_size,
                                .modified_ns =

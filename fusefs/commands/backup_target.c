@@ -220,11 +220,6 @@ void backup_close(struct backup *backup)
 
 // ------------------------------------------------------------------------------- generations
 
-struct numbers {
-    uint64_t *at;
-    size_t count, capacity;
-};
-
 static void generation_name(uint64_t number, char name[32])
 {
     snprintf(name, 32, "%06" PRIu64, number);
@@ -232,28 +227,19 @@ static void generation_name(uint64_t number, char name[32])
 
 static bool note_number(void *arg, int dir, const char *name)
 {
-    struct numbers *numbers = arg;
+    struct number_list *numbers = arg;
     char again[32], *end;
     (void)dir;
     uint64_t number = strtoull(name, &end, 10);
     generation_name(number, again);
     if (strcmp(name, again) != 0 || number == 0)
         return true; // none of ours
-    if (numbers->count == numbers->capacity) {
-        size_t capacity = numbers->capacity ? 2 * numbers->capacity : 16;
-        uint64_t *grown = realloc(numbers->at, capacity * sizeof *grown);
-        if (!grown)
-            return false;
-        numbers->at = grown;
-        numbers->capacity = capacity;
-    }
-    numbers->at[numbers->count++] = number;
-    return true;
+    return number_list_add(numbers, number) == 0;
 }
 
 bool backup_numbers(const struct backup *backup, uint64_t **ret_numbers, size_t *ret_count)
 {
-    struct numbers numbers = {0};
+    struct number_list numbers = {0};
     if (!each_name(backup->generations, note_number, &numbers)) {
         backup_failed(backup, "generations");
         free(numbers.at);

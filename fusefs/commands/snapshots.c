@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "commands/command.h"
 
 // Opens the engine to write, does one thing, closes it.
@@ -147,14 +148,8 @@ static int gather(void *arg, const struct lsm_snapshot_info *info)
     struct pruning *pruning = arg;
     if (strncmp(info->name, pruning->prefix, strlen(pruning->prefix)) != 0)
         return 0;
-    if (pruning->count == pruning->capacity) {
-        size_t capacity = pruning->capacity ? 2 * pruning->capacity : 16;
-        struct kept_one *grown = realloc(pruning->at, capacity * sizeof *grown);
-        if (!grown)
-            return LSM_NO_MEMORY;
-        pruning->at = grown;
-        pruning->capacity = capacity;
-    }
+    if (!array_grow(&pruning->at, &pruning->capacity, pruning->count, sizeof *pruning->at))
+        return LSM_NO_MEMORY;
     char *name = strdup(info->name);
     if (!name)
         return LSM_NO_MEMORY;

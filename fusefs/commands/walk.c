@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 #define BATCH_FIRST 4u
 #define BATCH_MOST  64u
 
@@ -159,14 +161,8 @@ static int path_extend(struct walk *walk, size_t size, const char *name, size_t 
 
 int walk_enter(struct walk *walk, struct ns_inode *dir, const char *name, size_t name_size)
 {
-    if (walk->depth == walk->capacity) {
-        size_t capacity = walk->capacity ? 2 * walk->capacity : 16;
-        struct walk_level *levels = realloc(walk->levels, capacity * sizeof *levels);
-        if (!levels)
-            return -ENOMEM;
-        walk->levels = levels;
-        walk->capacity = capacity;
-    }
+    if (!array_grow(&walk->levels, &walk->capacity, walk->depth, sizeof *walk->levels))
+        return -ENOMEM;
     struct walk_level level = {.dir = dir};
     int rc = path_extend(walk, walk->depth ? walk_top(walk)->path_size : 0, name, name_size);
     if (!rc)

@@ -23,6 +23,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cond.h"
 #include "base/stage.h"
 #include "mount/counts.h"
@@ -147,15 +148,8 @@ static void *thread_main(void *arg)
 // Makes room for one more in `ids`. The mutex is held.
 static bool make_room(struct transport *transport) REQUIRES(transport_mutex)
 {
-    if (transport->started < transport->room)
-        return true;
-    unsigned room = transport->room ? 2 * transport->room : 16;
-    pthread_t *ids = realloc(transport->ids, room * sizeof *ids);
-    if (!ids)
-        return false;
-    transport->ids = ids;
-    transport->room = room;
-    return true;
+    return array_grow(&transport->ids, &transport->room, transport->started,
+                      sizeof *transport->ids);
 }
 
 int transport_thread(struct transport *transport,

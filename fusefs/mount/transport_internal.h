@@ -32,7 +32,7 @@ struct transport {
     pthread_mutex_t mutex;                      // a leaf
     pthread_t *ids GUARDED_BY(transport_mutex); // of every thread that was started
     unsigned started GUARDED_BY(transport_mutex);
-    unsigned room GUARDED_BY(transport_mutex);
+    size_t room GUARDED_BY(transport_mutex);
     // How many of `ids` were joined or are being joined.
     unsigned joined GUARDED_BY(transport_mutex);
 };

@@ -2,6 +2,7 @@
 #ifndef LSM_BASE_NUMBERS_H
 #define LSM_BASE_NUMBERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,5 +18,15 @@ static inline void numbers_sort(uint64_t *numbers, size_t count)
     if (count)
         qsort(numbers, count, sizeof *numbers, numbers_compare);
 }
+
+// A list of them. Starts as {0}; 8 bytes a number, up to 16 while it grows.
+struct number_list {
+    uint64_t *at;
+    size_t count, capacity;
+};
+
+int number_list_add(struct number_list *list, uint64_t number);        // 0 or LSM_NO_MEMORY
+bool number_list_has(const struct number_list *list, uint64_t number); // of a sorted list
+void number_list_release(struct number_list *list);
 
 #endif

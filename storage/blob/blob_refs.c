@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/status.h"
 
 // Index of the first element whose number is >= `number`.
@@ -23,14 +24,8 @@ static size_t find(const struct blob_refs *set, uint64_t number)
 
 static int insert(struct blob_refs *set, size_t at, uint64_t number)
 {
-    if (set->count == set->capacity) {
-        size_t capacity = set->capacity ? 2 * set->capacity : 8;
-        struct blob_ref *grown = realloc(set->refs, capacity * sizeof *grown);
-        if (!grown)
-            return status_no_memory(capacity * sizeof *grown);
-        set->refs = grown;
-        set->capacity = capacity;
-    }
+    if (!array_grow(&set->refs, &set->capacity, set->count, sizeof *set->refs))
+        return status_no_memory((set->count + 1) * sizeof *set->refs);
     memmove(set->refs + at + 1, set->refs + at, (set->count - at) * sizeof *set->refs);
     set->refs[at] = (struct blob_ref){.number = number};
     set->count++;

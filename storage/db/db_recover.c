@@ -32,11 +32,6 @@
 #include "wal/wal_format.h"
 #include "wal/wal_reader.h"
 
-struct number_list {
-    uint64_t *numbers;
-    size_t count, capacity;
-};
-
 struct scan {
     struct number_list logs, recycled;
     bool blobs;          // there are blob files
@@ -58,20 +53,6 @@ struct replay {
     uint64_t records;
 };
 
-static int list_add(struct number_list *list, uint64_t number)
-{
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 16;
-        uint64_t *numbers = realloc(list->numbers, capacity * sizeof *numbers);
-        if (!numbers)
-            return status_no_memory(capacity * sizeof *numbers);
-        list->numbers = numbers;
-        list->capacity = capacity;
-    }
-    list->numbers[list->count++] = number;
-    return LSM_OK;
-}
-
 static int scan_name(void *arg, const char *name)
 {
     struct scan *scan = arg;
@@ -82,9 +63,9 @@ static int scan_name(void *arg, const char *name)
         scan->max_number = number > scan->max_number ? number : scan->max_number;
     scan->blobs = scan->blobs || kind == STORE_BLOB;
     if (kind == STORE_LOG)
-        return list_add(&scan->logs, number);
+        return number_list_add(&scan->logs, number);
     if (kind == STORE_RECYCLED)
-        return list_add(&scan->recycled, number);
+        return number_list_add(&scan->recycled, number);
     return LSM_OK;
 }
 
@@ -208,9 +189,9 @@ static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t 
     for (size_t i = 0; i < scan->logs.count; i++) {
         char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
         struct wal_read_result result;
-        if (scan->logs.numbers[i] < first)
+        if (scan->logs.at[i] < first)
             continue;
-        store_name(name, STORE_LOG, scan->logs.numbers[i]);
+        store_name(name, STORE_LOG, scan->logs.at[i]);
         env_full_name(db->env, name, path, sizeof path);
         int rc = LSM_OK;
         bool gap_before = replay->gap;
@@ -219,11 +200,11 @@ static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t 
         replay->blob_torn = false;
         replay->durable = 0;
         if (scan->blobs) {
-            rc = wal_read(db->env, name, scan->logs.numbers[i], skip_record, NULL, &result);
+            rc = wal_read(db->env, name, scan->logs.at[i], skip_record, NULL, &result);
             replay->durable = rc ? 0 : result.max_durable;
         }
         if (!rc)
-            rc = wal_read(db->env, name, scan->logs.numbers[i], replay_record, replay, &result);
+            rc = wal_read(db->env, name, scan->logs.at[i], replay_record, replay, &result);
         if (rc)
             return rc;
         if (replay->gap && result.records && result.max_durable > WAL_HEADER_SIZE)
@@ -232,7 +213,7 @@ static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t 
                                ": an older log was damaged",
                                path, replay->sequence);
         if (replay->gap && !gap_before) {
-            replay->gap_log = scan->logs.numbers[i];
+            replay->gap_log = scan->logs.at[i];
             logger_log(&db->logger, LSM_LOG_WARN,
                        "%s: dropped unsynced writes that followed a torn log", path);
         } else if (result.torn)
@@ -328,7 +309,7 @@ static int settle_logs(struct replay *replay, const struct scan *scan, uint64_t 
     int rc = blob_refs_sync(db_memtable_blobs(replay->memtable));
     for (size_t i = 0; i < scan->logs.count && !rc; i++) {
         char name[STORE_NAME_MAX];
-        uint64_t number = scan->logs.numbers[i];
+        uint64_t number = scan->logs.at[i];
         if (number < first)
             continue;
         store_name(name, STORE_LOG, number);
@@ -484,7 +465,7 @@ static void remove_recycled(struct lsm *db, const struct scan *scan)
     for (size_t i = 0; i < scan->recycled.count; i++) {
         char name[STORE_NAME_MAX];
         struct env_stat stat;
-        store_name(name, STORE_RECYCLED, scan->recycled.numbers[i]);
+        store_name(name, STORE_RECYCLED, scan->recycled.at[i]);
         if (!db->env->ops->stat(db->env, name, &stat))
             db->space.reserve_swept += stat.allocated_bytes;
         (void)!db->env->ops->unlink(db->env, name);
@@ -499,7 +480,7 @@ int db_recover(struct lsm *db)
     if (!rc)
         rc = manifest_recover(db->env, &state);
     if (!rc) {
-        numbers_sort(scan.logs.numbers, scan.logs.count);
+        numbers_sort(scan.logs.at, scan.logs.count);
         db->files.first =
             scan.max_number + 1 > state.next_file ? scan.max_number + 1 : state.next_file;
         atomic_store(&db->files.next, db->files.first);
@@ -509,7 +490,7 @@ int db_recover(struct lsm *db)
         if (rc && !db->options.read_only)
             discard(db);
     }
-    free(scan.logs.numbers);
-    free(scan.recycled.numbers);
+    number_list_release(&scan.logs);
+    number_list_release(&scan.recycled);
     return rc;
 }

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "compaction/compact_run.h"
 #include "compaction/merge_iter.h"
 #include "db/batch.h"
@@ -39,15 +40,13 @@ struct repair {
     size_t missing;    // tables that the manifest names
     uint64_t dropped;  // entries that point at what is not there
     struct lsm_options options;
-    uint64_t *tables, *logs, *manifests;
-    size_t table_count, log_count, manifest_count;
-    uint64_t first_new; // files with numbers below were there before
-    uint64_t reserve;   // bytes given back by remove_reserve()
-    bool unknown;       // writing the manifest failed, and yet CURRENT may name it
-    uint64_t *aside[2]; // damaged tables, damaged logs
-    size_t aside_count[2];
-    uint64_t log_first; // sequence of the current log's first record
-    uint64_t log_limit; // from here on records are in newer logs
+    struct number_list tables, log_numbers, manifests;
+    uint64_t first_new;          // files with numbers below were there before
+    uint64_t reserve;            // bytes given back by remove_reserve()
+    bool unknown;                // writing the manifest failed, and yet CURRENT may name it
+    struct number_list aside[2]; // damaged tables, damaged logs
+    uint64_t log_first;          // sequence of the current log's first record
+    uint64_t log_limit;          // from here on records are in newer logs
     struct iter **sources;
     size_t source_count;
     struct memtable *memtable; // of all logs' records
@@ -55,16 +54,6 @@ struct repair {
     struct snapshot_set snapshots; // the manifest's
     _Atomic uint64_t next_file;
 };
-
-static int number_add(uint64_t **list, size_t *count, uint64_t number)
-{
-    uint64_t *grown = realloc(*list, (*count + 1) * sizeof *grown);
-    if (!grown)
-        return status_no_memory((*count + 1) * sizeof *grown);
-    grown[(*count)++] = number;
-    *list = grown;
-    return LSM_OK;
-}
 
 static int repair_name(void *arg, const char *name)
 {
@@ -76,11 +65,11 @@ static int repair_name(void *arg, const char *name)
     if (number >= atomic_load(&repair->next_file))
         atomic_store(&repair->next_file, number + 1);
     if (kind == STORE_TABLE)
-        return number_add(&repair->tables, &repair->table_count, number);
+        return number_list_add(&repair->tables, number);
     if (kind == STORE_LOG)
-        return number_add(&repair->logs, &repair->log_count, number);
+        return number_list_add(&repair->log_numbers, number);
     if (kind == STORE_MANIFEST)
-        return number_add(&repair->manifests, &repair->manifest_count, number);
+        return number_list_add(&repair->manifests, number);
     return LSM_OK;
 }
 
@@ -115,21 +104,20 @@ static int set_aside(struct repair *repair, enum store_file kind, uint64_t numbe
     env->ops->close_dir(lost);
     if (rc && rc != LSM_EXISTS)
         return rc;
-    return number_add(&repair->aside[kind == STORE_LOG], &repair->aside_count[kind == STORE_LOG],
-                      number);
+    return number_list_add(&repair->aside[kind == STORE_LOG], number);
 }
 
 // After a failure: the second names go, the first ones are still there.
 static void undo_set_aside(struct repair *repair)
 {
     for (unsigned log = 0; log < 2; log++)
-        for (size_t i = 0; i < repair->aside_count[log]; i++) {
+        for (size_t i = 0; i < repair->aside[log].count; i++) {
             char name[STORE_NAME_MAX], path[STORE_NAME_MAX + 8];
-            store_name(name, log ? STORE_LOG : STORE_TABLE, repair->aside[log][i]);
+            store_name(name, log ? STORE_LOG : STORE_TABLE, repair->aside[log].at[i]);
             snprintf(path, sizeof path, "lost/%s", name);
             (void)!repair->env->ops->unlink(repair->env, path);
         }
-    if (repair->aside_count[0] + repair->aside_count[1])
+    if (repair->aside[0].count + repair->aside[1].count)
         // The folder stays if something else is in it.
         (void)!repair->env->ops->rmdir(repair->env, "lost");
 }
@@ -279,11 +267,10 @@ static int take_log(struct repair *repair, uint64_t number)
 static int keep_live(struct repair *repair, const struct manifest_state *state)
 {
     int rc = LSM_OK;
-    repair->table_count = 0;
+    repair->tables.count = 0;
     for (unsigned n = 0; n < VERSION_LEVELS && !rc; n++)
         for (unsigned i = 0; i < state->version->levels[n].count && !rc; i++)
-            rc = number_add(&repair->tables, &repair->table_count,
-                            state->version->levels[n].files[i]->number);
+            rc = number_list_add(&repair->tables, state->version->levels[n].files[i]->number);
     repair->last_sequence = state->last_sequence;
     // A snapshot may see more than the logs hold, if a log's end is lost.
     for (size_t i = 0; i < state->snapshots.count; i++)
@@ -292,10 +279,10 @@ static int keep_live(struct repair *repair, const struct manifest_state *state)
     if (!rc)
         rc = snapshot_set_copy(&state->snapshots, &repair->snapshots);
     size_t live = 0;
-    for (size_t i = 0; i < repair->log_count; i++)
-        if (repair->logs[i] >= state->log_number)
-            repair->logs[live++] = repair->logs[i];
-    repair->log_count = live;
+    for (size_t i = 0; i < repair->log_numbers.count; i++)
+        if (repair->log_numbers.at[i] >= state->log_number)
+            repair->log_numbers.at[live++] = repair->log_numbers.at[i];
+    repair->log_numbers.count = live;
     return rc;
 }
 
@@ -303,9 +290,9 @@ static int apply_manifest(struct repair *repair)
 {
     struct manifest_state state = {0};
     int rc = manifest_recover(repair->env, &state);
-    for (size_t i = 0; i < repair->manifest_count && (rc == LSM_NOT_FOUND || rc == LSM_CORRUPTION);
+    for (size_t i = 0; i < repair->manifests.count && (rc == LSM_NOT_FOUND || rc == LSM_CORRUPTION);
          i++)
-        rc = manifest_read(repair->env, repair->manifests[i], &state, NULL);
+        rc = manifest_read(repair->env, repair->manifests.at[i], &state, NULL);
     if (rc == LSM_NOT_FOUND || rc == LSM_CORRUPTION)
         return LSM_OK; // no manifest is left
     if (rc)
@@ -318,26 +305,26 @@ static int apply_manifest(struct repair *repair)
 static int gather(struct repair *repair)
 {
     int rc = repair->env->ops->list(repair->env, ENV_HERE, repair_name, repair);
-    if (!rc && repair->table_count + repair->log_count == 0)
+    if (!rc && repair->tables.count + repair->log_numbers.count == 0)
         return status_fail(LSM_NOT_A_STORE, "%s holds no tables and no logs to repair from",
                            repair->dir);
-    sort_newest_first(repair->manifests, repair->manifest_count);
+    sort_newest_first(repair->manifests.at, repair->manifests.count);
     if (!rc)
         rc = apply_manifest(repair);
-    sort_newest_first(repair->tables, repair->table_count);
-    sort_newest_first(repair->logs, repair->log_count);
+    sort_newest_first(repair->tables.at, repair->tables.count);
+    sort_newest_first(repair->log_numbers.at, repair->log_numbers.count);
     if (!rc)
         rc = memtable_new(repair->options.write_buffer_size, NULL, &repair->memtable);
-    repair->sources = calloc(repair->table_count + 1, sizeof(struct iter *));
+    repair->sources = calloc(repair->tables.count + 1, sizeof(struct iter *));
     if (!rc && !repair->sources)
-        rc = status_no_memory((repair->table_count + 1) * sizeof(struct iter *));
-    for (size_t i = 0; i < repair->log_count && !rc; i++)
-        rc = take_log(repair, repair->logs[i]);
+        rc = status_no_memory((repair->tables.count + 1) * sizeof(struct iter *));
+    for (size_t i = 0; i < repair->log_numbers.count && !rc; i++)
+        rc = take_log(repair, repair->log_numbers.at[i]);
     if (!rc)
         rc = memtable_iter_new(repair->memtable, &repair->sources[0]);
     repair->source_count = !rc;
-    for (size_t i = 0; i < repair->table_count && !rc; i++) {
-        rc = take_table(repair, repair->tables[i]);
+    for (size_t i = 0; i < repair->tables.count && !rc; i++) {
+        rc = take_table(repair, repair->tables.at[i]);
         if (rc == LSM_NOT_FOUND) { // the manifest names a table that is gone
             logger_log(&repair->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
             repair->missing++;
@@ -429,7 +416,7 @@ static int sync_blob(void *arg, const char *name)
 // What was lost, and what was kept. Superseded versions and deletions are no loss.
 static void report(struct repair *repair, uint64_t kept)
 {
-    size_t damaged = repair->aside_count[0] + repair->aside_count[1];
+    size_t damaged = repair->aside[0].count + repair->aside[1].count;
     if (!damaged && !repair->missing && !repair->dropped && !repair->logs_ended) {
         logger_log(&repair->logger, LSM_LOG_INFO, "repaired: all %" PRIu64 " entries kept", kept);
         return;
@@ -490,12 +477,12 @@ static void repair_release(struct repair *repair)
     for (size_t i = 0; i < repair->source_count; i++)
         iter_free(repair->sources[i]);
     free(repair->sources);
-    free(repair->tables);
-    free(repair->logs);
-    free(repair->manifests);
+    number_list_release(&repair->tables);
+    number_list_release(&repair->log_numbers);
+    number_list_release(&repair->manifests);
     snapshot_set_release(&repair->snapshots);
-    free(repair->aside[0]);
-    free(repair->aside[1]);
+    number_list_release(&repair->aside[0]);
+    number_list_release(&repair->aside[1]);
     if (repair->memtable)
         memtable_unref(repair->memtable);
     epoch_barrier();

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/array.h"
+
 #define UNIT      ((size_t)32 << 10)
 #define UNITS     (HUGE_PAGE / UNIT) // a bit each
 #define SMALL_MAX (UNIT / 2)
@@ -70,14 +72,8 @@ static size_t find_run(uint64_t used, size_t units)
 // The lock is held.
 static struct chunk *add_chunk(void)
 {
-    if (chunk_count == chunk_capacity) {
-        size_t capacity = chunk_capacity ? 2 * chunk_capacity : 64;
-        struct chunk *more = realloc(chunks, capacity * sizeof(*chunks));
-        if (!more)
-            return NULL;
-        chunks = more;
-        chunk_capacity = capacity;
-    }
+    if (!array_grow(&chunks, &chunk_capacity, chunk_count, sizeof *chunks))
+        return NULL;
     char *base = huge_map(HUGE_PAGE, true);
     if (!base)
         return NULL;

@@ -17,6 +17,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/coding.h"
 #include "sstable/sst_format.h"
 
@@ -326,14 +327,8 @@ static int run_push(struct block_run *run, const uint8_t *start, const struct de
 {
     if (run->count == SST_RESTART_MAX)
         return LSM_CORRUPTION;
-    if (run->count == run->capacity) {
-        size_t capacity = run->capacity ? run->capacity * 2 : 32;
-        struct run_entry *entries = realloc(run->entries, capacity * sizeof(*entries));
-        if (!entries)
-            return LSM_NO_MEMORY;
-        run->entries = entries;
-        run->capacity = capacity;
-    }
+    if (!array_grow(&run->entries, &run->capacity, run->count, sizeof *run->entries))
+        return LSM_NO_MEMORY;
     size_t before = run->count ? run->entries[run->count - 1].key_offset : 0;
     size_t before_size = run->count ? run->entries[run->count - 1].key_size : 0;
     size_t size = (size_t)d->shared + d->unshared;

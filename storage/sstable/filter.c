@@ -7,19 +7,14 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/coding.h"
 #include "base/status.h"
 
 int filter_builder_add(struct filter_builder *builder, uint64_t hash)
 {
-    if (builder->count == builder->capacity) {
-        size_t capacity = builder->capacity ? builder->capacity * 2 : 1024;
-        uint64_t *hashes = realloc(builder->hashes, capacity * sizeof(*hashes));
-        if (!hashes)
-            return status_no_memory(capacity * sizeof(*hashes));
-        builder->hashes = hashes;
-        builder->capacity = capacity;
-    }
+    if (!array_grow(&builder->hashes, &builder->capacity, builder->count, sizeof *builder->hashes))
+        return status_no_memory((builder->count + 1) * sizeof *builder->hashes);
     builder->hashes[builder->count++] = hash;
     return LSM_OK;
 }

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/numbers.h"
 #include "base/status.h"
 #include "entry/iter.h"
@@ -31,15 +32,9 @@ void snapshot_set_release(struct snapshot_set *set)
 
 static int reserve(struct snapshot_set *set)
 {
-    if (set->count < set->capacity)
-        return LSM_OK;
-    size_t capacity = set->capacity ? 2 * set->capacity : 8;
-    struct snapshot_record *grown = realloc(set->at, capacity * sizeof *grown);
-    if (!grown)
-        return status_no_memory(capacity * sizeof *grown);
-    set->at = grown;
-    set->capacity = capacity;
-    return LSM_OK;
+    return array_grow(&set->at, &set->capacity, set->count, sizeof *set->at)
+               ? LSM_OK
+               : status_no_memory((set->count + 1) * sizeof *set->at);
 }
 
 // Where the first record is whose id is not below `id`.

@@ -41,16 +41,19 @@ struct version_edit {
         unsigned level;
         struct file_meta *file; // holds a reference
     } * added;
-    unsigned added_count, added_capacity;
+    unsigned added_count;
+    size_t added_capacity;
     struct version_edit_removal {
         unsigned level;
         uint64_t number;
     } * removed;
-    unsigned removed_count, removed_capacity;
+    unsigned removed_count;
+    size_t removed_capacity;
     struct snapshot_set snapshots_added; // after the removals, so that a new name is both;
                                          // its next_id is logged if it is not 0
     uint64_t *snapshots_removed;         // ids
-    unsigned snapshots_removed_count, snapshots_removed_capacity;
+    unsigned snapshots_removed_count;
+    size_t snapshots_removed_capacity;
 };
 
 void version_edit_release(struct version_edit *edit); // leaves it as zero-initialised

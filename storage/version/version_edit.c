@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/coding.h"
 #include "base/status.h"
 #include "version/version.h"
@@ -25,28 +26,11 @@ void version_edit_release(struct version_edit *edit)
     *edit = (struct version_edit){0};
 }
 
-// Room for one more item.
-static int grow(void **items, unsigned count, unsigned *capacity, size_t item_size)
-{
-    if (count < *capacity)
-        return 0;
-    unsigned wanted = *capacity ? *capacity * 2 : 8;
-    void *grown = wanted > count ? realloc(*items, wanted * item_size) : NULL;
-    if (!grown)
-        return status_no_memory(wanted * item_size);
-    *items = grown;
-    *capacity = wanted;
-    return 0;
-}
-
 int version_edit_add(struct version_edit *edit, unsigned level, struct file_meta *file)
 {
     assert(level < VERSION_LEVELS);
-    void *items = edit->added;
-    int rc = grow(&items, edit->added_count, &edit->added_capacity, sizeof(*edit->added));
-    if (rc)
-        return rc;
-    edit->added = items;
+    if (!array_grow(&edit->added, &edit->added_capacity, edit->added_count, sizeof *edit->added))
+        return status_no_memory((edit->added_count + 1) * sizeof *edit->added);
     file_meta_ref(file);
     edit->added[edit->added_count++] = (struct version_edit_file){.level = level, .file = file};
     return 0;
@@ -55,11 +39,9 @@ int version_edit_add(struct version_edit *edit, unsigned level, struct file_meta
 int version_edit_remove(struct version_edit *edit, unsigned level, uint64_t number)
 {
     assert(level < VERSION_LEVELS);
-    void *items = edit->removed;
-    int rc = grow(&items, edit->removed_count, &edit->removed_capacity, sizeof(*edit->removed));
-    if (rc)
-        return rc;
-    edit->removed = items;
+    if (!array_grow(&edit->removed, &edit->removed_capacity, edit->removed_count,
+                    sizeof *edit->removed))
+        return status_no_memory((edit->removed_count + 1) * sizeof *edit->removed);
     edit->removed[edit->removed_count++] =
         (struct version_edit_removal){.level = level, .number = number};
     return 0;
@@ -67,12 +49,10 @@ int version_edit_remove(struct version_edit *edit, unsigned level, uint64_t numb
 
 int version_edit_remove_snapshot(struct version_edit *edit, uint64_t id)
 {
-    void *items = edit->snapshots_removed;
-    int rc = grow(&items, edit->snapshots_removed_count, &edit->snapshots_removed_capacity,
-                  sizeof(*edit->snapshots_removed));
-    if (rc)
-        return rc;
-    edit->snapshots_removed = items;
+    if (!array_grow(&edit->snapshots_removed, &edit->snapshots_removed_capacity,
+                    edit->snapshots_removed_count, sizeof *edit->snapshots_removed))
+        return status_no_memory((edit->snapshots_removed_count + 1) *
+                                sizeof *edit->snapshots_removed);
     edit->snapshots_removed[edit->snapshots_removed_count++] = id;
     return 0;
 }

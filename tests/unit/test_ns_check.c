@@ -626,22 +626,6 @@ START_TEST(test_ino_set)
 }
 END_TEST
 
-START_TEST(test_number_list)
-{
-    uint64_t seed = test_seed("number_list", 1);
-    struct number_list list = {0};
-    ck_assert(!number_list_has(&list, 0));
-    for (int i = 0; i < 1000; i++)
-        ck_assert_int_eq(number_list_add(&list, random_next(&seed) | 1), 0);
-    number_list_sort(&list);
-    for (size_t i = 0; i < list.count; i++) {
-        ck_assert(number_list_has(&list, list.at[i]));
-        ck_assert(!number_list_has(&list, list.at[i] + 1));
-    }
-    number_list_release(&list);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("ns_check");
@@ -681,7 +665,6 @@ int main(void)
     tcase_add_test(damage, test_names_with_control_bytes);
     tcase_add_test(damage, test_large_sound_tree);
     tcase_add_test(sets, test_ino_set);
-    tcase_add_test(sets, test_number_list);
     suite_add_tcase(suite, damage);
     suite_add_tcase(suite, sets);
     return run_suite(suite);

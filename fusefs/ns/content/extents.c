@@ -12,16 +12,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+
 int extent_list_add(struct extent_list *list, struct extent extent)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 16;
-        struct extent *at = realloc(list->at, capacity * sizeof *at);
-        if (!at)
-            return -ENOMEM;
-        list->at = at;
-        list->capacity = capacity;
-    }
+    if (!array_grow(&list->at, &list->capacity, list->count, sizeof *list->at))
+        return -ENOMEM;
     list->at[list->count++] = extent;
     return 0;
 }

@@ -121,7 +121,7 @@ static int check_inode_pair(struct check *check, void *arg, struct slice key, st
 static int check_inodes(struct check *check)
 {
     size_t next = 0;
-    number_list_sort(&check->links);
+    numbers_sort(check->links.at, check->links.count);
     int rc = for_range(check, KEY_INODE, check_inode_pair, &next);
     return rc ? rc : skip_links(check, &next, UINT64_MAX);
 }

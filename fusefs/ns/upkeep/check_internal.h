@@ -2,6 +2,7 @@
 #ifndef NS_CHECK_INTERNAL_H
 #define NS_CHECK_INTERNAL_H
 
+#include "base/numbers.h"
 #include "ns/operation/ns_internal.h"
 #include "ns/upkeep/ino_set.h"
 

@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/hash.h"
 #include "ns/upkeep/check_internal.h"
 
@@ -22,14 +23,8 @@
 
 static int push(struct walk *walk, const struct record *rec, struct slice prefix, struct slice name)
 {
-    if (walk->depth == walk->capacity) {
-        size_t capacity = walk->capacity ? 2 * walk->capacity : 64;
-        struct frame **frames = realloc(walk->frames, capacity * sizeof(*frames));
-        if (!frames)
-            return -ENOMEM;
-        walk->frames = frames;
-        walk->capacity = capacity;
-    }
+    if (!array_grow(&walk->frames, &walk->capacity, walk->depth, sizeof *walk->frames))
+        return -ENOMEM;
     struct frame *frame = malloc(sizeof(*frame) + prefix.size + name.size);
     if (!frame)
         return -ENOMEM;
@@ -47,7 +42,7 @@ static int push(struct walk *walk, const struct record *rec, struct slice prefix
     struct pathkey key;
     pathkey_entry(&key, prefix, slice_of(NULL, 0));
     lsm_iter_seek(walk->iter, key.data, key.size);
-    return number_list_add(&walk->check->dirs, hash64(prefix.data, prefix.size));
+    return ns_err(number_list_add(&walk->check->dirs, hash64(prefix.data, prefix.size)));
 }
 
 // All of the top directory's entries were seen: compares, and goes on behind it in its parent.
@@ -138,7 +133,7 @@ static int visit_link(struct walk *walk, const struct check_subject *subject,
     if (rec->ino >= walk->check->reserved)
         return check_problem(walk->check, subject, "inode number %" PRIu64 " was never handed out",
                              rec->ino);
-    return number_list_add(&walk->check->links, rec->ino << 4 | rec->mode >> 12);
+    return ns_err(number_list_add(&walk->check->links, rec->ino << 4 | rec->mode >> 12));
 }
 
 // The entry the iterator is at, in the top directory. Moves the iterator on.
@@ -234,7 +229,7 @@ int check_tree(struct check *check)
         free(walk.frames[--walk.depth]);
     free(walk.frames);
     lsm_iter_free(walk.iter);
-    number_list_sort(&check->dirs);
+    numbers_sort(check->dirs.at, check->dirs.count);
     return rc;
 }
 

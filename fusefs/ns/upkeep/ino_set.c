@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 #define CHUNK_BITS   16
 #define BITMAP_BYTES ((size_t)8192)
 #define ARRAY_MAX    ((uint32_t)(BITMAP_BYTES / sizeof(uint16_t)))
@@ -115,14 +117,8 @@ static int chunk_add(struct ino_chunk *chunk, uint16_t low_bits)
 // Makes an empty chunk at `index`.
 static int chunk_insert(struct ino_set *set, size_t index, uint64_t number)
 {
-    if (set->count == set->capacity) {
-        size_t capacity = set->capacity ? 2 * set->capacity : 16;
-        struct ino_chunk *chunks = realloc(set->chunks, capacity * sizeof *chunks);
-        if (!chunks)
-            return -ENOMEM;
-        set->chunks = chunks;
-        set->capacity = capacity;
-    }
+    if (!array_grow(&set->chunks, &set->capacity, set->count, sizeof *set->chunks))
+        return -ENOMEM;
     struct ino_chunk chunk = {.number = number, .capacity = 8};
     chunk.array = malloc(chunk.capacity * sizeof chunk.array[0]);
     if (!chunk.array)
@@ -166,44 +162,4 @@ void ino_set_release(struct ino_set *set)
         free(set->chunks[i].members);
     free(set->chunks);
     *set = (struct ino_set){0};
-}
-
-// ---- lists of numbers
-
-int number_list_add(struct number_list *list, uint64_t number)
-{
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        uint64_t *at = realloc(list->at, capacity * sizeof *at);
-        if (!at)
-            return -ENOMEM;
-        list->at = at;
-        list->capacity = capacity;
-    }
-    list->at[list->count++] = number;
-    return 0;
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-void number_list_sort(struct number_list *list)
-{
-    if (list->count)
-        qsort(list->at, list->count, sizeof list->at[0], compare_numbers);
-}
-
-bool number_list_has(const struct number_list *list, uint64_t number)
-{
-    return list->count &&
-           bsearch(&number, list->at, list->count, sizeof list->at[0], compare_numbers);
-}
-
-void number_list_release(struct number_list *list)
-{
-    free(list->at);
-    *list = (struct number_list){0};
 }

@@ -18,16 +18,4 @@ int ino_set_add(struct ino_set *set, uint64_t ino, bool *ret_added); // 0 or -EN
 bool ino_set_has(const struct ino_set *set, uint64_t ino);
 void ino_set_release(struct ino_set *set);
 
-// A list of numbers, to be sorted once and searched. Zero-initialise. 8 bytes a number, 16 while it
-// grows.
-struct number_list {
-    uint64_t *at;
-    size_t count, capacity;
-};
-
-int number_list_add(struct number_list *list, uint64_t number); // 0 or -ENOMEM
-void number_list_sort(struct number_list *list);
-bool number_list_has(const struct number_list *list, uint64_t number); // after sorting
-void number_list_release(struct number_list *list);
-
 #endif

@@ -1,0 +1,70 @@
+// Growing arrays and lists of numbers: what is in them stays, whatever their items' size; without
+// memory they stay as they were.
+#include <stdlib.h>
+
+#include "base/array.h"
+#include "base/numbers.h"
+#include "quick_check.h"
+
+struct item {
+    char bytes[24];
+};
+
+START_TEST(test_items_stay)
+{
+    struct item *items = NULL;
+    size_t capacity = 0, moves = 0;
+    for (size_t i = 0; i < 1000; i++) {
+        size_t before = capacity;
+        ck_assert(array_grow(&items, &capacity, i, sizeof *items));
+        ck_assert_uint_gt(capacity, i);
+        moves += capacity != before;
+        memset(&items[i], (int)(i % 251), sizeof items[i]);
+    }
+    ck_assert_uint_lt(moves, 12); // the room doubles
+    for (size_t i = 0; i < 1000; i++)
+        for (size_t k = 0; k < sizeof items[i]; k++)
+            ck_assert_uint_eq((unsigned char)items[i].bytes[k], i % 251);
+    free(items);
+}
+END_TEST
+
+START_TEST(test_too_large)
+{
+    char *items = NULL;
+    size_t capacity = 0;
+    ck_assert(array_grow(&items, &capacity, 0, 1));
+    char *before = items;
+    size_t huge = SIZE_MAX / 2 + 1;
+    ck_assert(!array_grow(&items, &huge, huge, 1));
+    ck_assert_ptr_eq(items, before);
+    ck_assert_uint_eq(huge, SIZE_MAX / 2 + 1);
+    free(items);
+}
+END_TEST
+
+START_TEST(test_numbers)
+{
+    struct number_list list = {0};
+    ck_assert(!number_list_has(&list, 0));
+    for (uint64_t i = 0; i < 500; i++)
+        ck_assert_int_eq(number_list_add(&list, 3 * (499 - i)), 0);
+    numbers_sort(list.at, list.count);
+    for (uint64_t i = 0; i < 1500; i++)
+        ck_assert_int_eq(number_list_has(&list, i), i % 3 == 0);
+    number_list_release(&list);
+    ck_assert_uint_eq(list.count, 0);
+    ck_assert_ptr_null(list.at);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("array");
+    TCase *tc = tcase_create("all");
+    tcase_add_test(tc, test_items_stay);
+    tcase_add_test(tc, test_too_large);
+    tcase_add_test(tc, test_numbers);
+    suite_add_tcase(suite, tc);
+    return run_suite(suite);
+}
