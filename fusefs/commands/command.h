@@ -18,6 +18,7 @@
 #include "ns/namespace.h"
 
 struct ctl;
+struct watch_hub;
 
 enum command_flags {
     COMMAND_PRINTS = 1,  // writes to standard output all the time
@@ -54,6 +55,7 @@ struct live {
     // Before a snapshot is made; after one was made, deleted, or given this name or another.
     void (*snapshot_begin)(struct live *live);
     void (*snapshot_changed)(struct live *live, const char *name);
+    struct watch_hub *watch;
     // What the mount has counted.
     void (*figures)(struct live *live, struct mount_figures *ret_figures);
 };
@@ -166,6 +168,7 @@ enum exit_status command_mv(struct ctl *ctl);
 enum exit_status command_ln(struct ctl *ctl);
 enum exit_status command_scan(struct ctl *ctl);
 enum exit_status command_stats(struct ctl *ctl);
+enum exit_status command_watch(struct ctl *ctl);
 enum exit_status command_top(struct ctl *ctl);
 enum exit_status command_metrics(struct ctl *ctl);
 enum exit_status command_check(struct ctl *ctl);

@@ -126,6 +126,14 @@ static const struct command commands[] = {
      "  M PATH  A PATH  content written; only attributes changed\n"
      "SNAPSHOT2 is newer; without it, the present. Control characters are \\xNN.\n",
      1, 2, COMMAND_PRINTS},
+    {"watch", command_watch, "0jF:", "[-0 | --json] [--from SNAPSHOT] DB [PATH]",
+     "show what changes",
+     "Lines as of diff; a store that is mounted. PATH: only what is at it or below.\n"
+     "  -0           each ends with a zero byte\n"
+     "  -j, --json   one object a line\n"
+     "  --from SNAP  first what has changed since that one (-F)\n"
+     "\"! start over\": some were lost, since they were not read in time; then it ends.\n",
+     0, 1, COMMAND_PRINTS},
     {"destroy", command_destroy, "y", "--yes DB", "delete the store",
      "  --yes  needed: there is no way back\n", 0, 0, COMMAND_OFFLINE},
 };

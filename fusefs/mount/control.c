@@ -233,6 +233,7 @@ int control_start(struct lsmfs *fs, struct control **ret_control)
     if (!control)
         return -ENOMEM;
     control->fs = fs;
+    watch_hub_init(&fs->watch, fs->ns);
     control->listen_fd = -1;
     control->joined = true;
     pthread_mutex_init(&control->mutex, NULL);
@@ -288,6 +289,7 @@ void control_free(struct control *control)
 {
     if (!control)
         return;
+    watch_hub_release(&control->fs->watch);
     if (control->listen_fd >= 0)
         close(control->listen_fd);
     if (control->stop_fd >= 0)

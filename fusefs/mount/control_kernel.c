@@ -128,6 +128,7 @@ void kernel_live_init(struct kernel_live *kernel, struct lsmfs *fs)
                  .content_end = kernel_content_end,
                  .snapshot_begin = kernel_snapshot_begin,
                  .snapshot_changed = kernel_snapshot_changed,
+                 .watch = &fs->watch,
                  .figures = kernel_figures},
         .fs = fs,
     };

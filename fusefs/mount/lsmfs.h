@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "mount/options.h"
+#include "ns/changes/watch_hub.h"
 #include "ns/namespace.h"
 
 struct fuse_session;
@@ -23,6 +24,7 @@ struct lsmfs {
     struct syncer *syncer;
     struct snapdir *snapdir; // from before requests are served to the end; NULL: no .snapshots
     struct control *control; // while they are; NULL: there is none
+    struct watch_hub watch;  // for commands, while there is a control
     bool acl;     // agreed with the kernel: it checks access control lists, and leaves applying the
                   // umask to us; set by INIT
     bool no_open; // the kernel opens files without asking (ops_file.c); set by INIT

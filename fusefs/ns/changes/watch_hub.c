@@ -1,0 +1,334 @@
+// See watch_hub.h.
+//
+// The thread looks ten times a second whether anything was written. If so it takes a snapshot and
+// tells the difference from the one before; then it pauses for ten times as long as that has taken,
+// so that it takes a tenth of a processor at most. A difference that is too large for the ring is
+// lost as a whole: `head` jumps, so that every watcher is overtaken.
+//
+// A change in the ring: `struct ring_change`, the path, the old path, both with their terminator.
+#include "ns/changes/watch_hub.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cond.h"
+#include "ns/operation/ns_internal.h"
+
+#define RING        (4u << 20)
+#define PIECE       (64u << 10) // a watcher reads so much at once, or one change
+#define MOST        50000u      // names and records that differ
+#define PAUSE_US    100000u
+#define PATIENCE_US 200000u // of watcher_next()
+#define DUTY        10u     // the thread works for one part in so many
+
+LOCK_FUNCTIONS(hub, struct watch_hub, mutex, watch_hub_mutex)
+
+struct watch_point {
+    const struct lsm_snapshot *snapshot;
+    uint64_t sequence; // of the store, before the snapshot was taken
+    unsigned refs;     // hub's mutex
+};
+
+struct ring_change {
+    uint64_t ino;
+    uint32_t size; // with this header
+    uint32_t type;
+    uint32_t path_size, old_path_size;
+    uint8_t kind, what, renamed, unused[5];
+};
+
+// ------------------------------------------------------------------------------- points
+
+static int point_new(struct ns *ns, struct watch_point **ret_point)
+{
+    struct watch_point *point = malloc(sizeof *point);
+    if (!point)
+        return -ENOMEM;
+    point->refs = 1;
+    point->sequence = lsm_sequence(ns->db);
+    int rc = ns_err(lsm_snapshot_new(ns->db, &point->snapshot));
+    if (rc)
+        free(point);
+    else
+        *ret_point = point;
+    return rc;
+}
+
+// Without the mutex. NULL is legal.
+static void point_put(struct watch_hub *hub, struct watch_point *point)
+{
+    if (!point)
+        return;
+    hub_lock(hub);
+    bool last = --point->refs == 0;
+    hub_unlock(hub);
+    if (!last)
+        return;
+    lsm_snapshot_free(hub->ns->db, point->snapshot);
+    free(point);
+}
+
+// ------------------------------------------------------------------------------- the ring
+
+static int add_change(void *arg, const struct ns_change *change)
+{
+    struct buf *out = arg;
+    struct ring_change c = {.ino = change->ino,
+                            .type = change->type,
+                            .path_size = (uint32_t)change->path_size,
+                            .old_path_size = (uint32_t)change->old_path_size,
+                            .kind = (uint8_t)change->kind,
+                            .what = (uint8_t)change->what,
+                            .renamed = change->old_path != NULL};
+    size_t size = sizeof c + change->path_size + 1 + (c.renamed ? change->old_path_size + 1 : 0);
+    if (size > RING - out->size)
+        return -EOVERFLOW;
+    c.size = (uint32_t)size;
+    if (buf_append(out, &c, sizeof c) || buf_append(out, change->path, change->path_size + 1) ||
+        (c.renamed && buf_append(out, change->old_path, change->old_path_size + 1)))
+        return -ENOMEM;
+    return 0;
+}
+
+static void ring_put(struct watch_hub *hub, const uint8_t *data, size_t size)
+    REQUIRES(watch_hub_mutex)
+{
+    size_t at = (size_t)(hub->head % RING), first = size < RING - at ? size : RING - at;
+    if (first)
+        memcpy(hub->ring + at, data, first);
+    if (size > first)
+        memcpy(hub->ring, data + first, size - first);
+    hub->head += size;
+}
+
+static void ring_get(const struct watch_hub *hub, uint64_t from, uint8_t *data, size_t size)
+    REQUIRES(watch_hub_mutex)
+{
+    size_t at = (size_t)(from % RING), first = size < RING - at ? size : RING - at;
+    memcpy(data, hub->ring + at, first);
+    if (size > first)
+        memcpy(data + first, hub->ring, size - first);
+}
+
+// ------------------------------------------------------------------------------- the thread
+
+// Moves on to now. What cannot be told is lost.
+static void move_on(struct watch_hub *hub)
+{
+    struct watch_point *old, *now;
+    hub_lock(hub);
+    old = hub->point; // only this thread changes it
+    hub_unlock(hub);
+    struct buf changes = {0};
+    if (lsm_sequence(hub->ns->db) == old->sequence || point_new(hub->ns, &now))
+        return;
+    int rc = ns_diff(hub->ns->db, old->snapshot, now->snapshot, MOST, add_change, &changes);
+    hub_lock(hub);
+    if (rc)
+        hub->head += RING + 1;
+    else
+        ring_put(hub, changes.data, changes.size);
+    hub->point = now;
+    pthread_cond_broadcast(&hub->changed);
+    hub_unlock(hub);
+    point_put(hub, old);
+    buf_release(&changes);
+}
+
+static void *run(void *arg)
+{
+    struct watch_hub *hub = arg;
+    hub_lock(hub);
+    for (uint64_t pause_us = PAUSE_US; !hub->stopping;) {
+        struct timespec until = time_after_us(pause_us);
+        while (!hub->stopping &&
+               pthread_cond_timedwait(&hub->changed, &hub->mutex, &until) != ETIMEDOUT)
+            ;
+        if (hub->stopping)
+            break;
+        hub_unlock(hub);
+        uint64_t start = clock_us();
+        move_on(hub);
+        uint64_t took = clock_us() - start;
+        pause_us = took * DUTY > PAUSE_US ? took * DUTY : PAUSE_US;
+        hub_lock(hub);
+    }
+    hub_unlock(hub);
+    return NULL;
+}
+
+// For the first watcher. `busy` is set: nobody else looks.
+static int hub_start(struct watch_hub *hub) NOT_CHECKED
+{
+    int rc = point_new(hub->ns, &hub->point);
+    if (rc)
+        return rc;
+    hub->ring = malloc(RING);
+    rc = hub->ring ? -pthread_create(&hub->thread, NULL, run, hub) : -ENOMEM;
+    if (rc) {
+        free(hub->ring);
+        hub->ring = NULL;
+        point_put(hub, hub->point);
+        hub->point = NULL;
+        return rc;
+    }
+    pthread_setname_np(hub->thread, "lsmfs-watch");
+    return 0;
+}
+
+// ------------------------------------------------------------------------------- watchers
+
+void watch_hub_init(struct watch_hub *hub, struct ns *ns)
+{
+    *hub = (struct watch_hub){.ns = ns};
+    pthread_mutex_init(&hub->mutex, NULL);
+    cond_init(&hub->changed);
+}
+
+void watch_hub_release(struct watch_hub *hub)
+{
+    pthread_cond_destroy(&hub->changed);
+    pthread_mutex_destroy(&hub->mutex);
+}
+
+// One more watcher, and where it begins. 0 or -errno.
+static int enter(struct watch_hub *hub, uint64_t *ret_at, struct watch_point **ret_point)
+{
+    int rc = 0;
+    hub_lock(hub);
+    while (hub->busy)
+        pthread_cond_wait(&hub->changed, &hub->mutex);
+    if (hub->watchers == 0) {
+        hub->busy = true;
+        hub->stopping = false;
+        hub_unlock(hub);
+        rc = hub_start(hub);
+        hub_lock(hub);
+        hub->busy = false;
+        pthread_cond_broadcast(&hub->changed);
+    }
+    if (!rc) {
+        hub->watchers++;
+        hub->point->refs++;
+        *ret_at = hub->head;
+        *ret_point = hub->point;
+    }
+    hub_unlock(hub);
+    return rc;
+}
+
+int watcher_join(struct watcher *watcher, struct watch_hub *hub, const struct lsm_snapshot *from,
+                 ns_change_fn *fn, void *arg)
+{
+    struct watch_point *point;
+    *watcher = (struct watcher){0};
+    int rc = enter(hub, &watcher->at, &point);
+    if (rc)
+        return rc;
+    watcher->hub = hub;
+    if (from)
+        rc = ns_diff(hub->ns->db, from, point->snapshot, SIZE_MAX, fn, arg);
+    point_put(hub, point);
+    return rc;
+}
+
+void watcher_leave(struct watcher *watcher)
+{
+    struct watch_hub *hub = watcher->hub;
+    free(watcher->bytes);
+    if (!hub)
+        return;
+    hub_lock(hub);
+    bool last = --hub->watchers == 0;
+    if (last) {
+        hub->busy = hub->stopping = true;
+        pthread_cond_broadcast(&hub->changed);
+    }
+    hub_unlock(hub);
+    if (!last)
+        return;
+    pthread_join(hub->thread, NULL);
+    hub_lock(hub); // `busy` keeps others out
+    struct watch_point *point = hub->point;
+    hub->point = NULL;
+    free(hub->ring);
+    hub->ring = NULL;
+    hub_unlock(hub);
+    point_put(hub, point);
+    hub_lock(hub);
+    hub->busy = false;
+    pthread_cond_broadcast(&hub->changed);
+    hub_unlock(hub);
+}
+
+static bool make_room(struct watcher *watcher, size_t size)
+{
+    if (size <= watcher->capacity)
+        return true;
+    uint8_t *bytes = realloc(watcher->bytes, size);
+    if (!bytes)
+        return false;
+    watcher->bytes = bytes;
+    watcher->capacity = size;
+    return true;
+}
+
+// Copies what is there, a piece at most, or one change if that is larger.
+static int take(struct watcher *watcher) REQUIRES(watch_hub_mutex)
+{
+    const struct watch_hub *hub = watcher->hub;
+    struct ring_change first;
+    uint64_t there = hub->head - watcher->at;
+    watcher->size = 0;
+    if (there > RING)
+        return -EOVERFLOW;
+    if (!there)
+        return 0;
+    ring_get(hub, watcher->at, (uint8_t *)&first, sizeof first);
+    size_t size = first.size > PIECE ? first.size : there < PIECE ? (size_t)there : PIECE;
+    if (!make_room(watcher, size))
+        return -ENOMEM;
+    ring_get(hub, watcher->at, watcher->bytes, size);
+    watcher->size = size;
+    return 0;
+}
+
+// Tells the changes that have been copied as a whole.
+static int tell(struct watcher *watcher, ns_change_fn *fn, void *arg)
+{
+    struct ring_change c;
+    int rc = 0;
+    for (size_t at = 0; !rc && watcher->size - at >= sizeof c;) {
+        memcpy(&c, watcher->bytes + at, sizeof c);
+        if (c.size > watcher->size - at)
+            break;
+        const char *path = (const char *)watcher->bytes + at + sizeof c;
+        const struct ns_change change = {.kind = (enum ns_change_kind)c.kind,
+                                         .what = c.what,
+                                         .ino = c.ino,
+                                         .type = c.type,
+                                         .path = path,
+                                         .path_size = c.path_size,
+                                         .old_path = c.renamed ? path + c.path_size + 1 : NULL,
+                                         .old_path_size = c.old_path_size};
+        rc = fn(arg, &change);
+        at += c.size;
+        watcher->at += c.size;
+    }
+    return rc;
+}
+
+int watcher_next(struct watcher *watcher, ns_change_fn *fn, void *arg)
+{
+    struct watch_hub *hub = watcher->hub;
+    struct timespec until = time_after_us(PATIENCE_US);
+    int rc = 0;
+    hub_lock(hub);
+    while (hub->head == watcher->at && rc != ETIMEDOUT)
+        rc = pthread_cond_timedwait(&hub->changed, &hub->mutex, &until);
+    rc = take(watcher);
+    hub_unlock(hub);
+    return rc ? rc : tell(watcher, fn, arg);
+}
