@@ -168,6 +168,7 @@ enum exit_status command_mv(struct ctl *ctl);
 enum exit_status command_ln(struct ctl *ctl);
 enum exit_status command_scan(struct ctl *ctl);
 enum exit_status command_stats(struct ctl *ctl);
+enum exit_status command_clone(struct ctl *ctl);
 enum exit_status command_watch(struct ctl *ctl);
 enum exit_status command_top(struct ctl *ctl);
 enum exit_status command_metrics(struct ctl *ctl);

@@ -14,6 +14,8 @@
 
 // A run is short: a small log is quickly made, and fewer tables are kept in memory.
 #define WRITE_BUFFER (16u << 20)
+// But for clone, which writes much: flushes of that size would hold it up.
+#define CLONE_BUFFER (64u << 20)
 
 // ------------------------------------------------------------------------------- messages
 
@@ -145,7 +147,8 @@ static void set_options(const struct ctl *ctl, enum open_mode mode, struct ns_op
     options->engine.lock_note = note;
     options->engine.read_only = mode == OPEN_READ;
     options->engine.create_if_missing = mode == OPEN_CREATE;
-    options->engine.write_buffer_size = WRITE_BUFFER;
+    options->engine.write_buffer_size =
+        ctl->command->run == command_clone ? CLONE_BUFFER : WRITE_BUFFER;
 }
 
 bool store_may_create(struct ctl *ctl, const char *path)

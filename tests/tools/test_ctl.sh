@@ -47,11 +47,11 @@ fingerprint() { (cd "$1" && find . -type f ! -name LOCK -printf '%p %s %T@ ' -ex
 expect 0 "help" --help
 [ "$(wc -l <out)" -le 24 ] || fail "the help does not fit a screen"
 [ "$(awk '{ if (length > n) n = length } END { print n }' out)" -le 80 ] || fail "the help is wide"
-for command in ls tree stat get put mkdir rm mv ln scan stats check repair compact checkpoint \
+for command in ls tree stat get put mkdir rm mv ln clone scan stats check repair compact checkpoint \
     backup restore send receive diff watch top metrics destroy; do
     grep -qE "^(  .{38})?  $command " out || fail "the help does not name $command"
 done
-for command in ls tree stat get put mkdir rm mv ln scan stats check repair compact checkpoint \
+for command in ls tree stat get put mkdir rm mv ln clone scan stats check repair compact checkpoint \
     backup 'backup list' 'backup verify' 'backup delete' restore send receive diff watch top metrics destroy; do
     # shellcheck disable=SC2086 # two words
     expect 0 "$command --help" $command --help

@@ -12,6 +12,7 @@
 #include "ns/upkeep/atime_writer.h"
 #include "ns/upkeep/defrag.h"
 #include "ns/upkeep/reclaim.h"
+#include "ns/upkeep/sweep.h"
 
 struct upkeep {
     struct reclaim *reclaim;
@@ -32,6 +33,8 @@ int upkeep_start(struct ns *ns)
         rc = defrag_start(ns, &upkeep->defrag);
     if (!rc)
         rc = atime_writer_start(ns, &upkeep->atime_writer);
+    if (!rc)
+        rc = sweep_leftovers(ns);
     return rc;
 }
 

@@ -1,0 +1,164 @@
+// See sweep.h. Trees are removed by the operations that everybody uses, from the leaves up; a level
+// of the tree is a reference to its directory, and its name.
+//
+// Thread safety: sweep_tree() any thread.
+#include "ns/upkeep/sweep.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ns/names/names.h"
+
+#define NAMES 256u // of a directory are gathered at once
+
+struct level {
+    struct level *up;
+    struct ns_inode *dir; // a reference
+    size_t name_size;     // in the directory above
+    char name[PATHKEY_NAME_MAX];
+};
+
+struct gathered {
+    unsigned count;
+    struct {
+        uint8_t size;
+        bool is_dir;
+        char name[PATHKEY_NAME_MAX];
+    } at[NAMES];
+};
+
+static int gather(void *arg, const struct ns_dirent *entry)
+{
+    struct gathered *names = arg;
+    if (!pathkey_name_ok(slice_of(entry->name, entry->name_size))) // "." and ".."
+        return 0;
+    if (names->count == NAMES)
+        return 1;
+    names->at[names->count].size = (uint8_t)entry->name_size;
+    names->at[names->count].is_dir = entry->type == S_IFDIR;
+    memcpy(names->at[names->count++].name, entry->name, entry->name_size);
+    return 0;
+}
+
+static int push(struct ns *ns, struct level **top, struct ns_inode *dir, const char *name,
+                size_t name_size)
+{
+    struct level *level = malloc(sizeof *level);
+    if (!level)
+        return -ENOMEM;
+    int rc = ns_lookup(ns, dir, name, name_size, &level->dir, NULL);
+    if (rc) {
+        free(level);
+        return rc;
+    }
+    level->up = *top;
+    level->name_size = name_size;
+    memcpy(level->name, name, name_size);
+    *top = level;
+    return 0;
+}
+
+static void pop(struct ns *ns, struct level **top)
+{
+    struct level *level = *top;
+    *top = level->up;
+    ns_inode_put(ns, level->dir, 1);
+    free(level);
+}
+
+// Removes files of the top directory, or goes down into a directory, or removes the emptied one.
+static int step(struct ns *ns, struct ns_inode *outer, struct level **top, struct gathered *names)
+{
+    struct level *level = *top;
+    names->count = 0;
+    int rc = ns_list(ns, level->dir, 0, false, gather, names);
+    if (rc < 0)
+        return rc;
+    if (!names->count) {
+        rc = ns_rmdir(ns, level->up ? level->up->dir : outer, level->name, level->name_size);
+        pop(ns, top);
+        return rc;
+    }
+    for (unsigned i = 0; i < names->count; i++) {
+        if (names->at[i].is_dir)
+            return push(ns, top, level->dir, names->at[i].name, names->at[i].size);
+        rc = ns_unlink(ns, level->dir, names->at[i].name, names->at[i].size);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+int sweep_tree(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size)
+{
+    struct level *top = NULL;
+    struct gathered *names = malloc(sizeof *names);
+    if (!names)
+        return -ENOMEM;
+    int rc = push(ns, &top, dir, name, name_size);
+    while (!rc && top)
+        rc = step(ns, dir, &top, names);
+    while (top)
+        pop(ns, &top);
+    free(names);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------- leftovers
+
+static bool is_leftover(struct ns *ns, struct slice name, uint64_t ino)
+{
+    char wanted[40];
+    struct pathkey key;
+    size_t got;
+    snprintf(wanted, sizeof wanted, SWEEP_NAME "%llu", (unsigned long long)ino);
+    pathkey_xattr(&key, ino, slice_str(SWEEP_ATTRIBUTE));
+    return slice_equal(name, slice_str(wanted)) &&
+           lsm_get_range(ns->db, NULL, key.data, key.size, 0, NULL, 0, &got, NULL) == 0;
+}
+
+// Notes the leftovers in the root. 0 or -errno.
+static int find_leftovers(struct ns *ns, struct gathered *names)
+{
+    struct pathkey lower, upper;
+    struct lsm_iter *iter;
+    pathkey_entry(&lower, slice_of(NULL, 0), slice_str(SWEEP_NAME));
+    upper = lower;
+    upper.data[upper.size - 1]++;
+    struct lsm_iter_options bounds = {.lower = lower.data,
+                                      .lower_size = lower.size,
+                                      .upper = upper.data,
+                                      .upper_size = upper.size};
+    int rc = ns_err(lsm_iter_new(ns->db, &bounds, &iter));
+    if (rc)
+        return rc;
+    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter) && names->count < NAMES;
+         lsm_iter_next(iter)) {
+        size_t size, value_size;
+        struct slice prefix, name;
+        struct record rec;
+        const void *key = lsm_iter_key(iter, &size), *value = lsm_iter_value(iter, &value_size);
+        if (!value || !pathkey_parse_entry(slice_of(key, size), &prefix, &name) ||
+            record_decode(value, value_size, &rec) || !S_ISDIR(rec.mode) ||
+            !is_leftover(ns, name, rec.ino))
+            continue;
+        names->at[names->count].size = (uint8_t)name.size;
+        memcpy(names->at[names->count++].name, name.data, name.size);
+    }
+    rc = ns_err(lsm_iter_status(iter));
+    lsm_iter_free(iter);
+    return rc;
+}
+
+int sweep_leftovers(struct ns *ns)
+{
+    struct gathered *names = calloc(1, sizeof *names);
+    if (!names)
+        return -ENOMEM;
+    int rc = find_leftovers(ns, names);
+    for (unsigned i = 0; !rc && i < names->count; i++)
+        rc = sweep_tree(ns, ns->root, names->at[i].name, names->at[i].size);
+    free(names);
+    return rc;
+}

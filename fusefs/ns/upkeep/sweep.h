@@ -1,0 +1,20 @@
+// Removing a whole tree, and what clones that were cut off have left.
+//
+// A clone is made in a directory of the root that has the name SWEEP_NAME and its own number, and
+// an attribute that nobody else can set.
+#ifndef NS_SWEEP_H
+#define NS_SWEEP_H
+
+#include "ns/operation/ns_internal.h"
+
+#define SWEEP_NAME      ".lsmfs-clone-"
+#define SWEEP_ATTRIBUTE "lsmfs.clone"
+
+// When the store is opened to be written, before anybody else sees it: so no kernel has to be told.
+// 0 or -errno.
+int sweep_leftovers(struct ns *ns);
+
+// Removes the directory `name` of `dir` with all that is below it. 0 or -errno.
+int sweep_tree(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size);
+
+#endif
