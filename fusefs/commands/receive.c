@@ -336,6 +336,34 @@ static bool put_in_place(struct receiving *r)
     return sync_parent(r);
 }
 
+// What is in the old directory and no part of a store, as what a repair has put aside, stays in DB.
+static bool move_rest(const struct receiving *r)
+{
+    int to = open(r->db, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = opendir(r->beside);
+    bool done = to >= 0 && (dir || errno == ENOENT); // mostly there was nothing else
+    for (struct dirent *entry; dir && done && (entry = readdir(dir));)
+        done = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+               renameat(dirfd(dir), entry->d_name, to, entry->d_name) == 0;
+    if (dir)
+        done = done && rmdir(r->beside) == 0;
+    if (!done)
+        system_failed(r, r->beside);
+    if (dir)
+        closedir(dir);
+    if (to >= 0)
+        close(to);
+    return done;
+}
+
+// What is beside DB: what was not made to the end, or what DB was.
+static bool remove_beside(const struct receiving *r, bool replaced)
+{
+    if (lsm_destroy(r->beside, NULL))
+        return engine_failed(r);
+    return !replaced || move_rest(r);
+}
+
 static bool receive(struct receiving *r)
 {
     int rc = stream_read_begin(&r->reader, &r->begin);
@@ -359,10 +387,8 @@ enum exit_status command_receive(struct ctl *ctl)
         (void)lsm_close(r.staged);
     if (r.old)
         (void)lsm_close(r.old);
-    if (r.made && lsm_destroy(r.beside, NULL)) {
-        engine_failed(&r);
+    if (r.made && !remove_beside(&r, done))
         done = false;
-    }
     stream_reader_release(&r.reader);
     free(r.db);
     free(r.beside);

@@ -179,6 +179,15 @@ same "and received" "$(state target)" "$(cat state.two)"
 [ ! -e target.receiving ] || fail "left after a kill"
 expect 0 check target
 
+# ---- what is beside the store's files in its directory stays
+rm -rf target
+in=one expect 0 receive target
+mkdir target/lost && echo aside >target/lost/000001.sst
+in=two expect 0 receive target
+same "put aside by a repair" "$(cat target/lost/000001.sst)" aside
+[ ! -e target.receiving ] || fail "target.receiving is left"
+same "received" "$(state target)" "$(cat state.two)"
+
 # ---- owner and mode stay
 if [ "$(id -u)" -eq 0 ]; then
     rm -rf target
