@@ -7,7 +7,9 @@
 // the store must open, ns_check must be clean, and the tree must be one of those noted: since every
 // operation is one batch, each has happened whole or not at all, and none without those before it.
 // It must be one from the last acknowledged fsync on; after the death of the process alone, the one
-// after the last operation.
+// after the last operation. Now and then the workload makes a named snapshot and deletes an older
+// one. Those made are there after the cut, those deleted are not, and each shows the tree as it was
+// noted.
 //
 // LSM_SEED is the seed of what a power cut keeps; LSM_STEP visits every n-th call only.
 #include <linux/falloc.h>
@@ -17,7 +19,10 @@
 #include "ns_util.h"
 #include "version_util.h"
 
-#define OPERATIONS 300
+#define OPERATIONS     300
+#define SNAPSHOT_EVERY 37 // operations
+#define SNAPSHOTS_KEPT 3
+#define SNAPSHOTS      (OPERATIONS / SNAPSHOT_EVERY + 1)
 
 struct note {
     uint64_t hash;
@@ -31,6 +36,9 @@ struct outcome {
     int done;   // operations acknowledged
     int synced; // of these, acknowledged as durable
     uint64_t calls;
+    // Of snapshot n, made after operation n * SNAPSHOT_EVERY; one that was asked for, but not
+    // acknowledged, may be there or not.
+    enum { ABSENT, PRESENT, EITHER } snapshots[SNAPSHOTS];
 };
 
 static struct ns_options crash_options(struct env *env, enum lsm_wal_mode mode)
@@ -242,6 +250,32 @@ static bool is_refusal(int rc)
            rc == -ENOTDIR || rc == -EPERM;
 }
 
+static void snapshot_name(int n, char name[16])
+{
+    snprintf(name, 16, "s%d", n);
+}
+
+// Makes snapshot n, and deletes the one that is too much. 0 or a negative lsm_status.
+static int take_snapshot(struct ns *ns, int n, struct outcome *out)
+{
+    char name[16];
+    snapshot_name(n, name);
+    out->snapshots[n] = EITHER;
+    int status = lsm_snapshot_create(ns_engine(ns), name);
+    if (status)
+        return status;
+    out->snapshots[n] = PRESENT;
+    out->synced = out->done;
+    if (n <= SNAPSHOTS_KEPT)
+        return 0;
+    snapshot_name(n - SNAPSHOTS_KEPT, name);
+    out->snapshots[n - SNAPSHOTS_KEPT] = EITHER;
+    status = lsm_snapshot_delete(ns_engine(ns), name);
+    if (!status)
+        out->snapshots[n - SNAPSHOTS_KEPT] = ABSENT;
+    return status;
+}
+
 // Runs until an operation fails for another reason than its own. `notes` may be NULL.
 static struct outcome run_workload(struct env *env, enum lsm_wal_mode mode, uint64_t workload,
                                    uint64_t cut_at, int kill_at, struct notes *notes)
@@ -269,15 +303,39 @@ static struct outcome run_workload(struct env *env, enum lsm_wal_mode mode, uint
             out.synced = i;
         if (notes)
             notes->after[i].hash = describe(ns, NULL);
+        if (i % SNAPSHOT_EVERY == 0 && take_snapshot(ns, i / SNAPSHOT_EVERY, &out))
+            break;
     }
     out.calls = env_fault_calls(env) - before;
     (void)!ns_close(ns);
     return out;
 }
 
+static void expect_snapshots(struct ns *ns, const struct notes *notes, const struct outcome *out,
+                             const char *what)
+{
+    for (int n = 1; n < SNAPSHOTS; n++) {
+        struct ns *then;
+        char name[16];
+        snapshot_name(n, name);
+        int status = ns_open_snapshot(ns, name, &then);
+        ck_assert_msg(out->snapshots[n] == EITHER ||
+                          (status == 0) == (out->snapshots[n] == PRESENT),
+                      "%s: snapshot %d: %d %s", what, n, status, lsm_error_detail());
+        if (status) {
+            ck_assert_int_eq(status, LSM_NOT_FOUND);
+            continue;
+        }
+        ck_assert_msg(describe(then, NULL) == notes->after[n * SNAPSHOT_EVERY].hash,
+                      "%s: snapshot %d is another tree", what, n);
+        ns_expect_clean(then, what);
+        ck_assert_int_eq(ns_close(then), 0);
+    }
+}
+
 // The tree is that after some operation from `first` to `last`.
 static void expect_tree(struct env *env, enum lsm_wal_mode mode, const struct notes *notes,
-                        int first, int last, const char *what)
+                        const struct outcome *out, int first, int last, const char *what)
 {
     struct ns_options options = crash_options(env, mode);
     struct ns *ns;
@@ -297,6 +355,7 @@ static void expect_tree(struct env *env, enum lsm_wal_mode mode, const struct no
                      last, where, text);
     }
     free(text);
+    expect_snapshots(ns, notes, out, what);
     ck_assert_int_eq(ns_test_create(ns, "/after"), 0);
     ns_expect_clean(ns, what);
     ck_assert_int_eq(ns_close(ns), 0);
@@ -315,7 +374,7 @@ static void sweep(enum lsm_wal_mode mode, uint64_t workload)
     struct env *env = env_fault_new();
     struct outcome whole = run_workload(env, mode, workload, 0, 0, &notes);
     ck_assert_int_eq(whole.done, OPERATIONS);
-    expect_tree(env, mode, &notes, OPERATIONS, OPERATIONS, "no cut");
+    expect_tree(env, mode, &notes, &whole, OPERATIONS, OPERATIONS, "no cut");
     env_fault_free(env);
     for (uint64_t n = 1; n <= whole.calls + 10; n += step, visited++) {
         char what[96];
@@ -324,8 +383,8 @@ static void sweep(enum lsm_wal_mode mode, uint64_t workload)
         env = env_fault_new();
         struct outcome out = run_workload(env, mode, workload, n, 0, NULL);
         env_fault_power_cut(env, n % 4 ? seed + n : 0);
-        expect_tree(env, mode, &notes, out.synced, out.done < OPERATIONS ? out.done + 1 : out.done,
-                    what);
+        expect_tree(env, mode, &notes, &out, out.synced,
+                    out.done < OPERATIONS ? out.done + 1 : out.done, what);
         env_fault_free(env);
     }
     printf("mode %d, workload %d: %d cuts among %d calls\n", mode, (int)workload, (int)visited,
@@ -351,8 +410,8 @@ START_TEST(test_kill)
         char what[64];
         snprintf(what, sizeof what, "mode %d, killed before operation %d", mode, at);
         env = env_fault_new();
-        (void)run_workload(env, mode, workload, 0, at, NULL);
-        expect_tree(env, mode, &notes, at - 1, at - 1, what);
+        struct outcome out = run_workload(env, mode, workload, 0, at, NULL);
+        expect_tree(env, mode, &notes, &out, at - 1, at - 1, what);
         env_fault_free(env);
     }
 }

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# What 1,000 named snapshots cost the present, and how long making one takes.
+#   bench/fs/snapshots.sh prepare DIR    makes two stores with the same history in DIR, one of which has a
+#                                        snapshot after each of its 1,000 steps
+#   bench/fs/snapshots.sh measure DIR    three rounds on copies of both: processor time of a read and a write
+#   bench/fs/snapshots.sh create DIR     how long `snapshot create` takes with 1,000 and with 100,000 files
+# LSMFS_BIN: the programs of a Release build (build/bin).
+set -eu
+bin=$(realpath -- "${LSMFS_BIN:-$(dirname "$0")/../../build/bin}")
+work=$2
+files=20000 steps=1000
+loops() { "$bin/lsmfs_loops" "$@"; }
+up() { mkdir -p "$work/mnt" && "$bin/lsmfs" "$1" "$work/mnt"; }
+down() {
+    local pid
+    pid=$(head -n 1 "$1/LOCK")
+    umount "$work/mnt"
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+}
+
+prepare() {
+    local kind i j
+    for kind in none many; do
+        up "$work/$kind"
+        mkdir "$work/mnt/base"
+        loops create "$work/mnt/base" "$files" 1
+        for ((i = 0; i < steps; i++)); do
+            for ((j = 0; j < 5; j++)); do echo "$i" >"$work/mnt/step$((i * 7 % 500)).$j"; done
+            [ $kind = none ] || "$bin/lsmfsctl" snapshot create "$work/many" "s$i"
+        done
+        down "$work/$kind"
+    done
+}
+
+measure() {
+    local round kind
+    for round in 1 2 3; do
+        for kind in none many; do
+            cp -a "$work/$kind" "$work/copy"
+            "$bin/lsmfs_present" "$work/copy" | sed "s/^/$kind /"
+            rm -rf "$work/copy"
+        done
+    done | sort -k 1,2 -k 3n | awk '{ k = $2 " " $1; all[k] = all[k] " " $3; jobs[$2] = 1
+                                       if (++n[k] == 2) middle[k] = $3 }
+        END { for (j in jobs) {
+                  printf "%s, ns: without%s, with%s: %+.1f %%\n", j, all[j " none"], all[j " many"],
+                         100 * middle[j " many"] / middle[j " none"] - 100 } }'
+}
+
+create() {
+    local count i start
+    for count in 1000 100000; do
+        up "$work/c$count"
+        mkdir "$work/mnt/d"
+        loops create "$work/mnt/d" "$count" 1 >/dev/null
+        sync -f "$work/mnt"
+        for i in 1 2 3 4 5; do
+            start=${EPOCHREALTIME/./}
+            "$bin/lsmfsctl" snapshot create "$work/c$count" "s$i"
+            echo "$count files: $((${EPOCHREALTIME/./} - start)) us"
+        done
+        down "$work/c$count"
+        rm -rf "$work/c$count"
+    done
+}
+
+"$1"
