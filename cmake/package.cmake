@@ -33,7 +33,7 @@ set(CPACK_DEBIAN_LSMFS_PACKAGE_SHLIBDEPS ON)
 if(TARGET lsmfs)
   set(CPACK_DEBIAN_LSMFS_PACKAGE_DEPENDS fuse3)
 endif()
-set(CPACK_DEBIAN_LSMFS_PACKAGE_SUGGESTS bash-completion)
+set(CPACK_DEBIAN_LSMFS_PACKAGE_SUGGESTS "bash-completion, librados2")
 set(CPACK_DEBIAN_LSMFS_DESCRIPTION "file system in a log-structured key-value store
 A file system over FUSE whose files live in a key-value store: compressed,
 checksummed, with snapshots. Each operation is atomic, also across a crash.

@@ -39,6 +39,15 @@ packages_test=(
     util-linux:cmd=setpriv
 )
 
+# To test stores in a Ceph cluster; tests that need these are skipped where they cannot be had.
+packages_cluster=(
+    librados-dev:link=gcc,-lrados
+    ceph-mon:cmd=ceph-mon
+    ceph-mgr:cmd=ceph-mgr
+    ceph-osd:cmd=ceph-osd
+    ceph-common:cmd=ceph
+)
+
 # To make Debian packages and check them (docs/hacking.md), beside the first list.
 packages_package=(
     dpkg-dev:cmd=dpkg-shlibdeps

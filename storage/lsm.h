@@ -37,6 +37,7 @@ extern "C" {
 #define LSM_MAX_KEY           65535u
 #define LSM_MAX_VALUE         (1u << 30)
 #define LSM_SNAPSHOT_NAME_MAX 255u                // bytes
+#define LSM_PLACE_KEY_MAX     512u                // bytes, with the end
 #define LSM_SNAPSHOT_ID_MAX   (UINT64_C(1) << 24) // ids are below
 #define LSM_SNAPSHOT_IDENTITY 16u                 // bytes
 
@@ -145,10 +146,15 @@ LSM_API void lsm_options_init(struct lsm_options *options);
 
 // ------------------------------------------------------------------------------- opening, closing
 
-// Opens (or creates) the store in directory `path`, recovering from the log what the tables do not
+// Opens (or creates) the store in directory `path`, or in a Ceph cluster (`path` is
+// "rados:POOL/NAME"; docs/scale-out.md), recovering from the log what the tables do not
 // hold yet. `options` may be NULL. LSM_BUSY's detail names the process that has it and its note.
 LSM_NODISCARD LSM_API int lsm_open(const char *path, const struct lsm_options *options,
                                    struct lsm **ret_db);
+
+// For a store in a cluster: a name for it that no other store has, and that can be a file's. It asks
+// the cluster. LSM_INVALID for other paths.
+LSM_NODISCARD LSM_API int lsm_place_key(const char *path, char key[LSM_PLACE_KEY_MAX]);
 
 // Another line for LOCK: a courtesy, failures are not reported. Any thread. NULL: none.
 LSM_API void lsm_lock_note(struct lsm *db, const char *note);

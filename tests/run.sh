@@ -92,6 +92,7 @@ run_tests() {
 }
 
 packages_install "${packages_build[@]}" "${packages_test[@]}" "${packages_package[@]}" || exit 1
+packages_install "${packages_cluster[@]}" || echo "without these the tests in tests/rados are skipped"
 # A kernel that has FUSE may only lack the device's name.
 [ -e /dev/fuse ] || modprobe fuse 2>/dev/null
 [ -e /dev/fuse ] || ! grep -qw fuse /proc/misc || mknod -m 666 /dev/fuse c 10 229

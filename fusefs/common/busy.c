@@ -21,7 +21,9 @@
 
 #include "base/clock.h"
 #include "common/mounts.h"
+#include "common/place.h"
 #include "common/say.h"
+#include "lsm.h"
 
 #define POLL_MS         20
 #define SAY_AFTER_US    1000000u
@@ -138,11 +140,20 @@ static uint64_t judge_mount(const char *db, const struct holder *holder, char *t
     return patience;
 }
 
+// Of a store in a cluster, whose holder may be on another machine: what the failure says.
+static uint64_t judge_remote(struct busy *busy)
+{
+    snprintf(busy->text, sizeof busy->text, "%s", lsm_error_detail());
+    return strstr(busy->text, "(closing") || strstr(busy->text, "(failed: ") ? CLOSING_US : 0;
+}
+
 // How long to wait for the holder at most, and in busy->text what to say of it.
 static uint64_t judge(struct busy *busy, const char *db)
 {
     char path[PATH_MAX], where[PATH_MAX + 100];
     struct holder holder = {0};
+    if (place_is_remote(db))
+        return judge_remote(busy);
     snprintf(path, sizeof path, "%s/LOCK", db);
     find_holder(path, &holder);
     if (!holder.pid) {

@@ -23,6 +23,7 @@
 #include "base/coding.h"
 #include "commands/wire.h"
 #include "common/mounts.h"
+#include "common/place.h"
 #include "ctl/terminal.h"
 
 #define BODY_MAX  (WIRE_PIECE + 4096u)
@@ -43,7 +44,7 @@ struct remote {
 static int connect_to(const char *db)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int directory = open(db, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int directory = place_control(db, false);
     if (directory < 0)
         return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -155,7 +156,8 @@ static int truncate_in_mount(struct remote *remote, const char *path)
     const struct open_how how = {.flags = O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK,
                                  .resolve =
                                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
-    char *db = realpath(remote->ctl->db, NULL);
+    bool is_remote = place_is_remote(remote->ctl->db);
+    char *db = is_remote ? strdup(remote->ctl->db) : realpath(remote->ctl->db, NULL);
     bool found = db && mount_info_of_store(0, db, &info);
     free(db);
     if (!found)

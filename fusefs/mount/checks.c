@@ -15,6 +15,7 @@
 
 #include "common/mounts.h"
 #include "common/nested.h"
+#include "common/place.h"
 #include "common/say.h"
 #include "mount/uring_switch.h"
 
@@ -138,6 +139,8 @@ static bool check_absent_store(const struct mount_options *options)
 
 static bool check_store(struct mount_options *options)
 {
+    if (place_is_remote(options->db))
+        return true; // opening it will say what is wrong
     char *path = absolute(options->db);
     if (!path)
         return refuse("%s: %s", options->db,

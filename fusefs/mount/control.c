@@ -30,6 +30,7 @@
 #include "base/cond.h"
 #include "base/lock_check.h"
 #include "commands/wire.h"
+#include "common/place.h"
 #include "mount/control_client.h"
 #include "mount/log.h"
 
@@ -239,8 +240,10 @@ int control_start(struct lsmfs *fs, struct control **ret_control)
     pthread_mutex_init(&control->mutex, NULL);
     cond_init(&control->changed);
     control->stop_fd = eventfd(0, EFD_CLOEXEC);
-    control->dir_fd = open(fs->options.db, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int rc = control->stop_fd < 0 || control->dir_fd < 0 ? -errno : listen_at(control);
+    int rc = control->stop_fd < 0 ? -errno : 0;
+    control->dir_fd = place_control(fs->options.db, true);
+    if (!rc)
+        rc = control->dir_fd < 0 ? control->dir_fd : listen_at(control);
     if (!rc)
         rc = -pthread_create(&control->thread, NULL, control_run, control);
     if (rc) {

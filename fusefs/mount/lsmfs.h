@@ -25,6 +25,7 @@ struct lsmfs {
     struct snapdir *snapdir; // from before requests are served to the end; NULL: no .snapshots
     struct control *control; // while they are; NULL: there is none
     struct watch_hub watch;  // for commands, while there is a control
+    int holder_fd;           // holder.h; main thread
     bool acl;     // agreed with the kernel: it checks access control lists, and leaves applying the
                   // umask to us; set by INIT
     bool no_open; // the kernel opens files without asking (ops_file.c); set by INIT

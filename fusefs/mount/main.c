@@ -31,6 +31,7 @@
 #include "mount/counts.h"
 #include "mount/daemon.h"
 #include "mount/flusher.h"
+#include "mount/holder.h"
 #include "mount/log.h"
 #include "mount/lsmfs.h"
 #include "mount/ops.h"
@@ -88,6 +89,8 @@ static void say_mounted(struct lsmfs *fs)
     char note[PATH_MAX + 32];
     snprintf(note, sizeof note, BUSY_MOUNTED "%s", fs->options.mountpoint);
     lsm_lock_note(ns_engine(fs->ns), note);
+    fs->holder_fd = holder_open(fs->options.db);
+    holder_note(fs->holder_fd, note);
 }
 
 static void say_closing(struct lsmfs *fs)
@@ -95,6 +98,7 @@ static void say_closing(struct lsmfs *fs)
     char note[PATH_MAX + 32];
     snprintf(note, sizeof note, "closing; was mounted on %s", fs->options.mountpoint);
     lsm_lock_note(ns_engine(fs->ns), note);
+    holder_note(fs->holder_fd, note);
 }
 
 // The end of the mount on a signal. False: the mount is gone or going; true: end at once.
@@ -261,15 +265,19 @@ static enum exit_status run(struct lsmfs *fs, int ready_fd)
     if (status < 0) {
         log_message(LOG_ERR, "%s: closing the store failed, the last changes may be lost: %s",
                     fs->options.db, lsm_error_detail());
+        char note[PATH_MAX];
+        snprintf(note, sizeof note, "failed: %s", lsm_error_detail());
+        holder_note(fs->holder_fd, note);
         ok = false;
     }
+    holder_close(fs->holder_fd);
     close(signal_fd);
     return ok ? EXIT_OK : EXIT_FAILED;
 }
 
 int main(int argc, char **argv)
 {
-    struct lsmfs fs = {0};
+    struct lsmfs fs = {.holder_fd = -1};
     enum exit_status status = EXIT_FAILED;
     int ready_fd = -1;
     switch (options_parse(argc, argv, &fs.options)) {

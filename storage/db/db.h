@@ -257,6 +257,8 @@ struct db_place {
     bool rest;    // other names of ours
     bool foreign; // names that are no store's
 };
+// What directories are looked up from: the options' env, or the one that the path means.
+struct env *db_base_env(const struct lsm_options *options, const char *path);
 int db_place_look(struct env *dir, struct db_place *ret_place);
 int db_place_unfinished(const struct env *dir); // LSM_NOT_A_STORE, with what to do
 // Opens and locks the directory `path` if `check` allows it, before and under the lock.

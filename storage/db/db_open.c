@@ -102,7 +102,7 @@ static int handle_new(const char *path, const struct lsm_options *options,
     locks_init(db);
     db->options = *options;
     db->logger = (struct logger){options->log, options->log_arg};
-    db->base = options->env ? options->env : env_posix();
+    db->base = db_base_env(options, path);
     // a memtable, which ends up to a chunk over its size in each of its arenas
     arena_pool_init(&db->arenas, options->write_buffer_size + options->write_buffer_size / 4);
     db->snapshots.list.next = db->snapshots.list.prev = &db->snapshots.list;

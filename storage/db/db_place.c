@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "db/db.h"
+#include "env_rados/env_rados.h"
 #include "sstable/sst_format.h"
 #include "version/manifest_format.h"
 #include "wal/wal_format.h"
@@ -56,6 +57,18 @@ static int note_name(void *arg, const char *name)
         break;
     }
     return LSM_OK;
+}
+
+struct env *db_base_env(const struct lsm_options *options, const char *path)
+{
+    if (options && options->env)
+        return options->env;
+    return env_rados_named(path) ? env_rados() : env_posix();
+}
+
+int lsm_place_key(const char *path, char key[LSM_PLACE_KEY_MAX])
+{
+    return env_rados_key(path, key, LSM_PLACE_KEY_MAX);
 }
 
 int db_place_look(struct env *dir, struct db_place *ret_place)
@@ -254,7 +267,7 @@ int db_place_remove(struct env *base, const char *path, struct env *dir, bool di
 
 int lsm_destroy(const char *path, const struct lsm_options *options)
 {
-    struct env *base = options && options->env ? options->env : env_posix();
+    struct env *base = db_base_env(options, path);
     struct env *dir;
     struct env_lock *lock;
     int rc = db_place_lock(base, path, is_ours, &dir, &lock);

@@ -513,7 +513,7 @@ int lsm_repair(const char *path, const struct lsm_options *options)
     int rc = db_options_check(&repair.options);
     if (rc)
         return rc;
-    struct env *base = repair.options.env ? repair.options.env : env_posix();
+    struct env *base = db_base_env(&repair.options, path);
     repair.logger = (struct logger){repair.options.log, repair.options.log_arg};
     repair.log_limit = UINT64_MAX;
     atomic_init(&repair.next_file, 1);

@@ -175,7 +175,7 @@ check_comments() {
         awk -v files="$work/files" '
             BEGIN { while ((getline name <files) > 0) known[name] = 1 }
             { text = $0; sub(/^[^:]*:[^:]*:/, "", text); split($0, place, ":")
-              while (match(text, /[A-Za-z0-9_]+\.(c|h|md|sh|py)([^A-Za-z0-9_(]|$)/)) {
+              while (match(text, /[A-Za-z0-9_-]+\.(c|h|md|sh|py)([^A-Za-z0-9_(]|$)/)) {
                   name = substr(text, RSTART, RLENGTH); sub(/[^a-z]$/, "", name)
                   if (!(name in known)) print place[1] ":" place[2], name
                   text = substr(text, RSTART + RLENGTH)

@@ -1,0 +1,40 @@
+// What is built on the table of a cluster's functions: a write that is waited for.
+//
+// Thread-safe as the cluster is.
+#include "env_rados/cluster.h"
+
+#include <errno.h>
+
+#include "base/cond.h"
+
+struct one {
+    pthread_mutex_t mutex;
+    pthread_cond_t done;
+    bool is_done;
+    int result;
+};
+
+static void one_done(void *arg, int result)
+{
+    struct one *one = arg;
+    pthread_mutex_lock(&one->mutex);
+    one->is_done = true;
+    one->result = result;
+    pthread_cond_signal(&one->done);
+    pthread_mutex_unlock(&one->mutex);
+}
+
+int cluster_write(struct cluster *cluster, const struct cluster_write *write)
+{
+    struct one one = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    if (cond_init(&one.done))
+        return -ENOMEM;
+    cluster->ops->write_begin(cluster, write, one_done, &one);
+    pthread_mutex_lock(&one.mutex);
+    while (!one.is_done)
+        cluster->ops->wait(cluster, &one.done, &one.mutex);
+    pthread_mutex_unlock(&one.mutex);
+    pthread_cond_destroy(&one.done);
+    pthread_mutex_destroy(&one.mutex);
+    return one.result;
+}

@@ -1,0 +1,30 @@
+// An env whose directories are stores in a Ceph cluster, named "rados:POOL/NAME".
+//
+// It keeps env.h's promises, and these: what pwrite has written survives the death of the process
+// and of an object daemon at once; names and their changes are durable when the call returns;
+// sync has nothing left to do. It cannot map or pre-allocate (LSM_INVALID), nor link between
+// stores. A lock is a lease: see docs/scale-out.md.
+#ifndef LSM_ENV_RADOS_ENV_RADOS_H
+#define LSM_ENV_RADOS_ENV_RADOS_H
+
+#include "env/env.h"
+#include "env_rados/cluster.h"
+
+// Whether a store's path means a store in a cluster.
+bool env_rados_named(const char *path);
+
+// The store's name with the cluster's: "FSID,POOL,NAME". LSM_INVALID for a path of another kind.
+int env_rados_key(const char *path, char *key, size_t size);
+
+// Over librados. Static; never freed.
+struct env *env_rados(void);
+
+// Over other clusters, for tests, with objects of `stripe` bytes; `threaded`: each locked store has
+// a thread that keeps the lease, else env_rados_tick() does. Free after everything in it was
+// closed.
+struct env *env_rados_new(cluster_open_fn *open, void *arg, uint64_t stripe, bool threaded);
+void env_rados_free(struct env *env);
+void env_rados_tick(struct env *dir);
+uint64_t env_rados_epoch(struct env *dir); // of a store that is locked
+
+#endif

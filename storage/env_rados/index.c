@@ -1,0 +1,646 @@
+// The index: the store's names and files, as one object's map, with a copy of it in memory.
+//
+// Keys and values of the map (numbers are 16 hex digits in keys):
+//   f NUMBER   a file: its size and stripes, or that it is being written
+//   n NAME     a name: the number of its file, or that it is a directory
+//   r NUMBER   objects to be removed: the file has lost its last name
+//   s NONCE    a reader (lease.c)
+// One write operation makes each change, whatever it consists of, and only under the epoch of this
+// store. The copy is changed after that. So the copy is what the index holds, as long as nobody
+// else is the writer; and if somebody is, no change succeeds.
+//
+// Thread safety: see remote.h.
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/coding.h"
+#include "base/hash.h"
+#include "env_rados/remote.h"
+
+#define RECORD_VERSION 1
+#define FILE_SIZE      20 // version and flags, high, size, checksum
+#define NAME_SIZE      16 // version and kind, number, checksum
+#define FLAG_WRITING   1
+#define KIND_FILE      0
+#define KIND_DIRECTORY 1
+#define NAME_MAX_BYTES 255
+#define CHANGE_PARTS   4
+#define BUCKETS_MIN    64
+#define HIGH_SPARE     (STRIPES_AT_ONE * 2) // of a file that loses its name while it is written
+
+struct change_part {
+    uint8_t key[NAME_MAX_BYTES + 2];
+    uint8_t value[FILE_SIZE];
+};
+
+struct change {
+    struct change_part parts[2 * CHANGE_PARTS];
+    struct cluster_pair set[CHANGE_PARTS];
+    struct slice unset[CHANGE_PARTS];
+    size_t part_count, set_count, unset_count;
+};
+
+// ------------------------------------------------------------------------------------- tables
+
+static struct node *table_first(const struct table *table, uint64_t hash)
+{
+    struct node *node = table->size ? table->buckets[hash % table->size] : NULL;
+    while (node && node->hash != hash)
+        node = node->next;
+    return node;
+}
+
+static struct node *table_next(struct node *node)
+{
+    uint64_t hash = node->hash;
+    do
+        node = node->next;
+    while (node && node->hash != hash);
+    return node;
+}
+
+static int table_grow(struct table *table)
+{
+    size_t size = table->size ? table->size * 2 : BUCKETS_MIN;
+    if (table->count < table->size)
+        return 0;
+    struct node **buckets = calloc(size, sizeof *buckets);
+    if (!buckets)
+        return status_no_memory(size * sizeof *buckets);
+    for (size_t i = 0; i < table->size; i++) {
+        for (struct node *node = table->buckets[i], *next; node; node = next) {
+            next = node->next;
+            node->next = buckets[node->hash % size];
+            buckets[node->hash % size] = node;
+        }
+    }
+    free(table->buckets);
+    table->buckets = buckets;
+    table->size = size;
+    return 0;
+}
+
+// After table_grow().
+static void table_add(struct table *table, struct node *node, uint64_t hash)
+{
+    node->hash = hash;
+    node->next = table->buckets[hash % table->size];
+    table->buckets[hash % table->size] = node;
+    table->count++;
+}
+
+static void table_take(struct table *table, struct node *node)
+{
+    struct node **link = &table->buckets[node->hash % table->size];
+    while (*link != node)
+        link = &(*link)->next;
+    *link = node->next;
+    table->count--;
+}
+
+static uint64_t text_hash(const char *text)
+{
+    return hash64(text, strlen(text));
+}
+
+static uint64_t number_hash(uint64_t number)
+{
+    return hash64(&number, sizeof number);
+}
+
+struct name *index_find(struct remote *store, const char *text)
+{
+    struct node *node = table_first(&store->names, text_hash(text));
+    while (node && strcmp(((struct name *)node)->text, text) != 0)
+        node = table_next(node);
+    return (struct name *)node;
+}
+
+static struct file *find_file(struct remote *store, uint64_t number)
+{
+    struct node *node = table_first(&store->files, number_hash(number));
+    while (node && ((struct file *)node)->number != number)
+        node = table_next(node);
+    return (struct file *)node;
+}
+
+static void file_free(struct file *file)
+{
+    if (!file)
+        return;
+    free(file->made);
+    free(file);
+}
+
+static struct name *name_new(const char *text, struct file *file)
+{
+    size_t size = strlen(text) + 1;
+    struct name *name = calloc(1, sizeof *name + size);
+    if (!name)
+        return NULL;
+    name->file = file;
+    memcpy(name->text, text, size);
+    return name;
+}
+
+// ------------------------------------------------------------------------------------- records
+
+static void encode_file(uint8_t value[FILE_SIZE], uint64_t size, uint32_t high, bool writing)
+{
+    uint8_t *p = put_fixed32(value, RECORD_VERSION | (writing ? FLAG_WRITING << 8 : 0));
+    p = put_fixed32(p, high);
+    p = put_fixed64(p, size);
+    put_fixed32(p, crc32_of(value, FILE_SIZE - 4));
+}
+
+static void encode_name(uint8_t value[NAME_SIZE], uint64_t number, uint32_t kind)
+{
+    uint8_t *p = put_fixed32(value, RECORD_VERSION | kind << 8);
+    p = put_fixed64(p, number);
+    put_fixed32(p, crc32_of(value, NAME_SIZE - 4));
+}
+
+static int decode_head(const struct remote *store, struct slice value, size_t size, uint32_t *ret)
+{
+    if (value.size != size || crc32_of(value.data, size - 4) != get_fixed32(value.data + size - 4))
+        return status_fail(LSM_CORRUPTION, "%s: the index: a record is damaged", store->path);
+    uint32_t head = get_fixed32(value.data);
+    if ((head & 0xff) != RECORD_VERSION || head >> 16)
+        return status_fail(LSM_NEWER_FORMAT, "%s: the index: a record of version %u", store->path,
+                           head & 0xff);
+    *ret = head >> 8;
+    return 0;
+}
+
+static bool decode_number(struct slice key, uint64_t *ret_number)
+{
+    char text[17], *end;
+    if (key.size != 17)
+        return false;
+    memcpy(text, key.data + 1, 16);
+    text[16] = 0;
+    *ret_number = strtoull(text, &end, 16);
+    return *end == 0;
+}
+
+// ------------------------------------------------------------------------------------- loading
+
+struct load {
+    struct remote *store;
+    struct buf last; // key
+    int rc;
+};
+
+static int load_file(struct remote *store, struct slice key, struct slice value)
+{
+    uint64_t number = 0;
+    uint32_t flags;
+    int rc = decode_head(store, value, FILE_SIZE, &flags);
+    if (!rc && !decode_number(key, &number))
+        rc = status_fail(LSM_CORRUPTION, "%s: the index: a damaged key", store->path);
+    if (!rc)
+        rc = table_grow(&store->files);
+    struct file *file = rc ? NULL : calloc(1, sizeof *file);
+    if (!file)
+        return rc ? rc : status_no_memory(sizeof *file);
+    file->number = number;
+    file->high = file->loaded = get_fixed32(value.data + 4);
+    atomic_init(&file->size, get_fixed64(value.data + 8));
+    file->writing = flags & FLAG_WRITING;
+    table_add(&store->files, &file->node, number_hash(number));
+    return 0;
+}
+
+// A name whose file is not there was made while the index was being read, by a writer whose work
+// is none of ours: who holds the lease has read it alone.
+static int load_name(struct remote *store, struct slice key, struct slice value)
+{
+    char text[NAME_MAX_BYTES + 1];
+    uint32_t kind;
+    int rc = decode_head(store, value, NAME_SIZE, &kind);
+    if (rc || key.size < 2 || key.size > NAME_MAX_BYTES + 1)
+        return rc ? rc : status_fail(LSM_CORRUPTION, "%s: the index: a damaged key", store->path);
+    memcpy(text, key.data + 1, key.size - 1);
+    text[key.size - 1] = 0;
+    struct file *file = find_file(store, get_fixed64(value.data + 4));
+    if (kind == KIND_FILE && !file)
+        return store->holds
+                   ? status_fail(LSM_CORRUPTION, "%s: the index: %s has no file", store->path, text)
+                   : 0;
+    rc = table_grow(&store->names);
+    struct name *name = rc ? NULL : name_new(text, kind == KIND_FILE ? file : NULL);
+    if (!name)
+        return rc ? rc : status_no_memory(sizeof *name);
+    if (name->file)
+        name->file->links++;
+    table_add(&store->names, &name->node, text_hash(text));
+    return 0;
+}
+
+static int add_removal(struct remote *store, uint64_t number, uint32_t high)
+{
+    struct removal *removal = calloc(1, sizeof *removal);
+    if (!removal)
+        return status_no_memory(sizeof *removal);
+    *removal = (struct removal){.next = store->removals, .number = number, .high = high};
+    store->removals = removal;
+    return 0;
+}
+
+static int load_removal(struct remote *store, struct slice key, struct slice value)
+{
+    uint64_t number = 0;
+    uint32_t flags;
+    int rc = decode_head(store, value, FILE_SIZE, &flags);
+    if (!rc && !decode_number(key, &number))
+        rc = status_fail(LSM_CORRUPTION, "%s: the index: a damaged key", store->path);
+    return rc ? rc : add_removal(store, number, get_fixed32(value.data + 4));
+}
+
+static void load_pair(void *arg, struct slice key, struct slice value)
+{
+    struct load *load = arg;
+    if (load->rc || !key.size)
+        return;
+    if (key.data[0] == 'f')
+        load->rc = load_file(load->store, key, value);
+    else if (key.data[0] == 'n')
+        load->rc = load_name(load->store, key, value);
+    else if (key.data[0] == 'r')
+        load->rc = load_removal(load->store, key, value);
+    if (!load->rc)
+        load->rc = buf_assign(&load->last, key.data, key.size);
+}
+
+void index_drop(struct remote *store)
+{
+    for (size_t i = 0; i < store->names.size; i++)
+        for (struct node *node = store->names.buckets[i], *next; node; node = next) {
+            next = node->next;
+            free(node);
+        }
+    for (size_t i = 0; i < store->files.size; i++)
+        for (struct node *node = store->files.buckets[i], *next; node; node = next) {
+            next = node->next;
+            file_free((struct file *)node);
+        }
+    free(store->names.buckets);
+    free(store->files.buckets);
+    store->names = store->files = (struct table){0};
+    for (struct removal *next; store->removals; store->removals = next) {
+        next = store->removals->next;
+        free(store->removals);
+    }
+}
+
+int index_load(struct remote *store)
+{
+    struct load load = {.store = store};
+    bool more = true;
+    int error = 0;
+    pthread_mutex_lock(&store->mutex);
+    index_drop(store);
+    while (more && !error && !load.rc)
+        error = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&load.last),
+                                         load_pair, &load, &more);
+    pthread_mutex_unlock(&store->mutex);
+    buf_release(&load.last);
+    if (error == -ENOENT)
+        return status_fail(LSM_NOT_FOUND, "%s does not exist", store->path);
+    if (error == -EPERM || error == -EACCES)
+        return status_fail(LSM_PERMISSION, "%s: the cluster denies access", store->path);
+    return error ? remote_failed(store, error, "reading the index") : load.rc;
+}
+
+// ------------------------------------------------------------------------------------- changes
+
+static struct change_part *next_part(struct change *change, struct slice *ret_key, char kind,
+                                     const char *text)
+{
+    struct change_part *part = &change->parts[change->part_count++];
+    size_t size = strlen(text);
+    part->key[0] = (uint8_t)kind;
+    memcpy(part->key + 1, text, size + 1); // the end is not part of it, but librados wants one
+    *ret_key = slice_of(part->key, size + 1);
+    return part;
+}
+
+static const char *number_text(uint64_t number, char text[17])
+{
+    snprintf(text, 17, "%016" PRIx64, number);
+    return text;
+}
+
+static void set_file(struct change *change, char kind, const struct file *file, uint32_t high,
+                     bool writing)
+{
+    char text[17];
+    struct cluster_pair *pair = &change->set[change->set_count++];
+    struct change_part *part = next_part(change, &pair->key, kind, number_text(file->number, text));
+    encode_file(part->value, atomic_load(&file->size), high, writing);
+    pair->value = slice_of(part->value, FILE_SIZE);
+}
+
+static void set_name(struct change *change, const char *text, const struct file *file)
+{
+    struct cluster_pair *pair = &change->set[change->set_count++];
+    struct change_part *part = next_part(change, &pair->key, 'n', text);
+    encode_name(part->value, file ? file->number : 0, file ? KIND_FILE : KIND_DIRECTORY);
+    pair->value = slice_of(part->value, NAME_SIZE);
+}
+
+static void unset(struct change *change, char kind, const char *text)
+{
+    next_part(change, &change->unset[change->unset_count++], kind, text);
+}
+
+// The file loses a name; with its last one it becomes something to remove.
+static void unset_link(struct change *change, const struct file *file)
+{
+    char text[17];
+    if (!file || file->links > 1)
+        return;
+    unset(change, 'f', number_text(file->number, text));
+    set_file(change, 'r', file, file->high + HIGH_SPARE, false);
+}
+
+// The change as one operation under this store's epoch.
+static int apply(struct remote *store, const struct change *change, bool force, const char *what)
+{
+    int rc = remote_check(store);
+    if (!rc && !store->holds)
+        rc = status_fail(LSM_READ_ONLY, "%s is open to be read", store->path);
+    if (rc)
+        return rc;
+    const struct cluster_write write = {
+        .object = INDEX_OBJECT,
+        .guards = {{.attribute = "epoch", .compare = CLUSTER_IS, .value = epoch_slice(store)}},
+        .guard_count = 1,
+        .force = force,
+        .set = change->set,
+        .set_count = change->set_count,
+        .unset = change->unset,
+        .unset_count = change->unset_count,
+    };
+    int error = cluster_write(store->cluster, &write);
+    return error ? remote_failed(store, error, what) : 0;
+}
+
+// In memory: a file has one name less. mutex held.
+static void drop_link(struct remote *store, struct file *file)
+{
+    if (!file || --file->links)
+        return;
+    if (file->handles)
+        return; // index_release() will see to it
+    // Without memory the objects stay until the store is opened again: the index lists them.
+    (void)!add_removal(store, file->number, file->high);
+    table_take(&store->files, &file->node);
+    file_free(file);
+    pthread_cond_broadcast(&store->changed);
+}
+
+void index_release(struct remote *store, struct file *file)
+{
+    pthread_mutex_lock(&store->mutex);
+    if (--file->handles == 0 && file->links == 0) {
+        file->links = 1;
+        drop_link(store, file);
+    }
+    pthread_mutex_unlock(&store->mutex);
+}
+
+static int check_name(const struct remote *store, const char *text)
+{
+    if (strlen(text) > NAME_MAX_BYTES)
+        return status_fail(LSM_INVALID, "%s: a name is too long", store->path);
+    return 0;
+}
+
+static int not_found(const struct remote *store, const char *text)
+{
+    return status_fail(LSM_NOT_FOUND, "%s/%s: No such file", store->path, text);
+}
+
+int index_create(struct remote *store, const char *text, bool directory, struct file **ret_file)
+{
+    struct change change = {0};
+    struct file *file = directory ? NULL : calloc(1, sizeof *file);
+    struct name *name = name_new(text, file);
+    int rc = check_name(store, text);
+    if (!name || (!directory && !file))
+        rc = status_no_memory(sizeof *file);
+    pthread_mutex_lock(&store->change_mutex);
+    pthread_mutex_lock(&store->mutex);
+    if (!rc && index_find(store, text))
+        rc = status_fail(LSM_EXISTS, "%s/%s: File exists", store->path, text);
+    if (!rc)
+        rc = table_grow(&store->names);
+    if (!rc && file)
+        rc = table_grow(&store->files);
+    if (!rc && file) {
+        file->number = store->next_number++;
+        set_file(&change, 'f', file, 0, true);
+    }
+    pthread_mutex_unlock(&store->mutex);
+    set_name(&change, text, file);
+    if (!rc)
+        rc = apply(store, &change, false, "making a file");
+    pthread_mutex_lock(&store->mutex);
+    if (!rc) {
+        table_add(&store->names, &name->node, text_hash(text));
+        if (file) {
+            file->links = file->handles = 1;
+            file->writing = true;
+            table_add(&store->files, &file->node, number_hash(file->number));
+            *ret_file = file;
+        }
+    }
+    pthread_mutex_unlock(&store->mutex);
+    pthread_mutex_unlock(&store->change_mutex);
+    if (rc) {
+        free(name);
+        file_free(file);
+    }
+    return rc;
+}
+
+// `from`'s file gets the name `to`, and loses `from` if it is renamed. What `to` named loses it.
+static int give_name(struct remote *store, const char *from, const char *to, bool rename)
+{
+    struct change change = {0};
+    struct name *fresh = NULL, *source, *target;
+    int rc = check_name(store, to);
+    pthread_mutex_lock(&store->change_mutex);
+    pthread_mutex_lock(&store->mutex);
+    source = index_find(store, from);
+    target = index_find(store, to);
+    if (!rc && !source)
+        rc = not_found(store, from);
+    else if (!rc && !rename && target)
+        rc = status_fail(LSM_EXISTS, "%s/%s: File exists", store->path, to);
+    else if (!rc && (!source->file || (target && !target->file)))
+        rc = status_fail(LSM_INVALID, "%s: a directory cannot get another name", store->path);
+    bool same = !rc && target && source->file == target->file;
+    if (!rc && !same)
+        rc = table_grow(&store->names);
+    if (!rc && !same && !(fresh = name_new(to, source->file)))
+        rc = status_no_memory(sizeof *fresh);
+    struct file *old = !rc && target ? target->file : NULL;
+    pthread_mutex_unlock(&store->mutex);
+    if (rc || same)
+        goto out;
+    set_name(&change, to, source->file);
+    unset_link(&change, old);
+    if (rename)
+        unset(&change, 'n', from);
+    rc = apply(store, &change, rename, "giving a name");
+    if (rc)
+        goto out;
+    pthread_mutex_lock(&store->mutex);
+    if (target) {
+        table_take(&store->names, &target->node);
+        free(target);
+        drop_link(store, old);
+    }
+    if (rename) {
+        table_take(&store->names, &source->node);
+        free(source);
+    } else {
+        source->file->links++;
+    }
+    table_add(&store->names, &fresh->node, text_hash(to));
+    fresh = NULL;
+    pthread_mutex_unlock(&store->mutex);
+out:
+    pthread_mutex_unlock(&store->change_mutex);
+    free(fresh);
+    return rc;
+}
+
+int index_link(struct remote *store, const char *from, const char *to)
+{
+    return give_name(store, from, to, false);
+}
+
+int index_rename(struct remote *store, const char *from, const char *to)
+{
+    return give_name(store, from, to, true);
+}
+
+static bool has_names_below(struct remote *store, const char *text)
+{
+    size_t size = strlen(text);
+    for (size_t i = 0; i < store->names.size; i++)
+        for (struct node *node = store->names.buckets[i]; node; node = node->next) {
+            const char *other = ((struct name *)node)->text;
+            if (strncmp(other, text, size) == 0 && other[size] == '/')
+                return true;
+        }
+    return false;
+}
+
+static int remove_name(struct remote *store, const char *text, bool directory)
+{
+    struct change change = {0};
+    pthread_mutex_lock(&store->change_mutex);
+    pthread_mutex_lock(&store->mutex);
+    struct name *name = index_find(store, text);
+    int rc = name ? 0 : not_found(store, text);
+    if (!rc && directory != !name->file)
+        rc = status_fail(LSM_INVALID, "%s/%s: not a %s", store->path, text,
+                         directory ? "directory" : "file");
+    if (!rc && directory && has_names_below(store, text))
+        rc = status_fail(LSM_EXISTS, "%s/%s: not empty", store->path, text);
+    if (!rc) {
+        unset(&change, 'n', text);
+        unset_link(&change, name->file);
+    }
+    pthread_mutex_unlock(&store->mutex);
+    if (!rc)
+        rc = apply(store, &change, true, "removing a name");
+    if (!rc) {
+        pthread_mutex_lock(&store->mutex);
+        table_take(&store->names, &name->node);
+        drop_link(store, name->file);
+        free(name);
+        pthread_mutex_unlock(&store->mutex);
+    }
+    pthread_mutex_unlock(&store->change_mutex);
+    return rc;
+}
+
+int index_unlink(struct remote *store, const char *text)
+{
+    return remove_name(store, text, false);
+}
+
+int index_rmdir(struct remote *store, const char *text)
+{
+    return remove_name(store, text, true);
+}
+
+int index_note_file(struct remote *store, struct file *file, bool writing)
+{
+    struct change change = {0};
+    pthread_mutex_lock(&store->change_mutex);
+    pthread_mutex_lock(&store->mutex);
+    bool due = file->links > 0 && file->writing != writing;
+    if (due)
+        set_file(&change, 'f', file, file->high, writing);
+    pthread_mutex_unlock(&store->mutex);
+    int rc = due ? apply(store, &change, !writing, "noting a file's size") : 0;
+    if (!rc) {
+        pthread_mutex_lock(&store->mutex);
+        file->writing = writing;
+        pthread_mutex_unlock(&store->mutex);
+    }
+    pthread_mutex_unlock(&store->change_mutex);
+    return rc;
+}
+
+int index_forget_removal(struct remote *store, uint64_t number)
+{
+    struct change change = {0};
+    char text[17];
+    unset(&change, 'r', number_text(number, text));
+    pthread_mutex_lock(&store->change_mutex);
+    int rc = apply(store, &change, true, "forgetting a removed file");
+    pthread_mutex_unlock(&store->change_mutex);
+    return rc;
+}
+
+int index_list(struct remote *store, const char *prefix, char ***ret_names, size_t *ret_count)
+{
+    size_t length = strlen(prefix), count = 0;
+    int rc = 0;
+    pthread_mutex_lock(&store->mutex);
+    char **names = calloc(store->names.count + 1, sizeof *names);
+    if (!names)
+        rc = status_no_memory(store->names.count * sizeof *names);
+    for (size_t i = 0; !rc && i < store->names.size; i++) {
+        for (struct node *node = store->names.buckets[i]; node && !rc; node = node->next) {
+            const char *text = ((struct name *)node)->text;
+            if (strncmp(text, prefix, length) != 0 || strchr(text + length, '/'))
+                continue;
+            names[count] = strdup(text + length);
+            if (names[count])
+                count++;
+            else
+                rc = status_no_memory(strlen(text));
+        }
+    }
+    pthread_mutex_unlock(&store->mutex);
+    if (rc) {
+        for (size_t i = 0; names && i < count; i++)
+            free(names[i]);
+        free(names);
+        return rc;
+    }
+    *ret_names = names;
+    *ret_count = count;
+    return 0;
+}

@@ -1,0 +1,111 @@
+// The store's life and its end: who refers to it, and what a failure means.
+//
+// Two kinds of failure are told apart. What the cluster has refused for certain (a full pool) has
+// changed nothing and can be tried again. Anything else may have been done, now or later. After
+// that nobody knows what the index or an object holds, so nothing is changed any more: the next
+// writer, whose epoch is higher, finds out.
+//
+// Thread safety: see remote.h.
+#include "env_rados/remote.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cond.h"
+
+int remote_check(struct remote *store)
+{
+    int rc = atomic_load_explicit(&store->status, memory_order_acquire);
+    return rc ? status_fail(rc, "%s", store->detail) : 0;
+}
+
+// The first failure stays.
+static int end_changes(struct remote *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    if (!atomic_load_explicit(&store->status, memory_order_relaxed)) {
+        snprintf(store->detail, sizeof store->detail, "%s", lsm_error_detail());
+        atomic_store_explicit(&store->status, LSM_IO_ERROR, memory_order_release);
+        pthread_cond_broadcast(&store->changed);
+    }
+    pthread_mutex_unlock(&store->mutex);
+    return remote_check(store);
+}
+
+int remote_failed(struct remote *store, int error, const char *what)
+{
+    switch (error) {
+    case -ENOSPC:
+    case -EDQUOT:
+        return status_fail(LSM_NO_SPACE, "%s: %s: the pool is full", store->path, what);
+    case -ECANCELED:
+        (void)!status_fail(LSM_IO_ERROR,
+                           "%s: another writer has taken the store over: it is read-only here "
+                           "until it is mounted again",
+                           store->path);
+        return end_changes(store);
+    case -ESHUTDOWN:
+        (void)!status_fail(LSM_IO_ERROR,
+                           "%s: the cluster has shut this client out, since another writer has "
+                           "taken the store over: mount it again",
+                           store->path);
+        return end_changes(store);
+    default:
+        (void)!status_fail(LSM_IO_ERROR, "%s: %s: %s", store->path, what, strerror(-error));
+        return end_changes(store);
+    }
+}
+
+int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
+                struct remote **ret_store)
+{
+    struct remote *store = calloc(1, sizeof *store);
+    char *copy = strdup(path);
+    if (!store || !copy) {
+        free(store);
+        free(copy);
+        return status_no_memory(sizeof *store);
+    }
+    store->cluster = cluster;
+    store->path = copy;
+    store->stripe = stripe;
+    store->refs = 1;
+    store->threaded = threaded;
+    pthread_mutex_init(&store->change_mutex, NULL);
+    pthread_mutex_init(&store->mutex, NULL);
+    cond_init(&store->changed);
+    int rc = index_load(store);
+    if (rc) {
+        store->cluster = NULL; // the caller's still
+        remote_unref(store);
+        return rc;
+    }
+    *ret_store = store;
+    return 0;
+}
+
+void remote_ref(struct remote *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    store->refs++;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+void remote_unref(struct remote *store)
+{
+    pthread_mutex_lock(&store->mutex);
+    bool last = --store->refs == 0;
+    pthread_mutex_unlock(&store->mutex);
+    if (!last)
+        return;
+    index_drop(store);
+    if (store->cluster)
+        store->cluster->ops->close(store->cluster);
+    pthread_cond_destroy(&store->changed);
+    pthread_mutex_destroy(&store->mutex);
+    pthread_mutex_destroy(&store->change_mutex);
+    free(store->path);
+    free(store);
+}

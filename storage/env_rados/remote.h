@@ -1,0 +1,154 @@
+// A store in a cluster: its names, its files, its lease. Shared by the parts of this folder.
+//
+// docs/scale-out.md shows the objects and proves why at most one writer's work counts. In short:
+//  - all names and the lease are in one object, the index. Its attribute `epoch` grows with each
+//    writer, and no change of the index is made but under the writer's own epoch;
+//  - a file's bytes are in objects of 4 MiB, each with the epoch of the last writer that
+//    touched it. No later epoch's object takes a write of an earlier one. Numbers of files begin
+//    with the epoch that made them, so no two writers ever make the same object;
+//  - who becomes writer raises the epoch of the index first, and then of all objects of files that
+//    were being written (file_seal()), and reads only after that.
+//
+// Locks: `mutex` guards all that can change here, and is not held while the cluster works.
+// `change_mutex` is held around each change of the index, and taken before `mutex`.
+#ifndef LSM_ENV_RADOS_REMOTE_H
+#define LSM_ENV_RADOS_REMOTE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/status.h"
+#include "env/env.h"
+#include "env_rados/cluster.h"
+
+#define STRIPE_SIZE    (UINT64_C(4) << 20) // but in tests
+#define STRIPES_AT_ONE 4u                  // of a file that may be missing below one that is there
+#define EPOCH_DIGITS   16
+#define INDEX_OBJECT   "index"
+#define HOLDER_MAX     2048
+#define BEAT_US        1000000u
+#define LEASE_US       5000000u
+#define LOOK_US        500000u
+
+struct node { // of a table; first in its struct
+    struct node *next;
+    uint64_t hash;
+};
+
+struct table {
+    struct node **buckets;
+    size_t size, count;
+};
+
+struct file {
+    struct node node; // by number
+    uint64_t number;
+    _Atomic uint64_t size;
+    uint32_t high;   // stripes that may exist
+    uint32_t loaded; // of these, those that were there when it was opened: of other epochs perhaps
+    unsigned links, handles, writers;
+    bool writing;  // the index says so: its size is what its objects say
+    uint8_t *made; // by stripe: it has this epoch
+    uint32_t made_count;
+    uint32_t touched; // the stripes below have it
+    int status;       // the first failure after which nobody knows what the objects hold; sticky
+    char detail[STATUS_DETAIL_MAX];
+};
+
+struct name {
+    struct node node;  // by text
+    struct file *file; // NULL: a directory
+    char text[];
+};
+
+// Objects that nobody refers to any more.
+struct removal {
+    struct removal *next;
+    uint64_t number;
+    uint32_t high, done;
+};
+
+struct remote {
+    struct cluster *cluster;
+    char *path;      // "rados:POOL/NAME"
+    uint64_t stripe; // bytes of an object
+    unsigned refs;   // envs; mutex
+    pthread_mutex_t change_mutex;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct table names, files; // mutex
+    struct removal *removals;  // mutex
+    uint64_t next_number;      // mutex
+    char epoch[EPOCH_DIGITS + 1];
+    bool holds, shares; // a lock: to write, to read
+    bool threaded;      // a thread looks after the lease and the removals
+    bool running;       // that thread; the opener's
+    bool stopping;      // mutex
+    bool settled;       // as a writer: what the last one left is sealed; mutex
+    pthread_t thread;
+    char nonce[17];
+    char note[1024];    // mutex
+    uint64_t beat;      // mutex
+    _Atomic int status; // nothing is changed any more, and why; set once
+    char detail[STATUS_DETAIL_MAX];
+};
+
+static inline struct slice epoch_slice(const struct remote *store)
+{
+    return slice_of(store->epoch, EPOCH_DIGITS);
+}
+
+// ---- remote.c
+// Whether changes can be made; else why not.
+int remote_check(struct remote *store);
+// What a failed operation of the cluster means. One that may have been done, or that says that the
+// lease is lost, ends all changes by this store.
+int remote_failed(struct remote *store, int error, const char *what);
+int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
+                struct remote **ret_store);
+void remote_ref(struct remote *store);
+void remote_unref(struct remote *store);
+
+// ---- index.c
+struct change; // of the index
+// Replaces names, files and removals by what the index holds. LSM_NOT_FOUND without an index.
+int index_load(struct remote *store);
+void index_drop(struct remote *store);
+struct name *index_find(struct remote *store, const char *text); // mutex held
+// The names below a directory (prefix ""), copied. *ret_names to be freed with free() each.
+int index_list(struct remote *store, const char *prefix, char ***ret_names, size_t *ret_count);
+int index_create(struct remote *store, const char *text, bool directory, struct file **ret_file);
+int index_link(struct remote *store, const char *from, const char *to);
+int index_rename(struct remote *store, const char *from, const char *to);
+int index_unlink(struct remote *store, const char *text);
+int index_rmdir(struct remote *store, const char *text);
+int index_note_file(struct remote *store, struct file *file, bool writing);
+int index_forget_removal(struct remote *store, uint64_t number);
+// A handle's end: the last one of a file without a name has its objects removed.
+void index_release(struct remote *store, struct file *file);
+
+// ---- stripes.c
+int file_write(struct remote *store, struct file *file, const struct iovec *pieces, int count,
+               uint64_t offset);
+int file_read(struct remote *store, struct file *file, const struct iovec *pieces, int count,
+              uint64_t offset, size_t *ret_size);
+int file_truncate(struct remote *store, struct file *file, uint64_t size);
+int file_check(struct remote *store, struct file *file);
+// Makes the objects of a file that an earlier writer was writing refuse that writer, and finds out
+// how long it is. Nothing that writer is told afterwards can be that a write has been done.
+int file_seal(struct remote *store, struct file *file);
+// Removes the next object; *ret_done: that was the last.
+int removal_step(struct remote *store, struct removal *removal, bool *ret_done);
+
+// ---- lease.c
+int lease_make(struct remote *store); // an index with nobody in it; LSM_EXISTS
+int lease_take(struct remote *store, bool shared, const char *lock_name, const char *note);
+void lease_drop(struct remote *store);
+// The index, if it is empty and nobody else has it. Of a store that was opened just for that.
+int lease_remove(struct remote *store);
+void lease_note(struct remote *store, const char *note);
+int lease_check(struct remote *store); // whether the index is there and ours
+// One beat, and some removals: what the thread does all the time.
+void lease_tick(struct remote *store);
+
+#endif

@@ -1,0 +1,486 @@
+// A file's bytes: cut into objects of one size.
+//
+// Each object has an attribute `epoch`, which only grows. A writer's first touch of an object makes
+// it, or raises its epoch, together with the bytes; from then on each write asks for exactly that
+// epoch. So a write is refused once a later writer has touched the object. After a first touch the
+// writer looks whether its epoch is still that of the index: only then was the object made in time
+// to be found by the next writer.
+//
+// No stripe is written before all of those below are there, but for the STRIPES_AT_ONE that are
+// written at once. file_seal() needs that: it touches stripes from the first on until it has made
+// as many in a row that were missing. Beyond them nothing can be written any more.
+//
+// A stripe is never removed from a file that has a name, only emptied: its epoch must stay.
+//
+// Writes return when they are on the disks: sync has nothing to wait for. What a failed write has
+// left is told by its kind (remote.c).
+//
+// Thread safety: `made`, `high` and `status` of a file are under the store's mutex. Two threads may
+// touch the same new stripe at once: the second is told that it exists, and raises its epoch to
+// what it is.
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "env_rados/remote.h"
+
+enum touch {
+    TOUCH_MAKE,  // there is no object
+    TOUCH_RAISE, // there is one, perhaps of an earlier epoch
+    TOUCH_NONE,  // it has this epoch
+};
+
+struct epoch_seen {
+    const struct remote *store;
+    bool is_ours;
+};
+
+struct stripe_write {
+    struct remote *store;
+    char object[CLUSTER_NAME_MAX];
+    uint32_t stripe;
+    enum touch touch;
+    struct iovec pieces[ENV_PIECES_MAX + 1];
+    int count;
+    uint64_t offset;
+    unsigned *waiting; // mutex
+    int result;
+};
+
+static void object_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t stripe)
+{
+    snprintf(object, CLUSTER_NAME_MAX, "%016" PRIx64 ".%08" PRIx32, number, stripe);
+}
+
+int file_check(struct remote *store, struct file *file)
+{
+    pthread_mutex_lock(&store->mutex);
+    int rc = file->status;
+    if (rc)
+        (void)!status_fail(rc, "%s", file->detail);
+    pthread_mutex_unlock(&store->mutex);
+    return rc ? rc : remote_check(store);
+}
+
+// ------------------------------------------------------------------------------------- touching
+
+// Fills in how a write of `touch` is guarded and what else it does. `pair` outlives the write.
+static void prepare(struct cluster_write *write, const struct remote *store, enum touch touch,
+                    struct cluster_pair *pair)
+{
+    struct slice epoch = epoch_slice(store);
+    *pair = (struct cluster_pair){slice_str("epoch"), epoch};
+    if (touch == TOUCH_MAKE) {
+        write->create = true;
+    } else {
+        write->guards[0] = (struct cluster_guard){
+            "epoch", touch == TOUCH_RAISE ? CLUSTER_AT_MOST : CLUSTER_IS, epoch};
+        write->guard_count = 1;
+    }
+    if (touch != TOUCH_NONE) {
+        write->attributes = pair;
+        write->attribute_count = 1;
+    }
+}
+
+static enum touch touch_of(struct remote *store, const struct file *file, uint32_t stripe)
+{
+    enum touch touch = TOUCH_MAKE;
+    pthread_mutex_lock(&store->mutex);
+    if (stripe < file->made_count && file->made[stripe])
+        touch = TOUCH_NONE;
+    else if (stripe < file->loaded)
+        touch = TOUCH_RAISE;
+    pthread_mutex_unlock(&store->mutex);
+    return touch;
+}
+
+// Room to note that the stripes below `count` are there; they may be, from now on.
+static int expect_stripes(struct remote *store, struct file *file, uint32_t count)
+{
+    int rc = 0;
+    pthread_mutex_lock(&store->mutex);
+    if (count > file->made_count) {
+        uint32_t room = count > 2 * file->made_count ? count : 2 * file->made_count;
+        uint8_t *made = realloc(file->made, room);
+        if (made) {
+            memset(made + file->made_count, 0, room - file->made_count);
+            file->made = made;
+            file->made_count = room;
+        } else {
+            rc = status_no_memory(room);
+        }
+    }
+    if (!rc && count > file->high)
+        file->high = count;
+    pthread_mutex_unlock(&store->mutex);
+    return rc;
+}
+
+static void note_made(struct remote *store, struct file *file, uint32_t stripe)
+{
+    pthread_mutex_lock(&store->mutex);
+    file->made[stripe] = 1;
+    while (file->touched < file->made_count && file->made[file->touched])
+        file->touched++;
+    pthread_mutex_unlock(&store->mutex);
+}
+
+// A stripe is there, or is not, against expectation: a write before this one has failed, or has
+// been done twice. Whether to try again.
+static bool touch_otherwise(int error, enum touch *touch)
+{
+    if (error == -EEXIST && *touch == TOUCH_MAKE)
+        *touch = TOUCH_RAISE;
+    else if (error == -ENOENT && *touch == TOUCH_RAISE)
+        *touch = TOUCH_MAKE;
+    else
+        return false;
+    return true;
+}
+
+static void see_epoch(void *arg, struct slice name, struct slice value)
+{
+    struct epoch_seen *seen = arg;
+    if (slice_equal(name, slice_str("epoch")))
+        seen->is_ours = slice_equal(value, epoch_slice(seen->store));
+}
+
+// After a first touch: an object that a later writer has removed can be made again, and nobody
+// would ever read it. If this epoch is not over yet, that was not so: the next writer will find the
+// object.
+static int check_epoch(struct remote *store)
+{
+    struct epoch_seen seen = {.store = store};
+    int error = store->cluster->ops->attributes(store->cluster, INDEX_OBJECT, see_epoch, &seen);
+    return error ? error : seen.is_ours ? 0 : -ECANCELED;
+}
+
+// One operation on a stripe, touching it as it has to be.
+static int touch_and(struct remote *store, struct file *file, uint32_t stripe,
+                     const struct cluster_write *what)
+{
+    char object[CLUSTER_NAME_MAX];
+    object_name(object, file->number, stripe);
+    enum touch touch = touch_of(store, file, stripe);
+    int error;
+    do {
+        struct cluster_write write = *what;
+        struct cluster_pair pair;
+        write.object = object;
+        prepare(&write, store, touch, &pair);
+        error = cluster_write(store->cluster, &write);
+    } while (touch_otherwise(error, &touch));
+    if (!error && touch != TOUCH_NONE)
+        error = check_epoch(store);
+    if (!error)
+        note_made(store, file, stripe);
+    return error;
+}
+
+// ------------------------------------------------------------------------------------- writing
+
+static void stripe_written(void *arg, int result)
+{
+    struct stripe_write *part = arg;
+    struct remote *store = part->store;
+    pthread_mutex_lock(&store->mutex);
+    part->result = result;
+    --*part->waiting;
+    pthread_cond_broadcast(&store->changed);
+    pthread_mutex_unlock(&store->mutex);
+}
+
+static void stripe_begin(struct stripe_write *part)
+{
+    struct cluster_write write = {.object = part->object,
+                                  .pieces = part->pieces,
+                                  .piece_count = part->count,
+                                  .offset = part->offset};
+    struct cluster_pair pair;
+    prepare(&write, part->store, part->touch, &pair);
+    part->store->cluster->ops->write_begin(part->store->cluster, &write, stripe_written, part);
+}
+
+// A place in a list of pieces.
+struct cursor {
+    const struct iovec *pieces;
+    int count;
+    size_t skip; // of the first
+};
+
+static uint64_t cursor_take(struct cursor *cursor, uint64_t most, struct iovec *pieces, int *count)
+{
+    uint64_t taken = 0;
+    *count = 0;
+    while (cursor->count && taken < most) {
+        size_t left = cursor->pieces->iov_len - cursor->skip;
+        size_t n = left < most - taken ? left : (size_t)(most - taken);
+        if (n)
+            pieces[(*count)++] = (struct iovec){(char *)cursor->pieces->iov_base + cursor->skip, n};
+        taken += n;
+        cursor->skip += n;
+        if (cursor->skip == cursor->pieces->iov_len) {
+            cursor->pieces++;
+            cursor->count--;
+            cursor->skip = 0;
+        }
+    }
+    return taken;
+}
+
+// Touches the stripes below `stripe`, so that they are there.
+static int fill_below(struct remote *store, struct file *file, uint32_t stripe)
+{
+    static const struct cluster_write nothing;
+    pthread_mutex_lock(&store->mutex);
+    uint32_t i = file->touched;
+    pthread_mutex_unlock(&store->mutex);
+    int rc = i < stripe ? expect_stripes(store, file, stripe) : 0;
+    for (; i < stripe && !rc; i++) {
+        int error =
+            touch_of(store, file, i) == TOUCH_NONE ? 0 : touch_and(store, file, i, &nothing);
+        if (error)
+            rc = remote_failed(store, error, "making an object");
+    }
+    return rc;
+}
+
+// What became of them: those that met what they did not expect are tried again.
+static int end_parts(struct remote *store, struct file *file, struct stripe_write *parts,
+                     unsigned count)
+{
+    bool touched = false;
+    int rc = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct stripe_write *part = &parts[i];
+        if (touch_otherwise(part->result, &part->touch))
+            part->result = touch_and(store, file, part->stripe,
+                                     &(struct cluster_write){.pieces = part->pieces,
+                                                             .piece_count = part->count,
+                                                             .offset = part->offset});
+        if (part->result && !rc)
+            rc = remote_failed(store, part->result, "writing");
+        touched = touched || part->touch != TOUCH_NONE;
+    }
+    int error = touched ? check_epoch(store) : 0;
+    for (unsigned i = 0; i < count && !error; i++)
+        if (!parts[i].result)
+            note_made(store, file, parts[i].stripe);
+    return rc || !error ? rc : remote_failed(store, error, "writing");
+}
+
+// Up to STRIPES_AT_ONE stripes from `offset` on, at once. *ret_size: bytes that were written if it
+// succeeds.
+static int write_some(struct remote *store, struct file *file, struct stripe_write *parts,
+                      struct cursor *cursor, uint64_t offset, uint64_t left, uint64_t *ret_size)
+{
+    unsigned n = 0, waiting = 0;
+    uint64_t size = 0;
+    uint32_t first = (uint32_t)(offset / store->stripe);
+    uint32_t count = (uint32_t)((offset + left - 1) / store->stripe) - first + 1;
+    if (count > STRIPES_AT_ONE)
+        count = STRIPES_AT_ONE;
+    int rc = fill_below(store, file, first);
+    if (!rc)
+        rc = expect_stripes(store, file, first + count);
+    if (rc)
+        return rc;
+    for (; n < count; n++) {
+        struct stripe_write *part = &parts[n];
+        uint64_t at = (offset + size) % store->stripe;
+        *part = (struct stripe_write){.store = store, .stripe = first + n, .offset = at};
+        part->waiting = &waiting;
+        object_name(part->object, file->number, part->stripe);
+        part->touch = touch_of(store, file, part->stripe);
+        size += cursor_take(cursor, store->stripe - at, part->pieces, &part->count);
+    }
+    waiting = n;
+    for (unsigned i = 0; i < n; i++)
+        stripe_begin(&parts[i]);
+    pthread_mutex_lock(&store->mutex);
+    while (waiting)
+        store->cluster->ops->wait(store->cluster, &store->changed, &store->mutex);
+    pthread_mutex_unlock(&store->mutex);
+    rc = end_parts(store, file, parts, n);
+    *ret_size = size;
+    return rc;
+}
+
+static void grow_to(struct file *file, uint64_t size)
+{
+    uint64_t old = atomic_load(&file->size);
+    while (old < size && !atomic_compare_exchange_weak(&file->size, &old, size))
+        ;
+}
+
+int file_write(struct remote *store, struct file *file, const struct iovec *pieces, int count,
+               uint64_t offset)
+{
+    struct cursor cursor = {pieces, count, 0};
+    uint64_t size = 0;
+    for (int i = 0; i < count; i++)
+        size += pieces[i].iov_len;
+    if (offset + size < offset || (offset + size) / store->stripe > UINT32_MAX - 2 * STRIPES_AT_ONE)
+        return status_fail(LSM_INVALID, "%s: offset out of range", store->path);
+    int rc = file_check(store, file);
+    if (!rc && size)
+        rc = index_note_file(store, file, true);
+    struct stripe_write *parts = rc || !size ? NULL : malloc(STRIPES_AT_ONE * sizeof *parts);
+    if (!rc && size && !parts)
+        rc = status_no_memory(STRIPES_AT_ONE * sizeof *parts);
+    while (!rc && size) {
+        uint64_t done;
+        rc = write_some(store, file, parts, &cursor, offset, size, &done);
+        if (rc)
+            break;
+        offset += done;
+        size -= done;
+        grow_to(file, offset);
+    }
+    free(parts);
+    return rc;
+}
+
+// Empties the stripes above and cuts the last one, from the end on: whatever interrupts it, what is
+// there is the file as it was up to some place.
+int file_truncate(struct remote *store, struct file *file, uint64_t size)
+{
+    int rc = file_check(store, file);
+    if (rc || (size / store->stripe) > UINT32_MAX - 2 * STRIPES_AT_ONE)
+        return rc ? rc : status_fail(LSM_INVALID, "%s: offset out of range", store->path);
+    uint32_t keep = (uint32_t)(size / store->stripe);
+    pthread_mutex_lock(&store->mutex);
+    uint32_t high = file->high;
+    pthread_mutex_unlock(&store->mutex);
+    if (high || size)
+        rc = index_note_file(store, file, true);
+    if (!rc)
+        rc = expect_stripes(store, file, high > keep + 1 ? high : keep + 1);
+    for (uint32_t i = high; i-- > keep && !rc;) {
+        enum touch touch = touch_of(store, file, i);
+        uint64_t left = i == keep ? size % store->stripe : 0;
+        if (touch == TOUCH_MAKE)
+            continue; // was never written
+        int error = touch_and(
+            store, file, i, &(struct cluster_write){.truncate = true, .size = left, .force = true});
+        if (error)
+            rc = status_final(remote_failed(store, error, "cutting a file"));
+    }
+    if (!rc && size > atomic_load(&file->size)) // so that it reads as zeros
+        rc = fill_below(store, file, keep + (size % store->stripe != 0));
+    if (!rc)
+        atomic_store(&file->size, size);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- reading
+
+// What is not written in a stripe that is there reads as zeros.
+static void zero_behind(const struct iovec *pieces, int count, size_t got)
+{
+    for (int i = 0; i < count; i++) {
+        size_t n = pieces[i].iov_len, filled = got < n ? got : n;
+        memset((char *)pieces[i].iov_base + filled, 0, n - filled);
+        got -= filled;
+    }
+}
+
+int file_read(struct remote *store, struct file *file, const struct iovec *pieces, int count,
+              uint64_t offset, size_t *ret_size)
+{
+    struct iovec part[ENV_PIECES_MAX + 1];
+    char object[CLUSTER_NAME_MAX];
+    uint64_t end = atomic_load(&file->size), left = 0, done = 0;
+    for (int i = 0; i < count; i++)
+        left += pieces[i].iov_len;
+    if (offset >= end)
+        left = 0;
+    else if (left > end - offset)
+        left = end - offset;
+    for (struct cursor cursor = {pieces, count, 0}; left;) {
+        uint64_t at = (offset + done) % store->stripe;
+        uint64_t most = left < store->stripe - at ? left : store->stripe - at;
+        int part_count;
+        size_t got = 0;
+        (void)cursor_take(&cursor, most, part, &part_count);
+        object_name(object, file->number, (uint32_t)((offset + done) / store->stripe));
+        int error = store->cluster->ops->read(store->cluster, object, at, part, part_count, &got);
+        if (error == -ENOENT)
+            return status_fail(LSM_IO_ERROR, "%s: object %s is gone", store->path, object);
+        if (error)
+            return status_fail(LSM_IO_ERROR, "%s: reading object %s: %s", store->path, object,
+                               strerror(-error));
+        zero_behind(part, part_count, got);
+        done += most;
+        left -= most;
+    }
+    *ret_size = (size_t)done;
+    return 0;
+}
+
+// ------------------------------------------------------------------------------------- sealing
+
+// Raises the stripe's epoch, making it if it is missing.
+static int seal_stripe(struct remote *store, const char *object, bool *ret_missing)
+{
+    for (;;) {
+        struct cluster_pair pair;
+        struct cluster_write raise = {.object = object, .force = true};
+        struct cluster_write make = {.object = object, .force = true};
+        prepare(&raise, store, TOUCH_RAISE, &pair);
+        int error = cluster_write(store->cluster, &raise);
+        *ret_missing = error == -ENOENT;
+        if (error != -ENOENT)
+            return error;
+        prepare(&make, store, TOUCH_MAKE, &pair);
+        error = cluster_write(store->cluster, &make);
+        if (error != -EEXIST) // else the earlier writer has just made it
+            return error;
+    }
+}
+
+int file_seal(struct remote *store, struct file *file)
+{
+    char object[CLUSTER_NAME_MAX];
+    uint64_t size = 0;
+    uint32_t stripe = 0;
+    int error = 0;
+    for (unsigned missing = 0; missing < STRIPES_AT_ONE && !error; stripe++) {
+        bool was_missing;
+        uint64_t bytes = 0;
+        object_name(object, file->number, stripe);
+        error = seal_stripe(store, object, &was_missing);
+        if (!error && !was_missing)
+            error = store->cluster->ops->size(store->cluster, object, &bytes);
+        if (bytes)
+            size = stripe * store->stripe + bytes;
+        missing = was_missing ? missing + 1 : 0;
+    }
+    if (error)
+        return remote_failed(store, error, "sealing what the last writer was writing");
+    atomic_store(&file->size, size);
+    file->high = file->loaded = stripe;
+    return index_note_file(store, file, false);
+}
+
+// ------------------------------------------------------------------------------------- removing
+
+int removal_step(struct remote *store, struct removal *removal, bool *ret_done)
+{
+    char object[CLUSTER_NAME_MAX];
+    if (removal->done < removal->high) {
+        object_name(object, removal->number, removal->done);
+        int error =
+            cluster_write(store->cluster,
+                          &(struct cluster_write){.object = object, .remove = true, .force = true});
+        if (error && error != -ENOENT)
+            return status_fail(LSM_IO_ERROR, "%s: removing an object: %s", store->path,
+                               strerror(-error));
+        removal->done++;
+    }
+    *ret_done = removal->done == removal->high;
+    return 0;
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# A store in a Ceph cluster, a real one that the test starts: mounted and used, commands on it,
+# kill -9 of the daemon, an object daemon that dies and comes back under load, a writer that was
+# stopped while another took its place.
+. "$(dirname "$0")/../fuse/lib.sh"
+. "$here/../rados/cluster.sh"
+
+matches "a path without a store's name" "$("$lsmfs" rados:test "$work" 2>&1)" "*rados:POOL/NAME*"
+if ! grep -q LSMFS_RADOS "${LSMFS_BUILD:-$root/build}/build.ninja" 2>/dev/null; then
+    matches "a build without librados says so" "$("$lsmfs" rados:test/a "$work" 2>&1)" "*without librados*"
+    check_not "and fails" "$lsmfs" rados:test/a "$work"
+    finish
+fi
+cluster_start || exit 77
+
+store=rados:test/a
+mnt=$work/mnt other=$work/other
+mkdir -p "$work/src"
+head -c 9000000 /dev/urandom >"$work/src/big" # more than two objects
+for i in {1..100}; do head -c $((i * 331)) "$work/src/big" >"$work/src/$i"; done
+trees_equal() { diff -r "$1" "$2" >/dev/null; }
+objects() { rados -p test -N lsmfs/a ls | wc -l; }
+no_more_than() { [ "$("$1")" -le "$2" ]; }
+
+# ---- refusals
+matches "no such pool" "$("$lsmfs" rados:nowhere/a "$work" 2>&1)" "*no such pool*"
+matches "no such store" "$(lsmfsctl ls $store 2>&1)" "*does not exist*"
+check_not "'ro' makes no store" "$lsmfs" -o ro $store "$work/src"
+
+# ---- the main story
+mount_remote $store "$mnt"
+check "copy a tree" cp -r "$work/src" "$mnt/src"
+check "it is the same" trees_equal "$work/src" "$mnt/src"
+check "rename" mv "$mnt/src/1" "$mnt/src/one"
+check "remove" rm "$mnt/src/2"
+check "link" ln "$mnt/src/3" "$mnt/three"
+check "fsync" sync "$mnt/src/big"
+matches "df has figures" "$(df --output=size "$mnt" | tail -n 1)" "*[1-9]*"
+matches "a command on the mounted store" "$(lsmfsctl ls $store /src | head -n 1)" "10"
+check "a snapshot" lsmfsctl snapshot create $store before
+same "the control socket is below the user's directory" \
+    "$(find "${XDG_RUNTIME_DIR:-/run}/lsmfs" /run/lsmfs -path '*,test,a/control' 2>/dev/null | sort -u | wc -l)" 1
+matches "a second writer is refused" "$("$lsmfs" $store "$work/src" 2>&1)" "*in use by process $daemon*mounted on $mnt*"
+check "unmount" umount_store "$mnt"
+check "the daemon has gone" gone "$daemon"
+check "nothing is wrong" lsmfsctl check -q $store
+
+mount_remote $store "$mnt"
+mv "$work/src/1" "$work/src/one" && rm "$work/src/2"
+check "it is there after a remount" trees_equal "$work/src" "$mnt/src"
+
+# ---- kill -9: all that was acknowledged is there
+for i in {1..40}; do echo "$i" >"$mnt/ack.$i" || break; done
+cp "$work/src/big" "$mnt/ack.big"
+check "the daemon is killed" kill -9 "$daemon"
+umount -i -l "$mnt"
+start=$(date +%s%N)
+mount_remote $store "$mnt"
+took=$((($(date +%s%N) - start) / 1000000))
+echo "serving $took ms after a kill -9"
+check "within 10 s" [ "$took" -lt 10000 ]
+same "files that were closed" "$(cat "$mnt"/ack.? "$mnt"/ack.?? | sort -n | tail -n 1)" 40
+check "a large one" cmp -s "$work/src/big" "$mnt/ack.big"
+
+# ---- an object daemon dies under load and comes back
+load() { # until the file goes
+    local n=0
+    while [ -e "$work/go" ]; do
+        n=$((n + 1))
+        cp "$work/src/$((n % 90 + 5))" "$mnt/load.$n" && sync "$mnt/load.$n" || { echo failed; return; }
+        echo "$n" >"$work/loaded.new" && mv "$work/loaded.new" "$work/loaded"
+    done
+}
+loaded() { # how many files
+    local n=
+    read -r n <"$work/loaded"
+    echo "${n:-0}"
+}
+touch "$work/go"
+load >"$work/load.out" &
+loader=$!
+check "work begins" eventually test -s "$work/loaded"
+osd_kill 1
+at=$(loaded)
+later() { [ "$(loaded)" -gt $((at + 20)) ]; }
+check "it goes on without the daemon" eventually later
+osd_start 1
+at=$(loaded)
+check "and with it" eventually later
+rm "$work/go"
+wait "$loader"
+same "no write has failed" "$(cat "$work/load.out")" ""
+bad=0
+for ((n = 1; n <= $(loaded); n++)); do
+    cmp -s "$work/src/$((n % 90 + 5))" "$mnt/load.$n" || bad=$((bad + 1))
+done
+same "files that are not whole" "$bad" 0
+
+# ---- takeover: the writer is stopped, another comes, the first wakes
+echo old >"$mnt/file" && sync "$mnt/file"
+first=$daemon
+kill -STOP "$first"
+# The second knows that the first is there, and that it does not move.
+mount_remote $store "$other"
+same "the second reads what the first has synced" "$(cat "$other/file")" old
+echo new >"$other/file" && sync "$other/file"
+kill -CONT "$first"
+check_not "the first cannot write any more" bash -c "echo lost >'$mnt/file2' && sync '$mnt/file2'"
+check_not "nor later" touch "$mnt/file3"
+same "what the second has written stays" "$(cat "$other/file")" new
+check_not "nothing of the first is there" test -e "$other/file2"
+umount -i -l "$mnt"
+eventually gone "$first" || kill -9 "$first"
+check "unmount the second" umount_store "$other"
+check "nothing is wrong in the end" lsmfsctl check -q $store
+
+# ---- readers
+mount_remote $store "$mnt" -o ro
+mount_remote $store "$other" -o ro
+check "two readers" trees_equal "$mnt" "$other"
+check_not "no reader writes" touch "$mnt/file4"
+matches "no writer beside readers" "$(lsmfsctl mkdir $store /d 2>&1)" "*in use by process*mounted on*"
+check "unmount a reader" umount_store "$mnt"
+check "and the other" umount_store "$other"
+
+# ---- the end: nothing is left
+check "destroy" lsmfsctl destroy --yes $store
+check "no object is left" eventually no_more_than objects 0
+finish
