@@ -42,7 +42,10 @@ enum env_advice {
     ENV_ADVISE_SEQUENTIAL,
     ENV_ADVISE_WILLNEED,
     ENV_ADVISE_DONTNEED,
-    ENV_ADVISE_WRITE // of a shared mapping: it is about to be stored to
+    ENV_ADVISE_PRESENT, // of a file: it is brought into memory before the call returns
+    // Of a shared mapping whose first page is in memory: it is made writable before the call
+    // returns. Nobody else stores to the first byte meanwhile.
+    ENV_ADVISE_WRITE
 };
 
 struct env_stat {

@@ -303,16 +303,42 @@ static int posix_msync(struct env_file *file, void *addr, size_t size)
 #define MADV_POPULATE_WRITE 23 // Linux 5.14; an older kernel refuses it, which does no harm
 #endif
 
+// A frozen file system stops who makes a page writable. In madvise(), or in the fault of a page
+// that is not in memory, that thread holds the lock on the process's memory: no other can start a
+// thread or get memory, and so not even a reader be answered. In the fault of a page that is in
+// memory it holds nothing else (Linux 6.7 and later). So the first page, which is in memory, is
+// stored to before the others. (Left is a freeze that begins while madvise() is at work.)
+static void make_writable(char *addr, size_t size)
+{
+    size_t before = (uintptr_t)addr % (size_t)sysconf(_SC_PAGESIZE);
+    __atomic_fetch_or(addr, 0, __ATOMIC_RELAXED);
+    (void)madvise(addr - before, size + before, MADV_POPULATE_WRITE);
+}
+
 static void posix_advise_map(struct env_file *file, void *addr, size_t size, enum env_advice advice)
 {
     static const int how[] = {
         [ENV_ADVISE_NORMAL] = MADV_NORMAL,         [ENV_ADVISE_RANDOM] = MADV_RANDOM,
         [ENV_ADVISE_SEQUENTIAL] = MADV_SEQUENTIAL, [ENV_ADVISE_WILLNEED] = MADV_WILLNEED,
-        [ENV_ADVISE_DONTNEED] = MADV_DONTNEED,     [ENV_ADVISE_WRITE] = MADV_POPULATE_WRITE,
+        [ENV_ADVISE_DONTNEED] = MADV_DONTNEED,     [ENV_ADVISE_PRESENT] = MADV_NORMAL,
     };
     (void)file;
+    if (advice == ENV_ADVISE_WRITE) {
+        make_writable(addr, size);
+        return;
+    }
     size_t before = (uintptr_t)addr % (size_t)sysconf(_SC_PAGESIZE);
     (void)madvise((char *)addr - before, size + before, how[advice]);
+}
+
+// Brings the range's pages into the page cache before it returns.
+static void read_pages(struct env_file *file, uint64_t offset, uint64_t size)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    char byte;
+    for (uint64_t at = offset; at < offset + size; at += page - at % page)
+        if (pread(file_fd(file), &byte, 1, (off_t)at) < 0)
+            return;
 }
 
 static void posix_advise(struct env_file *file, uint64_t offset, uint64_t size,
@@ -326,6 +352,10 @@ static void posix_advise(struct env_file *file, uint64_t offset, uint64_t size,
         [ENV_ADVISE_DONTNEED] = POSIX_FADV_DONTNEED,
         [ENV_ADVISE_WRITE] = POSIX_FADV_NORMAL,
     };
+    if (advice == ENV_ADVISE_PRESENT) {
+        read_pages(file, offset, size);
+        return;
+    }
     (void)posix_fadvise(file_fd(file), (off_t)offset, (off_t)size, how[advice]);
 }
 

@@ -46,10 +46,11 @@
 #define CAPACITY_MIN       ((size_t)4096)
 #define BATCH_BUFFER_KEPT  ((size_t)1 << 20)
 #define RECYCLE_MAX_FACTOR 4u
-#define PREPARE            ((size_t)64 << 10)
+#define PREPARE            ((uint64_t)64 << 10)
 #define PREPARE_AFTER      ((uint64_t)256 << 10) // bytes not synced
-#define PREPARE_SYNCED     ((size_t)1 << 20)
+#define PREPARE_SYNCED     ((uint64_t)1 << 20)
 #define PREPARE_SYNCS      8u                  // during the last PREPARE bytes
+#define PREPARE_ALIGN      ((uint64_t)65536)   // whole pages of any size
 #define LET_GO             ((uint64_t)8 << 20) // of the mapping at a time
 #define LET_GO_ALIGN       ((uint64_t)65536)   // of pages of any size
 #define GATHER_US_MAX      10000u
@@ -172,6 +173,10 @@ static int set_up(struct wal_writer *wal, const struct wal_options *options)
     }
     wal->mapped = rc == 0;
     wal->fresh_from = size;
+    // Of the pages ahead just those that are asked for are brought into memory, one by one: to make
+    // a part of a large one writable is to have all of it written.
+    if (wal->mapped)
+        wal->file->ops->advise(wal->file, 0, 0, ENV_ADVISE_RANDOM);
     // A store into a page that has left the page cache would wait for the disk.
     if (wal->mapped && size > 0)
         wal->file->ops->advise(wal->file, 0, size, ENV_ADVISE_WILLNEED);
@@ -316,27 +321,35 @@ static void let_go_behind(struct wal_writer *wal, uint64_t end)
     wal->let_go = to;
 }
 
-// While nobody syncs, the pages ahead are prepared 16 at a time: one system call instead of 16 page
-// faults. With frequent syncs each sync would have to write all prepared pages. But while each sync
-// covers only a little of a fresh file, 256 pages are prepared at a time: the next sync writes them
-// all. After that the file system knows these blocks as written, and later syncs need not change
-// its records of them. (The first write to a block that was only allocated changes these records,
-// and a sync has to write the change as well.)
-static void prepare_ahead(struct wal_writer *wal, uint64_t end)
+// While nobody syncs, the pages ahead are made writable 16 at a time: one system call instead of 16
+// page faults. With frequent syncs each sync would have to write all of them. But while each sync
+// covers only a little of a fresh file, 256 pages are made writable at a time: the next sync writes
+// them all. After that the file system knows these blocks as written, and later syncs need not
+// change its records of them. (The first write to a block that was only allocated changes these
+// records, and a sync has to write the change as well.)
+//
+// Whatever is stored to is in memory by then, as a frozen file system asks: see env_posix.c.
+static void prepare_ahead(struct wal_writer *wal, uint64_t at, uint64_t size)
 {
     uint64_t syncs = atomic_load_explicit(&wal->syncs, memory_order_relaxed);
-    uint64_t left = wal->window.limit - end;
-    size_t size = 0;
-    if (end - atomic_load_explicit(&wal->durable, memory_order_relaxed) >= PREPARE_AFTER)
-        size = PREPARE;
-    else if (syncs - wal->prepared_syncs >= PREPARE_SYNCS && end >= wal->fresh_from)
-        size = PREPARE_SYNCED;
-    if (size)
-        wal->file->ops->advise_map(wal->file, wal_window_at(&wal->window, end),
-                                   size < left ? size : (size_t)left, ENV_ADVISE_WRITE);
-    wal->prepared = end + (size ? size : PREPARE);
+    uint64_t from = at > wal->prepared ? at - at % PREPARE_ALIGN : wal->prepared;
+    uint64_t to = from + PREPARE;
+    bool write = at - atomic_load_explicit(&wal->durable, memory_order_relaxed) >= PREPARE_AFTER;
+    if (!write && syncs - wal->prepared_syncs >= PREPARE_SYNCS && at >= wal->fresh_from) {
+        write = true;
+        to = from + PREPARE_SYNCED;
+    }
+    if (to < at + size)
+        to = (at + size + PREPARE_ALIGN - 1) / PREPARE_ALIGN * PREPARE_ALIGN;
+    if (to > wal->window.limit)
+        to = wal->window.limit;
+    wal->prepared = to;
     wal->prepared_syncs = syncs;
-    let_go_behind(wal, end);
+    wal->file->ops->advise(wal->file, from, write ? 1 : to - from, ENV_ADVISE_PRESENT);
+    if (write)
+        wal->file->ops->advise_map(wal->file, wal_window_at(&wal->window, from),
+                                   (size_t)(to - from), ENV_ADVISE_WRITE);
+    let_go_behind(wal, at);
 }
 
 static int append_mapped(struct wal_writer *wal, const struct wal_record *records, size_t count,
@@ -348,7 +361,7 @@ static int append_mapped(struct wal_writer *wal, const struct wal_record *record
             return rc;
     }
     if (at + size > wal->prepared)
-        prepare_ahead(wal, at);
+        prepare_ahead(wal, at, size);
     encode_all(wal, wal_window_at(&wal->window, at), records, count);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -115,6 +116,16 @@ START_TEST(test_mapping)
     size_t got;
     ck_assert_int_eq(env_pread(file, data, 6, 4196, &got), 0);
     ck_assert_mem_eq(data, "mapped", 6);
+    // What is ahead is brought into memory and made writable, and stays what it is.
+    unsigned char there[16];
+    file->ops->advise(file, 0, 0, ENV_ADVISE_RANDOM);
+    file->ops->advise(file, 4100, 8000, ENV_ADVISE_PRESENT);
+    ck_assert_int_eq(mincore(view, 65536, there), 0);
+    ck_assert(there[1] & 1 && there[2] & 1);
+    file->ops->advise_map(file, (char *)map + 4096 + 50, 2000, ENV_ADVISE_WRITE);
+    ck_assert_mem_eq((char *)view + 4196, "mapped", 6);
+    for (size_t i = 4202; i < 65536; i++)
+        ck_assert_int_eq(((char *)view)[i], 0);
     file->ops->unmap(file, map, 8192);
     file->ops->unmap(file, view, 65536);
     ck_assert_int_eq(file->ops->map(file, 0, 0, false, &map), LSM_IO_ERROR);
