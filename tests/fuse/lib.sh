@@ -97,6 +97,14 @@ eventually() {
 mounted() { [ -n "$(awk -v m="$1" '$5 == m' /proc/self/mountinfo)" ]; }
 not_mounted() { ! mounted "$1"; }
 
+# hold_switch -s | -x: whether FUSE over io_uring is on is the machine's, and tests run beside each
+# other. Who turns the switch holds it alone (-x), who asks for transport=uring shares it (-s), each
+# until the test ends or asks anew.
+hold_switch() {
+    exec 9>>/tmp/lsmfs-tests.uring-switch
+    flock "$1" 9
+}
+
 # The pid of the daemon that serves store $1.
 daemon_of() { head -n 1 "$1/LOCK"; }
 

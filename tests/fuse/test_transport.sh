@@ -7,13 +7,13 @@ db=$work/db mnt=$work/mnt
 switch=/sys/module/fuse/parameters/enable_uring
 mkdir "$mnt"
 
-# serve TRANSPORT [options]: mounts in the foreground, with a trace in $work/trace; $pid.
 # The line of the log that names the transport; it may come a moment after the mount.
 named() {
     eventually grep -qa 'transport ' "$work/trace"
     grep -a 'transport ' "$work/trace"
 }
 
+# serve TRANSPORT [options]: mounts in the foreground, with a trace in $work/trace; $pid.
 serve() {
     "$lsmfs" -d -o "transport=$1${2:+,$2}" "$db" "$mnt" 2>"$work/trace" &
     pid=$!
@@ -130,7 +130,9 @@ if [ -z "$built" ] || [ ! -e "$switch" ]; then
     same "what is not there is refused" $? 1
     matches "in words" "$out" "lsmfs: option 'transport=uring': *"
 elif [ -w "$switch" ]; then
+    hold_switch -x
     before=$(cat "$switch")
+    trap 'echo "$before" >"$switch"; cleanup' EXIT
     echo N >"$switch"
     out=$("$lsmfs" -o transport=uring "$db" "$mnt" 2>&1)
     same "what is turned off is refused" $? 1
@@ -143,9 +145,10 @@ elif [ -w "$switch" ]; then
     same "it is on" "$(cat "$switch")" Y
     matches "auto takes it" "$(named)" "*transport uring"
     unserve "a mount with it"
+    hold_switch -s # on, and nobody turns it off
     one_transport uring
-    [ "$before" != N ] || echo N >"$switch"
-elif [ "$(cat "$switch")" = Y ]; then
+    hold_switch -x
+elif hold_switch -s && [ "$(cat "$switch")" = Y ]; then
     one_transport uring
 fi
 finish
