@@ -10,6 +10,7 @@
 
 #include "mount/caller.h"
 #include "mount/snapdir.h"
+#include "mount/transport.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +73,8 @@ void entry_fill(const struct ns_attr *attr, struct fuse_entry_param *ret_entry)
         .entry_timeout = CACHE_FOREVER_S,
     };
     attr_to_stat(attr, &ret_entry->attr);
+    if (S_ISREG(attr->mode))
+        transport_note_file(attr->ino);
 }
 
 void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *attr)

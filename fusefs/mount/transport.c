@@ -77,6 +77,15 @@ void *transport_room(size_t size)
     return transport_entry ? uring_entry_room(transport_entry, size) : NULL;
 }
 
+_Atomic uint64_t transport_files[TRANSPORT_FILES];
+
+void transport_note_file(uint64_t ino)
+{
+    _Atomic uint64_t *place = &transport_files[ino % TRANSPORT_FILES];
+    if (atomic_load_explicit(place, memory_order_relaxed) != ino)
+        atomic_store_explicit(place, ino, memory_order_relaxed);
+}
+
 // ------------------------------------------------------------------------------------ the threads
 
 bool transport_ends(struct transport *transport)
@@ -121,6 +130,7 @@ struct body {
     struct transport *transport;
     int (*run)(struct transport *transport, void *arg);
     void *arg;
+    unsigned seat;
 };
 
 static void thread_ended(struct transport *transport)
@@ -134,22 +144,70 @@ static void thread_ended(struct transport *transport)
 static void *thread_main(void *arg)
 {
     struct body body = *(struct body *)arg;
+    struct transport *transport = body.transport;
     free(arg);
-    int result = body.run(body.transport, body.arg);
+    int result = body.run(transport, body.arg);
     if (result < 0) {
         int none = 0;
-        atomic_compare_exchange_strong(&body.transport->error, &none, result);
-        transport_stop(body.transport);
+        atomic_compare_exchange_strong(&transport->error, &none, result);
+        transport_stop(transport);
     }
-    thread_ended(body.transport);
+    transport_lock(transport);
+    transport->seats[body.seat].state = SEAT_ENDED;
+    pthread_cond_signal(&transport->ended);
+    transport_unlock(transport);
+    thread_ended(transport);
     return NULL;
 }
 
-// Makes room for one more in `ids`. The mutex is held.
-static bool make_room(struct transport *transport) REQUIRES(transport_mutex)
+// A free seat, perhaps that of one that has ended. The mutex is held. False: there is no memory.
+static bool take_seat(struct transport *transport, unsigned *ret_seat) REQUIRES(transport_mutex)
 {
-    return array_grow(&transport->ids, &transport->room, transport->started,
-                      sizeof *transport->ids);
+    for (unsigned i = 0; i < transport->taken; i++) {
+        struct seat *seat = &transport->seats[i];
+        if (seat->state == SEAT_RUNS)
+            continue;
+        if (seat->state == SEAT_ENDED)
+            pthread_join(seat->id, NULL);
+        seat->state = SEAT_FREE;
+        *ret_seat = i;
+        return true;
+    }
+    if (!array_grow(&transport->seats, &transport->room, transport->taken,
+                    sizeof *transport->seats))
+        return false;
+    *ret_seat = transport->taken++;
+    transport->seats[*ret_seat].state = SEAT_FREE;
+    return true;
+}
+
+// Counts a thread that is to be started. False: all have ended, and it is known.
+static bool thread_begins(struct transport *transport)
+{
+    unsigned running = atomic_load(&transport->running);
+    while (running && !atomic_compare_exchange_weak(&transport->running, &running, running + 1))
+        ;
+    return running;
+}
+
+// The mutex is held. 0 or an errno.
+static int fill_seat(struct transport *transport, struct body *start) REQUIRES(transport_mutex)
+{
+    unsigned number = start->seat; // the thread frees `start`
+    struct seat *seat = &transport->seats[number];
+    char name[16];
+    assert(seat->state == SEAT_FREE);
+    if (!thread_begins(transport))
+        return ECANCELED;
+    int error = pthread_create(&seat->id, NULL, thread_main, start);
+    if (error) {
+        thread_ended(transport);
+        return error;
+    }
+    seat->state = SEAT_RUNS;
+    snprintf(name, sizeof name, "lsmfs-%u", number % 10000);
+    pthread_setname_np(seat->id, name);
+    return 0;
 }
 
 int transport_thread(struct transport *transport,
@@ -158,22 +216,9 @@ int transport_thread(struct transport *transport,
     struct body *start = malloc(sizeof *start);
     if (!start)
         return -ENOMEM;
-    *start = (struct body){transport, body, arg};
+    *start = (struct body){transport, body, arg, 0};
     transport_lock(transport);
-    int error = make_room(transport) ? 0 : ENOMEM;
-    assert(error || transport->started < transport->room);
-    pthread_t *id = &transport->ids[transport->started];
-    if (!error) {
-        atomic_fetch_add(&transport->running, 1);
-        error = pthread_create(id, NULL, thread_main, start);
-        if (error)
-            thread_ended(transport);
-    }
-    if (!error) {
-        char name[16];
-        snprintf(name, sizeof name, "lsmfs-%u", transport->started++ % 10000);
-        pthread_setname_np(*id, name);
-    }
+    int error = take_seat(transport, &start->seat) ? fill_seat(transport, start) : ENOMEM;
     transport_unlock(transport);
     if (error)
         free(start);
@@ -236,10 +281,13 @@ int transport_new(struct lsmfs *fs, struct transport **ret_transport)
     if (!transport)
         return result;
     pthread_mutex_init(&transport->mutex, NULL);
+    cond_init(&transport->ended);
+    guard_init(&transport->guard);
     transport->session = fs->session;
     transport->threads = fs->options.threads;
     transport->spin_us = fs->options.spin_us;
     transport->choice = fs->options.transport;
+    transport->mountpoint = fs->options.mountpoint;
     // This 1 is transport_start()'s own, taken back when it returns.
     atomic_init(&transport->running, 1);
     transport->ended_fd = eventfd(0, EFD_CLOEXEC);
@@ -271,8 +319,10 @@ NOT_CHECKED void transport_free(struct transport *transport)
         transport->kind->release(transport);
     if (transport->ended_fd >= 0)
         close(transport->ended_fd);
+    pthread_cond_destroy(&transport->ended);
     pthread_mutex_destroy(&transport->mutex);
-    free(transport->ids);
+    guard_release(&transport->guard);
+    free(transport->seats);
     free(transport);
 }
 
@@ -295,6 +345,8 @@ int transport_start(struct transport *transport)
         if (result < 0)
             break;
     }
+    if (result == 0)
+        result = guard_start(transport);
     if (result < 0) {
         transport_stop(transport);
         transport_join(transport);
@@ -318,38 +370,39 @@ void transport_stop(struct transport *transport)
     atomic_store(&transport->stopping, true);
     fuse_session_exit(transport->session);
     transport_lock(transport);
-    for (unsigned i = transport->joined; i < transport->started; i++)
-        pthread_kill(transport->ids[i], KICK_SIGNAL);
+    for (unsigned i = 0; i < transport->taken; i++)
+        if (transport->seats[i].state == SEAT_RUNS)
+            pthread_kill(transport->seats[i].id, KICK_SIGNAL);
     transport_unlock(transport);
 }
 
-// Waits for one thread; interrupts it, again and again, if it is to end.
-static void join_one(struct transport *transport, pthread_t id)
+// Waits until the thread in a seat has ended; interrupts it, again and again, if it is to end. The
+// mutex is held, and given up while it waits: then the seats may be moved, and this one be taken by
+// another.
+static void join_seat(struct transport *transport, unsigned i) REQUIRES(transport_mutex)
 {
-    for (;;) {
-        struct timespec until = time_after_us(20000);
-        if (pthread_clockjoin_np(id, NULL, CLOCK_MONOTONIC, &until) == 0)
-            return;
-        if (transport_ends(transport))
-            pthread_kill(id, KICK_SIGNAL);
+    while (transport->seats[i].state == SEAT_RUNS) {
+        cond_wait_us(&transport->ended, &transport->mutex, 20000);
+        if (transport->seats[i].state == SEAT_RUNS && transport_ends(transport))
+            pthread_kill(transport->seats[i].id, KICK_SIGNAL);
     }
+    if (transport->seats[i].state == SEAT_ENDED)
+        pthread_join(transport->seats[i].id, NULL);
+    transport->seats[i].state = SEAT_FREE;
 }
 
 int transport_join(struct transport *transport)
 {
-    // Those that run may start others until the last of them has ended.
-    for (;;) {
-        pthread_t id = pthread_self();
-        transport_lock(transport);
-        bool more = transport->joined < transport->started;
-        if (more)
-            id = transport->ids[transport->joined++];
-        assert(transport->joined <= transport->started);
-        transport_unlock(transport);
-        if (!more)
-            break;
-        join_one(transport, id);
+    guard_stop(transport);
+    transport_lock(transport);
+    for (unsigned i = 0; i < transport->taken;) {
+        bool free = transport->seats[i].state == SEAT_FREE;
+        if (!free)
+            join_seat(transport, i);
+        // Those that run may start others, in any seat, until the last of them has ended.
+        i = free ? i + 1 : 0;
     }
+    transport_unlock(transport);
     return atomic_load(&transport->error);
 }
 

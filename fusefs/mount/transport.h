@@ -8,6 +8,7 @@
 #define LSMFS_MOUNT_TRANSPORT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct lsmfs;
 struct transport;
@@ -26,6 +27,9 @@ int transport_start(struct transport *transport);
 
 // The name of the transport that serves, as in `-o transport=`; after transport_start().
 const char *transport_name(const struct transport *transport);
+
+// Notes that the kernel knows the regular file `ino`. Called now and then, by any thread.
+void transport_note_file(uint64_t ino);
 
 // Memory for up to `size` bytes of the reply to the request that the calling thread serves, from
 // where they need not be copied; NULL: there is none. It is the same at every call, and good until

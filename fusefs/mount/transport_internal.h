@@ -15,12 +15,44 @@
 struct uring_entry;
 
 extern struct lock_role transport_mutex;
+extern struct lock_role guard_mutex;
+
+// Those who serve the requests of one queue. See transport_crew.c.
+struct crew {
+    atomic_int idle;       // without a request
+    atomic_uint done;      // requests that were served
+    atomic_int overlooked; // so many became idle, and requests may wait all the same
+    atomic_bool failed;    // a member that the guard has added could not begin
+    unsigned seen;         // the guard's: `done` when it looked last
+    unsigned wave;         // the same: so many are to be added next
+};
+
+// Adds members to crews that do not get on.
+struct guard {
+    pthread_t thread;
+    atomic_bool watching;  // it is awake
+    atomic_uint extra;     // members that it has added
+    bool runs;             // the main thread's
+    pthread_mutex_t mutex; // a leaf
+    pthread_cond_t changed;
+    bool stopping GUARDED_BY(guard_mutex);
+};
+
+LOCK_FUNCTIONS(guard, struct guard, mutex, guard_mutex)
+
+// Of a thread. One that has ended is about to return, if it has not, and can be joined without
+// waiting.
+struct seat {
+    pthread_t id;
+    enum { SEAT_FREE, SEAT_RUNS, SEAT_ENDED } state;
+};
 
 struct transport {
     const struct transport_kind *kind;
     void *state; // the kind's
     struct fuse_session *session;
     enum transport_choice choice;
+    const char *mountpoint;
     unsigned threads; // as many serve at once
     unsigned spin_us; // the longest that an idle one polls
     int ended_fd;
@@ -29,12 +61,14 @@ struct transport {
     atomic_bool retreating; // the threads end, but the transport does not
     atomic_int error;       // the first failure's errno, negative
 
-    pthread_mutex_t mutex;                      // a leaf
-    pthread_t *ids GUARDED_BY(transport_mutex); // of every thread that was started
-    unsigned started GUARDED_BY(transport_mutex);
-    size_t room GUARDED_BY(transport_mutex);
-    // How many of `ids` were joined or are being joined.
-    unsigned joined GUARDED_BY(transport_mutex);
+    struct crew crew; // of who serves the device, if that is the only queue
+    struct guard guard;
+
+    pthread_mutex_t mutex; // a leaf
+    pthread_cond_t ended;  // with `mutex`: a seat has become SEAT_ENDED
+    struct seat *seats GUARDED_BY(transport_mutex);
+    unsigned taken GUARDED_BY(transport_mutex); // seats that were ever taken
+    size_t room GUARDED_BY(transport_mutex);    // seats that there is memory for
 };
 
 LOCK_FUNCTIONS(transport, struct transport, mutex, transport_mutex)
@@ -47,6 +81,13 @@ struct transport_kind {
     // Starts to serve. 0; 1 if the kernel has refused and another kind has to serve; a negative
     // errno.
     int (*start)(struct transport *transport);
+    // The i-th crew; NULL: there are no more.
+    struct crew *(*crew)(struct transport *transport, unsigned i);
+    // Adds a member. 0 or a negative errno.
+    int (*reinforce)(struct transport *transport, struct crew *crew);
+    // Has requests of a crew that is `overlooked` go to who is idle. False: that cannot be done
+    // now. NULL: no crew is.
+    bool (*urge)(struct transport *transport, struct crew *crew);
     // Takes a reply that does not go out by the device; false: it does. May be NULL.
     bool (*reply)(struct transport *transport, const struct iovec *iov, int count);
     // Ends the threads and frees what the others have made. May be NULL.
@@ -58,9 +99,13 @@ extern const struct transport_kind transport_uring, transport_poll, transport_pl
 // The entry whose request the calling thread serves; NULL: it came by the device.
 extern _Thread_local struct uring_entry *transport_entry;
 
+// Regular files that the kernel knows, or knew; 0: none.
+#define TRANSPORT_FILES 16
+extern _Atomic uint64_t transport_files[TRANSPORT_FILES];
+
 // Starts a thread that runs body(transport, arg). The transport ends when all of them have
 // returned; a negative value is the errno that transport_join() returns. May be called by such a
-// thread. 0 or a negative errno.
+// thread. 0 or a negative errno; -ECANCELED: all have returned already.
 int transport_thread(struct transport *transport,
                      int (*body)(struct transport *transport, void *arg), void *arg);
 
@@ -73,6 +118,26 @@ int transport_serve_received(struct transport *transport, struct fuse_buf *buf, 
 
 // The body of a thread that serves the device until the end.
 int transport_serve_device(struct transport *transport, void *arg);
+
+// transport_crew.c: a member begins and ends a request.
+void crew_begin(struct transport *transport, struct crew *crew);
+void crew_end(struct crew *crew);
+// Wakes the guard: nobody is idle, or urge() is to be called.
+void crew_watch(struct transport *transport);
+// Starts a thread that runs body(transport, crew) as an additional member. 0 or a negative errno.
+int crew_add(struct transport *transport, struct crew *crew,
+             int (*body)(struct transport *transport, void *arg));
+// Asked by an additional member without a request: true: it is none any more, and is to return.
+bool crew_leave(struct transport *transport, struct crew *crew);
+// For the kinds of which only one queue has requests.
+struct crew *crew_of_device(struct transport *transport, unsigned i);
+
+void guard_init(struct guard *guard);
+void guard_release(struct guard *guard);
+// After the kind's start(). 0 or a negative errno.
+int guard_start(struct transport *transport);
+// Waits for it. It need not run.
+void guard_stop(struct transport *transport);
 
 // Whether the threads are to end.
 bool transport_ends(struct transport *transport);

@@ -1,13 +1,44 @@
 // The plain transport: every thread blocks in read(2) on the FUSE device, and the kernel wakes one
 // of them for each request, which then runs to its reply on that thread.
+#include <stdlib.h>
+
 #include "mount/transport_internal.h"
+
+// The body of a thread; `arg` is the crew of one that was added.
+static int serve(struct transport *transport, void *arg)
+{
+    struct crew *crew = &transport->crew;
+    struct fuse_buf buf = {0};
+    int result = 0;
+    while (result == 0 && !transport_ends(transport)) {
+        int n = fuse_session_receive_buf(transport->session, &buf);
+        crew_begin(transport, crew);
+        result = transport_serve_received(transport, &buf, n);
+        crew_end(crew);
+        if (arg && crew_leave(transport, crew))
+            break;
+    }
+    free(buf.mem);
+    return result;
+}
+
+static int reinforce(struct transport *transport, struct crew *crew)
+{
+    return crew_add(transport, crew, serve);
+}
 
 static int start(struct transport *transport)
 {
     int result = 0;
+    atomic_fetch_add(&transport->crew.idle, (int)transport->threads);
     for (unsigned i = 0; result == 0 && i < transport->threads; i++)
-        result = transport_thread(transport, transport_serve_device, NULL);
+        result = transport_thread(transport, serve, NULL);
     return result;
 }
 
-const struct transport_kind transport_plain = {.name = "plain", .start = start};
+const struct transport_kind transport_plain = {
+    .name = "plain",
+    .start = start,
+    .crew = crew_of_device,
+    .reinforce = reinforce,
+};

@@ -33,8 +33,7 @@
 extern struct lock_role polling_mutex;
 
 struct polling {
-    unsigned crew;          // leaders that there may be for the number of requests alone
-    atomic_uint served;     // requests
+    unsigned busy_leaders;  // leaders that there may be for the number of requests alone
     atomic_uint empty;      // times that no request was waiting
     atomic_int waiting;     // leaders without a request
     atomic_int asleep;      // leaders that sleep in poll(2)
@@ -58,9 +57,9 @@ static struct polling *polling_of(const struct transport *transport)
 // ------------------------------------------------------------------------------------- the deputy
 
 // Waits until another leader is needed. The mutex is held.
-static void watch(struct polling *polling) REQUIRES(polling_mutex)
+static void watch(struct polling *polling, const struct crew *crew) REQUIRES(polling_mutex)
 {
-    unsigned served = atomic_load(&polling->served), empty = atomic_load(&polling->empty);
+    unsigned served = atomic_load(&crew->done), empty = atomic_load(&polling->empty);
     for (unsigned calm = 0; !polling->over;) {
         if (calm < CALM) {
             cond_wait_us(&polling->watch, &polling->mutex, TICK_US);
@@ -73,10 +72,10 @@ static void watch(struct polling *polling) REQUIRES(polling_mutex)
             calm = 0;
         }
         calm = atomic_load(&polling->asleep) ? calm + 1 : 0;
-        unsigned now_served = atomic_load(&polling->served);
+        unsigned now_served = atomic_load(&crew->done);
         unsigned now_empty = atomic_load(&polling->empty);
         if (!calm && now_empty == empty &&
-            (now_served == served || polling->leaders < polling->crew))
+            (now_served == served || polling->leaders < polling->busy_leaders))
             return;
         served = now_served;
         empty = now_empty;
@@ -84,14 +83,15 @@ static void watch(struct polling *polling) REQUIRES(polling_mutex)
 }
 
 // Returns when the calling thread is to lead. False: it is over.
-static bool wait_to_lead(struct polling *polling)
+static bool wait_to_lead(struct transport *transport)
 {
+    struct polling *polling = polling_of(transport);
     polling_lock(polling);
     while (polling->has_deputy && !polling->over)
         pthread_cond_wait(&polling->spare, &polling->mutex);
     polling->has_deputy = true;
     if (polling->leaders)
-        watch(polling);
+        watch(polling, &transport->crew);
     assert(polling->over || (polling->has_deputy && !polling->deputy_sleeps));
     polling->has_deputy = false;
     polling->leaders++;
@@ -160,22 +160,22 @@ static int lead(struct transport *transport, struct fuse_buf *buf)
             if (!alone)
                 return 0;
         }
+        crew_begin(transport, &transport->crew);
         int result = transport_serve_received(transport, buf, n);
+        crew_end(&transport->crew);
         if (result)
             return result;
-        atomic_fetch_add_explicit(&polling->served, 1, memory_order_relaxed);
     }
     return 1;
 }
 
-// The body of a thread.
+// The body of a thread; `arg` is the crew of one that was added.
 static int serve(struct transport *transport, void *arg)
 {
-    (void)arg;
     struct polling *polling = polling_of(transport);
     struct fuse_buf buf = {0};
     int result = 0;
-    while (result == 0 && wait_to_lead(polling)) {
+    while (result == 0 && wait_to_lead(transport)) {
         result = lead(transport, &buf);
         polling_lock(polling);
         assert(polling->leaders > 0);
@@ -186,9 +186,16 @@ static int serve(struct transport *transport, void *arg)
             pthread_cond_broadcast(&polling->watch);
         }
         polling_unlock(polling);
+        if (result == 0 && arg && crew_leave(transport, arg))
+            break;
     }
     free(buf.mem);
     return result;
+}
+
+static int poll_reinforce(struct transport *transport, struct crew *crew)
+{
+    return crew_add(transport, crew, serve);
 }
 
 // ---------------------------------------------------------------------------------- start and end
@@ -199,7 +206,7 @@ static int poll_start(struct transport *transport)
     if (!polling)
         return -ENOMEM;
     transport->state = polling;
-    polling->crew = cpus_possible() / 2;
+    polling->busy_leaders = cpus_possible() / 2;
     pthread_mutex_init(&polling->mutex, NULL);
     pthread_cond_init(&polling->spare, NULL);
     cond_init(&polling->watch);
@@ -207,6 +214,7 @@ static int poll_start(struct transport *transport)
     int result = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) ? -errno : 0;
     // One to lead, one to be the deputy.
     unsigned threads = transport->threads < 2 ? 2 : transport->threads;
+    atomic_fetch_add(&transport->crew.idle, (int)threads);
     for (unsigned i = 0; result == 0 && i < threads; i++)
         result = transport_thread(transport, serve, NULL);
     return result;
@@ -227,5 +235,7 @@ static void poll_release(struct transport *transport)
 const struct transport_kind transport_poll = {
     .name = "poll",
     .start = poll_start,
+    .crew = crew_of_device,
+    .reinforce = poll_reinforce,
     .release = poll_release,
 };

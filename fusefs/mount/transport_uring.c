@@ -35,8 +35,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "mount/counts.h"
 #include "mount/cpus.h"
 #include "mount/log.h"
@@ -49,8 +51,9 @@ enum { CMD_REGISTER = 1, CMD_COMMIT_AND_FETCH = 2 };
 
 #define NUDGE (UINT64_C(1) << 62) // queue_nudge()'s requests count from here; the kernel's from 2
 
-#define LARGE  (64u << 10) // bytes
-#define SETTLE 16          // small requests after which a worker is bound to its processor again
+#define LARGE   (64u << 10) // bytes
+#define LONG_US 20000
+#define SETTLE  16 // small requests after which a worker is bound to its processor again
 
 struct command { // in the second half of a submission
     uint64_t flags;
@@ -60,8 +63,9 @@ struct command { // in the second half of a submission
 };
 
 struct queue {
+    struct crew crew; // the first; `idle`: entries that are ready for a request
     unsigned qid;
-    atomic_int idle;     // entries that are ready for a request
+    atomic_int entries;  // ready or not
     atomic_uint serving; // workers that were started for it and do not wait for an answer
 };
 
@@ -72,6 +76,8 @@ struct worker {
     bool roams;          // is not bound to the queue's processor
     unsigned small;      // requests since the last large one, while it roams
     bool late;           // started when the others served already
+    bool extra;          // the guard has added it
+    atomic_bool spare;   // it could not start; another one that is to start may be it
     struct queue *queue; // NULL: serves those of processors that are not there
     struct uring_entry *entries;
     unsigned count;
@@ -186,7 +192,9 @@ static int worker_register(struct worker *worker)
 {
     struct uring *uring = uring_of(worker->transport);
     for (unsigned i = 0; i < worker->count; i++) {
-        atomic_fetch_add(&uring->queues[worker->entries[i].qid].idle, 1);
+        struct queue *queue = &uring->queues[worker->entries[i].qid];
+        atomic_fetch_add(&queue->entries, 1);
+        atomic_fetch_add(&queue->crew.idle, 1);
         worker_command(worker, &worker->entries[i], CMD_REGISTER);
     }
     int result = io_uring_submit(&worker->ring);
@@ -194,18 +202,22 @@ static int worker_register(struct worker *worker)
     unsigned head;
     // A completion that is no error brings a request.
     io_uring_for_each_cqe(&worker->ring, head, cqe) result = cqe->res < 0 ? cqe->res : result;
-    for (unsigned i = 0; result < 0 && i < worker->count; i++)
-        atomic_fetch_sub(&uring->queues[worker->entries[i].qid].idle, 1);
+    for (unsigned i = 0; result < 0 && i < worker->count; i++) {
+        struct queue *queue = &uring->queues[worker->entries[i].qid];
+        atomic_fetch_sub(&queue->crew.idle, 1);
+        atomic_fetch_sub(&queue->entries, 1);
+    }
     return result < 0 ? result : 0;
 }
 
 // The kernel gives what had to wait for an entry to whoever hands in a reply next on that queue,
 // and not to an entry that is new. If all who could do so wait for an answer that depends on what
-// is in the queue (a seek, on the pages that are to be written first), nothing would ever move. So
-// the calling thread, which runs on the queue's processor, has the kernel send a request there that
-// says nothing (the outcome of a retrieval of no bytes): an idle worker answers it, and gets the
-// next. The kernel wants a regular file for that: the one in which somebody waits will do.
-static void queue_nudge(struct transport *transport, const struct queue *queue)
+// is in the queue (a seek, on the pages that are to be written first), or are at requests that do
+// not end, nothing would ever move. So the calling thread, on the queue's processor, has the kernel
+// send a request there that says nothing (the outcome of a retrieval of no bytes): an idle worker
+// answers it, and gets the next. The kernel wants a regular file for that which it knows: the one
+// in which somebody waits, or any that it has asked for lately. False: there is none.
+static bool queue_nudge(struct transport *transport, const struct queue *queue)
 {
     static _Atomic uint64_t nudges;
     struct {
@@ -217,43 +229,139 @@ static void queue_nudge(struct transport *transport, const struct queue *queue)
         .retrieve = {.notify_unique = NUDGE + 2 * atomic_fetch_add(&nudges, 1)},
     };
     struct worker *worker = atomic_load(&uring_of(transport)->workers);
-    cpu_pin(queue->qid);
-    this_worker->roams = false;
+    const int fd = fuse_session_fd(transport->session);
+    if (!cpu_pin(queue->qid))
+        return false;
+    if (this_worker)
+        this_worker->roams = false;
     for (; worker; worker = worker->next) {
         if (atomic_load(&worker->waits_in) != queue)
             continue;
         notification.retrieve.nodeid = atomic_load(&worker->depends);
-        if (write(fuse_session_fd(transport->session), &notification, sizeof notification) > 0)
-            return;
+        if (write(fd, &notification, sizeof notification) > 0)
+            return true;
     }
+    for (unsigned i = 0; i < TRANSPORT_FILES; i++) {
+        notification.retrieve.nodeid =
+            atomic_load_explicit(&transport_files[i], memory_order_relaxed);
+        if (notification.retrieve.nodeid && write(fd, &notification, sizeof notification) > 0)
+            return true;
+    }
+    return false;
+}
+
+// Makes a request of the mount itself, and so from here, on processor `cpu`.
+struct errand {
+    unsigned cpu;
+    char path[];
+};
+
+// When the process is killed, the kernel ends this request only once the device is closed, and the
+// thread only once the request has ended: so it must not have the device open.
+static void *errand_run(void *arg)
+{
+    struct errand *errand = arg;
+    struct statfs fs;
+    if (close_range(0, ~0u, CLOSE_RANGE_UNSHARE) == 0 && cpu_pin(errand->cpu))
+        (void)!statfs(errand->path, &fs);
+    free(errand);
+    return NULL;
+}
+
+// The same by a thread that nobody waits for: it may be kept as long as what it asks for. It holds
+// the mount meanwhile, and so it is the last means.
+static bool queue_request(struct transport *transport, const struct queue *queue)
+{
+    size_t size = strlen(transport->mountpoint) + 1;
+    struct errand *errand = malloc(sizeof *errand + size);
+    pthread_t thread;
+    if (!errand)
+        return false;
+    errand->cpu = queue->qid;
+    memcpy(errand->path, transport->mountpoint, size);
+    if (pthread_create(&thread, NULL, errand_run, errand)) {
+        free(errand);
+        return false;
+    }
+    pthread_detach(thread);
+    return true;
+}
+
+// For the guard: does what a worker could not do, if somebody is at a request still. Else there is
+// nothing in the queue: who ends a request takes the next one.
+static bool uring_urge(struct transport *transport, struct crew *crew)
+{
+    struct queue *queue = (struct queue *)crew;
+    if (atomic_load(&crew->idle) >= atomic_load(&queue->entries))
+        return true;
+    bool sent = queue_nudge(transport, queue);
+    cpu_unpin();
+    return sent || queue_request(transport, queue);
 }
 
 static int worker_run(struct transport *transport, void *arg);
 
-// Starts a worker. 0 or a negative errno.
-static int worker_start(struct transport *transport, struct queue *queue, bool late)
+// One that could not start before, or else a new one. NULL: there is no memory.
+static struct worker *worker_take(struct transport *transport, struct queue *queue)
 {
     struct uring *uring = uring_of(transport);
-    struct worker *worker = worker_new(transport, queue);
+    struct worker *worker = atomic_load(&uring->workers);
+    for (; worker; worker = worker->next) {
+        bool spare = true;
+        if (worker->queue == queue && atomic_compare_exchange_strong(&worker->spare, &spare, false))
+            return worker;
+    }
+    worker = worker_new(transport, queue);
     if (!worker)
-        return -ENOMEM;
-    worker->late = late;
+        return NULL;
     worker->next = atomic_load(&uring->workers);
     while (!atomic_compare_exchange_weak(&uring->workers, &worker->next, worker))
         ;
+    return worker;
+}
+
+enum when { AT_FIRST, LATE, EXTRA };
+
+// Starts a worker: when the transport starts; when the others serve already; or for the guard. 0 or
+// a negative errno.
+static int worker_start(struct transport *transport, struct queue *queue, enum when when)
+{
+    struct worker *worker = worker_take(transport, queue);
+    if (!worker)
+        return -ENOMEM;
+    worker->late = when != AT_FIRST;
+    worker->extra = when == EXTRA;
     if (queue)
         atomic_fetch_add(&queue->serving, 1);
     int result = transport_thread(transport, worker_run, worker);
-    if (result < 0 && queue)
-        atomic_fetch_sub(&queue->serving, 1);
+    if (result < 0) {
+        if (queue)
+            atomic_fetch_sub(&queue->serving, 1);
+        atomic_store(&worker->spare, true);
+    }
     return result;
 }
 
-// Starts another worker for the queue, unless as many as there may be are at work.
+// Starts another worker for the queue, unless as many as there may be are at work: then the guard
+// sees to it, as it does if none could be started.
 static void queue_grow(struct transport *transport, struct queue *queue)
 {
-    if (!transport_ends(transport) && atomic_load(&queue->serving) < transport->threads)
-        worker_start(transport, queue, true); // if the worker cannot start, the others go on
+    if (transport_ends(transport))
+        return;
+    if (atomic_load(&queue->serving) >= transport->threads ||
+        worker_start(transport, queue, LATE) < 0)
+        crew_watch(transport);
+}
+
+static int uring_reinforce(struct transport *transport, struct crew *crew)
+{
+    return worker_start(transport, (struct queue *)crew, EXTRA);
+}
+
+static struct crew *uring_crew(struct transport *transport, unsigned i)
+{
+    struct uring *uring = uring_of(transport);
+    return i < uring->queue_count ? &uring->queues[i].crew : NULL;
 }
 
 // ------------------------------------------------------------------------------------ one request
@@ -264,7 +372,7 @@ static void worker_wait(struct worker *worker, struct queue *queue, uint64_t dep
     atomic_store(&worker->depends, depends);
     atomic_store(&worker->waits_in, depends ? queue : NULL);
     atomic_fetch_sub(&queue->serving, 1);
-    if (atomic_load(&queue->idle) == 0)
+    if (atomic_load(&queue->crew.idle) == 0)
         queue_grow(worker->transport, queue);
     else if (depends)
         queue_nudge(worker->transport, queue);
@@ -335,12 +443,15 @@ static void worker_process(struct worker *worker, struct uring_entry *entry)
 static void worker_serve(struct worker *worker, struct uring_entry *entry)
 {
     struct queue *queue = &uring_of(worker->transport)->queues[entry->qid];
-    int idle = atomic_fetch_sub(&queue->idle, 1);
+    int idle = atomic_fetch_sub(&queue->crew.idle, 1);
     assert(idle > 0);
     if (idle == 1)
         queue_grow(worker->transport, queue);
+    uint64_t since = worker->extra ? clock_us() : 0;
     worker_process(worker, entry);
-    atomic_fetch_add(&queue->idle, 1);
+    if (worker->extra && entry->taken >= LARGE && clock_us() - since > LONG_US)
+        uring_entry_shrink(entry); // it was started for such times, and may sleep from now on
+    crew_end(&queue->crew);
     worker_command(worker, entry, CMD_COMMIT_AND_FETCH);
 }
 
@@ -411,14 +522,17 @@ static bool worker_report(struct worker *worker, enum step step, int error)
     return goes_on;
 }
 
-// Removes a worker that could not start. The others go on without it.
+// Of a worker that could not start. The others go on without it.
 static void worker_failed(struct worker *worker, int error)
 {
-    if (error == 0) // the worker was not needed any more
-        return;
     log_message(LOG_INFO, "a thread for io_uring could not start: %s", strerror(-error));
     if (worker->queue)
         atomic_fetch_sub(&worker->queue->serving, 1);
+    if (worker->extra) {
+        atomic_fetch_sub(&worker->transport->guard.extra, 1);
+        atomic_store(&worker->queue->crew.failed, true);
+    }
+    atomic_store(&worker->spare, true); // from now on it may be another thread's
 }
 
 static int worker_run(struct transport *transport, void *arg)
@@ -431,19 +545,19 @@ static int worker_run(struct transport *transport, void *arg)
     bool goes_on = worker_report(worker, STEP_MADE, result);
     if (goes_on) {
         result = worker_register(worker);
-        if (result == 0 && worker->late)
-            // For those who began to wait before this worker was ready.
-            queue_nudge(transport, worker->queue);
+        // For the requests that came while nobody was idle.
+        if (result == 0 && worker->late && !queue_nudge(transport, worker->queue)) {
+            atomic_fetch_add(&worker->queue->crew.overlooked, 1);
+            crew_watch(transport);
+        }
         goes_on = worker_report(worker, STEP_REGISTERED, result);
     }
-    if (goes_on) {
-        result = worker_loop(worker);
-    } else {
-        worker_failed(worker, result);
-        result = 0;
-    }
+    int failure = goes_on ? 0 : result; // 0 too of one that is not needed any more
+    result = goes_on ? worker_loop(worker) : 0;
     if (has_ring)
         io_uring_queue_exit(&worker->ring);
+    if (failure)
+        worker_failed(worker, failure);
     return result;
 }
 
@@ -500,14 +614,14 @@ static int uring_prepare(struct transport *transport)
     for (unsigned i = 0; result == 0 && i < count; i++) {
         if (cpu_online(i)) {
             uring->started++;
-            result = worker_start(transport, &uring->queues[i], false);
+            result = worker_start(transport, &uring->queues[i], AT_FIRST);
         } else {
             absent++;
         }
     }
     if (result == 0 && absent) {
         uring->started++;
-        result = worker_start(transport, NULL, false);
+        result = worker_start(transport, NULL, AT_FIRST);
     }
     if (result == 0)
         result = wait_for_all(uring, STEP_MADE);
@@ -536,6 +650,9 @@ const struct transport_kind transport_uring = {
     .name = "uring",
     .prepare = uring_prepare,
     .start = uring_start,
+    .crew = uring_crew,
+    .reinforce = uring_reinforce,
+    .urge = uring_urge,
     .reply = uring_reply,
     .release = uring_release,
 };

@@ -103,6 +103,12 @@ void uring_entry_fail(struct uring_entry *entry, int error)
     entry->headers->ent.payload_size = 0;
 }
 
+void uring_entry_shrink(struct uring_entry *entry)
+{
+    size_t kept = (entry->headers->ent.payload_size + PAGE - 1) / PAGE * PAGE;
+    madvise(entry->payload + kept, URING_PAYLOAD_MAX - kept, MADV_DONTNEED);
+}
+
 void *uring_entry_room(struct uring_entry *entry, size_t size)
 {
     size_t from = (entry->taken + 7) & ~(size_t)7;

@@ -43,6 +43,10 @@ void uring_entry_reply(struct uring_entry *entry, const struct iovec *iov, int c
 // The same of an error, positive.
 void uring_entry_fail(struct uring_entry *entry, int error);
 
+// Gives the memory behind the reply back to the system, after a large request that may be long the
+// last one here.
+void uring_entry_shrink(struct uring_entry *entry);
+
 // Memory in the entry for up to `size` bytes of the reply, which then need not be copied; NULL: it
 // has not so much.
 void *uring_entry_room(struct uring_entry *entry, size_t size);
