@@ -118,7 +118,7 @@ static const struct command commands[] = {
      "  --keep-hourly N  and the newest of each of the N last hours that have one (-H)\n"
      "  --keep-daily N   ... days (-D)\n"
      "  --keep-weekly N  ... weeks (-W), all by local time\n"
-     "  -n               only say what would be deleted\n"
+     "  -n, --dry-run    only say what would be deleted\n"
      "PREFIX: only snapshots whose names begin with it.\n",
      0, 1, COMMAND_PRINTS},
     {"diff", command_diff, "0j", "[-0 | --json] DB SNAPSHOT [SNAPSHOT2]", "show what has changed",

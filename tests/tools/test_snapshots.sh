@@ -76,6 +76,8 @@ expect 2 snapshot prune db
 expect 2 snapshot prune --keep-last x db
 expect 0 snapshot prune -n --keep-last 2 db auto-
 same "what would go" "$(tr '\n' ' ' <out)" "deleted auto-1 deleted auto-2 deleted auto-3 "
+expect 0 snapshot prune --dry-run --keep-last 4 db auto-
+same "what would go, in long" "$(cat out)" "deleted auto-1"
 same "nothing went" "$(names)" "auto-1 auto-2 auto-3 auto-4 auto-5 mine "
 expect 0 snapshot prune --keep-last 2 --keep-weekly 1 db auto-
 same "pruned" "$(names)" "auto-4 auto-5 mine "
