@@ -13,7 +13,7 @@
 #include "disk/fake_objects.h"
 #include "disk/fake_schedule.h"
 
-#define ADDRESS_MAX 32
+#define ADDRESS_MAX sizeof((struct fake_write *)0)->address
 #define CLIENTS_MAX 64 // that were shut out
 
 struct fake_cluster {
@@ -126,7 +126,7 @@ static struct fake_write *write_copy(struct fake_client *client, const struct cl
     struct slice *unset = calloc(from->unset_count + 1, sizeof *unset);
     if (!write || !pieces || !unset)
         abort();
-    write->client = client;
+    memcpy(write->address, client->address, sizeof write->address);
     write->process = client->process;
     write->write = *from;
     write->write.object = copy_of(from->object, strlen(from->object));
@@ -205,7 +205,7 @@ void fake_write_apply(struct fake_write *write)
 {
     struct fake_cluster *cluster = write->process->cluster;
     lock(cluster);
-    write->result = apply(cluster, write->client->address, &write->write);
+    write->result = apply(cluster, write->address, &write->write);
     write->applied = true;
     unlock(cluster);
 }

@@ -52,7 +52,7 @@ void fake_cluster_use(struct fake_cluster *cluster, struct fake_schedule *schedu
 struct fake_write {
     struct fake_write *next;
     struct fake_process *process;
-    struct fake_client *client;
+    char address[32];           // of the client, which may have been closed
     struct cluster_write write; // with copies of all that it points to
     cluster_done_fn *done;
     void *arg;

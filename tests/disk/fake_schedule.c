@@ -89,7 +89,7 @@ static bool can_run(const struct fake_schedule *schedule, const struct task *tas
 static bool is_behind(const struct fake_schedule *schedule, const struct fake_write *write)
 {
     for (const struct fake_write *w = schedule->writes; w != write; w = w->next)
-        if (!w->applied && w->client == write->client &&
+        if (!w->applied && strcmp(w->address, write->address) == 0 &&
             strcmp(w->write.object, write->write.object) == 0)
             return true;
     return false;
