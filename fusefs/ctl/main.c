@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/place.h"
 #include "common/process_limits.h"
 #include "ctl/remote.h"
 #include "ctl/screen.h"
@@ -136,6 +137,18 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
     return false;
 }
 
+// That no store in a cluster is named to a command that cannot work on one. False, with a message.
+static bool check_places(const struct ctl *ctl)
+{
+    bool is_remote = place_is_remote(ctl->db);
+    for (int i = 0; i < ctl->arg_count; i++)
+        is_remote |= place_is_remote(ctl->args[i]);
+    if (!is_remote || !(ctl->command->flags & COMMAND_LOCAL))
+        return true;
+    complain(ctl, "works on stores in directories only, not on rados: ones");
+    return false;
+}
+
 // The command that the first words name; *ret_words: how many they are.
 static const struct command *find_command(int argc, char **argv, int *ret_words)
 {
@@ -208,7 +221,7 @@ int main(int argc, char **argv)
             return EXIT_USAGE;
         }
         if (parse(&ctl, argc - words, argv + words, &status))
-            status = run(&ctl);
+            status = check_places(&ctl) ? run(&ctl) : EXIT_FAILED;
     }
     if (!output_end() && status == EXIT_OK)
         status = EXIT_FAILED;

@@ -410,6 +410,15 @@ expect 1 "read-only file system: mkdir" mkdir frozen /new
 says "read-only file system: mkdir" "lsmfsctl: *Read-only file system*"
 ctl=$program
 
+# What works on files in directories refuses a store in a cluster, wherever it is named.
+for words in "backup rados:p/s to" "restore from rados:p/s" "receive rados:p/s" "checkpoint rados:p/s to" \
+    "checkpoint db rados:p/s"; do
+    # shellcheck disable=SC2086
+    expect 1 "$words" $words
+    says "$words" "lsmfsctl: works on stores in directories only, not on rados: ones"
+done
+[ ! -e to ] || fail "a refused command makes its target"
+
 expect 2 "destroy without --yes" destroy db
 expect 0 "nothing destroyed" ls db
 expect 0 "destroy" destroy --yes db
