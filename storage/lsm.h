@@ -102,7 +102,8 @@ struct lsm_options {
     bool create_if_missing;      // default true: an absent or empty directory becomes a store
     bool error_if_exists;        // default false
     bool read_only;              // default false: no writes, no background work, no log kept
-    size_t write_buffer_size;    // 64 MiB [64 KiB, 4 GiB]: a memtable's arena before it is flushed
+    size_t write_buffer_size;    // 64 MiB [64 KiB, 4 GiB]: a memtable's arena before it is flushed;
+                                 // at most 1/16 of the disk, but 256 KiB
     unsigned max_write_buffers;  // 2 [2, 16]: memtables in memory, the active one included
     size_t block_cache_size;     // 64 MiB [0, 1 TiB]: decompressed blocks
     uint64_t map_budget;         // 128 MiB [0, 1 PiB]: compressed tables of this many bytes in all

@@ -14,11 +14,13 @@
 #include "db/db.h"
 
 // Open files that are left for logs, for writing, and for the program that uses the library.
-#define BLOB_DISK_SHARE 128                   // of a disk is as large as a blob file may be
-#define BLOB_LEAST      ((uint64_t)512 << 10) // but so large it may be
-#define FILES_SPARE     128
-#define FILES_LEAST     8
-#define ENTER_TRIES     100
+#define BLOB_DISK_SHARE   128                   // of a disk is as large as a blob file may be
+#define BLOB_LEAST        ((uint64_t)512 << 10) // but so large it may be
+#define BUFFER_DISK_SHARE 16                    // as large as a memtable may be
+#define BUFFER_LEAST      ((uint64_t)256 << 10)
+#define FILES_SPARE       128
+#define FILES_LEAST       8
+#define ENTER_TRIES       100
 
 // ------------------------------------------------------------------------------------- the place
 
@@ -139,16 +141,21 @@ static void fit_to_limit(struct lsm *db, unsigned *ret_tables, unsigned *ret_blo
     *ret_blobs = (unsigned)blobs;
 }
 
-// A blob file's live values have to be copied before its garbage is free: on a full disk there must
-// be room for that, so files are small on a small disk.
+// On a full disk there must be room for a memtable's table beside its log, and for the live values
+// of a blob file that are copied before its garbage is free. Both are small on a small disk, so
+// that what counts as low (db_space.c) is enough for them.
 static void fit_to_disk(struct lsm *db)
 {
     uint64_t free_bytes, total;
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         return;
-    uint64_t most = total / BLOB_DISK_SHARE < BLOB_LEAST ? BLOB_LEAST : total / BLOB_DISK_SHARE;
-    if (db->options.blob_file_size > most)
-        db->options.blob_file_size = (size_t)most;
+    uint64_t blob = total / BLOB_DISK_SHARE < BLOB_LEAST ? BLOB_LEAST : total / BLOB_DISK_SHARE;
+    if (db->options.blob_file_size > blob)
+        db->options.blob_file_size = (size_t)blob;
+    uint64_t buffer =
+        total / BUFFER_DISK_SHARE < BUFFER_LEAST ? BUFFER_LEAST : total / BUFFER_DISK_SHARE;
+    if (db->options.write_buffer_size > buffer)
+        db->options.write_buffer_size = (size_t)buffer;
 }
 
 static int caches_new(struct lsm *db)

@@ -246,6 +246,23 @@ static void put_more(struct test *t, int count, uint32_t usual, uint64_t *peak)
     }
 }
 
+// A write buffer as large as the disk: what is in memory has to fit into tables all the same, or
+// nothing that is deleted ever comes back.
+START_TEST(test_large_buffer)
+{
+    struct test *t = test_new(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, 0, 64 << 20);
+    t->options.write_buffer_size = 64 << 20;
+    open_store(t);
+    fill_with(t, size_large);
+    printf("%d keys fit\n", t->count);
+    expect_all(t);
+    delete_most(t, t->count);
+    expect_writable(t);
+    expect_all(t);
+    test_end(t);
+}
+END_TEST
+
 // Large values beside small ones, with blob files as large as the options have them: what is
 // deleted leaves files half full, whose values have to be moved before there is room.
 START_TEST(test_large_values)
@@ -544,6 +561,7 @@ int main(void)
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, test_full_disk, 0, 12);
     tcase_add_loop_test(tc, test_small_changes, 0, 12);
+    tcase_add_loop_test(tc, test_large_buffer, 0, 2);
     tcase_add_loop_test(tc, test_large_values, 0, 4);
     suite_add_tcase(suite, tc);
     tc = tcase_create("allocated behind");
