@@ -120,8 +120,9 @@ static void make_spare(struct lsm *db) REQUIRES(db_mutex)
 // held.
 static bool is_quiet(struct lsm *db) REQUIRES(db_mutex)
 {
+    // A compaction that found no room may wait for just the deletes that the memtable holds.
     return db_nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
-           !db->space.full;
+           !(db->space.full & ~(unsigned)DB_FULL_COMPACTION);
 }
 
 // Whether the memtable may hold deletes or overwrites that would free space, and nobody is going to
