@@ -356,7 +356,7 @@ LSM_API int lsm_iter_status(const struct lsm_iter *iter);
 // when it is asked for: if that fails, lsm_iter_value() returns NULL, and the iterator is no longer
 // valid and has the status.
 LSM_API const void *lsm_iter_key(const struct lsm_iter *iter, size_t *ret_size);
-LSM_API const void *lsm_iter_value(const struct lsm_iter *iter, size_t *ret_size);
+LSM_API const void *lsm_iter_value(struct lsm_iter *iter, size_t *ret_size);
 
 // The size of the current entry's value, without reading it.
 LSM_API size_t lsm_iter_value_size(const struct lsm_iter *iter);

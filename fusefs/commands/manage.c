@@ -62,7 +62,7 @@ struct scan {
 };
 
 // One entry. Of a long value only what is shown is read.
-static int scan_line(struct ctl *ctl, const struct lsm_iter *iter, uint64_t width)
+static int scan_line(struct ctl *ctl, struct lsm_iter *iter, uint64_t width)
 {
     uint8_t piece[4096];
     size_t key_size, value_size = lsm_iter_value_size(iter), got = 0;

@@ -13,6 +13,7 @@
 // tried again at once with the reserve given back, and every second after that. A compaction, which
 // costs more to try, waits for up to 16 seconds unless there is more room or something else to
 // compact.
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +204,7 @@ static void *flush_thread(void *arg)
     struct lsm *db = arg;
     db_lock(db);
     while (!db->jobs.stopping) {
+        db_note_writes(db);
         if (db_flush_due(db)) {
             db->jobs.flush_running = true;
             db_unlock(db);
@@ -385,6 +387,7 @@ static void *sync_thread(void *arg)
 
 static int start_thread(struct lsm *db, void *(*run)(void *), const char *name)
 {
+    assert(db->jobs.thread_count < DB_MAX_THREADS);
     int error = pthread_create(&db->jobs.threads[db->jobs.thread_count], NULL, run, db);
     if (error)
         return status_from_errno(error, "starting a thread for", db->dir);

@@ -13,7 +13,7 @@ void db_set_error(struct lsm *db, int status, const char *what)
     const char *detail = lsm_error_detail();
     snprintf(db->background_detail, sizeof db->background_detail, "%s: %.400s", what,
              *detail ? detail : lsm_strerror(status));
-    atomic_store_explicit(&db->pace.pressure, 1000, memory_order_release);
+    atomic_store_explicit(&db->pace.pressure, DB_PRESSURE_STOP, memory_order_release);
     logger_log(&db->logger, LSM_LOG_ERROR, "the store is read-only from now on: %s",
                db->background_detail);
     pthread_cond_broadcast(&db->changed);

@@ -157,7 +157,7 @@ static void search_before(struct lsm_iter *it, struct slice key, uint64_t tag)
 // Before the newest version that may be seen.
 static uint64_t newest_tag(const struct lsm_iter *it)
 {
-    return tag_make(it->sequence, (enum entry_type)0xff);
+    return tag_seek(it->sequence);
 }
 
 static bool at_key(const struct lsm_iter *it, const struct buf *key)
@@ -445,10 +445,10 @@ static const void *load_blob(struct lsm_iter *it, size_t *ret_size)
     return it->blob.data;
 }
 
-const void *lsm_iter_value(const struct lsm_iter *it, size_t *ret_size)
+const void *lsm_iter_value(struct lsm_iter *it, size_t *ret_size)
 {
     if (it->is_blob)
-        return load_blob((struct lsm_iter *)(uintptr_t)it, ret_size);
+        return load_blob(it, ret_size);
     *ret_size = it->shown_value.size;
     return it->shown_value.data;
 }

@@ -22,7 +22,8 @@ struct iter;
 struct lsm;
 struct memtable;
 
-#define DB_MAX_THREADS 20
+#define DB_COMPACTION_THREADS_MAX 16u
+#define DB_MAX_THREADS            (3 + DB_COMPACTION_THREADS_MAX) // flush, log, sync
 
 struct db_jobs {
     bool stopping GUARDED_BY(db_mutex);
@@ -34,7 +35,8 @@ struct db_jobs {
     _Atomic bool cancel;                      // stops running compactions
     bool drain_first GUARDED_BY(db_mutex);    // whose turn it was: reclaim's
     struct buf cursors[VERSION_LEVELS] GUARDED_BY(db_mutex);
-    uint64_t idle_sequence, idle_since_us; // last sequence seen, and since when
+    uint64_t idle_sequence GUARDED_BY(db_mutex); // the last one seen (db_note_writes)
+    uint64_t idle_since_us GUARDED_BY(db_mutex); // since when; 0: never looked
     struct {           // jobs that failed for a reason that may pass, and are tried again
         unsigned jobs; // DB_FULL_FLUSH, DB_FULL_COMPACTION
         unsigned pause_ms;
@@ -50,7 +52,10 @@ void db_background_stop(struct lsm *db) EXCLUDES(db_mutex);
 bool db_flush_due(struct lsm *db) REQUIRES(db_mutex); // mutex held
 
 // ---- db_pick.c: mutex held
-bool db_nothing_written(struct lsm *db) REQUIRES(db_mutex); // for a while
+// Looks whether anything has been written since the last look. The flush thread does whenever it
+// wakes.
+void db_note_writes(struct lsm *db) REQUIRES(db_mutex);
+bool db_nothing_written(const struct lsm *db) REQUIRES(db_mutex); // for a while, as far as noted
 struct pick_options db_pick_options(struct lsm *db) REQUIRES(db_mutex);
 // What is to be done next, by size or for the sake of blobs, which take turns when there is both:
 // *drain_first. NULL: nothing.

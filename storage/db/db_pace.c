@@ -6,16 +6,22 @@
 // faster than the flush proceeds: a write that would be ahead sleeps for a millisecond.
 //
 // The pressure is computed whenever something changes that it depends on, and read by the leader.
+#include <assert.h>
 #include <time.h>
 
 #include "base/stage.h"
 #include "db/db.h"
 
-#define PACE_SLEEP_NS        1000000
-#define GARBAGE_STORE_SHARE  4 // of the store's bytes
-#define GARBAGE_BUFFER_SHARE 8 // and of the write buffer
+#define OWED_MIN_NS          UINT64_C(1000000)  // less than this is not worth a sleep
+#define OWED_MAX_NS          UINT64_C(10000000) // more is remitted
+#define PACE_SLEEP_NS        UINT64_C(1000000)
+#define PER_MILLE            1000u
+#define FLUSH_ENTRIES        900u // per mille of a flush; the rest stands for the table's sync
+#define FREE_PART            500u // per mille of a memtable that fill at any speed
+#define GARBAGE_STORE_SHARE  4    // of the store's bytes
+#define GARBAGE_BUFFER_SHARE 8    // and of the write buffer
 #define GARBAGE_MIN          (1u << 20)
-#define RETRY_PRESSURE       500 // on writers while a job that failed is tried again
+#define RETRY_PRESSURE       (DB_PRESSURE_STOP / 2) // on writers while a job that failed is tried again
 
 // When writers begin to be slowed so that garbage in blob files does not grow without bound, and
 // when they are stopped: per cent of blob bytes that sorted tables do not refer to, above
@@ -34,21 +40,23 @@ static void sleep_ns(struct lsm *db, uint64_t ns)
     counter_add(&db->counters.slowdown_us, ns / 1000);
 }
 
-// From pressure 1 to 1000 the rate falls exponentially from 256 MB/s to 1 MB/s.
+// From pressure 1 to DB_PRESSURE_STOP the rate falls exponentially from 256 MB/s to 1 MB/s.
 void db_slow_down(struct lsm *db, unsigned pressure, size_t bytes)
 {
     static const double ns_per_byte[] = {3.9, 7.8, 15.6, 31.2, 62.5, 125, 250, 500, 1000};
+    const unsigned steps = sizeof ns_per_byte / sizeof ns_per_byte[0] - 1;
     if (pressure == 0)
         return;
-    double position = (double)(pressure > 1000 ? 1000 : pressure) * 8 / 1000;
+    assert(pressure <= DB_PRESSURE_STOP);
+    double position = (double)pressure * steps / DB_PRESSURE_STOP;
     unsigned step = (unsigned)position;
     double rate = ns_per_byte[step];
-    if (step < 8)
+    if (step < steps)
         rate += (ns_per_byte[step + 1] - rate) * (position - step);
     db->pace.debt_ns += (uint64_t)(rate * (double)bytes);
-    if (db->pace.debt_ns < 1000000)
+    if (db->pace.debt_ns < OWED_MIN_NS)
         return;
-    uint64_t delay = db->pace.debt_ns > 10000000 ? 10000000 : db->pace.debt_ns;
+    uint64_t delay = db->pace.debt_ns > OWED_MAX_NS ? OWED_MAX_NS : db->pace.debt_ns;
     db->pace.debt_ns = 0;
     sleep_ns(db, delay);
 }
@@ -58,7 +66,7 @@ static uint64_t flush_progress(const struct lsm *db)
 {
     uint64_t total = atomic_load_explicit(&db->pace.flush_total, memory_order_relaxed);
     uint64_t done = atomic_load_explicit(&db->pace.flush_done, memory_order_relaxed);
-    return done < total ? done * 900 / total : 1000; // the last tenth stands for the table's sync
+    return done < total ? done * FLUSH_ENTRIES / total : PER_MILLE;
 }
 
 void db_pace(struct lsm *db)
@@ -69,7 +77,8 @@ void db_pace(struct lsm *db)
     db_lock(db);
     bool flush_needed = db->immutable_count + 1 >= db->options.max_write_buffers;
     db_unlock(db);
-    if (flush_needed && bytes < size && bytes * 1000 / size > 500 + flush_progress(db) / 2)
+    uint64_t allowed = FREE_PART + flush_progress(db) * (PER_MILLE - FREE_PART) / PER_MILLE;
+    if (flush_needed && bytes < size && bytes * PER_MILLE / size > allowed)
         sleep_ns(db, PACE_SLEEP_NS);
     else
         db->pace.bytes = bytes;
@@ -77,12 +86,15 @@ void db_pace(struct lsm *db)
 
 // ------------------------------------------------------------------------------------- pressure
 
-// 0 .. 999: where `value` lies between where writers begin to be slowed and where they stop.
+// 0 .. DB_PRESSURE_STOP - 1: where `value` lies between where writers begin to be slowed and where
+// they stop.
 static unsigned pressure_between(uint64_t value, uint64_t slow, uint64_t stop)
 {
     if (value <= slow)
         return 0;
-    return value >= stop ? 999 : (unsigned)((value - slow) * 999 / (stop - slow));
+    assert(slow <= stop);
+    const unsigned most = DB_PRESSURE_STOP - 1;
+    return value >= stop ? most : (unsigned)((value - slow) * most / (stop - slow));
 }
 
 // How far reclaim is behind, and how far flushes and compactions are behind with finding out what
@@ -126,13 +138,14 @@ void db_update_pressure(struct lsm *db)
     unsigned count = db->version->levels[0].count, pressure = 0;
     unsigned slow = db->options.l0_slowdown, stop = db->options.l0_stop;
     if (count >= slow)
-        pressure = count >= stop ? 1000 : 1 + (count - slow) * 998 / (stop - slow);
+        pressure = count >= stop ? DB_PRESSURE_STOP
+                                 : 1 + (count - slow) * (DB_PRESSURE_STOP - 2) / (stop - slow);
     unsigned blobs = blob_pressure(db);
     if (blobs > pressure)
         pressure = blobs;
     if (db->jobs.retry.jobs && pressure < RETRY_PRESSURE)
         pressure = RETRY_PRESSURE;
     if (db->background_error || db_disk_is_full(db))
-        pressure = 1000;
+        pressure = DB_PRESSURE_STOP;
     atomic_store_explicit(&db->pace.pressure, pressure, memory_order_release);
 }

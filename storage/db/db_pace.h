@@ -17,6 +17,8 @@
 
 struct lsm;
 
+#define DB_PRESSURE_STOP 1000u // writers are stopped, or as slow as they get
+
 struct db_pace {
     // The lead's.
     uint64_t debt_ns;       // slow-down owed, not yet slept
@@ -24,7 +26,7 @@ struct db_pace {
     uint64_t watched_blobs; // db_memtable_blob_bytes(active) when the pressure was last computed
     bool stalled;           // the leader waits for a flush or a compaction; mutex
 
-    _Atomic unsigned pressure;                // 0 .. 1000: how much writers are slowed
+    _Atomic unsigned pressure;                // 0 .. DB_PRESSURE_STOP: how much writers are slowed
     _Atomic uint64_t garbage_max;             // superseded bytes that make a memtable full
     _Atomic bool flush_soon;                  // a flush is wanted so that blob files can go
     _Atomic uint64_t flush_done, flush_total; // entries of the running flush; relaxed

@@ -6,16 +6,20 @@
 
 #define IDLE_US 4000000
 
-// Whether nothing has been written for a while; mutex held.
-bool db_nothing_written(struct lsm *db)
+void db_note_writes(struct lsm *db)
 {
     uint64_t visible = atomic_load_explicit(&db->visible, memory_order_relaxed);
-    uint64_t now = clock_us();
-    if (visible != db->jobs.idle_sequence || db->jobs.idle_since_us == 0) {
-        db->jobs.idle_sequence = visible;
-        db->jobs.idle_since_us = now;
-    }
-    return now - db->jobs.idle_since_us >= IDLE_US;
+    if (visible == db->jobs.idle_sequence && db->jobs.idle_since_us)
+        return;
+    db->jobs.idle_sequence = visible;
+    db->jobs.idle_since_us = clock_us();
+}
+
+bool db_nothing_written(const struct lsm *db)
+{
+    return db->jobs.idle_since_us &&
+           atomic_load_explicit(&db->visible, memory_order_relaxed) == db->jobs.idle_sequence &&
+           clock_us() - db->jobs.idle_since_us >= IDLE_US;
 }
 
 struct pick_options db_pick_options(struct lsm *db)

@@ -59,7 +59,7 @@ uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total)
 
 int db_check_space(struct lsm *db)
 {
-    if (atomic_load_explicit(&db->pace.pressure, memory_order_relaxed) < 1000)
+    if (atomic_load_explicit(&db->pace.pressure, memory_order_relaxed) < DB_PRESSURE_STOP)
         return LSM_OK;
     db_lock(db);
     bool full = db_disk_is_full(db);

@@ -408,7 +408,7 @@ static int write_any(struct lsm *db, const struct lsm_write_options *wo, struct 
     if (batch->resolved_in && batch->resolved_in != db)
         return status_fail(LSM_INVALID, "the batch was staged in another store than %s", db->dir);
     enum reserve_use use = reserve_use(wo);
-    bool full = atomic_load_explicit(&db->pace.pressure, memory_order_relaxed) >= 1000;
+    bool full = atomic_load_explicit(&db->pace.pressure, memory_order_relaxed) >= DB_PRESSURE_STOP;
     // What a small change takes is counted in the log.
     size_t min = use == RESERVE_USE_LITTLE && full ? SIZE_MAX : db_blob_min(db, wo);
     if (!batch->unresolved && batch->largest < min)

@@ -23,6 +23,11 @@ static inline uint64_t tag_make(uint64_t sequence, enum entry_type type)
 {
     return sequence << 8 | (uint64_t)type;
 }
+// Where a reader of that moment seeks a key: not behind any version that it sees.
+static inline uint64_t tag_seek(uint64_t sequence)
+{
+    return sequence << 8 | 0xff;
+}
 static inline uint64_t tag_sequence(uint64_t tag)
 {
     return tag >> 8;

@@ -151,7 +151,7 @@ bool memtable_get(struct memtable *mt, struct slice key, uint64_t sequence, uint
                   struct slice *ret_value)
 {
     // No entry type is above 0xff: this is just before the first version that may be seen.
-    const struct skiplist_node *node = skiplist_seek(&mt->list, key, sequence << 8 | 0xff);
+    const struct skiplist_node *node = skiplist_seek(&mt->list, key, tag_seek(sequence));
 
     if (!node || !slice_equal(skiplist_key(node), key))
         return false;

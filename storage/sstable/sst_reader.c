@@ -523,7 +523,7 @@ int sst_get(struct sst_reader *reader, struct sst_lookup *lookup)
 {
     if (!filter_may_contain(&reader->filter, lookup->hash))
         return LSM_NOT_FOUND;
-    uint64_t tag = lookup->sequence << 8 | 0xff;
+    uint64_t tag = tag_seek(lookup->sequence);
     size_t i = sst_index_seek(&reader->index, lookup->key, tag);
     if (i == reader->index.count)
         return LSM_NOT_FOUND;

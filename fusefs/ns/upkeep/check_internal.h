@@ -94,7 +94,7 @@ static inline struct slice check_key(const struct lsm_iter *iter)
 }
 
 // Empty if it cannot be read: then the iterator has the failure.
-static inline struct slice check_value(const struct lsm_iter *iter)
+static inline struct slice check_value(struct lsm_iter *iter)
 {
     size_t size;
     const void *value = lsm_iter_value(iter, &size);
