@@ -35,10 +35,14 @@ cluster_stop() {
     [ -z "$pids" ] || kill -9 $pids
 }
 
-# A port that nobody listens on.
+# A port that nobody listens on, below those that the kernel gives to whoever connects. Another program
+# may take it before the monitor does: monitor_start tries others then.
 free_port() {
-    local port
-    for ((port = 21000 + RANDOM % 20000; ; port++)); do
+    local port first last
+    read -r last _ </proc/sys/net/ipv4/ip_local_port_range
+    [ "$last" -gt 12000 ] || last=32768
+    first=$((last - 10000))
+    for ((port = first + RANDOM % 9000; ; port++)); do
         (exec 9<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
     done
     echo "$port"
@@ -99,35 +103,71 @@ osd_kill() { kill -9 "$(cat "$cluster/run/osd.$1.pid")"; }
 
 cluster_is_clean() { ceph pg stat 2>/dev/null | grep -qE '^([0-9]+) pgs: \1 active\+clean;'; }
 
+# A command to the monitor that does no harm when it is done twice, up to five times. Ceph's client
+# (16.2) can send its first command before the monitor's answer has told it which cluster this is; the
+# monitor refuses it then: "wrong fsid", EPERM.
+tell() {
+    local try
+    for try in 1 2 3 4 5; do
+        ceph "$@" && return
+        echo "try $try of 'ceph $*' failed"
+        sleep 0.5
+    done
+    return 1
+}
+
+# A monitor of a new cluster, with another port if it could not start.
+monitor_start() {
+    local fsid try
+    for try in 1 2 3; do
+        rm -rf "${cluster:?}/mon" "$cluster/monmap"
+        mkdir "$cluster/mon"
+        write_conf
+        fsid=$(sed -n 's/^fsid = //p' "$CEPH_CONF")
+        monmaptool --create --fsid "$fsid" --addv a "[$(sed -n 's/^mon host = //p' "$CEPH_CONF")]" \
+            "$cluster/monmap" &&
+            ceph-mon -i a --mkfs --monmap "$cluster/monmap" --keyring /dev/null -c "$CEPH_CONF" &&
+            touch "$cluster/mon/keyring" && ceph-mon -i a -c "$CEPH_CONF" && return
+        echo "try $try of starting a monitor failed"
+    done
+    return 1
+}
+
 cluster_make() {
-    local fsid id uuid
-    fsid=$(sed -n 's/^fsid = //p' "$CEPH_CONF")
-    monmaptool --create --fsid "$fsid" --addv a "[$(sed -n 's/^mon host = //p' "$CEPH_CONF")]" \
-        "$cluster/monmap" || return
-    ceph-mon -i a --mkfs --monmap "$cluster/monmap" --keyring /dev/null -c "$CEPH_CONF" || return
-    touch "$cluster/mon/keyring"
-    ceph-mon -i a -c "$CEPH_CONF" || return
+    local id uuid
+    monitor_start || return
     ceph-mgr -i x -c "$CEPH_CONF" || return
     for ((id = 0; id < osds; id++)); do
         mkdir -p "$cluster/osd.$id"
         uuid=$(cat /proc/sys/kernel/random/uuid)
-        ceph osd new "$uuid" "$id" || return
+        tell osd new "$uuid" "$id" || return
         ceph-osd -i "$id" --mkfs --osd-uuid "$uuid" -c "$CEPH_CONF" || return
-        ceph osd crush add "osd.$id" 1.0 root=default || return
+        tell osd crush add "osd.$id" 1.0 root=default || return
         osd_start "$id" || return
     done
-    ceph osd pool create test 8 && ceph osd pool application enable test lsmfs
+    tell osd pool create test 8 && tell osd pool application enable test lsmfs
+}
+
+# What there is to read when a cluster does not start.
+cluster_words() {
+    local log
+    for log in "$cluster/log/start" "$cluster"/log/*.log; do
+        [ -s "$log" ] || continue
+        echo "--- the end of ${log##*/}:"
+        tail -n 15 "$log" | cut -c 1-300
+    done
+    echo "--- ceph -s:"
+    timeout 20 ceph -s 2>&1 | head -n 30
 }
 
 cluster_start() {
     cluster_programs || return
-    mkdir -p "$cluster"/{mon,mgr,log,run}
+    mkdir -p "$cluster"/{mgr,log,run}
     export CEPH_CONF=$cluster/ceph.conf
     trap 'cleanup_mounts_first' EXIT
-    write_conf
     if ! cluster_make >>"$cluster/log/start" 2>&1 || ! eventually cluster_is_clean; then
         echo "the cluster does not start; what its programs said last:"
-        tail -n 5 "$cluster/log/start"
+        cluster_words
         fail "cluster_start"
         finish
     fi
