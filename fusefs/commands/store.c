@@ -232,7 +232,7 @@ enum exit_status store_close(struct ctl *ctl, enum exit_status status)
     int result = 0;
     if (!ctl->borrowed)
         result = ctl->ns ? ns_close(ctl->ns) : lsm_close(ctl->engine);
-    else if (ctl->to_write)
+    else if (ctl->to_write && ctl->ns) // what is done to the engine alone is durable as it is done
         result = lsm_sync(ctl->engine);
     ctl->borrowed = false;
     ctl->ns = NULL;

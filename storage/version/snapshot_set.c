@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/array.h"
 #include "base/numbers.h"
@@ -121,19 +122,22 @@ int snapshot_set_sequences(const struct snapshot_set *set, uint64_t **ret_sequen
     return LSM_OK;
 }
 
+// Not by adding one by one: each addition looks through all names.
 int snapshot_set_copy(const struct snapshot_set *set, struct snapshot_set *ret_copy)
 {
-    struct snapshot_set copy = {0};
-    for (size_t i = 0; i < set->count; i++) {
-        const struct snapshot_record *r = &set->at[i];
-        int rc = snapshot_set_add(&copy, r->id, r->sequence, r->created_us, slice_str(r->name));
-        if (rc) {
+    struct snapshot_set copy = {.next_id = set->next_id, .capacity = set->count};
+    copy.at = set->count ? calloc(set->count, sizeof *copy.at) : NULL;
+    if (set->count && !copy.at)
+        return status_no_memory(set->count * sizeof *copy.at);
+    for (; copy.count < set->count; copy.count++) {
+        struct snapshot_record *r = &copy.at[copy.count];
+        *r = set->at[copy.count];
+        r->name = strdup(r->name);
+        if (!r->name) {
             snapshot_set_release(&copy);
-            return rc;
+            return status_no_memory(LSM_SNAPSHOT_NAME_MAX + 1);
         }
-        snapshot_set_identify(&copy, r->id, r->identity);
     }
-    copy.next_id = set->next_id;
     *ret_copy = copy;
     return LSM_OK;
 }
