@@ -17,7 +17,6 @@ static int clone(struct ctl *ctl, const char *from, const struct path_name *to)
 {
     struct ns_inode *dir;
     struct ns *source;
-    char made_in[NS_CLONE_NAME];
     if (to->name_size == 0)
         return -EEXIST; // the root
     int rc = ns_resolve(ctl->ns, to->parent, &dir, NULL);
@@ -28,12 +27,10 @@ static int clone(struct ctl *ctl, const char *from, const struct path_name *to)
         ns_inode_put(ctl->ns, dir, 1);
         return -ns_errno(status);
     }
-    rc = ns_clone(ctl->ns, source, from, dir, to->name, to->name_size, show_progress, ctl, made_in);
+    rc = ns_clone(ctl->ns, source, from, dir, to->name, to->name_size, show_progress, ctl);
     status = ns_close(source);
     if (!rc && status)
         rc = -ns_errno(status);
-    if (*made_in)
-        name_changed(ctl, ns_root(ctl->ns), made_in, strlen(made_in));
     if (!rc)
         name_changed(ctl, dir, to->name, to->name_size);
     ns_inode_put(ctl->ns, dir, 1);

@@ -39,7 +39,9 @@ static const struct command commands[] = {
     {"ln", command_ln, "s", "[-s] DB TARGET PATH", "link",
      "  -s  make a symbolic link with the text TARGET\n", 2, 2, 0},
     {"clone", command_clone, "", "DB FROM TO", "copy a tree at once",
-     "Files share their content with the copy. TO appears when all is there.\n", 2, 2, 0},
+     "Files share their content with the copy. TO appears when all is there. Without DB, FROM and\n"
+     "TO are paths below the mount point.\n",
+     2, 2, COMMAND_MOUNT_PATHS},
     {"scan", command_scan, "n:w:b", "[-n N] [-w N] [-b] DB [PREFIX]", "show raw keys and values",
      "  -n N  not more than N entries\n"
      "  -w N  show N bytes of a value (32)\n"

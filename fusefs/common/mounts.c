@@ -5,6 +5,7 @@
 #include "common/mounts.h"
 
 #include <dirent.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,19 +43,21 @@ static bool parse_mount(char *line, struct mount_info *ret_info)
     char *source = strtok_r(NULL, " ", &save);
     if (!p || !type || !source)
         return false;
+    unescape(fields[3]);
     unescape(fields[4]);
     unescape(source);
     snprintf(ret_info->device, sizeof ret_info->device, "%s", fields[2]);
     snprintf(ret_info->type, sizeof ret_info->type, "%s", type);
     snprintf(ret_info->source, sizeof ret_info->source, "%s", source);
+    snprintf(ret_info->root, sizeof ret_info->root, "%s", fields[3]);
     snprintf(ret_info->mountpoint, sizeof ret_info->mountpoint, "%s", fields[4]);
     return true;
 }
 
-// The last line with this mount point or, if that is NULL, of a mount of store `db`: later lines
-// are mounted over earlier ones.
-static bool find_in(const char *list, const char *mountpoint, const char *db,
-                    struct mount_info *ret_info)
+typedef bool match_fn(void *arg, const struct mount_info *info);
+
+// The last line that matches: later lines are mounted over earlier ones.
+static bool find_in(const char *list, match_fn *match, void *arg, struct mount_info *ret_info)
 {
     FILE *f = fopen(list, "re");
     if (!f)
@@ -65,10 +68,7 @@ static bool find_in(const char *list, const char *mountpoint, const char *db,
     struct mount_info info;
     while (getline(&line, &size, f) > 0) {
         line[strcspn(line, "\n")] = 0;
-        if (!parse_mount(line, &info))
-            continue;
-        if (mountpoint ? strcmp(info.mountpoint, mountpoint) != 0
-                       : strcmp(info.type, LSMFS_TYPE) != 0 || strcmp(info.source, db) != 0)
+        if (!parse_mount(line, &info) || !match(arg, &info))
             continue;
         *ret_info = info;
         found = true;
@@ -78,9 +78,19 @@ static bool find_in(const char *list, const char *mountpoint, const char *db,
     return found;
 }
 
+static bool is_at(void *arg, const struct mount_info *info)
+{
+    return strcmp(info->mountpoint, arg) == 0;
+}
+
 bool mount_info_find(const char *mountpoint, struct mount_info *ret_info)
 {
-    return find_in("/proc/self/mountinfo", mountpoint, NULL, ret_info);
+    return find_in("/proc/self/mountinfo", is_at, (char *)(uintptr_t)mountpoint, ret_info);
+}
+
+static bool is_of_store(void *arg, const struct mount_info *info)
+{
+    return strcmp(info->type, LSMFS_TYPE) == 0 && strcmp(info->source, arg) == 0;
 }
 
 bool mount_info_of_store(long pid, const char *db, struct mount_info *ret_info)
@@ -88,7 +98,30 @@ bool mount_info_of_store(long pid, const char *db, struct mount_info *ret_info)
     char list[64] = "/proc/self/mountinfo";
     if (pid)
         snprintf(list, sizeof list, "/proc/%ld/mountinfo", pid);
-    return find_in(list, NULL, db, ret_info);
+    return find_in(list, is_of_store, (char *)(uintptr_t)db, ret_info);
+}
+
+struct wanted {
+    const char *path, *device;
+    size_t longest; // of the mount points that match
+};
+
+static bool is_around(void *arg, const struct mount_info *info)
+{
+    struct wanted *wanted = arg;
+    size_t size = strcmp(info->mountpoint, "/") == 0 ? 0 : strlen(info->mountpoint);
+    if (strcmp(info->type, LSMFS_TYPE) != 0 || strcmp(info->device, wanted->device) != 0 ||
+        strncmp(info->mountpoint, wanted->path, size) != 0 ||
+        (wanted->path[size] && wanted->path[size] != '/') || size < wanted->longest)
+        return false;
+    wanted->longest = size;
+    return true;
+}
+
+bool mount_info_of_path(const char *path, const char *device, struct mount_info *ret_info)
+{
+    struct wanted wanted = {.path = path, .device = device};
+    return find_in("/proc/self/mountinfo", is_around, &wanted, ret_info);
 }
 
 // Whether the namespace of process `pid` has not been seen before; those that cannot be told apart

@@ -12,6 +12,7 @@ struct mount_info {
     char device[32]; // major:minor
     char type[64];
     char source[PATH_MAX];
+    char root[PATH_MAX]; // what of the file system is mounted: "/" but for bind mounts
     char mountpoint[PATH_MAX];
 };
 
@@ -21,6 +22,10 @@ bool mount_info_find(const char *mountpoint, struct mount_info *ret_info);
 // A mount of the store in directory `db` (absolute, resolved) in the mount namespace of process
 // `pid`, 0 for this one's; false if there is none, or it may not be known.
 bool mount_info_of_store(long pid, const char *db, struct mount_info *ret_info);
+
+// The mount of a store that the path (absolute, resolved) is in, which is on `device`, major:minor;
+// false if it is in none.
+bool mount_info_of_path(const char *path, const char *device, struct mount_info *ret_info);
 
 // The same in the namespace of any process that can be seen. *ret_pid: a process in it.
 bool mount_info_anywhere(const char *db, struct mount_info *ret_info, long *ret_pid);

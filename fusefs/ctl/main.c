@@ -9,6 +9,7 @@
 
 #include "common/place.h"
 #include "common/process_limits.h"
+#include "ctl/mount_paths.h"
 #include "ctl/remote.h"
 #include "ctl/screen.h"
 #include "ctl/terminal.h"
@@ -122,6 +123,10 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
         ctl->options[code & 127] = optarg ? optarg : "";
     }
     int count = argc - optind;
+    if (count == 2 && command->flags & COMMAND_MOUNT_PATHS) {
+        *ret_status = EXIT_FAILED;
+        return mount_paths(ctl, argv[optind], argv[optind + 1]);
+    }
     if (count == 0 || !*argv[optind]) {
         wrong(command, "DB is missing", NULL);
     } else if (count - 1 < command->least) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# lsmfsctl clone on a mounted store: what was just written is in the copy, and the mount shows it; a
-# daemon that is killed leaves nothing.
+# lsmfsctl clone on a mounted store: what was just written is in the copy, and the mount shows it;
+# paths of the mount; nobody sees an unfinished copy; a daemon that is killed leaves nothing.
 . "$(dirname "$0")/lib.sh"
 cd "$work" || exit 1
 mnt=$work/mnt db=$work/db ctl=$bin/lsmfsctl
@@ -23,6 +23,57 @@ check_not "a link to the original" test "$mnt/copy/sub/hard" -ef "$mnt/tree/sub/
 echo changed >>"$mnt/tree/new"
 check_not "they are apart" cmp -s "$mnt/tree/new" "$mnt/copy/new"
 check "the store" "$ctl" check -q "$db"
+
+# --- paths of the mount
+check "paths of the mount" "$ctl" clone "$mnt/tree" "$mnt/copy/by-path"
+check "the copy by path" diff -r --no-dereference "$mnt/tree" "$mnt/copy/by-path"
+(cd "$mnt/copy" && "$ctl" clone by-path/sub ./again/) || fail "relative paths"
+check "by relative paths" diff -r "$mnt/tree/sub" "$mnt/copy/again"
+ln -s "$mnt/copy" link
+check "through a symbolic link" "$ctl" clone link/again link/linked
+check "it is there" diff -r "$mnt/tree/sub" "$mnt/copy/linked"
+ln -s nowhere "$mnt/copy/dangling"
+check "a symbolic link itself" "$ctl" clone "$mnt/copy/dangling" "$mnt/copy/dangling2"
+same "its target" "$(readlink "$mnt/copy/dangling2")" nowhere
+mkdir bound && mount --bind "$mnt/copy" bound
+check "a bind mount" "$ctl" clone bound/again bound/bound
+umount bound
+check "it is there" diff -r "$mnt/tree/sub" "$mnt/copy/bound"
+check "all of it" "$ctl" clone "$mnt" "$mnt/whole"
+check "the whole" diff -r --no-dereference "$mnt/tree" "$mnt/whole/tree"
+check_not "to what is there" "$ctl" clone "$mnt/tree" "$mnt/copy"
+check_not "to another file system" "$ctl" clone "$mnt/tree" "$work/elsewhere"
+check_not "from another file system" "$ctl" clone "$work" "$mnt/elsewhere"
+check_not "what is not there" "$ctl" clone "$mnt/nothing" "$mnt/elsewhere"
+rm -rf "${mnt:?}"/whole "$mnt"/copy/{by-path,again,linked,dangling,dangling2,bound}
+
+# --- an unfinished copy is nowhere to be seen
+"$ctl" watch "$db" >watched 2>&1 &
+watcher=$!
+touch "$mnt/begun"
+eventually grep -qx '+ /begun' watched || fail "watch: $(cat watched)"
+(while [ ! -e stop ]; do find "$mnt" -maxdepth 2 ! -path "$mnt/tree/*" ! -path "$mnt/copy/*"; done >found) &
+finder=$!
+for i in 1 2 3 4; do
+    "$ctl" snapshot create "$db" "s$i" &
+    check "clone beside others" "$ctl" clone "$mnt/tree" "$mnt/seen$i"
+    wait $!
+done
+touch "$mnt/done" stop
+wait $finder
+eventually grep -qx '+ /done' watched || fail "watch lacks the end"
+kill $watcher
+wait $watcher 2>/dev/null
+same "seen by find" "$(grep -c lsmfs-clone found)" 0
+same "seen by watch" "$(grep -c lsmfs-clone watched)" 0
+for i in 1 2 3 4; do
+    same "told by watch, copy $i" "$(sed -n "s:^+ /seen$i/::p" watched | sort)" \
+        "$(cd "$mnt/seen$i" && find . -mindepth 1 | sed 's:^\./::' | sort)"
+    same "in snapshot $i" "$(ls -A "$mnt/.snapshots/s$i" | grep -c lsmfs-clone)" 0
+    same "diff of snapshot $i" "$("$ctl" diff "$db" "s$i" | grep -c lsmfs-clone)" 0
+done
+check "the store with its snapshots" "$ctl" check -q "$db"
+rm -rf "${mnt:?}"/seen? "$mnt/begun" "$mnt/done"
 
 # --- killed in between
 mkdir "$mnt/more"

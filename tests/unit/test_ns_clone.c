@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "ns/changes/clone.h"
+#include "ns/changes/diff.h"
 #include "ns_util.h"
 
 static struct env *env;
@@ -58,10 +59,9 @@ static int clone_tree(const char *from, const char *to, lsm_progress_fn *progres
     const char *name;
     struct ns_inode *dir = ns_test_dir_of(ns, to, &name);
     struct ns *source = NULL;
-    char made_in[NS_CLONE_NAME];
     int rc = -ns_errno(ns_open_snapshot(ns, NULL, &source));
     if (!rc)
-        rc = ns_clone(ns, source, from, dir, name, strlen(name), progress, NULL, made_in);
+        rc = ns_clone(ns, source, from, dir, name, strlen(name), progress, NULL);
     if (source)
         ck_assert_int_eq(ns_close(source), 0);
     ns_inode_put(ns, dir, 1);
@@ -221,6 +221,132 @@ START_TEST(test_cancelled)
 }
 END_TEST
 
+// ---- nobody sees an unfinished one
+
+struct seen {
+    size_t count;
+    char at[4000][64];
+};
+
+static int note_change(void *arg, const struct ns_change *change)
+{
+    struct seen *seen = arg;
+    ck_assert_uint_lt(seen->count, 4000);
+    ck_assert_msg(!strstr(change->path, ".lsmfs-clone-"), "%s", change->path);
+    ck_assert_ptr_null(change->old_path);
+    if (change->kind == NS_CREATED)
+        snprintf(seen->at[seen->count++], sizeof seen->at[0], "%s", change->path);
+    else // the directories that a name has come to, and those of the outer names
+        ck_assert_int_eq(change->type, S_IFDIR);
+    return 0;
+}
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static struct seen *changes_between(const struct lsm_snapshot *from, const struct lsm_snapshot *to)
+{
+    struct seen *seen = calloc(1, sizeof *seen);
+    ck_assert_int_eq(ns_diff(ns_engine(ns), from, to, SIZE_MAX, note_change, seen), 0);
+    qsort(seen->at, seen->count, sizeof seen->at[0], compare_text);
+    for (size_t i = 1; i < seen->count; i++)
+        ck_assert_msg(strcmp(seen->at[i - 1], seen->at[i]) != 0, "%s twice", seen->at[i]);
+    return seen;
+}
+
+static int note_unfinished(void *arg, const struct ns_dirent *entry)
+{
+    bool *found = arg;
+    *found = *found || (entry->name_size > 10 && memcmp(entry->name, ".lsmfs-clo", 10) == 0);
+    if (entry->inode)
+        ns_inode_put(ns, entry->inode, 1);
+    return 0;
+}
+
+static void expect_unseen(struct ns *view, const char *name)
+{
+    struct ns_inode *root = ns_root(view), *inode;
+    char path[80];
+    bool found = false;
+    ck_assert_int_eq(ns_list(view, root, 0, false, note_unfinished, &found), 0);
+    if (view == ns)
+        ck_assert_int_eq(ns_list(view, root, 0, true, note_unfinished, &found), 0);
+    ck_assert(!found);
+    ck_assert_int_eq(ns_lookup(view, root, name, strlen(name), &inode, NULL), -ENOENT);
+    snprintf(path, sizeof path, "/%s", name);
+    ck_assert_int_eq(ns_resolve(view, path, &inode, NULL), -ENOENT);
+    snprintf(path, sizeof path, "/%s/tree/one", name);
+    ck_assert_int_eq(ns_resolve(view, path, &inode, NULL), -ENOENT);
+}
+
+static const struct lsm_snapshot *middle; // taken while a clone is under way
+
+static int look_around(void *arg, uint64_t done, uint64_t total)
+{
+    char name[40] = "";
+    struct ns *view;
+    struct lsm_iter *iter;
+    size_t size;
+    (void)arg;
+    (void)total;
+    if (done < 600 || middle)
+        return 0;
+    ck_assert_int_eq(lsm_snapshot_new(ns_engine(ns), &middle), 0);
+    // The only entry of that beginning, in the root.
+    ck_assert_int_eq(lsm_iter_new(ns_engine(ns), NULL, &iter), 0);
+    lsm_iter_seek(iter, "E\0.lsmfs-clone-", 15);
+    const char *key = lsm_iter_key(iter, &size);
+    ck_assert(size > 15 && memcmp(key, "E\0.lsmfs-clone-", 15) == 0);
+    memcpy(name, key + 2, size - 2);
+    lsm_iter_free(iter);
+    expect_unseen(ns, name);
+    ck_assert_int_eq(ns_open_snapshot(ns, NULL, &view), 0);
+    expect_unseen(view, name);
+    ck_assert_int_eq(ns_close(view), 0);
+    // Nor is it in a clone of the root.
+    ck_assert_int_eq(clone_tree("/", "/all", NULL), 0);
+    struct ns_inode *all = ns_test_get(ns, "/all");
+    bool found = false;
+    ck_assert_int_eq(ns_list(ns, all, 0, false, note_unfinished, &found), 0);
+    ck_assert(!found);
+    ns_inode_put(ns, all, 1);
+    return 0;
+}
+
+START_TEST(test_unseen)
+{
+    const struct lsm_snapshot *before, *after;
+    env = env_fault_new();
+    ns = ns_test_open(env);
+    make_tree(1200);
+    ck_assert_int_eq(lsm_snapshot_new(ns_engine(ns), &before), 0);
+    middle = NULL;
+    ck_assert_int_eq(clone_tree("/t", "/copy", look_around), 0);
+    ck_assert_ptr_nonnull(middle);
+    expect_same("/t", "/copy");
+    expect_same("/t", "/all/t");
+    ck_assert_int_eq(lsm_snapshot_new(ns_engine(ns), &after), 0);
+    // What comes out of it is told as a whole, as if nothing had been there.
+    struct seen *whole = changes_between(before, after);
+    struct seen *first = changes_between(before, middle), *second = changes_between(middle, after);
+    ck_assert_uint_eq(first->count, 0);
+    ck_assert_uint_gt(whole->count, 2400);
+    ck_assert_uint_eq(second->count, whole->count);
+    for (size_t i = 0; i < whole->count; i++)
+        ck_assert_str_eq(second->at[i], whole->at[i]);
+    free(whole);
+    free(first);
+    free(second);
+    lsm_snapshot_free(ns_engine(ns), before);
+    lsm_snapshot_free(ns_engine(ns), middle);
+    lsm_snapshot_free(ns_engine(ns), after);
+    ck_assert_int_eq(ns_close(ns), 0);
+    env_fault_free(env);
+}
+END_TEST
+
 // The power goes at each call in turn.
 START_TEST(test_cut_off)
 {
@@ -260,6 +386,7 @@ int main(void)
     tcase_add_test(tc, test_copy);
     tcase_add_test(tc, test_large_file);
     tcase_add_test(tc, test_cancelled);
+    tcase_add_test(tc, test_unseen);
     tcase_add_test(tc, test_cut_off);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

@@ -1,9 +1,10 @@
 // See clone.h.
 //
 // What is copied is read from a snapshot, as a namespace of its own. The copy grows in a directory
-// of the root that is made for it (sweep.h): directory by directory, each filled in batches that
-// add names with their extents and attributes, the directory's new size, and the count of files; so
-// the store fits together after each of them. At the end the copy is renamed to where it belongs.
+// of the root that is made for it (unfinished.h): directory by directory, each filled in batches
+// that add names with their extents and attributes, the directory's new size, and the count of
+// files; so the store fits together after each of them. At the end the copy is renamed to where it
+// belongs.
 //
 // A file with much content gets its name while it is empty, and its extents afterwards, in pieces
 // (ns_copy_range_from).
@@ -13,12 +14,12 @@
 #include "ns/changes/clone.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/status.h"
 #include "ns/names/names.h"
 #include "ns/operation/places.h"
+#include "ns/operation/unfinished.h"
 #include "ns/upkeep/sweep.h"
 
 #define BATCH_NAMES 512u
@@ -346,7 +347,10 @@ static int fill(struct clone *clone, struct op *op, struct added *added, struct 
         rc = ns_err(record_decode(value, size, &rec));
         if (!rc && !pathkey_parse_entry(iter_key(iter), &prefix, &name))
             rc = ns_err(status_fail(LSM_CORRUPTION, "an entry with a key that makes no sense"));
-        if (!rc)
+        bool is_unfinished = false;
+        if (!rc && added->from_dir->ino == NS_ROOT_INO)
+            rc = unfinished_is(clone->ns->db, &clone->source->at, name, &is_unfinished);
+        if (!rc && !is_unfinished)
             rc = add_name(clone, op, added, name, &rec);
     }
     return rc || lsm_iter_valid(iter) ? rc : ns_err(lsm_iter_status(iter));
@@ -443,7 +447,8 @@ static int fill_next(struct clone *clone, struct waiting **list,
 // ------------------------------------------------------------------------------- the whole
 
 // Makes the directory in which the copy grows, with the attribute that says what it is.
-static int make_outer(struct clone *clone, char name[NS_CLONE_NAME], struct ns_inode **ret_outer)
+static int make_outer(struct clone *clone, char name[UNFINISHED_NAME_SIZE],
+                      struct ns_inode **ret_outer)
 {
     struct record rec = {.mode = S_IFDIR | 0700, .has_xattrs = true, .nlink = 2};
     struct pathkey key;
@@ -455,8 +460,8 @@ static int make_outer(struct clone *clone, char name[NS_CLONE_NAME], struct ns_i
         return -ENOMEM;
     int rc = ns_ino_new(ns, &rec.ino);
     rec.atime = rec.mtime = rec.ctime = rec.btime = ns_now();
-    snprintf(name, NS_CLONE_NAME, SWEEP_NAME "%llu", (unsigned long long)rec.ino);
-    pathkey_xattr(&key, rec.ino, slice_str(SWEEP_ATTRIBUTE));
+    unfinished_name(rec.ino, name);
+    unfinished_key(rec.ino, &key);
     inode_hold(&ns->table.locks, &lock, ns->root->ino);
     if (!rc)
         rc = op_put(op, &key, slice_of(NULL, 0));
@@ -494,9 +499,10 @@ static int make_copy(struct clone *clone, struct ns_inode *from, struct ns_inode
 }
 
 static int clone_into(struct clone *clone, struct ns_inode *from, struct ns_inode *dir,
-                      const char *name, size_t name_size, char outer_name[NS_CLONE_NAME])
+                      const char *name, size_t name_size)
 {
     struct ns *ns = clone->ns;
+    char outer_name[UNFINISHED_NAME_SIZE];
     struct ns_inode *outer;
     int rc = make_outer(clone, outer_name, &outer);
     if (rc)
@@ -510,13 +516,11 @@ static int clone_into(struct clone *clone, struct ns_inode *from, struct ns_inod
 }
 
 int ns_clone(struct ns *ns, struct ns *source, const char *from, struct ns_inode *dir,
-             const char *name, size_t name_size, lsm_progress_fn *progress, void *arg,
-             char ret_made_in[NS_CLONE_NAME])
+             const char *name, size_t name_size, lsm_progress_fn *progress, void *arg)
 {
     struct clone clone = {.ns = ns, .source = source, .progress = progress, .arg = arg};
     struct pathkey lower, upper;
     struct ns_inode *inode = NULL;
-    *ret_made_in = 0;
     int rc = ns_name_check(name, name_size);
     if (!rc)
         rc = ns_resolve(source, from, &inode, NULL);
@@ -530,7 +534,7 @@ int ns_clone(struct ns *ns, struct ns *source, const char *from, struct ns_inode
                                        .upper_size = upper.size};
     rc = ns_err(lsm_iter_new(ns->db, &options, &clone.extents));
     if (!rc)
-        rc = clone_into(&clone, inode, dir, name, name_size, ret_made_in);
+        rc = clone_into(&clone, inode, dir, name, name_size);
     drop_waiting(&clone, clone.dirs);
     drop_waiting(&clone, clone.files);
     ns_inode_drop(source, inode);

@@ -14,11 +14,8 @@
 // Takes next to no space for content in blob files. Memory: some 400 bytes for each directory that
 // is waiting, 24 bytes for each file with several names. 0; -ECANCELED: progress said so; -errno.
 //
-// `source` is a snapshot of `ns` (ns_open_snapshot): "now". *ret_made_in gets the name in the root
-// under which the copy was made, gone again; "" if nothing was made.
-#define NS_CLONE_NAME 40u
+// `source` is a snapshot of `ns` (ns_open_snapshot): "now".
 int ns_clone(struct ns *ns, struct ns *source, const char *from, struct ns_inode *dir,
-             const char *name, size_t name_size, lsm_progress_fn *progress, void *arg,
-             char ret_made_in[NS_CLONE_NAME]);
+             const char *name, size_t name_size, lsm_progress_fn *progress, void *arg);
 
 #endif

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "ns/changes/moved_in.h"
 #include "ns/operation/ns_internal.h"
 #include "ns/operation/places.h"
 
@@ -55,6 +56,8 @@ struct diff {
     struct loaded old_rec, new_rec;
     struct buf keys;
     struct list notes, touched, lines;
+    struct path_set old_unfinished, new_unfinished; // clones
+    struct path_set moved_in;                       // what has come out of one
 };
 
 // ------------------------------------------------------------------------------- lists
@@ -183,6 +186,9 @@ static int look_at(struct diff *diff, struct slice key)
     struct record rec = {0};
     switch (key.data[0]) {
     case KEY_ENTRY:
+        // Of a clone that is under way one entry says all: that of its uppermost directory.
+        if (path_set_owns(&diff->old_unfinished, key) || path_set_owns(&diff->new_unfinished, key))
+            return 0;
         return look_at_entry(diff, key);
     case KEY_INODE:
         return pathkey_parse_number(key, KEY_INODE, &rec.ino) ? note(diff, NOTE_RECORD, &rec, 0, 0)
@@ -414,19 +420,59 @@ static int path_of(const struct diff *diff, struct paths *paths, size_t at, size
     return paths_entry(paths, prefix, name, out);
 }
 
-static int tell(struct diff *diff, ns_change_fn *fn, void *arg)
+// The path of a line, and the old one if it is of a rename.
+static int paths_of(struct diff *diff, const struct line *line, struct buf *path,
+                    struct buf *old_path)
+{
+    struct paths *paths = line->kind == NS_REMOVED ? &diff->old_paths : &diff->new_paths;
+    int rc = path_of(diff, paths, line->key, line->key_size, path);
+    if (!rc && line->kind == NS_RENAMED)
+        rc = path_of(diff, &diff->old_paths, line->old_key, line->old_key_size, old_path);
+    return rc;
+}
+
+static bool covers(const struct path_set *set, const struct buf *path)
+{
+    return set->count && path_set_covers(set, (const char *)path->data, path->size);
+}
+
+// Finds what has come out of unfinished clones in between.
+static int find_moved_in(struct diff *diff)
 {
     const struct line *lines = diff->lines.at;
     struct buf path = {0}, old_path = {0};
     int rc = 0;
+    for (size_t i = 0; !rc && diff->old_unfinished.count && i < diff->lines.count; i++) {
+        if (lines[i].kind != NS_RENAMED)
+            continue;
+        rc = paths_of(diff, &lines[i], &path, &old_path);
+        if (!rc && covers(&diff->old_unfinished, &old_path))
+            rc = path_set_add(&diff->moved_in, (const char *)path.data, path.size);
+    }
+    buf_release(&path);
+    buf_release(&old_path);
+    return rc;
+}
+
+static int tell(struct diff *diff, ns_change_fn *fn, void *arg)
+{
+    const struct line *lines = diff->lines.at;
+    struct buf path = {0}, old_path = {0};
+    int rc = find_moved_in(diff);
     for (size_t i = 0; i < diff->lines.count && !rc; i++) {
         const struct line *line = &lines[i];
-        struct paths *paths = line->kind == NS_REMOVED ? &diff->old_paths : &diff->new_paths;
-        rc = path_of(diff, paths, line->key, line->key_size, &path);
-        if (!rc && line->kind == NS_RENAMED)
-            rc = path_of(diff, &diff->old_paths, line->old_key, line->old_key_size, &old_path);
+        rc = paths_of(diff, line, &path, &old_path);
         if (rc)
             break;
+        if (line->kind == NS_RENAMED && covers(&diff->old_unfinished, &old_path)) {
+            struct slice key = slice_of(diff->keys.data + line->key, line->key_size);
+            rc = tell_created(diff->db, diff->to, key, buf_slice(&path), fn, arg);
+            continue;
+        }
+        if (line->kind == NS_REMOVED
+                ? covers(&diff->old_unfinished, &path)
+                : covers(&diff->new_unfinished, &path) || covers(&diff->moved_in, &path))
+            continue;
         const struct ns_change change = {
             .kind = (enum ns_change_kind)line->kind,
             .what = line->what,
@@ -456,7 +502,11 @@ int ns_diff(struct lsm *db, const struct lsm_snapshot *from, const struct lsm_sn
                         .lines.size = sizeof(struct line)};
     paths_init(&diff.old_paths, db, from);
     paths_init(&diff.new_paths, db, to);
-    int rc = first_pass(&diff);
+    int rc = unfinished_paths(db, from, &diff.old_unfinished);
+    if (!rc)
+        rc = unfinished_paths(db, to, &diff.new_unfinished);
+    if (!rc)
+        rc = first_pass(&diff);
     if (!rc)
         rc = second_pass(&diff);
     if (!rc)
@@ -466,6 +516,9 @@ int ns_diff(struct lsm *db, const struct lsm_snapshot *from, const struct lsm_sn
     lsm_buf_release(&diff.old_rec.raw);
     lsm_buf_release(&diff.new_rec.raw);
     buf_release(&diff.keys);
+    path_set_release(&diff.old_unfinished);
+    path_set_release(&diff.new_unfinished);
+    path_set_release(&diff.moved_in);
     free(diff.notes.at);
     free(diff.touched.at);
     free(diff.lines.at);

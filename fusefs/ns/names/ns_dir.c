@@ -20,6 +20,7 @@
 
 #include "ns/names/listing.h"
 #include "ns/names/names.h"
+#include "ns/operation/unfinished.h"
 
 #define COOKIE_DOT  1u
 #define COOKIE_DOTS 2u
@@ -131,10 +132,15 @@ static int deliver(struct reading *reading, const struct found *found, uint64_t 
         entry.ino = attr->ino;
         entry.type = attr->mode & S_IFMT;
     }
-    if (reading->fn(reading->arg, &entry)) {
+    bool hides = false;
+    int rc =
+        reading->dir == reading->ns->root ? unfinished_hides(reading->ns, found->name, &hides) : 0;
+    if (!rc && !hides)
+        rc = reading->fn(reading->arg, &entry) ? 1 : 0;
+    if (rc || hides)
         ns_inode_drop(reading->ns, entry.inode);
-        return 1;
-    }
+    if (rc || hides)
+        return rc;
     if (cookie > COOKIE_DOTS) {
         reading->last_size = found->name.size;
         memcpy(reading->last, found->name.data, found->name.size);

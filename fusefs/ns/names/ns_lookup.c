@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "ns/names/names.h"
+#include "ns/operation/unfinished.h"
 
 int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
                  struct pathkey_prefix *space, struct slice *ret_prefix)
@@ -205,9 +206,12 @@ int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, u
 int ns_lookup(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
               struct ns_inode **ret_inode, struct ns_attr *ret_attr)
 {
+    bool is_unfinished = false;
     int rc = ns_name_check(name, name_size);
-    if (rc)
-        return rc;
+    if (!rc && dir == ns->root)
+        rc = unfinished_is(ns->db, &ns->at, slice_of(name, name_size), &is_unfinished);
+    if (rc || is_unfinished)
+        return rc ? rc : -ENOENT;
     return ns_lookup_name(ns, dir, slice_of(name, name_size), ret_inode, ret_attr);
 }
 

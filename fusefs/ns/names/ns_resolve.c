@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "ns/names/names.h"
+#include "ns/operation/unfinished.h"
 
 struct path {
     struct slice *names; // point into the path
@@ -103,6 +104,13 @@ static int resolve(struct ns *ns, const char *path_text, struct ns_inode **ret_i
     int rc = path_split(path_text, &path);
     if (rc)
         return rc;
+    bool is_unfinished = false;
+    if (path.count)
+        rc = unfinished_is(ns->db, &ns->at, path.names[0], &is_unfinished);
+    if (rc || is_unfinished) {
+        free(path.names);
+        return rc ? rc : -ENOENT;
+    }
     rc = -ESTALE;
     if (path.count && !path.must_be_dir)
         rc = resolve_direct(ns, &path, ret_inode, ret_attr, head);

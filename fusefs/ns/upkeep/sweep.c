@@ -5,10 +5,10 @@
 #include "ns/upkeep/sweep.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "ns/names/names.h"
+#include "ns/operation/unfinished.h"
 
 #define NAMES 256u // of a directory are gathered at once
 
@@ -47,7 +47,7 @@ static int push(struct ns *ns, struct level **top, struct ns_inode *dir, const c
     struct level *level = malloc(sizeof *level);
     if (!level)
         return -ENOMEM;
-    int rc = ns_lookup(ns, dir, name, name_size, &level->dir, NULL);
+    int rc = ns_lookup_name(ns, dir, slice_of(name, name_size), &level->dir, NULL);
     if (rc) {
         free(level);
         return rc;
@@ -107,48 +107,14 @@ int sweep_tree(struct ns *ns, struct ns_inode *dir, const char *name, size_t nam
 
 // ------------------------------------------------------------------------------- leftovers
 
-static bool is_leftover(struct ns *ns, struct slice name, uint64_t ino)
+static int note_leftover(void *arg, struct slice name)
 {
-    char wanted[40];
-    struct pathkey key;
-    size_t got;
-    snprintf(wanted, sizeof wanted, SWEEP_NAME "%llu", (unsigned long long)ino);
-    pathkey_xattr(&key, ino, slice_str(SWEEP_ATTRIBUTE));
-    return slice_equal(name, slice_str(wanted)) &&
-           lsm_get_range(ns->db, NULL, key.data, key.size, 0, NULL, 0, &got, NULL) == 0;
-}
-
-// Notes the leftovers in the root. 0 or -errno.
-static int find_leftovers(struct ns *ns, struct gathered *names)
-{
-    struct pathkey lower, upper;
-    struct lsm_iter *iter;
-    pathkey_entry(&lower, slice_of(NULL, 0), slice_str(SWEEP_NAME));
-    upper = lower;
-    upper.data[upper.size - 1]++;
-    struct lsm_iter_options bounds = {.lower = lower.data,
-                                      .lower_size = lower.size,
-                                      .upper = upper.data,
-                                      .upper_size = upper.size};
-    int rc = ns_err(lsm_iter_new(ns->db, &bounds, &iter));
-    if (rc)
-        return rc;
-    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter) && names->count < NAMES;
-         lsm_iter_next(iter)) {
-        size_t size, value_size;
-        struct slice prefix, name;
-        struct record rec;
-        const void *key = lsm_iter_key(iter, &size), *value = lsm_iter_value(iter, &value_size);
-        if (!value || !pathkey_parse_entry(slice_of(key, size), &prefix, &name) ||
-            record_decode(value, value_size, &rec) || !S_ISDIR(rec.mode) ||
-            !is_leftover(ns, name, rec.ino))
-            continue;
-        names->at[names->count].size = (uint8_t)name.size;
-        memcpy(names->at[names->count++].name, name.data, name.size);
-    }
-    rc = ns_err(lsm_iter_status(iter));
-    lsm_iter_free(iter);
-    return rc;
+    struct gathered *names = arg;
+    if (names->count == NAMES)
+        return 1;
+    names->at[names->count].size = (uint8_t)name.size;
+    memcpy(names->at[names->count++].name, name.data, name.size);
+    return 0;
 }
 
 int sweep_leftovers(struct ns *ns)
@@ -156,7 +122,8 @@ int sweep_leftovers(struct ns *ns)
     struct gathered *names = calloc(1, sizeof *names);
     if (!names)
         return -ENOMEM;
-    int rc = find_leftovers(ns, names);
+    int rc = unfinished_each(ns->db, NULL, note_leftover, names);
+    rc = rc < 0 ? rc : 0;
     for (unsigned i = 0; !rc && i < names->count; i++)
         rc = sweep_tree(ns, ns->root, names->at[i].name, names->at[i].size);
     free(names);

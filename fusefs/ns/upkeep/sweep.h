@@ -1,14 +1,8 @@
-// Removing a whole tree, and what clones that were cut off have left.
-//
-// A clone is made in a directory of the root that has the name SWEEP_NAME and its own number, and
-// an attribute that nobody else can set.
+// Removing a whole tree, and what clones that were cut off have left (operation/unfinished.h).
 #ifndef NS_SWEEP_H
 #define NS_SWEEP_H
 
 #include "ns/operation/ns_internal.h"
-
-#define SWEEP_NAME      ".lsmfs-clone-"
-#define SWEEP_ATTRIBUTE "lsmfs.clone"
 
 // When the store is opened to be written, before anybody else sees it: so no kernel has to be told.
 // 0 or -errno.
