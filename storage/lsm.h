@@ -140,7 +140,11 @@ struct lsm_options {
     const char *lock_note; // NULL or one line kept in LOCK for whoever finds the store in
                            // use, e.g. "mounted on /mnt"; copied. lsm_close() puts "closing; "
                            // before it
-    struct env *env;       // NULL: the real system; must outlive the store
+    // Opening finds the store in use, and why is in lsm_error_detail(): whether to try again. It
+    // may sleep. NULL or false: LSM_BUSY.
+    bool (*lock_wait)(void *arg);
+    void *lock_wait_arg;
+    struct env *env; // NULL: the real system; must outlive the store
 };
 
 LSM_API void lsm_options_init(struct lsm_options *options);
@@ -153,8 +157,8 @@ LSM_API void lsm_options_init(struct lsm_options *options);
 LSM_NODISCARD LSM_API int lsm_open(const char *path, const struct lsm_options *options,
                                    struct lsm **ret_db);
 
-// For a store in a cluster: a name for it that no other store has, and that can be a file's. It asks
-// the cluster. LSM_INVALID for other paths.
+// For a store in a cluster: a name for it that no other store has, and that can be a file's. It
+// asks the cluster. LSM_INVALID for other paths.
 LSM_NODISCARD LSM_API int lsm_place_key(const char *path, char key[LSM_PLACE_KEY_MAX]);
 
 // Another line for LOCK: a courtesy, failures are not reported. Any thread. NULL: none.

@@ -2,7 +2,8 @@
 //
 // The order of things: check everything that can be checked without a change; go into the
 // background; open (or create) the store; mount; agree with the kernel; start the threads; report
-// ready. A failure undoes what was done, a created store included.
+// ready. A failure undoes what was done, a created store included. With option standby, ready is
+// reported as soon as the store is found in use; what goes wrong later is in the system's log.
 //
 // The main thread then waits for a signal or for the threads to end. The end comes in one of three
 // ways, and the store is closed, and thereby flushed, last in each:
@@ -41,6 +42,8 @@
 #include "mount/transport.h"
 #include "mount/uring_switch.h"
 
+#define STANDBY_LOOK_MS 100
+
 // Says what to do about a store that does not open, unless the failure's own line says it.
 static const char *open_hint(int status, const char *what)
 {
@@ -60,27 +63,69 @@ static const char *open_hint(int status, const char *what)
     }
 }
 
-static int store_open(struct lsmfs *fs, int signal_fd)
+// Option standby: what is known while another has the store.
+struct standby {
+    const char *mountpoint;
+    int signal_fd, *ready_fd;
+    bool waiting; // and the one who started it has been told so
+    bool stopped; // by a signal
+};
+
+// Tells who has the store, once, and lets a daemon go into the background. False: a signal came.
+static bool stand_by(void *arg)
+{
+    struct standby *standby = arg;
+    if (!standby->waiting) {
+        log_message(LOG_NOTICE, "%s: standing by: %s", standby->mountpoint, lsm_error_detail());
+        if (*standby->ready_fd >= 0)
+            daemon_ready(*standby->ready_fd);
+        *standby->ready_fd = -1;
+        standby->waiting = true;
+    }
+    struct pollfd fd = {.fd = standby->signal_fd, .events = POLLIN};
+    standby->stopped = poll(&fd, 1, STANDBY_LOOK_MS) > 0;
+    return !standby->stopped;
+}
+
+static void say_not_opened(const struct lsmfs *fs, int status, const char *what, bool in_background)
+{
+    const char *db = fs->options.db, *hint = open_hint(status, what);
+    bool named = strncmp(what, db, strlen(db)) == 0;
+    if (in_background)
+        log_message(LOG_ERR, "%s%s%s%s", named ? "" : db, named ? "" : ": ", what, hint);
+    else
+        say("lsmfs", "%s%s%s%s", named ? "" : db, named ? "" : ": ", what, hint);
+}
+
+// *ready_fd becomes -1 if the process goes into the background to wait. EXIT_OK with no fs->ns: a
+// signal ended the wait.
+static enum exit_status store_open(struct lsmfs *fs, int signal_fd, int *ready_fd)
 {
     struct busy busy = {.program = "lsmfs", .stop_fd = signal_fd};
+    struct standby standby = {fs->options.mountpoint, signal_fd, ready_fd, false, false};
     struct lsm_options *engine = &fs->options.ns.engine;
     char note[PATH_MAX + 32];
     int status;
     snprintf(note, sizeof note, BUSY_MOUNTING "%s", fs->options.mountpoint);
     engine->lock_note = note;
     engine->log = log_engine;
+    if (fs->options.standby) {
+        engine->lock_wait = stand_by;
+        engine->lock_wait_arg = &standby;
+    }
     do {
         status = ns_open(fs->options.db, &fs->options.ns, &fs->ns);
-    } while (status == LSM_BUSY && busy_wait(&busy, fs->options.db));
+    } while (status == LSM_BUSY && !standby.stopped && busy_wait(&busy, fs->options.db));
     engine->lock_note = NULL;
+    engine->lock_wait = NULL;
+    if (status == LSM_BUSY && standby.stopped)
+        return EXIT_OK;
     if (status < 0) {
         const char *detail = status == LSM_BUSY ? busy.text : lsm_error_detail();
-        const char *what = *detail ? detail : lsm_strerror(status);
-        bool named = strncmp(what, fs->options.db, strlen(fs->options.db)) == 0;
-        say("lsmfs", "%s%s%s%s", named ? "" : fs->options.db, named ? "" : ": ", what,
-            open_hint(status, what));
+        say_not_opened(fs, status, *detail ? detail : lsm_strerror(status), standby.waiting);
+        return EXIT_FAILED;
     }
-    return (int)status;
+    return EXIT_OK;
 }
 
 // Writes into LOCK where the store is mounted.
@@ -255,9 +300,10 @@ static enum exit_status run(struct lsmfs *fs, int ready_fd)
         say("lsmfs", "%s", strerror(errno));
         return EXIT_FAILED;
     }
-    if (store_open(fs, signal_fd) < 0) {
+    enum exit_status opened = store_open(fs, signal_fd, &ready_fd);
+    if (!fs->ns) {
         close(signal_fd);
-        return EXIT_FAILED;
+        return opened;
     }
     ok = serve(fs, signal_fd, ready_fd, &mounted);
     // A store that was made for this mount is removed again.

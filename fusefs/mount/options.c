@@ -106,6 +106,7 @@ static const struct option_spec specs[] = {
     {"dirsync", OPT_ON, FIELD(dirsync), 0, 0, NULL},
     {"ro", OPT_ON, FIELD(read_only), 0, 0, NULL},
     {"rw", OPT_OFF, FIELD(read_only), 0, 0, NULL},
+    {"standby", OPT_ON, FIELD(standby), 0, 0, NULL},
     {"default_permissions", OPT_OFF, FIELD(no_permissions), 0, 0, NULL},
     {"no_default_permissions", OPT_ON, FIELD(no_permissions), 0, 0, NULL},
     {"remount", OPT_REFUSE, 0, 0, 0, 0, no_remount},
@@ -139,7 +140,7 @@ static const char help_text[] =
     "  no_default_permissions  the only user may do everything (needs no_allow_other)\n"
     "  noatime, strictatime  times of access: never, always (default: relatime)\n"
     "  open_requests         opening a file counts as reading it (two requests more)\n"
-    "  noacl                 no access control lists\n"
+    "  standby               wait while another has the store;  noacl: no ACLs\n"
     "  dirsync, sync         names, or names and data, are on disk when a call returns\n"
     "  sync=none|MS          sync the log every MS milliseconds (none)\n"
     "  cache_size=SIZE       cache of decompressed blocks (64M)\n"
@@ -473,6 +474,8 @@ enum options_result options_parse(int argc, char **argv, struct mount_options *o
         result = wrong("no_default_permissions", "only for a mount of one user: no_allow_other");
     if (result == OPTIONS_RUN && options->snapshot && !options->read_only)
         result = wrong("snapshot", "only with ro");
+    if (result == OPTIONS_RUN && options->standby && options->read_only)
+        result = wrong("standby", "not with ro: it takes the place of a writer");
     options->ns.engine.read_only = options->read_only;
     options->ns.snapshot = options->snapshot;
     return result;

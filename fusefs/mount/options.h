@@ -24,6 +24,7 @@ struct mount_options {
     bool sloppy;      // mount(8)'s -s: unknown options are skipped
     bool fake;        // mount(8)'s -f through mount.lsmfs: all checks, no mount
     bool read_only;   // ro
+    bool standby;     // wait until nobody has the store any more
     unsigned slow_ms; // requests that take so long are logged; 0: none
     bool allow_other;
     bool allow_root;

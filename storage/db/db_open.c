@@ -247,9 +247,12 @@ static void handle_free(struct lsm *db)
 static int take_lock(struct lsm *db)
 {
     char name[STORE_NAME_MAX];
+    const struct lsm_options *options = &db->options;
     store_name(name, STORE_LOCK, 0);
-    int rc =
-        db->env->ops->lock(db->env, name, db->options.read_only, db->options.lock_note, &db->lock);
+    int rc;
+    do {
+        rc = db->env->ops->lock(db->env, name, options->read_only, options->lock_note, &db->lock);
+    } while (rc == LSM_BUSY && options->lock_wait && options->lock_wait(options->lock_wait_arg));
     if (!rc && db->options.lock_note)
         db->lock_note = strdup(db->options.lock_note);
     return rc;

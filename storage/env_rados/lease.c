@@ -372,7 +372,7 @@ static int wait_for_turn(struct remote *store, bool shared, struct seen *seen,
             return 0;
         if (!shared)
             release_readers(list);
-        ops->sleep_us(store->cluster, LOOK_US);
+        ops->sleep_us(store->cluster, LOOK_AGAIN_US);
     }
 }
 

@@ -28,7 +28,8 @@
 #define HOLDER_MAX     2048
 #define BEAT_US        1000000u
 #define LEASE_US       5000000u
-#define LOOK_US        500000u
+#define LOOK_US        500000u // a look at the lease that took longer says nothing
+#define LOOK_AGAIN_US  200000u
 
 struct node { // of a table; first in its struct
     struct node *next;

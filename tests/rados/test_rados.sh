@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # A store in a Ceph cluster, a real one that the test starts: mounted and used, commands on it,
 # kill -9 of the daemon, an object daemon that dies and comes back under load, a writer that was
-# stopped while another took its place.
+# stopped while another took its place, one that stands by.
 . "$(dirname "$0")/../fuse/lib.sh"
 . "$here/../rados/cluster.sh"
+. "$here/../rados/takeovers.sh"
 
 matches "a path without a store's name" "$("$lsmfs" rados:test "$work" 2>&1)" "*rados:POOL/NAME*"
 if ! grep -q LSMFS_RADOS "${LSMFS_BUILD:-$root/build}/build.ninja" 2>/dev/null; then
@@ -122,6 +123,19 @@ check_not "no reader writes" touch "$mnt/file4"
 matches "no writer beside readers" "$(lsmfsctl mkdir $store /d 2>&1)" "*in use by process*mounted on*"
 check "unmount a reader" umount_store "$mnt"
 check "and the other" umount_store "$other"
+
+# ---- standby
+mount_remote $store "$mnt"
+stand_by $store "$other" here
+matches "a standby says who has the store" "$(cat "$other.err")" "*standing by*mounted on $mnt*"
+echo last >"$mnt/file"
+start=$(date +%s%N)
+umount -i "$mnt"
+check "it takes over after an unmount" eventually mounted "$other"
+echo "handed over in $((($(date +%s%N) - start) / 1000000)) ms from the unmount on"
+same "with all that was written" "$(cat "$other/file")" last
+check "unmount the standby" umount_store "$other"
+takeovers $store "${LSMFS_TAKEOVERS:-3}"
 
 # ---- the end: nothing is left
 check "destroy" lsmfsctl destroy --yes $store
