@@ -54,7 +54,7 @@ static const struct command commands[] = {
      "Once a second: requests by kind, their rates and times; the store.\n"
      "  -n N  N times, then end\n"
      "On a terminal q ends it.\n",
-     0, 0, COMMAND_PRINTS},
+     0, 0, COMMAND_PRINTS | COMMAND_ENDLESS},
     {"metrics", command_metrics, "", "DB", "figures for Prometheus",
      "The text format; node_exporter reads it from a file (lsmfsctl(8)).\n", 0, 0, COMMAND_PRINTS},
     {"check", command_check, "q", "[-q] DB", "verify every byte",
@@ -138,7 +138,7 @@ static const struct command commands[] = {
      "  -j, --json   one object a line\n"
      "  --from SNAP  first what has changed since that one (-F)\n"
      "\"! start over\": some were lost, since they were not read in time; then it ends.\n",
-     0, 1, COMMAND_PRINTS},
+     0, 1, COMMAND_PRINTS | COMMAND_ENDLESS},
     {"destroy", command_destroy, "y", "--yes DB", "delete the store",
      "  --yes  needed: there is no way back\n", 0, 0, COMMAND_OFFLINE},
 };

@@ -12,6 +12,7 @@
 #include "ctl/mount_paths.h"
 #include "ctl/remote.h"
 #include "ctl/screen.h"
+#include "ctl/signals.h"
 #include "ctl/terminal.h"
 
 static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
@@ -54,7 +55,7 @@ static void print_help(void)
     print_commands();
     puts("  snapshot    create, list, rename, delete, prune snapshots, or go back to one");
     puts("lsmfsctl COMMAND --help explains one; lsmfsctl --version; manual: lsmfsctl(8).\n"
-         "Status: 0 done, 1 failed, 2 wrong usage.");
+         "Status: 0 done, 1 failed, 2 wrong usage; after a signal it is the signal's.");
 }
 
 static void print_snapshot_help(void)
@@ -185,6 +186,7 @@ static enum exit_status run(struct ctl *ctl)
 {
     bool moves = strcmp(ctl->command->name, "top") == 0;
     limits_raise();
+    signals_start(!(ctl->command->flags & COMMAND_ENDLESS));
     if (moves && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
         return screen_show(ctl, run_plain);
     return run_plain(ctl);
@@ -228,6 +230,8 @@ int main(int argc, char **argv)
         if (parse(&ctl, argc - words, argv + words, &status))
             status = check_places(&ctl) ? run(&ctl) : EXIT_FAILED;
     }
+    if (signals_seen() && status != EXIT_OK)
+        terminal_interrupted();
     if (!output_end() && status == EXIT_OK)
         status = EXIT_FAILED;
     return (int)status;

@@ -24,6 +24,7 @@
 #include "commands/wire.h"
 #include "common/mounts.h"
 #include "common/place.h"
+#include "ctl/signals.h"
 #include "ctl/terminal.h"
 
 #define BODY_MAX  (WIRE_PIECE + 4096u)
@@ -131,6 +132,8 @@ static int answer_sink(struct remote *remote, struct slice body)
     if (strcmp(name, "get") != 0 && strcmp(name, "send") != 0)
         return -EPROTO;
     fflush(stdout);
+    if (signals_seen())
+        return answer(remote, -EINTR, NULL, 0);
     return answer(remote, remote->front->ops->sink_write(remote->front, body.data, body.size), NULL,
                   0);
 }
@@ -240,6 +243,10 @@ static int take_progress(struct slice body)
 static int take(struct remote *remote, const struct wire_message *message)
 {
     struct slice body = buf_slice(&message->body);
+    bool is_output = message->type == WIRE_OUT || message->type == WIRE_TIME ||
+                     message->type == WIRE_USER || message->type == WIRE_GROUP;
+    if (is_output && signals_seen())
+        return 0; // perhaps nobody is there who takes it
     switch (message->type) {
     case WIRE_OUT:
         remote->has_shown = true;
@@ -280,13 +287,18 @@ static int take(struct remote *remote, const struct wire_message *message)
 static int receive(struct remote *remote, struct wire_message *message)
 {
     struct pollfd more = {.fd = remote->fd, .events = POLLIN};
-    if (poll(&more, 1, 0) == 0)
+    if (poll(&more, 1, 0) == 0 && !signals_seen())
         fflush(stdout);
-    return wire_receive(remote->fd, BODY_MAX, message);
+    signals_tell(remote->fd);
+    int rc = wire_receive(remote->fd, BODY_MAX, message);
+    signals_tell_no_more();
+    return rc;
 }
 
 static enum exit_status lost(struct remote *remote, int rc)
 {
+    if (signals_seen())
+        return EXIT_FAILED; // the daemon was told, and may have closed, or has no time
     if (rc == -EPROTO)
         complain(remote->ctl, "%s: what its daemon says makes no sense", remote->ctl->db);
     else
@@ -363,5 +375,5 @@ bool remote_run(struct ctl *ctl, bool shows_progress, enum exit_status *ret_stat
     buf_release(&remote.send);
     buf_release(&remote.piece);
     buf_release(&message.body);
-    return reached;
+    return reached || signals_seen();
 }

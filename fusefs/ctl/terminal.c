@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/say.h"
+#include "ctl/signals.h"
 
 static struct {
     const char *source, *sink; // files; NULL: standard input, standard output
@@ -24,15 +24,18 @@ static struct {
     int watch_fd;              // -1: none
 } files = {.source_fd = -1, .sink_fd = -1, .watch_fd = -1};
 
-static volatile sig_atomic_t interrupted;
 static struct front the_front;
+static bool said_after_signal;
 
 // ------------------------------------------------------------------------------- messages
 
 static void say_in_order(const char *program, const char *text)
 {
     screen_take();
-    fflush(stdout); // keeps the order where both go to one place
+    if (signals_seen())
+        said_after_signal = true; // standard output may be what it waited for
+    else
+        fflush(stdout); // keeps the order where both go to one place
     say(program, "%s", text);
     screen_give();
 }
@@ -70,6 +73,13 @@ static void print_end(struct front *front)
 {
     fflush(front->out);
     screen_give();
+}
+
+void terminal_interrupted(void)
+{
+    if (!said_after_signal)
+        terminal_say("lsmfsctl", "interrupted");
+    signals_die();
 }
 
 bool output_end(void)
@@ -144,28 +154,17 @@ static void print_group(struct front *front, uint32_t gid, unsigned width)
 
 // ------------------------------------------------------------------------------- files
 
-static void on_signal(int signal_number)
-{
-    (void)signal_number;
-    interrupted = 1;
-    atomic_store(&the_front.cancelled, true);
-}
-
-static void hold_signals(struct front *front)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_signal}; // without SA_RESTART: ends a read
-    (void)front;
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        sigaction(signals[i], &action, NULL);
-}
-
-// Waits until there is something to read. True: what is watched came first.
-static bool watched_first(void)
+// Waits until there is something to read. -EINTR: a signal has come; -ECANCELED: what is watched
+// has something to say.
+static int source_wait(void)
 {
     struct pollfd fds[] = {{.fd = files.source_fd, .events = POLLIN},
-                           {.fd = files.watch_fd, .events = POLLIN | POLLRDHUP}};
-    return poll(fds, 2, -1) > 0 && fds[1].revents;
+                           {.fd = files.watch_fd, .events = POLLIN | POLLRDHUP},
+                           {.fd = signals_fd(), .events = POLLIN}};
+    (void)poll(fds, 3, -1);
+    if (signals_seen())
+        return -EINTR;
+    return fds[1].revents ? -ECANCELED : 0;
 }
 
 static ssize_t source_read(struct front *front, void *data, size_t size)
@@ -177,10 +176,9 @@ static ssize_t source_read(struct front *front, void *data, size_t size)
         return -errno;
     size_t got = 0;
     while (got < size) {
-        if (interrupted)
-            return -EINTR;
-        if (files.watch_fd >= 0 && watched_first())
-            return -ECANCELED;
+        int rc = source_wait();
+        if (rc)
+            return rc;
         ssize_t n = read(files.source_fd, (uint8_t *)data + got, size - got);
         if (n < 0 && errno != EINTR)
             return -errno;
@@ -207,7 +205,7 @@ static int sink_write(struct front *front, const void *data, size_t size)
     int rc = sink_open();
     for (size_t done = 0; !rc && done < size;) {
         ssize_t n = write(files.sink_fd, (const uint8_t *)data + done, size - done);
-        if (n < 0 && errno != EINTR)
+        if (n < 0 && (errno != EINTR || signals_seen()))
             rc = -errno;
         else if (n > 0)
             done += (size_t)n;
@@ -251,7 +249,7 @@ struct front *terminal_front(void)
         .source_read = source_read,
         .sink_write = sink_write,
         .sink_close = sink_close,
-        .hold_signals = hold_signals,
+        .hold_signals = signals_hold,
     };
     mode_t mask = umask(0);
     umask(mask);

@@ -28,6 +28,9 @@ void progress_show(enum progress_unit unit, uint64_t done, uint64_t total);
 void screen_take(void);
 void screen_give(void);
 
+// A signal has ended the command: says so, unless the command has, and ends the program by it.
+_Noreturn void terminal_interrupted(void);
+
 // Flushes standard output; false, with a message, if something could not be written.
 bool output_end(void);
 

@@ -253,7 +253,7 @@ for command in "ls db" "put db /x" "check db" "repair db" "destroy --yes db" "co
 done
 kill -TERM $holder
 wait $holder
-same "put after a signal" "$?" 1
+same "put after a signal" "$?" 143
 exec 7>&-
 same "it says why" "$(cat held.out)" "lsmfsctl: hold: Interrupted"
 expect 1 "nothing is left of it" stat db /held

@@ -163,7 +163,7 @@ for ((i = 0; i < 600; i++)); do [ ! -e target.receiving/CURRENT ] || break; slee
 in=two expect 1 receive target
 kill -TERM $!
 wait $!
-same "ended by a signal" "$?" 1
+same "ended by a signal" "$?" 143
 exec 6>&-
 [ ! -e target.receiving ] || fail "left after a signal"
 "$ctl" receive target <pipe >/dev/null 2>&1 &

@@ -1,0 +1,28 @@
+// What SIGINT, SIGTERM and SIGHUP do to a command: it ends, with one line, and the program dies by
+// the signal, as whoever started it expects (status 130 in a shell after Ctrl-C).
+#ifndef CTL_SIGNALS_H
+#define CTL_SIGNALS_H
+
+#include "commands/front.h"
+
+// From here on a signal that is not ignored ends the program at once: what it was doing can be cut
+// off anywhere. With `says`, after a line.
+void signals_start(bool says);
+
+// From here on it cancels the command instead, which ends soon. A second one ends the program.
+void signals_hold(struct front *front);
+
+// Between these two it tells whoever is at the other end of the socket that nothing more comes, and
+// what they have to say is waited for, a second from one message to the next.
+void signals_tell(int fd);
+void signals_tell_no_more(void);
+
+// The signal that has come, or 0.
+int signals_seen(void);
+// Can be read when one has come.
+int signals_fd(void);
+
+// Ends the program by the signal that has come.
+_Noreturn void signals_die(void);
+
+#endif
