@@ -13,6 +13,7 @@ mkdir "$live" "$still"
 run() {
     local directory=$1
     shift
+    echo "$*" >>"$work/run"
     (cd "$directory" && "$ctl" "$@" </dev/null >"$directory/out" 2>"$directory/err"
      echo "status $?" >"$directory/status")
     cat "$directory/status" "$directory/out" "$directory/err" | sed "s:$directory:HERE:g"
@@ -91,6 +92,36 @@ both checkpoint db db/inside
 both checkpoint db /nowhere/copy
 both check db
 check "the copy of a live store" "$ctl" check "$live/copy"
+both diff db first
+both diff -0 db first
+json=(diff --json db first)
+same "JSON, but for inode numbers" "$(run "$live" "${json[@]}" | sed 's/"inode":[0-9]*//')" \
+    "$(run "$still" "${json[@]}" | sed 's/"inode":[0-9]*//')"
+both diff db first absent
+both clone db /d /cloned
+both clone db /d /cloned
+both clone db /absent /x
+both rm -r db /cloned
+both snapshot create db third
+both snapshot prune --keep-last 2 db
+# Times and identities are not the same.
+but_bytes() { run "$@" >/dev/null; cat "$1/status" "$1/err"; }
+both_but_bytes() { same "$*" "$(but_bytes "$live" "$@")" "$(but_bytes "$still" "$@")"; }
+both_but_bytes send db third
+both_but_bytes send --from first db third
+both send db absent
+both receive db
+# A backup has the store's files, which are not the same.
+but_numbers() { run "$@" | sed -E 's/[0-9]+/N/g'; }
+same "backup" "$(but_numbers "$live" backup db copies)" "$(but_numbers "$still" backup db copies)"
+both_but_times backup list copies/absent
+same "backup list" "$(but_numbers "$live" backup list copies)" "$(but_numbers "$still" backup list copies)"
+both backup verify copies
+both restore copies again
+both check again
+both backup delete copies@1
+both backup db /nowhere/copies
+both_but_bytes metrics db
 figures() { run "$1" stats db | sed '/^latency/,$d; s/[0-9].*//; /^ *$/d'; }
 same "figures" "$(figures "$live")" "$(figures "$still")"
 (cd "$live" && TZ=Asia/Tokyo "$ctl" ls -l db /d/random) >here
@@ -105,6 +136,21 @@ for command in "destroy --yes" repair "snapshot rollback --yes"; do
     same "$command: lines" "$(wc -l <"$live/err")" 1
 done
 matches "repair says why" "$("$ctl" repair "$db" 2>&1)" "*in use by process*mounted on $mnt*"
+
+# What a mount has, and a store that is not mounted has not.
+for command in "top -n 1" "watch --from absent"; do
+    # shellcheck disable=SC2086 # words
+    run "$still" $command db >/dev/null
+    same "$command: without a mount" "$(cat "$still/status")" "status 1"
+    same "$command: lines" "$(wc -l <"$still/err")" 1
+    # shellcheck disable=SC2086
+    run "$live" $command db >/dev/null
+done
+while read -r command; do
+    check "$command is tried here" grep -q "^$command" "$work/run"
+done < <("$ctl" --help | grep '^  [a-z]' | grep -v '^  snapshot ' | cut --output-delimiter $'\n' -c 3-12,43-52 |
+    tr -d ' ' | grep .
+    "$ctl" snapshot --help | awk '/^  [a-z]/ { print "snapshot", $1 }')
 
 # --- what the mount shows
 cd "$mnt" || exit 1
