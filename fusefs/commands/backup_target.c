@@ -158,6 +158,18 @@ static bool take_lock(struct backup *backup, enum backup_mode mode)
     return false;
 }
 
+// Also of a directory that is there already: who has made it may have been interrupted before.
+static bool sync_parent(const struct backup *backup)
+{
+    int fd = openat(backup->dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool done = fd >= 0 && fsync(fd) == 0;
+    // A directory above that may not be read has not been made by whoever may not.
+    done = done || (fd < 0 && errno == EACCES) || backup_failed(backup, "..");
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
 static int open_inner(const struct backup *backup, const char *name, enum backup_mode mode)
 {
     if (mode != BACKUP_READ && mkdirat(backup->dir, name, 0700) && errno != EEXIST)
@@ -199,6 +211,8 @@ bool backup_open(struct ctl *ctl, const char *path, const char *shown, enum back
         backup.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         done = backup.dir >= 0 || backup_failed(&backup, "");
     }
+    if (done && mode == BACKUP_CREATE)
+        done = sync_parent(&backup);
     // Before the lock as well: so that nothing is written into a directory that is none of ours.
     done = done && check_sign(&backup, mode) && take_lock(&backup, mode) &&
            check_sign(&backup, mode) && open_all(&backup, mode);

@@ -223,6 +223,8 @@ static bool remove_remains(struct receiving *r)
     struct stat st;
     if (lstat(r->beside, &st))
         return errno == ENOENT || system_failed(r, r->beside);
+    if (rmdir(r->beside) == 0) // a power cut has left no more of it
+        return true;
     return lsm_destroy(r->beside, NULL) == 0 || engine_failed(r);
 }
 

@@ -88,14 +88,21 @@ int db_place_unfinished(const struct env *dir)
                        dir->path);
 }
 
+struct magic_search {
+    struct env *dir;
+    bool has_other; // a file of which something else has been written
+};
+
 // Stops with 1 at a file that begins, a table: ends, as one of ours.
 static int find_magic(void *arg, const char *name)
 {
-    struct env *dir = arg;
+    static const char nothing[12];
+    struct magic_search *search = arg;
+    struct env *dir = search->dir;
     struct env_file *file;
     uint64_t number, size;
     size_t got = 0;
-    char bytes[12] = {0};
+    char bytes[sizeof nothing] = {0};
     enum store_file kind = store_parse_name(name, &number);
     const char *magic = kind == STORE_TABLE      ? SST_MAGIC
                         : kind == STORE_LOG      ? WAL_MAGIC
@@ -112,6 +119,7 @@ static int find_magic(void *arg, const char *name)
     if (!rc)
         rc = env_pread(file, bytes, sizeof bytes, offset, &got);
     (void)env_close(file);
+    search->has_other |= memcmp(bytes, nothing, sizeof bytes) != 0;
     return rc ? rc : got >= 8 && memcmp(bytes, magic, 8) == 0 ? 1 : 0;
 }
 
@@ -129,13 +137,15 @@ static int is_ours(struct env *dir)
             manifest_state_release(&state);
         return rc == LSM_CORRUPTION || rc == LSM_NEWER_FORMAT ? LSM_OK : rc;
     }
+    struct magic_search search = {.dir = dir};
     if (place.data) {
-        rc = dir->ops->list(dir, ENV_HERE, find_magic, dir);
+        rc = dir->ops->list(dir, ENV_HERE, find_magic, &search);
         if (rc)
             return rc == 1 ? LSM_OK : rc;
-    } else if ((place.lock || place.rest) && !place.foreign) {
-        return LSM_OK; // what is left of a creation that was interrupted
     }
+    // What is left of a creation that was interrupted: a power cut may leave files without bytes.
+    if ((place.data || place.lock || place.rest) && !place.foreign && !search.has_other)
+        return LSM_OK;
     return status_fail(LSM_NOT_A_STORE, "%s is not a store", dir->path);
 }
 

@@ -1,0 +1,420 @@
+// Power cuts of the disk that a backup is made on, and of the one with the store that receives a
+// stream: at each call that changes or syncs something with nothing that was not synced, at each
+// third one with a random part of it. Commands run as lsmfsctl runs them.
+//
+// Earlier generations are whole, a generation that was acknowledged is there, verify finds nothing,
+// and the next backup works. A receive was made whole or not at all, and the next one works.
+#include "quick_check.h"
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/slice.h"
+#include "commands/command.h"
+#include "disk/real_disk.h"
+
+// ------------------------------------------------------------------------------- a front
+
+struct memory_front {
+    struct front front; // first
+    struct slice source;
+    struct buf sink, said;
+};
+
+static void must_append(struct buf *buf, const void *data, size_t size)
+{
+    ck_assert_int_eq(buf_append(buf, data, size), 0);
+}
+
+static void say(struct front *front, const char *program, const char *text)
+{
+    struct buf *said = &((struct memory_front *)front)->said;
+    must_append(said, program, strlen(program));
+    must_append(said, ": ", 2);
+    must_append(said, text, strlen(text));
+    must_append(said, "\n", 1);
+}
+
+static void do_nothing(struct front *front)
+{
+    (void)front;
+}
+
+static void print_no_time(struct front *front, const char *format, time_t time)
+{
+    (void)format, (void)time;
+    fputs("then", front->out);
+}
+
+static ssize_t read_source(struct front *front, void *data, size_t size)
+{
+    struct slice *source = &((struct memory_front *)front)->source;
+    size_t n = size < source->size ? size : source->size;
+    if (n)
+        memcpy(data, source->data, n);
+    *source = slice_of(source->data + n, source->size - n);
+    return (ssize_t)n;
+}
+
+static int write_sink(struct front *front, const void *data, size_t size)
+{
+    must_append(&((struct memory_front *)front)->sink, data, size);
+    return 0;
+}
+
+static int close_sink(struct front *front)
+{
+    (void)front;
+    return 0;
+}
+
+static const struct front_ops memory_ops = {.complain = say,
+                                            .progress = do_nothing,
+                                            .print_begin = do_nothing,
+                                            .print_end = do_nothing,
+                                            .print_time = print_no_time,
+                                            .source_read = read_source,
+                                            .sink_write = write_sink,
+                                            .sink_close = close_sink,
+                                            .hold_signals = do_nothing};
+
+// Runs a command, with at most one argument; `from` is an option of send. `input` may be {0};
+// *ret_output (may be NULL) gets what it prints or sends, and *ret_said what it complains of; both
+// to be freed.
+static enum exit_status run_with(struct slice input, struct buf *ret_output, struct buf *ret_said,
+                                 const char *name, const char *db, const char *first,
+                                 const char *from)
+{
+    char *text = NULL, *args[] = {(char *)first, NULL};
+    size_t text_size = 0;
+    struct memory_front front = {.front.ops = &memory_ops, .source = input};
+    struct ctl *ctl = calloc(1, sizeof *ctl);
+    ck_assert_ptr_nonnull(ctl);
+    front.front.out = open_memstream(&text, &text_size);
+    ck_assert_ptr_nonnull(front.front.out);
+    ctl->front = &front.front;
+    ctl->command = command_find(name);
+    ck_assert_ptr_nonnull(ctl->command);
+    ctl->db = db;
+    ctl->args = args;
+    ctl->arg_count = first ? 1 : 0;
+    if (strcmp(name, "put") == 0)
+        ctl->options['c'] = "";
+    if (strcmp(name, "send") == 0)
+        ctl->options['F'] = from;
+    enum exit_status status = ctl_run(ctl);
+    fclose(front.front.out);
+    must_append(&front.sink, text, text_size);
+    free(text);
+    free(ctl);
+    if (ret_output)
+        *ret_output = front.sink;
+    else
+        buf_release(&front.sink);
+    must_append(&front.said, "", 1);
+    if (ret_said)
+        *ret_said = front.said;
+    else
+        buf_release(&front.said);
+    return status;
+}
+
+static enum exit_status run(const char *name, const char *db, const char *first)
+{
+    return run_with((struct slice){0}, NULL, NULL, name, db, first, NULL);
+}
+
+static enum exit_status receive(const struct buf *stream, const char *db)
+{
+    return run_with(buf_slice(stream), NULL, NULL, "receive", db, NULL, NULL);
+}
+
+// The same; it must succeed.
+static struct buf output_of(const char *name, const char *db, const char *first)
+{
+    struct buf output, said;
+    enum exit_status status = run_with((struct slice){0}, &output, &said, name, db, first, NULL);
+    ck_assert_msg(status == EXIT_OK, "%s %s: %s", name, db, (const char *)said.data);
+    buf_release(&said);
+    return output;
+}
+
+static void must_run(const char *name, const char *db, const char *first)
+{
+    struct buf output = output_of(name, db, first);
+    buf_release(&output);
+}
+
+// ------------------------------------------------------------------------------- places
+
+static char work[PATH_MAX];
+static char disk[PATH_MAX + 8]; // the directory whose power is cut
+
+static void shell(const char *command)
+{
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void set_up(void)
+{
+    const char *directory = getenv("TMPDIR");
+    char *made = NULL;
+    ck_assert_int_gt(asprintf(&made, "%s/lsmfs-cut.XXXXXX", directory ? directory : "/tmp"), 0);
+    ck_assert_ptr_nonnull(mkdtemp(made));
+    ck_assert_ptr_nonnull(realpath(made, work));
+    free(made);
+    ck_assert_int_eq(chdir(work), 0);
+    snprintf(disk, sizeof disk, "%s/disk", work);
+    shell("mkdir disk base old");
+}
+
+static void tear_down(void)
+{
+    shell("rm -rf disk base old db");
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(rmdir(work), 0);
+}
+
+// The disk is what directory `base` has.
+static void reset_disk(const char *base)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf disk && cp -a %s disk", base);
+    shell(command);
+    real_disk_begin(disk);
+}
+
+static void put(const char *db, const char *path, unsigned size, unsigned seed)
+{
+    uint8_t *bytes = malloc(size);
+    ck_assert_ptr_nonnull(bytes);
+    for (unsigned i = 0; i < size; i++)
+        bytes[i] = (uint8_t)((i * 2654435761u + seed * 40503u) >> 13);
+    ck_assert_int_eq(run_with(slice_of(bytes, size), NULL, NULL, "put", db, path, NULL), EXIT_OK);
+    free(bytes);
+}
+
+static void same(const struct buf *a, const struct buf *b, const char *what, uint64_t at)
+{
+    ck_assert_msg(a->size == b->size && memcmp(a->data, b->data, a->size) == 0, "%s, cut at %lu",
+                  what, (unsigned long)at);
+}
+
+// ------------------------------------------------------------------------------- backup
+
+static bool has_generation(unsigned number)
+{
+    struct stat st;
+    char path[64];
+    snprintf(path, sizeof path, "disk/t/generations/%06u", number);
+    return stat(path, &st) == 0;
+}
+
+// That the generation is the store that `scan` shows.
+static void check_restored(unsigned number, const struct buf *scan, uint64_t at)
+{
+    char target[32];
+    snprintf(target, sizeof target, "disk/t@%u", number);
+    must_run("restore", target, "restored");
+    struct buf restored = output_of("scan", "restored", NULL);
+    same(&restored, scan, target, at);
+    buf_release(&restored);
+    shell("rm -rf restored");
+}
+
+static void verify(const char *when, uint64_t at)
+{
+    struct buf output, said;
+    enum exit_status status =
+        run_with((struct slice){0}, &output, &said, "backup verify", "disk/t", NULL, NULL);
+    must_append(&output, "", 1);
+    ck_assert_msg(status == EXIT_OK, "verify %s, cut at %lu: %s%s", when, (unsigned long)at,
+                  (const char *)output.data, (const char *)said.data);
+    buf_release(&output);
+    buf_release(&said);
+}
+
+// What is to be found after a cut, of which `scans` are the generations.
+static void check_backup(const struct buf *scans, unsigned whole, unsigned newest, bool is_done,
+                         uint64_t at)
+{
+    bool has_newest = has_generation(newest);
+    ck_assert_msg(has_newest || !is_done, "acknowledged, and not there, cut at %lu",
+                  (unsigned long)at);
+    if (whole || has_newest) // else there may be no backup yet
+        verify("after the cut", at);
+    for (unsigned i = 1; i <= whole; i++)
+        check_restored(i, &scans[i], at);
+    if (has_newest)
+        check_restored(newest, &scans[newest], at);
+    must_run("backup", "db", "disk/t");
+    verify("after the next backup", at);
+    check_restored(newest + has_newest, &scans[newest], at);
+}
+
+// Backups of `db` on the disk of `base`, which has `whole` generations.
+static void cut_backups(const char *base, const struct buf *scans, unsigned whole, uint64_t seed)
+{
+    bool is_done = false;
+    for (uint64_t at = 1; !is_done; at += seed ? 3 : 1) {
+        reset_disk(base);
+        uint64_t before = real_disk_cut_at(at);
+        enum exit_status status = run("backup", "db", "disk/t");
+        uint64_t calls = real_disk_cut_at(0) - before;
+        is_done = calls < at;
+        ck_assert(is_done ? status == EXIT_OK : calls >= at);
+        real_disk_power_cut(seed ? seed + at : 0);
+        check_backup(scans, whole, whole + 1, status == EXIT_OK, at);
+        real_disk_end();
+    }
+}
+
+START_TEST(backups)
+{
+    struct buf scans[3] = {0};
+    put("db", "/small", 100, 1);
+    put("db", "/large", 300000, 2);
+    scans[1] = output_of("scan", "db", NULL);
+    cut_backups("base", scans, 0, 0);
+    cut_backups("base", scans, 0, 1000);
+    must_run("backup", "db", "base/t");
+    put("db", "/large", 200000, 3);
+    put("db", "/other", 200000, 4);
+    scans[2] = output_of("scan", "db", NULL);
+    cut_backups("base", scans, 1, 0);
+    cut_backups("base", scans, 1, 2000);
+    for (unsigned i = 0; i < 3; i++)
+        buf_release(&scans[i]);
+}
+END_TEST
+
+// Deleting the first of two generations: the second one is whole, the first is there or is not.
+static void cut_deletion(const struct buf *scans, uint64_t seed)
+{
+    bool is_done = false;
+    for (uint64_t at = 1; !is_done; at += seed ? 3 : 1) {
+        reset_disk("base");
+        uint64_t before = real_disk_cut_at(at);
+        enum exit_status status = run("backup delete", "disk/t@1", NULL);
+        is_done = real_disk_cut_at(0) - before < at;
+        real_disk_power_cut(seed ? seed + at : 0);
+        ck_assert(!has_generation(1) || status != EXIT_OK);
+        verify("after the cut", at);
+        check_restored(2, &scans[2], at);
+        if (has_generation(1))
+            check_restored(1, &scans[1], at);
+        must_run("backup", "db", "disk/t");
+        verify("after the next backup", at);
+        check_restored(3, &scans[2], at);
+        real_disk_end();
+    }
+}
+
+START_TEST(deletions)
+{
+    struct buf scans[3] = {0};
+    for (unsigned i = 1; i <= 2; i++) {
+        put("db", "/large", 300000, i);
+        scans[i] = output_of("scan", "db", NULL);
+        must_run("backup", "db", "base/t");
+    }
+    cut_deletion(scans, 0);
+    cut_deletion(scans, 3000);
+    for (unsigned i = 0; i < 3; i++)
+        buf_release(&scans[i]);
+}
+END_TEST
+
+// ------------------------------------------------------------------------------- receive
+
+static bool same_bytes(const struct buf *a, const struct buf *b)
+{
+    return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
+}
+
+// A receive of `stream`, by which the store of `base` (or none: `old` is NULL) becomes `new`.
+static void cut_receive(const char *base, const struct buf *stream, const struct buf *old,
+                        const struct buf *new, const char *snapshot, uint64_t seed)
+{
+    bool is_done = false;
+    struct stat st;
+    for (uint64_t at = 1; !is_done; at += seed ? 3 : 1) {
+        reset_disk(base);
+        uint64_t before = real_disk_cut_at(at);
+        enum exit_status status = receive(stream, "disk/copy");
+        is_done = real_disk_cut_at(0) - before < at;
+        real_disk_power_cut(seed ? seed + at : 0);
+        bool is_there = stat("disk/copy", &st) == 0, is_new = false;
+        ck_assert_msg(is_there || (!old && status != EXIT_OK), "gone, cut at %lu",
+                      (unsigned long)at);
+        if (is_there) {
+            must_run("check", "disk/copy", NULL);
+            struct buf scan = output_of("scan", "disk/copy", NULL);
+            is_new = same_bytes(&scan, new);
+            ck_assert_msg(is_new || (old && same_bytes(&scan, old)), "half of it, cut at %lu",
+                          (unsigned long)at);
+            ck_assert(is_new || status != EXIT_OK);
+            buf_release(&scan);
+            struct buf names = output_of("snapshot list", "disk/copy", NULL);
+            must_append(&names, "", 1);
+            ck_assert_int_eq(strstr((char *)names.data, snapshot) != NULL, is_new);
+            buf_release(&names);
+        }
+        struct buf said;
+        status = run_with(buf_slice(stream), NULL, &said, "receive", "disk/copy", NULL, NULL);
+        ck_assert_msg(status == (is_new ? EXIT_FAILED : EXIT_OK),
+                      "received again: %d, cut at %lu: %s", (int)status, (unsigned long)at,
+                      (const char *)said.data);
+        buf_release(&said);
+        struct buf scan = output_of("scan", "disk/copy", NULL);
+        same(&scan, new, "received again", at);
+        buf_release(&scan);
+        real_disk_end();
+    }
+}
+
+START_TEST(receives)
+{
+    put("db", "/small", 100, 1);
+    put("db", "/large", 300000, 2);
+    must_run("snapshot create", "db", "first");
+    struct buf whole = output_of("send", "db", "first");
+    put("db", "/large", 200000, 3);
+    put("db", "/other", 100000, 4);
+    must_run("rm", "db", "/small");
+    must_run("snapshot create", "db", "second");
+    struct buf changes;
+    ck_assert_int_eq(run_with((struct slice){0}, &changes, NULL, "send", "db", "second", "first"),
+                     EXIT_OK);
+    ck_assert_int_eq(receive(&whole, "old/copy"), EXIT_OK);
+    struct buf first = output_of("scan", "old/copy", NULL);
+    shell("cp -a old new");
+    ck_assert_int_eq(receive(&changes, "new/copy"), EXIT_OK);
+    struct buf second = output_of("scan", "new/copy", NULL);
+    shell("rm -rf new");
+    cut_receive("base", &whole, NULL, &first, "first", 0);
+    cut_receive("base", &whole, NULL, &first, "first", 4000);
+    cut_receive("old", &changes, &first, &second, "second", 0);
+    cut_receive("old", &changes, &first, &second, "second", 5000);
+    buf_release(&whole);
+    buf_release(&first);
+    buf_release(&changes);
+    buf_release(&second);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("copy_cut");
+    TCase *tc = tcase_create("copy_cut");
+    tcase_set_timeout(tc, 300);
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, backups);
+    tcase_add_test(tc, deletions);
+    tcase_add_test(tc, receives);
+    suite_add_tcase(suite, tc);
+    return run_suite(suite);
+}
