@@ -24,7 +24,7 @@ enum command_flags {
     COMMAND_PRINTS = 1,      // writes to standard output all the time
     COMMAND_OFFLINE = 2,     // needs the store for itself
     COMMAND_MOUNT_PATHS = 8, // takes two paths of a mount instead of DB and two paths too
-    COMMAND_LOCAL = 4, // for stores in directories, not for those in a cluster (common/place.h)
+    COMMAND_LOCAL = 4,    // for stores in directories, not for those in a cluster (common/place.h)
     COMMAND_ENDLESS = 16, // has no end of its own: that a signal ends it is nothing to be said
 };
 

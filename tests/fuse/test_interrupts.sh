@@ -83,7 +83,7 @@ done
 # A daemon that does not answer.
 (cd / && kill -STOP "$(daemon_of "$db")")
 matches "a stopped daemon" "$(python3 "$here/interrupt.py" INT:0.1 "$ctl" ls -lR "$db")" \
-    "130 * interrupted\\n"
+    "130 *: interrupted*"
 kill -CONT "$(daemon_of "$db")"
 check "goes on" "$ctl" ls "$db" >/dev/null
 umount_store "$mnt"
