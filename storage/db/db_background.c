@@ -192,8 +192,6 @@ static void make_room(struct lsm *db)
         pthread_cond_broadcast(&db->changed);
     }
     bool still = db_space_short(db);
-    if (!still)
-        db_little_end(db);
     db_unlock(db);
     if (still)
         push_deletes(db);

@@ -12,11 +12,16 @@
 // then for a moment in a table as well. So what replaces itself goes on for ever, and what grows is
 // refused at last. The count ends when space is not short any more.
 //
-// The lead is held in all of it but db_little_end(), so one thread at a time is here.
+// Flushes and compactions may take long on a slow disk. A user who changes a mode is not told that
+// the disk is full for that: once between two looks, half as much is granted without one, as long
+// as the reserve is there. After that small changes wait as those do that free space.
+//
+// The lead is held in all of it, so one thread at a time is here. db_little_end() is in db_space.c.
 #include "base/clock.h"
 #include "db/db.h"
 
 #define SETTLE_US    500000  // how long to wait for flushes and compactions to give space back
+#define SETTLE_MAX   5000000 // where as much as may be granted without that is used up
 #define AGAIN_US     1000000 // for so long after a refusal others are refused without waiting
 #define RECORD_BYTES 64      // about what a small change takes on the disk beside its batch
 #define FLOOR_SHARE  2       // half of the reserve is never for small changes
@@ -43,9 +48,9 @@ static bool is_settled(struct lsm *db) REQUIRES(db_mutex)
 }
 
 // Flushes the memtable and waits for all that follows. False: that takes too long.
-static bool settle(struct lsm *db) REQUIRES(db_lead)
+static bool settle(struct lsm *db, uint64_t wait_us) REQUIRES(db_lead)
 {
-    uint64_t give_up_us = clock_us() + SETTLE_US, now;
+    uint64_t give_up_us = clock_us() + wait_us, now;
     db_log_drop_recyclable(db); // a log that is kept for recycling is only a convenience
     db_lock(db);
     bool due = memtable_entries(db->active) > 0;
@@ -67,37 +72,56 @@ static bool settle(struct lsm *db) REQUIRES(db_lead)
     return settled;
 }
 
-// Looks how much is left. False: nothing, or nobody can say.
-static bool look(struct lsm *db) REQUIRES(db_lead)
+// How much small changes may take from now on; `bytes` were measured. Mutex held.
+static void grant(struct lsm *db, uint64_t bytes, uint64_t wanted, bool settled) REQUIRES(db_mutex)
 {
-    uint64_t bytes;
-    if (!settle(db) || !measure(db, &bytes))
-        return false;
-    uint64_t wanted = db_reserve_wanted(db), share = DB_LITTLE_STEPS * db_reserve_step(db);
+    struct db_little *little = &db->space.little;
+    uint64_t least = wanted / FLOOR_SHARE, share = DB_LITTLE_STEPS * db_reserve_step(db);
     if (share > wanted / 4)
         share = wanted / 4;
-    db_lock(db);
-    if (!db->space.little.counting) {
-        db->space.little.floor = bytes > share ? bytes - share : 0;
-        if (db->space.little.floor < wanted / FLOOR_SHARE)
-            db->space.little.floor = wanted / FLOOR_SHARE;
-        db->space.little.counting = true;
+    if (!little->counting && settled) { // not while a job's output makes it too low
+        little->floor = bytes > least + share ? bytes - share : least;
+        little->counting = true;
     }
-    uint64_t above = bytes > db->space.little.floor ? bytes - db->space.little.floor : 0;
-    db->space.little.left = (above < share ? above : share) / 2;
+    uint64_t floor = little->counting ? little->floor : least;
+    uint64_t above = bytes > floor ? bytes - floor : 0;
+    little->left = (above < share ? above : share) / (settled ? 2 : 4);
+    little->unsettled = !settled;
+}
+
+// Looks how much is left. False: nothing, or nobody can say. True too if space is not short any
+// more: what was measured then is no floor for the next time that it is.
+static bool look(struct lsm *db, bool *ret_full) REQUIRES(db_lead)
+{
+    uint64_t bytes;
+    db_lock(db);
+    bool again = db->space.little.unsettled;
     db_unlock(db);
-    return true;
+    bool settled = settle(db, again ? SETTLE_MAX : SETTLE_US);
+    if ((!settled && again) || !measure(db, &bytes))
+        return false;
+    uint64_t wanted = db_reserve_wanted(db);
+    db_lock(db);
+    *ret_full = db_disk_is_full(db);
+    bool known = settled || db->space.reserve == RESERVE_HELD;
+    if (*ret_full && known)
+        grant(db, bytes, wanted, settled);
+    db_unlock(db);
+    return known;
 }
 
 bool db_little_take(struct lsm *db, size_t bytes)
 {
+    bool full = true;
     bytes += RECORD_BYTES;
     db_lock(db);
-    bool enough = db->space.little.counting && db->space.little.left >= bytes;
+    bool enough = db->space.little.left >= bytes;
     bool wait = !enough && clock_us() >= db->space.little.again_us;
     db_unlock(db);
     if (wait)
-        enough = look(db);
+        enough = look(db, &full);
+    if (enough && !full)
+        return true;
     db_lock(db);
     enough = enough && db->space.little.left >= bytes;
     if (enough)
@@ -106,11 +130,4 @@ bool db_little_take(struct lsm *db, size_t bytes)
         db->space.little.again_us = clock_us() + AGAIN_US;
     db_unlock(db);
     return enough;
-}
-
-void db_little_end(struct lsm *db)
-{
-    db->space.little.counting = false;
-    db->space.little.left = 0;
-    db->space.little.again_us = 0;
 }

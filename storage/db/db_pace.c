@@ -145,7 +145,10 @@ void db_update_pressure(struct lsm *db)
         pressure = blobs;
     if (db->jobs.retry.jobs && pressure < RETRY_PRESSURE)
         pressure = RETRY_PRESSURE;
-    if (db->background_error || db_disk_is_full(db))
+    bool full = db_disk_is_full(db);
+    if (db->background_error || full)
         pressure = DB_PRESSURE_STOP;
+    if (!full)
+        db_little_end(db);
     atomic_store_explicit(&db->pace.pressure, pressure, memory_order_release);
 }

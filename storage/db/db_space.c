@@ -27,6 +27,14 @@ bool db_space_short(const struct lsm *db)
     return db->space.reserve == RESERVE_SPENT || db->space.full & DB_FULL_LOW;
 }
 
+void db_little_end(struct lsm *db)
+{
+    db->space.little.counting = false;
+    db->space.little.unsettled = false;
+    db->space.little.left = 0;
+    db->space.little.again_us = 0;
+}
+
 // How much has to be free so that everything in memory will fit. No locks held.
 static uint64_t low_mark(struct lsm *db, uint64_t total)
 {

@@ -24,6 +24,15 @@ struct lsm;
 #define DB_FULL_JOBS       (DB_FULL_FLUSH | DB_FULL_COMPACTION)
 #define DB_FULL_LOW        4u // a write met a full disk, or memtables might not fit any more
 
+// What small changes may take while space is short; db_little.c.
+struct db_little {
+    bool counting;
+    bool unsettled;    // `left` was granted while jobs were under way
+    uint64_t floor;    // as much has to stay free, or in the reserve
+    uint64_t left;     // bytes until the next look
+    uint64_t again_us; // until then the last refusal stands
+};
+
 struct db_space {
     unsigned full GUARDED_BY(db_mutex); // DB_FULL_*: what cannot proceed for lack of space
     enum { RESERVE_NONE, RESERVE_HELD, RESERVE_SPENT } reserve GUARDED_BY(db_mutex); // db_reserve.c
@@ -34,12 +43,7 @@ struct db_space {
     _Atomic uint64_t reserve_covers;         // bytes of a flush that fit into it; set under mutex
     uint64_t reserve_swept;                  // bytes that opening gave back; its own
     uint64_t reserve_left;                   // bytes for the next opening; closing's own
-    struct { // what small changes may take while space is short; db_little.c
-        bool counting;
-        uint64_t floor;    // as much has to stay free, or in the reserve
-        uint64_t left;     // bytes until the next look
-        uint64_t again_us; // until then the last refusal stands
-    } little GUARDED_BY(db_mutex);
+    struct db_little little GUARDED_BY(db_mutex);
 
     pthread_mutex_t hold_mutex;                     // db_hold.c
     uint64_t hold_number GUARDED_BY(db_hold_mutex); // hold_mutex; of the file; 0: nothing is held
@@ -88,7 +92,7 @@ void db_reserve_file(struct env *env, uint64_t number, uint64_t size);
 
 // ---- db_little.c
 // Whether a write that may use a little of the reserve, of so many bytes, may go on; if it may,
-// that is noted. Lead held, mutex not; may wait for flushes and compactions for up to a second.
+// that is noted. Lead held, mutex not; may wait for flushes and compactions for up to 5 seconds.
 bool db_little_take(struct lsm *db, size_t bytes) REQUIRES(db_lead) EXCLUDES(db_mutex);
 void db_little_end(struct lsm *db) REQUIRES(db_mutex); // space is not short any more; mutex held
 

@@ -234,6 +234,26 @@ START_TEST(test_small_changes)
 }
 END_TEST
 
+// Flushes that take long on a full disk do not refuse small changes.
+START_TEST(test_small_changes_slow_disk)
+{
+    struct test *t = test_new(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, 0, 6 << 20);
+    struct lsm_write_options wo = {.use_little = true};
+    open_store(t);
+    fill_with(t, size_mixed);
+    env_fault_freeze(t->env, ".sst");
+    for (int i = 0; i < 100; i++) {
+        int rc = lsm_put(t->db, &wo, "small", 5, &i, sizeof i);
+        EXPECT(rc == 0, "change %d: %d %s", i, rc, lsm_error_detail());
+    }
+    env_fault_freeze(t->env, NULL);
+    delete_most(t, t->count);
+    expect_writable(t);
+    expect_all(t);
+    test_end(t);
+}
+END_TEST
+
 // Values are of up to `usual` bytes, but for every tenth. Notes the most space that was used.
 static void put_more(struct test *t, int count, uint32_t usual, uint64_t *peak)
 {
@@ -561,6 +581,7 @@ int main(void)
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, test_full_disk, 0, 12);
     tcase_add_loop_test(tc, test_small_changes, 0, 12);
+    tcase_add_loop_test(tc, test_small_changes_slow_disk, 0, 2);
     tcase_add_loop_test(tc, test_large_buffer, 0, 2);
     tcase_add_loop_test(tc, test_large_values, 0, 4);
     suite_add_tcase(suite, tc);

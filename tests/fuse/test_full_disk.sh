@@ -80,23 +80,31 @@ test_mounted() {
     check "check" lsmfsctl check "$db"
 }
 
-# Fills the mounted store until even a byte is refused.
-fill_store() {
-    local i refused=0
-    # It ends when it is told of the first loss, and there may be room after that.
-    for ((i = 0; i < 6; i++)); do
-        dd if=/dev/urandom bs=1M count=90 oflag=append conv=notrunc,fsync of="$mnt/fill" status=none
-    done 2>/dev/null
-    for ((i = 0; i < 20000 && refused < 5; i++)); do
-        if head -c 4000 /dev/urandom 2>/dev/null >"$mnt/fill.$i" && sync -f "$mnt/fill.$i"; then
-            refused=0
-        else
-            refused=$((refused + 1))
-        fi
-    done 2>/dev/null
-    check "the store fills up" test $refused -eq 5
-}
 is_full() { ! bash -c "echo x >'$mnt/byte.$RANDOM'" 2>/dev/null; }
+
+# Fills the mounted store until even a byte is refused, and still is when nothing is under way.
+fill_store() {
+    local i refused round
+    for ((round = 0; round < 20; round++)); do
+        refused=0
+        # It ends when it is told of the first loss, and there may be room after that.
+        for ((i = 0; i < 6; i++)); do
+            dd if=/dev/urandom bs=1M count=90 oflag=append conv=notrunc,fsync of="$mnt/fill" \
+                status=none
+        done 2>/dev/null
+        for ((i = 0; i < 20000 && refused < 5; i++)); do
+            if head -c 4000 /dev/urandom 2>/dev/null >"$mnt/fill.$round.$i" &&
+                sync -f "$mnt/fill.$round.$i"; then
+                refused=0
+            else
+                refused=$((refused + 1))
+            fi
+        done 2>/dev/null
+        check "the store fills up" test $refused -eq 5
+        sleep 1
+        is_full && return
+    done
+}
 
 # On a store that has filled its disk all works that frees space, or changes a record.
 test_full_store() {
