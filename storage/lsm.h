@@ -411,18 +411,17 @@ LSM_NODISCARD LSM_API int lsm_batch_delete(struct lsm_batch *batch, const void *
 // LSM_INVALID, writing nothing, if the source or the range does not exist. The caller keeps other
 // writers off the source during lsm_write(). Slices of values in blob files share their bytes;
 // short ones, and those of other values, are copied.
-LSM_NODISCARD LSM_API int lsm_batch_put_slice(struct lsm_batch *batch, const void *key,
-                                              size_t key_size, const void *src_key,
-                                              size_t src_key_size, uint64_t offset,
-                                              uint64_t length);
+LSM_NODISCARD LSM_API int lsm_batch_put_part(struct lsm_batch *batch, const void *key,
+                                             size_t key_size, const void *src_key,
+                                             size_t src_key_size, uint64_t offset, uint64_t length);
 
 // The same of the value `src_key` had at the snapshot (NULL: as above). Other writers may change it
 // meanwhile; the snapshot is freed after lsm_write().
-LSM_NODISCARD LSM_API int lsm_batch_put_slice_at(struct lsm_batch *batch, const void *key,
-                                                 size_t key_size,
-                                                 const struct lsm_snapshot *snapshot,
-                                                 const void *src_key, size_t src_key_size,
-                                                 uint64_t offset, uint64_t length);
+LSM_NODISCARD LSM_API int lsm_batch_put_part_at(struct lsm_batch *batch, const void *key,
+                                                size_t key_size,
+                                                const struct lsm_snapshot *snapshot,
+                                                const void *src_key, size_t src_key_size,
+                                                uint64_t offset, uint64_t length);
 
 // Puts all operations of `other` behind those of `batch`. `other` is unchanged; what it borrows,
 // and the snapshots it names, are now borrowed by both.

@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "mount/fuse_api.h"
-#include "mount/log.h"
 #include "mount/lsmfs.h"
+#include "mount/messages.h"
 #include "mount/transport.h"
 
 #define BUCKETS (1u << 20)
@@ -144,7 +144,7 @@ static void fill(const struct node *node, struct fuse_entry_param *ret_entry)
 
 // --------------------------------------------------------------------------------------- handlers
 
-static void op_init(void *userdata, struct fuse_conn_info *conn)
+static void serve_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
     const unsigned wanted = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_CACHE_SYMLINKS |
@@ -157,7 +157,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->time_gran = 1;
 }
 
-static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void serve_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fuse_entry_param entry = {.entry_timeout = FOREVER};
     lock();
@@ -168,19 +168,19 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     fuse_reply_entry(req, &entry);
 }
 
-static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+static void serve_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
     (void)ino, (void)count;
     fuse_reply_none(req);
 }
 
-static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+static void serve_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
     (void)count, (void)forgets;
     fuse_reply_none(req);
 }
 
-static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void serve_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
     struct fuse_entry_param entry;
@@ -190,8 +190,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     fuse_reply_attr(req, &entry.attr, FOREVER);
 }
 
-static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
-                       struct fuse_file_info *fi)
+static void serve_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+                          struct fuse_file_info *fi)
 {
     (void)fi;
     struct fuse_entry_param entry;
@@ -238,7 +238,8 @@ static bool make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
     return is_new;
 }
 
-static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+static void serve_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                        dev_t rdev)
 {
     struct fuse_entry_param entry;
     (void)rdev;
@@ -246,20 +247,20 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
         fuse_reply_entry(req, &entry);
 }
 
-static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+static void serve_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    op_mknod(req, parent, name, mode | S_IFDIR, 0);
+    serve_mknod(req, parent, name, mode | S_IFDIR, 0);
 }
 
-static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+static void serve_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
     struct fuse_entry_param entry;
     if (make(req, parent, name, S_IFLNK | 0777, target, &entry))
         fuse_reply_entry(req, &entry);
 }
 
-static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                      struct fuse_file_info *fi)
+static void serve_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                         struct fuse_file_info *fi)
 {
     struct fuse_entry_param entry;
     fi->keep_cache = 1;
@@ -282,8 +283,8 @@ static void op_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
     fuse_reply_err(req, error);
 }
 
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
-                      const char *new_name, unsigned flags)
+static void serve_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                         const char *new_name, unsigned flags)
 {
     lock();
     struct node *node = node_find(nodes[parent], name);
@@ -299,7 +300,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     fuse_reply_err(req, error);
 }
 
-static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+static void serve_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     lock();
     const char *target = nodes[ino]->target;
@@ -307,7 +308,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     fuse_reply_readlink(req, target);
 }
 
-static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void serve_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     fi->keep_cache = 1;
     if (no_open) {
@@ -322,7 +323,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_reply_open(req, fi);
 }
 
-static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void serve_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
     if (no_open)
@@ -331,14 +332,14 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
         fuse_reply_open(req, fi);
 }
 
-static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void serve_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino, (void)fi;
     fuse_reply_err(req, 0);
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-                    struct fuse_file_info *fi)
+static void serve_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                       struct fuse_file_info *fi)
 {
     static const char zeros[1 << 20];
     (void)fi;
@@ -352,8 +353,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     fuse_reply_buf(req, zeros, (size_t)left < size ? (size_t)left : size);
 }
 
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
-                     struct fuse_file_info *fi)
+static void serve_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                        struct fuse_file_info *fi)
 {
     (void)data, (void)fi;
     lock();
@@ -364,7 +365,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     fuse_reply_write(req, size);
 }
 
-static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+static void serve_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
     (void)ino, (void)data_only, (void)fi;
     fuse_reply_err(req, 0);
@@ -407,21 +408,21 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after, bool 
     free(data);
 }
 
-static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after,
-                       struct fuse_file_info *fi)
+static void serve_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after,
+                          struct fuse_file_info *fi)
 {
     (void)fi;
     list(req, ino, size, after, false);
 }
 
-static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after,
-                           struct fuse_file_info *fi)
+static void serve_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after,
+                              struct fuse_file_info *fi)
 {
     (void)fi;
     list(req, ino, size, after, true);
 }
 
-static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+static void serve_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     (void)ino;
     fuse_reply_statfs(req, &(struct statvfs){.f_bsize = 4096,
@@ -436,31 +437,31 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 // What is missing here (FLUSH, GETXATTR, ...) libfuse answers with ENOSYS, which the kernel
 // remembers.
 static const struct fuse_lowlevel_ops ops = {
-    .init = op_init,
-    .lookup = op_lookup,
-    .forget = op_forget,
-    .forget_multi = op_forget_multi,
-    .getattr = op_getattr,
-    .setattr = op_setattr,
-    .readlink = op_readlink,
-    .mknod = op_mknod,
-    .mkdir = op_mkdir,
+    .init = serve_init,
+    .lookup = serve_lookup,
+    .forget = serve_forget,
+    .forget_multi = serve_forget_multi,
+    .getattr = serve_getattr,
+    .setattr = serve_setattr,
+    .readlink = serve_readlink,
+    .mknod = serve_mknod,
+    .mkdir = serve_mkdir,
     .unlink = op_remove,
     .rmdir = op_remove,
-    .symlink = op_symlink,
-    .rename = op_rename,
-    .create = op_create,
-    .open = op_open,
-    .read = op_read,
-    .write = op_write,
-    .release = op_release,
-    .fsync = op_fsync,
-    .opendir = op_opendir,
-    .readdir = op_readdir,
-    .readdirplus = op_readdirplus,
-    .releasedir = op_release,
-    .fsyncdir = op_fsync,
-    .statfs = op_statfs,
+    .symlink = serve_symlink,
+    .rename = serve_rename,
+    .create = serve_create,
+    .open = serve_open,
+    .read = serve_read,
+    .write = serve_write,
+    .release = serve_release,
+    .fsync = serve_fsync,
+    .opendir = serve_opendir,
+    .readdir = serve_readdir,
+    .readdirplus = serve_readdirplus,
+    .releasedir = serve_release,
+    .fsyncdir = serve_fsync,
+    .statfs = serve_statfs,
 };
 
 // ------------------------------------------------------------------------------------------- main
@@ -501,7 +502,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: lsmfs_floor [--no-open] [-o OPTIONS] MOUNTPOINT\n");
         return 2;
     }
-    log_init(false);
+    messages_init(false);
     nodes = checked(calloc(2, sizeof *nodes)); // number 0 is nobody's, 1 the root's
     node_room = 2;
     node_new(S_IFDIR | 0755);

@@ -28,7 +28,7 @@ struct backing_up {
     struct ctl *ctl;
     struct backup backup;
     struct copier copier;
-    struct pool pool;
+    struct backup_pool pool;
     struct lsm_files *files;
     struct generation generation;
     struct buf kept[2]; // what the generation holds itself
@@ -97,11 +97,11 @@ static bool find_copy(struct backing_up *b, size_t index, struct generation_file
                       bool *ret_found)
 {
     const struct lsm_file_info *info = lsm_files_info(b->files, index);
-    size_t first, count = pool_find_all(&b->pool, info->name, &first);
+    size_t first, count = backup_pool_find_all(&b->pool, info->name, &first);
     bool worth_reading = false;
     *ret_found = false;
     for (size_t i = first; i < first + count && !*ret_found; i++) {
-        const struct pool_file *candidate = &b->pool.files[i];
+        const struct backup_pool_file *candidate = &b->pool.files[i];
         if (candidate->size != info->size)
             continue;
         worth_reading = true;
@@ -121,8 +121,8 @@ static bool find_copy(struct backing_up *b, size_t index, struct generation_file
     char name[POOL_NAME_MAX + 1];
     if (!copy_read(&b->copier, &from.source, &file->size, file->hash))
         return false;
-    pool_name(file, name);
-    *ret_found = pool_find(&b->pool, name) != NULL;
+    backup_pool_name(file, name);
+    *ret_found = backup_pool_find(&b->pool, name) != NULL;
     if (!*ret_found)
         b->ctl->front->total += info->size; // it is read again
     return true;
@@ -144,7 +144,7 @@ static bool copy_to_pool(struct backing_up *b, size_t index, struct generation_f
     if (!copy_file(&b->copier, &from.source, backup->temporary, backup->shown, info->name,
                    &file->size, file->hash))
         return false;
-    pool_name(file, name);
+    backup_pool_name(file, name);
     if (!set_modified(backup, backup->temporary, info->name, info->modified_ns))
         return false;
     if (renameat(backup->temporary, info->name, backup->files, name))
@@ -164,7 +164,7 @@ static bool back_up_file(struct backing_up *b, size_t index)
     if (!find_copy(b, index, &file, &found) || (!found && !copy_to_pool(b, index, &file)))
         return false;
     char name[POOL_NAME_MAX + 1];
-    pool_name(&file, name);
+    backup_pool_name(&file, name);
     if (found && !set_modified(&b->backup, b->backup.files, name, info->modified_ns))
         return false;
     b->bytes += file.size;
@@ -254,7 +254,7 @@ static bool begin(struct backing_up *b)
     struct timespec now;
     uint64_t *numbers, total = 0;
     size_t count;
-    if (!copier_init(&b->copier, b->ctl) || !pool_scan(&b->backup, &b->pool) ||
+    if (!copier_init(&b->copier, b->ctl) || !backup_pool_scan(&b->backup, &b->pool) ||
         !backup_numbers(&b->backup, &numbers, &count))
         return false;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -343,14 +343,14 @@ static bool back_up(struct backing_up *b)
         is_cancelled(b->ctl->front) || !backup_commit(&b->backup, &b->generation))
         return false;
     print_sum(b);
-    return pool_free_unneeded(&b->backup) && !b->damaged;
+    return backup_pool_free_unneeded(&b->backup) && !b->damaged;
 }
 
 static void release(struct backing_up *b)
 {
     lsm_files_free(b->files);
     free(b->copied);
-    pool_release(&b->pool);
+    backup_pool_release(&b->pool);
     generation_release(&b->generation);
     buf_release(&b->kept[0]);
     buf_release(&b->kept[1]);

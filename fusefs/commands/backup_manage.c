@@ -29,7 +29,7 @@ bool backup_parse(char *text, uint64_t *ret_number)
 // ------------------------------------------------------------------------------- list
 
 static void print_generation(struct ctl *ctl, const struct generation *generation,
-                             const struct pool *pool)
+                             const struct backup_pool *pool)
 {
     char name[POOL_NAME_MAX + 1];
     uint64_t bytes = 0, own = 0;
@@ -40,8 +40,8 @@ static void print_generation(struct ctl *ctl, const struct generation *generatio
             own += file->size;
             continue;
         }
-        pool_name(file, name);
-        const struct pool_file *pooled = pool_find(pool, name);
+        backup_pool_name(file, name);
+        const struct backup_pool_file *pooled = backup_pool_find(pool, name);
         own += pooled && pooled->needed == 1 ? file->size : 0;
     }
     fprintf(ctl->out, "%10" PRIu64 "  ", generation->number);
@@ -78,18 +78,18 @@ enum exit_status command_backup_list(struct ctl *ctl)
 {
     struct backup backup;
     struct generation_set set;
-    struct pool pool = {0};
+    struct backup_pool pool = {0};
     if (!backup_open(ctl, ctl->db, ctl->db, BACKUP_READ, &backup))
         return EXIT_FAILED;
     bool done = backup_read_all(&backup, &set);
-    done = pool_scan(&backup, &pool) && done;
-    pool_count(&set, &pool);
+    done = backup_pool_scan(&backup, &pool) && done;
+    backup_pool_count(&set, &pool);
     fprintf(ctl->out, "%10s  %-19s  %8s  %14s  %14s\n", "GENERATION", "CREATED", "FILES", "BYTES",
             "ONLY");
     for (size_t i = 0; i < set.count; i++)
         print_generation(ctl, &set.at[i].generation, &pool);
     generation_set_release(&set);
-    pool_release(&pool);
+    backup_pool_release(&pool);
     backup_close(&backup);
     return done ? EXIT_OK : EXIT_FAILED;
 }
@@ -100,7 +100,7 @@ struct verifying {
     struct ctl *ctl;
     const struct backup *backup;
     struct copier copier;
-    struct pool pool;
+    struct backup_pool pool;
     uint64_t problems;
 };
 
@@ -130,8 +130,8 @@ static void verify_names(struct verifying *v, const struct generation *generatio
         const struct generation_file *file = &generation->files[i];
         if (file->is_here)
             continue;
-        pool_name(file, name);
-        struct pool_file *pooled = pool_find(&v->pool, name);
+        backup_pool_name(file, name);
+        struct backup_pool_file *pooled = backup_pool_find(&v->pool, name);
         if (!pooled)
             problem(v, "generation %" PRIu64 ": %s/files/%s is missing", generation->number,
                     v->backup->shown, name);
@@ -144,7 +144,7 @@ static void verify_names(struct verifying *v, const struct generation *generatio
 }
 
 // False, with a message unless it was cancelled: it cannot be read, or was cancelled.
-static bool verify_content(struct verifying *v, const struct pool_file *pooled)
+static bool verify_content(struct verifying *v, const struct backup_pool_file *pooled)
 {
     struct copy_from_file from;
     struct generation_file found = {0};
@@ -161,7 +161,7 @@ static bool verify_content(struct verifying *v, const struct pool_file *pooled)
         return false;
     snprintf(found.name, sizeof found.name, "%.*s",
              (int)(strlen(pooled->name) - 2 * HASH128_SIZE - 1), pooled->name);
-    pool_name(&found, name);
+    backup_pool_name(&found, name);
     if (strcmp(name, pooled->name) != 0)
         problem(v,
                 "%s/files/%s is damaged: remove it, and the next backup copies it again if the "
@@ -175,7 +175,7 @@ static bool verify(struct verifying *v, uint64_t only)
     struct generation_set set;
     uint64_t total = 0;
     bool found = false;
-    if (!pool_scan(v->backup, &v->pool) || !copier_init(&v->copier, v->ctl))
+    if (!backup_pool_scan(v->backup, &v->pool) || !copier_init(&v->copier, v->ctl))
         return false;
     bool done = backup_read_all(v->backup, &set);
     for (size_t i = 0; i < set.count; i++) {
@@ -215,7 +215,7 @@ enum exit_status command_backup_verify(struct ctl *ctl)
     else
         fputs(done ? ": no problem found\n" : ": not verified\n", ctl->out);
     ctl->front->ops->print_end(ctl->front);
-    pool_release(&v.pool);
+    backup_pool_release(&v.pool);
     copier_release(&v.copier);
     close_named(&backup);
     return done && !v.problems ? EXIT_OK : EXIT_FAILED;
@@ -236,7 +236,7 @@ enum exit_status command_backup_delete(struct ctl *ctl)
     }
     if (!open_named(ctl, BACKUP_CHANGE, &backup, &number))
         return EXIT_FAILED;
-    bool done = backup_remove(&backup, number) && pool_free_unneeded(&backup);
+    bool done = backup_remove(&backup, number) && backup_pool_free_unneeded(&backup);
     close_named(&backup);
     return done ? EXIT_OK : EXIT_FAILED;
 }

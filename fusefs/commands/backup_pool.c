@@ -14,7 +14,7 @@
 #include "base/array.h"
 #include "commands/backup_target.h"
 
-void pool_name(const struct generation_file *file, char ret_name[POOL_NAME_MAX + 1])
+void backup_pool_name(const struct generation_file *file, char ret_name[POOL_NAME_MAX + 1])
 {
     char *p = stpcpy(ret_name, file->name);
     *p++ = '-';
@@ -22,15 +22,16 @@ void pool_name(const struct generation_file *file, char ret_name[POOL_NAME_MAX +
         sprintf(p, "%02x", file->hash[i]);
 }
 
-void pool_release(struct pool *pool)
+void backup_pool_release(struct backup_pool *pool)
 {
     free(pool->files);
-    *pool = (struct pool){0};
+    *pool = (struct backup_pool){0};
 }
 
 static int compare(const void *a, const void *b)
 {
-    return strcmp(((const struct pool_file *)a)->name, ((const struct pool_file *)b)->name);
+    return strcmp(((const struct backup_pool_file *)a)->name,
+                  ((const struct backup_pool_file *)b)->name);
 }
 
 static bool is_pool_name(const char *name)
@@ -41,7 +42,7 @@ static bool is_pool_name(const char *name)
 }
 
 // False: errno says why.
-static bool note_file(struct pool *pool, int dir, const char *name)
+static bool note_file(struct backup_pool *pool, int dir, const char *name)
 {
     struct stat st;
     if (!is_pool_name(name))
@@ -50,17 +51,17 @@ static bool note_file(struct pool *pool, int dir, const char *name)
         return false;
     if (!array_grow(&pool->files, &pool->capacity, pool->count, sizeof *pool->files))
         return false;
-    struct pool_file *file = &pool->files[pool->count++];
-    *file = (struct pool_file){.size = (uint64_t)st.st_size,
-                               .modified_ns =
-                                   (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec};
+    struct backup_pool_file *file = &pool->files[pool->count++];
+    *file = (struct backup_pool_file){.size = (uint64_t)st.st_size,
+                                      .modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 +
+                                                     st.st_mtim.tv_nsec};
     strcpy(file->name, name);
     return true;
 }
 
-bool pool_scan(const struct backup *backup, struct pool *ret_pool)
+bool backup_pool_scan(const struct backup *backup, struct backup_pool *ret_pool)
 {
-    struct pool pool = {0};
+    struct backup_pool pool = {0};
     int fd = openat(backup->files, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
     bool done = stream != NULL;
@@ -79,7 +80,7 @@ bool pool_scan(const struct backup *backup, struct pool *ret_pool)
     if (stream)
         closedir(stream);
     if (!done) {
-        pool_release(&pool);
+        backup_pool_release(&pool);
         return false;
     }
     if (pool.count)
@@ -88,16 +89,16 @@ bool pool_scan(const struct backup *backup, struct pool *ret_pool)
     return true;
 }
 
-struct pool_file *pool_find(const struct pool *pool, const char *name)
+struct backup_pool_file *backup_pool_find(const struct backup_pool *pool, const char *name)
 {
-    struct pool_file key = {0};
+    struct backup_pool_file key = {0};
     if (strlen(name) > POOL_NAME_MAX || !pool->count)
         return NULL;
     strcpy(key.name, name);
     return bsearch(&key, pool->files, pool->count, sizeof key, compare);
 }
 
-// Whether `pool_name` is a file that was called `name`: <0, 0, >0 in the order of the pool.
+// Whether `backup_pool_name` is a file that was called `name`: <0, 0, >0 in the order of the pool.
 static int compare_stem(const char *in_pool, const char *name)
 {
     char stem[POOL_NAME_MAX + 1];
@@ -106,7 +107,7 @@ static int compare_stem(const char *in_pool, const char *name)
     return strcmp(stem, name);
 }
 
-size_t pool_find_all(const struct pool *pool, const char *name, size_t *ret_first)
+size_t backup_pool_find_all(const struct backup_pool *pool, const char *name, size_t *ret_first)
 {
     size_t first = 0, count = 0, end = pool->count;
     char low[POOL_NAME_MAX + 1];
@@ -124,37 +125,37 @@ size_t pool_find_all(const struct pool *pool, const char *name, size_t *ret_firs
     return count;
 }
 
-static void count_generation(const struct generation *generation, struct pool *pool)
+static void count_generation(const struct generation *generation, struct backup_pool *pool)
 {
     char name[POOL_NAME_MAX + 1];
     for (size_t i = 0; i < generation->count; i++) {
         if (generation->files[i].is_here)
             continue;
-        pool_name(&generation->files[i], name);
-        struct pool_file *file = pool_find(pool, name);
+        backup_pool_name(&generation->files[i], name);
+        struct backup_pool_file *file = backup_pool_find(pool, name);
         if (file)
             file->needed++;
     }
 }
 
-void pool_count(const struct generation_set *set, struct pool *pool)
+void backup_pool_count(const struct generation_set *set, struct backup_pool *pool)
 {
     for (size_t i = 0; i < set->count; i++)
         count_generation(&set->at[i].generation, pool);
 }
 
-bool pool_free_unneeded(const struct backup *backup)
+bool backup_pool_free_unneeded(const struct backup *backup)
 {
-    struct pool pool;
+    struct backup_pool pool;
     struct generation_set set;
-    if (!pool_scan(backup, &pool))
+    if (!backup_pool_scan(backup, &pool))
         return false;
     bool done = backup_read_all(backup, &set);
-    pool_count(&set, &pool);
+    backup_pool_count(&set, &pool);
     for (size_t i = 0; i < pool.count && done; i++)
         if (!pool.files[i].needed && unlinkat(backup->files, pool.files[i].name, 0))
             done = backup_failed(backup, "files");
     generation_set_release(&set);
-    pool_release(&pool);
+    backup_pool_release(&pool);
     return done;
 }

@@ -59,27 +59,29 @@ bool backup_remove(const struct backup *backup, uint64_t number);
 
 // ---- the pool
 
-struct pool_file {
+struct backup_pool_file {
     char name[POOL_NAME_MAX + 1];
     uint64_t size;
     int64_t modified_ns;
     unsigned needed; // how many generations there are that need it
 };
 
-struct pool {
-    struct pool_file *files; // ascending by name
+struct backup_pool {
+    struct backup_pool_file *files; // ascending by name
     size_t count, capacity;
 };
 
-void pool_name(const struct generation_file *file, char ret_name[POOL_NAME_MAX + 1]);
-bool pool_scan(const struct backup *backup, struct pool *ret_pool); // false, with a message
-void pool_release(struct pool *pool);
-struct pool_file *pool_find(const struct pool *pool, const char *name); // NULL: there is none
+void backup_pool_name(const struct generation_file *file, char ret_name[POOL_NAME_MAX + 1]);
+bool backup_pool_scan(const struct backup *backup,
+                      struct backup_pool *ret_pool); // false, with a message
+void backup_pool_release(struct backup_pool *pool);
+struct backup_pool_file *backup_pool_find(const struct backup_pool *pool,
+                                          const char *name); // NULL: there is none
 // The first of those that were called `name` in the store, and how many there are.
-size_t pool_find_all(const struct pool *pool, const char *name, size_t *ret_first);
+size_t backup_pool_find_all(const struct backup_pool *pool, const char *name, size_t *ret_first);
 // Counts in for each file how many of the generations need it.
-void pool_count(const struct generation_set *set, struct pool *pool);
+void backup_pool_count(const struct generation_set *set, struct backup_pool *pool);
 // Removes the files that no generation needs. False, with a message: nothing, or not all, is gone.
-bool pool_free_unneeded(const struct backup *backup);
+bool backup_pool_free_unneeded(const struct backup *backup);
 
 #endif

@@ -23,9 +23,9 @@ struct watch_hub;
 enum command_flags {
     COMMAND_PRINTS = 1,      // writes to standard output all the time
     COMMAND_OFFLINE = 2,     // needs the store for itself
+    COMMAND_LOCAL = 4,       // for stores in directories, not in a cluster (store_place.h)
     COMMAND_MOUNT_PATHS = 8, // takes two paths of a mount instead of DB and two paths too
-    COMMAND_LOCAL = 4,    // for stores in directories, not for those in a cluster (common/place.h)
-    COMMAND_ENDLESS = 16, // has no end of its own: that a signal ends it is nothing to be said
+    COMMAND_ENDLESS = 16,    // has no end of its own: that a signal ends it is nothing to be said
 };
 
 struct command {
@@ -148,7 +148,7 @@ enum exit_status paths_failed(struct ctl *ctl, const char *from, const char *to,
 enum exit_status for_each_path(struct ctl *ctl,
                                enum exit_status (*fn)(struct ctl *ctl, const char *path));
 
-// ---- the commands (table.c)
+// ---- the commands (command_table.c)
 
 const struct command *command_at(size_t index); // in the order of the help; NULL: no more
 const struct command *command_find(const char *name);

@@ -3,9 +3,9 @@
 
 #include <stddef.h>
 
-const char *figures_op_name(unsigned op)
+const char *figures_request_name(unsigned op)
 {
-    static const char *const names[FIGURES_OPS] = {
+    static const char *const names[FIGURES_REQUESTS] = {
         [0] = "other",         [1] = "lookup",
         [2] = "forget",        [3] = "getattr",
         [4] = "setattr",       [5] = "readlink",
@@ -33,5 +33,5 @@ const char *figures_op_name(unsigned op)
         [50] = "syncfs",       [51] = "tmpfile",
         [52] = "statx",
     };
-    return op < FIGURES_OPS ? names[op] : NULL;
+    return op < FIGURES_REQUESTS ? names[op] : NULL;
 }

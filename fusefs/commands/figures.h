@@ -7,9 +7,9 @@
 
 #include "base/buckets.h"
 
-#define FIGURES_OPS 64u // by number of FUSE's operation; 0: all that are not known here
+#define FIGURES_REQUESTS 64u // by number of FUSE's operation; 0: all that are not known here
 
-struct op_figures {
+struct request_figures {
     uint64_t count, errors; // replies that are errors, a name that is not there among them
     uint64_t ns;            // in all
     uint64_t buckets[BUCKETS];
@@ -22,9 +22,9 @@ struct mount_figures {
     uint64_t oldest_ns;                 // for how long the oldest of these requests has been served
     uint64_t read_bytes, written_bytes; // in replies, in requests
     uint64_t live_inodes;
-    struct op_figures ops[FIGURES_OPS];
+    struct request_figures ops[FIGURES_REQUESTS];
 };
 
-const char *figures_op_name(unsigned op); // "lookup"; NULL: there is no such operation
+const char *figures_request_name(unsigned op); // "lookup"; NULL: there is no such operation
 
 #endif

@@ -85,8 +85,8 @@ static void ls_line(struct ls *ls, const char *name, size_t name_size, uint64_t 
 static int ls_directory(struct ls *ls, struct ns_inode *dir, const char *path)
 {
     struct ctl *ctl = ls->ctl;
-    struct listing *listing;
-    int rc = listing_new(ctl->ns, dir, ls->is_long, &listing);
+    struct dir_reader *reader;
+    int rc = dir_reader_new(ctl->ns, dir, ls->is_long, &reader);
     if (rc)
         return rc;
     if (ls->headers) {
@@ -96,15 +96,15 @@ static int ls_directory(struct ls *ls, struct ns_inode *dir, const char *path)
         fputs(":\n", ctl->out);
         ls->printed = true;
     }
-    const struct entry *entry;
-    while (!is_cancelled(ctl->front) && (rc = listing_next(listing, &entry)) == 0)
+    const struct dir_entry *entry;
+    while (!is_cancelled(ctl->front) && (rc = dir_reader_next(reader, &entry)) == 0)
         ls_line(ls, entry->name, entry->name_size, entry->ino, entry->inode, &entry->attr);
-    listing_free(listing);
+    dir_reader_free(reader);
     return rc < 0 ? rc : 0;
 }
 
 // Lists the subdirectory `entry` of where the walk is, and goes down into it.
-static int ls_down(struct ls *ls, struct walk *walk, const struct entry *entry)
+static int ls_down(struct ls *ls, struct walk *walk, const struct dir_entry *entry)
 {
     struct ns_inode *dir;
     int rc = ns_lookup(walk->ns, walk_top(walk)->dir, entry->name, entry->name_size, &dir, NULL);
@@ -128,8 +128,8 @@ static enum exit_status ls_below(struct ls *ls, struct ns_inode *dir, const char
     if (rc)
         status = path_failed(ctl, path, rc);
     while (walk.depth && !is_cancelled(ctl->front)) {
-        const struct entry *entry;
-        rc = listing_next(walk_top(&walk)->listing, &entry);
+        const struct dir_entry *entry;
+        rc = dir_reader_next(walk_top(&walk)->reader, &entry);
         if (rc < 0)
             status = path_failed(ctl, walk_path(&walk, "", 0), rc);
         if (rc) {
@@ -207,7 +207,7 @@ static void indent_cut(struct buf *indent)
         indent->size -= sizeof blank - 1;
 }
 
-static int tree_line(struct tree *tree, const struct entry *entry, bool is_last)
+static int tree_line(struct tree *tree, const struct dir_entry *entry, bool is_last)
 {
     struct ctl *ctl = tree->ctl;
     struct ns *ns = ctl->ns;
@@ -231,7 +231,7 @@ static int tree_line(struct tree *tree, const struct entry *entry, bool is_last)
     return 0;
 }
 
-static int tree_down(struct tree *tree, const struct entry *entry, bool is_last)
+static int tree_down(struct tree *tree, const struct dir_entry *entry, bool is_last)
 {
     struct ns *ns = tree->walk.ns;
     struct ns_inode *dir;
@@ -253,18 +253,18 @@ static int tree_down(struct tree *tree, const struct entry *entry, bool is_last)
 static int tree_step(struct tree *tree)
 {
     struct walk *walk = &tree->walk;
-    struct listing *listing = walk_top(walk)->listing;
-    const struct entry *next;
-    int rc = listing_next(listing, &next);
+    struct dir_reader *reader = walk_top(walk)->reader;
+    const struct dir_entry *next;
+    int rc = dir_reader_next(reader, &next);
     if (rc) {
         walk_leave(walk);
         if (walk->depth)
             indent_cut(&tree->indent);
         return rc < 0 ? rc : 0;
     }
-    struct entry entry = *next;
+    struct dir_entry entry = *next;
     entry.inode = NULL;
-    bool is_last = listing_more(listing) != 0; // a failure is met again at the next step
+    bool is_last = dir_reader_more(reader) != 0; // a failure is met again at the next step
     rc = tree_line(tree, &entry, is_last);
     if (entry.type != S_IFDIR) {
         tree->files++;

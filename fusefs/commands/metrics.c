@@ -108,7 +108,7 @@ static enum exit_status print_files(struct ctl *ctl)
 #define FIRST_LE 12u // 2^12 ns
 #define LAST_LE  34u
 
-static void print_durations(FILE *out, const char *name, const struct op_figures *op)
+static void print_durations(FILE *out, const char *name, const struct request_figures *op)
 {
     uint64_t seen = 0, total = 0;
     unsigned at = 0;
@@ -129,19 +129,19 @@ static void print_durations(FILE *out, const char *name, const struct op_figures
             name, total, name, (double)op->ns / 1e9, name, total);
 }
 
-static void print_ops(FILE *out, const struct mount_figures *figures)
+static void print_requests(FILE *out, const struct mount_figures *figures)
 {
     print_metric(out, "request_errors_total", "counter",
                  "Requests answered with an error, a name that is not there included.");
-    for (unsigned i = 0; i < FIGURES_OPS; i++)
-        if (figures->ops[i].count && figures_op_name(i))
+    for (unsigned i = 0; i < FIGURES_REQUESTS; i++)
+        if (figures->ops[i].count && figures_request_name(i))
             fprintf(out, "lsmfs_request_errors_total{operation=\"%s\"} %" PRIu64 "\n",
-                    figures_op_name(i), figures->ops[i].errors);
+                    figures_request_name(i), figures->ops[i].errors);
     print_metric(out, "request_duration_seconds", "histogram",
                  "How long requests of the kernel took, from their receipt to the reply.");
-    for (unsigned i = 0; i < FIGURES_OPS; i++)
-        if (figures->ops[i].count && figures_op_name(i))
-            print_durations(out, figures_op_name(i), &figures->ops[i]);
+    for (unsigned i = 0; i < FIGURES_REQUESTS; i++)
+        if (figures->ops[i].count && figures_request_name(i))
+            print_durations(out, figures_request_name(i), &figures->ops[i]);
 }
 
 static enum exit_status print_mount(struct ctl *ctl)
@@ -170,7 +170,7 @@ static enum exit_status print_mount(struct ctl *ctl)
                  (double)figures->read_bytes);
     print_single(out, "written_bytes_total", "counter", "Bytes of content in requests.",
                  (double)figures->written_bytes);
-    print_ops(out, figures);
+    print_requests(out, figures);
     free(figures);
     return EXIT_OK;
 }

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/stage.h"
+#include "base/waits.h"
 
-#define TOP_OPS 12u // shown at most
+#define TOP_REQUESTS 12u // shown at most
 
 struct mount_figures *mount_figures_get(struct ctl *ctl)
 {
@@ -28,7 +28,7 @@ struct mount_figures *mount_figures_get(struct ctl *ctl)
     return figures;
 }
 
-double op_quantile_us(const struct op_figures *op, unsigned per_mille)
+double request_quantile_us(const struct request_figures *op, unsigned per_mille)
 {
     uint64_t total = 0;
     for (unsigned i = 0; i < BUCKETS; i++)
@@ -44,10 +44,10 @@ static uint64_t property(struct ctl *ctl, const char *name)
 }
 
 // Numbers of operations that there were, those with the most first. Returns how many.
-static unsigned by_count(const struct mount_figures *figures, unsigned ops[FIGURES_OPS])
+static unsigned by_count(const struct mount_figures *figures, unsigned ops[FIGURES_REQUESTS])
 {
     unsigned n = 0;
-    for (unsigned op = 0; op < FIGURES_OPS; op++) {
+    for (unsigned op = 0; op < FIGURES_REQUESTS; op++) {
         if (!figures->ops[op].count)
             continue;
         unsigned i = n++;
@@ -60,7 +60,7 @@ static unsigned by_count(const struct mount_figures *figures, unsigned ops[FIGUR
 
 static void print_name_of(FILE *out, unsigned op)
 {
-    const char *name = figures_op_name(op);
+    const char *name = figures_request_name(op);
     if (name)
         fprintf(out, "%-16s", name);
     else
@@ -68,17 +68,18 @@ static void print_name_of(FILE *out, unsigned op)
 }
 
 // A table of operations, of which `figures` has those of so many seconds.
-static void print_ops(FILE *out, const struct mount_figures *figures, double seconds, unsigned most)
+static void print_requests(FILE *out, const struct mount_figures *figures, double seconds,
+                           unsigned most)
 {
-    unsigned ops[FIGURES_OPS], n = by_count(figures, ops);
+    unsigned ops[FIGURES_REQUESTS], n = by_count(figures, ops);
     fprintf(out, "%-16s %12s %12s %10s %10s %10s\n", "operation", "requests", "a second", "errors",
             "p50 us", "p99 us");
     for (unsigned i = 0; i < n && i < most; i++) {
-        const struct op_figures *op = &figures->ops[ops[i]];
+        const struct request_figures *op = &figures->ops[ops[i]];
         print_name_of(out, ops[i]);
         fprintf(out, " %12" PRIu64 " %12.1f %10" PRIu64 " %10.1f %10.1f\n", op->count,
-                (double)op->count / seconds, op->errors, op_quantile_us(op, 500),
-                op_quantile_us(op, 990));
+                (double)op->count / seconds, op->errors, request_quantile_us(op, 500),
+                request_quantile_us(op, 990));
     }
 }
 
@@ -103,20 +104,20 @@ enum exit_status print_mounted(struct ctl *ctl)
     fprintf(ctl->out, "content      %" PRIu64 " bytes read, %" PRIu64 " written\n",
             figures->read_bytes, figures->written_bytes);
     double seconds = (double)figures->up_ns / 1e9;
-    print_ops(ctl->out, figures, seconds > 0 ? seconds : 1, FIGURES_OPS);
+    print_requests(ctl->out, figures, seconds > 0 ? seconds : 1, FIGURES_REQUESTS);
     free(figures);
     return EXIT_OK;
 }
 
 // ------------------------------------------------------------------------------- top
 
-struct moment { // figures of the engine that only grow
+struct sample { // figures of the engine that only grow
     uint64_t hits, misses, written, moved, stalled_us;
 };
 
-static struct moment moment_of(struct ctl *ctl)
+static struct sample sample_of(struct ctl *ctl)
 {
-    return (struct moment){.hits = property(ctl, "cache-hits"),
+    return (struct sample){.hits = property(ctl, "cache-hits"),
                            .misses = property(ctl, "cache-misses"),
                            .written = property(ctl, "user-bytes-written"),
                            .moved = property(ctl, "flush-bytes-written") +
@@ -130,9 +131,9 @@ static void subtract(struct mount_figures *now, const struct mount_figures *then
 {
     now->read_bytes -= then->read_bytes;
     now->written_bytes -= then->written_bytes;
-    for (unsigned op = 0; op < FIGURES_OPS; op++) {
-        struct op_figures *a = &now->ops[op];
-        const struct op_figures *b = &then->ops[op];
+    for (unsigned op = 0; op < FIGURES_REQUESTS; op++) {
+        struct request_figures *a = &now->ops[op];
+        const struct request_figures *b = &then->ops[op];
         a->count -= b->count;
         a->errors -= b->errors;
         a->ns -= b->ns;
@@ -143,7 +144,7 @@ static void subtract(struct mount_figures *now, const struct mount_figures *then
 
 // `more` is of the time since the moment before.
 static void print_block(struct ctl *ctl, const struct mount_figures *more, double seconds,
-                        const struct moment *then, const struct moment *now)
+                        const struct sample *then, const struct sample *now)
 {
     uint64_t hits = now->hits - then->hits, lookups = hits + now->misses - then->misses;
     print_head(ctl, more);
@@ -160,7 +161,7 @@ static void print_block(struct ctl *ctl, const struct mount_figures *more, doubl
             lookups ? 100.0 * (double)hits / (double)lookups : 100.0, lookups,
             (now->stalled_us - then->stalled_us) / 1000,
             property(ctl, "stalled") ? ", and one waits" : "");
-    print_ops(ctl->out, more, seconds, TOP_OPS);
+    print_requests(ctl->out, more, seconds, TOP_REQUESTS);
     putc('\n', ctl->out); // ends the block
 }
 
@@ -168,7 +169,7 @@ static void print_block(struct ctl *ctl, const struct mount_figures *more, doubl
 static void wait_until(struct ctl *ctl, uint64_t until_ns)
 {
     const struct timespec moment = {.tv_nsec = 50000000};
-    while (stage_begin() < until_ns && !is_cancelled(ctl->front))
+    while (clock_ns() < until_ns && !is_cancelled(ctl->front))
         nanosleep(&moment, NULL);
 }
 
@@ -186,13 +187,13 @@ enum exit_status command_top(struct ctl *ctl)
         free(more);
         return EXIT_FAILED;
     }
-    struct moment before = moment_of(ctl);
+    struct sample before = sample_of(ctl);
     for (uint64_t n = 0; n < most && !is_cancelled(ctl->front); n++) {
         wait_until(ctl, then->now_ns + 1000000000);
         if (is_cancelled(ctl->front))
             break;
         ctl->live->figures(ctl->live, now);
-        struct moment after = moment_of(ctl);
+        struct sample after = sample_of(ctl);
         *more = *now;
         subtract(more, then);
         ctl->front->ops->print_begin(ctl->front);

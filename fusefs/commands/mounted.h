@@ -12,6 +12,6 @@ enum exit_status print_mounted(struct ctl *ctl);
 struct mount_figures *mount_figures_get(struct ctl *ctl);
 
 // The quantile of an operation's times, in microseconds.
-double op_quantile_us(const struct op_figures *op, unsigned per_mille);
+double request_quantile_us(const struct request_figures *op, unsigned per_mille);
 
 #endif

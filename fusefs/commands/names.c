@@ -152,7 +152,7 @@ static enum exit_status remove_emptied(struct ctl *ctl, struct walk *walk, struc
     return status;
 }
 
-static int remove_entry(struct ctl *ctl, struct walk *walk, const struct entry *entry)
+static int remove_entry(struct ctl *ctl, struct walk *walk, const struct dir_entry *entry)
 {
     struct ns_inode *dir = walk_top(walk)->dir, *child;
     progress_add(ctl->front, 1);
@@ -180,8 +180,8 @@ static enum exit_status remove_tree(struct ctl *ctl, const char *path, struct ns
     if (rc)
         status = path_failed(ctl, path, rc);
     while (walk.depth && !is_cancelled(ctl->front)) {
-        const struct entry *entry;
-        rc = listing_next(walk_top(&walk)->listing, &entry);
+        const struct dir_entry *entry;
+        rc = dir_reader_next(walk_top(&walk)->reader, &entry);
         if (rc == 1) {
             if (remove_emptied(ctl, &walk, parent, name->name, name->name_size) != EXIT_OK)
                 status = EXIT_FAILED;
@@ -258,7 +258,7 @@ enum exit_status command_rm(struct ctl *ctl)
 // ------------------------------------------------------------------------------- mv, ln
 
 // Where a file comes to lie: the directory and the name in it.
-struct place {
+struct destination {
     struct ns_inode *dir; // a reference
     const char *name;
     size_t name_size;
@@ -266,13 +266,13 @@ struct place {
 };
 
 // `path` itself, or `base` in it if it is a directory.
-static int place_find(struct ctl *ctl, const char *path, const struct path_name *name,
-                      const struct path_name *base, struct place *ret_place)
+static int destination_find(struct ctl *ctl, const char *path, const struct path_name *name,
+                            const struct path_name *base, struct destination *ret_place)
 {
     struct ns_inode *inode = NULL;
     int rc = ns_resolve(ctl->ns, path, &inode, NULL);
     if (!rc && ns_inode_type(inode) == S_IFDIR) {
-        *ret_place = (struct place){inode, base->name, base->name_size, false};
+        *ret_place = (struct destination){inode, base->name, base->name_size, false};
         return base->name_size ? 0 : -EEXIST;
     }
     if (inode)
@@ -281,11 +281,11 @@ static int place_find(struct ctl *ctl, const char *path, const struct path_name 
         return rc;
     if (!name->parent) // the path ends in a dot
         return rc ? rc : -ENOTDIR;
-    *ret_place = (struct place){NULL, name->name, name->name_size, name->slash};
+    *ret_place = (struct destination){NULL, name->name, name->name_size, name->slash};
     return ns_resolve(ctl->ns, name->parent, &ret_place->dir, NULL);
 }
 
-static int rename_to(struct ctl *ctl, const struct path_name *from, const struct place *place)
+static int rename_to(struct ctl *ctl, const struct path_name *from, const struct destination *place)
 {
     unsigned flags = ctl_has(ctl, 'n') ? NS_RENAME_NOREPLACE : 0;
     struct ns_inode *dir, *inode = NULL, *replaced = NULL;
@@ -316,7 +316,7 @@ static int rename_to(struct ctl *ctl, const struct path_name *from, const struct
     return rc;
 }
 
-static int link_to(struct ctl *ctl, const char *target, const struct place *place)
+static int link_to(struct ctl *ctl, const char *target, const struct destination *place)
 {
     struct ns_inode *inode;
     if (place->slash)
@@ -348,7 +348,7 @@ static int move_or_link(struct ctl *ctl, bool is_move)
 {
     const char *from = ctl->args[0], *to = ctl->args[1];
     struct path_name from_name = {0}, to_name = {0};
-    struct place place = {0};
+    struct destination place = {0};
     int rc = path_name_init(&from_name, from);
     if (rc == -EINVAL && !is_move) // a link's target may be any text; then it has no name to give
         rc = 0;
@@ -359,7 +359,7 @@ static int move_or_link(struct ctl *ctl, bool is_move)
     if (rc == -EINVAL && from_name.name_size) // a directory to go into may be named by dots
         rc = 0;
     if (!rc)
-        rc = place_find(ctl, to, &to_name, &from_name, &place);
+        rc = destination_find(ctl, to, &to_name, &from_name, &place);
     if (!rc)
         rc = is_move ? rename_to(ctl, &from_name, &place) : link_to(ctl, from, &place);
     if (place.dir)

@@ -66,7 +66,7 @@ static bool restore_pooled(struct restoring *r, const struct generation_file *fi
     uint8_t hash[HASH128_SIZE];
     uint64_t size;
     struct copy_from_file from;
-    pool_name(file, name);
+    backup_pool_name(file, name);
     bool done = copy_from_file_open(&from, r->ctl, r->backup.files, r->where, name) &&
                 copy_file(&r->copier, &from.source, r->dir, r->db, file->name, &size, hash);
     copy_from_file_close(&from);

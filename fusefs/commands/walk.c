@@ -1,5 +1,5 @@
 // Listings and walks. A walk keeps, for each level between its start and where it is, a reference
-// of the directory and its listing, on the heap: trees may be as deep as memory allows.
+// of the directory and its reader, on the heap: trees may be as deep as memory allows.
 //
 // Thread safety: one thread. Failure: a listing that failed may be asked again or freed.
 #include "commands/walk.h"
@@ -13,82 +13,82 @@
 #define BATCH_FIRST 4u
 #define BATCH_MOST  64u
 
-struct listing {
+struct dir_reader {
     struct ns *ns;
     struct ns_inode *dir; // a reference; NULL once the last batch has been read
     bool plus;
     size_t last_size; // of the name to go on behind; 0: from the beginning
     char last[NS_NAME_MAX];
-    struct entry *batch;
+    struct dir_entry *batch;
     size_t at, count, capacity;
     int error; // of the callback
 };
 
-int listing_new(struct ns *ns, struct ns_inode *dir, bool plus, struct listing **ret_listing)
+int dir_reader_new(struct ns *ns, struct ns_inode *dir, bool plus, struct dir_reader **ret_reader)
 {
-    struct listing *listing = calloc(1, sizeof *listing);
-    if (!listing)
+    struct dir_reader *reader = calloc(1, sizeof *reader);
+    if (!reader)
         return -ENOMEM;
     ns_inode_ref(dir);
-    listing->dir = dir;
-    listing->ns = ns;
-    listing->plus = plus;
-    *ret_listing = listing;
+    reader->dir = dir;
+    reader->ns = ns;
+    reader->plus = plus;
+    *ret_reader = reader;
     return 0;
 }
 
-static void batch_clear(struct listing *listing)
+static void batch_clear(struct dir_reader *reader)
 {
-    for (size_t i = 0; i < listing->count; i++)
-        if (listing->batch[i].inode)
-            ns_inode_put(listing->ns, listing->batch[i].inode, 1);
-    listing->at = listing->count = 0;
+    for (size_t i = 0; i < reader->count; i++)
+        if (reader->batch[i].inode)
+            ns_inode_put(reader->ns, reader->batch[i].inode, 1);
+    reader->at = reader->count = 0;
 }
 
-static void close_dir(struct listing *listing)
+static void close_dir(struct dir_reader *reader)
 {
-    if (listing->dir)
-        ns_inode_put(listing->ns, listing->dir, 1);
-    listing->dir = NULL;
+    if (reader->dir)
+        ns_inode_put(reader->ns, reader->dir, 1);
+    reader->dir = NULL;
 }
 
-void listing_free(struct listing *listing)
+void dir_reader_free(struct dir_reader *reader)
 {
-    if (!listing)
+    if (!reader)
         return;
-    batch_clear(listing);
-    close_dir(listing);
-    free(listing->batch);
-    free(listing);
+    batch_clear(reader);
+    close_dir(reader);
+    free(reader->batch);
+    free(reader);
 }
 
 // Room for one more entry in the batch; false: it is full, or there is no memory.
-static bool batch_grow(struct listing *listing)
+static bool batch_grow(struct dir_reader *reader)
 {
-    if (listing->count < listing->capacity)
+    if (reader->count < reader->capacity)
         return true;
-    if (listing->capacity == BATCH_MOST)
+    if (reader->capacity == BATCH_MOST)
         return false;
-    size_t capacity = listing->capacity ? 2 * listing->capacity : BATCH_FIRST;
-    struct entry *batch = realloc(listing->batch, capacity * sizeof *batch);
+    size_t capacity = reader->capacity ? 2 * reader->capacity : BATCH_FIRST;
+    struct dir_entry *batch = realloc(reader->batch, capacity * sizeof *batch);
     if (!batch) {
-        listing->error = -ENOMEM;
+        reader->error = -ENOMEM;
         return false;
     }
-    listing->batch = batch;
-    listing->capacity = capacity;
+    reader->batch = batch;
+    reader->capacity = capacity;
     return true;
 }
 
 static int batch_add(void *arg, const struct ns_dirent *dirent)
 {
-    struct listing *listing = arg;
+    struct dir_reader *reader = arg;
     const char *name = dirent->name;
     size_t size = dirent->name_size;
     if (!(size == 1 && name[0] == '.') && !(size == 2 && name[0] == '.' && name[1] == '.')) {
-        if (!batch_grow(listing))
+        if (!batch_grow(reader))
             return 1;
-        struct entry *entry = &listing->batch[listing->count++];
+        struct dir_entry *entry = &reader->batch[reader->count++];
         entry->ino = dirent->ino;
         entry->type = dirent->type;
         entry->inode = dirent->inode;
@@ -97,37 +97,37 @@ static int batch_add(void *arg, const struct ns_dirent *dirent)
         entry->name_size = size;
         memcpy(entry->name, name, size);
         entry->name[size] = 0;
-        listing->last_size = size;
-        memcpy(listing->last, name, size);
+        reader->last_size = size;
+        memcpy(reader->last, name, size);
     }
     return 0;
 }
 
-int listing_more(struct listing *listing)
+int dir_reader_more(struct dir_reader *reader)
 {
-    if (listing->at < listing->count)
+    if (reader->at < reader->count)
         return 0;
-    batch_clear(listing);
-    if (!listing->dir)
+    batch_clear(reader);
+    if (!reader->dir)
         return 1;
-    listing->error = 0;
-    int rc = listing->last_size
-                 ? ns_list_behind(listing->ns, listing->dir, listing->last, listing->last_size,
-                                  listing->plus, batch_add, listing)
-                 : ns_list(listing->ns, listing->dir, 0, listing->plus, batch_add, listing);
+    reader->error = 0;
+    int rc = reader->last_size
+                 ? ns_list_behind(reader->ns, reader->dir, reader->last, reader->last_size,
+                                  reader->plus, batch_add, reader)
+                 : ns_list(reader->ns, reader->dir, 0, reader->plus, batch_add, reader);
     if (!rc)
-        rc = listing->error;
-    if (!rc && listing->count < BATCH_MOST) // the directory ended; the batch is not full
-        close_dir(listing);
+        rc = reader->error;
+    if (!rc && reader->count < BATCH_MOST) // the directory ended; the batch is not full
+        close_dir(reader);
     // What came before a failure is delivered; the next read meets the failure again.
-    return listing->count ? 0 : rc ? rc : 1;
+    return reader->count ? 0 : rc ? rc : 1;
 }
 
-int listing_next(struct listing *listing, const struct entry **ret_entry)
+int dir_reader_next(struct dir_reader *reader, const struct dir_entry **ret_entry)
 {
-    int rc = listing_more(listing);
+    int rc = dir_reader_more(reader);
     if (!rc)
-        *ret_entry = &listing->batch[listing->at++];
+        *ret_entry = &reader->batch[reader->at++];
     return rc;
 }
 
@@ -166,7 +166,7 @@ int walk_enter(struct walk *walk, struct ns_inode *dir, const char *name, size_t
     struct walk_level level = {.dir = dir};
     int rc = path_extend(walk, walk->depth ? walk_top(walk)->path_size : 0, name, name_size);
     if (!rc)
-        rc = listing_new(walk->ns, dir, false, &level.listing);
+        rc = dir_reader_new(walk->ns, dir, false, &level.reader);
     if (rc)
         return rc;
     ns_inode_ref(dir);
@@ -178,7 +178,7 @@ int walk_enter(struct walk *walk, struct ns_inode *dir, const char *name, size_t
 void walk_leave(struct walk *walk)
 {
     struct walk_level *top = walk_top(walk);
-    listing_free(top->listing);
+    dir_reader_free(top->reader);
     ns_inode_put(walk->ns, top->dir, 1);
     walk->depth--;
 }

@@ -9,7 +9,7 @@
 #include "base/slice.h"
 #include "ns/namespace.h"
 
-struct entry {
+struct dir_entry {
     uint64_t ino;
     uint32_t type;          // S_IFMT bits
     struct ns_inode *inode; // with `plus`: the listing's reference
@@ -19,17 +19,18 @@ struct entry {
 };
 
 // The names of a directory but "." and "..". Memory is that of a small batch of entries.
-struct listing;
-int listing_new(struct ns *ns, struct ns_inode *dir, bool plus, struct listing **ret_listing);
-void listing_free(struct listing *listing);
+struct dir_reader;
+int dir_reader_new(struct ns *ns, struct ns_inode *dir, bool plus, struct dir_reader **ret_reader);
+void dir_reader_free(struct dir_reader *reader);
 // 0 and the next entry, valid until the next call; 1 at the end; or a negative errno.
-int listing_next(struct listing *listing, const struct entry **ret_entry);
-// 0: listing_next will give an entry; else as listing_next. Ends the validity of the present one.
-int listing_more(struct listing *listing);
+int dir_reader_next(struct dir_reader *reader, const struct dir_entry **ret_entry);
+// 0: dir_reader_next will give an entry; else as dir_reader_next. Ends the validity of the present
+// one.
+int dir_reader_more(struct dir_reader *reader);
 
 struct walk_level {
     struct ns_inode *dir; // a reference
-    struct listing *listing;
+    struct dir_reader *reader;
     size_t path_size; // of the path of `dir`
     bool failed;      // for the user
 };

@@ -14,7 +14,7 @@
 #include "base/slice.h"
 #include "commands/command.h"
 
-#define WIRE_SOCKET      "control" // in the store's directory, or common/place.h's
+#define WIRE_SOCKET      "control" // in the store's directory, or common/store_place.h's
 #define WIRE_VERSION     1u
 #define WIRE_PIECE       (1u << 20) // content in one message, at most
 #define WIRE_COMMAND_MAX (4u << 20)

@@ -21,8 +21,8 @@
 
 #include "base/clock.h"
 #include "common/mounts.h"
-#include "common/place.h"
 #include "common/say.h"
+#include "common/store_place.h"
 #include "lsm.h"
 
 #define POLL_MS         20
@@ -152,7 +152,7 @@ static uint64_t judge(struct busy *busy, const char *db)
 {
     char path[PATH_MAX], where[PATH_MAX + 100];
     struct holder holder = {0};
-    if (place_is_remote(db))
+    if (store_place_is_remote(db))
         return judge_remote(busy);
     snprintf(path, sizeof path, "%s/LOCK", db);
     find_holder(path, &holder);

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/place.h"
 #include "common/process_limits.h"
+#include "common/store_place.h"
+#include "ctl/delegate.h"
 #include "ctl/mount_paths.h"
-#include "ctl/remote.h"
 #include "ctl/screen.h"
 #include "ctl/signals.h"
 #include "ctl/terminal.h"
@@ -146,9 +146,9 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
 // That no store in a cluster is named to a command that cannot work on one. False, with a message.
 static bool check_places(const struct ctl *ctl)
 {
-    bool is_remote = place_is_remote(ctl->db);
+    bool is_remote = store_place_is_remote(ctl->db);
     for (int i = 0; i < ctl->arg_count; i++)
-        is_remote |= place_is_remote(ctl->args[i]);
+        is_remote |= store_place_is_remote(ctl->args[i]);
     if (!is_remote || !(ctl->command->flags & COMMAND_LOCAL))
         return true;
     complain(ctl, "works on stores in directories only, not on rados: ones");
@@ -176,7 +176,7 @@ static enum exit_status run_plain(struct ctl *ctl)
     bool shows_progress = progress_start(ctl->command->name, !quiet);
     terminal_files(ctl);
     enum exit_status status;
-    if (!remote_run(ctl, shows_progress, &status))
+    if (!delegate_run(ctl, shows_progress, &status))
         status = ctl_run(ctl);
     progress_stop();
     return status;

@@ -30,9 +30,9 @@
 #include "base/cond.h"
 #include "base/lock_check.h"
 #include "commands/wire.h"
-#include "common/place.h"
+#include "common/store_place.h"
 #include "mount/control_client.h"
-#include "mount/log.h"
+#include "mount/messages.h"
 
 #define CLIENTS_MAX    64u
 #define BACKLOG        128
@@ -241,7 +241,7 @@ int control_start(struct lsmfs *fs, struct control **ret_control)
     cond_init(&control->changed);
     control->stop_fd = eventfd(0, EFD_CLOEXEC);
     int rc = control->stop_fd < 0 ? -errno : 0;
-    control->dir_fd = place_control(fs->options.db, true);
+    control->dir_fd = store_place_control(fs->options.db, true);
     if (!rc)
         rc = control->dir_fd < 0 ? control->dir_fd : listen_at(control);
     if (!rc)

@@ -16,7 +16,7 @@
 #include "mount/slow.h"
 #include "mount/transport.h"
 
-struct op_counts {
+struct request_counts {
     _Atomic uint64_t count, errors, ns;
     _Atomic uint32_t buckets[BUCKETS];
 };
@@ -26,7 +26,7 @@ struct counts {
     bool used;                 // mutex
     _Atomic uint64_t start_ns; // of the request being served; 0: none is
     _Atomic uint64_t read_bytes, written_bytes;
-    struct op_counts ops[FIGURES_OPS];
+    struct request_counts ops[FIGURES_REQUESTS];
 };
 
 static struct {
@@ -123,9 +123,9 @@ void counts_begin(struct counted *counted, const struct fuse_buf *buf)
         mine = take();
     counted->outer = current;
     counted->counts = mine;
-    counted->op = in->opcode < FIGURES_OPS ? in->opcode : 0;
+    counted->op = in->opcode < FIGURES_REQUESTS ? in->opcode : 0;
     counted->nodeid = in->nodeid;
-    counted->start_ns = stage_begin();
+    counted->start_ns = clock_ns();
     current = counted;
     if (mine) {
         atomic_store_explicit(&mine->start_ns, counted->start_ns, memory_order_relaxed);
@@ -133,18 +133,18 @@ void counts_begin(struct counted *counted, const struct fuse_buf *buf)
             add(&mine->written_bytes, in->len - sizeof *in - sizeof(struct fuse_write_in));
     }
     if (all.fs && all.fs->options.slow_ms) {
-        memcpy(counted->stages, stage_ns, sizeof counted->stages);
+        memcpy(counted->waits, wait_ns, sizeof counted->waits);
         copy_name(counted, buf);
     }
 }
 
 void counts_end(struct counted *counted)
 {
-    uint64_t ns = stage_begin() - counted->start_ns;
+    uint64_t ns = clock_ns() - counted->start_ns;
     struct counts *counts = counted->counts;
     current = counted->outer;
     if (counts) {
-        struct op_counts *op = &counts->ops[counted->op];
+        struct request_counts *op = &counts->ops[counted->op];
         _Atomic uint32_t *bucket = &op->buckets[bucket_of(ns)];
         add(&op->count, 1);
         add(&op->ns, ns);
@@ -173,7 +173,7 @@ void counts_reply(const struct iovec *iov)
 void counts_start(struct lsmfs *fs)
 {
     all.fs = fs;
-    all.began_ns = stage_begin();
+    all.began_ns = clock_ns();
 }
 
 static uint64_t load(_Atomic uint64_t *counter)
@@ -181,7 +181,7 @@ static uint64_t load(_Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static void sum_op(struct op_figures *sum, struct op_counts *op)
+static void sum_op(struct request_figures *sum, struct request_counts *op)
 {
     uint64_t count = load(&op->count);
     if (!count)
@@ -204,7 +204,7 @@ void counts_figures(struct lsmfs *fs, struct mount_figures *ret_figures)
     for (struct counts *c = first; c; c = c->next)
         ret_figures->threads += c->used;
     pthread_mutex_unlock(&all.mutex);
-    uint64_t now = stage_begin();
+    uint64_t now = clock_ns();
     for (struct counts *c = first; c; c = c->next) {
         uint64_t start = load(&c->start_ns);
         ret_figures->read_bytes += load(&c->read_bytes);
@@ -212,7 +212,7 @@ void counts_figures(struct lsmfs *fs, struct mount_figures *ret_figures)
         ret_figures->serving += start != 0;
         if (start && start < now && now - start > ret_figures->oldest_ns)
             ret_figures->oldest_ns = now - start;
-        for (unsigned i = 0; i < FIGURES_OPS; i++)
+        for (unsigned i = 0; i < FIGURES_REQUESTS; i++)
             sum_op(&ret_figures->ops[i], &c->ops[i]);
     }
     ret_figures->now_ns = now;

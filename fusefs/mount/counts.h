@@ -6,7 +6,7 @@
 
 #include <sys/uio.h>
 
-#include "base/stage.h"
+#include "base/waits.h"
 #include "commands/figures.h"
 #include "mount/fuse_api.h"
 #include "mount/lsmfs.h"
@@ -20,8 +20,8 @@ struct counted {
     unsigned op;
     uint64_t nodeid;
     uint64_t start_ns;
-    uint64_t stages[STAGES]; // before
-    char name[COUNTS_NAME];  // the request's, if it has one and slow ones are logged
+    uint64_t waits[WAITS];  // before
+    char name[COUNTS_NAME]; // the request's, if it has one and slow ones are logged
 };
 
 // When requests begin to be served. `fs` outlives them.

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "common/say.h"
-#include "mount/log.h"
+#include "mount/messages.h"
 #include "mount/options.h"
 
 static _Noreturn void wait_for_child(int ready_fd, pid_t child)
@@ -56,9 +56,9 @@ int daemon_start(void)
 
 void daemon_ready(int ready_fd)
 {
-    log_to_syslog();
+    messages_to_syslog();
     if (setsid() < 0 || chdir("/"))
-        log_message(LOG_WARNING, "cannot leave the session or directory: %s", strerror(errno));
+        messages_write(LOG_WARNING, "cannot leave the session or directory: %s", strerror(errno));
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
@@ -68,6 +68,6 @@ void daemon_ready(int ready_fd)
             close(null);
     }
     if (write(ready_fd, "", 1) != 1)
-        log_message(LOG_WARNING, "nobody waits for the mount any more");
+        messages_write(LOG_WARNING, "nobody waits for the mount any more");
     close(ready_fd);
 }

@@ -22,12 +22,12 @@
 #include <unistd.h>
 
 #include "base/lock_check.h"
-#include "mount/inode_table.h"
 #include "mount/pages.h"
+#include "mount/request.h"
 
 // A request that waits.
-struct waiting {
-    struct waiting *next;
+struct flush_waiter {
+    struct flush_waiter *next;
     fuse_req_t req;         // NULL: nobody waits for the pages of a listing to be dropped
     struct ns_inode *inode; // one reference
     uint64_t offset;
@@ -44,8 +44,8 @@ struct flusher {
     bool joined; // flusher_stop's
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct waiting *first GUARDED_BY(flusher_mutex);
-    struct waiting **last GUARDED_BY(flusher_mutex);
+    struct flush_waiter *first GUARDED_BY(flusher_mutex);
+    struct flush_waiter **last GUARDED_BY(flusher_mutex);
     bool stopping GUARDED_BY(flusher_mutex);
 };
 
@@ -69,12 +69,12 @@ static bool seek_is_open(int64_t answer, uint64_t offset, int whence, uint64_t *
 }
 
 // The next request; NULL when the flusher is to end.
-static struct waiting *take_next(struct flusher *flusher)
+static struct flush_waiter *take_next(struct flusher *flusher)
 {
     flusher_lock(flusher);
     while (!flusher->first && !flusher->stopping)
         pthread_cond_wait(&flusher->changed, &flusher->mutex);
-    struct waiting *waiting = flusher->first;
+    struct flush_waiter *waiting = flusher->first;
     if (waiting) {
         assert(flusher->last != &flusher->first);
         flusher->first = waiting->next;
@@ -89,7 +89,7 @@ static void *flusher_run(void *arg)
 {
     struct flusher *flusher = arg;
     struct lsmfs *fs = flusher->fs;
-    struct waiting *w;
+    struct flush_waiter *w;
     while ((w = take_next(flusher))) {
         if (!w->req) {
             fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(w->inode), 0, 0);
@@ -152,9 +152,9 @@ NOT_CHECKED void flusher_free(struct flusher *flusher)
 }
 
 // Takes a copy of `w`, and a reference.
-static void flusher_add(struct flusher *flusher, const struct waiting *w)
+static void flusher_add(struct flusher *flusher, const struct flush_waiter *w)
 {
-    struct waiting *copy = malloc(sizeof *copy);
+    struct flush_waiter *copy = malloc(sizeof *copy);
     if (!copy) {
         if (w->req)
             fuse_reply_err(w->req, ENOMEM);
@@ -184,7 +184,7 @@ void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inod
                   int whence)
 {
     struct lsmfs *fs = flusher->fs;
-    struct waiting w = {.req = req, .inode = inode, .offset = offset, .whence = whence};
+    struct flush_waiter w = {.req = req, .inode = inode, .offset = offset, .whence = whence};
     int64_t answer = ns_seek(fs->ns, inode, offset, whence);
     if (!fs->options.read_only && seek_is_open(answer, offset, whence, &w.from))
         flusher_add(flusher, &w);
@@ -195,12 +195,12 @@ void flusher_seek(struct flusher *flusher, fuse_req_t req, struct ns_inode *inod
 void flusher_written(struct flusher *flusher, fuse_req_t req, struct ns_inode *inode,
                      uint64_t offset, size_t size)
 {
-    const struct waiting w = {.req = req, .inode = inode, .offset = offset, .written = size};
+    const struct flush_waiter w = {.req = req, .inode = inode, .offset = offset, .written = size};
     flusher_add(flusher, &w);
 }
 
 void flusher_forget_listing(struct flusher *flusher, struct ns_inode *dir)
 {
-    const struct waiting w = {.inode = dir};
+    const struct flush_waiter w = {.inode = dir};
     flusher_add(flusher, &w);
 }

@@ -12,15 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/place.h"
-#include "mount/log.h"
+#include "common/store_place.h"
+#include "mount/messages.h"
 
 int holder_open(const char *db)
 {
     char path[PATH_MAX], file[PATH_MAX + 8];
-    if (!place_is_remote(db))
+    if (!store_place_is_remote(db))
         return -1;
-    int rc = place_runtime(db, true, path);
+    int rc = store_place_runtime(db, true, path);
     int fd = -1;
     if (!rc) {
         snprintf(file, sizeof file, "%s/LOCK", path);
@@ -29,8 +29,8 @@ int holder_open(const char *db)
         rc = fd < 0 ? -errno : 0;
     }
     if (rc)
-        log_message(LOG_WARNING, "%s: umount.lsmfs will not wait for its end: %s", db,
-                    strerror(-rc));
+        messages_write(LOG_WARNING, "%s: umount.lsmfs will not wait for its end: %s", db,
+                       strerror(-rc));
     return fd;
 }
 

@@ -28,10 +28,11 @@ struct lsmfs {
     int holder_fd;           // holder.h; main thread
     bool acl;     // agreed with the kernel: it checks access control lists, and leaves applying the
                   // umask to us; set by INIT
-    bool no_open; // the kernel opens files without asking (ops_file.c); set by INIT
-    bool no_opendir; // nor asks for directories, and keeps their listings (ops_dir.c); by INIT too
-    bool writeback;  // agreed with the kernel: it gathers writes and keeps sizes and times of
-                     // regular files; set by INIT, before there are threads
+    bool no_open; // the kernel opens files without asking (serve_file.c); set by INIT
+    bool
+        no_opendir; // nor asks for directories, and keeps their listings (serve_dir.c); by INIT too
+    bool writeback; // agreed with the kernel: it gathers writes and keeps sizes and times of
+                    // regular files; set by INIT, before there are threads
 };
 
 #endif

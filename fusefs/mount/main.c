@@ -27,15 +27,15 @@
 #include "common/busy.h"
 #include "common/process_limits.h"
 #include "common/say.h"
-#include "mount/checks.h"
 #include "mount/control.h"
 #include "mount/counts.h"
 #include "mount/daemon.h"
 #include "mount/flusher.h"
 #include "mount/holder.h"
-#include "mount/log.h"
 #include "mount/lsmfs.h"
-#include "mount/ops.h"
+#include "mount/messages.h"
+#include "mount/preflight.h"
+#include "mount/serve.h"
 #include "mount/session.h"
 #include "mount/snapdir.h"
 #include "mount/syncer.h"
@@ -76,7 +76,7 @@ static bool stand_by(void *arg)
 {
     struct standby *standby = arg;
     if (!standby->waiting) {
-        log_message(LOG_NOTICE, "%s: standing by: %s", standby->mountpoint, lsm_error_detail());
+        messages_write(LOG_NOTICE, "%s: standing by: %s", standby->mountpoint, lsm_error_detail());
         if (*standby->ready_fd >= 0)
             daemon_ready(*standby->ready_fd);
         *standby->ready_fd = -1;
@@ -92,7 +92,7 @@ static void say_not_opened(const struct lsmfs *fs, int status, const char *what,
     const char *db = fs->options.db, *hint = open_hint(status, what);
     bool named = strncmp(what, db, strlen(db)) == 0;
     if (in_background)
-        log_message(LOG_ERR, "%s%s%s%s", named ? "" : db, named ? "" : ": ", what, hint);
+        messages_write(LOG_ERR, "%s%s%s%s", named ? "" : db, named ? "" : ": ", what, hint);
     else
         say("lsmfs", "%s%s%s%s", named ? "" : db, named ? "" : ": ", what, hint);
 }
@@ -108,7 +108,7 @@ static enum exit_status store_open(struct lsmfs *fs, int signal_fd, int *ready_f
     int status;
     snprintf(note, sizeof note, BUSY_MOUNTING "%s", fs->options.mountpoint);
     engine->lock_note = note;
-    engine->log = log_engine;
+    engine->log = messages_of_engine;
     if (fs->options.standby) {
         engine->lock_wait = stand_by;
         engine->lock_wait_arg = &standby;
@@ -156,15 +156,15 @@ static bool unmount_on_signal(struct lsmfs *fs, unsigned signals_seen)
         session_sync(&fs->options);
         error = session_unmount(&fs->options, true);
         if (error == 0)
-            log_message(LOG_NOTICE,
-                        "%s: in use: unmounted for newcomers, serving those inside until they "
-                        "leave; another signal ends them",
-                        fs->options.mountpoint);
+            messages_write(LOG_NOTICE,
+                           "%s: in use: unmounted for newcomers, serving those inside until they "
+                           "leave; another signal ends them",
+                           fs->options.mountpoint);
     }
     if (error == 0)
         return false;
-    log_message(LOG_WARNING, "%s: cannot be unmounted (%s): ending anyway", fs->options.mountpoint,
-                strerror(error));
+    messages_write(LOG_WARNING, "%s: cannot be unmounted (%s): ending anyway",
+                   fs->options.mountpoint, strerror(error));
     return true;
 }
 
@@ -198,12 +198,12 @@ static void enable_uring(const struct mount_options *options)
         return;
     int error = uring_switch_turn_on();
     if (error)
-        log_message(LOG_WARNING,
-                    "option 'enable_uring': FUSE over io_uring cannot be turned on: %s",
-                    error == ENOENT ? "this kernel does not have it" : strerror(error));
+        messages_write(LOG_WARNING,
+                       "option 'enable_uring': FUSE over io_uring cannot be turned on: %s",
+                       error == ENOENT ? "this kernel does not have it" : strerror(error));
     else
-        log_message(LOG_NOTICE, "FUSE over io_uring was turned on for all mounts to come (%s)",
-                    URING_SWITCH);
+        messages_write(LOG_NOTICE, "FUSE over io_uring was turned on for all mounts to come (%s)",
+                       URING_SWITCH);
 }
 
 // Commands on the mounted store. A store that is only read is open to others who read.
@@ -211,8 +211,8 @@ static void start_control(struct lsmfs *fs)
 {
     int error = fs->options.read_only ? 0 : control_start(fs, &fs->control);
     if (error)
-        log_message(LOG_WARNING, "%s: lsmfsctl cannot be used while it is mounted: %s",
-                    fs->options.db, strerror(-error));
+        messages_write(LOG_WARNING, "%s: lsmfsctl cannot be used while it is mounted: %s",
+                       fs->options.db, strerror(-error));
 }
 
 // Everything between opening and closing the session. Returns whether it went well.
@@ -239,8 +239,8 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     if (result == 0)
         result = transport_start(transport);
     if (result < 0) {
-        log_message(LOG_ERR, "%s: the mount could not be started: %s", fs->options.mountpoint,
-                    strerror(-result));
+        messages_write(LOG_ERR, "%s: the mount could not be started: %s", fs->options.mountpoint,
+                       strerror(-result));
         session_unmount(&fs->options, true);
         goto out;
     }
@@ -250,14 +250,14 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     session_set_kernel(&fs->options);
     if (ready_fd >= 0)
         daemon_ready(ready_fd);
-    log_message(fs->options.foreground ? LOG_INFO : LOG_NOTICE, "%s: mounted, transport %s",
-                fs->options.mountpoint, transport_name(transport));
+    messages_write(fs->options.foreground ? LOG_INFO : LOG_NOTICE, "%s: mounted, transport %s",
+                   fs->options.mountpoint, transport_name(transport));
     wait_for_end(fs, transport, signal_fd);
     result = transport_join(transport);
     ok = result == 0;
     if (!ok) {
-        log_message(LOG_ERR, "%s: reading requests failed: %s", fs->options.mountpoint,
-                    strerror(-result));
+        messages_write(LOG_ERR, "%s: reading requests failed: %s", fs->options.mountpoint,
+                       strerror(-result));
         session_unmount(&fs->options, true);
     }
 out:
@@ -309,8 +309,8 @@ static enum exit_status run(struct lsmfs *fs, int ready_fd)
     // A store that was made for this mount is removed again.
     int status = mounted ? ns_close(fs->ns) : ns_discard(fs->ns);
     if (status < 0) {
-        log_message(LOG_ERR, "%s: closing the store failed, the last changes may be lost: %s",
-                    fs->options.db, lsm_error_detail());
+        messages_write(LOG_ERR, "%s: closing the store failed, the last changes may be lost: %s",
+                       fs->options.db, lsm_error_detail());
         char note[PATH_MAX];
         snprintf(note, sizeof note, "failed: %s", lsm_error_detail());
         holder_note(fs->holder_fd, note);
@@ -336,8 +336,8 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
-    log_init(fs.options.debug);
-    if (!checks_run(&fs.options))
+    messages_init(fs.options.debug);
+    if (!preflight(&fs.options))
         goto out;
     if (fs.options.fake) {
         status = EXIT_OK;

@@ -77,7 +77,7 @@ void node_reply_entry(fuse_req_t req, const struct node *node, struct ns_inode *
                       const struct ns_attr *attr)
 {
     struct fuse_entry_param entry;
-    entry_fill(attr, &entry);
+    fill_entry(attr, &entry);
     if (fuse_reply_entry(req, &entry))
         ns_inode_put(node->ns, inode, 1);
 }

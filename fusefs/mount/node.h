@@ -1,5 +1,5 @@
 // What a request that changes nothing names: an inode of the present or of a snapshot, with the
-// namespace that it belongs to. (What changes something names one of the present: inode_get.)
+// namespace that it belongs to. (What changes something names one of the present: request_inode.)
 //
 //     struct node node;
 //     if (!node_get(req, ino, &node)) // has replied
@@ -9,7 +9,7 @@
 #ifndef LSMFS_MOUNT_NODE_H
 #define LSMFS_MOUNT_NODE_H
 
-#include "mount/inode_table.h"
+#include "mount/request.h"
 #include "mount/snapdir.h"
 
 struct node {

@@ -16,7 +16,7 @@ enum snapdir_choice { SNAPDIR_HIDDEN, SNAPDIR_VISIBLE, SNAPDIR_NONE };
 enum transport_choice { TRANSPORT_AUTO, TRANSPORT_URING, TRANSPORT_POLL, TRANSPORT_PLAIN };
 
 struct mount_options {
-    char *db;         // as given; checks.c makes both absolute
+    char *db;         // as given; preflight.c makes both absolute
     char *mountpoint; // as given
     char *kernel;     // options handed on to libfuse, joined by commas; NULL: none
     bool foreground;

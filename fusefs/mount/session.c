@@ -21,7 +21,7 @@
 
 #include "common/mounts.h"
 #include "common/say.h"
-#include "mount/log.h"
+#include "mount/messages.h"
 
 #define READAHEAD_KIB 1024
 // Half for the mount's pages, half for those of the disk that the store is on.
@@ -171,8 +171,8 @@ void session_sync(const struct mount_options *options)
 {
     int fd = open(options->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || syncfs(fd))
-        log_message(LOG_WARNING, "%s: could not be synced: %s", options->mountpoint,
-                    strerror(errno));
+        messages_write(LOG_WARNING, "%s: could not be synced: %s", options->mountpoint,
+                       strerror(errno));
     if (fd >= 0)
         close(fd);
 }
@@ -189,7 +189,7 @@ static void set_bdi(const struct mount_options *options, const char *name, unsig
     int n = snprintf(value, sizeof value, "%u", number);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || write(fd, value, (size_t)n) != n)
-        log_message(priority, "%s cannot be set to %u: %s", path, number, strerror(errno));
+        messages_write(priority, "%s cannot be set to %u: %s", path, number, strerror(errno));
     if (fd >= 0)
         close(fd);
 }

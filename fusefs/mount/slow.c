@@ -1,4 +1,4 @@
-// See slow.h. What a request has waited for is known by stage (base/stage.h); for how long the
+// See slow.h. What a request has waited for is known by kind of wait (base/waits.h); for how long the
 // kernel has held it before a thread took it is not: requests carry no time.
 //
 // Locks: a mutex around the figures of the limit, a leaf.
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <syslog.h>
 
-#include "mount/log.h"
+#include "mount/messages.h"
 #include "ns/changes/path.h"
 
 #define LINES_A_SECOND 10u
@@ -42,14 +42,14 @@ static bool may_log(uint64_t now_ns, uint64_t *ret_left_out)
 // "lock 120 ms, other 3 ms" of what lasted a millisecond.
 static void where_it_went(const struct counted *counted, uint64_t ns, char *text, size_t size)
 {
-    static const char *const names[STAGES] = {
-        [STAGE_LOCK] = "lock",      [STAGE_QUEUE] = "other writes", [STAGE_STALL] = "stall",
-        [STAGE_READ] = "disk read", [STAGE_SYNC] = "disk sync",     [STAGE_KERNEL] = "kernel"};
+    static const char *const names[WAITS] = {
+        [WAIT_LOCK] = "lock",      [WAIT_QUEUE] = "other writes", [WAIT_STALL] = "stall",
+        [WAIT_READ] = "disk read", [WAIT_SYNC] = "disk sync",     [WAIT_KERNEL] = "kernel"};
     uint64_t known = 0;
     size_t at = 0;
     *text = 0;
-    for (unsigned i = 0; i < STAGES; i++) {
-        uint64_t part = stage_ns[i] - counted->stages[i];
+    for (unsigned i = 0; i < WAITS; i++) {
+        uint64_t part = wait_ns[i] - counted->waits[i];
         known += part;
         if (part >= 1000000 && at < size)
             at += (size_t)snprintf(text + at, size - at, "%s %" PRIu64 " ms, ", names[i],
@@ -75,11 +75,11 @@ void slow_note(struct lsmfs *fs, const struct counted *counted, uint64_t ns)
         ns_inode_put(fs->ns, inode, 1);
     }
     snprintf(number, sizeof number, "inode %" PRIu64, counted->nodeid);
-    const char *op = figures_op_name(counted->op);
+    const char *op = figures_request_name(counted->op);
     const char *slash = *counted->name && path && path[1] ? "/" : "";
     if (left_out)
-        log_message(LOG_WARNING, "%" PRIu64 " slow requests before were not logged", left_out);
-    log_message(LOG_WARNING, "slow: %s %s%s%s: %" PRIu64 " ms: %s", op ? op : "request",
-                path ? path : number, slash, counted->name, ns / 1000000, where);
+        messages_write(LOG_WARNING, "%" PRIu64 " slow requests before were not logged", left_out);
+    messages_write(LOG_WARNING, "slow: %s %s%s%s: %" PRIu64 " ms: %s", op ? op : "request",
+                   path ? path : number, slash, counted->name, ns / 1000000, where);
     free(path);
 }

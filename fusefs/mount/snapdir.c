@@ -26,7 +26,7 @@
 #include "base/clock.h"
 #include "base/cond.h"
 #include "base/lock_check.h"
-#include "mount/log.h"
+#include "mount/messages.h"
 
 #define BUCKETS      64u
 #define PUSH_US      250000u // from one time that the kernel is told all names to the next: at first,
@@ -204,7 +204,7 @@ static void mark_gone(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
             shown->is_gone = true;
     int rc = lsm_snapshot_list(ns_engine(snapdir->fs->ns), still_there, snapdir);
     if (rc) // those that are there are closed a little early, that is all
-        log_message(LOG_WARNING, "snapshots cannot be listed: %s", lsm_error_detail());
+        messages_write(LOG_WARNING, "snapshots cannot be listed: %s", lsm_error_detail());
 }
 
 void snapdir_changed(struct snapdir *snapdir, const char *name)

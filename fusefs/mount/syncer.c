@@ -18,8 +18,8 @@
 
 #include "base/lock_check.h"
 
-struct waiting {
-    struct waiting *next;
+struct sync_waiter {
+    struct sync_waiter *next;
     fuse_req_t req;
 };
 
@@ -34,13 +34,13 @@ struct syncer {
     bool syncing GUARDED_BY(syncer_mutex);
     bool handed GUARDED_BY(syncer_mutex); // the extra thread is to look at the list
     bool stopping GUARDED_BY(syncer_mutex);
-    struct waiting *first GUARDED_BY(syncer_mutex); // for the next sync
+    struct sync_waiter *first GUARDED_BY(syncer_mutex); // for the next sync
 };
 
 LOCK_FUNCTIONS(syncer, struct syncer, mutex, syncer_mutex)
 
 // The next list for the thread, which has synced for the one before; NULL: it is to end.
-static struct waiting *take_list(struct syncer *syncer)
+static struct sync_waiter *take_list(struct syncer *syncer)
 {
     syncer_lock(syncer);
     assert(!syncer->handed || syncer->syncing);
@@ -48,7 +48,7 @@ static struct waiting *take_list(struct syncer *syncer)
         syncer->handed = syncer->syncing = false;
     while (!syncer->handed && !syncer->stopping)
         pthread_cond_wait(&syncer->changed, &syncer->mutex);
-    struct waiting *list = syncer->first;
+    struct sync_waiter *list = syncer->first;
     syncer->first = NULL;
     syncer_unlock(syncer);
     return list;
@@ -57,11 +57,11 @@ static struct waiting *take_list(struct syncer *syncer)
 static void *syncer_run(void *arg)
 {
     struct syncer *syncer = arg;
-    struct waiting *list;
+    struct sync_waiter *list;
     while ((list = take_list(syncer))) {
         int result = ns_sync(syncer->fs->ns);
         while (list) {
-            struct waiting *next = list->next;
+            struct sync_waiter *next = list->next;
             fuse_reply_err(list->req, -result);
             free(list);
             list = next;
@@ -109,12 +109,12 @@ void syncer_free(struct syncer *syncer)
 // the list.
 static bool leave(struct syncer *syncer, fuse_req_t req, bool *ret_first)
 {
-    struct waiting *waiting = malloc(sizeof *waiting);
+    struct sync_waiter *waiting = malloc(sizeof *waiting);
     syncer_lock(syncer);
     *ret_first = !syncer->syncing;
     bool left = !*ret_first && waiting;
     if (left) {
-        *waiting = (struct waiting){syncer->first, req};
+        *waiting = (struct sync_waiter){syncer->first, req};
         syncer->first = waiting;
     }
     syncer->syncing = true;

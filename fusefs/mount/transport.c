@@ -25,11 +25,11 @@
 
 #include "base/array.h"
 #include "base/cond.h"
-#include "base/stage.h"
+#include "base/waits.h"
 #include "mount/counts.h"
 #include "mount/cpus.h"
-#include "mount/log.h"
 #include "mount/lsmfs.h"
+#include "mount/messages.h"
 #include "mount/protocol.h"
 #include "mount/transport_internal.h"
 #include "mount/uring_entry.h"
@@ -66,9 +66,9 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
     counts_reply(iov);
     if (transport->kind->reply && transport->kind->reply(transport, iov, count))
         return ((const struct fuse_out_header *)iov[0].iov_base)->len;
-    uint64_t began = stage_begin();
+    uint64_t began = clock_ns();
     ssize_t n = writev(fd, iov, count);
-    stage_end(STAGE_KERNEL, began);
+    wait_end(WAIT_KERNEL, began);
     return n;
 }
 
@@ -138,7 +138,7 @@ static void thread_ended(struct transport *transport)
     uint64_t one = 1;
     if (atomic_fetch_sub(&transport->running, 1) == 1 &&
         write(transport->ended_fd, &one, sizeof one) != sizeof one)
-        log_message(LOG_ERR, "eventfd: %s", strerror(errno));
+        messages_write(LOG_ERR, "eventfd: %s", strerror(errno));
 }
 
 static void *thread_main(void *arg)
@@ -253,7 +253,7 @@ static int take_kind(struct transport *transport, size_t from)
         result = kind->prepare ? kind->prepare(transport) : 0;
         if (result == 0)
             return 0;
-        log_message(LOG_INFO, "transport %s: %s", kind->name, strerror(-result));
+        messages_write(LOG_INFO, "transport %s: %s", kind->name, strerror(-result));
         if (kind->release)
             kind->release(transport);
     }
@@ -267,7 +267,7 @@ static int take_next_kind(struct transport *transport)
     size_t next = 0;
     while (kinds[next++] != kind)
         ;
-    log_message(LOG_INFO, "transport %s: refused by the kernel", kind->name);
+    messages_write(LOG_INFO, "transport %s: refused by the kernel", kind->name);
     if (kind->release)
         kind->release(transport);
     return take_kind(transport, next);

@@ -41,7 +41,7 @@
 #include "base/clock.h"
 #include "mount/counts.h"
 #include "mount/cpus.h"
-#include "mount/log.h"
+#include "mount/messages.h"
 #include "mount/protocol.h"
 #include "mount/transport_internal.h"
 #include "mount/uring_entry.h"
@@ -55,7 +55,7 @@ enum { CMD_REGISTER = 1, CMD_COMMIT_AND_FETCH = 2 };
 #define LONG_US 20000
 #define SETTLE  16 // small requests after which a worker is bound to its processor again
 
-struct command { // in the second half of a submission
+struct uring_command { // in the second half of a submission
     uint64_t flags;
     uint64_t commit_id;
     uint16_t qid;
@@ -183,7 +183,7 @@ static void worker_command(struct worker *worker, struct uring_entry *entry, uin
     sqe->addr = (uintptr_t)entry->iov;
     sqe->len = 2;
     sqe->cmd_op = number;
-    const struct command command = {.commit_id = entry->commit_id, .qid = entry->qid};
+    const struct uring_command command = {.commit_id = entry->commit_id, .qid = entry->qid};
     memcpy(sqe->cmd, &command, sizeof command);
 }
 
@@ -525,7 +525,7 @@ static bool worker_report(struct worker *worker, enum step step, int error)
 // Of a worker that could not start. The others go on without it.
 static void worker_failed(struct worker *worker, int error)
 {
-    log_message(LOG_INFO, "a thread for io_uring could not start: %s", strerror(-error));
+    messages_write(LOG_INFO, "a thread for io_uring could not start: %s", strerror(-error));
     if (worker->queue)
         atomic_fetch_sub(&worker->queue->serving, 1);
     if (worker->extra) {

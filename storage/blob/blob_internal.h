@@ -77,7 +77,7 @@ struct blob_store {
 
 LOCK_FUNCTIONS(store, struct blob_store, mutex, blob_mutex)
 
-static inline void store_wait(struct blob_store *store) REQUIRES(blob_mutex) // for sync_done
+static inline void blob_store_wait(struct blob_store *store) REQUIRES(blob_mutex) // for sync_done
 {
     pthread_cond_wait(&store->sync_done, &store->mutex);
 }

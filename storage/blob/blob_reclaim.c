@@ -109,7 +109,7 @@ uint64_t blob_store_bytes(struct blob_store *store)
     return atomic_load_explicit(&store->bytes, memory_order_relaxed);
 }
 
-struct candidate {
+struct drain_candidate {
     struct blob_file *file;
     uint64_t garbage;
     double share;
@@ -117,14 +117,14 @@ struct candidate {
 
 static int compare_candidates(const void *a, const void *b)
 {
-    const struct candidate *x = a, *y = b;
+    const struct drain_candidate *x = a, *y = b;
     return x->share < y->share ? 1 : x->share > y->share ? -1 : 0;
 }
 
 // Files worth draining, the ones with the largest share of garbage first. A stream's current file
 // that is worth it is ended. Mutex held.
-static size_t find_candidates(struct blob_store *store, unsigned percent, struct candidate *found)
-    REQUIRES(blob_mutex)
+static size_t find_candidates(struct blob_store *store, unsigned percent,
+                              struct drain_candidate *found) REQUIRES(blob_mutex)
 {
     size_t count = 0;
     for (size_t i = 0; i < store->bucket_count; i++) {
@@ -146,7 +146,7 @@ static size_t find_candidates(struct blob_store *store, unsigned percent, struct
                 atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel);
             }
             found[count++] =
-                (struct candidate){file, garbage, (double)garbage / (double)file->size};
+                (struct drain_candidate){file, garbage, (double)garbage / (double)file->size};
         }
     }
     return count;
@@ -154,7 +154,7 @@ static size_t find_candidates(struct blob_store *store, unsigned percent, struct
 
 static void mark(struct blob_store *store, unsigned percent, uint64_t bytes) REQUIRES(blob_mutex)
 {
-    struct candidate *found = calloc(store->file_count + 1, sizeof *found);
+    struct drain_candidate *found = calloc(store->file_count + 1, sizeof *found);
     if (!found)
         return; // no memory: the files are looked at again in the next round
     size_t count = find_candidates(store, percent, found);

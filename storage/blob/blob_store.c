@@ -552,7 +552,7 @@ static int reserve(struct blob_store *store, enum blob_stream stream, uint64_t s
     store_lock(store);
     while (!fits(store, file = store->streams[stream].current, size) || file->trimming) {
         if (file && file->trimming) {
-            store_wait(store);
+            blob_store_wait(store);
             continue;
         }
         store_unlock(store);
@@ -668,7 +668,7 @@ static int sync_file(struct blob_store *store, struct blob_file *file, uint64_t 
 {
     while (file->synced < target && !store->sync_status) {
         if (file->syncing) {
-            store_wait(store);
+            blob_store_wait(store);
             continue;
         }
         file->syncing = true;

@@ -106,7 +106,7 @@ bool blob_store_give_back(struct blob_store *store)
             last = file->number;
     while ((file = next_untrimmed(store, last, false))) {
         if (file->writing || file->trimming)
-            store_wait(store);
+            blob_store_wait(store);
         else if (trim(file))
             found = true;
     }

@@ -88,7 +88,7 @@ struct shard {
 LOCK_FUNCTIONS(shard, struct shard, lock, cache_shard)
 
 // Lookups count on one of several lines, by thread. Relaxed.
-struct counters {
+struct cache_counters {
     _Atomic uint64_t hits, misses;
 } __attribute__((aligned(64)));
 
@@ -106,7 +106,7 @@ struct block_cache {
     // when another takes the place.
     _Atomic uint16_t *missed;
     size_t missed_mask;
-    struct counters counters[COUNTER_STRIPES];
+    struct cache_counters counters[COUNTER_STRIPES];
 };
 
 static size_t hash_of(uint64_t file, uint64_t offset)
@@ -122,7 +122,7 @@ static size_t hash_of(uint64_t file, uint64_t offset)
     return (size_t)h;
 }
 
-static struct counters *my_counters(struct block_cache *cache)
+static struct cache_counters *my_counters(struct block_cache *cache)
 {
     static _Atomic unsigned threads;
     static __thread unsigned number; // from 1 on
@@ -287,7 +287,7 @@ static void mark_used(struct cached_block *block)
 
 struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t file, uint64_t offset)
 {
-    struct counters *counters = my_counters(cache);
+    struct cache_counters *counters = my_counters(cache);
     size_t hash = hash_of(file, offset), bucket = hash & cache->bucket_mask;
     struct cached_block *block = NULL;
 

@@ -27,7 +27,7 @@
 #define CLEAR_SHARE      8  // a table of which 1/8 is dead is worth rewriting
 #define CLEAR_SHARE_IDLE 64 // the same when idle
 
-struct candidate {
+struct pick_candidate {
     unsigned index;
     double overlap; // bytes of the next level it overlaps per byte of its own
 };
@@ -45,7 +45,7 @@ static double overlap_ratio(const struct version *version, unsigned level,
 
 static int compare_candidates(const void *a, const void *b)
 {
-    const struct candidate *x = a, *y = b;
+    const struct pick_candidate *x = a, *y = b;
     if (x->overlap != y->overlap)
         return x->overlap < y->overlap ? -1 : 1;
     return 0;
@@ -53,7 +53,7 @@ static int compare_candidates(const void *a, const void *b)
 
 // The next few tables from the cursor on that are not compacting, the least overlap first.
 static unsigned find_candidates(const struct version *version, unsigned level,
-                                const struct buf *cursor, struct candidate found[CANDIDATES])
+                                const struct buf *cursor, struct pick_candidate found[CANDIDATES])
 {
     const struct version_level *l = &version->levels[level];
     unsigned count = 0, start = 0;
@@ -62,7 +62,7 @@ static unsigned find_candidates(const struct version *version, unsigned level,
     for (unsigned i = 0; i < l->count && count < CANDIDATES; i++) {
         unsigned index = (start + i) % l->count;
         if (!l->files[index]->compacting)
-            found[count++] = (struct candidate){
+            found[count++] = (struct pick_candidate){
                 .index = index, .overlap = overlap_ratio(version, level, l->files[index])};
     }
     qsort(found, count, sizeof(*found), compare_candidates);
@@ -72,7 +72,7 @@ static unsigned find_candidates(const struct version *version, unsigned level,
 static int pick_from_level(const struct version *version, const struct pick_options *options,
                            unsigned level, struct buf *cursor, struct compaction **ret_compaction)
 {
-    struct candidate found[CANDIDATES];
+    struct pick_candidate found[CANDIDATES];
     unsigned count = find_candidates(version, level, cursor, found);
     int rc = LSM_BUSY;
     for (unsigned i = 0; i < count && rc == LSM_BUSY; i++) {

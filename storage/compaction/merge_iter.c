@@ -22,7 +22,7 @@
 
 #include "base/status.h"
 
-struct source {
+struct merge_source {
     struct iter *it;
     size_t index;
 };
@@ -30,8 +30,8 @@ struct source {
 struct merge_iter {
     struct iter iter;
     bool forward;
-    struct source leader; // valid while the merge is
-    struct source *heap;  // the other sources that have an entry; room for all
+    struct merge_source leader; // valid while the merge is
+    struct merge_source *heap;  // the other sources that have an entry; room for all
     size_t heap_size;
     size_t count;
     struct iter *sources[]; // owned
@@ -42,7 +42,7 @@ static struct merge_iter *merge_of(struct iter *it)
     return (struct merge_iter *)it;
 }
 
-static int compare(const struct source *a, const struct source *b)
+static int compare(const struct merge_source *a, const struct merge_source *b)
 {
     int c = entry_compare(a->it->entry.key, a->it->entry.tag, b->it->entry.key, b->it->entry.tag);
 
@@ -52,7 +52,8 @@ static int compare(const struct source *a, const struct source *b)
 }
 
 // Whether `a` comes before `b` in the direction of travel.
-static inline bool leads(const struct merge_iter *m, const struct source *a, const struct source *b)
+static inline bool leads(const struct merge_iter *m, const struct merge_source *a,
+                         const struct merge_source *b)
 {
     int c = compare(a, b);
 
@@ -60,7 +61,7 @@ static inline bool leads(const struct merge_iter *m, const struct source *a, con
 }
 
 // Puts `source` into the heap at `at`, whose place is free, or where it belongs below.
-static void sink(struct merge_iter *m, size_t at, struct source source)
+static void sink(struct merge_iter *m, size_t at, struct merge_source source)
 {
     for (;;) {
         size_t child = 2 * at + 1;
@@ -114,7 +115,7 @@ static inline void settle(struct merge_iter *m)
         return;
     }
     if (m->heap_size > 0 && leads(m, &m->heap[0], &m->leader)) {
-        struct source old = m->leader;
+        struct merge_source old = m->leader;
         m->leader = m->heap[0];
         sink(m, 0, old);
     }
@@ -128,7 +129,7 @@ static bool collect(struct merge_iter *m, size_t index)
     struct iter *it = m->sources[index];
 
     if (it->valid)
-        m->heap[m->heap_size++] = (struct source){it, index};
+        m->heap[m->heap_size++] = (struct merge_source){it, index};
     else if (it->status < 0) {
         end(m, it->status);
         return false;
@@ -162,7 +163,7 @@ static void start(struct merge_iter *m, bool forward)
 static void seek_beside(const struct merge_iter *m, size_t index, bool forward)
 {
     struct iter *it = m->sources[index];
-    struct source source = {it, index};
+    struct merge_source source = {it, index};
     uint64_t tag = m->iter.entry.tag;
 
     if (!forward) {
@@ -276,7 +277,7 @@ int merge_iter_new(struct iter **sources, size_t count, struct iter **ret_iter)
         return 0;
     }
     struct merge_iter *m = calloc(1, sizeof(*m) + count * sizeof(m->sources[0]));
-    struct source *heap = calloc(count ? count : 1, sizeof(*heap));
+    struct merge_source *heap = calloc(count ? count : 1, sizeof(*heap));
     if (!m || !heap) {
         free(m);
         free(heap);

@@ -196,16 +196,15 @@ int lsm_batch_delete(struct lsm_batch *batch, const void *key, size_t key_size)
     return LSM_OK;
 }
 
-int lsm_batch_put_slice(struct lsm_batch *batch, const void *key, size_t key_size,
-                        const void *src_key, size_t src_key_size, uint64_t offset, uint64_t length)
+int lsm_batch_put_part(struct lsm_batch *batch, const void *key, size_t key_size,
+                       const void *src_key, size_t src_key_size, uint64_t offset, uint64_t length)
 {
-    return lsm_batch_put_slice_at(batch, key, key_size, NULL, src_key, src_key_size, offset,
-                                  length);
+    return lsm_batch_put_part_at(batch, key, key_size, NULL, src_key, src_key_size, offset, length);
 }
 
-int lsm_batch_put_slice_at(struct lsm_batch *batch, const void *key, size_t key_size,
-                           const struct lsm_snapshot *snapshot, const void *src_key,
-                           size_t src_key_size, uint64_t offset, uint64_t length)
+int lsm_batch_put_part_at(struct lsm_batch *batch, const void *key, size_t key_size,
+                          const struct lsm_snapshot *snapshot, const void *src_key,
+                          size_t src_key_size, uint64_t offset, uint64_t length)
 {
     int rc = batch_check_key(key_size);
     if (!rc)
@@ -217,7 +216,7 @@ int lsm_batch_put_slice_at(struct lsm_batch *batch, const void *key, size_t key_
     if (rc)
         return rc;
     uint8_t *p = batch->payload.data + batch->payload.size;
-    *p++ = BATCH_PUT_SLICE;
+    *p++ = BATCH_PUT_PART;
     p = put_slice(p, slice_of(key, key_size));
     p = put_slice(p, slice_of(src_key, src_key_size));
     p = put_varint64(p, offset);
@@ -293,7 +292,7 @@ int batch_next(const uint8_t **position, const uint8_t *end, struct batch_op *re
         ret_op->value.data = (const uint8_t *)(uintptr_t)get_fixed64(p);
         p = get_varint64(p + 8, end, &size);
         ret_op->value.size = (size_t)size;
-    } else if (p && ret_op->type == BATCH_PUT_SLICE) {
+    } else if (p && ret_op->type == BATCH_PUT_PART) {
         p = get_slice(p, end, &ret_op->source);
         p = p ? get_varint64(p, end, &ret_op->offset) : NULL;
         p = p ? get_varint64(p, end, &ret_op->length) : NULL;
@@ -318,7 +317,7 @@ bool batch_valid(struct slice payload, bool *ret_blobs)
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct batch_op op;
-        if (batch_next(&p, end, &op) || op.type == BATCH_PUT_SLICE || op.type == BATCH_PUT_BORROWED)
+        if (batch_next(&p, end, &op) || op.type == BATCH_PUT_PART || op.type == BATCH_PUT_BORROWED)
             return false;
         if (op.type != BATCH_PUT_BLOB)
             continue;

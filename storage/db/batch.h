@@ -25,7 +25,7 @@
 enum batch_op_type {
     BATCH_DELETE = 0,
     BATCH_PUT = 1,
-    BATCH_PUT_SLICE = 2,
+    BATCH_PUT_PART = 2,
     BATCH_PUT_BORROWED = 3,
     BATCH_PUT_BLOB = 4
 };

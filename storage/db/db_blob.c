@@ -176,7 +176,7 @@ void db_blob_account(const struct version *base, const struct version_edit *edit
 static void blob_name(uint64_t number, char name[BLOB_NAME_MAX])
 {
     _Static_assert(BLOB_NAME_MAX == STORE_NAME_MAX, "a blob file's name fits");
-    store_name(name, STORE_BLOB, number);
+    store_file_name(name, STORE_BLOB, number);
 }
 
 int db_blob_store_new(struct env *env, const struct lsm_options *options, unsigned handles_max,

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "compaction/compact_run.h"
+#include "compaction/compact_job.h"
 #include "compaction/level_iter.h"
 #include "compaction/merge_iter.h"
 #include "db/db.h"
@@ -28,9 +28,9 @@ static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *r
     return rc;
 }
 
-static struct compact_run run_init(struct lsm *db, bool bottom)
+static struct compact_job run_init(struct lsm *db, bool bottom)
 {
-    return (struct compact_run){
+    return (struct compact_job){
         .env = db->env,
         .build = {.block_size = db->options.block_size,
                   .restart_interval = db->options.restart_interval,
@@ -61,7 +61,7 @@ static size_t separate_size(struct lsm *db)
 int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit)
 {
     uint64_t *snapshots;
-    struct compact_run run = run_init(db, false);
+    struct compact_job run = run_init(db, false);
     int rc = snapshots_collect(db, &snapshots, &run.snapshot_count);
     if (rc)
         return rc;
@@ -70,7 +70,7 @@ int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit
     run.separate_size = separate_size(db);
     run.progress = &db->pace.flush_done;
     run.cancel = &db->jobs.cancel; // nothing is lost: the log, or the caller, still has the entries
-    rc = compact_run(&run, input);
+    rc = compact_job_run(&run, input);
     free(snapshots);
     if (rc)
         return rc;
@@ -86,7 +86,7 @@ int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit
         edit->has_last_sequence = true;
     }
     counter_add(&db->counters.flush_bytes, run.bytes_written);
-    compact_run_release(&run, rc != LSM_OK);
+    compact_job_release(&run, rc != LSM_OK);
     return rc;
 }
 
@@ -111,7 +111,7 @@ void db_remove_added(struct lsm *db, const struct version_edit *edit)
     status_keep(&kept);
     for (unsigned i = 0; i < edit->added_count; i++) {
         char name[STORE_NAME_MAX];
-        store_name(name, STORE_TABLE, edit->added[i].file->number);
+        store_file_name(name, STORE_TABLE, edit->added[i].file->number);
         (void)!db->env->ops->unlink(db->env, name);
     }
     status_restore(&kept);
@@ -227,7 +227,7 @@ static uint64_t move_most(struct lsm *db)
 
 static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch *watch)
 {
-    struct compact_run run = run_init(db, c->bottom);
+    struct compact_job run = run_init(db, c->bottom);
     uint64_t *snapshots, start = clock_us();
     struct iter *input;
     int rc = snapshots_collect(db, &snapshots, &run.snapshot_count);
@@ -249,7 +249,7 @@ static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch
         run.move_bytes = MOVE_PER_TABLE * c->input_bytes;
     rc = compaction_input(db, c, &input);
     if (!rc) {
-        rc = compact_run(&run, input);
+        rc = compact_job_run(&run, input);
         iter_free(input);
     }
     free(snapshots);
@@ -278,7 +278,7 @@ static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch
     version_edit_release(&edit);
     struct status_kept kept;
     status_keep(&kept);
-    compact_run_release(&run, remove);
+    compact_job_release(&run, remove);
     status_restore(&kept);
     return rc;
 }

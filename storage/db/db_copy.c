@@ -71,7 +71,7 @@ static int write_manifest(const struct held *held, struct env *dir)
 static int link_file(struct lsm *db, enum store_file kind, uint64_t number, struct env *target)
 {
     char name[STORE_NAME_MAX];
-    store_name(name, kind, number);
+    store_file_name(name, kind, number);
     return db->env->ops->link(db->env, name, target, name);
 }
 
@@ -96,7 +96,7 @@ static int begin_checkpoint(struct lsm *db, const char *target, struct env **ret
     struct env_lock *lock = NULL;
     struct db_place place = {0};
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_LOCK, 0);
+    store_file_name(name, STORE_LOCK, 0);
     int rc = base->ops->mkdir(base, target);
     if (rc)
         return rc == LSM_EXISTS ? status_fail(rc, "%s exists already", target) : rc;
@@ -182,7 +182,7 @@ static int add_file(struct lsm_files *files, enum store_file kind, uint64_t numb
     struct env *env = files->db->env;
     struct env_stat stat;
     _Static_assert(sizeof info->name == STORE_NAME_MAX, "names of files fit");
-    store_name(info->name, kind, number);
+    store_file_name(info->name, kind, number);
     int rc = env->ops->stat(env, info->name, &stat);
     if (rc)
         return rc;
@@ -266,7 +266,7 @@ static bool points_to_wanted(const struct file_meta *file, lsm_files_wanted_fn *
 {
     char name[STORE_NAME_MAX];
     for (size_t i = 0; i < file->blob_count; i++) {
-        store_name(name, STORE_BLOB, file->blobs[i].number);
+        store_file_name(name, STORE_BLOB, file->blobs[i].number);
         if (wanted(arg, name))
             return true;
     }
@@ -281,7 +281,7 @@ static int check_value(struct lsm *db, struct slice value, lsm_files_wanted_fn *
     int rc = db_blob_open(db, value, &pointer, &file);
     if (rc)
         return rc;
-    store_name(name, STORE_BLOB, pointer.file);
+    store_file_name(name, STORE_BLOB, pointer.file);
     if (wanted(arg, name))
         rc = blob_file_verify(file, &pointer);
     blob_file_unref(file);

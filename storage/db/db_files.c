@@ -68,7 +68,7 @@ void db_remove_obsolete(struct lsm *db)
     while (node) {
         struct obsolete_file *next = node->next;
         char name[STORE_NAME_MAX];
-        store_name(name, STORE_TABLE, node->number);
+        store_file_name(name, STORE_TABLE, node->number);
         if (db->env->ops->unlink(db->env, name))
             logger_log(&db->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
         free(node);

@@ -10,7 +10,7 @@ static int hold_open(struct lsm *db, struct env_file **ret_file) REQUIRES(db_hol
     char name[STORE_NAME_MAX];
     uint64_t number = db->space.hold_number ? db->space.hold_number : db_new_file_number(db);
     int flags = ENV_WRITE | (db->space.hold_number ? 0 : ENV_CREATE | ENV_EXCL);
-    store_name(name, STORE_RECYCLED, number);
+    store_file_name(name, STORE_RECYCLED, number);
     int rc = env_open(db->env, name, flags, ret_file);
     if (!rc)
         db->space.hold_number = number;
@@ -21,7 +21,7 @@ static void hold_drop(struct lsm *db) REQUIRES(db_hold_mutex)
 {
     struct status_kept kept;
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_RECYCLED, db->space.hold_number);
+    store_file_name(name, STORE_RECYCLED, db->space.hold_number);
     status_keep(&kept);
     if (db->space.hold_number)
         (void)!db->env->ops->unlink(db->env, name);

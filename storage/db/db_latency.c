@@ -7,16 +7,9 @@
 
 _Thread_local unsigned latency_tick;
 
-uint64_t latency_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + 1;
-}
-
 void latency_add(struct latency *latency, uint64_t start_ns)
 {
-    uint64_t ns = latency_now_ns() - start_ns;
+    uint64_t ns = clock_ns() - start_ns;
     atomic_fetch_add_explicit(&latency->buckets[bucket_of(ns)], 1, memory_order_relaxed);
     uint64_t max = atomic_load_explicit(&latency->max_ns, memory_order_relaxed);
     while (ns > max && !atomic_compare_exchange_weak_explicit(

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/buckets.h"
+#include "base/clock.h"
 
 #define LATENCY_SAMPLE 64 // each thread times one operation in so many
 
@@ -18,12 +19,10 @@ struct latency { // relaxed counters
 
 extern _Thread_local unsigned latency_tick;
 
-uint64_t latency_now_ns(void); // never 0
-
 // The time, for latency_end(), if this operation is one to be timed, else 0.
 static inline uint64_t latency_begin(void)
 {
-    return ++latency_tick % LATENCY_SAMPLE ? 0 : latency_now_ns();
+    return ++latency_tick % LATENCY_SAMPLE ? 0 : clock_ns();
 }
 
 void latency_add(struct latency *latency, uint64_t start_ns);

@@ -41,7 +41,7 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     struct db_log *log = calloc(1, sizeof *log);
     if (!log)
         return status_no_memory(sizeof *log);
-    store_name(log->name, STORE_LOG, number);
+    store_file_name(log->name, STORE_LOG, number);
     log->number = number;
     atomic_init(&log->refs, 1);
 
@@ -60,7 +60,7 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
                                   .growth = GROWTH,
                                   .before_sync = db_blob_before_sync,
                                   .arg = db};
-    store_name(old_name, STORE_RECYCLED, recycle);
+    store_file_name(old_name, STORE_RECYCLED, recycle);
     int rc = wal_writer_new(&options, log->name, number, recycle ? old_name : NULL, &log->wal);
     if (rc == LSM_NO_SPACE && recycle) // the recycled file is gone, so there is some room now
         rc = wal_writer_new(&options, log->name, number, NULL, &log->wal);
@@ -105,7 +105,7 @@ static int remove_old(void *arg, const char *name)
 {
     const struct old_logs *old = arg;
     uint64_t number;
-    if (store_parse_name(name, &number) == STORE_LOG && number >= old->first && number <= old->last)
+    if (store_file_parse(name, &number) == STORE_LOG && number >= old->first && number <= old->last)
         (void)!old->db->env->ops->unlink(old->db->env, name);
     return LSM_OK;
 }
@@ -130,7 +130,7 @@ void db_log_unref(struct lsm *db, struct db_log *log)
 static bool log_recycle(struct lsm *db, const struct db_log *log)
 {
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_RECYCLED, log->number);
+    store_file_name(name, STORE_RECYCLED, log->number);
     db_lock(db);
     int place = !db->logs.recyclable[0] ? 0 : !db->logs.recyclable[1] ? 1 : -1;
     bool stopping = db->jobs.stopping || db_space_short(db);
@@ -177,7 +177,7 @@ void db_log_drop_recyclable(struct lsm *db)
     db_unlock(db);
     for (int i = 0; i < 2; i++) {
         char name[STORE_NAME_MAX];
-        store_name(name, STORE_RECYCLED, numbers[i]);
+        store_file_name(name, STORE_RECYCLED, numbers[i]);
         if (numbers[i])
             (void)!db->env->ops->unlink(db->env, name);
     }
@@ -234,7 +234,7 @@ int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
     if (wal_durable(log->wal) >= end && end > WAL_HEADER_SIZE)
         return LSM_OK;
     int rc = sync_older(db, log);
-    uint64_t start = latency_now_ns();
+    uint64_t start = clock_ns();
     if (!rc)
         rc = wal_sync(log->wal, end);
     latency_add(&db->latency[LATENCY_SYNC], start);

@@ -218,7 +218,7 @@ int lsm_compact_range_with(struct lsm *db, const void *lower, size_t lower_size,
 
 #define CHECK_STEP (1u << 20) // bytes from one call of the progress function to the next
 
-struct check {
+struct engine_check {
     struct lsm *db;
     lsm_check_fn *report;
     lsm_progress_fn *progress;
@@ -228,7 +228,7 @@ struct check {
     bool cancelled;
 };
 
-static void check_problem(struct check *check, int rc)
+static void engine_check_problem(struct engine_check *check, int rc)
 {
     if (!check->first)
         check->first = rc;
@@ -237,7 +237,7 @@ static void check_problem(struct check *check, int rc)
 }
 
 // False: the caller does not want to know the rest.
-static bool check_goes_on(struct check *check, uint64_t step)
+static bool engine_check_goes_on(struct engine_check *check, uint64_t step)
 {
     if (check->progress && !check->cancelled && check->done - check->told >= step) {
         check->told = check->done;
@@ -271,9 +271,10 @@ int db_check_table(struct lsm *db, struct file_meta *file)
 }
 
 // Verifies what the pointers of a source lead to, and adds up what they reference.
-static void check_pointers(struct check *check, struct iter *it, struct blob_refs *refs)
+static void engine_check_pointers(struct engine_check *check, struct iter *it,
+                                  struct blob_refs *refs)
 {
-    for (iter_seek_first(it); it->valid && check_goes_on(check, CHECK_STEP); iter_next(it)) {
+    for (iter_seek_first(it); it->valid && engine_check_goes_on(check, CHECK_STEP); iter_next(it)) {
         struct blob_pointer pointer;
         struct blob_file *file;
         if (tag_type(it->entry.tag) != ENTRY_BLOB)
@@ -287,10 +288,10 @@ static void check_pointers(struct check *check, struct iter *it, struct blob_ref
                 rc = LSM_NO_MEMORY;
         }
         if (rc)
-            check_problem(check, rc);
+            engine_check_problem(check, rc);
     }
     if (it->status)
-        check_problem(check, it->status);
+        engine_check_problem(check, it->status);
 }
 
 static bool refs_equal(const struct file_meta *file, const struct blob_refs *refs)
@@ -304,27 +305,27 @@ static bool refs_equal(const struct file_meta *file, const struct blob_refs *ref
     return true;
 }
 
-static void check_table_blobs(struct check *check, struct file_meta *file)
+static void engine_check_table_blobs(struct engine_check *check, struct file_meta *file)
 {
     struct iter *it;
     struct blob_refs refs = {0};
     struct sst_iter_options options = {.fill_cache = false};
     int rc = table_iter_new(check->db->table_cache, file, &options, &it);
     if (rc) {
-        check_problem(check, rc);
+        engine_check_problem(check, rc);
         return;
     }
-    check_pointers(check, it, &refs);
+    engine_check_pointers(check, it, &refs);
     iter_free(it);
     if (!check->cancelled && !refs_equal(file, &refs))
-        check_problem(check,
-                      status_fail(LSM_CORRUPTION,
-                                  "table %" PRIu64 " refers to other blobs than the manifest says",
-                                  file->number));
+        engine_check_problem(check, status_fail(LSM_CORRUPTION,
+                                                "table %" PRIu64
+                                                " refers to other blobs than the manifest says",
+                                                file->number));
     blob_refs_release(&refs);
 }
 
-static void check_memtable_blobs(struct check *check, struct memtable *memtable)
+static void engine_check_memtable_blobs(struct engine_check *check, struct memtable *memtable)
 {
     struct iter *it;
     struct blob_refs refs = {0};
@@ -332,10 +333,10 @@ static void check_memtable_blobs(struct check *check, struct memtable *memtable)
         return;
     int rc = memtable_iter_new(memtable, &it);
     if (rc) {
-        check_problem(check, rc);
+        engine_check_problem(check, rc);
         return;
     }
-    check_pointers(check, it, &refs);
+    engine_check_pointers(check, it, &refs);
     iter_free(it);
     blob_refs_release(&refs);
 }
@@ -359,10 +360,10 @@ static int check_manifest(struct lsm *db)
 
 int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress, void *arg)
 {
-    struct check check = {.db = db, .report = report, .progress = progress, .arg = arg};
+    struct engine_check check = {.db = db, .report = report, .progress = progress, .arg = arg};
     int rc = check_manifest(db);
     if (rc)
-        check_problem(&check, rc);
+        engine_check_problem(&check, rc);
     struct read_view *view = db_view_ref(db, NULL);
     check.total = version_bytes(view->version);
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
@@ -372,16 +373,16 @@ int lsm_check(struct lsm *db, lsm_check_fn *report, lsm_progress_fn *progress, v
             struct file_meta *file = view->version->levels[n].files[i];
             rc = db_check_table(db, file);
             if (rc)
-                check_problem(&check, rc);
+                engine_check_problem(&check, rc);
             else
-                check_table_blobs(&check, file);
+                engine_check_table_blobs(&check, file);
             check.done += file->size;
-            check_goes_on(&check, 0);
+            engine_check_goes_on(&check, 0);
         }
     }
-    check_memtable_blobs(&check, view->active);
+    engine_check_memtable_blobs(&check, view->active);
     for (unsigned i = 0; i < view->immutable_count; i++)
-        check_memtable_blobs(&check, view->immutables[i]);
+        engine_check_memtable_blobs(&check, view->immutables[i]);
     db_view_unref(view);
     return check.cancelled ? status_fail(LSM_CANCELLED, "cancelled") : check.first;
 }

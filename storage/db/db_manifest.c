@@ -36,7 +36,7 @@ static int manifest_roll(struct lsm *db, struct version *version,
         return rc;
     manifest_free(db->manifest.writer);
     db->manifest.writer = manifest;
-    store_name(name, STORE_MANIFEST, old_number);
+    store_file_name(name, STORE_MANIFEST, old_number);
     (void)!db->env->ops->unlink(db->env, name);
     return LSM_OK;
 }
@@ -101,13 +101,14 @@ static int manifest_log(struct lsm *db, struct version *version,
 }
 
 // What an edit is going to change, made before it is logged.
-struct change {
+struct view_change {
     struct version *base, *version;
     struct read_view *view;
     struct snapshot_set named; // as they will be, if the edit changes them
 };
 
-static int change_prepare(struct lsm *db, struct version_edit *edit, struct change *change)
+static int view_change_prepare(struct lsm *db, struct version_edit *edit,
+                               struct view_change *change)
 {
     edit->has_next_file = true;
     edit->next_file = atomic_load(&db->files.next);
@@ -126,8 +127,8 @@ static int change_prepare(struct lsm *db, struct version_edit *edit, struct chan
 
 // Ends the manifest lead: shows the change, or gives it up after the failure `rc`. Takes over what
 // `change` has.
-static int change_end(struct lsm *db, struct version_edit *edit, struct change *change,
-                      bool drop_immutable, int rc, bool unknown)
+static int view_change_end(struct lsm *db, struct version_edit *edit, struct view_change *change,
+                           bool drop_immutable, int rc, bool unknown)
 {
     struct memtable *memtable = NULL;
     struct db_log *log = NULL;
@@ -179,16 +180,16 @@ static int change_end(struct lsm *db, struct version_edit *edit, struct change *
 static int apply_edit(struct lsm *db, struct version_edit *edit, struct version *base,
                       bool drop_immutable)
 {
-    struct change change = {.base = base};
+    struct view_change change = {.base = base};
     bool unknown = false; // whether the edit is in the manifest
-    int rc = change_prepare(db, edit, &change);
+    int rc = view_change_prepare(db, edit, &change);
     if (!rc) {
         const struct snapshot_set *named =
             version_edit_has_snapshots(edit) ? &change.named : &db->snapshots.named;
         rc = manifest_log(db, change.version, named, edit);
         unknown = rc && !status_is_clean(rc);
     }
-    return change_end(db, edit, &change, drop_immutable, rc, unknown);
+    return view_change_end(db, edit, &change, drop_immutable, rc, unknown);
 }
 
 int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable)
@@ -212,8 +213,8 @@ int db_change_snapshots(struct lsm *db,
     if (!rc) {
         rc = apply_edit(db, &edit, base, false);
     } else {
-        struct change nothing = {.base = base};
-        rc = change_end(db, &edit, &nothing, false, rc, false);
+        struct view_change nothing = {.base = base};
+        rc = view_change_end(db, &edit, &nothing, false, rc, false);
     }
     version_edit_release(&edit);
     return rc;

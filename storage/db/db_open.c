@@ -248,7 +248,7 @@ static int take_lock(struct lsm *db)
 {
     char name[STORE_NAME_MAX];
     const struct lsm_options *options = &db->options;
-    store_name(name, STORE_LOCK, 0);
+    store_file_name(name, STORE_LOCK, 0);
     int rc;
     do {
         rc = db->env->ops->lock(db->env, name, options->read_only, options->lock_note, &db->lock);
@@ -324,7 +324,7 @@ static int undo_creation(struct lsm *db)
     char name[STORE_NAME_MAX];
     if (db->fresh)
         return db_place_remove(db->base, db->dir, db->env, db->made_dir);
-    store_name(name, STORE_LOCK, 0);
+    store_file_name(name, STORE_LOCK, 0);
     if (db->lock)
         (void)!db->env->ops->unlink(db->env, name);
     // The directory stays if somebody has put something there.
@@ -376,7 +376,7 @@ static int check_place(struct lsm *db)
     int rc = db->env->ops->check_dir(db->env);
     if (rc)
         return rc;
-    store_name(name, STORE_CURRENT, 0);
+    store_file_name(name, STORE_CURRENT, 0);
     rc = db->env->ops->stat(db->env, name, &stat);
     if (!rc)
         rc = db->env->ops->stat(db->env, db->logs.active->name, &stat);

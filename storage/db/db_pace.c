@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <time.h>
 
-#include "base/stage.h"
+#include "base/waits.h"
 #include "db/db.h"
 
 #define OWED_MIN_NS          UINT64_C(1000000)  // less than this is not worth a sleep
@@ -34,9 +34,9 @@
 static void sleep_ns(struct lsm *db, uint64_t ns)
 {
     struct timespec time = {.tv_nsec = (long)ns};
-    uint64_t began = stage_begin();
+    uint64_t began = clock_ns();
     nanosleep(&time, NULL);
-    stage_end(STAGE_STALL, began);
+    wait_end(WAIT_STALL, began);
     counter_add(&db->counters.slowdown_us, ns / 1000);
 }
 

@@ -29,7 +29,7 @@ static int note_name(void *arg, const char *name)
     uint64_t number;
     if (!strcmp(name, "lost+found") || !strcmp(name, "lost"))
         return LSM_OK;
-    switch (store_parse_name(name, &number)) {
+    switch (store_file_parse(name, &number)) {
     case STORE_CURRENT:
         place->current = true;
         break;
@@ -103,7 +103,7 @@ static int find_magic(void *arg, const char *name)
     uint64_t number, size;
     size_t got = 0;
     char bytes[sizeof nothing] = {0};
-    enum store_file kind = store_parse_name(name, &number);
+    enum store_file kind = store_file_parse(name, &number);
     const char *magic = kind == STORE_TABLE      ? SST_MAGIC
                         : kind == STORE_LOG      ? WAL_MAGIC
                         : kind == STORE_BLOB     ? BLOB_MAGIC
@@ -163,7 +163,7 @@ int db_place_lock(struct env *base, const char *path, int (*check)(struct env *d
         return status_fail(LSM_NOT_A_STORE, "%s does not exist", path);
     if (rc)
         return rc;
-    store_name(name, STORE_LOCK, 0);
+    store_file_name(name, STORE_LOCK, 0);
     rc = check(dir);
     if (!rc)
         rc = dir->ops->lock(dir, name, false, "", &lock);
@@ -187,7 +187,7 @@ int db_place_begin(struct env *dir)
 {
     char name[STORE_NAME_MAX];
     struct env_file *file;
-    store_name(name, STORE_UNFINISHED, 0);
+    store_file_name(name, STORE_UNFINISHED, 0);
     int rc = env_open(dir, name, ENV_WRITE | ENV_CREATE, &file);
     if (!rc)
         rc = env_close(file);
@@ -197,7 +197,7 @@ int db_place_begin(struct env *dir)
 int db_place_end(struct env *dir)
 {
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_UNFINISHED, 0);
+    store_file_name(name, STORE_UNFINISHED, 0);
     int rc = dir->ops->unlink(dir, name);
     return rc ? rc : dir->ops->sync_dir(dir, ENV_HERE);
 }
@@ -208,8 +208,8 @@ int db_place_end(struct env *dir)
 static int begin_removal(struct env *dir)
 {
     char current[STORE_NAME_MAX], unfinished[STORE_NAME_MAX];
-    store_name(current, STORE_CURRENT, 0);
-    store_name(unfinished, STORE_UNFINISHED, 0);
+    store_file_name(current, STORE_CURRENT, 0);
+    store_file_name(unfinished, STORE_UNFINISHED, 0);
     int rc = dir->ops->rename(dir, current, unfinished);
     if (!rc)
         return dir->ops->sync_dir(dir, ENV_HERE);
@@ -227,7 +227,7 @@ static int unlink_if_there(struct env *dir, const char *name)
 static int remove_name(void *arg, const char *name)
 {
     uint64_t number;
-    enum store_file kind = store_parse_name(name, &number);
+    enum store_file kind = store_file_parse(name, &number);
     if (kind == STORE_UNKNOWN || kind == STORE_LOCK || kind == STORE_UNFINISHED)
         return LSM_OK;
     return unlink_if_there(arg, name);
@@ -258,10 +258,10 @@ int db_place_remove(struct env *base, const char *path, struct env *dir, bool di
         rc = dir->ops->list(dir, ENV_HERE, remove_name, dir);
     if (!rc)
         rc = dir->ops->sync_dir(dir, ENV_HERE);
-    store_name(name, STORE_LOCK, 0);
+    store_file_name(name, STORE_LOCK, 0);
     if (!rc)
         rc = unlink_if_there(dir, name);
-    store_name(name, STORE_UNFINISHED, 0);
+    store_file_name(name, STORE_UNFINISHED, 0);
     if (!rc)
         rc = unlink_if_there(dir, name);
     if (rc)

@@ -5,7 +5,7 @@
 // too, to switch the memtable.
 #include <string.h>
 
-#include "base/stage.h"
+#include "base/waits.h"
 #include "db/db.h"
 
 bool db_lead_or_wait(struct lsm *db, struct writer *writer) NOT_CHECKED
@@ -16,10 +16,10 @@ bool db_lead_or_wait(struct lsm *db, struct writer *writer) NOT_CHECKED
         pthread_cond_init(&writer->wake, NULL);
         db->queue.tail->next = writer;
         db->queue.tail = writer;
-        uint64_t began = stage_begin();
+        uint64_t began = clock_ns();
         while (!writer->done && db->queue.head != writer)
             pthread_cond_wait(&writer->wake, &db->queue.mutex);
-        stage_end(STAGE_QUEUE, began);
+        wait_end(WAIT_QUEUE, began);
         pthread_cond_destroy(&writer->wake);
     } else {
         db->queue.head = db->queue.tail = writer;

@@ -32,7 +32,7 @@
 #include "wal/wal_format.h"
 #include "wal/wal_reader.h"
 
-struct scan {
+struct found_files {
     struct number_list logs, recycled;
     bool blobs;          // there are blob files
     uint64_t max_number; // of any file
@@ -55,17 +55,17 @@ struct replay {
 
 static int scan_name(void *arg, const char *name)
 {
-    struct scan *scan = arg;
+    struct found_files *found = arg;
     uint64_t number;
-    enum store_file kind = store_parse_name(name, &number);
+    enum store_file kind = store_file_parse(name, &number);
     if (kind == STORE_TABLE || kind == STORE_LOG || kind == STORE_MANIFEST ||
         kind == STORE_RECYCLED || kind == STORE_BLOB)
-        scan->max_number = number > scan->max_number ? number : scan->max_number;
-    scan->blobs = scan->blobs || kind == STORE_BLOB;
+        found->max_number = number > found->max_number ? number : found->max_number;
+    found->blobs = found->blobs || kind == STORE_BLOB;
     if (kind == STORE_LOG)
-        return number_list_add(&scan->logs, number);
+        return number_list_add(&found->logs, number);
     if (kind == STORE_RECYCLED)
-        return number_list_add(&scan->recycled, number);
+        return number_list_add(&found->recycled, number);
     return LSM_OK;
 }
 
@@ -183,15 +183,15 @@ static int skip_record(void *arg, uint64_t sequence, struct slice payload, uint6
     return LSM_OK;
 }
 
-static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t first)
+static int replay_logs(struct replay *replay, const struct found_files *found, uint64_t first)
 {
     struct lsm *db = replay->db;
-    for (size_t i = 0; i < scan->logs.count; i++) {
+    for (size_t i = 0; i < found->logs.count; i++) {
         char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
         struct wal_read_result result;
-        if (scan->logs.at[i] < first)
+        if (found->logs.at[i] < first)
             continue;
-        store_name(name, STORE_LOG, scan->logs.at[i]);
+        store_file_name(name, STORE_LOG, found->logs.at[i]);
         env_full_name(db->env, name, path, sizeof path);
         int rc = LSM_OK;
         bool gap_before = replay->gap;
@@ -199,12 +199,12 @@ static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t 
         replay->records = 0;
         replay->blob_torn = false;
         replay->durable = 0;
-        if (scan->blobs) {
-            rc = wal_read(db->env, name, scan->logs.at[i], skip_record, NULL, &result);
+        if (found->blobs) {
+            rc = wal_read(db->env, name, found->logs.at[i], skip_record, NULL, &result);
             replay->durable = rc ? 0 : result.max_durable;
         }
         if (!rc)
-            rc = wal_read(db->env, name, scan->logs.at[i], replay_record, replay, &result);
+            rc = wal_read(db->env, name, found->logs.at[i], replay_record, replay, &result);
         if (rc)
             return rc;
         if (replay->gap && result.records && result.max_durable > WAL_HEADER_SIZE)
@@ -213,7 +213,7 @@ static int replay_logs(struct replay *replay, const struct scan *scan, uint64_t 
                                ": an older log was damaged",
                                path, replay->sequence);
         if (replay->gap && !gap_before) {
-            replay->gap_log = scan->logs.at[i];
+            replay->gap_log = found->logs.at[i];
             logger_log(&db->logger, LSM_LOG_WARN,
                        "%s: dropped unsynced writes that followed a torn log", path);
         } else if (result.torn)
@@ -231,7 +231,7 @@ static int sweep_name(void *arg, const char *name)
 {
     struct lsm *db = arg;
     uint64_t number;
-    enum store_file kind = store_parse_name(name, &number);
+    enum store_file kind = store_file_parse(name, &number);
     bool keep = kind == STORE_UNKNOWN || kind == STORE_CURRENT || kind == STORE_LOCK;
     if (kind == STORE_MANIFEST)
         keep = number == manifest_number(db->manifest.writer);
@@ -264,15 +264,15 @@ static int adopt_version(struct lsm *db, struct version *version)
 }
 
 // The logs' entries in tables, but for what fits into a memtable.
-static int replay_to_tables(struct replay *replay, const struct scan *scan,
+static int replay_to_tables(struct replay *replay, const struct found_files *found,
                             const struct manifest_state *state)
 {
-    int rc = replay_logs(replay, scan, state->log_number);
+    int rc = replay_logs(replay, found, state->log_number);
     return rc || replay->db->options.read_only ? rc : replay_flush(replay);
 }
 
 // Replays all logs from the start into one memtable: the disk had no room for tables.
-static int replay_to_memory(struct replay *replay, const struct scan *scan,
+static int replay_to_memory(struct replay *replay, const struct found_files *found,
                             const struct manifest_state *state)
 {
     struct memtable *fresh;
@@ -287,7 +287,7 @@ static int replay_to_memory(struct replay *replay, const struct scan *scan,
     memtable_unref(replay->memtable);
     *replay = (struct replay){
         .db = db, .memtable = fresh, .in_memory = true, .sequence = state->last_sequence};
-    return replay_logs(replay, scan, state->log_number);
+    return replay_logs(replay, found, state->log_number);
 }
 
 static int sync_file(struct lsm *db, const char *name)
@@ -303,16 +303,16 @@ static int sync_file(struct lsm *db, const char *name)
 
 // Makes the logs that were read into memory what the new log can continue: durable, for a sync of
 // that says so, and without those that were dropped behind a gap.
-static int settle_logs(struct replay *replay, const struct scan *scan, uint64_t first)
+static int settle_logs(struct replay *replay, const struct found_files *found, uint64_t first)
 {
     struct lsm *db = replay->db;
     int rc = blob_refs_sync(db_memtable_blobs(replay->memtable));
-    for (size_t i = 0; i < scan->logs.count && !rc; i++) {
+    for (size_t i = 0; i < found->logs.count && !rc; i++) {
         char name[STORE_NAME_MAX];
-        uint64_t number = scan->logs.at[i];
+        uint64_t number = found->logs.at[i];
         if (number < first)
             continue;
-        store_name(name, STORE_LOG, number);
+        store_file_name(name, STORE_LOG, number);
         rc = replay->gap && number >= replay->gap_log ? db->env->ops->unlink(db->env, name)
                                                       : sync_file(db, name);
     }
@@ -340,11 +340,11 @@ static int make_immutable(struct lsm *db, struct replay *replay, uint64_t first)
 }
 
 // Starts a manifest and a log. The old ones stay valid until the new manifest is in force.
-static int start_writing(struct lsm *db, struct replay *replay, const struct scan *scan,
+static int start_writing(struct lsm *db, struct replay *replay, const struct found_files *found,
                          const struct manifest_state *old) NOT_CHECKED
 {
     struct version *version;
-    int rc = replay->in_memory ? settle_logs(replay, scan, old->log_number) : LSM_OK;
+    int rc = replay->in_memory ? settle_logs(replay, found, old->log_number) : LSM_OK;
     for (unsigned i = 0; i < replay->edit.added_count && !rc; i++)
         rc = db_adopt_file(db, replay->edit.added[i].file);
     if (!rc)
@@ -382,7 +382,8 @@ static int check_snapshots(const struct lsm *db, uint64_t last) NOT_CHECKED
     return LSM_OK;
 }
 
-static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state *state) NOT_CHECKED
+static int recover_run(struct lsm *db, struct found_files *found,
+                       struct manifest_state *state) NOT_CHECKED
 {
     struct replay replay = {.db = db, .sequence = state->last_sequence};
     db->version = state->version;
@@ -393,13 +394,13 @@ static int recover_run(struct lsm *db, struct scan *scan, struct manifest_state 
         rc = db_memtable_new(db, &replay.memtable);
     if (rc)
         return rc;
-    rc = replay_to_tables(&replay, scan, state);
+    rc = replay_to_tables(&replay, found, state);
     if (rc == LSM_NO_SPACE && !db->options.read_only)
-        rc = replay_to_memory(&replay, scan, state);
+        rc = replay_to_memory(&replay, found, state);
     if (!rc)
         rc = check_snapshots(db, replay.sequence);
     if (!rc && !db->options.read_only)
-        rc = start_writing(db, &replay, scan, state);
+        rc = start_writing(db, &replay, found, state);
     if (!rc) {
         db->active = replay.memtable;
         db->last_sequence = replay.sequence;
@@ -428,7 +429,7 @@ static int discard_name(void *arg, const char *name)
 {
     struct lsm *db = arg;
     uint64_t number = 0;
-    if (store_parse_name(name, &number) != STORE_UNKNOWN && number >= db->files.first)
+    if (store_file_parse(name, &number) != STORE_UNKNOWN && number >= db->files.first)
         (void)!db->env->ops->unlink(db->env, name);
     return LSM_OK;
 }
@@ -440,7 +441,7 @@ static bool may_be_in_force(struct lsm *db)
     struct env_stat stat;
     if (db->manifest.writer)
         return true;
-    store_name(name, STORE_MANIFEST, db->manifest.new_number);
+    store_file_name(name, STORE_MANIFEST, db->manifest.new_number);
     return db->manifest.new_number && db->env->ops->stat(db->env, name, &stat) != LSM_NOT_FOUND;
 }
 
@@ -460,12 +461,12 @@ static void discard(struct lsm *db)
 }
 
 // Gives back the reserve, and logs that a crash has left: recovery may need their space.
-static void remove_recycled(struct lsm *db, const struct scan *scan)
+static void remove_recycled(struct lsm *db, const struct found_files *found)
 {
-    for (size_t i = 0; i < scan->recycled.count; i++) {
+    for (size_t i = 0; i < found->recycled.count; i++) {
         char name[STORE_NAME_MAX];
         struct env_stat stat;
-        store_name(name, STORE_RECYCLED, scan->recycled.at[i]);
+        store_file_name(name, STORE_RECYCLED, found->recycled.at[i]);
         if (!db->env->ops->stat(db->env, name, &stat))
             db->space.reserve_swept += stat.allocated_bytes;
         (void)!db->env->ops->unlink(db->env, name);
@@ -474,23 +475,23 @@ static void remove_recycled(struct lsm *db, const struct scan *scan)
 
 int db_recover(struct lsm *db)
 {
-    struct scan scan = {0};
+    struct found_files found = {0};
     struct manifest_state state = {0};
-    int rc = db->env->ops->list(db->env, ENV_HERE, scan_name, &scan);
+    int rc = db->env->ops->list(db->env, ENV_HERE, scan_name, &found);
     if (!rc)
         rc = manifest_recover(db->env, &state);
     if (!rc) {
-        numbers_sort(scan.logs.at, scan.logs.count);
+        numbers_sort(found.logs.at, found.logs.count);
         db->files.first =
-            scan.max_number + 1 > state.next_file ? scan.max_number + 1 : state.next_file;
+            found.max_number + 1 > state.next_file ? found.max_number + 1 : state.next_file;
         atomic_store(&db->files.next, db->files.first);
         if (!db->options.read_only)
-            remove_recycled(db, &scan);
-        rc = recover_run(db, &scan, &state);
+            remove_recycled(db, &found);
+        rc = recover_run(db, &found, &state);
         if (rc && !db->options.read_only)
             discard(db);
     }
-    number_list_release(&scan.logs);
-    number_list_release(&scan.recycled);
+    number_list_release(&found.logs);
+    number_list_release(&found.recycled);
     return rc;
 }

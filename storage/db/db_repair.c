@@ -23,7 +23,7 @@
 #include <string.h>
 
 #include "base/numbers.h"
-#include "compaction/compact_run.h"
+#include "compaction/compact_job.h"
 #include "compaction/merge_iter.h"
 #include "db/batch.h"
 #include "db/db.h"
@@ -59,7 +59,7 @@ static int repair_name(void *arg, const char *name)
 {
     struct repair *repair = arg;
     uint64_t number = 0;
-    enum store_file kind = store_parse_name(name, &number);
+    enum store_file kind = store_file_parse(name, &number);
     if (kind == STORE_UNKNOWN)
         return LSM_OK;
     if (number >= atomic_load(&repair->next_file))
@@ -97,7 +97,7 @@ static int set_aside(struct repair *repair, enum store_file kind, uint64_t numbe
         rc = env->ops->open_dir(env, "lost", &lost);
     if (rc)
         return rc;
-    store_name(name, kind, number);
+    store_file_name(name, kind, number);
     rc = env->ops->link(env, name, lost, name);
     if (!rc)
         rc = lost->ops->sync_dir(lost, ENV_HERE);
@@ -113,7 +113,7 @@ static void undo_set_aside(struct repair *repair)
     for (unsigned log = 0; log < 2; log++)
         for (size_t i = 0; i < repair->aside[log].count; i++) {
             char name[STORE_NAME_MAX], path[STORE_NAME_MAX + 8];
-            store_name(name, log ? STORE_LOG : STORE_TABLE, repair->aside[log].at[i]);
+            store_file_name(name, log ? STORE_LOG : STORE_TABLE, repair->aside[log].at[i]);
             snprintf(path, sizeof path, "lost/%s", name);
             (void)!repair->env->ops->unlink(repair->env, path);
         }
@@ -127,7 +127,7 @@ static int remove_superseded(void *arg, const char *name)
 {
     struct repair *repair = arg;
     uint64_t number;
-    enum store_file kind = store_parse_name(name, &number);
+    enum store_file kind = store_file_parse(name, &number);
     if ((kind == STORE_TABLE || kind == STORE_LOG || kind == STORE_MANIFEST) &&
         number < repair->first_new)
         (void)!repair->env->ops->unlink(repair->env, name);
@@ -140,7 +140,7 @@ static int remove_reserve(void *arg, const char *name)
     struct repair *repair = arg;
     uint64_t number;
     struct env_stat stat;
-    if (store_parse_name(name, &number) != STORE_RECYCLED)
+    if (store_file_parse(name, &number) != STORE_RECYCLED)
         return LSM_OK;
     if (!repair->env->ops->stat(repair->env, name, &stat))
         repair->reserve += stat.allocated_bytes;
@@ -156,7 +156,7 @@ static int take_table(struct repair *repair, uint64_t number)
     struct env_stat stat;
     struct sst_reader *reader = NULL;
     struct sst_read_options options = {.checksums = LSM_CHECKSUMS_ALWAYS, .cache = repair->cache};
-    store_name(name, STORE_TABLE, number);
+    store_file_name(name, STORE_TABLE, number);
     int rc = repair->env->ops->stat(repair->env, name, &stat);
     if (!rc)
         rc = sst_open(repair->env, name, number, stat.size, &options, &reader);
@@ -252,7 +252,7 @@ static int take_log(struct repair *repair, uint64_t number)
 {
     char name[STORE_NAME_MAX];
     struct wal_read_result result;
-    store_name(name, STORE_LOG, number);
+    store_file_name(name, STORE_LOG, number);
     repair->log_ended = false;
     repair->log_first = UINT64_MAX;
     int rc = wal_read(repair->env, name, number, take_record, repair, &result);
@@ -360,7 +360,7 @@ static int keep_pointer(void *arg, const struct blob_pointer *pointer, bool *ret
     return LSM_OK;
 }
 
-static int write_manifest(struct repair *repair, const struct compact_run *run)
+static int write_manifest(struct repair *repair, const struct compact_job *run)
 {
     struct env_stat stat;
     struct version *empty, *version = NULL;
@@ -384,7 +384,7 @@ static int write_manifest(struct repair *repair, const struct compact_run *run)
         struct status_kept kept;
         char name[STORE_NAME_MAX];
         status_keep(&kept);
-        store_name(name, STORE_MANIFEST, number);
+        store_file_name(name, STORE_MANIFEST, number);
         repair->unknown = rc && repair->env->ops->stat(repair->env, name, &stat) != LSM_NOT_FOUND;
         status_restore(&kept);
     }
@@ -403,7 +403,7 @@ static int sync_blob(void *arg, const char *name)
     struct repair *repair = arg;
     struct env_file *file;
     uint64_t number;
-    if (store_parse_name(name, &number) != STORE_BLOB)
+    if (store_file_parse(name, &number) != STORE_BLOB)
         return LSM_OK;
     int rc = env_open(repair->env, name, ENV_WRITE, &file);
     if (rc)
@@ -430,7 +430,7 @@ static void report(struct repair *repair, uint64_t kept)
 
 static int rewrite(struct repair *repair)
 {
-    struct compact_run run = {
+    struct compact_job run = {
         .env = repair->env,
         .build = {.block_size = repair->options.block_size,
                   .restart_interval = repair->options.restart_interval,
@@ -452,7 +452,7 @@ static int rewrite(struct repair *repair)
     rc = merge_iter_new(repair->sources, repair->source_count, &input);
     repair->source_count = 0; // the merge has taken the sources over
     if (!rc) {
-        rc = compact_run(&run, input);
+        rc = compact_job_run(&run, input);
         iter_free(input);
     }
     free(sequences);
@@ -467,7 +467,7 @@ static int rewrite(struct repair *repair)
     }
     struct status_kept kept;
     status_keep(&kept);
-    compact_run_release(&run, rc && !repair->unknown);
+    compact_job_release(&run, rc && !repair->unknown);
     status_restore(&kept);
     return rc;
 }

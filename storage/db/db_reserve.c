@@ -113,7 +113,7 @@ void db_reserve_file(struct env *env, uint64_t number, uint64_t size)
 {
     char name[STORE_NAME_MAX];
     uint64_t free_bytes, total;
-    store_name(name, STORE_RECYCLED, number);
+    store_file_name(name, STORE_RECYCLED, number);
     if (!env->ops->space(env, ENV_HERE, &free_bytes, &total) && size > free_bytes)
         size = free_bytes;
     while (size >= DB_SPACE_MIN && make_file(env, name, size) == LSM_NO_SPACE)
@@ -127,7 +127,7 @@ void db_reserve_make(struct lsm *db)
     db_lock(db);
     uint64_t covers = to_cover(db);
     db_unlock(db);
-    store_name(name, STORE_RECYCLED, number);
+    store_file_name(name, STORE_RECYCLED, number);
     uint64_t size = size_for(db, &covers);
     int rc = make_file(db->env, name, size);
     db_lock(db);
@@ -154,7 +154,7 @@ static int resize_file(struct lsm *db, uint64_t number, uint64_t size, bool shri
 {
     struct env_file *file;
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_RECYCLED, number);
+    store_file_name(name, STORE_RECYCLED, number);
     int rc = env_open(db->env, name, ENV_WRITE, &file);
     if (rc)
         return rc;
@@ -240,7 +240,7 @@ bool db_reserve_release(struct lsm *db)
     while (db->space.reserve_busy)
         db_wait(db, &db->changed);
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_RECYCLED, db->space.reserve_number);
+    store_file_name(name, STORE_RECYCLED, db->space.reserve_number);
     bool held = db->space.reserve == RESERVE_HELD;
     if (held) {
         db->space.reserve = RESERVE_SPENT;

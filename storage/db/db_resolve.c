@@ -113,7 +113,7 @@ static int resolve_slice(struct lsm *db, const struct batch_op *op, struct resol
 static int resolve_op(struct lsm *db, const struct batch_op *op, struct slice encoded,
                       struct resolving *to)
 {
-    if (op->type == BATCH_PUT_SLICE)
+    if (op->type == BATCH_PUT_PART)
         return resolve_slice(db, op, to);
     if (op->type == BATCH_PUT_BORROWED || (op->type == BATCH_PUT && op->value.size >= to->min))
         return resolve_put(db, op->key, op->value, to);

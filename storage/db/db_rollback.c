@@ -9,7 +9,7 @@
 // keeps the view, and so the blob files, until the table is in the version.
 #include <stdlib.h>
 
-#include "compaction/compact_run.h"
+#include "compaction/compact_job.h"
 #include "db/db.h"
 
 // The entries that undo; an internal iterator that can only be walked forward.

@@ -117,13 +117,13 @@ int lsm_snapshot_delete(struct lsm *db, const char *name)
     return db_change_snapshots(db, edit_delete, (void *)(uintptr_t)name);
 }
 
-struct renaming {
+struct snapshot_renaming {
     const char *from, *to;
 };
 
 static int edit_rename(const struct snapshot_set *set, struct version_edit *edit, void *arg)
 {
-    const struct renaming *renaming = arg;
+    const struct snapshot_renaming *renaming = arg;
     const struct snapshot_record *r = snapshot_set_find(set, slice_str(renaming->from));
     if (!r)
         return no_snapshot(renaming->from);
@@ -143,7 +143,7 @@ int lsm_snapshot_rename(struct lsm *db, const char *from, const char *to)
 {
     if (db->options.read_only)
         return status_fail(LSM_READ_ONLY, "the store is open read-only");
-    struct renaming renaming = {from, to};
+    struct snapshot_renaming renaming = {from, to};
     return db_change_snapshots(db, edit_rename, &renaming);
 }
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/stage.h"
+#include "base/waits.h"
 #include "db/batch.h"
 #include "db/db.h"
 
@@ -111,12 +111,12 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             rc = db_check_retry(db, jobs_waited_for(db), DB_RETRY_WRITE_US);
             if (rc)
                 break;
-            uint64_t start = clock_us(), began = stage_begin();
+            uint64_t start = clock_us(), began = clock_ns();
             db->pace.stalled = true;
             db_wait(db, &db->changed);
             db->pace.stalled = false;
             counter_add(&db->counters.stall_us, clock_us() - start);
-            stage_end(STAGE_STALL, began);
+            wait_end(WAIT_STALL, began);
             continue;
         }
         db_unlock(db);
@@ -125,13 +125,13 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             db_lock(db);
             continue;
         }
-        uint64_t start = clock_us(), began = stage_begin();
+        uint64_t start = clock_us(), began = clock_ns();
         rc = db_switch_memtable(db);
         if (rc == LSM_NO_SPACE && use_reserve && db_reserve_release(db))
             rc = db_switch_memtable(db);
         // Counted as a stall: the next log may not be ready.
         counter_add(&db->counters.stall_us, clock_us() - start);
-        stage_end(STAGE_STALL, began);
+        wait_end(WAIT_STALL, began);
         db_lock(db);
         if (rc)
             break;
@@ -178,7 +178,7 @@ static int make_room(struct lsm *db, const struct writer *writer, bool *ret_coun
 
 // ------------------------------------------------------------------------------------- the group
 
-struct group {
+struct write_group {
     struct wal_record records[GROUP_MAX_BATCHES];
     struct writer *writers[GROUP_MAX_BATCHES];
     unsigned count;
@@ -189,7 +189,7 @@ struct group {
 
 // Collects the leader's batch and those waiting behind it. Stops at one that must not share the
 // leader's fate: without a batch, or with another right to the reserve, or when those are counted.
-static void group_collect(struct lsm *db, struct writer *leader, struct group *group)
+static void group_collect(struct lsm *db, struct writer *leader, struct write_group *group)
 {
     group->next_sequence = db->last_sequence + 1;
     db_queue_lock(db);
@@ -228,7 +228,7 @@ static int batch_reserve(struct lsm *db, struct slice payload, size_t *count_sum
 }
 
 // The memory for the group's entries: once they are logged they have to get into the memtable.
-static int group_reserve(struct lsm *db, const struct group *group)
+static int group_reserve(struct lsm *db, const struct write_group *group)
 {
     size_t count = 0, bytes = 0;
     int rc = LSM_OK;
@@ -264,7 +264,7 @@ static int insert_batch(struct lsm *db, const struct wal_record *record)
 }
 
 // The memtable holds the blob files that the group's pointers name before any of them is in it.
-static int group_register_blobs(struct lsm *db, struct group *group)
+static int group_register_blobs(struct lsm *db, struct write_group *group)
 {
     int rc = LSM_OK;
     for (unsigned i = 0; i < group->count && !rc; i++) {
@@ -279,7 +279,7 @@ static int group_register_blobs(struct lsm *db, struct group *group)
 
 // Logs the group. One that may use the reserve gets it, and, if a flush or a compaction has it just
 // now, waits a while for what those give back.
-static int group_log(struct lsm *db, const struct group *group, uint64_t *ret_end)
+static int group_log(struct lsm *db, const struct write_group *group, uint64_t *ret_end)
 {
     enum reserve_use use = group->writers[0]->reserve;
     int rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);
@@ -296,7 +296,7 @@ static int group_log(struct lsm *db, const struct group *group, uint64_t *ret_en
     return rc;
 }
 
-static int group_write(struct lsm *db, struct group *group)
+static int group_write(struct lsm *db, struct write_group *group)
 {
     uint64_t end, start = wal_end(db->logs.active->wal);
     int rc = group_reserve(db, group);
@@ -341,7 +341,8 @@ static int group_write(struct lsm *db, struct group *group)
 
 // Makes room and writes a group. A small change that finds the disk full is counted from then on,
 // and tried again.
-static int lead_once(struct lsm *db, struct writer *leader, struct group *group) REQUIRES(db_lead)
+static int lead_once(struct lsm *db, struct writer *leader, struct write_group *group)
+    REQUIRES(db_lead)
 {
     group->count = 0;
     group->bytes = 0;
@@ -358,7 +359,7 @@ static int lead_once(struct lsm *db, struct writer *leader, struct group *group)
 
 static void lead(struct lsm *db, struct writer *leader) RELEASES(db_lead)
 {
-    struct group group;
+    struct write_group group;
     int rc = lead_once(db, leader, &group);
     if (rc == LSM_NO_SPACE && leader->reserve == RESERVE_USE_LITTLE && !group.counted)
         rc = lead_once(db, leader, &group);

@@ -28,8 +28,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "base/stage.h"
 #include "base/status.h"
+#include "base/waits.h"
 #include "env/env.h"
 
 #define FILE_MODE      0600
@@ -107,9 +107,9 @@ static int posix_pread(struct env_file *file, void *data, size_t size, uint64_t 
     size_t done = 0;
     while (done < size) {
         size_t part = size - done < TRANSFER_MAX ? size - done : TRANSFER_MAX;
-        uint64_t began = stage_begin();
+        uint64_t began = clock_ns();
         ssize_t n = pread(file_fd(file), (char *)data + done, part, (off_t)(offset + done));
-        stage_end(STAGE_READ, began);
+        wait_end(WAIT_READ, began);
         if (n < 0) {
             if (errno == EINTR)
                 continue;
@@ -157,9 +157,9 @@ static int posix_preadv(struct env_file *file, const struct iovec *pieces, int c
     int rc = check_range(file, offset, size);
     if (rc)
         return rc;
-    uint64_t began = stage_begin();
+    uint64_t began = clock_ns();
     ssize_t n = preadv(file_fd(file), pieces, count, (off_t)offset);
-    stage_end(STAGE_READ, began);
+    wait_end(WAIT_READ, began);
     if (n < 0 && errno != EINTR)
         return fail("read", file->path);
     size_t done = n > 0 ? (size_t)n : 0, before = 0;

@@ -171,7 +171,7 @@ static int rados_open_dir(struct env *env, const char *path, struct env **ret_di
     if (rc)
         return rc;
     pthread_mutex_lock(&store->mutex);
-    struct name *name = index_find(store, text);
+    struct index_name *name = index_find(store, text);
     if (!name)
         rc = status_fail(LSM_NOT_FOUND, "%s/%s: No such directory", store->path, text);
     else if (name->file)
@@ -282,7 +282,7 @@ static int rados_stat(struct env *env, const char *path, struct env_stat *ret_st
     if (rc)
         return rc;
     pthread_mutex_lock(&store->mutex);
-    struct name *name = index_find(store, text);
+    struct index_name *name = index_find(store, text);
     if (name) {
         uint64_t size = name->file ? atomic_load(&name->file->size) : 0;
         *ret_stat = (struct env_stat){.size = size, .allocated_bytes = size, .is_dir = !name->file};
@@ -405,7 +405,7 @@ static int rados_close(struct env_file *base)
 static int find_or_make(struct remote *store, const char *text, int flags, struct file **ret_file)
 {
     pthread_mutex_lock(&store->mutex);
-    struct name *name = index_find(store, text);
+    struct index_name *name = index_find(store, text);
     int rc = 0;
     if (name && !name->file)
         rc = status_fail(LSM_IO_ERROR, "open %s/%s: Is a directory", store->path, text);

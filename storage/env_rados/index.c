@@ -36,7 +36,7 @@ struct change_part {
     uint8_t value[FILE_SIZE];
 };
 
-struct change {
+struct index_change {
     struct change_part parts[2 * CHANGE_PARTS];
     struct cluster_pair set[CHANGE_PARTS];
     struct slice unset[CHANGE_PARTS];
@@ -45,15 +45,15 @@ struct change {
 
 // ------------------------------------------------------------------------------------- tables
 
-static struct node *table_first(const struct table *table, uint64_t hash)
+static struct hash_node *hash_table_first(const struct hash_table *table, uint64_t hash)
 {
-    struct node *node = table->size ? table->buckets[hash % table->size] : NULL;
+    struct hash_node *node = table->size ? table->buckets[hash % table->size] : NULL;
     while (node && node->hash != hash)
         node = node->next;
     return node;
 }
 
-static struct node *table_next(struct node *node)
+static struct hash_node *hash_table_next(struct hash_node *node)
 {
     uint64_t hash = node->hash;
     do
@@ -62,16 +62,16 @@ static struct node *table_next(struct node *node)
     return node;
 }
 
-static int table_grow(struct table *table)
+static int hash_table_grow(struct hash_table *table)
 {
     size_t size = table->size ? table->size * 2 : BUCKETS_MIN;
     if (table->count < table->size)
         return 0;
-    struct node **buckets = calloc(size, sizeof *buckets);
+    struct hash_node **buckets = calloc(size, sizeof *buckets);
     if (!buckets)
         return status_no_memory(size * sizeof *buckets);
     for (size_t i = 0; i < table->size; i++) {
-        for (struct node *node = table->buckets[i], *next; node; node = next) {
+        for (struct hash_node *node = table->buckets[i], *next; node; node = next) {
             next = node->next;
             node->next = buckets[node->hash % size];
             buckets[node->hash % size] = node;
@@ -83,8 +83,8 @@ static int table_grow(struct table *table)
     return 0;
 }
 
-// After table_grow().
-static void table_add(struct table *table, struct node *node, uint64_t hash)
+// After hash_table_grow().
+static void hash_table_add(struct hash_table *table, struct hash_node *node, uint64_t hash)
 {
     node->hash = hash;
     node->next = table->buckets[hash % table->size];
@@ -92,9 +92,9 @@ static void table_add(struct table *table, struct node *node, uint64_t hash)
     table->count++;
 }
 
-static void table_take(struct table *table, struct node *node)
+static void hash_table_take(struct hash_table *table, struct hash_node *node)
 {
-    struct node **link = &table->buckets[node->hash % table->size];
+    struct hash_node **link = &table->buckets[node->hash % table->size];
     while (*link != node)
         link = &(*link)->next;
     *link = node->next;
@@ -111,19 +111,19 @@ static uint64_t number_hash(uint64_t number)
     return hash64(&number, sizeof number);
 }
 
-struct name *index_find(struct remote *store, const char *text)
+struct index_name *index_find(struct remote *store, const char *text)
 {
-    struct node *node = table_first(&store->names, text_hash(text));
-    while (node && strcmp(((struct name *)node)->text, text) != 0)
-        node = table_next(node);
-    return (struct name *)node;
+    struct hash_node *node = hash_table_first(&store->names, text_hash(text));
+    while (node && strcmp(((struct index_name *)node)->text, text) != 0)
+        node = hash_table_next(node);
+    return (struct index_name *)node;
 }
 
 static struct file *find_file(struct remote *store, uint64_t number)
 {
-    struct node *node = table_first(&store->files, number_hash(number));
+    struct hash_node *node = hash_table_first(&store->files, number_hash(number));
     while (node && ((struct file *)node)->number != number)
-        node = table_next(node);
+        node = hash_table_next(node);
     return (struct file *)node;
 }
 
@@ -135,10 +135,10 @@ static void file_free(struct file *file)
     free(file);
 }
 
-static struct name *name_new(const char *text, struct file *file)
+static struct index_name *name_new(const char *text, struct file *file)
 {
     size_t size = strlen(text) + 1;
-    struct name *name = calloc(1, sizeof *name + size);
+    struct index_name *name = calloc(1, sizeof *name + size);
     if (!name)
         return NULL;
     name->file = file;
@@ -202,7 +202,7 @@ static int load_file(struct remote *store, struct slice key, struct slice value)
     if (!rc && !decode_number(key, &number))
         rc = status_fail(LSM_CORRUPTION, "%s: the index: a damaged key", store->path);
     if (!rc)
-        rc = table_grow(&store->files);
+        rc = hash_table_grow(&store->files);
     struct file *file = rc ? NULL : calloc(1, sizeof *file);
     if (!file)
         return rc ? rc : status_no_memory(sizeof *file);
@@ -210,7 +210,7 @@ static int load_file(struct remote *store, struct slice key, struct slice value)
     file->high = file->loaded = get_fixed32(value.data + 4);
     atomic_init(&file->size, get_fixed64(value.data + 8));
     file->writing = flags & FLAG_WRITING;
-    table_add(&store->files, &file->node, number_hash(number));
+    hash_table_add(&store->files, &file->node, number_hash(number));
     return 0;
 }
 
@@ -230,23 +230,23 @@ static int load_name(struct remote *store, struct slice key, struct slice value)
         return store->holds
                    ? status_fail(LSM_CORRUPTION, "%s: the index: %s has no file", store->path, text)
                    : 0;
-    rc = table_grow(&store->names);
-    struct name *name = rc ? NULL : name_new(text, kind == KIND_FILE ? file : NULL);
+    rc = hash_table_grow(&store->names);
+    struct index_name *name = rc ? NULL : name_new(text, kind == KIND_FILE ? file : NULL);
     if (!name)
         return rc ? rc : status_no_memory(sizeof *name);
     if (name->file)
         name->file->links++;
-    table_add(&store->names, &name->node, text_hash(text));
+    hash_table_add(&store->names, &name->node, text_hash(text));
     return 0;
 }
 
 static int add_removal(struct remote *store, uint64_t number, uint32_t high)
 {
-    struct removal *removal = calloc(1, sizeof *removal);
-    if (!removal)
-        return status_no_memory(sizeof *removal);
-    *removal = (struct removal){.next = store->removals, .number = number, .high = high};
-    store->removals = removal;
+    struct trash *trash = calloc(1, sizeof *trash);
+    if (!trash)
+        return status_no_memory(sizeof *trash);
+    *trash = (struct trash){.next = store->trash, .number = number, .high = high};
+    store->trash = trash;
     return 0;
 }
 
@@ -278,21 +278,21 @@ static void load_pair(void *arg, struct slice key, struct slice value)
 void index_drop(struct remote *store)
 {
     for (size_t i = 0; i < store->names.size; i++)
-        for (struct node *node = store->names.buckets[i], *next; node; node = next) {
+        for (struct hash_node *node = store->names.buckets[i], *next; node; node = next) {
             next = node->next;
             free(node);
         }
     for (size_t i = 0; i < store->files.size; i++)
-        for (struct node *node = store->files.buckets[i], *next; node; node = next) {
+        for (struct hash_node *node = store->files.buckets[i], *next; node; node = next) {
             next = node->next;
             file_free((struct file *)node);
         }
     free(store->names.buckets);
     free(store->files.buckets);
-    store->names = store->files = (struct table){0};
-    for (struct removal *next; store->removals; store->removals = next) {
-        next = store->removals->next;
-        free(store->removals);
+    store->names = store->files = (struct hash_table){0};
+    for (struct trash *next; store->trash; store->trash = next) {
+        next = store->trash->next;
+        free(store->trash);
     }
 }
 
@@ -317,7 +317,7 @@ int index_load(struct remote *store)
 
 // ------------------------------------------------------------------------------------- changes
 
-static struct change_part *next_part(struct change *change, struct slice *ret_key, char kind,
+static struct change_part *next_part(struct index_change *change, struct slice *ret_key, char kind,
                                      const char *text)
 {
     struct change_part *part = &change->parts[change->part_count++];
@@ -334,7 +334,7 @@ static const char *number_text(uint64_t number, char text[17])
     return text;
 }
 
-static void set_file(struct change *change, char kind, const struct file *file, uint32_t high,
+static void set_file(struct index_change *change, char kind, const struct file *file, uint32_t high,
                      bool writing)
 {
     char text[17];
@@ -344,7 +344,7 @@ static void set_file(struct change *change, char kind, const struct file *file, 
     pair->value = slice_of(part->value, FILE_SIZE);
 }
 
-static void set_name(struct change *change, const char *text, const struct file *file)
+static void set_name(struct index_change *change, const char *text, const struct file *file)
 {
     struct cluster_pair *pair = &change->set[change->set_count++];
     struct change_part *part = next_part(change, &pair->key, 'n', text);
@@ -352,13 +352,13 @@ static void set_name(struct change *change, const char *text, const struct file 
     pair->value = slice_of(part->value, NAME_SIZE);
 }
 
-static void unset(struct change *change, char kind, const char *text)
+static void unset(struct index_change *change, char kind, const char *text)
 {
     next_part(change, &change->unset[change->unset_count++], kind, text);
 }
 
 // The file loses a name; with its last one it becomes something to remove.
-static void unset_link(struct change *change, const struct file *file)
+static void unset_link(struct index_change *change, const struct file *file)
 {
     char text[17];
     if (!file || file->links > 1)
@@ -368,7 +368,8 @@ static void unset_link(struct change *change, const struct file *file)
 }
 
 // The change as one operation under this store's epoch.
-static int apply(struct remote *store, const struct change *change, bool force, const char *what)
+static int apply(struct remote *store, const struct index_change *change, bool force,
+                 const char *what)
 {
     int rc = remote_check(store);
     if (!rc && !store->holds)
@@ -377,7 +378,7 @@ static int apply(struct remote *store, const struct change *change, bool force, 
         return rc;
     const struct cluster_write write = {
         .object = INDEX_OBJECT,
-        .guards = {{.attribute = "epoch", .compare = CLUSTER_IS, .value = epoch_slice(store)}},
+        .guards = {{.attribute = "epoch", .compare = CLUSTER_IS, .value = remote_epoch(store)}},
         .guard_count = 1,
         .force = force,
         .set = change->set,
@@ -398,7 +399,7 @@ static void drop_link(struct remote *store, struct file *file)
         return; // index_release() will see to it
     // Without memory the objects stay until the store is opened again: the index lists them.
     (void)!add_removal(store, file->number, file->high);
-    table_take(&store->files, &file->node);
+    hash_table_take(&store->files, &file->node);
     file_free(file);
     pthread_cond_broadcast(&store->changed);
 }
@@ -427,9 +428,9 @@ static int not_found(const struct remote *store, const char *text)
 
 int index_create(struct remote *store, const char *text, bool directory, struct file **ret_file)
 {
-    struct change change = {0};
+    struct index_change change = {0};
     struct file *file = directory ? NULL : calloc(1, sizeof *file);
-    struct name *name = name_new(text, file);
+    struct index_name *name = name_new(text, file);
     int rc = check_name(store, text);
     if (!name || (!directory && !file))
         rc = status_no_memory(sizeof *file);
@@ -438,9 +439,9 @@ int index_create(struct remote *store, const char *text, bool directory, struct 
     if (!rc && index_find(store, text))
         rc = status_fail(LSM_EXISTS, "%s/%s: File exists", store->path, text);
     if (!rc)
-        rc = table_grow(&store->names);
+        rc = hash_table_grow(&store->names);
     if (!rc && file)
-        rc = table_grow(&store->files);
+        rc = hash_table_grow(&store->files);
     if (!rc && file) {
         file->number = store->next_number++;
         set_file(&change, 'f', file, 0, true);
@@ -451,11 +452,11 @@ int index_create(struct remote *store, const char *text, bool directory, struct 
         rc = apply(store, &change, false, "making a file");
     pthread_mutex_lock(&store->mutex);
     if (!rc) {
-        table_add(&store->names, &name->node, text_hash(text));
+        hash_table_add(&store->names, &name->node, text_hash(text));
         if (file) {
             file->links = file->handles = 1;
             file->writing = true;
-            table_add(&store->files, &file->node, number_hash(file->number));
+            hash_table_add(&store->files, &file->node, number_hash(file->number));
             *ret_file = file;
         }
     }
@@ -471,8 +472,8 @@ int index_create(struct remote *store, const char *text, bool directory, struct 
 // `from`'s file gets the name `to`, and loses `from` if it is renamed. What `to` named loses it.
 static int give_name(struct remote *store, const char *from, const char *to, bool rename)
 {
-    struct change change = {0};
-    struct name *fresh = NULL, *source, *target;
+    struct index_change change = {0};
+    struct index_name *fresh = NULL, *source, *target;
     int rc = check_name(store, to);
     pthread_mutex_lock(&store->change_mutex);
     pthread_mutex_lock(&store->mutex);
@@ -486,7 +487,7 @@ static int give_name(struct remote *store, const char *from, const char *to, boo
         rc = status_fail(LSM_INVALID, "%s: a directory cannot get another name", store->path);
     bool same = !rc && target && source->file == target->file;
     if (!rc && !same)
-        rc = table_grow(&store->names);
+        rc = hash_table_grow(&store->names);
     if (!rc && !same && !(fresh = name_new(to, source->file)))
         rc = status_no_memory(sizeof *fresh);
     struct file *old = !rc && target ? target->file : NULL;
@@ -502,17 +503,17 @@ static int give_name(struct remote *store, const char *from, const char *to, boo
         goto out;
     pthread_mutex_lock(&store->mutex);
     if (target) {
-        table_take(&store->names, &target->node);
+        hash_table_take(&store->names, &target->node);
         free(target);
         drop_link(store, old);
     }
     if (rename) {
-        table_take(&store->names, &source->node);
+        hash_table_take(&store->names, &source->node);
         free(source);
     } else {
         source->file->links++;
     }
-    table_add(&store->names, &fresh->node, text_hash(to));
+    hash_table_add(&store->names, &fresh->node, text_hash(to));
     fresh = NULL;
     pthread_mutex_unlock(&store->mutex);
 out:
@@ -535,8 +536,8 @@ static bool has_names_below(struct remote *store, const char *text)
 {
     size_t size = strlen(text);
     for (size_t i = 0; i < store->names.size; i++)
-        for (struct node *node = store->names.buckets[i]; node; node = node->next) {
-            const char *other = ((struct name *)node)->text;
+        for (struct hash_node *node = store->names.buckets[i]; node; node = node->next) {
+            const char *other = ((struct index_name *)node)->text;
             if (strncmp(other, text, size) == 0 && other[size] == '/')
                 return true;
         }
@@ -545,10 +546,10 @@ static bool has_names_below(struct remote *store, const char *text)
 
 static int remove_name(struct remote *store, const char *text, bool directory)
 {
-    struct change change = {0};
+    struct index_change change = {0};
     pthread_mutex_lock(&store->change_mutex);
     pthread_mutex_lock(&store->mutex);
-    struct name *name = index_find(store, text);
+    struct index_name *name = index_find(store, text);
     int rc = name ? 0 : not_found(store, text);
     if (!rc && directory != !name->file)
         rc = status_fail(LSM_INVALID, "%s/%s: not a %s", store->path, text,
@@ -564,7 +565,7 @@ static int remove_name(struct remote *store, const char *text, bool directory)
         rc = apply(store, &change, true, "removing a name");
     if (!rc) {
         pthread_mutex_lock(&store->mutex);
-        table_take(&store->names, &name->node);
+        hash_table_take(&store->names, &name->node);
         drop_link(store, name->file);
         free(name);
         pthread_mutex_unlock(&store->mutex);
@@ -585,7 +586,7 @@ int index_rmdir(struct remote *store, const char *text)
 
 int index_note_file(struct remote *store, struct file *file, bool writing)
 {
-    struct change change = {0};
+    struct index_change change = {0};
     pthread_mutex_lock(&store->change_mutex);
     pthread_mutex_lock(&store->mutex);
     bool due = file->links > 0 && file->writing != writing;
@@ -602,9 +603,9 @@ int index_note_file(struct remote *store, struct file *file, bool writing)
     return rc;
 }
 
-int index_forget_removal(struct remote *store, uint64_t number)
+int index_forget_trash(struct remote *store, uint64_t number)
 {
-    struct change change = {0};
+    struct index_change change = {0};
     char text[17];
     unset(&change, 'r', number_text(number, text));
     pthread_mutex_lock(&store->change_mutex);
@@ -622,8 +623,8 @@ int index_list(struct remote *store, const char *prefix, char ***ret_names, size
     if (!names)
         rc = status_no_memory(store->names.count * sizeof *names);
     for (size_t i = 0; !rc && i < store->names.size; i++) {
-        for (struct node *node = store->names.buckets[i]; node && !rc; node = node->next) {
-            const char *text = ((struct name *)node)->text;
+        for (struct hash_node *node = store->names.buckets[i]; node && !rc; node = node->next) {
+            const char *text = ((struct index_name *)node)->text;
             if (strncmp(text, prefix, length) != 0 || strchr(text + length, '/'))
                 continue;
             names[count] = strdup(text + length);

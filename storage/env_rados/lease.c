@@ -49,7 +49,7 @@ struct reader_list {
 };
 
 // A watch over something that changes while its owner is alive.
-struct watch {
+struct lease_watch {
     uint64_t hash, since_us;
     bool begun;
 };
@@ -131,13 +131,13 @@ static bool is_gone(struct remote *store, const char *holder)
 
 // Whether what hashes to `hash` has stood still for long enough; *ret_moved: it has changed since
 // the watch began. `took_us`: the look.
-static bool watch_over(struct remote *store, struct watch *watch, uint64_t hash, uint64_t took_us,
-                       bool *ret_moved)
+static bool watch_over(struct remote *store, struct lease_watch *watch, uint64_t hash,
+                       uint64_t took_us, bool *ret_moved)
 {
     uint64_t now = store->cluster->ops->now_us(store->cluster);
     *ret_moved = watch->begun && watch->hash != hash;
     if (!watch->begun || watch->hash != hash || took_us > LOOK_US) {
-        *watch = (struct watch){hash, now, true};
+        *watch = (struct lease_watch){hash, now, true};
         return false;
     }
     return now - watch->since_us >= LEASE_US;
@@ -239,9 +239,9 @@ int lease_remove(struct remote *store)
         rc = status_fail(LSM_EXISTS, "%s: not empty", store->path);
     if (!rc && !is_ours(store, &seen))
         rc = busy(store, seen.holder);
-    for (struct removal *removal = store->removals; removal && !rc; removal = removal->next)
+    for (struct trash *trash = store->trash; trash && !rc; trash = trash->next)
         for (bool done = false; !done && !rc;)
-            rc = removal_step(store, removal, &done);
+            rc = trash_step(store, trash, &done);
     if (rc)
         return rc;
     struct cluster_write write = {.object = INDEX_OBJECT, .remove = true, .force = true};
@@ -333,7 +333,7 @@ static int seal_all(struct remote *store)
 {
     int rc = index_load(store);
     for (size_t i = 0; i < store->files.size && !rc; i++)
-        for (struct node *node = store->files.buckets[i]; node && !rc; node = node->next) {
+        for (struct hash_node *node = store->files.buckets[i]; node && !rc; node = node->next) {
             struct file *file = (struct file *)node;
             if (file->writing)
                 rc = file_seal(store, file);
@@ -345,7 +345,7 @@ static int seal_all(struct remote *store)
 static int wait_for_turn(struct remote *store, bool shared, struct seen *seen,
                          struct reader_list *list)
 {
-    struct watch holder_watch = {0}, reader_watch = {0};
+    struct lease_watch holder_watch = {0}, reader_watch = {0};
     const struct cluster_ops *ops = store->cluster->ops;
     for (;;) {
         uint64_t start = ops->now_us(store->cluster);
@@ -527,7 +527,7 @@ static int take_writer(struct remote *store, const char *lock_name)
 static bool anything_unsettled(struct remote *store)
 {
     for (size_t i = 0; i < store->files.size; i++)
-        for (struct node *node = store->files.buckets[i]; node; node = node->next)
+        for (struct hash_node *node = store->files.buckets[i]; node; node = node->next)
             if (((struct file *)node)->writing)
                 return true;
     return false;
@@ -611,24 +611,24 @@ static bool remove_one(struct remote *store)
 {
     bool done = false;
     pthread_mutex_lock(&store->mutex);
-    struct removal *removal = store->settled ? store->removals : NULL;
+    struct trash *trash = store->settled ? store->trash : NULL;
     pthread_mutex_unlock(&store->mutex);
-    if (!removal || remote_check(store))
+    if (!trash || remote_check(store))
         return false;
-    int rc = removal_step(store, removal, &done);
+    int rc = trash_step(store, trash, &done);
     if (!rc && done)
-        rc = index_forget_removal(store, removal->number);
+        rc = index_forget_trash(store, trash->number);
     if (rc)
         return false;
     if (!done)
         return true;
     pthread_mutex_lock(&store->mutex);
-    struct removal **link = &store->removals;
-    while (*link != removal)
+    struct trash **link = &store->trash;
+    while (*link != trash)
         link = &(*link)->next;
-    *link = removal->next;
+    *link = trash->next;
     pthread_mutex_unlock(&store->mutex);
-    free(removal);
+    free(trash);
     return true;
 }
 

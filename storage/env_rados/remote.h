@@ -31,18 +31,18 @@
 #define LOOK_US        500000u // a look at the lease that took longer says nothing
 #define LOOK_AGAIN_US  200000u
 
-struct node { // of a table; first in its struct
-    struct node *next;
+struct hash_node { // of a table; first in its struct
+    struct hash_node *next;
     uint64_t hash;
 };
 
-struct table {
-    struct node **buckets;
+struct hash_table {
+    struct hash_node **buckets;
     size_t size, count;
 };
 
 struct file {
-    struct node node; // by number
+    struct hash_node node; // by number
     uint64_t number;
     _Atomic uint64_t size;
     uint32_t high;   // stripes that may exist
@@ -56,15 +56,15 @@ struct file {
     char detail[STATUS_DETAIL_MAX];
 };
 
-struct name {
-    struct node node;  // by text
-    struct file *file; // NULL: a directory
+struct index_name {
+    struct hash_node node; // by text
+    struct file *file;     // NULL: a directory
     char text[];
 };
 
 // Objects that nobody refers to any more.
-struct removal {
-    struct removal *next;
+struct trash {
+    struct trash *next;
     uint64_t number;
     uint32_t high, done;
 };
@@ -77,12 +77,12 @@ struct remote {
     pthread_mutex_t change_mutex;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct table names, files; // mutex
-    struct removal *removals;  // mutex
-    uint64_t next_number;      // mutex
+    struct hash_table names, files; // mutex
+    struct trash *trash;            // mutex
+    uint64_t next_number;           // mutex
     char epoch[EPOCH_DIGITS + 1];
     bool holds, shares; // a lock: to write, to read
-    bool threaded;      // a thread looks after the lease and the removals
+    bool threaded;      // a thread looks after the lease and the trash
     bool running;       // that thread; the opener's
     bool stopping;      // mutex
     bool settled;       // as a writer: what the last one left is sealed; mutex
@@ -94,7 +94,7 @@ struct remote {
     char detail[STATUS_DETAIL_MAX];
 };
 
-static inline struct slice epoch_slice(const struct remote *store)
+static inline struct slice remote_epoch(const struct remote *store)
 {
     return slice_of(store->epoch, EPOCH_DIGITS);
 }
@@ -111,11 +111,11 @@ void remote_ref(struct remote *store);
 void remote_unref(struct remote *store);
 
 // ---- index.c
-struct change; // of the index
-// Replaces names, files and removals by what the index holds. LSM_NOT_FOUND without an index.
+struct index_change; // of the index
+// Replaces names, files and trash by what the index holds. LSM_NOT_FOUND without an index.
 int index_load(struct remote *store);
 void index_drop(struct remote *store);
-struct name *index_find(struct remote *store, const char *text); // mutex held
+struct index_name *index_find(struct remote *store, const char *text); // mutex held
 // The names below a directory (prefix ""), copied. *ret_names to be freed with free() each.
 int index_list(struct remote *store, const char *prefix, char ***ret_names, size_t *ret_count);
 int index_create(struct remote *store, const char *text, bool directory, struct file **ret_file);
@@ -124,7 +124,7 @@ int index_rename(struct remote *store, const char *from, const char *to);
 int index_unlink(struct remote *store, const char *text);
 int index_rmdir(struct remote *store, const char *text);
 int index_note_file(struct remote *store, struct file *file, bool writing);
-int index_forget_removal(struct remote *store, uint64_t number);
+int index_forget_trash(struct remote *store, uint64_t number);
 // A handle's end: the last one of a file without a name has its objects removed.
 void index_release(struct remote *store, struct file *file);
 
@@ -139,7 +139,7 @@ int file_check(struct remote *store, struct file *file);
 // how long it is. Nothing that writer is told afterwards can be that a write has been done.
 int file_seal(struct remote *store, struct file *file);
 // Removes the next object; *ret_done: that was the last.
-int removal_step(struct remote *store, struct removal *removal, bool *ret_done);
+int trash_step(struct remote *store, struct trash *trash, bool *ret_done);
 
 // ---- lease.c
 int lease_make(struct remote *store); // an index with nobody in it; LSM_EXISTS
@@ -149,7 +149,7 @@ void lease_drop(struct remote *store);
 int lease_remove(struct remote *store);
 void lease_note(struct remote *store, const char *note);
 int lease_check(struct remote *store); // whether the index is there and ours
-// One beat, and some removals: what the thread does all the time.
+// One beat, and some trash: what the thread does all the time.
 void lease_tick(struct remote *store);
 
 #endif

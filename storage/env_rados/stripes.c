@@ -70,7 +70,7 @@ int file_check(struct remote *store, struct file *file)
 static void prepare(struct cluster_write *write, const struct remote *store, enum touch touch,
                     struct cluster_pair *pair)
 {
-    struct slice epoch = epoch_slice(store);
+    struct slice epoch = remote_epoch(store);
     *pair = (struct cluster_pair){slice_str("epoch"), epoch};
     if (touch == TOUCH_MAKE) {
         write->create = true;
@@ -145,7 +145,7 @@ static void see_epoch(void *arg, struct slice name, struct slice value)
 {
     struct epoch_seen *seen = arg;
     if (slice_equal(name, slice_str("epoch")))
-        seen->is_ours = slice_equal(value, epoch_slice(seen->store));
+        seen->is_ours = slice_equal(value, remote_epoch(seen->store));
 }
 
 // After a first touch: an object that a later writer has removed can be made again, and nobody
@@ -468,19 +468,19 @@ int file_seal(struct remote *store, struct file *file)
 
 // ------------------------------------------------------------------------------------- removing
 
-int removal_step(struct remote *store, struct removal *removal, bool *ret_done)
+int trash_step(struct remote *store, struct trash *trash, bool *ret_done)
 {
     char object[CLUSTER_NAME_MAX];
-    if (removal->done < removal->high) {
-        object_name(object, removal->number, removal->done);
+    if (trash->done < trash->high) {
+        object_name(object, trash->number, trash->done);
         int error =
             cluster_write(store->cluster,
                           &(struct cluster_write){.object = object, .remove = true, .force = true});
         if (error && error != -ENOENT)
             return status_fail(LSM_IO_ERROR, "%s: removing an object: %s", store->path,
                                strerror(-error));
-        removal->done++;
+        trash->done++;
     }
-    *ret_done = removal->done == removal->high;
+    *ret_done = trash->done == trash->high;
     return 0;
 }

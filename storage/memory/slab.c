@@ -32,11 +32,11 @@ struct free_block {
     struct free_block *next;
 };
 
-struct chunk {
+struct slab_chunk {
     struct slab_class *class; // constant
     struct slab *slab;        // constant
     // The class's lock.
-    struct chunk *prev, *next; // in the class's list, if `listed`
+    struct slab_chunk *prev, *next; // in the class's list, if `listed`
     struct free_block *free;
     size_t fresh; // offset of the first block never used
     unsigned used;
@@ -45,8 +45,8 @@ struct chunk {
 
 struct slab_class {
     pthread_mutex_t lock;
-    size_t block_size;    // constant
-    struct chunk *chunks; // with a free block; the lock
+    size_t block_size;         // constant
+    struct slab_chunk *chunks; // with a free block; the lock
 } __attribute__((aligned(64)));
 
 struct slab {
@@ -112,7 +112,7 @@ static void slab_unref(struct slab *slab)
 
 // --------------------------------------------------------------------------------- chunks
 
-static void list_push(struct slab_class *class, struct chunk *chunk)
+static void list_push(struct slab_class *class, struct slab_chunk *chunk)
 {
     chunk->listed = true;
     chunk->prev = NULL;
@@ -122,7 +122,7 @@ static void list_push(struct slab_class *class, struct chunk *chunk)
     class->chunks = chunk;
 }
 
-static void list_remove(struct slab_class *class, struct chunk *chunk)
+static void list_remove(struct slab_class *class, struct slab_chunk *chunk)
 {
     *(chunk->prev ? &chunk->prev->next : &class->chunks) = chunk->next;
     if (chunk->next)
@@ -133,22 +133,22 @@ static void list_remove(struct slab_class *class, struct chunk *chunk)
 // A new chunk in the class's list, or false. The class's lock is held.
 static bool add_chunk(struct slab *slab, struct slab_class *class)
 {
-    struct chunk *chunk = huge_map(CHUNK_SIZE, slab->huge);
+    struct slab_chunk *chunk = huge_map(CHUNK_SIZE, slab->huge);
     if (!chunk)
         return false;
-    *chunk = (struct chunk){.class = class, .slab = slab};
+    *chunk = (struct slab_chunk){.class = class, .slab = slab};
     chunk->fresh = (sizeof(*chunk) + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN;
     atomic_fetch_add_explicit(&slab->refs, 1, memory_order_relaxed);
     list_push(class, chunk);
     return true;
 }
 
-static bool chunk_full(const struct chunk *chunk)
+static bool chunk_full(const struct slab_chunk *chunk)
 {
     return !chunk->free && chunk->fresh + chunk->class->block_size > CHUNK_SIZE;
 }
 
-static void drop_chunk(struct chunk *chunk)
+static void drop_chunk(struct slab_chunk *chunk)
 {
     struct slab *slab = chunk->slab;
     munmap(chunk, CHUNK_SIZE);
@@ -158,9 +158,9 @@ static void drop_chunk(struct chunk *chunk)
 // The owner has gone: empty chunks that were kept go too.
 static void drop_empty_chunks(struct slab_class *class)
 {
-    struct chunk *gone = NULL;
+    struct slab_chunk *gone = NULL;
     pthread_mutex_lock(&class->lock);
-    for (struct chunk *chunk = class->chunks, *next; chunk; chunk = next) {
+    for (struct slab_chunk *chunk = class->chunks, *next; chunk; chunk = next) {
         next = chunk->next;
         if (chunk->used == 0) {
             list_remove(class, chunk);
@@ -170,7 +170,7 @@ static void drop_empty_chunks(struct slab_class *class)
     }
     pthread_mutex_unlock(&class->lock);
     while (gone) {
-        struct chunk *next = gone->next;
+        struct slab_chunk *next = gone->next;
         drop_chunk(gone);
         gone = next;
     }
@@ -197,7 +197,7 @@ void *slab_alloc(struct slab *slab, size_t size)
     void *block = NULL;
     pthread_mutex_lock(&class->lock);
     if (class->chunks || add_chunk(slab, class)) {
-        struct chunk *chunk = class->chunks;
+        struct slab_chunk *chunk = class->chunks;
         chunk->used++;
         if (chunk->free) {
             block = chunk->free;
@@ -219,7 +219,8 @@ void slab_dealloc(void *block, size_t size)
         free(block);
         return;
     }
-    struct chunk *chunk = (struct chunk *)((uintptr_t)block & ~(uintptr_t)(CHUNK_SIZE - 1));
+    struct slab_chunk *chunk =
+        (struct slab_chunk *)((uintptr_t)block & ~(uintptr_t)(CHUNK_SIZE - 1));
     struct slab_class *class = chunk->class;
     struct free_block *free_block = block;
     pthread_mutex_lock(&class->lock);

@@ -21,13 +21,13 @@
 #define SMALL_MAX (UNIT / 2)
 #define ALIGN     ((size_t)64)
 
-struct chunk {
+struct span_chunk {
     char *base;
     uint64_t used;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct chunk *chunks; // the lock, as the next two
+static struct span_chunk *chunks; // the lock, as the next two
 static size_t chunk_count, chunk_capacity;
 
 _Static_assert(UNITS == 64, "a chunk's units are the bits of a word");
@@ -70,14 +70,14 @@ static size_t find_run(uint64_t used, size_t units)
 }
 
 // The lock is held.
-static struct chunk *add_chunk(void)
+static struct span_chunk *add_chunk(void)
 {
     if (!array_grow(&chunks, &chunk_capacity, chunk_count, sizeof *chunks))
         return NULL;
     char *base = huge_map(HUGE_PAGE, true);
     if (!base)
         return NULL;
-    chunks[chunk_count] = (struct chunk){.base = base};
+    chunks[chunk_count] = (struct span_chunk){.base = base};
     return &chunks[chunk_count++];
 }
 
@@ -85,7 +85,7 @@ static void *units_alloc(size_t units)
 {
     void *span = NULL;
     pthread_mutex_lock(&lock);
-    struct chunk *chunk = NULL;
+    struct span_chunk *chunk = NULL;
     size_t at = UNITS;
     for (size_t i = 0; i < chunk_count && at == UNITS; i++) {
         chunk = &chunks[i];

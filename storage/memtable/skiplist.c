@@ -34,7 +34,7 @@
 #include "base/coding.h"
 #include "base/status.h"
 
-struct target {
+struct skiplist_target {
     struct slice key;
     uint64_t tag;
     uint64_t prefix[2];
@@ -50,7 +50,7 @@ static inline struct skiplist_node *get_next(struct skiplist_node *node, int lev
     return atomic_load_explicit(link_of(node, level), memory_order_acquire);
 }
 
-static inline struct target target_of(struct slice key, uint64_t tag)
+static inline struct skiplist_target target_of(struct slice key, uint64_t tag)
 {
     uint8_t padded[16] = {0};
     const uint8_t *p = key.data;
@@ -59,12 +59,12 @@ static inline struct target target_of(struct slice key, uint64_t tag)
         memcpy(padded, key.data, key.size);
         p = padded;
     }
-    return (struct target){key, tag, {get_big64(p), get_big64(p + 8)}};
+    return (struct skiplist_target){key, tag, {get_big64(p), get_big64(p + 8)}};
 }
 
 // Keys of equal prefixes. Of two that are no longer than these, the shorter one comes first: where
 // they differ, the other has zero bytes.
-static bool is_before_rest(const struct skiplist_node *node, const struct target *t)
+static bool is_before_rest(const struct skiplist_node *node, const struct skiplist_target *t)
 {
     struct slice key = skiplist_key(node);
 
@@ -73,7 +73,7 @@ static bool is_before_rest(const struct skiplist_node *node, const struct target
     return entry_compare(key, node->tag, t->key, t->tag) < 0;
 }
 
-static inline bool is_before(const struct skiplist_node *node, const struct target *t)
+static inline bool is_before(const struct skiplist_node *node, const struct skiplist_target *t)
 {
     if (node->prefix[0] != t->prefix[0])
         return node->prefix[0] < t->prefix[0];
@@ -145,7 +145,7 @@ int skiplist_init(struct skiplist *list, struct arena *entries, struct arena *to
 // to be at or after the target, or NULL.
 static inline struct skiplist_node *run_level(struct skiplist_node **prev, int level,
                                               const struct skiplist_node *bound,
-                                              const struct target *t)
+                                              const struct skiplist_target *t)
 {
     struct skiplist_node *node = *prev;
     struct skiplist_node *next;
@@ -166,7 +166,7 @@ static inline struct skiplist_node *run_level(struct skiplist_node **prev, int l
 }
 
 // The first node at or after the target; *ret_before the last one before it, which may be the head.
-static struct skiplist_node *search(const struct skiplist *list, const struct target *t,
+static struct skiplist_node *search(const struct skiplist *list, const struct skiplist_target *t,
                                     struct skiplist_node **ret_before)
 {
     struct skiplist_node *node = list->head;
@@ -181,7 +181,7 @@ static struct skiplist_node *search(const struct skiplist *list, const struct ta
 
 // Whether the hint's neighbours on level 0 still have the target between them.
 static bool hint_fits(const struct skiplist *list, const struct memtable_hint *hint,
-                      const struct target *t)
+                      const struct skiplist_target *t)
 {
     const struct skiplist_node *prev = hint->prev[0];
     const struct skiplist_node *next = hint->next[0];
@@ -194,7 +194,7 @@ static bool hint_fits(const struct skiplist *list, const struct memtable_hint *h
 // A hint with height > 0 is nested: on each level its neighbours enclose those of the level below.
 // So if the target fits on level 0 it fits everywhere, and only the levels below the lowest one
 // whose neighbours are still adjacent need a new search.
-static void find_splice(struct skiplist *list, const struct target *t, int height,
+static void find_splice(struct skiplist *list, const struct skiplist_target *t, int height,
                         struct memtable_hint *hint)
 {
     int top = atomic_load_explicit(&list->height, memory_order_relaxed);
@@ -230,7 +230,7 @@ static void find_splice(struct skiplist *list, const struct target *t, int heigh
 
 // Links the node in on `level` between the hint's neighbours, or, if those have been parted
 // meanwhile, between newer ones; true then.
-static bool link_node(struct skiplist_node *node, int level, const struct target *t,
+static bool link_node(struct skiplist_node *node, int level, const struct skiplist_target *t,
                       struct memtable_hint *hint)
 {
     struct skiplist_node *prev = hint->prev[level];
@@ -253,7 +253,7 @@ static bool link_node(struct skiplist_node *node, int level, const struct target
 
 int skiplist_insert(struct skiplist *list, const struct entry *entry, struct memtable_hint *hint)
 {
-    struct target t = target_of(entry->key, entry->tag);
+    struct skiplist_target t = target_of(entry->key, entry->tag);
     int height = random_height();
     struct skiplist_node *node = node_new(list, height, entry->key.size + entry->value.size);
     bool parted = false;
@@ -281,7 +281,7 @@ int skiplist_insert(struct skiplist *list, const struct entry *entry, struct mem
 
 struct skiplist_node *skiplist_seek(const struct skiplist *list, struct slice key, uint64_t tag)
 {
-    struct target t = target_of(key, tag);
+    struct skiplist_target t = target_of(key, tag);
     struct skiplist_node *before;
 
     return search(list, &t, &before);
@@ -290,7 +290,7 @@ struct skiplist_node *skiplist_seek(const struct skiplist *list, struct slice ke
 struct skiplist_node *skiplist_seek_before(const struct skiplist *list, struct slice key,
                                            uint64_t tag)
 {
-    struct target t = target_of(key, tag);
+    struct skiplist_target t = target_of(key, tag);
     struct skiplist_node *before;
 
     (void)search(list, &t, &before);

@@ -299,7 +299,7 @@ int sst_block_in_place(struct sst_reader *reader, const struct sst_place *place,
 
 // Where a block read from the file goes: to a buffer, to given memory if it suffices, or to a new
 // block of the cache.
-struct target {
+struct read_target {
     struct buf *buf; // NULL: not to a buffer
     uint8_t *scratch;
     size_t scratch_size;
@@ -307,7 +307,7 @@ struct target {
     size_t size;                // of the data
 };
 
-static void target_filled(struct target *to, size_t size)
+static void read_target_filled(struct read_target *to, size_t size)
 {
     to->size = size;
     if (to->buf)
@@ -315,7 +315,7 @@ static void target_filled(struct target *to, size_t size)
 }
 
 // Room for `size` bytes, or NULL.
-static uint8_t *target_reserve(struct sst_reader *r, struct target *to, size_t size)
+static uint8_t *read_target_reserve(struct sst_reader *r, struct read_target *to, size_t size)
 {
     if (to->buf) {
         to->buf->size = 0;
@@ -329,10 +329,10 @@ static uint8_t *target_reserve(struct sst_reader *r, struct target *to, size_t s
 
 // An uncompressed block, straight to where it goes, or from `stored`.
 static int read_plain(struct sst_reader *r, const struct sst_place *place, bool verify,
-                      const uint8_t *stored, struct target *to)
+                      const uint8_t *stored, struct read_target *to)
 {
     size_t size = place->size + SST_TRAILER_SIZE;
-    uint8_t *data = target_reserve(r, to, size);
+    uint8_t *data = read_target_reserve(r, to, size);
     if (!data)
         return status_no_memory(size);
     int status = LSM_OK;
@@ -344,13 +344,13 @@ static int read_plain(struct sst_reader *r, const struct sst_place *place, bool 
         return status;
     if (verify && !stored_ok(r, place, data))
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad checksum");
-    target_filled(to, place->size);
+    read_target_filled(to, place->size);
     return LSM_OK;
 }
 
 // A compressed block from `stored`, its bytes in the file with the trailer.
 static int decompress(struct sst_reader *r, const struct sst_place *place, bool verify,
-                      const uint8_t *stored, struct target *to)
+                      const uint8_t *stored, struct read_target *to)
 {
     if (verify && !stored_ok(r, place, stored))
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad checksum");
@@ -358,26 +358,26 @@ static int decompress(struct sst_reader *r, const struct sst_place *place, bool 
     size_t size = codec_size(bytes);
     if (!size)
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad uncompressed size");
-    uint8_t *data = target_reserve(r, to, size);
+    uint8_t *data = read_target_reserve(r, to, size);
     if (!data)
         return status_no_memory(size);
     int status = codec_decompress(place->compression, bytes, data);
     if (status)
         return sst_block_failure(r, place->offset, status, "does not decompress");
-    target_filled(to, size);
+    read_target_filled(to, size);
     return LSM_OK;
 }
 
 // A compressed block by way of `stored`, room for it and its trailer.
 static int read_compressed(struct sst_reader *r, const struct sst_place *place, bool verify,
-                           uint8_t *stored, struct target *to)
+                           uint8_t *stored, struct read_target *to)
 {
     int status = sst_read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, stored);
     return status ? status : decompress(r, place, verify, stored, to);
 }
 
 static int read_block(struct sst_reader *reader, const struct sst_place *place, bool verify,
-                      const uint8_t *stored, struct target *to)
+                      const uint8_t *stored, struct read_target *to)
 {
     if (place->compression == LSM_COMPRESSION_NONE)
         return read_plain(reader, place, verify, stored, to);
@@ -400,7 +400,7 @@ static int read_block(struct sst_reader *reader, const struct sst_place *place, 
 
 // Any block, verified as the reader's options ask.
 static int read_wanted(struct sst_reader *r, const struct sst_place *place, const uint8_t *stored,
-                       struct target *to)
+                       struct read_target *to)
 {
     bool verify = r->checksums != LSM_CHECKSUMS_NEVER;
     if (!stored && sst_mapped(r)) {
@@ -417,19 +417,19 @@ static int read_wanted(struct sst_reader *r, const struct sst_place *place, cons
 int sst_block_read(struct sst_reader *reader, const struct sst_place *place, const uint8_t *stored,
                    struct buf *out)
 {
-    struct target to = {.buf = out};
+    struct read_target to = {.buf = out};
     return read_wanted(reader, place, stored, &to);
 }
 
 int sst_block_reread(struct sst_reader *reader, const struct sst_place *place, struct buf *out)
 {
-    struct target to = {.buf = out};
+    struct read_target to = {.buf = out};
     return read_block(reader, place, true, NULL, &to);
 }
 
 // Takes what was read to a block of the cache; `status`: how the reading went.
 static int insert(struct sst_reader *r, const struct sst_place *place, bool keep, int status,
-                  struct target *to, struct cached_block **ret_cached)
+                  struct read_target *to, struct cached_block **ret_cached)
 {
     if (status) {
         cached_block_discard(to->block);
@@ -442,7 +442,7 @@ static int insert(struct sst_reader *r, const struct sst_place *place, bool keep
 int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, const uint8_t *stored,
                    struct cached_block **ret_cached)
 {
-    struct target to = {0};
+    struct read_target to = {0};
     int status = read_wanted(reader, place, stored, &to);
     return insert(reader, place, true, status, &to, ret_cached);
 }
@@ -489,8 +489,8 @@ static int get_missed(struct sst_reader *r, const struct sst_place *place,
     sst_reads(r, place);
     bool keep = lookup->fill_cache &&
                 block_cache_admits(r->cache, r->number, place->offset, place->size * 2);
-    struct target to = {.scratch = lookup->scratch,
-                        .scratch_size = keep ? 0 : lookup->scratch_size};
+    struct read_target to = {.scratch = lookup->scratch,
+                             .scratch_size = keep ? 0 : lookup->scratch_size};
     int status = read_wanted(r, place, NULL, &to);
     if (!status && !to.block) {
         *ret_contents = slice_of(to.scratch, to.size);

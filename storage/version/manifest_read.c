@@ -181,7 +181,7 @@ int manifest_read(struct env *env, uint64_t number, struct manifest_state *ret_s
     size_t size;
     bool incomplete = false;
     struct manifest_state state = {0};
-    store_name(name, STORE_MANIFEST, number);
+    store_file_name(name, STORE_MANIFEST, number);
     env_full_name(env, name, path, sizeof(path));
     int rc = env_read_file(env, name, MANIFEST_MAX_SIZE, &data, &size);
     if (rc)
@@ -278,7 +278,7 @@ static int parse_current(const char *path, const char *text, size_t size, uint64
         return status_fail(LSM_CORRUPTION, "%s: malformed", path);
     memcpy(copy, name, length);
     copy[length] = 0;
-    if (store_parse_name(copy, &number) != STORE_MANIFEST)
+    if (store_file_parse(copy, &number) != STORE_MANIFEST)
         return status_fail(LSM_CORRUPTION, "%s: names no manifest", path);
     *ret_number = number;
     return 0;
@@ -297,7 +297,7 @@ static int note_file(void *arg, const char *name)
 {
     struct remains *remains = arg;
     uint64_t number;
-    switch (store_parse_name(name, &number)) {
+    switch (store_file_parse(name, &number)) {
     case STORE_TABLE:
     case STORE_BLOB:
         remains->table = true;
@@ -324,7 +324,7 @@ static int log_has_records(struct env *env, uint64_t number, bool *ret_has)
     char name[STORE_NAME_MAX];
     struct wal_read_result result;
     bool seen = false;
-    store_name(name, STORE_LOG, number);
+    store_file_name(name, STORE_LOG, number);
     int rc = wal_read(env, name, number, stop_at_record, &seen, &result);
     if (rc == LSM_CORRUPTION || rc == LSM_NEWER_FORMAT)
         seen = true;
@@ -387,7 +387,7 @@ int manifest_recover(struct env *env, struct manifest_state *ret_state)
     char *text = NULL;
     size_t size;
     uint64_t number = 0;
-    store_name(name, STORE_CURRENT, 0);
+    store_file_name(name, STORE_CURRENT, 0);
     env_full_name(env, name, path, sizeof(path));
     int rc = env_read_file(env, name, CURRENT_MAX_SIZE, &text, &size);
     if (rc == LSM_NOT_FOUND)

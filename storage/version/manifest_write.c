@@ -126,7 +126,7 @@ int manifest_create(struct env *env, uint64_t number, const struct manifest_stat
     if (!manifest)
         return status_no_memory(sizeof(*manifest));
     manifest->number = number;
-    store_name(name, STORE_MANIFEST, number);
+    store_file_name(name, STORE_MANIFEST, number);
     manifest->format = state->snapshots.count ? MANIFEST_FORMAT : MANIFEST_FORMAT_PLAIN;
     int rc = build_snapshot(state, manifest->format, number, &manifest->record);
     // A file of this name can only be left from a creation that failed before CURRENT named it.

@@ -13,7 +13,7 @@
 
 static const char manifest_prefix[] = "MANIFEST-";
 
-void store_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t number)
+void store_file_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t number)
 {
     const size_t size = STORE_NAME_MAX;
     int n = -1;
@@ -80,14 +80,14 @@ static bool numbered(const char *name, enum store_file kind, const char *digits,
     uint64_t number;
     if (!parse_number(digits, end, &number))
         return false;
-    store_name(canonical, kind, number);
+    store_file_name(canonical, kind, number);
     if (strcmp(name, canonical) != 0)
         return false;
     *ret_number = number;
     return true;
 }
 
-enum store_file store_parse_name(const char *name, uint64_t *ret_number)
+enum store_file store_file_parse(const char *name, uint64_t *ret_number)
 {
     static const struct {
         const char *suffix;

@@ -23,10 +23,10 @@ enum store_file {
 
 // The name of a file of a kind other than STORE_UNKNOWN; numbers have at least 6 digits and are
 // ignored by names without one.
-void store_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t number);
+void store_file_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t number);
 
 // What a file of this name is. *ret_number gets its number, 0 if the name has none. Only names that
-// store_name() makes are recognised (and all that end in ".tmp").
-enum store_file store_parse_name(const char *name, uint64_t *ret_number);
+// store_file_name() makes are recognised (and all that end in ".tmp").
+enum store_file store_file_parse(const char *name, uint64_t *ret_number);
 
 #endif

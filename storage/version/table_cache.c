@@ -143,7 +143,7 @@ static int open_table(struct table_cache *cache, const struct file_meta *file,
                       struct sst_reader **ret_reader)
 {
     char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
-    store_name(name, STORE_TABLE, file->number);
+    store_file_name(name, STORE_TABLE, file->number);
     int rc = sst_open(cache->env, name, file->number, file->size, &cache->options, ret_reader);
     // A missing file must not look like a key that is not there.
     if (rc == LSM_NOT_FOUND) {

@@ -54,15 +54,15 @@ void version_unref(struct version *version)
 
 // -------------------------------------------------------------------------------------- applying
 
-struct removal {
+struct removed_file {
     uint64_t number;
     unsigned level;
     bool matched;
 };
 
 // What an edit does, sorted for lookups.
-struct change {
-    struct removal *removed; // by number
+struct sorted_edit {
+    struct removed_file *removed; // by number
     unsigned removed_count;
     struct version_edit_file *by_number; // the additions by number
     struct version_edit_file *by_level;  // the additions by level, then in the level's order
@@ -74,10 +74,10 @@ static int compare_numbers(uint64_t a, uint64_t b)
     return a < b ? -1 : a > b;
 }
 
-static int compare_removals(const void *a, const void *b)
+static int compare_removed(const void *a, const void *b)
 {
-    return compare_numbers(((const struct removal *)a)->number,
-                           ((const struct removal *)b)->number);
+    return compare_numbers(((const struct removed_file *)a)->number,
+                           ((const struct removed_file *)b)->number);
 }
 
 static int compare_added_numbers(const void *a, const void *b)
@@ -103,11 +103,11 @@ static int compare_added_places(const void *a, const void *b)
     return level_order(x->level, x->file, y->file);
 }
 
-static void change_release(struct change *change)
+static void sorted_edit_release(struct sorted_edit *sorted)
 {
-    free(change->removed);
-    free(change->by_number);
-    free(change->by_level);
+    free(sorted->removed);
+    free(sorted->by_number);
+    free(sorted->by_level);
 }
 
 static void *sorted_copy(const void *items, unsigned count, size_t size,
@@ -121,68 +121,68 @@ static void *sorted_copy(const void *items, unsigned count, size_t size,
     return copy;
 }
 
-static int change_init(struct change *change, const struct version_edit *edit)
+static int sorted_edit_init(struct sorted_edit *sorted, const struct version_edit *edit)
 {
-    *change =
-        (struct change){.removed_count = edit->removed_count, .added_count = edit->added_count};
+    *sorted = (struct sorted_edit){.removed_count = edit->removed_count,
+                                   .added_count = edit->added_count};
     size_t want = 0;
     if (edit->removed_count) {
-        want = edit->removed_count * sizeof(*change->removed);
-        change->removed = malloc(want);
-        if (!change->removed)
+        want = edit->removed_count * sizeof(*sorted->removed);
+        sorted->removed = malloc(want);
+        if (!sorted->removed)
             goto no_memory;
         for (unsigned i = 0; i < edit->removed_count; i++)
-            change->removed[i] = (struct removal){.number = edit->removed[i].number,
-                                                  .level = edit->removed[i].level};
-        qsort(change->removed, edit->removed_count, sizeof(*change->removed), compare_removals);
+            sorted->removed[i] = (struct removed_file){.number = edit->removed[i].number,
+                                                       .level = edit->removed[i].level};
+        qsort(sorted->removed, edit->removed_count, sizeof(*sorted->removed), compare_removed);
     }
     if (edit->added_count) {
         size_t size = sizeof(*edit->added);
         want = edit->added_count * size;
-        change->by_number =
+        sorted->by_number =
             sorted_copy(edit->added, edit->added_count, size, compare_added_numbers);
-        change->by_level = sorted_copy(edit->added, edit->added_count, size, compare_added_places);
-        if (!change->by_number || !change->by_level)
+        sorted->by_level = sorted_copy(edit->added, edit->added_count, size, compare_added_places);
+        if (!sorted->by_number || !sorted->by_level)
             goto no_memory;
     }
     for (unsigned i = 1; i < edit->added_count; i++)
-        if (change->by_number[i - 1].file->number == change->by_number[i].file->number) {
-            uint64_t number = change->by_number[i].file->number;
-            change_release(change);
+        if (sorted->by_number[i - 1].file->number == sorted->by_number[i].file->number) {
+            uint64_t number = sorted->by_number[i].file->number;
+            sorted_edit_release(sorted);
             return status_fail(LSM_CORRUPTION, "table %" PRIu64 " is added twice", number);
         }
     return 0;
 no_memory:
-    change_release(change);
+    sorted_edit_release(sorted);
     return status_no_memory(want);
 }
 
-static struct removal *find_removal(const struct change *change, uint64_t number)
+static struct removed_file *find_removed(const struct sorted_edit *sorted, uint64_t number)
 {
-    unsigned low = 0, high = change->removed_count;
+    unsigned low = 0, high = sorted->removed_count;
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
-        if (change->removed[middle].number < number)
+        if (sorted->removed[middle].number < number)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < change->removed_count && change->removed[low].number == number
-               ? &change->removed[low]
+    return low < sorted->removed_count && sorted->removed[low].number == number
+               ? &sorted->removed[low]
                : NULL;
 }
 
-static bool is_added(const struct change *change, uint64_t number)
+static bool is_added(const struct sorted_edit *sorted, uint64_t number)
 {
-    unsigned low = 0, high = change->added_count;
+    unsigned low = 0, high = sorted->added_count;
     while (low < high) {
         unsigned middle = low + (high - low) / 2;
-        if (change->by_number[middle].file->number < number)
+        if (sorted->by_number[middle].file->number < number)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < change->added_count && change->by_number[low].file->number == number;
+    return low < sorted->added_count && sorted->by_number[low].file->number == number;
 }
 
 // Appends `file`, which comes after all that is there.
@@ -205,14 +205,14 @@ static int level_push(struct version_level *out, unsigned level, struct file_met
 }
 
 // What becomes of a table of the base: *ret_keep tells whether it stays.
-static int judge(const struct change *change, unsigned level, const struct file_meta *file,
+static int judge(const struct sorted_edit *sorted, unsigned level, const struct file_meta *file,
                  bool *ret_keep)
 {
-    struct removal *removal = find_removal(change, file->number);
-    *ret_keep = !(removal && removal->level == level && !removal->matched);
+    struct removed_file *removed = find_removed(sorted, file->number);
+    *ret_keep = !(removed && removed->level == level && !removed->matched);
     if (!*ret_keep)
-        removal->matched = true;
-    else if (is_added(change, file->number))
+        removed->matched = true;
+    else if (is_added(sorted, file->number))
         return status_fail(LSM_CORRUPTION, "table %" PRIu64 " is added but level %u has it",
                            file->number, level);
     return 0;
@@ -220,7 +220,7 @@ static int judge(const struct change *change, unsigned level, const struct file_
 
 // Merges what stays of a level with the additions `added` .. `added + count`, both in order.
 static int apply_level(const struct version_level *base, unsigned level,
-                       const struct change *change, const struct version_edit_file *added,
+                       const struct sorted_edit *sorted, const struct version_edit_file *added,
                        unsigned count, struct version_level *out)
 {
     if (base->count + count == 0)
@@ -234,7 +234,7 @@ static int apply_level(const struct version_level *base, unsigned level,
     int rc = 0;
     for (unsigned i = 0; i < base->count && !rc; i++) {
         bool keep;
-        rc = judge(change, level, base->files[i], &keep);
+        rc = judge(sorted, level, base->files[i], &keep);
         if (rc || !keep)
             continue;
         while (!rc && next < count && level_order(level, added[next].file, base->files[i]) < 0) {
@@ -273,34 +273,34 @@ static int level_prefixes(struct version_level *level)
 int version_apply(const struct version *base, const struct version_edit *edit,
                   struct version **ret_version)
 {
-    struct change change;
+    struct sorted_edit sorted;
     struct version *version;
-    int rc = change_init(&change, edit);
+    int rc = sorted_edit_init(&sorted, edit);
     if (rc)
         return rc;
     rc = version_new(&version);
     if (rc) {
-        change_release(&change);
+        sorted_edit_release(&sorted);
         return rc;
     }
     unsigned first = 0;
     for (unsigned level = 0; level < VERSION_LEVELS && !rc; level++) {
         unsigned end = first;
-        while (end < change.added_count && change.by_level[end].level == level)
+        while (end < sorted.added_count && sorted.by_level[end].level == level)
             end++;
-        rc = apply_level(&base->levels[level], level, &change,
-                         end > first ? change.by_level + first : NULL, end - first,
+        rc = apply_level(&base->levels[level], level, &sorted,
+                         end > first ? sorted.by_level + first : NULL, end - first,
                          &version->levels[level]);
         if (!rc && level > 0)
             rc = level_prefixes(&version->levels[level]);
         first = end;
     }
-    for (unsigned i = 0; i < change.removed_count && !rc; i++)
-        if (!change.removed[i].matched)
+    for (unsigned i = 0; i < sorted.removed_count && !rc; i++)
+        if (!sorted.removed[i].matched)
             rc = status_fail(LSM_CORRUPTION,
                              "table %" PRIu64 " is removed but level %u does not have it",
-                             change.removed[i].number, change.removed[i].level);
-    change_release(&change);
+                             sorted.removed[i].number, sorted.removed[i].level);
+    sorted_edit_release(&sorted);
     if (rc) {
         version_unref(version);
         return rc;

@@ -37,8 +37,8 @@
 #include "base/cond.h"
 #include "base/hash.h"
 #include "base/lock_check.h"
-#include "base/stage.h"
 #include "base/status.h"
+#include "base/waits.h"
 #include "wal/wal_format.h"
 #include "wal/wal_window.h"
 
@@ -448,7 +448,7 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
     if (end > appended)
         end = appended;
     if (wal_durable(wal) < end) {
-        uint64_t began = stage_begin();
+        uint64_t began = clock_ns();
         sync_lock(wal);
         wal->pending++;
         uint64_t syncs = wal->syncs;
@@ -466,7 +466,7 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
         if (wal->syncs == syncs)
             wal->pending--;
         sync_unlock(wal);
-        stage_end(STAGE_SYNC, began);
+        wait_end(WAIT_SYNC, began);
     }
     int rc = atomic_load_explicit(&wal->status, memory_order_acquire);
     return rc ? failed(wal, rc) : 0;

@@ -278,11 +278,11 @@ START_TEST(test_writes_allocate_nothing)
         rc = rc ? rc : lsm_batch_put(batch, key, batch_key(key, "small", i % KEYS), data, 100);
         source_size = batch_key(source, "key", (i + 1) % KEYS);
         if (!rc && i >= KEYS)
-            rc = lsm_batch_put_slice(batch, key, batch_key(key, "slice", i % KEYS), source,
-                                     source_size, 100, 4000);
+            rc = lsm_batch_put_part(batch, key, batch_key(key, "slice", i % KEYS), source,
+                                    source_size, 100, 4000);
         if (!rc && i >= KEYS)
-            rc = lsm_batch_put_slice(batch, key, batch_key(key, "short", i % KEYS), source,
-                                     source_size, 7, 50);
+            rc = lsm_batch_put_part(batch, key, batch_key(key, "short", i % KEYS), source,
+                                    source_size, 7, 50);
         EXPECT(rc == 0, "batch: %s", lsm_error_detail());
         EXPECT(lsm_write(run.db, NULL, batch) == 0, "write: %s", lsm_error_detail());
         lsm_batch_clear(batch);

@@ -365,8 +365,8 @@ static void batch_one(struct history *h, struct lsm_batch *batch, struct map *af
         uint32_t start = random_below(rnd(h), (uint64_t)from->size + 1);
         v = (struct value){from->seed, from->offset + start,
                            random_below(rnd(h), (uint64_t)from->size - start + 1)};
-        OK(lsm_batch_put_slice(batch, h->keys[key], h->key_sizes[key], h->keys[source],
-                               h->key_sizes[source], start, v.size));
+        OK(lsm_batch_put_part(batch, h->keys[key], h->key_sizes[key], h->keys[source],
+                              h->key_sizes[source], start, v.size));
     } else {
         OK(lsm_batch_put(batch, h->keys[key], h->key_sizes[key], bytes_of(&v), v.size));
     }
@@ -409,8 +409,8 @@ static void do_batch(struct history *h)
     if (one_in(rnd(h), 10)) { // one that must be refused as a whole
         unsigned source = draw_key(h);
         uint32_t size = h->map.values[source].size;
-        OK(lsm_batch_put_slice(batch, "x", 1, h->keys[source], h->key_sizes[source],
-                               size == NO_VALUE ? 0 : size, 1));
+        OK(lsm_batch_put_part(batch, "x", 1, h->keys[source], h->key_sizes[source],
+                              size == NO_VALUE ? 0 : size, 1));
         int rc = lsm_write(h->db, &wo, batch);
         CHECK(rc == (size == NO_VALUE ? LSM_NOT_FOUND : LSM_INVALID), "bad slice: %d", rc);
     } else {

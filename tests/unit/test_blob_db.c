@@ -86,7 +86,7 @@ END_TEST
 static int slice(struct lsm_batch *batch, const char *key, const char *source, uint64_t offset,
                  uint64_t length)
 {
-    return lsm_batch_put_slice(batch, key, strlen(key), source, strlen(source), offset, length);
+    return lsm_batch_put_part(batch, key, strlen(key), source, strlen(source), offset, length);
 }
 
 // A batch that is written to blob files before it is written to the store.
@@ -101,7 +101,7 @@ START_TEST(test_staged)
     fill(data, BIG, 1);
     ck_assert_int_eq(lsm_batch_put_borrowed(batch, "a", 1, data, BIG), 0);
     ck_assert_int_eq(lsm_batch_put_borrowed(batch, "s", 1, data, 10), 0);
-    ck_assert_int_eq(lsm_batch_put_slice(batch, "c", 1, "old", 3, 0, BIG), 0);
+    ck_assert_int_eq(lsm_batch_put_part(batch, "c", 1, "old", 3, 0, BIG), 0);
     uint64_t written = number("blob-bytes-written");
     ck_assert_int_eq(lsm_stage(db, batch), 0);
     ck_assert_uint_ge(number("blob-bytes-written"), written + BIG);
@@ -158,9 +158,9 @@ START_TEST(test_slices_of_a_snapshot)
     ck_assert_int_eq(lsm_delete(db, NULL, "w", 1), 0);
     ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
     ck_assert_int_eq(lsm_batch_new(&batch), 0);
-    ck_assert_int_eq(lsm_batch_put_slice_at(batch, "a", 1, snapshot, "v", 1, 100, 2000), 0);
-    ck_assert_int_eq(lsm_batch_put_slice_at(batch, "b", 1, snapshot, "w", 1, 5, 400), 0);
-    ck_assert_int_eq(lsm_batch_put_slice_at(batch, "c", 1, NULL, "v", 1, 7, 2000), 0);
+    ck_assert_int_eq(lsm_batch_put_part_at(batch, "a", 1, snapshot, "v", 1, 100, 2000), 0);
+    ck_assert_int_eq(lsm_batch_put_part_at(batch, "b", 1, snapshot, "w", 1, 5, 400), 0);
+    ck_assert_int_eq(lsm_batch_put_part_at(batch, "c", 1, NULL, "v", 1, 7, 2000), 0);
     ck_assert_int_eq(lsm_write(db, NULL, batch), 0);
     lsm_snapshot_free(db, snapshot);
     lsm_batch_free(batch);
@@ -483,8 +483,9 @@ START_TEST(test_small_sync_is_one_sync)
 }
 END_TEST
 
-// Values that went with the log for the sake of a sync go to blob files when the memtable is flushed,
-// or when the log is replayed, and are rewritten no more; in between they are with the log alone.
+// Values that went with the log for the sake of a sync go to blob files when the memtable is
+// flushed, or when the log is replayed, and are rewritten no more; in between they are with the log
+// alone.
 START_TEST(test_synced_values_are_separated)
 {
     struct lsm_write_options sync = {.sync = true};

@@ -130,8 +130,8 @@ static void cut(unsigned from, unsigned page, unsigned count)
         return;
     page_key(key, page);
     page_key(source, from);
-    ck_assert_int_eq(lsm_batch_put_slice(page_batch, key, strlen(key), source, strlen(source),
-                                         (page - from) * PAGE, count * PAGE),
+    ck_assert_int_eq(lsm_batch_put_part(page_batch, key, strlen(key), source, strlen(source),
+                                        (page - from) * PAGE, count * PAGE),
                      0);
     for (unsigned i = page; i < page + count; i++)
         extent_of[i] = page;
@@ -276,8 +276,7 @@ static void race_write(struct racer *r, struct value *values, struct lsm_batch *
         v.offset += offset;
         v.size = 1 + random_below(&r->random, v.size - offset);
         ck_assert_int_eq(
-            lsm_batch_put_slice(batch, key, strlen(key), source, strlen(source), offset, v.size),
-            0);
+            lsm_batch_put_part(batch, key, strlen(key), source, strlen(source), offset, v.size), 0);
     } else {
         uint8_t *data = malloc(v.size + 1);
         value_bytes(&v, data);

@@ -108,11 +108,11 @@ START_TEST(test_slices)
     put("src", "0123456789");
     struct lsm_batch *batch;
     ck_assert_int_eq(lsm_batch_new(&batch), 0);
-    ck_assert_int_eq(lsm_batch_put_slice(batch, "left", 4, "src", 3, 0, 4), 0);
-    ck_assert_int_eq(lsm_batch_put_slice(batch, "right", 5, "src", 3, 6, 4), 0);
-    ck_assert_int_eq(lsm_batch_put_slice(batch, "none", 4, "src", 3, 10, 0), 0);
+    ck_assert_int_eq(lsm_batch_put_part(batch, "left", 4, "src", 3, 0, 4), 0);
+    ck_assert_int_eq(lsm_batch_put_part(batch, "right", 5, "src", 3, 6, 4), 0);
+    ck_assert_int_eq(lsm_batch_put_part(batch, "none", 4, "src", 3, 10, 0), 0);
     ck_assert_int_eq(lsm_batch_put(batch, "src", 3, "new", 3), 0);
-    ck_assert_int_eq(lsm_batch_put_slice(batch, "self", 4, "src", 3, 2, 3), 0);
+    ck_assert_int_eq(lsm_batch_put_part(batch, "self", 4, "src", 3, 2, 3), 0);
     ck_assert_int_eq(lsm_write(db, NULL, batch), 0);
     expect("left", "0123");
     expect("right", "6789");
@@ -121,11 +121,11 @@ START_TEST(test_slices)
     expect("self", "234"); // of the value before the batch
     lsm_batch_clear(batch);
     ck_assert_int_eq(lsm_batch_put(batch, "other", 5, "x", 1), 0);
-    ck_assert_int_eq(lsm_batch_put_slice(batch, "bad", 3, "src", 3, 1, 3), 0);
+    ck_assert_int_eq(lsm_batch_put_part(batch, "bad", 3, "src", 3, 1, 3), 0);
     ck_assert_int_eq(lsm_write(db, NULL, batch), LSM_INVALID);
     expect("other", NULL);
     lsm_batch_clear(batch);
-    ck_assert_int_eq(lsm_batch_put_slice(batch, "bad", 3, "absent", 6, 0, 0), 0);
+    ck_assert_int_eq(lsm_batch_put_part(batch, "bad", 3, "absent", 6, 0, 0), 0);
     ck_assert_int_eq(lsm_write(db, NULL, batch), LSM_NOT_FOUND);
     lsm_batch_free(batch);
 }

@@ -132,7 +132,7 @@ static int write_history(uint64_t number, unsigned from, unsigned to, unsigned *
 static void path_of(uint64_t number, char path[PATH_SIZE])
 {
     char name[STORE_NAME_MAX];
-    store_name(name, STORE_MANIFEST, number);
+    store_file_name(name, STORE_MANIFEST, number);
     snprintf(path, PATH_SIZE, "%s/%s", DIR, name);
 }
 

@@ -30,7 +30,7 @@ static struct file_meta *write_table(uint64_t n)
     struct sst_info info;
     uint8_t key[8];
     put_big64(key, n);
-    store_name(name, STORE_TABLE, n);
+    store_file_name(name, STORE_TABLE, n);
     ck_assert_int_eq(env_open(env, name, ENV_WRITE | ENV_CREATE, &out), 0);
     ck_assert_int_eq(sst_builder_new(out, n, &options, &builder), 0);
     ck_assert_int_eq(

@@ -59,9 +59,9 @@ START_TEST(test_names_round_trip)
     char name[STORE_NAME_MAX];
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t number;
-        store_name(name, cases[i].kind, cases[i].number);
+        store_file_name(name, cases[i].kind, cases[i].number);
         ck_assert_str_eq(name, cases[i].name);
-        ck_assert_int_eq((int)store_parse_name(name, &number), (int)cases[i].kind);
+        ck_assert_int_eq((int)store_file_parse(name, &number), (int)cases[i].kind);
         ck_assert_uint_eq(number, cases[i].number);
     }
 }
@@ -92,8 +92,8 @@ START_TEST(test_names_that_are_not_ours)
                                         "+00001.sst"};
     uint64_t number;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        ck_assert_msg(store_parse_name(names[i], &number) == STORE_UNKNOWN, "%s", names[i]);
-    ck_assert_int_eq((int)store_parse_name("CURRENT.tmp", &number), (int)STORE_TEMP);
+        ck_assert_msg(store_file_parse(names[i], &number) == STORE_UNKNOWN, "%s", names[i]);
+    ck_assert_int_eq((int)store_file_parse("CURRENT.tmp", &number), (int)STORE_TEMP);
     ck_assert_uint_eq(number, 0);
 }
 END_TEST

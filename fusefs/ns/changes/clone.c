@@ -28,8 +28,8 @@
 #define INNER       "tree"
 
 // A directory, or a file with much content, whose name is there already.
-struct waiting {
-    struct waiting *next;
+struct pending_dir {
+    struct pending_dir *next;
     struct ns_inode *from_dir, *to_dir; // a reference each: where it has the name
     uint8_t name_size;
     char name[PATHKEY_NAME_MAX];
@@ -45,7 +45,7 @@ struct clone {
     lsm_progress_fn *progress;
     void *arg;
     uint64_t done;
-    struct waiting *dirs, *files;
+    struct pending_dir *dirs, *files;
     struct lsm_iter *extents;  // over the source's
     struct copied_link *links; // a hash table
     size_t link_count, link_room;
@@ -58,7 +58,7 @@ struct clone {
 struct added {
     struct ns_inode *from_dir, *to_dir; // from_dir: NULL: of what is cloned itself
     unsigned names, subdirs, files;
-    struct waiting *dirs, *large;
+    struct pending_dir *dirs, *large;
 };
 
 // ------------------------------------------------------------------------------- links
@@ -115,8 +115,7 @@ static int copy_extents(struct clone *clone, struct op *op, uint64_t from, const
         if (!pathkey_parse_extent(at, &ino, &start) || start >= rec->size) // of a tail
             continue;
         pathkey_extent(&key, rec->ino, start);
-        rc =
-            ns_err(lsm_batch_put_slice_at(op->batch, key.data, key.size, clone->source->at.snapshot,
+        rc = ns_err(lsm_batch_put_part_at(op->batch, key.data, key.size, clone->source->at.snapshot,
                                           at.data, at.size, 0, lsm_iter_value_size(iter)));
     }
     return rc ? rc : lsm_iter_valid(iter) ? 0 : ns_err(lsm_iter_status(iter));
@@ -154,14 +153,14 @@ static int copy_keys(struct clone *clone, struct op *op, enum pathkey_type type,
     return rc;
 }
 
-static int wait_for(struct waiting **list, const struct added *added, struct slice name)
+static int wait_for(struct pending_dir **list, const struct added *added, struct slice name)
 {
-    struct waiting *waiting = malloc(sizeof *waiting);
+    struct pending_dir *waiting = malloc(sizeof *waiting);
     if (!waiting)
         return -ENOMEM;
     ns_inode_ref(added->from_dir);
     ns_inode_ref(added->to_dir);
-    *waiting = (struct waiting){*list, added->from_dir, added->to_dir, (uint8_t)name.size, ""};
+    *waiting = (struct pending_dir){*list, added->from_dir, added->to_dir, (uint8_t)name.size, ""};
     memcpy(waiting->name, name.data, name.size);
     *list = waiting;
     return 0;
@@ -286,20 +285,20 @@ static int add_name(struct clone *clone, struct op *op, struct added *added, str
 
 // ------------------------------------------------------------------------------- one directory
 
-static void splice(struct waiting **list, struct waiting *added)
+static void splice(struct pending_dir **list, struct pending_dir *added)
 {
     while (added) {
-        struct waiting *next = added->next;
+        struct pending_dir *next = added->next;
         added->next = *list;
         *list = added;
         added = next;
     }
 }
 
-static void drop_waiting(struct clone *clone, struct waiting *list)
+static void drop_waiting(struct clone *clone, struct pending_dir *list)
 {
     while (list) {
-        struct waiting *next = list->next;
+        struct pending_dir *next = list->next;
         ns_inode_drop(clone->source, list->from_dir);
         ns_inode_drop(clone->ns, list->to_dir);
         free(list);
@@ -425,10 +424,10 @@ static int fill_file(struct clone *clone, struct ns_inode *from, struct ns_inode
 }
 
 // Fills what is waiting first in one of the lists.
-static int fill_next(struct clone *clone, struct waiting **list,
+static int fill_next(struct clone *clone, struct pending_dir **list,
                      int (*fn)(struct clone *clone, struct ns_inode *from, struct ns_inode *to))
 {
-    struct waiting *waiting = *list;
+    struct pending_dir *waiting = *list;
     struct ns_inode *from = NULL, *to = NULL;
     struct slice name = slice_of(waiting->name, waiting->name_size);
     *list = waiting->next;

@@ -276,7 +276,7 @@ static int add_line(struct diff *diff, enum ns_change_kind kind, const struct no
     return 0;
 }
 
-struct group { // notes about one inode
+struct inode_notes { // notes about one inode
     const struct note *gone, *come, *same;
     size_t gone_count, come_count, same_count;
     bool record;
@@ -301,7 +301,7 @@ static int load_full(struct diff *diff, const struct lsm_snapshot *snapshot, uin
 }
 
 // What has changed of the inode's record: 0 if nothing has, or if there is only one.
-static int compare_inode(struct diff *diff, uint64_t ino, const struct group *group,
+static int compare_inode(struct diff *diff, uint64_t ino, const struct inode_notes *group,
                          unsigned *ret_what)
 {
     const struct note *same = group->same_count ? group->same : NULL;
@@ -325,7 +325,7 @@ static int compare_inode(struct diff *diff, uint64_t ino, const struct group *gr
 
 struct names_of {
     struct diff *diff;
-    const struct group *group;
+    const struct inode_notes *group;
     uint64_t ino;
     uint8_t type;
     unsigned what;
@@ -335,7 +335,7 @@ struct names_of {
 static int add_changed_name(void *arg, struct slice key)
 {
     struct names_of *names = arg;
-    const struct group *group = names->group;
+    const struct inode_notes *group = names->group;
     for (size_t i = group->gone_count; i < group->come_count; i++) {
         const struct note *n = &group->come[i];
         if (slice_equal(slice_of(names->diff->keys.data + n->key, n->key_size), key))
@@ -346,7 +346,8 @@ static int add_changed_name(void *arg, struct slice key)
     return rc ? rc : add_line(names->diff, NS_CHANGED, &n, NULL, names->what);
 }
 
-static int add_changed(struct diff *diff, uint64_t ino, const struct group *group, unsigned what)
+static int add_changed(struct diff *diff, uint64_t ino, const struct inode_notes *group,
+                       unsigned what)
 {
     const struct record *rec = &diff->new_rec.rec;
     if (ino == NS_ROOT_INO) {
@@ -363,7 +364,7 @@ static int add_changed(struct diff *diff, uint64_t ino, const struct group *grou
     return add_line(diff, NS_CHANGED, n, NULL, what);
 }
 
-static int add_inode(struct diff *diff, uint64_t ino, const struct group *group)
+static int add_inode(struct diff *diff, uint64_t ino, const struct inode_notes *group)
 {
     size_t renamed = group->gone_count < group->come_count ? group->gone_count : group->come_count;
     unsigned what;
@@ -385,7 +386,7 @@ static int second_pass(struct diff *diff)
     int rc = 0;
     for (size_t i = 0; i < diff->notes.count && !rc;) {
         uint64_t ino = notes[i].ino;
-        struct group group = {.gone = &notes[i]};
+        struct inode_notes group = {.gone = &notes[i]};
         for (; i < diff->notes.count && notes[i].ino == ino && notes[i].kind == NOTE_GONE; i++)
             group.gone_count++;
         group.come = &notes[i];

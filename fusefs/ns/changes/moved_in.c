@@ -60,25 +60,25 @@ int unfinished_paths(struct lsm *db, const struct lsm_snapshot *snapshot, struct
 
 // ------------------------------------------------------------------------------- trees
 
-struct level {
-    struct level *up;
+struct untold_dir {
+    struct untold_dir *up;
     size_t prefix_size, path_size;
     char bytes[]; // the prefix, the path
 };
 
 struct telling {
-    struct level *top; // directories whose entries are still to be told
-    struct buf path;   // terminated
+    struct untold_dir *top; // directories whose entries are still to be told
+    struct buf path;        // terminated
     ns_change_fn *fn;
     void *arg;
 };
 
 static int push(struct telling *telling, struct slice prefix)
 {
-    struct level *level = malloc(sizeof *level + prefix.size + telling->path.size);
+    struct untold_dir *level = malloc(sizeof *level + prefix.size + telling->path.size);
     if (!level)
         return -ENOMEM;
-    *level = (struct level){telling->top, prefix.size, telling->path.size};
+    *level = (struct untold_dir){telling->top, prefix.size, telling->path.size};
     if (prefix.size)
         memcpy(level->bytes, prefix.data, prefix.size);
     memcpy(level->bytes + prefix.size, telling->path.data, telling->path.size);
@@ -88,7 +88,7 @@ static int push(struct telling *telling, struct slice prefix)
 
 static void pop(struct telling *telling)
 {
-    struct level *level = telling->top;
+    struct untold_dir *level = telling->top;
     telling->top = level->up;
     free(level);
 }
@@ -123,7 +123,7 @@ static int tell_entry(struct telling *telling, struct slice key, struct slice va
 
 // The entries of the directory `level`, which is not on the stack any more.
 static int tell_dir(struct telling *telling, struct lsm *db, const struct lsm_snapshot *snapshot,
-                    const struct level *level)
+                    const struct untold_dir *level)
 {
     struct pathkey lower, upper;
     struct lsm_iter *iter;
@@ -169,7 +169,7 @@ int tell_created(struct lsm *db, const struct lsm_snapshot *snapshot, struct sli
     if (!rc)
         rc = tell_entry(&telling, entry_key, slice_of(value.data, value.size));
     while (!rc && telling.top) {
-        struct level *level = telling.top;
+        struct untold_dir *level = telling.top;
         telling.top = level->up;
         rc = tell_dir(&telling, db, snapshot, level);
         free(level);

@@ -23,7 +23,7 @@ int ns_path(struct ns *ns, struct ns_inode *inode, char **ret_path)
     struct paths paths;
     struct slice prefix, name;
     struct buf out = {0};
-    int rc = inode_place(&ns->table, inode, &key, &ghost);
+    int rc = inode_locate(&ns->table, inode, &key, &ghost);
     if (rc)
         return rc;
     free(ghost);

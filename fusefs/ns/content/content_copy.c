@@ -24,8 +24,8 @@ static int copy_piece(struct op *op, const struct content_copy *c, struct extent
         uint64_t room = NS_EXTENT_MAX - target % NS_EXTENT_MAX;
         uint64_t n = size < room ? size : room;
         pathkey_extent(&key, c->to->ino, target);
-        rc = ns_err(lsm_batch_put_slice_at(op->batch, key.data, key.size, c->snapshot, source.data,
-                                           source.size, start - e.start, n));
+        rc = ns_err(lsm_batch_put_part_at(op->batch, key.data, key.size, c->snapshot, source.data,
+                                          source.size, start - e.start, n));
         start += n;
         target += n;
         size -= n;

@@ -195,8 +195,8 @@ static int share_slice(struct op *op, uint64_t ino, uint64_t start, uint64_t sou
     struct pathkey key, source_key;
     pathkey_extent(&key, ino, start);
     pathkey_extent(&source_key, ino, source);
-    return ns_err(lsm_batch_put_slice(op->batch, key.data, key.size, source_key.data,
-                                      source_key.size, offset, length));
+    return ns_err(lsm_batch_put_part(op->batch, key.data, key.size, source_key.data,
+                                     source_key.size, offset, length));
 }
 
 int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to)

@@ -12,7 +12,7 @@
 #define FILES_MOST 256u
 #define LATEST_US  600000000u // after the first note
 
-struct waiting {
+struct pending_file {
     uint64_t ino;
     uint64_t due_us, latest_us;
 };
@@ -23,7 +23,7 @@ struct fragments {
     uint64_t delay_us; // constant
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct waiting list[FILES_MOST] GUARDED_BY(fragments_mutex);
+    struct pending_file list[FILES_MOST] GUARDED_BY(fragments_mutex);
     unsigned count GUARDED_BY(fragments_mutex);
     bool working GUARDED_BY(fragments_mutex);
     bool hurry GUARDED_BY(fragments_mutex); // somebody waits for an empty list
@@ -72,9 +72,9 @@ void fragments_note(struct fragments *fragments, struct ns_inode *inode, unsigne
         i++;
     if (i == fragments->count && i < FILES_MOST)
         fragments->list[fragments->count++] =
-            (struct waiting){.ino = inode->ino, .latest_us = now + LATEST_US};
+            (struct pending_file){.ino = inode->ino, .latest_us = now + LATEST_US};
     if (i < FILES_MOST) {
-        struct waiting *w = &fragments->list[i];
+        struct pending_file *w = &fragments->list[i];
         w->due_us = due_us < w->latest_us ? due_us : w->latest_us;
     }
     pthread_cond_broadcast(&fragments->changed);

@@ -356,8 +356,8 @@ void inode_put(struct inode_table *table, struct ns_inode *inode, uint64_t count
 
 // ---- where the record is
 
-int inode_place(struct inode_table *table, const struct ns_inode *inode, struct pathkey *ret_key,
-                struct inode_ghost **ret_ghost)
+int inode_locate(struct inode_table *table, const struct ns_inode *inode, struct pathkey *ret_key,
+                 struct inode_ghost **ret_ghost)
 {
     struct inode_shard *shard = shard_of(table, inode->ino);
     struct inode_ghost *copy = NULL;

@@ -6,8 +6,8 @@
 //
 // A location changes under the inode's exclusive lock (inode_lock.h), after the commit, and under
 // the mutex of its shard: who holds the lock may read it as it is, anybody else takes a copy
-// (inode_place). A change that takes a file away from the entry key where a lookup may have seen it
-// also bumps inode_table.moves before the lock is released (see ns_lookup.c).
+// (inode_locate). A change that takes a file away from the entry key where a lookup may have seen
+// it also bumps inode_table.moves before the lock is released (see ns_lookup.c).
 #ifndef NS_INODE_H
 #define NS_INODE_H
 
@@ -199,8 +199,8 @@ void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key)
 
 // The same without the lock: the key under which the record was a moment ago, or for AT_NONE a copy
 // of the ghost, malloc'd (else NULL). 0 or -ENOMEM.
-int inode_place(struct inode_table *table, const struct ns_inode *inode, struct pathkey *ret_key,
-                struct inode_ghost **ret_ghost);
+int inode_locate(struct inode_table *table, const struct ns_inode *inode, struct pathkey *ret_key,
+                 struct inode_ghost **ret_ghost);
 
 // The prefix of the directory in which the file has its only name, with a reference; NULL: it has
 // more than one, or none. No lock needed.

@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/stage.h"
+#include "base/waits.h"
 
 LOCK_FUNCTIONS(bucket, struct inode_lock_bucket, mutex, inode_bucket_mutex)
 
@@ -55,12 +55,12 @@ void inode_lock(struct inode_lock_table *table, struct inode_lock *lock, uint64_
     bucket->last = &lock->next;
     lock->granted = may_be_granted(bucket, lock);
     if (!lock->granted) {
-        uint64_t began = stage_begin();
+        uint64_t began = clock_ns();
         pthread_cond_init(&lock->wake, NULL);
         while (!lock->granted)
             pthread_cond_wait(&lock->wake, &bucket->mutex);
         pthread_cond_destroy(&lock->wake);
-        stage_end(STAGE_LOCK, began);
+        wait_end(WAIT_LOCK, began);
     }
     bucket_unlock(bucket);
 }

@@ -22,7 +22,7 @@ int ns_lookup_scanned(struct ns *ns, struct ns_inode *dir, struct slice name, st
 
 // Where a lookup puts the beginning of a file's content if it has read it anyway: short content is
 // in the record.
-struct head {
+struct content_head {
     void *data;
     size_t size; // room
     size_t got;
@@ -33,7 +33,7 @@ struct head {
 // table.moves, that it is the right one. -ESTALE: it is a directory, or that is not sure any more.
 // `head` may be NULL.
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
-                  struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct head *head);
+                  struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct content_head *head);
 
 // The prefix of the directory that `rec` is the record of, found under `name` in the directory
 // that owns `dir_prefix`. Points into rec or into space.

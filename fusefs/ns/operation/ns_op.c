@@ -171,7 +171,7 @@ static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
 {
     struct pathkey key;
     struct inode_ghost *ghost;
-    int rc = inode_place(&ns->table, inode, &key, &ghost);
+    int rc = inode_locate(&ns->table, inode, &key, &ghost);
     if (!rc && ret_snapshot) // the snapshot comes after the place was noted, so the place cannot be
                              // newer than the snapshot
         rc = ns_moment_begin(ns, ret_snapshot);

@@ -29,7 +29,7 @@ struct check {
 };
 
 // The walk over the tree (check_tree.c): where it is, and the directories on the way from the root.
-struct frame {
+struct open_dir {
     uint64_t size; // as its record says
     uint64_t entries, subdirs;
     uint32_t nlink; // as its record says
@@ -38,27 +38,27 @@ struct frame {
     uint8_t bytes[]; // prefix, name
 };
 
-struct walk {
+struct descent {
     struct check *check;
     struct lsm_iter *iter;
-    struct frame **frames;
+    struct open_dir **dirs;
     size_t depth, capacity;
 };
 
-static inline struct slice frame_prefix(const struct frame *frame)
+static inline struct slice open_dir_prefix(const struct open_dir *dir)
 {
-    return slice_of(frame->bytes, frame->prefix_size);
+    return slice_of(dir->bytes, dir->prefix_size);
 }
 
-static inline struct slice frame_name(const struct frame *frame)
+static inline struct slice open_dir_name(const struct open_dir *dir)
 {
-    return slice_of(frame->bytes + frame->prefix_size, frame->name_size);
+    return slice_of(dir->bytes + dir->prefix_size, dir->name_size);
 }
 
 // What a problem is about: the entry `name` in the directory where the walk is, or an inode.
 struct check_subject {
-    const struct walk *walk; // NULL: inode
-    struct slice name;       // empty: the directory itself
+    const struct descent *descent; // NULL: inode
+    struct slice name;             // empty: the directory itself
     uint64_t ino;
 };
 

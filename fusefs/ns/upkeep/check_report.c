@@ -21,15 +21,15 @@ int check_print(struct buf *line, struct slice bytes)
     return 0;
 }
 
-static int print_path(struct buf *line, const struct walk *walk, struct slice name)
+static int print_path(struct buf *line, const struct descent *descent, struct slice name)
 {
     int rc = 0;
-    for (size_t i = 1; i < walk->depth && !rc; i++) {
+    for (size_t i = 1; i < descent->depth && !rc; i++) {
         rc = buf_append(line, "/", 1);
         if (!rc)
-            rc = check_print(line, frame_name(walk->frames[i]));
+            rc = check_print(line, open_dir_name(descent->dirs[i]));
     }
-    if (!rc && (name.size || walk->depth == 1))
+    if (!rc && (name.size || descent->depth == 1))
         rc = buf_append(line, "/", 1);
     return rc ? rc : check_print(line, name);
 }
@@ -40,8 +40,8 @@ static int print_subject(struct buf *line, const struct check_subject *subject)
         return 0;
     char text[40];
     int n = snprintf(text, sizeof(text), "inode %" PRIu64, subject->ino);
-    int rc = subject->walk ? print_path(line, subject->walk, subject->name)
-                           : buf_append(line, text, (size_t)n);
+    int rc = subject->descent ? print_path(line, subject->descent, subject->name)
+                              : buf_append(line, text, (size_t)n);
     return rc || buf_append(line, ": ", 2) ? -ENOMEM : 0;
 }
 

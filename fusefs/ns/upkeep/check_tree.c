@@ -21,53 +21,55 @@
 
 // ------------------------------------------------------------------------------- directories
 
-static int push(struct walk *walk, const struct record *rec, struct slice prefix, struct slice name)
+static int push(struct descent *descent, const struct record *rec, struct slice prefix,
+                struct slice name)
 {
-    if (!array_grow(&walk->frames, &walk->capacity, walk->depth, sizeof *walk->frames))
+    if (!array_grow(&descent->dirs, &descent->capacity, descent->depth, sizeof *descent->dirs))
         return -ENOMEM;
-    struct frame *frame = malloc(sizeof(*frame) + prefix.size + name.size);
-    if (!frame)
+    struct open_dir *dir = malloc(sizeof(*dir) + prefix.size + name.size);
+    if (!dir)
         return -ENOMEM;
-    *frame = (struct frame){
+    *dir = (struct open_dir){
         .size = rec->size,
         .nlink = rec->nlink,
         .prefix_size = (uint16_t)prefix.size,
         .name_size = (uint8_t)name.size,
     };
     if (prefix.size)
-        memcpy(frame->bytes, prefix.data, prefix.size);
+        memcpy(dir->bytes, prefix.data, prefix.size);
     if (name.size)
-        memcpy(frame->bytes + prefix.size, name.data, name.size);
-    walk->frames[walk->depth++] = frame;
+        memcpy(dir->bytes + prefix.size, name.data, name.size);
+    descent->dirs[descent->depth++] = dir;
     struct pathkey key;
     pathkey_entry(&key, prefix, slice_of(NULL, 0));
-    lsm_iter_seek(walk->iter, key.data, key.size);
-    return ns_err(number_list_add(&walk->check->dirs, hash64(prefix.data, prefix.size)));
+    lsm_iter_seek(descent->iter, key.data, key.size);
+    return ns_err(number_list_add(&descent->check->dirs, hash64(prefix.data, prefix.size)));
 }
 
 // All of the top directory's entries were seen: compares, and goes on behind it in its parent.
-static int pop(struct walk *walk)
+static int pop(struct descent *descent)
 {
-    struct check_subject subject = {.walk = walk};
-    struct frame *frame = walk->frames[walk->depth - 1];
+    struct check_subject subject = {.descent = descent};
+    struct open_dir *dir = descent->dirs[descent->depth - 1];
     int rc = 0;
-    if (frame->entries != frame->size)
-        rc = check_problem(walk->check, &subject,
+    if (dir->entries != dir->size)
+        rc = check_problem(descent->check, &subject,
                            "the directory says it has %" PRIu64 " entries, but has %" PRIu64,
-                           frame->size, frame->entries);
-    if (!rc && frame->nlink != frame->subdirs + 2)
-        rc = check_problem(walk->check, &subject,
+                           dir->size, dir->entries);
+    if (!rc && dir->nlink != dir->subdirs + 2)
+        rc = check_problem(descent->check, &subject,
                            "link count %" PRIu32 " of a directory with %" PRIu64 " directories",
-                           frame->nlink, frame->subdirs);
-    walk->depth--;
-    if (walk->depth) {
+                           dir->nlink, dir->subdirs);
+    descent->depth--;
+    if (descent->depth) {
         struct pathkey key;
-        pathkey_entry(&key, frame_prefix(walk->frames[walk->depth - 1]), frame_name(frame));
-        lsm_iter_seek(walk->iter, key.data, key.size);
-        if (lsm_iter_valid(walk->iter) && slice_equal(check_key(walk->iter), pathkey_slice(&key)))
-            lsm_iter_next(walk->iter);
+        pathkey_entry(&key, open_dir_prefix(descent->dirs[descent->depth - 1]), open_dir_name(dir));
+        lsm_iter_seek(descent->iter, key.data, key.size);
+        if (lsm_iter_valid(descent->iter) &&
+            slice_equal(check_key(descent->iter), pathkey_slice(&key)))
+            lsm_iter_next(descent->iter);
     }
-    free(frame);
+    free(dir);
     return rc;
 }
 
@@ -87,16 +89,16 @@ static int marker_of(struct ns *ns, struct slice prefix, uint64_t *ret_ino)
 }
 
 // Finds the prefix of the directory `rec` and whether it is its own. `space` is for the result.
-static int own_prefix(struct walk *walk, const struct check_subject *subject,
+static int own_prefix(struct descent *descent, const struct check_subject *subject,
                       const struct record *rec, struct pathkey_prefix *space, bool *ret_own)
 {
     struct pathkey_prefix home, fresh;
-    struct slice parent = frame_prefix(walk->frames[walk->depth - 1]), prefix = rec->prefix;
+    struct slice parent = open_dir_prefix(descent->dirs[descent->depth - 1]), prefix = rec->prefix;
     uint64_t marker = 0;
     bool has_home = pathkey_child_prefix(parent, subject->name, &home);
     *ret_own = false;
     if (!prefix.size && !has_home)
-        return check_problem(walk->check, subject, "a directory without a prefix");
+        return check_problem(descent->check, subject, "a directory without a prefix");
     if (!prefix.size)
         prefix = pathkey_prefix_slice(&home);
     memcpy(space->data, prefix.data, prefix.size);
@@ -104,21 +106,22 @@ static int own_prefix(struct walk *walk, const struct check_subject *subject,
     pathkey_fresh_prefix(rec->ino, &fresh);
     if (pathkey_is_fresh(prefix)) {
         *ret_own = slice_equal(prefix, pathkey_prefix_slice(&fresh));
-        return *ret_own ? 0 : check_problem(walk->check, subject, "another directory's prefix");
+        return *ret_own ? 0 : check_problem(descent->check, subject, "another directory's prefix");
     }
-    int rc = marker_of(walk->check->ns, prefix, &marker);
+    int rc = marker_of(descent->check->ns, prefix, &marker);
     if (rc)
         return rc;
     if (rec->prefix.size && has_home && slice_equal(prefix, pathkey_prefix_slice(&home)))
-        return check_problem(walk->check, subject, "a directory at home that says it is away");
+        return check_problem(descent->check, subject, "a directory at home that says it is away");
     if (rec->prefix.size && !marker)
-        return check_problem(walk->check, subject, "a directory away from home without a marker");
+        return check_problem(descent->check, subject,
+                             "a directory away from home without a marker");
     if (rec->prefix.size && marker != rec->ino)
-        return check_problem(walk->check, subject,
+        return check_problem(descent->check, subject,
                              "inode %" PRIu64 ", but the marker of its prefix names inode %" PRIu64,
                              rec->ino, marker);
     if (!rec->prefix.size && marker)
-        return check_problem(walk->check, subject,
+        return check_problem(descent->check, subject,
                              "a directory at home whose prefix is marked for inode %" PRIu64,
                              marker);
     *ret_own = true;
@@ -127,43 +130,42 @@ static int own_prefix(struct walk *walk, const struct check_subject *subject,
 
 // ------------------------------------------------------------------------------- entries
 
-static int visit_link(struct walk *walk, const struct check_subject *subject,
+static int visit_link(struct descent *descent, const struct check_subject *subject,
                       const struct record *rec)
 {
-    if (rec->ino >= walk->check->reserved)
-        return check_problem(walk->check, subject, "inode number %" PRIu64 " was never handed out",
-                             rec->ino);
-    return ns_err(number_list_add(&walk->check->links, rec->ino << 4 | rec->mode >> 12));
+    if (rec->ino >= descent->check->reserved)
+        return check_problem(descent->check, subject,
+                             "inode number %" PRIu64 " was never handed out", rec->ino);
+    return ns_err(number_list_add(&descent->check->links, rec->ino << 4 | rec->mode >> 12));
 }
 
 // The entry the iterator is at, in the top directory. Moves the iterator on.
-static int visit(struct walk *walk)
+static int visit(struct descent *descent)
 {
-    struct check *check = walk->check;
-    struct frame *frame = walk->frames[walk->depth - 1];
-    struct slice key = check_key(walk->iter), value = check_value(walk->iter);
-    struct slice name =
-        slice_of(key.data + frame->prefix_size + 2, key.size - frame->prefix_size - 2);
-    struct check_subject subject = {.walk = walk, .name = name};
+    struct check *check = descent->check;
+    struct open_dir *dir = descent->dirs[descent->depth - 1];
+    struct slice key = check_key(descent->iter), value = check_value(descent->iter);
+    struct slice name = slice_of(key.data + dir->prefix_size + 2, key.size - dir->prefix_size - 2);
+    struct check_subject subject = {.descent = descent, .name = name};
     struct record rec;
     bool descend = false, is_new = false;
     int rc = 0;
-    if (!lsm_iter_valid(walk->iter)) // the value cannot be read
-        return ns_err(lsm_iter_status(walk->iter));
+    if (!lsm_iter_valid(descent->iter)) // the value cannot be read
+        return ns_err(lsm_iter_status(descent->iter));
     rc = check_step(check);
     if (rc)
         return rc;
-    frame->entries++;
+    dir->entries++;
     if (!pathkey_name_ok(name)) {
         rc = check_problem(check, &subject, "a name of %zu bytes that is none", name.size);
     } else if (record_decode(value.data, value.size, &rec)) {
         rc = check_problem(check, &subject, "%s", lsm_error_detail());
     } else if (rec.is_link) {
-        rc = visit_link(walk, &subject, &rec);
+        rc = visit_link(descent, &subject, &rec);
     } else {
         rc = check_record(check, &subject, &rec, &is_new);
         check->files += is_new;
-        frame->subdirs += S_ISDIR(rec.mode);
+        dir->subdirs += S_ISDIR(rec.mode);
         if (!rc && !S_ISDIR(rec.mode) && rec.nlink != 1)
             rc = check_problem(check, &subject, "link count %" PRIu32 " of a file with one name",
                                rec.nlink);
@@ -171,10 +173,10 @@ static int visit(struct walk *walk)
     }
     struct pathkey_prefix prefix;
     if (!rc && descend)
-        rc = own_prefix(walk, &subject, &rec, &prefix, &descend);
+        rc = own_prefix(descent, &subject, &rec, &prefix, &descend);
     if (!rc && descend)
-        return push(walk, &rec, pathkey_prefix_slice(&prefix), name);
-    lsm_iter_next(walk->iter);
+        return push(descent, &rec, pathkey_prefix_slice(&prefix), name);
+    lsm_iter_next(descent->iter);
     return rc;
 }
 
@@ -185,9 +187,9 @@ static bool in_dir(struct slice key, struct slice prefix)
            (prefix.size == 0 || memcmp(key.data + 1, prefix.data, prefix.size) == 0);
 }
 
-static int push_root(struct walk *walk)
+static int push_root(struct descent *descent)
 {
-    struct check *check = walk->check;
+    struct check *check = descent->check;
     struct check_subject subject = {.ino = NS_ROOT_INO};
     struct loaded root = {0};
     struct pathkey key;
@@ -201,34 +203,34 @@ static int push_root(struct walk *walk)
     if (!rc && root.rec.prefix.size)
         rc = check_problem(check, &subject, "the root has a prefix");
     if (!rc)
-        rc = push(walk, &root.rec, slice_of(NULL, 0), slice_of(NULL, 0));
+        rc = push(descent, &root.rec, slice_of(NULL, 0), slice_of(NULL, 0));
     lsm_buf_release(&root.raw);
     return rc;
 }
 
 int check_tree(struct check *check)
 {
-    struct walk walk = {.check = check};
+    struct descent descent = {.check = check};
     struct pathkey lower, upper;
     pathkey_type_bounds(KEY_ENTRY, &lower, &upper);
-    int rc = check_iter(check, &lower, &upper, &walk.iter);
+    int rc = check_iter(check, &lower, &upper, &descent.iter);
     if (!rc)
-        rc = push_root(&walk);
-    while (!rc && walk.depth) {
-        struct slice prefix = frame_prefix(walk.frames[walk.depth - 1]);
-        if (lsm_iter_valid(walk.iter) && in_dir(check_key(walk.iter), prefix)) {
-            rc = visit(&walk);
+        rc = push_root(&descent);
+    while (!rc && descent.depth) {
+        struct slice prefix = open_dir_prefix(descent.dirs[descent.depth - 1]);
+        if (lsm_iter_valid(descent.iter) && in_dir(check_key(descent.iter), prefix)) {
+            rc = visit(&descent);
             continue;
         }
-        if (!lsm_iter_valid(walk.iter))
-            rc = ns_err(lsm_iter_status(walk.iter));
+        if (!lsm_iter_valid(descent.iter))
+            rc = ns_err(lsm_iter_status(descent.iter));
         if (!rc)
-            rc = pop(&walk);
+            rc = pop(&descent);
     }
-    while (walk.depth)
-        free(walk.frames[--walk.depth]);
-    free(walk.frames);
-    lsm_iter_free(walk.iter);
+    while (descent.depth)
+        free(descent.dirs[--descent.depth]);
+    free(descent.dirs);
+    lsm_iter_free(descent.iter);
     numbers_sort(check->dirs.at, check->dirs.count);
     return rc;
 }

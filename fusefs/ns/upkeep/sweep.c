@@ -12,8 +12,8 @@
 
 #define NAMES 256u // of a directory are gathered at once
 
-struct level {
-    struct level *up;
+struct sweep_level {
+    struct sweep_level *up;
     struct ns_inode *dir; // a reference
     size_t name_size;     // in the directory above
     char name[PATHKEY_NAME_MAX];
@@ -41,10 +41,10 @@ static int gather(void *arg, const struct ns_dirent *entry)
     return 0;
 }
 
-static int push(struct ns *ns, struct level **top, struct ns_inode *dir, const char *name,
+static int push(struct ns *ns, struct sweep_level **top, struct ns_inode *dir, const char *name,
                 size_t name_size)
 {
-    struct level *level = malloc(sizeof *level);
+    struct sweep_level *level = malloc(sizeof *level);
     if (!level)
         return -ENOMEM;
     int rc = ns_lookup_name(ns, dir, slice_of(name, name_size), &level->dir, NULL);
@@ -59,18 +59,19 @@ static int push(struct ns *ns, struct level **top, struct ns_inode *dir, const c
     return 0;
 }
 
-static void pop(struct ns *ns, struct level **top)
+static void pop(struct ns *ns, struct sweep_level **top)
 {
-    struct level *level = *top;
+    struct sweep_level *level = *top;
     *top = level->up;
     ns_inode_put(ns, level->dir, 1);
     free(level);
 }
 
 // Removes files of the top directory, or goes down into a directory, or removes the emptied one.
-static int step(struct ns *ns, struct ns_inode *outer, struct level **top, struct gathered *names)
+static int step(struct ns *ns, struct ns_inode *outer, struct sweep_level **top,
+                struct gathered *names)
 {
-    struct level *level = *top;
+    struct sweep_level *level = *top;
     names->count = 0;
     int rc = ns_list(ns, level->dir, 0, false, gather, names);
     if (rc < 0)
@@ -92,7 +93,7 @@ static int step(struct ns *ns, struct ns_inode *outer, struct level **top, struc
 
 int sweep_tree(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size)
 {
-    struct level *top = NULL;
+    struct sweep_level *top = NULL;
     struct gathered *names = malloc(sizeof *names);
     if (!names)
         return -ENOMEM;

@@ -97,26 +97,26 @@ enum exit_status command_get(struct ctl *ctl)
 
 // ------------------------------------------------------------------------------- put
 
-struct source {
+struct put_source {
     const char *name;
     uint8_t *piece;
     size_t size; // bytes in the piece; less than PIECE: nothing comes after it
 };
 
-static int source_fill(struct ctl *ctl, struct source *source)
+static int put_source_fill(struct ctl *ctl, struct put_source *source)
 {
     ssize_t n = ctl->front->ops->source_read(ctl->front, source->piece, PIECE);
     source->size = n < 0 ? 0 : (size_t)n;
     return n < 0 ? (int)n : 0;
 }
 
-static enum exit_status source_failed(struct ctl *ctl, const struct source *source, int rc)
+static enum exit_status put_source_failed(struct ctl *ctl, const struct put_source *source, int rc)
 {
     complain(ctl, "%s: %s", source->name, rc == -EINTR ? "Interrupted" : strerror(-rc));
     return EXIT_FAILED;
 }
 
-struct target {
+struct put_target {
     const char *path;
     struct path_name name;
     struct ns_inode *dir; // a reference, as `inode`; NULL: not found
@@ -128,7 +128,7 @@ struct target {
 // Makes a file empty that the kernel knows of, in this order: it writes out what it has of the
 // file, and forgets it; the file is cut; the kernel forgets it again, in case it came back in
 // between.
-static int cut_live(struct ctl *ctl, struct target *target, const struct ns_attr *attr)
+static int cut_live(struct ctl *ctl, struct put_target *target, const struct ns_attr *attr)
 {
     struct live *live = ctl->live;
     const struct path_name *name = &target->name;
@@ -144,8 +144,8 @@ static int cut_live(struct ctl *ctl, struct target *target, const struct ns_attr
 }
 
 // Opens what is there, made empty, or creates it.
-static int target_open(struct ctl *ctl, struct target *target, const struct ns_cred *cred,
-                       uint32_t mode)
+static int put_target_open(struct ctl *ctl, struct put_target *target, const struct ns_cred *cred,
+                           uint32_t mode)
 {
     struct ns_attr attr = {0};
     const struct path_name *name = &target->name;
@@ -176,7 +176,8 @@ static int target_open(struct ctl *ctl, struct target *target, const struct ns_c
     return rc;
 }
 
-static enum exit_status copy_in(struct ctl *ctl, struct source *source, struct target *target)
+static enum exit_status copy_in(struct ctl *ctl, struct put_source *source,
+                                struct put_target *target)
 {
     uint64_t offset = 0;
     for (bool more = true; more && source->size;) {
@@ -186,19 +187,19 @@ static enum exit_status copy_in(struct ctl *ctl, struct source *source, struct t
         offset += source->size;
         progress_add(ctl->front, source->size);
         more = source->size == PIECE;
-        int rc = more ? source_fill(ctl, source) : 0;
+        int rc = more ? put_source_fill(ctl, source) : 0;
         if (rc)
-            return source_failed(ctl, source, rc);
+            return put_source_failed(ctl, source, rc);
     }
     return EXIT_OK;
 }
 
-static enum exit_status store(struct ctl *ctl, struct source *source, struct target *target,
+static enum exit_status store(struct ctl *ctl, struct put_source *source, struct put_target *target,
                               const struct ns_cred *cred, uint32_t mode)
 {
     struct ns *ns = ctl->ns;
     const struct path_name *name = &target->name;
-    int rc = target_open(ctl, target, cred, mode);
+    int rc = put_target_open(ctl, target, cred, mode);
     enum exit_status status =
         rc ? content_failed(ctl, target->path, target->mode, rc) : copy_in(ctl, source, target);
     if (!rc && ctl->live)
@@ -217,10 +218,10 @@ static enum exit_status store(struct ctl *ctl, struct source *source, struct tar
     return status;
 }
 
-static enum exit_status put_source(struct ctl *ctl, struct source *source,
+static enum exit_status put_source(struct ctl *ctl, struct put_source *source,
                                    const struct ns_cred *cred, uint32_t mode)
 {
-    struct target target = {.path = ctl->args[0]};
+    struct put_target target = {.path = ctl->args[0]};
     int rc = path_name_init(&target.name, target.path);
     if (rc)
         return path_failed(ctl, target.path, rc);
@@ -236,7 +237,7 @@ static enum exit_status put_source(struct ctl *ctl, struct source *source,
 enum exit_status command_put(struct ctl *ctl)
 {
     const char *file = ctl->arg_count > 1 ? ctl->args[1] : "-";
-    struct source source = {.name = strcmp(file, "-") == 0 ? "standard input" : file};
+    struct put_source source = {.name = strcmp(file, "-") == 0 ? "standard input" : file};
     uint64_t mode = 0666;
     if (!ctl_number(ctl, 'm', 8, 07777, &mode))
         return EXIT_USAGE;
@@ -244,9 +245,9 @@ enum exit_status command_put(struct ctl *ctl)
     if (ctl_has(ctl, 'm'))
         cred.umask = 0;
     source.piece = malloc(PIECE);
-    int rc = source.piece ? source_fill(ctl, &source) : -ENOMEM;
+    int rc = source.piece ? put_source_fill(ctl, &source) : -ENOMEM;
     enum exit_status status =
-        rc ? source_failed(ctl, &source, rc) : put_source(ctl, &source, &cred, (uint32_t)mode);
+        rc ? put_source_failed(ctl, &source, rc) : put_source(ctl, &source, &cred, (uint32_t)mode);
     free(source.piece);
     return status;
 }

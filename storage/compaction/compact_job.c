@@ -12,7 +12,7 @@
 // All versions of a user key go into one table, so that sorted levels are disjoint by user key.
 //
 // Runs in one thread without locks. On failure every table written is removed.
-#include "compaction/compact_run.h"
+#include "compaction/compact_job.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -34,7 +34,7 @@ struct output {
 };
 
 struct run_state {
-    struct compact_run *run;
+    struct compact_job *run;
     struct output out;
     struct buf key; // last user key seen
     bool has_key;
@@ -51,10 +51,10 @@ struct run_state {
 
 static int output_open(struct run_state *state)
 {
-    struct compact_run *run = state->run;
+    struct compact_job *run = state->run;
     struct output *out = &state->out;
     out->number = run->new_number(run->arg);
-    store_name(out->name, STORE_TABLE, out->number);
+    store_file_name(out->name, STORE_TABLE, out->number);
     int rc = env_open(run->env, out->name, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &out->file);
     if (rc)
         return rc;
@@ -112,7 +112,7 @@ static int output_to_meta(const struct output *out, const struct sst_info *info,
 
 static int output_finish(struct run_state *state)
 {
-    struct compact_run *run = state->run;
+    struct compact_job *run = state->run;
     struct sst_info info = {0};
     struct file_meta *file = NULL;
     int rc = sst_builder_finish(state->out.builder, &info);
@@ -144,7 +144,7 @@ static int output_finish(struct run_state *state)
 // Before a new user key: whether the current output should end here.
 static bool output_full(struct run_state *state, struct slice key)
 {
-    struct compact_run *run = state->run;
+    struct compact_job *run = state->run;
     while (state->grandparent < run->grandparent_count &&
            slice_compare(run->grandparents[state->grandparent]->largest, key) < 0)
         state->overlapped_bytes += run->grandparents[state->grandparent++]->size;
@@ -156,7 +156,7 @@ static bool output_full(struct run_state *state, struct slice key)
 
 // The number of snapshots older than `sequence`: versions with equal numbers are seen by the same
 // readers.
-static size_t stratum_of(const struct compact_run *run, uint64_t sequence)
+static size_t stratum_of(const struct compact_job *run, uint64_t sequence)
 {
     if (run->snapshot_count == 0)
         return 0;
@@ -174,7 +174,7 @@ static size_t stratum_of(const struct compact_run *run, uint64_t sequence)
 // After each step of moving, a pause as long as the step took.
 static void move_pause(struct run_state *state, uint32_t bytes)
 {
-    const struct compact_run *run = state->run;
+    const struct compact_job *run = state->run;
     uint64_t now = clock_us();
     if (state->moved_bytes == 0)
         state->move_start_us = now;
@@ -194,7 +194,7 @@ static void move_pause(struct run_state *state, uint32_t bytes)
 static int append_blob(struct run_state *state, enum blob_stream stream,
                        struct blob_pointer *pointer, struct slice *value)
 {
-    struct compact_run *run = state->run;
+    struct compact_job *run = state->run;
     struct blob_file *file;
     struct blob_ref *ref = NULL;
     int rc = blob_store_append(run->blobs, stream, *value, pointer, &file);
@@ -218,7 +218,7 @@ static int append_blob(struct run_state *state, enum blob_stream stream,
 static int move_blob(struct run_state *state, struct blob_file *from, struct blob_pointer *pointer,
                      enum entry_type *type, struct slice *value)
 {
-    struct compact_run *run = state->run;
+    struct compact_job *run = state->run;
     move_pause(state, pointer->length);
     state->value.size = 0;
     if (buf_reserve(&state->value, pointer->length))
@@ -259,7 +259,7 @@ static int move_if_draining(struct run_state *state, struct blob_pointer *pointe
 static int run_pointer(struct run_state *state, enum entry_type *type, struct slice *value,
                        struct blob_ref *ret_ref, bool *ret_drop)
 {
-    struct compact_run *run = state->run;
+    struct compact_job *run = state->run;
     struct blob_pointer pointer;
     if (blob_pointer_decode(*value, &pointer))
         return status_fail(LSM_CORRUPTION, "%s: a malformed blob pointer in a table",
@@ -281,7 +281,7 @@ static int run_pointer(struct run_state *state, enum entry_type *type, struct sl
 static int run_value(struct run_state *state, uint64_t *tag, struct slice *value,
                      struct blob_ref *ret_ref, bool *ret_drop)
 {
-    struct compact_run *run = state->run;
+    struct compact_job *run = state->run;
     enum entry_type type = tag_type(*tag);
     int rc = LSM_OK;
     if (type == ENTRY_PUT && run->separate_size && value->size >= run->separate_size) {
@@ -300,7 +300,7 @@ static int run_value(struct run_state *state, uint64_t *tag, struct slice *value
 
 static int run_entry(struct run_state *state, const struct entry *entry)
 {
-    struct compact_run *run = state->run;
+    struct compact_job *run = state->run;
     uint64_t tag = entry->tag;
     size_t stratum = stratum_of(run, tag_sequence(tag));
     bool same_key = state->has_key && slice_equal(buf_slice(&state->key), entry->key);
@@ -349,7 +349,7 @@ static int run_entry(struct run_state *state, const struct entry *entry)
 }
 
 // Tells how far it is, and sees whether it should go on.
-static int check_stop(struct compact_run *run)
+static int check_stop(struct compact_job *run)
 {
     if (run->progress)
         atomic_store_explicit(run->progress, run->entries_in, memory_order_relaxed);
@@ -362,7 +362,7 @@ static int check_stop(struct compact_run *run)
 
 static int run_loop(struct run_state *state, struct iter *input)
 {
-    struct compact_run *run = state->run;
+    struct compact_job *run = state->run;
     for (iter_seek_first(input); input->valid; iter_next(input)) {
         int rc = run->entries_in++ % CHECK_ENTRIES ? LSM_OK : check_stop(run);
         if (!rc)
@@ -375,7 +375,7 @@ static int run_loop(struct run_state *state, struct iter *input)
     return state->out.builder ? output_finish(state) : LSM_OK;
 }
 
-int compact_run(struct compact_run *run, struct iter *input)
+int compact_job_run(struct compact_job *run, struct iter *input)
 {
     struct run_state state = {.run = run};
     int rc = run_loop(&state, input);
@@ -391,17 +391,17 @@ int compact_run(struct compact_run *run, struct iter *input)
         status_keep(&kept);
         if (state.out.builder)
             output_close(&state, false);
-        compact_run_release(run, true);
+        compact_job_release(run, true);
         status_restore(&kept);
     }
     return rc;
 }
 
-void compact_run_release(struct compact_run *run, bool remove)
+void compact_job_release(struct compact_job *run, bool remove)
 {
     for (unsigned i = 0; i < run->output_count; i++) {
         char name[STORE_NAME_MAX];
-        store_name(name, STORE_TABLE, run->outputs[i]->number);
+        store_file_name(name, STORE_TABLE, run->outputs[i]->number);
         if (remove)
             run->env->ops->unlink(run->env, name);
         file_meta_unref(run->outputs[i]);

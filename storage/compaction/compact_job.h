@@ -1,7 +1,7 @@
 // Carrying out a flush or a compaction: merged entries in, finished and synced tables out, dropping
 // what no reader can see any more. Touches neither version nor manifest.
-#ifndef LSM_COMPACTION_RUN_H
-#define LSM_COMPACTION_RUN_H
+#ifndef LSM_COMPACTION_JOB_H
+#define LSM_COMPACTION_JOB_H
 
 #include <stdatomic.h>
 
@@ -11,7 +11,7 @@
 #include "sstable/sst_builder.h"
 #include "version/file_meta.h"
 
-struct compact_run {
+struct compact_job {
     // Set by the caller.
     struct env *env; // the directory
     struct sst_build_options build;
@@ -47,9 +47,9 @@ struct compact_run {
 // Consumes `input` (not freed), which yields internal entries in order. An empty result (all
 // dropped) gives no output. The directory has been synced if there are outputs, and so have the
 // blobs moved. Outputs know what they reference of blob files.
-int compact_run(struct compact_run *run, struct iter *input);
+int compact_job_run(struct compact_job *run, struct iter *input);
 
 // Drops the references to the outputs and to blob files and, if `remove`, the outputs' files.
-void compact_run_release(struct compact_run *run, bool remove);
+void compact_job_release(struct compact_job *run, bool remove);
 
 #endif

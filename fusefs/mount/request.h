@@ -3,12 +3,12 @@
 // sides, and it stays live whatever the kernel forgets. (Those of snapshots: node.h.)
 //
 // A handler that needs an inode does
-//     struct ns_inode *inode = inode_get(req, ino);   // replied with an error if NULL
+//     struct ns_inode *inode = request_inode(req, ino);   // replied with an error if NULL
 //     ...
-//     inode_done(req, inode);
+//     request_done(req, inode);
 // and the inode cannot go away between the two, even if the kernel forgets it meanwhile.
-#ifndef LSMFS_MOUNT_INODE_TABLE_H
-#define LSMFS_MOUNT_INODE_TABLE_H
+#ifndef LSMFS_MOUNT_REQUEST_H
+#define LSMFS_MOUNT_REQUEST_H
 
 #include "mount/fuse_api.h"
 #include "mount/lsmfs.h"
@@ -24,20 +24,20 @@ static inline struct lsmfs *lsmfs_of(fuse_req_t req)
 // An inode of the present, for what changes something (other requests: node.h). With one reference
 // more, or NULL after replying ESTALE, if the kernel named an inode that it does not hold, or
 // EROFS, if it is not of the present.
-struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino);
+struct ns_inode *request_inode(fuse_req_t req, fuse_ino_t ino);
 // The same of a directory in which a name is changed; EROFS too if that is the directory of
 // snapshots.
-struct ns_inode *inode_get_dir(fuse_req_t req, fuse_ino_t ino, const char *name);
+struct ns_inode *request_dir(fuse_req_t req, fuse_ino_t ino, const char *name);
 // Who makes the request, for what it creates.
 struct ns_cred cred_of(fuse_req_t req);
 
-void inode_done(fuse_req_t req, struct ns_inode *inode);
+void request_done(fuse_req_t req, struct ns_inode *inode);
 
 void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat);
 
 // What the kernel is told about an inode it may keep; it may do so without asking again, as all
 // changes go through it.
-void entry_fill(const struct ns_attr *attr, struct fuse_entry_param *ret_entry);
+void fill_entry(const struct ns_attr *attr, struct fuse_entry_param *ret_entry);
 
 // Replies with the inode, whose one reference becomes the kernel's; if the kernel does not take the
 // reply (the caller was killed), the reference is given back.
@@ -57,7 +57,7 @@ enum ns_access access_by(const struct lsmfs *fs, const struct ns_inode *inode, i
 
 // For handlers by which `inode` is read: moves its time of access if the mount's options and the
 // handle's flags say so. True: it moved.
-bool inode_accessed(struct lsmfs *fs, struct ns_inode *inode, int open_flags);
+bool request_accessed(struct lsmfs *fs, struct ns_inode *inode, int open_flags);
 
 // For handlers that changed a name: makes it durable when the mount asks for that. 0 or -errno.
 int commit_names(struct lsmfs *fs);

@@ -7,7 +7,7 @@
 //  - getlk, setlk, flock: locks stay in the kernel, which sees all users of the mount.
 //  - lookups of "." and ".." by number alone (FUSE_CAP_EXPORT_SUPPORT, for NFS): a file's key is
 //    its path, so a file that is not live cannot be found by its number.
-#include "mount/ops.h"
+#include "mount/serve.h"
 
 #include "mount/lsmfs.h"
 #include "mount/protocol.h"
@@ -23,7 +23,7 @@ static void want(struct fuse_conn_info *conn, unsigned capability, bool on)
 }
 
 // OPEN is needed for times of access that count every open, and for files that are to be direct for
-// the kernel too. (OPENDIR: see ops_dir.c.)
+// the kernel too. (OPENDIR: see serve_dir.c.)
 static bool may_do_without_open(const struct lsmfs *fs)
 {
     const struct mount_options *options = &fs->options;
@@ -32,7 +32,7 @@ static bool may_do_without_open(const struct lsmfs *fs)
     return fs->writeback || options->read_only;
 }
 
-static void op_init(void *userdata, struct fuse_conn_info *conn)
+static void serve_init(void *userdata, struct fuse_conn_info *conn)
 {
     struct lsmfs *fs = userdata;
     want(conn, FUSE_CAP_WRITEBACK_CACHE, !fs->options.no_writeback && !fs->options.read_only);
@@ -68,38 +68,38 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 }
 
 const struct fuse_lowlevel_ops lsmfs_ops = {
-    .init = op_init,
-    .lookup = op_lookup,
-    .forget = op_forget,
-    .forget_multi = op_forget_multi,
-    .getattr = op_getattr,
-    .setattr = op_setattr,
-    .readlink = op_readlink,
-    .mknod = op_mknod,
-    .mkdir = op_mkdir,
-    .unlink = op_unlink,
-    .rmdir = op_rmdir,
-    .symlink = op_symlink,
-    .rename = op_rename,
-    .link = op_link,
-    .open = op_open,
-    .read = op_read,
-    .write = op_write,
-    .release = op_release,
-    .fsync = op_fsync,
-    .opendir = op_opendir,
-    .readdir = op_readdir,
-    .readdirplus = op_readdirplus,
-    .releasedir = op_releasedir,
-    .fsyncdir = op_fsyncdir,
-    .statfs = op_statfs,
-    .setxattr = op_setxattr,
-    .getxattr = op_getxattr,
-    .listxattr = op_listxattr,
-    .removexattr = op_removexattr,
-    .create = op_create,
-    .fallocate = op_fallocate,
-    .lseek = op_lseek,
-    .copy_file_range = op_copy_file_range,
-    .ioctl = op_ioctl,
+    .init = serve_init,
+    .lookup = serve_lookup,
+    .forget = serve_forget,
+    .forget_multi = serve_forget_multi,
+    .getattr = serve_getattr,
+    .setattr = serve_setattr,
+    .readlink = serve_readlink,
+    .mknod = serve_mknod,
+    .mkdir = serve_mkdir,
+    .unlink = serve_unlink,
+    .rmdir = serve_rmdir,
+    .symlink = serve_symlink,
+    .rename = serve_rename,
+    .link = serve_link,
+    .open = serve_open,
+    .read = serve_read,
+    .write = serve_write,
+    .release = serve_release,
+    .fsync = serve_fsync,
+    .opendir = serve_opendir,
+    .readdir = serve_readdir,
+    .readdirplus = serve_readdirplus,
+    .releasedir = serve_releasedir,
+    .fsyncdir = serve_fsyncdir,
+    .statfs = serve_statfs,
+    .setxattr = serve_setxattr,
+    .getxattr = serve_getxattr,
+    .listxattr = serve_listxattr,
+    .removexattr = serve_removexattr,
+    .create = serve_create,
+    .fallocate = serve_fallocate,
+    .lseek = serve_lseek,
+    .copy_file_range = serve_copy_file_range,
+    .ioctl = serve_ioctl,
 };

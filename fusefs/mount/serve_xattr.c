@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "mount/node.h"
-#include "mount/ops.h"
 #include "mount/protocol.h"
 #include "mount/scratch.h"
+#include "mount/serve.h"
 
 // 0 or the errno for names that are not kept: of no known namespace, or with nothing behind it.
 static int name_error(fuse_req_t req, const char *name)
@@ -29,15 +29,15 @@ static int name_error(fuse_req_t req, const char *name)
     return lsmfs_of(req)->acl && is_acl ? 0 : EOPNOTSUPP;
 }
 
-void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
-                 int flags)
+void serve_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+                    size_t size, int flags)
 {
-    struct ns_inode *inode = inode_get(req, ino);
+    struct ns_inode *inode = request_inode(req, ino);
     if (!inode)
         return;
     int error = name_error(req, name);
     if (error) {
-        inode_done(req, inode);
+        request_done(req, inode);
         fuse_reply_err(req, error);
         return;
     }
@@ -45,7 +45,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
     // else.
     unsigned how = (unsigned)flags | (protocol_kills_sgid() ? NS_XATTR_KILL_SGID : 0u);
     int result = ns_setxattr(lsmfs_of(req)->ns, inode, name, value, size, how);
-    inode_done(req, inode);
+    request_done(req, inode);
     fuse_reply_err(req, -result);
 }
 
@@ -60,7 +60,7 @@ static void reply_bytes(fuse_req_t req, ssize_t result, const void *data, size_t
         fuse_reply_buf(req, data, (size_t)result);
 }
 
-void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+void serve_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     struct node node;
     int error = name_error(req, name);
@@ -82,7 +82,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     reply_bytes(req, result, value, size);
 }
 
-void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+void serve_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct node node;
     if (is_snapdir(lsmfs_of(req), ino)) {
@@ -97,18 +97,18 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     reply_bytes(req, result, list, size);
 }
 
-void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+void serve_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    struct ns_inode *inode = inode_get(req, ino);
+    struct ns_inode *inode = request_inode(req, ino);
     if (!inode)
         return;
     int error = name_error(req, name);
     if (error) {
-        inode_done(req, inode);
+        request_done(req, inode);
         fuse_reply_err(req, error);
         return;
     }
     int result = ns_removexattr(lsmfs_of(req)->ns, inode, name);
-    inode_done(req, inode);
+    request_done(req, inode);
     fuse_reply_err(req, -result);
 }

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "mount/node.h"
-#include "mount/ops.h"
+#include "mount/serve.h"
 
-void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+void serve_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct lsmfs *fs = lsmfs_of(req);
     struct ns_inode *inode;
@@ -34,13 +34,13 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     node_done(&dir);
 }
 
-void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+void serve_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
     node_forget(lsmfs_of(req), ino, count);
     fuse_reply_none(req);
 }
 
-void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+void serve_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
     for (size_t i = 0; i < count; i++)
         node_forget(lsmfs_of(req), forgets[i].ino, forgets[i].nlookup);
@@ -54,7 +54,7 @@ static void reply_made(fuse_req_t req, int result, struct ns_inode *inode,
     if (result == 0) {
         result = commit_names(lsmfs_of(req));
         if (result < 0)
-            inode_done(req, inode);
+            request_done(req, inode);
     }
     if (result < 0)
         fuse_reply_err(req, -result);
@@ -69,45 +69,45 @@ static void reply_done(fuse_req_t req, int result)
     fuse_reply_err(req, -result);
 }
 
-void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+void serve_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
     const struct ns_cred cred = cred_of(req);
-    struct ns_inode *dir = inode_get_dir(req, parent, name), *inode = NULL;
+    struct ns_inode *dir = request_dir(req, parent, name), *inode = NULL;
     struct ns_attr attr;
     if (!dir)
         return;
     int result =
         ns_mknod(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, rdev, &inode, &attr);
-    inode_done(req, dir);
+    request_done(req, dir);
     reply_made(req, result, inode, &attr);
 }
 
-void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+void serve_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
     const struct ns_cred cred = cred_of(req);
-    struct ns_inode *dir = inode_get_dir(req, parent, name), *inode = NULL;
+    struct ns_inode *dir = request_dir(req, parent, name), *inode = NULL;
     struct ns_attr attr;
     if (!dir)
         return;
     int result = ns_mkdir(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, &inode, &attr);
-    inode_done(req, dir);
+    request_done(req, dir);
     reply_made(req, result, inode, &attr);
 }
 
-void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+void serve_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
     const struct ns_cred cred = cred_of(req);
-    struct ns_inode *dir = inode_get_dir(req, parent, name), *inode = NULL;
+    struct ns_inode *dir = request_dir(req, parent, name), *inode = NULL;
     struct ns_attr attr;
     if (!dir)
         return;
     int result = ns_symlink(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), target,
                             strlen(target), &inode, &attr);
-    inode_done(req, dir);
+    request_done(req, dir);
     reply_made(req, result, inode, &attr);
 }
 
-void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+void serve_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
     struct lsmfs *fs = lsmfs_of(req);
     struct ns *ns = fs->ns;
@@ -117,10 +117,10 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
         fuse_reply_err(req, EXDEV);
         return;
     }
-    inode = inode_get(req, ino);
+    inode = request_inode(req, ino);
     if (!inode)
         return;
-    dir = inode_get_dir(req, parent, name);
+    dir = request_dir(req, parent, name);
     if (!dir) {
         ns_inode_put(ns, inode, 1);
         return;
@@ -135,34 +135,34 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
     reply_made(req, 0, inode, &attr); // our reference becomes the kernel's
 }
 
-void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+void serve_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct ns_inode *dir = inode_get_dir(req, parent, name);
+    struct ns_inode *dir = request_dir(req, parent, name);
     if (!dir)
         return;
     int result = ns_unlink(lsmfs_of(req)->ns, dir, name, strlen(name));
-    inode_done(req, dir);
+    request_done(req, dir);
     reply_done(req, result);
 }
 
-void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+void serve_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct ns_inode *dir = inode_get_dir(req, parent, name);
+    struct ns_inode *dir = request_dir(req, parent, name);
     if (!dir)
         return;
     int result = ns_rmdir(lsmfs_of(req)->ns, dir, name, strlen(name));
-    inode_done(req, dir);
+    request_done(req, dir);
     reply_done(req, result);
 }
 
-void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
-               const char *new_name, unsigned flags)
+void serve_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                  const char *new_name, unsigned flags)
 {
     struct ns *ns = lsmfs_of(req)->ns;
-    struct ns_inode *from = inode_get_dir(req, parent, name), *to;
+    struct ns_inode *from = request_dir(req, parent, name), *to;
     if (!from)
         return;
-    to = inode_get_dir(req, new_parent, new_name);
+    to = request_dir(req, new_parent, new_name);
     if (!to) {
         ns_inode_put(ns, from, 1);
         return;
@@ -176,7 +176,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     reply_done(req, result);
 }
 
-void op_readlink(fuse_req_t req, fuse_ino_t ino)
+void serve_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     char target[NS_SYMLINK_MAX + 1];
     struct node node;

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "mount/log.h"
+#include "mount/messages.h"
 #include "mount/node.h"
-#include "mount/ops.h"
+#include "mount/serve.h"
 
 static const struct {
     uint32_t ns, flag, xflag;
@@ -84,8 +84,8 @@ static int check_enforced(struct lsmfs *fs, struct ns_inode *inode, uint32_t fla
         return 0;
     int result = ns_getattr(fs->ns, inode, &attr);
     if (result == 0 && flags & ~attr.flags & (NS_IMMUTABLE | NS_APPEND)) {
-        log_message(LOG_WARNING,
-                    "immutable and append-only files need the mount option open_requests");
+        messages_write(LOG_WARNING,
+                       "immutable and append-only files need the mount option open_requests");
         result = -EOPNOTSUPP;
     }
     return result;
@@ -109,8 +109,8 @@ static void set_flags(fuse_req_t req, struct ns_inode *inode, bool extended, con
         fuse_reply_ioctl(req, 0, NULL, 0);
 }
 
-void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
-              unsigned flags, const void *in, size_t in_size, size_t out_size)
+void serve_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
+                 unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
     (void)arg, (void)fi, (void)flags;
     bool gets = cmd == FS_IOC_GETFLAGS || cmd == FS_IOC_FSGETXATTR;

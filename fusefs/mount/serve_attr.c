@@ -8,11 +8,11 @@
 #include <errno.h>
 
 #include "mount/node.h"
-#include "mount/ops.h"
 #include "mount/protocol.h"
 #include "mount/relist.h"
+#include "mount/serve.h"
 
-void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void serve_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct ns_attr attr;
     struct node node;
@@ -67,11 +67,11 @@ static unsigned set_mask(int to_set)
     return mask;
 }
 
-void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
-                struct fuse_file_info *fi)
+void serve_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+                   struct fuse_file_info *fi)
 {
     (void)fi;
-    struct ns_inode *inode = inode_get(req, ino);
+    struct ns_inode *inode = request_inode(req, ino);
     if (!inode)
         return;
     const struct ns_attr wanted = {
@@ -99,7 +99,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     int result = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, mask, &attr);
     if (result == 0 && mask & NS_SET_KILL_SUID)
         content_was_changed(req, inode, &attr);
-    inode_done(req, inode);
+    request_done(req, inode);
     if (result < 0) {
         fuse_reply_err(req, -result);
         return;
@@ -109,7 +109,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     fuse_reply_attr(req, &reply, CACHE_FOREVER_S);
 }
 
-void op_statfs(fuse_req_t req, fuse_ino_t ino)
+void serve_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     (void)ino;
     struct statvfs st;

@@ -1,6 +1,6 @@
 // Refusals. Everything that can be known to be wrong is said here, before a store is created and
 // before anything is mounted: one line with the path, what is wrong, and what to do about it.
-#include "mount/checks.h"
+#include "mount/preflight.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,8 +15,8 @@
 
 #include "common/mounts.h"
 #include "common/nested.h"
-#include "common/place.h"
 #include "common/say.h"
+#include "common/store_place.h"
 #include "mount/uring_switch.h"
 
 #define FUSE_DEVICE "/dev/fuse"
@@ -139,7 +139,7 @@ static bool check_absent_store(const struct mount_options *options)
 
 static bool check_store(struct mount_options *options)
 {
-    if (place_is_remote(options->db))
+    if (store_place_is_remote(options->db))
         return true; // opening it will say what is wrong
     char *path = absolute(options->db);
     if (!path)
@@ -243,7 +243,7 @@ static bool check_transport(const struct mount_options *options)
     return true;
 }
 
-bool checks_run(struct mount_options *options)
+bool preflight(struct mount_options *options)
 {
     return check_mountpoint(options) && check_store(options) && check_system(options) &&
            check_transport(options);

@@ -1,6 +1,6 @@
 // The daemon's messages. Libfuse's own are routed here too, so that they do not get lost with
 // stderr when the daemon goes into the background.
-#include "mount/log.h"
+#include "mount/messages.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -34,19 +34,19 @@ static void log_fuse(enum fuse_log_level level, const char *format, va_list args
     log_valist((int)level, format, args); // libfuse numbers its levels as syslog does
 }
 
-void log_init(bool debug)
+void messages_init(bool debug)
 {
     show_debug = debug;
     fuse_set_log_func(log_fuse);
 }
 
-void log_to_syslog(void)
+void messages_to_syslog(void)
 {
     openlog("lsmfs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
     atomic_store_explicit(&use_syslog, true, memory_order_relaxed);
 }
 
-void log_message(int priority, const char *format, ...)
+void messages_write(int priority, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -54,9 +54,9 @@ void log_message(int priority, const char *format, ...)
     va_end(args);
 }
 
-void log_engine(void *arg, enum lsm_log_level level, const char *message)
+void messages_of_engine(void *arg, enum lsm_log_level level, const char *message)
 {
     (void)arg;
     static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-    log_message(priorities[level > LSM_LOG_DEBUG ? LSM_LOG_DEBUG : level], "%s", message);
+    messages_write(priorities[level > LSM_LOG_DEBUG ? LSM_LOG_DEBUG : level], "%s", message);
 }

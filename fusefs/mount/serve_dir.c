@@ -15,12 +15,12 @@
 #include <string.h>
 
 #include "mount/node.h"
-#include "mount/ops.h"
 #include "mount/relist.h"
 #include "mount/scratch.h"
+#include "mount/serve.h"
 #include "mount/syncer.h"
 
-void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void serve_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
     if (lsmfs_of(req)->no_opendir)
@@ -29,7 +29,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_open(req, fi);
 }
 
-void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void serve_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino, (void)fi;
     fuse_reply_err(req, 0);
@@ -37,7 +37,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 #define COOKIE_SNAPDIR INT64_MAX // those of ns_list() are less than half of that
 
-struct listing {
+struct dir_reply {
     fuse_req_t req;
     char *data;
     size_t size, used;
@@ -48,7 +48,7 @@ struct listing {
 };
 
 // Above the root of a snapshot is the directory of all.
-static uint64_t number_of(const struct listing *list, const struct ns_dirent *entry)
+static uint64_t number_of(const struct dir_reply *list, const struct ns_dirent *entry)
 {
     bool is_above = entry->name_size == 2 && memcmp(entry->name, "..", 2) == 0;
     if (list->base && is_above && list->dir == list->base + NS_ROOT_INO)
@@ -59,7 +59,7 @@ static uint64_t number_of(const struct listing *list, const struct ns_dirent *en
 // Appends one entry; 1 if it does not fit.
 static int listing_add(void *arg, const struct ns_dirent *entry)
 {
-    struct listing *list = arg;
+    struct dir_reply *list = arg;
     struct lsmfs *fs = lsmfs_of(list->req);
     char name[NS_NAME_MAX + 1];
     if (is_snapdir_name(fs, list->dir, entry->name, entry->name_size)) { // hidden by ours
@@ -73,7 +73,7 @@ static int listing_add(void *arg, const struct ns_dirent *entry)
     size_t room = list->size - list->used, n;
     struct fuse_entry_param param = {0};
     if (list->plus && entry->inode) {
-        entry_fill(entry->attr, &param);
+        fill_entry(entry->attr, &param);
         param.ino += list->base;
         param.attr.st_ino = param.ino;
     } else { // inode 0: a name only
@@ -91,7 +91,7 @@ static int listing_add(void *arg, const struct ns_dirent *entry)
 }
 
 // The root's last entry, if it is to be seen, is the directory of snapshots.
-static void add_snapdir(struct listing *list, off_t cookie)
+static void add_snapdir(struct dir_reply *list, off_t cookie)
 {
     const struct ns_dirent entry = {.name = SNAPDIR_NAME,
                                     .name_size = strlen(SNAPDIR_NAME),
@@ -128,16 +128,16 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t co
     }
     if (!node_get(req, ino, &node))
         return;
-    struct listing list = {.req = req,
-                           .data = scratch_get(size),
-                           .size = size,
-                           .dir = ino,
-                           .base = node.base,
-                           .plus = plus};
+    struct dir_reply list = {.req = req,
+                             .data = scratch_get(size),
+                             .size = size,
+                             .dir = ino,
+                             .base = node.base,
+                             .plus = plus};
     int result = list.data ? 0 : -ENOMEM;
     if (cookie == 0 && !node.shown) {
         relist_begins(fs, node.inode);
-        inode_accessed(fs, node.inode, 0);
+        request_accessed(fs, node.inode, 0);
     }
     if (result == 0 && cookie != COOKIE_SNAPDIR)
         result = ns_list(node.ns, node.inode, (uint64_t)cookie, plus, listing_add, &list);
@@ -153,21 +153,21 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t co
         listing_forget(fs, list.data, list.used);
 }
 
-void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
-                struct fuse_file_info *fi)
+void serve_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
+                   struct fuse_file_info *fi)
 {
     (void)fi;
     read_directory(req, ino, size, cookie, false);
 }
 
-void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
-                    struct fuse_file_info *fi)
+void serve_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
+                       struct fuse_file_info *fi)
 {
     (void)fi;
     read_directory(req, ino, size, cookie, true);
 }
 
-void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+void serve_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
     (void)ino, (void)data_only, (void)fi; // of a snapshot too: it is durable already
     syncer_sync(lsmfs_of(req)->syncer, req);

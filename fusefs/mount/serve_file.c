@@ -29,7 +29,7 @@
 // What is lost. With the write-back cache write(2) succeeds before a WRITE is sent, and one that
 // fails is reported by fsync and close. That some of a file is lost is remembered (ns_lose), so
 // that it does not read as zeros later; who goes on writing is told too: after a loss the kernel's
-// attributes are made invalid, write(2) asks for them, and that GETATTR fails (ops_attr.c).
+// attributes are made invalid, write(2) asks for them, and that GETATTR fails (serve_attr.c).
 //
 // setuid and setgid. WRITE and OPEN say whether they are to be cleared. FALLOCATE and
 // COPY_FILE_RANGE do not; there the caller's capabilities decide.
@@ -39,13 +39,13 @@
 
 #include "mount/caller.h"
 #include "mount/flusher.h"
-#include "mount/log.h"
+#include "mount/messages.h"
 #include "mount/node.h"
-#include "mount/ops.h"
 #include "mount/pages.h"
 #include "mount/protocol.h"
 #include "mount/relist.h"
 #include "mount/scratch.h"
+#include "mount/serve.h"
 #include "mount/syncer.h"
 
 static bool may_write(const struct fuse_file_info *fi)
@@ -80,7 +80,7 @@ static void reply_created(fuse_req_t req, struct ns_inode *inode, const struct n
 {
     struct lsmfs *fs = lsmfs_of(req);
     struct fuse_entry_param entry;
-    entry_fill(attr, &entry);
+    fill_entry(attr, &entry);
     fi->fh = 0;
     if (!fs->no_open) {
         ns_inode_ref(inode);
@@ -98,8 +98,8 @@ static void reply_created(fuse_req_t req, struct ns_inode *inode, const struct n
     }
 }
 
-void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-               struct fuse_file_info *fi)
+void serve_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                  struct fuse_file_info *fi)
 {
     struct lsmfs *fs = lsmfs_of(req);
     const struct ns_cred cred = cred_of(req);
@@ -108,7 +108,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
         fuse_reply_err(req, ENOSYS);
         return;
     }
-    struct ns_inode *dir = inode_get_dir(req, parent, protocol_is_tmpfile() ? "" : name), *inode;
+    struct ns_inode *dir = request_dir(req, parent, protocol_is_tmpfile() ? "" : name), *inode;
     if (!dir)
         return;
     mode = (mode & ~(mode_t)S_IFMT) | S_IFREG;
@@ -133,7 +133,7 @@ static int open_effects(fuse_req_t req, struct ns_inode *inode, int flags)
 {
     struct lsmfs *fs = lsmfs_of(req);
     if (!(flags & O_TRUNC)) {
-        if (inode_accessed(fs, inode, flags))
+        if (request_accessed(fs, inode, flags))
             fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), -1, 0);
         return 0;
     }
@@ -175,7 +175,7 @@ static void open_shown(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     node_done(&node);
 }
 
-void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void serve_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct lsmfs *fs = lsmfs_of(req);
     if (fs->no_open) {
@@ -186,7 +186,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         open_shown(req, ino, fi);
         return;
     }
-    struct ns_inode *inode = inode_get(req, ino);
+    struct ns_inode *inode = request_inode(req, ino);
     if (!inode)
         return;
     // The kernel answers ESTALE, of a file that has just been removed, with another lookup.
@@ -194,7 +194,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (result == 0)
         result = handle_open(fs, inode, fi);
     if (result < 0) {
-        inode_done(req, inode);
+        request_done(req, inode);
         fuse_reply_err(req, -result);
         return;
     }
@@ -207,7 +207,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
 }
 
-void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void serve_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
     if (fi->fh) // 0 for O_TMPFILE where OPEN is not sent, and for files of snapshots
@@ -215,7 +215,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_reply_err(req, 0);
 }
 
-void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+void serve_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                struct fuse_file_info *fi)
 {
     struct lsmfs *fs = lsmfs_of(req);
     struct node node;
@@ -261,14 +262,15 @@ static void lose_pages(struct lsmfs *fs, struct ns_inode *inode, uint64_t offset
     if (error == -EPERM || error == -ESTALE)
         return;
     if (ns_lose(fs->ns, inode, offset, size) < 0)
-        log_message(LOG_ERR,
-                    "inode %llu: %zu bytes at offset %llu were lost, and may read as zeros",
-                    (unsigned long long)ns_inode_ino(inode), size, (unsigned long long)offset);
-    fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), -1, 0); // op_getattr tells
+        messages_write(LOG_ERR,
+                       "inode %llu: %zu bytes at offset %llu were lost, and may read as zeros",
+                       (unsigned long long)ns_inode_ino(inode), size, (unsigned long long)offset);
+    fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), -1,
+                                     0); // serve_getattr tells
 }
 
-void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
-              struct fuse_file_info *fi)
+void serve_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                 struct fuse_file_info *fi)
 {
     (void)fi;
     struct lsmfs *fs = lsmfs_of(req);
@@ -280,7 +282,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     struct ns_attr attr;
     if (is_shown(fs, ino)) // it was opened without us, and written to before it was guarded
         snapdir_drop_pages(fs->snapdir, ino);
-    struct ns_inode *inode = inode_get(req, ino);
+    struct ns_inode *inode = request_inode(req, ino);
     if (!inode)
         return;
     if (!protocol_is_direct())
@@ -301,7 +303,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     ns_inode_put(fs->ns, inode, 1);
 }
 
-void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+void serve_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
     (void)data_only, (void)fi; // data and metadata are in one log
     struct node node;
@@ -313,13 +315,13 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_in
     syncer_sync(lsmfs_of(req)->syncer, req);
 }
 
-void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
-                  struct fuse_file_info *fi)
+void serve_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                     struct fuse_file_info *fi)
 {
     (void)fi;
     struct lsmfs *fs = lsmfs_of(req);
     struct ns_attr attr;
-    struct ns_inode *inode = inode_get(req, ino);
+    struct ns_inode *inode = request_inode(req, ino);
     if (!inode)
         return;
     unsigned flags = change_flags(fs, keeps_suid(req, inode));
@@ -327,11 +329,12 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
         ns_fallocate_with(fs->ns, inode, mode, (uint64_t)offset, (uint64_t)length, flags, &attr);
     if (result == 0 && !(flags & NS_WRITE_KEEP_SUID))
         content_was_changed(req, inode, &attr);
-    inode_done(req, inode);
+    request_done(req, inode);
     fuse_reply_err(req, -result);
 }
 
-void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+void serve_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+                 struct fuse_file_info *fi)
 {
     (void)fi;
     struct lsmfs *fs = lsmfs_of(req);
@@ -345,15 +348,15 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct f
     node_done(&node);
 }
 
-void op_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from_offset,
-                        struct fuse_file_info *from_fi, fuse_ino_t to_ino, off_t to_offset,
-                        struct fuse_file_info *to_fi, size_t size, int flags)
+void serve_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from_offset,
+                           struct fuse_file_info *from_fi, fuse_ino_t to_ino, off_t to_offset,
+                           struct fuse_file_info *to_fi, size_t size, int flags)
 {
     (void)from_fi, (void)to_fi;
     struct lsmfs *fs = lsmfs_of(req);
     struct ns_attr attr = {0};
     struct node from;
-    struct ns_inode *to = inode_get(req, to_ino);
+    struct ns_inode *to = request_inode(req, to_ino);
     if (!to)
         return;
     if (!node_get(req, from_ino, &from)) {

@@ -2,7 +2,7 @@
 // or is a symbolic link, is not used.
 //
 // Thread-safe: no state.
-#include "common/place.h"
+#include "common/store_place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #include "lsm.h"
 
-bool place_is_remote(const char *db)
+bool store_place_is_remote(const char *db)
 {
     return strncmp(db, "rados:", 6) == 0;
 }
@@ -47,7 +47,7 @@ static void base_directory(char *path, size_t size)
         snprintf(path, size, "/tmp/lsmfs-%u", (unsigned)geteuid());
 }
 
-int place_runtime(const char *db, bool make, char path[PATH_MAX])
+int store_place_runtime(const char *db, bool make, char path[PATH_MAX])
 {
     char base[PATH_MAX - LSM_PLACE_KEY_MAX - 1], key[LSM_PLACE_KEY_MAX];
     if (lsm_place_key(db, key))
@@ -60,12 +60,12 @@ int place_runtime(const char *db, bool make, char path[PATH_MAX])
     return rc;
 }
 
-int place_control(const char *db, bool make)
+int store_place_control(const char *db, bool make)
 {
     char path[PATH_MAX];
-    int rc = place_is_remote(db) ? place_runtime(db, make, path) : 0;
+    int rc = store_place_is_remote(db) ? store_place_runtime(db, make, path) : 0;
     if (rc)
         return rc;
-    int fd = open(place_is_remote(db) ? path : db, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(store_place_is_remote(db) ? path : db, O_PATH | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }

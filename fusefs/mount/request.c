@@ -1,4 +1,4 @@
-// Node ids and the kernel's references. See inode_table.h.
+// Node ids and the kernel's references. See request.h.
 //
 // Counting: LOOKUP, CREATE, MKNOD, MKDIR, SYMLINK, LINK and every entry of READDIRPLUS that carries
 // an inode give the kernel one reference when their reply is accepted; FORGET gives back any number
@@ -6,7 +6,7 @@
 // forgotten it, on another thread, before the reply call returns.
 //
 // The kernel does not forget what it holds when the mount ends: ns_close() drops it.
-#include "mount/inode_table.h"
+#include "mount/request.h"
 
 #include "mount/caller.h"
 #include "mount/snapdir.h"
@@ -16,7 +16,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino)
+struct ns_inode *request_inode(fuse_req_t req, fuse_ino_t ino)
 {
     struct lsmfs *fs = lsmfs_of(req);
     bool shown = is_shown(fs, ino);
@@ -26,10 +26,10 @@ struct ns_inode *inode_get(fuse_req_t req, fuse_ino_t ino)
     return inode;
 }
 
-struct ns_inode *inode_get_dir(fuse_req_t req, fuse_ino_t ino, const char *name)
+struct ns_inode *request_dir(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     if (!is_snapdir_name(lsmfs_of(req), ino, name, strlen(name)))
-        return inode_get(req, ino);
+        return request_inode(req, ino);
     fuse_reply_err(req, EROFS);
     return NULL;
 }
@@ -42,7 +42,7 @@ struct ns_cred cred_of(fuse_req_t req)
         .uid = ctx->uid, .gid = ctx->gid, .umask = lsmfs_of(req)->acl ? ctx->umask : 0};
 }
 
-void inode_done(fuse_req_t req, struct ns_inode *inode)
+void request_done(fuse_req_t req, struct ns_inode *inode)
 {
     ns_inode_put(lsmfs_of(req)->ns, inode, 1);
 }
@@ -65,7 +65,7 @@ void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat)
     };
 }
 
-void entry_fill(const struct ns_attr *attr, struct fuse_entry_param *ret_entry)
+void fill_entry(const struct ns_attr *attr, struct fuse_entry_param *ret_entry)
 {
     *ret_entry = (struct fuse_entry_param){
         .ino = attr->ino,
@@ -81,7 +81,7 @@ void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *a
 {
     struct ns *ns = lsmfs_of(req)->ns; // the request is gone once it has been answered
     struct fuse_entry_param entry;
-    entry_fill(attr, &entry);
+    fill_entry(attr, &entry);
     if (fuse_reply_entry(req, &entry))
         ns_inode_put(ns, inode, 1);
 }
@@ -116,7 +116,7 @@ enum ns_access access_by(const struct lsmfs *fs, const struct ns_inode *inode, i
     return options->atime == ATIME_ALWAYS ? NS_ACCESS_ALWAYS : NS_ACCESS_RELATIVE;
 }
 
-bool inode_accessed(struct lsmfs *fs, struct ns_inode *inode, int open_flags)
+bool request_accessed(struct lsmfs *fs, struct ns_inode *inode, int open_flags)
 {
     // If the time of access cannot be kept, reading goes on all the same.
     return ns_accessed(fs->ns, inode, access_by(fs, inode, open_flags)) > 0;

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "mount/node.h"
-#include "mount/ops.h"
 #include "mount/protocol.h"
 #include "mount/scratch.h"
+#include "mount/serve.h"
 
 #define COOKIE_DOT  1
 #define COOKIE_DOTS 2 // and those of snapshots are this plus their number
@@ -87,7 +87,7 @@ void snapdir_lookup_itself(fuse_req_t req)
         fuse_reply_err(req, -rc);
         return;
     }
-    entry_fill(&attr, &entry);
+    fill_entry(&attr, &entry);
     fuse_reply_entry(req, &entry); // nothing is kept that would have to be given back
 }
 
