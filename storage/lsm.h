@@ -126,7 +126,13 @@ struct lsm_options {
     unsigned l0_stop;            // 24 [3, 1000]: ... that stop writers until one is gone
     unsigned compaction_threads; // 1 [1, 16]: beside the flush thread
     enum lsm_wal_mode wal_mode;  // AUTO: mapped where the file system can pre-allocate
-    unsigned sync_interval_ms;   // 0 [0, 3600000]: >0 syncs the log this often in the background
+    // Following: the store is read while another process has it open and writes (lsm_refresh()).
+    bool follow;               // default false; read_only as well. No lock is taken that a writer
+                               // needs. Not for stores in a cluster
+    unsigned follow_keep_ms;   // 60000 [0, 3600000]: of who writes: for how long files that are not
+                               // needed any more stay for those who follow, if there are any. On a
+                               // full disk they go at once
+    unsigned sync_interval_ms; // 0 [0, 3600000]: >0 syncs the log this often in the background
     // Large values live in blob files: written once, shared by slices, reclaimed when they are
     // mostly garbage.
     size_t blob_min; // 4 KiB [0, 1 GiB]: values of this size or more go there; 0: none do
@@ -160,6 +166,21 @@ LSM_NODISCARD LSM_API int lsm_open(const char *path, const struct lsm_options *o
 // For a store in a cluster: a name for it that no other store has, and that can be a file's. It
 // asks the cluster. LSM_INVALID for other paths.
 LSM_NODISCARD LSM_API int lsm_place_key(const char *path, char key[LSM_PLACE_KEY_MAX]);
+
+// Of a store that was opened with `follow`: shows what the writer has written since, all that was
+// acknowledged before the call included. Whoever reads sees the state before or the one after; an
+// iterator or a snapshot stays as it is. 1: there was something, 0: nothing. After a failure the
+// state before stays, and a later call may succeed. Any thread.
+//
+// `fn` (may be NULL) is told the keys that have changed, some of them more than once, when they can
+// be read; with NULL and 0: any key may have changed, as after a pause in which the writer has
+// removed what it had written down.
+//
+// What is read is in the files that the writer had at the last refresh. It keeps them for
+// follow_keep_ms: a handle that was not refreshed for longer may read LSM_CORRUPTION (a file is
+// missing) until it is refreshed. So may a snapshot or an iterator that is older.
+typedef void lsm_changed_fn(void *arg, const void *key, size_t key_size);
+LSM_NODISCARD LSM_API int lsm_refresh(struct lsm *db, lsm_changed_fn *fn, void *arg);
 
 // Another line for LOCK: a courtesy, failures are not reported. Any thread. NULL: none.
 LSM_API void lsm_lock_note(struct lsm *db, const char *note);

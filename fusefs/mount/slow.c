@@ -1,5 +1,5 @@
-// See slow.h. What a request has waited for is known by kind of wait (base/waits.h); for how long the
-// kernel has held it before a thread took it is not: requests carry no time.
+// See slow.h. What a request has waited for is known by kind of wait (base/waits.h); for how long
+// the kernel has held it before a thread took it is not: requests carry no time.
 //
 // Locks: a mutex around the figures of the limit, a leaf.
 #include "mount/slow.h"

@@ -33,6 +33,7 @@ struct blob_file {
     bool trimming;           // the same; no append begins meanwhile
     bool trimmed;            // nothing is kept on disk behind its end, as far as can be done
     bool listed;             // on the list of unused files
+    uint64_t unused_us;      // since when
 };
 
 extern struct lock_role blob_mutex; // of a blob store; a leaf
@@ -42,6 +43,7 @@ struct blob_store {
     struct env *env;
     void (*name)(uint64_t number, char name[BLOB_NAME_MAX]);
     enum lsm_compression compression;
+    bool read_only;
     uint64_t file_size;
     unsigned handles_max;
     uint64_t (*new_number)(void *arg);

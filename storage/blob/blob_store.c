@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "blob/blob_internal.h"
 #include "blob/blob_record.h"
@@ -172,6 +173,7 @@ void blob_file_unref_locked(struct blob_file *file)
     if (atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) != 1 || file->listed)
         return;
     file->listed = true;
+    file->unused_us = clock_us();
     file->next_unused = store->unused;
     store->unused = file;
 }
@@ -247,7 +249,16 @@ static void tidy_dirty(struct blob_store *store) REQUIRES(blob_mutex)
         atomic_store_explicit(&store->unsynced, false, memory_order_relaxed);
 }
 
-void blob_store_remove_unused(struct blob_store *store)
+bool blob_store_has_unused(struct blob_store *store)
+{
+    store_lock(store);
+    tidy_dirty(store);
+    bool has = store->unused && !store->held;
+    store_unlock(store);
+    return has;
+}
+
+void blob_store_remove_unused(struct blob_store *store, uint64_t until_us)
 {
     struct blob_file *gone = NULL, *kept = NULL, *next;
     store_lock(store);
@@ -258,7 +269,7 @@ void blob_store_remove_unused(struct blob_store *store)
         file->listed = false;
         if (atomic_load_explicit(&file->refs, memory_order_acquire) > 0)
             continue;
-        if (file->users > 0) { // a user closes the handle just now
+        if (file->users > 0 || file->unused_us > until_us) { // a user closes the handle just now
             file->listed = true;
             file->next_unused = kept;
             kept = file;
@@ -281,7 +292,7 @@ void blob_store_remove_unused(struct blob_store *store)
             (void)env_close(gone->handle);
         }
         store->name(gone->number, name);
-        if (store->env->ops->unlink(store->env, name))
+        if (!store->read_only && store->env->ops->unlink(store->env, name))
             logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
         free(gone);
         gone = next;
@@ -297,6 +308,7 @@ int blob_store_new(const struct blob_store_options *options,
     store->env = options->env;
     store->name = options->name;
     store->compression = options->compression;
+    store->read_only = options->read_only;
     store->file_size = options->file_size;
     store->new_number = options->new_number;
     store->arg = options->arg;

@@ -34,6 +34,7 @@ struct blob_store_options {
     uint64_t (*new_number)(void *arg); // a fresh file number
     void *arg;
     struct logger logger;
+    bool read_only; // another process's files: none is removed
 };
 
 // Held at first.
@@ -69,8 +70,10 @@ void blob_file_add_live(struct blob_file *file, int64_t bytes);
 void blob_file_add_level0(struct blob_file *file, int64_t bytes);
 void blob_file_add_mem(struct blob_file *file, int64_t bytes);
 
-// Removes files that lost their last reference. No locks held.
-void blob_store_remove_unused(struct blob_store *store);
+// Removes files that lost their last reference before `until_us` (of clock_us()). No locks held.
+void blob_store_remove_unused(struct blob_store *store, uint64_t until_us);
+// Whether there are any that have lost it.
+bool blob_store_has_unused(struct blob_store *store);
 
 // Gives the file system back what it keeps behind the ends of files that are complete and synced.
 // No locks held.

@@ -10,6 +10,7 @@
 //                               side, the active memtable's insert hint and last_sequence
 //   manifest lead               not a lock: `manifest.busy` under mutex. Owns the manifest's
 //                               writing side; held across its I/O
+//   follow->mutex               reading a store that is followed (db_follow.c); held across I/O
 //   space.hold_mutex            the file of held space (db_hold.c); held across that file's calls
 //   mutex                       all other shared state; never held across I/O
 //   files.mutex                 the list of files to remove; a leaf, taken in epoch callbacks
@@ -27,6 +28,7 @@
 #include "cache/block_cache.h"
 #include "compaction/compact_pick.h"
 #include "db/db_files.h"
+#include "db/db_follow.h"
 #include "db/db_jobs.h"
 #include "db/db_latency.h"
 #include "db/db_log.h"
@@ -56,6 +58,7 @@ struct read_view {
     struct memtable *immutables[DB_MAX_IMMUTABLES]; // newest first
     unsigned immutable_count;
     struct version *version;
+    uint64_t sequence; // of a store that is followed: of the last write in it; else 0
 };
 
 // A brief snapshot holds the view it is read from and is in no list: what compaction drops after
@@ -96,6 +99,7 @@ struct lsm {
     struct sst_map_budget map_budget;
     struct table_cache *table_cache;
     struct blob_store *blobs;
+    struct db_follow *follow; // NULL: the store is not followed but opened
     struct arena_pool arenas; // what flushed memtables leave to the next
 
     // Readers. `view` is stored with release under mutex, loaded with acquire while pinned.
@@ -181,7 +185,9 @@ void db_view_install(struct lsm *db, struct read_view *view) REQUIRES(db_mutex);
 // The one to read from, with a reference: the snapshot's, or the current one.
 struct read_view *db_view_ref(struct lsm *db, const struct lsm_snapshot *snapshot);
 void db_view_unref(struct read_view *view);
-uint64_t db_read_sequence(struct lsm *db, const struct lsm_snapshot *snapshot); // after the view
+// That of the view that reads the snapshot. To be asked after the view.
+uint64_t db_read_sequence(struct lsm *db, const struct read_view *view,
+                          const struct lsm_snapshot *snapshot);
 
 // ---- db_error.c
 // Records the first failure of background work or logging; the store is read-only from then on.

@@ -190,7 +190,8 @@ int db_blob_store_new(struct env *env, const struct lsm_options *options, unsign
                                    .handles_max = handles_max,
                                    .new_number = new_number,
                                    .arg = arg,
-                                   .logger = logger};
+                                   .logger = logger,
+                                   .read_only = options->read_only};
     return blob_store_new(&o, ret_store);
 }
 

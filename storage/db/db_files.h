@@ -13,6 +13,7 @@
 
 #include "db/db_roles.h"
 #include "version/file_meta.h"
+#include "version/store_files.h"
 
 struct lsm;
 
@@ -21,10 +22,13 @@ struct obsolete_file {
     struct lsm *db;
     struct obsolete_file *next;
     uint64_t number;
+    enum store_file kind;
+    uint64_t since_us; // when it was found to be so
 };
 
 struct db_files {
     _Atomic uint64_t next; // number
+    bool followed;         // somebody followed the store when it was opened; constant then
     uint64_t first;        // numbers from here on were given out since opening; constant then
     pthread_mutex_t mutex;
     struct obsolete_file *obsolete GUARDED_BY(db_files_mutex);
@@ -33,6 +37,10 @@ struct db_files {
 
 uint64_t db_new_file_number(void *db);
 void db_remove_obsolete(struct lsm *db) EXCLUDES(db_mutex); // no locks held
+// Puts a file that no version has on the list of those to remove.
+int db_note_obsolete(struct lsm *db, enum store_file kind, uint64_t number);
+// Whether another process follows the store just now. No locks held.
+bool db_is_followed(struct lsm *db);
 // Ties a table that is going to be part of a version to this store: when its last reference goes,
 // its reader is closed and, if it is obsolete, its file is put on the list of files to remove.
 int db_adopt_file(struct lsm *db, struct file_meta *file);

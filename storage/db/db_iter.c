@@ -505,7 +505,7 @@ int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *options, struct 
     int rc = set_bounds(it, options);
     if (!rc) {
         it->view = db_view_ref(db, options->snapshot);
-        it->sequence = db_read_sequence(db, options->snapshot);
+        it->sequence = db_read_sequence(db, it->view, options->snapshot);
         struct sst_iter_options table_options = {.fill_cache = !options->no_fill_cache,
                                                  .readahead = options->readahead};
         rc = db_internal_iter(db, it->view, &table_options, &it->merge);

@@ -9,9 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cond.h"
 #include "db/db.h"
+#include "env_rados/env_rados.h"
 
 // Open files that are left for logs, for writing, and for the program that uses the library.
 #define BLOB_DISK_SHARE   128                   // of a disk is as large as a blob file may be
@@ -21,6 +23,7 @@
 #define FILES_SPARE       128
 #define FILES_LEAST       8
 #define ENTER_TRIES       100
+#define ENTER_PAUSE_US    1000
 
 // ------------------------------------------------------------------------------------- the place
 
@@ -103,6 +106,7 @@ static int handle_new(const char *path, const struct lsm_options *options,
         return status_no_memory(sizeof *db);
     locks_init(db);
     db->options = *options;
+    db->options.read_only = options->read_only || options->follow;
     db->logger = (struct logger){options->log, options->log_arg};
     db->base = db_base_env(options, path);
     // a memtable, which ends up to a chunk over its size in each of its arenas
@@ -204,6 +208,7 @@ static void handle_close(struct lsm *db)
 {
     if (db->blobs)
         blob_store_hold(db->blobs, true); // what is let go of from here on is still needed
+    db_follow_close(db);
     struct read_view *view = atomic_exchange(&db->view, NULL);
     db_view_unref(view);
     if (db->active)
@@ -244,15 +249,24 @@ static void handle_free(struct lsm *db)
     free(db);
 }
 
+// Whoever follows needs no lock, but tells the writer that there is somebody. The writer holds that
+// file for a moment when it looks (db_is_followed).
 static int take_lock(struct lsm *db)
 {
     char name[STORE_NAME_MAX];
     const struct lsm_options *options = &db->options;
-    store_file_name(name, STORE_LOCK, 0);
+    store_file_name(name, options->follow ? STORE_FOLLOWERS : STORE_LOCK, 0);
     int rc;
+    bool again;
+    unsigned tries = 0;
     do {
         rc = db->env->ops->lock(db->env, name, options->read_only, options->lock_note, &db->lock);
-    } while (rc == LSM_BUSY && options->lock_wait && options->lock_wait(options->lock_wait_arg));
+        again = rc == LSM_BUSY;
+        if (again && options->follow && (again = ++tries < ENTER_TRIES))
+            usleep(ENTER_PAUSE_US);
+        else if (again && !options->follow)
+            again = options->lock_wait && options->lock_wait(options->lock_wait_arg);
+    } while (again);
     if (!rc && db->options.lock_note)
         db->lock_note = strdup(db->options.lock_note);
     return rc;
@@ -309,7 +323,7 @@ static int open_run(struct lsm *db)
     if (!rc)
         rc = caches_new(db);
     if (!rc)
-        rc = db_recover(db);
+        rc = db->options.follow ? db_follow_open(db) : db_recover(db);
     if (!rc && !db->options.read_only) {
         db_reserve_make(db);
         rc = db_background_start(db);
@@ -340,6 +354,8 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
     }
     struct lsm *db = NULL;
     int rc = db_options_check(options);
+    if (!rc && options->follow && !options->env && env_rados_named(path))
+        rc = status_fail(LSM_INVALID, "%s: a store in a cluster cannot be followed", path);
     if (!rc)
         rc = handle_new(path, options, &db);
     if (rc)

@@ -29,6 +29,7 @@ void lsm_options_init(struct lsm_options *options)
         .blob_compression = LSM_COMPRESSION_LZ4,
         .blob_file_size = 64u << 20,
         .blob_garbage_ratio = 25,
+        .follow_keep_ms = 60000,
     };
 }
 
@@ -71,6 +72,7 @@ int db_options_check(const struct lsm_options *o)
         {"blob_file_size", o->blob_file_size, 4 * kib, gib},
         {"blob_garbage_ratio", o->blob_garbage_ratio, 5, 95},
         {"sync_interval_ms", o->sync_interval_ms, 0, 3600000},
+        {"follow_keep_ms", o->follow_keep_ms, 0, 3600000},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         int rc = check(ranges[i].name, ranges[i].value, ranges[i].low, ranges[i].high);

@@ -48,6 +48,7 @@ static int note_name(void *arg, const char *name)
         place->lock = true;
         break;
     case STORE_CONTROL:
+    case STORE_FOLLOWERS:
         break;
     case STORE_UNKNOWN:
         place->foreign = true;

@@ -89,7 +89,7 @@ static int lookup_run(struct lsm *db, const struct lsm_read_options *ro, struct 
     const struct read_view *view = snapshot && snapshot->view
                                        ? snapshot->view
                                        : atomic_load_explicit(&db->view, memory_order_acquire);
-    lookup->sequence = db_read_sequence(db, snapshot);
+    lookup->sequence = db_read_sequence(db, view, snapshot);
     lookup->fill_cache = !ro || !ro->no_fill_cache;
     int rc = LSM_OK;
     bool found =
@@ -254,6 +254,9 @@ int lsm_get_range(struct lsm *db, const struct lsm_read_options *ro, const void 
 
 int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
 {
+    if (db->options
+            .follow) // whoever compacts does not know of it: the view has to keep what it sees
+        return lsm_snapshot_brief(db, ret_snapshot);
     struct lsm_snapshot *snapshot = malloc(sizeof *snapshot);
     if (!snapshot)
         return status_no_memory(sizeof *snapshot);
@@ -278,14 +281,20 @@ int lsm_snapshot_brief(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
         return status_no_memory(sizeof *snapshot);
     snapshot->view = db_view_ref(db, NULL);
     snapshot->id = 0;
-    snapshot->sequence = db_read_sequence(db, NULL);
+    snapshot->sequence = db_read_sequence(db, snapshot->view, NULL);
     *ret_snapshot = snapshot;
     return LSM_OK;
 }
 
 uint64_t lsm_sequence(struct lsm *db)
 {
-    return db_read_sequence(db, NULL);
+    if (!db->options.follow)
+        return atomic_load_explicit(&db->visible, memory_order_acquire);
+    epoch_pin();
+    const struct read_view *view = atomic_load_explicit(&db->view, memory_order_acquire);
+    uint64_t sequence = db_read_sequence(db, view, NULL);
+    epoch_unpin();
+    return sequence;
 }
 
 // Whether there is a table that the end of the oldest snapshot lets compaction pick; mutex held.

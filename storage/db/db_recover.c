@@ -27,8 +27,8 @@
 #include <string.h>
 
 #include "base/numbers.h"
-#include "db/batch.h"
 #include "db/db.h"
+#include "db/db_replay.h"
 #include "wal/wal_format.h"
 #include "wal/wal_reader.h"
 
@@ -93,48 +93,10 @@ static int replay_flush(struct replay *replay)
     return LSM_OK;
 }
 
-// References the blob files that a record's pointers name and, unless it was synced, verifies what
-// they point to. *ret_there: it is there.
-static int replay_blobs(struct replay *replay, struct slice payload, bool verify, bool *ret_there)
-{
-    struct blob_refs refs = {0};
-    uint32_t count;
-    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
-    int rc = LSM_OK;
-    *ret_there = true;
-    while (p < end && !rc && *ret_there) {
-        struct batch_op op;
-        struct blob_pointer pointer;
-        struct blob_file *file = NULL; // stays NULL if the file cannot be referenced
-        rc = batch_next(&p, end, &op);
-        if (rc || op.type != BATCH_PUT_BLOB)
-            continue;
-        rc = db_blob_open(replay->db, op.value, &pointer, &file);
-        if (!rc && verify)
-            rc = blob_file_verify(file, &pointer);
-        if (rc == LSM_CORRUPTION) {
-            *ret_there = false;
-            rc = LSM_OK;
-        }
-        struct blob_ref *ref = NULL;
-        if (!rc && file)
-            rc = blob_refs_add(&refs, pointer.file, blob_pointer_bytes(&pointer), &ref);
-        if (!ref || rc || ref->file)
-            blob_file_unref(file);
-        else
-            ref->file = file;
-    }
-    if (!rc && *ret_there)
-        rc = db_blob_register(replay->memtable, &refs, 0);
-    blob_refs_unref(&refs);
-    blob_refs_release(&refs);
-    return rc;
-}
-
 static int replay_record(void *arg, uint64_t sequence, struct slice payload, uint64_t offset)
 {
     struct replay *replay = arg;
-    bool blobs, there = true;
+    uint64_t last;
     if (replay->gap || replay->blob_torn)
         return LSM_OK;
     if (sequence != replay->sequence + 1) {
@@ -146,32 +108,23 @@ static int replay_record(void *arg, uint64_t sequence, struct slice payload, uin
                            "%s: record at %" PRIu64 " has sequence %" PRIu64 ", expected %" PRIu64,
                            replay->path, offset, sequence, replay->sequence + 1);
     }
-    if (!batch_valid(payload, &blobs))
-        return status_fail(LSM_CORRUPTION, "%s: record at %" PRIu64 " is not a batch", replay->path,
-                           offset);
-    int rc = blobs ? replay_blobs(replay, payload, offset >= replay->durable, &there) : LSM_OK;
-    if (rc)
-        return rc;
-    if (!there) {
+    int rc = db_replay_batch(replay->db, replay->memtable, &replay->hint, payload, sequence,
+                             offset >= replay->durable, &last);
+    if (rc > 0) {
         replay->blob_torn = true;
         logger_log(&replay->db->logger, LSM_LOG_INFO,
                    "%s: the unsynced record at %" PRIu64 " lacks its blobs: %s", replay->path,
                    offset, lsm_error_detail());
         return LSM_OK;
     }
-    uint32_t count;
-    const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
-    while (p < end && !rc) {
-        struct batch_op op;
-        rc = batch_next(&p, end, &op);
-        if (rc)
-            break;
-        enum entry_type type = batch_entry_type(op.type);
-        rc = memtable_add(replay->memtable, op.key, tag_make(++replay->sequence, type), op.value,
-                          &replay->hint);
-    }
+    if (rc == LSM_CORRUPTION)
+        return status_fail(rc, "%s: record at %" PRIu64 " %s", replay->path, offset,
+                           lsm_error_detail());
+    if (rc)
+        return rc;
+    replay->sequence = last;
     replay->records++;
-    if (!rc && !replay->in_memory && !replay->db->options.read_only &&
+    if (!replay->in_memory && !replay->db->options.read_only &&
         memtable_bytes(replay->memtable) >= replay->db->options.write_buffer_size)
         rc = replay_flush(replay);
     return rc;
@@ -232,7 +185,8 @@ static int sweep_name(void *arg, const char *name)
     struct lsm *db = arg;
     uint64_t number;
     enum store_file kind = store_file_parse(name, &number);
-    bool keep = kind == STORE_UNKNOWN || kind == STORE_CURRENT || kind == STORE_LOCK;
+    bool keep = kind == STORE_UNKNOWN || kind == STORE_CURRENT || kind == STORE_LOCK ||
+                kind == STORE_FOLLOWERS;
     if (kind == STORE_MANIFEST)
         keep = number == manifest_number(db->manifest.writer);
     if (kind == STORE_LOG)
@@ -246,6 +200,8 @@ static int sweep_name(void *arg, const char *name)
     }
     if (keep)
         return LSM_OK;
+    if ((kind == STORE_TABLE || kind == STORE_BLOB) && db->files.followed)
+        return db_note_obsolete(db, kind, number);
     (void)!db->env->ops->unlink(db->env, name);
     return LSM_OK;
 }
@@ -418,6 +374,7 @@ static int recover_run(struct lsm *db, struct found_files *found,
         db_blob_account_version(db->version);
     if (!rc && !db->options.read_only) {
         db->logs.spare_state = SPARE_WANTED;
+        db->files.followed = db_is_followed(db);
         rc = db->env->ops->list(db->env, ENV_HERE, sweep_name, db);
         blob_store_hold(db->blobs, false);
     }

@@ -208,7 +208,10 @@ int lsm_snapshot_open(struct lsm *db, const char *name, const struct lsm_snapsho
     const struct snapshot_record *r = snapshot_set_find(&db->snapshots.named, slice_str(name));
     if (r) {
         *snapshot = (struct lsm_snapshot){.sequence = r->sequence, .id = r->id};
-        list_insert(db, snapshot);
+        if (db->options.follow) // the writer may delete it at any time
+            snapshot->view = db_view_ref(db, NULL);
+        else
+            list_insert(db, snapshot);
     }
     db_unlock(db);
     if (!r) {

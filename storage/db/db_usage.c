@@ -83,7 +83,7 @@ static int walk(struct lsm *db, struct usage *usage, lsm_progress_fn *progress, 
         total += memtable_entries(view->immutables[i]);
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
         total += version_level_entries(&view->version->levels[n]);
-    usage->visible = db_read_sequence(db, NULL);
+    usage->visible = db_read_sequence(db, view, NULL);
     int rc = db_internal_iter(db, view, &options, &it);
     if (!rc) {
         for (iter_seek_first(it); it->valid && !rc; iter_next(it)) {

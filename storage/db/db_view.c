@@ -63,8 +63,11 @@ struct read_view *db_view_ref(struct lsm *db, const struct lsm_snapshot *snapsho
     return view;
 }
 
-uint64_t db_read_sequence(struct lsm *db, const struct lsm_snapshot *snapshot)
+uint64_t db_read_sequence(struct lsm *db, const struct read_view *view,
+                          const struct lsm_snapshot *snapshot)
 {
+    if (!snapshot && view->sequence)
+        return view->sequence;
     // After the view: a view holds nothing newer than what was visible when it was replaced, and
     // what compaction drops is hidden by something visible before the view was made.
     return snapshot ? snapshot->sequence : atomic_load_explicit(&db->visible, memory_order_acquire);

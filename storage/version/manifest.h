@@ -16,6 +16,7 @@ struct manifest_state {
     struct version *version; // one reference, the caller's
     uint64_t log_number, next_file, last_sequence;
     uint64_t manifest_number;
+    uint64_t manifest_end; // offset behind the last record that was read
     struct snapshot_set snapshots;
 };
 
@@ -37,6 +38,12 @@ int manifest_recover(struct env *env, struct manifest_state *ret_state);
 // was never completed, and so never was in force.
 int manifest_read(struct env *env, uint64_t number, struct manifest_state *ret_state,
                   bool *ret_incomplete);
+
+// Brings `state`, which was read from the manifest that CURRENT named then, up to what a process
+// that has the store open has appended since. *ret_changed: there was something. A record that is
+// not whole is taken for one that is being written. LSM_NOT_FOUND: CURRENT names another manifest
+// now. After this and any other failure `state` is good for nothing but release.
+int manifest_follow(struct env *env, struct manifest_state *state, bool *ret_changed);
 
 // Starts manifest `number` (not in use by any file that matters) with a snapshot of `state`,
 // synced, and points CURRENT at it, durably. state->manifest_number is ignored. After a failure

@@ -165,6 +165,7 @@ static int replay(const char *path, const uint8_t *data, size_t size, struct man
         if (rc)
             return rc == LSM_CORRUPTION ? fail_at(rc, path, offset) : rc;
         offset += MANIFEST_RECORD_HEADER + payload.size + 1;
+        state->manifest_end = offset;
     }
     if (offset == MANIFEST_HEADER_SIZE) {
         *ret_incomplete = true;
@@ -205,6 +206,44 @@ int manifest_read(struct env *env, uint64_t number, struct manifest_state *ret_s
     raise_to(&state.next_file, number + 1);
     *ret_state = state;
     return 0;
+}
+
+// Applies the whole records from the beginning of `data`; *ret_used is where they end.
+static int apply_records(struct manifest_state *state, const char *path, const uint8_t *data,
+                         size_t size, size_t *ret_used)
+{
+    size_t offset = 0;
+    struct slice payload;
+    while (offset < size && examine(data, size, offset, &payload) == RECORD_VALID) {
+        int rc = apply_record(state, payload, false);
+        if (rc)
+            return rc == LSM_CORRUPTION ? fail_at(rc, path, state->manifest_end + offset) : rc;
+        offset += MANIFEST_RECORD_HEADER + payload.size + 1;
+    }
+    *ret_used = offset;
+    return 0;
+}
+
+static int read_appended(struct manifest_state *state, struct env_file *file, bool *ret_changed)
+{
+    uint64_t size;
+    size_t got, used = 0;
+    int rc = file->ops->size(file, &size);
+    if (rc || size <= state->manifest_end)
+        return rc;
+    if (size > MANIFEST_MAX_SIZE)
+        return status_fail(LSM_CORRUPTION, "%s: too large", file->path);
+    size -= state->manifest_end;
+    uint8_t *data = malloc((size_t)size);
+    if (!data)
+        return status_no_memory((size_t)size);
+    rc = env_pread(file, data, (size_t)size, state->manifest_end, &got);
+    if (!rc)
+        rc = apply_records(state, file->path, data, got, &used);
+    free(data);
+    state->manifest_end += used;
+    *ret_changed = used > 0;
+    return rc;
 }
 
 // --------------------------------------------------------------------------------------- CURRENT
@@ -381,29 +420,59 @@ static int without_current(struct env *env)
     return status_fail(LSM_NOT_FOUND, "%s: no store here", here);
 }
 
-int manifest_recover(struct env *env, struct manifest_state *ret_state)
+// The number of the manifest that CURRENT names. LSM_NOT_FOUND: there is no CURRENT.
+static int read_current(struct env *env, uint64_t *ret_number)
 {
     char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
     char *text = NULL;
     size_t size;
-    uint64_t number = 0;
     store_file_name(name, STORE_CURRENT, 0);
     env_full_name(env, name, path, sizeof(path));
     int rc = env_read_file(env, name, CURRENT_MAX_SIZE, &text, &size);
-    if (rc == LSM_NOT_FOUND)
-        return without_current(env);
     if (rc == LSM_INVALID)
         return status_fail(LSM_CORRUPTION, "%s", lsm_error_detail());
     if (!rc)
-        rc = parse_current(path, text, size, &number);
+        rc = parse_current(path, text, size, ret_number);
     free(text);
+    return rc;
+}
+
+int manifest_recover(struct env *env, struct manifest_state *ret_state)
+{
+    char name[STORE_NAME_MAX], path[STATUS_DETAIL_MAX];
+    uint64_t number = 0;
+    int rc = read_current(env, &number);
+    if (rc == LSM_NOT_FOUND)
+        return without_current(env);
     if (rc)
         return rc;
     rc = manifest_read(env, number, ret_state, NULL);
+    store_file_name(name, STORE_CURRENT, 0);
+    env_full_name(env, name, path, sizeof(path));
     if (rc == LSM_NOT_FOUND)
         return status_fail(LSM_CORRUPTION,
                            "%s: names MANIFEST-%06" PRIu64
                            ", which is missing; run lsmfsctl repair",
                            path, number);
+    return rc;
+}
+
+int manifest_follow(struct env *env, struct manifest_state *state, bool *ret_changed)
+{
+    char name[STORE_NAME_MAX];
+    struct env_file *file;
+    uint64_t number;
+    *ret_changed = false;
+    int rc = read_current(env, &number);
+    if (rc)
+        return rc;
+    store_file_name(name, STORE_MANIFEST, state->manifest_number);
+    if (number != state->manifest_number)
+        return status_fail(LSM_NOT_FOUND, "%s is not in force any more", name);
+    rc = env_open(env, name, ENV_READ, &file);
+    if (rc)
+        return rc;
+    rc = read_appended(state, file, ret_changed);
+    (void)env_close(file);
     return rc;
 }

@@ -39,6 +39,9 @@ void store_file_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t n
     case STORE_UNFINISHED:
         n = snprintf(name, size, "UNFINISHED");
         break;
+    case STORE_FOLLOWERS:
+        n = snprintf(name, size, "FOLLOWERS");
+        break;
     case STORE_CONTROL:
         n = snprintf(name, size, "control");
         break;
@@ -106,6 +109,8 @@ enum store_file store_file_parse(const char *name, uint64_t *ret_number)
         return STORE_LOCK;
     if (strcmp(name, "UNFINISHED") == 0)
         return STORE_UNFINISHED;
+    if (strcmp(name, "FOLLOWERS") == 0)
+        return STORE_FOLLOWERS;
     if (strcmp(name, "control") == 0)
         return STORE_CONTROL;
     if (strncmp(name, manifest_prefix, sizeof(manifest_prefix) - 1) == 0)

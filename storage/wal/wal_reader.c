@@ -1,26 +1,36 @@
-// Recovery: replays a log's valid prefix and judges what ends it.
+// Recovery: replays a log's valid prefix and judges what ends it. And following: hands out what
+// comes to a log as it comes.
 //
 // The file is read with pread through one sliding buffer, not mapped: a bad sector is then an error
 // with an offset and not a signal. After the last valid record the rest of the file is searched, at
 // every multiple of 8, for a later record of this log. Most positions fail on the 32-bit tag alone,
 // so the search costs little more than reading the file.
 //
+// Whoever follows a log reads it while it is written. A record counts when its checksum holds,
+// which covers all of it, in the copy that was read: so a half-written one is not there yet. Before
+// each reading the last record that was handed out is compared with what it was: a writer whose
+// write failed in part cuts it off again, and a file that is recycled gets a new header and new
+// records.
+//
 // Thread-safe: no shared state. On failure *ret_result is untouched; records found before the
 // failure have been handed out.
 #include "wal/wal_reader.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/status.h"
 #include "wal/wal_format.h"
 
 #define READ_CHUNK ((uint64_t)1 << 20)
+#define TAIL_CHUNK ((uint64_t)4 << 10) // while nothing new is known to be there
 
 struct log_reader {
     struct env_file *file;
     uint64_t size;     // of the file
     struct buf buffer; // bytes [at, at + buffer.size) of the file
     uint64_t at;
+    uint64_t chunk; // how much is read at a time, at least
     uint32_t tag;
 };
 
@@ -29,7 +39,7 @@ static int fetch(struct log_reader *log, uint64_t offset, uint64_t size, const u
 {
     if (offset < log->at || offset + size > log->at + log->buffer.size) {
         uint64_t left = log->size - offset;
-        uint64_t want = size > READ_CHUNK ? size : READ_CHUNK < left ? READ_CHUNK : left;
+        uint64_t want = size > log->chunk ? size : log->chunk < left ? log->chunk : left;
         size_t got;
         log->buffer.size = 0;
         int rc = buf_reserve(&log->buffer, (size_t)want);
@@ -41,6 +51,7 @@ static int fetch(struct log_reader *log, uint64_t offset, uint64_t size, const u
             return status_fail(LSM_IO_ERROR, "%s: cut short while it was read", log->file->path);
         log->buffer.size = got;
         log->at = offset;
+        log->chunk = READ_CHUNK;
     }
     *ret_data = log->buffer.data + (offset - log->at);
     return 0;
@@ -208,7 +219,7 @@ static int read_header(struct log_reader *log, uint64_t number, bool *ret_used)
 int wal_read(struct env *env, const char *path, uint64_t number, wal_record_fn *fn, void *arg,
              struct wal_read_result *ret_result)
 {
-    struct log_reader log = {0};
+    struct log_reader log = {.chunk = READ_CHUNK};
     struct wal_read_result result = {0};
     bool used;
     int rc = env_open(env, path, ENV_READ, &log.file);
@@ -227,5 +238,133 @@ int wal_read(struct env *env, const char *path, uint64_t number, wal_record_fn *
         *ret_result = result;
     buf_release(&log.buffer);
     (void)env_close(log.file);
+    return rc;
+}
+
+// ------------------------------------------------------------------------------------- following
+
+struct wal_tail {
+    struct log_reader log;
+    uint64_t number;
+    bool used;     // the header is this log's
+    uint64_t last; // offset of the last record that was handed out; 0: there is none
+    uint64_t next; // ... and behind it
+    uint64_t durable;
+    uint8_t head[WAL_RECORD_HEADER]; // of the last record
+};
+
+int wal_tail_open(struct env *env, const char *path, uint64_t number, struct wal_tail **ret_tail)
+{
+    struct wal_tail *tail = calloc(1, sizeof *tail);
+    if (!tail)
+        return status_no_memory(sizeof *tail);
+    tail->number = number;
+    tail->next = WAL_HEADER_SIZE;
+    int rc = env_open(env, path, ENV_READ, &tail->log.file);
+    if (rc) {
+        free(tail);
+        return rc;
+    }
+    *ret_tail = tail;
+    return 0;
+}
+
+void wal_tail_free(struct wal_tail *tail)
+{
+    if (!tail)
+        return;
+    buf_release(&tail->log.buffer);
+    (void)env_close(tail->log.file);
+    free(tail);
+}
+
+uint64_t wal_tail_number(const struct wal_tail *tail)
+{
+    return tail->number;
+}
+
+uint64_t wal_tail_durable(const struct wal_tail *tail)
+{
+    return tail->durable;
+}
+
+// Whether the header is that of this log by now. One that is none, or another log's, is that of a
+// file that is being made, or of one that is about to be recycled.
+static int tail_header(struct wal_tail *tail)
+{
+    const uint8_t *data;
+    struct wal_header header;
+    if (tail->log.size < WAL_HEADER_SIZE)
+        return 0;
+    int rc = fetch(&tail->log, 0, WAL_HEADER_SIZE, &data);
+    if (rc)
+        return rc;
+    enum wal_header_state state = wal_header_decode(data, &header);
+    if (state == WAL_HEADER_NEWER)
+        return status_fail(LSM_NEWER_FORMAT, "%s: log format %" PRIu32 ", %u is known",
+                           tail->log.file->path, get_fixed32(data + 8), WAL_FORMAT);
+    tail->used = state == WAL_HEADER_VALID && header.number == tail->number;
+    if (tail->used)
+        tail->log.tag = wal_tag(&header);
+    return 0;
+}
+
+// Whether the last record is still there.
+static int tail_verify(struct wal_tail *tail)
+{
+    const uint8_t *data;
+    bool same = tail->log.size >= tail->next;
+    int rc = 0;
+    if (same && tail->last)
+        rc = fetch(&tail->log, tail->last, WAL_RECORD_HEADER, &data);
+    if (same && tail->last && !rc)
+        same = memcmp(data, tail->head, WAL_RECORD_HEADER) == 0;
+    if (!rc && !same)
+        rc = status_fail(LSM_NOT_FOUND, "%s: was cut or has become another log",
+                         tail->log.file->path);
+    return rc;
+}
+
+static int tail_records(struct wal_tail *tail, wal_record_fn *fn, void *arg, uint64_t *count)
+{
+    for (;;) {
+        struct wal_record_head head;
+        const uint8_t *data;
+        bool valid;
+        int rc = record_at(&tail->log, tail->next, &head, &data, &valid);
+        if (rc || !valid)
+            return rc;
+        uint8_t bytes[WAL_RECORD_HEADER];
+        memcpy(bytes, data, sizeof bytes);
+        rc = fn(arg, head.sequence, slice_of(data + WAL_RECORD_HEADER, head.payload_size),
+                tail->next);
+        if (rc)
+            return rc;
+        memcpy(tail->head, bytes, sizeof bytes);
+        if (head.durable > tail->durable)
+            tail->durable = head.durable;
+        tail->last = tail->next;
+        tail->next += wal_record_size(head.payload_size);
+        (*count)++;
+    }
+}
+
+int wal_tail_read(struct wal_tail *tail, wal_record_fn *fn, void *arg, uint64_t *ret_count)
+{
+    struct log_reader *log = &tail->log;
+    uint64_t count = 0;
+    log->buffer.size = 0; // what was read before may have changed
+    log->chunk = TAIL_CHUNK;
+    int rc = log->file->ops->size(log->file, &log->size);
+    if (!rc && !tail->used)
+        rc = tail_header(tail);
+    if (!rc && tail->used)
+        rc = tail_verify(tail);
+    if (!rc && tail->used)
+        rc = tail_records(tail, fn, arg, &count);
+    if (rc >= 0)
+        *ret_count = count;
+    if (log->buffer.capacity > 2 * READ_CHUNK)
+        buf_release(&log->buffer);
     return rc;
 }

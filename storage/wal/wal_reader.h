@@ -1,4 +1,5 @@
-// The write-ahead log, reading side: recovery. See wal_format.h for the layout and what ends a log.
+// The write-ahead log, reading side: recovery, and following a log that another process appends to.
+// See wal_format.h for the layout and what ends a log.
 #ifndef LSM_WAL_READER_H
 #define LSM_WAL_READER_H
 
@@ -21,5 +22,22 @@ struct wal_read_result {
 // offset, after the records before it have been handed out. Only reads.
 int wal_read(struct env *env, const char *path, uint64_t number, wal_record_fn *fn, void *arg,
              struct wal_read_result *ret_result);
+
+// A log that another process may be appending to. One thread at a time.
+struct wal_tail;
+
+// Opens the log at `path`, which may not have become log `number` yet.
+int wal_tail_open(struct env *env, const char *path, uint64_t number, struct wal_tail **ret_tail);
+void wal_tail_free(struct wal_tail *tail); // NULL is allowed
+// Hands out the records that have come since the last call: the first that is not whole is one that
+// is being written. *ret_count gets how many it were. LSM_NOT_FOUND: what was handed out before is
+// not in the file any more, since the log was cut or its file has become another's. What the log
+// says of synced bytes that are damaged is not looked at. If `fn` returns more than 0, that is
+// returned, and the record is handed out again the next time. After a failure, that of `fn`
+// included, the tail is good for nothing but being freed.
+int wal_tail_read(struct wal_tail *tail, wal_record_fn *fn, void *arg, uint64_t *ret_count);
+uint64_t wal_tail_number(const struct wal_tail *tail);
+// The highest durable offset in any record that was handed out.
+uint64_t wal_tail_durable(const struct wal_tail *tail);
 
 #endif

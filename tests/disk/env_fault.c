@@ -42,9 +42,10 @@ static const struct env_ops fault_ops;
 
 // `name` as a path from the root; the simulation has no directories that move. Static storage of
 // the thread, two in turn.
+static _Thread_local char paths[2][PATH_MAX];
+
 static const char *full(const struct env *env, const char *name)
 {
-    static _Thread_local char paths[2][PATH_MAX];
     static _Thread_local unsigned turn;
     if (!env->path)
         return name;
@@ -65,8 +66,11 @@ static int enter(struct fault *fault, const char *what, const char *path)
     env_fault_call_fn *call_fn = fault->call_fn;
     void *call_arg = fault->call_arg;
     if (call_fn) {
+        char kept[sizeof paths]; // names that this call has yet to use
         pthread_mutex_unlock(&fault->mutex);
+        memcpy(kept, paths, sizeof paths);
         call_fn(call_arg, what, path);
+        memcpy(paths, kept, sizeof paths);
         pthread_mutex_lock(&fault->mutex);
     }
     uint64_t call = ++fault->calls;

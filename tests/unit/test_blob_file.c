@@ -306,21 +306,21 @@ START_TEST(test_rolling_and_removal)
     struct blob_file *blob = append(300000, 5, &large); // larger than a file
     expect_value(blob, &large, 5);
     blob_file_unref(blob);
-    blob_store_remove_unused(store);
+    blob_store_remove_unused(store, UINT64_MAX);
     unsigned before = blob_files();
     for (unsigned i = 0; i < 30; i++)
         blob_file_unref(blobs[i]);
     blob_store_hold(store, true);
-    blob_store_remove_unused(store);
+    blob_store_remove_unused(store, UINT64_MAX);
     ck_assert_uint_eq(blob_files(), before); // held
     blob_store_hold(store, false);
-    blob_store_remove_unused(store);
+    blob_store_remove_unused(store, UINT64_MAX);
     ck_assert_uint_lt(blob_files(), before - 3);
     for (unsigned i = 30; i < 40; i++) {
         expect_value(blobs[i], &pointers[i], 2 * i + 1);
         blob_file_unref(blobs[i]);
     }
-    blob_store_remove_unused(store);
+    blob_store_remove_unused(store, UINT64_MAX);
     ck_assert_uint_le(blob_files(), 1); // the current one
 }
 END_TEST
@@ -423,7 +423,7 @@ START_TEST(test_trim)
     blob_store_trim(store); // cutting what is not synced would write it out
     ck_assert_uint_eq(env_fault_calls(env), calls);
     ck_assert_int_eq(blob_store_sync(store), 0);
-    blob_store_remove_unused(store);
+    blob_store_remove_unused(store, UINT64_MAX);
     ck_assert_uint_gt(space_used(), space_needed() * 3 / 2);
     blob_store_trim(store);
     ck_assert_uint_le(space_used(), space_needed() + 200704); // all but the current file
@@ -453,7 +453,7 @@ START_TEST(test_trim_failed)
         expect_value(blobs[i], &pointers[i], 2 * i + 1);
         blob_file_unref(blobs[i]);
     }
-    blob_store_remove_unused(store);
+    blob_store_remove_unused(store, UINT64_MAX);
     ck_assert_uint_le(blob_files(), 1);
 }
 END_TEST
@@ -652,7 +652,7 @@ static void *appender(void *arg)
         expect_value(blob, &pointer, mark);
         blob_file_unref(blob);
         if (i % 10 == 0)
-            blob_store_remove_unused(store);
+            blob_store_remove_unused(store, UINT64_MAX);
     }
     return NULL;
 }
@@ -667,7 +667,7 @@ START_TEST(test_threads)
     }
     for (unsigned i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    blob_store_remove_unused(store);
+    blob_store_remove_unused(store, UINT64_MAX);
     ck_assert_uint_le(blob_files(), 1);
 }
 END_TEST
