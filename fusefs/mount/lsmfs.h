@@ -13,6 +13,7 @@ struct flusher;
 struct syncer;
 struct control;
 struct snapdir;
+struct follower;
 struct transport;
 
 struct lsmfs {
@@ -22,10 +23,12 @@ struct lsmfs {
     struct transport *transport;  // as long
     struct flusher *flusher;      // while requests are served, as `syncer`
     struct syncer *syncer;
-    struct snapdir *snapdir; // from before requests are served to the end; NULL: no .snapshots
-    struct control *control; // while they are; NULL: there is none
-    struct watch_hub watch;  // for commands, while there is a control
-    int holder_fd;           // holder.h; main thread
+    struct snapdir *snapdir;   // from before requests are served to the end; NULL: no .snapshots
+    struct control *control;   // while they are; NULL: there is none
+    struct watch_hub watch;    // for commands, while there is a control
+    struct follower *follower; // NULL: the store is not followed
+    double keep_s;             // how long the kernel may keep entries and attributes
+    int holder_fd;             // holder.h; main thread
     bool acl;     // agreed with the kernel: it checks access control lists, and leaves applying the
                   // umask to us; set by INIT
     bool no_open; // the kernel opens files without asking (serve_file.c); set by INIT

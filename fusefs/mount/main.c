@@ -31,10 +31,12 @@
 #include "mount/counts.h"
 #include "mount/daemon.h"
 #include "mount/flusher.h"
+#include "mount/follower.h"
 #include "mount/holder.h"
 #include "mount/lsmfs.h"
 #include "mount/messages.h"
 #include "mount/preflight.h"
+#include "mount/request.h"
 #include "mount/serve.h"
 #include "mount/session.h"
 #include "mount/snapdir.h"
@@ -185,6 +187,7 @@ static void wait_for_end(struct lsmfs *fs, struct transport *transport, int sign
             control_stop(fs->control);
             flusher_stop(fs->flusher);
             snapdir_stop(fs->snapdir);
+            follower_stop(fs->follower);
             transport_stop(transport);
             return;
         }
@@ -236,6 +239,8 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
         result = syncer_new(fs, &fs->syncer);
     if (result == 0)
         result = snapdir_start(fs, &fs->snapdir);
+    if (result == 0 && fs->options.follow)
+        result = follower_start(fs, &fs->follower);
     if (result == 0)
         result = transport_start(transport);
     if (result < 0) {
@@ -265,10 +270,12 @@ out:
     control_stop(fs->control);
     flusher_stop(fs->flusher);
     snapdir_stop(fs->snapdir);
+    follower_stop(fs->follower);
     fuse_session_destroy(session); // closes the connection
     control_free(fs->control);
     flusher_free(fs->flusher);
     snapdir_free(fs->snapdir);
+    follower_free(fs->follower);
     syncer_free(fs->syncer);
     transport_free(transport);
     return ok;
@@ -300,6 +307,7 @@ static enum exit_status run(struct lsmfs *fs, int ready_fd)
         say("lsmfs", "%s", strerror(errno));
         return EXIT_FAILED;
     }
+    fs->keep_s = fs->options.follow ? follower_keep_s(&fs->options) : CACHE_FOREVER_S;
     enum exit_status opened = store_open(fs, signal_fd, &ready_fd);
     if (!fs->ns) {
         close(signal_fd);

@@ -1,6 +1,8 @@
 // Inodes of the present and of snapshots. See node.h.
 #include "mount/node.h"
 
+#include "mount/follower.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -9,6 +11,7 @@ bool node_get(fuse_req_t req, fuse_ino_t ino, struct node *ret_node)
     struct lsmfs *fs = lsmfs_of(req);
     struct node node = {.fs = fs, .ns = fs->ns};
     int error = ESTALE;
+    follower_wait(fs->follower);
     if (is_snapdir(fs, ino)) {
         error = EINVAL;
     } else if (ino > SNAPDIR_INO) {
@@ -77,7 +80,7 @@ void node_reply_entry(fuse_req_t req, const struct node *node, struct ns_inode *
                       const struct ns_attr *attr)
 {
     struct fuse_entry_param entry;
-    fill_entry(attr, &entry);
+    fill_entry(node->fs, attr, &entry);
     if (fuse_reply_entry(req, &entry))
         ns_inode_put(node->ns, inode, 1);
 }

@@ -81,6 +81,9 @@ static const struct option_spec specs[] = {
     {"threads", OPT_COUNT, FIELD(threads), 1, 64, NULL},
     {"snapshot", OPT_TEXT, FIELD(snapshot), 0, 0, NULL},
     {"snapdir", OPT_CHOICE, FIELD(snapdir), 0, 0, snapdirs},
+    {"follow", OPT_ON, FIELD(follow), 0, 0, NULL},
+    {"follow_ms", OPT_COUNT, FIELD(follow_ms), 20, 60000, NULL},
+    {"follow_keep_ms", OPT_COUNT, ENGINE(follow_keep_ms), 0, 3600000, NULL},
     {"slow_ms", OPT_COUNT, FIELD(slow_ms), 0, 3600000, NULL},
     {"spin", OPT_COUNT, FIELD(spin_us), 0, 10000, NULL},
     {"transport", OPT_CHOICE, FIELD(transport), 0, 0, transports},
@@ -132,6 +135,7 @@ static const char help_text[] =
     "  -h, --help;  -V, --version         Unmount with: umount.lsmfs MOUNTPOINT\n"
     "Options (sizes take K, M, G, T):\n"
     "  ro                    read only;  ro,snapshot=NAME: as that snapshot has it\n"
+    "  ro,follow             beside the mount that writes, follow_ms=MS behind\n"
     "  snapdir=S             MOUNTPOINT/.snapshots: hidden, visible or none (hidden)\n"
     "  allow_other           let other users in (root's default)\n"
     "  allow_root            let root in;  no_allow_other: only the mounting user\n"
@@ -431,6 +435,7 @@ static void set_defaults(struct mount_options *options)
     // nobody.
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     options->spin_us = 100;
+    options->follow_ms = 1000;
     options->threads = cpus < 2 ? 4 : cpus > 16 ? 32 : 2 * (unsigned)cpus;
 }
 
@@ -476,7 +481,12 @@ enum options_result options_parse(int argc, char **argv, struct mount_options *o
         result = wrong("snapshot", "only with ro");
     if (result == OPTIONS_RUN && options->standby && options->read_only)
         result = wrong("standby", "not with ro: it takes the place of a writer");
+    if (result == OPTIONS_RUN && options->follow && !options->read_only)
+        result = wrong("follow", "only with ro");
+    if (result == OPTIONS_RUN && options->follow && options->snapshot)
+        result = wrong("follow", "not with snapshot, which does not change");
     options->ns.engine.read_only = options->read_only;
+    options->ns.engine.follow = options->follow;
     options->ns.snapshot = options->snapshot;
     return result;
 }

@@ -20,11 +20,13 @@ struct mount_options {
     char *mountpoint; // as given
     char *kernel;     // options handed on to libfuse, joined by commas; NULL: none
     bool foreground;
-    bool debug;       // every request and all of the engine's messages to stderr
-    bool sloppy;      // mount(8)'s -s: unknown options are skipped
-    bool fake;        // mount(8)'s -f through mount.lsmfs: all checks, no mount
-    bool read_only;   // ro
-    bool standby;     // wait until nobody has the store any more
+    bool debug;     // every request and all of the engine's messages to stderr
+    bool sloppy;    // mount(8)'s -s: unknown options are skipped
+    bool fake;      // mount(8)'s -f through mount.lsmfs: all checks, no mount
+    bool read_only; // ro
+    bool standby;   // wait until nobody has the store any more
+    bool follow;    // another process writes the store; with read_only
+    unsigned follow_ms;
     unsigned slow_ms; // requests that take so long are logged; 0: none
     bool allow_other;
     bool allow_root;

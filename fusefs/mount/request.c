@@ -65,12 +65,13 @@ void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat)
     };
 }
 
-void fill_entry(const struct ns_attr *attr, struct fuse_entry_param *ret_entry)
+void fill_entry(const struct lsmfs *fs, const struct ns_attr *attr,
+                struct fuse_entry_param *ret_entry)
 {
     *ret_entry = (struct fuse_entry_param){
         .ino = attr->ino,
-        .attr_timeout = CACHE_FOREVER_S,
-        .entry_timeout = CACHE_FOREVER_S,
+        .attr_timeout = fs->keep_s,
+        .entry_timeout = fs->keep_s,
     };
     attr_to_stat(attr, &ret_entry->attr);
     if (S_ISREG(attr->mode))
@@ -81,7 +82,7 @@ void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *a
 {
     struct ns *ns = lsmfs_of(req)->ns; // the request is gone once it has been answered
     struct fuse_entry_param entry;
-    fill_entry(attr, &entry);
+    fill_entry(lsmfs_of(req), attr, &entry);
     if (fuse_reply_entry(req, &entry))
         ns_inode_put(ns, inode, 1);
 }

@@ -13,7 +13,8 @@
 #include "mount/fuse_api.h"
 #include "mount/lsmfs.h"
 
-// How long the kernel may keep entries and attributes: 31 years. All changes go through it.
+// How long the kernel may keep entries and attributes: 31 years. All changes go through it; of a
+// store that is followed: fs->keep_s.
 #define CACHE_FOREVER_S 1e9
 
 static inline struct lsmfs *lsmfs_of(fuse_req_t req)
@@ -37,7 +38,8 @@ void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat);
 
 // What the kernel is told about an inode it may keep; it may do so without asking again, as all
 // changes go through it.
-void fill_entry(const struct ns_attr *attr, struct fuse_entry_param *ret_entry);
+void fill_entry(const struct lsmfs *fs, const struct ns_attr *attr,
+                struct fuse_entry_param *ret_entry);
 
 // Replies with the inode, whose one reference becomes the kernel's; if the kernel does not take the
 // reply (the caller was killed), the reference is given back.

@@ -54,8 +54,9 @@ static void serve_init(void *userdata, struct fuse_conn_info *conn)
     want(conn, FUSE_CAP_ATOMIC_O_TRUNC, !fs->no_open);
     want(conn, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO, true);
     // Pages never go stale behind the kernel's back: a changed mtime is no reason to drop them.
-    want(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
-    want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+    // Unless another process writes.
+    want(conn, FUSE_CAP_AUTO_INVAL_DATA, fs->options.follow);
+    want(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, !fs->options.follow);
     // Requests and replies pass through memory; the data is copied into or out of the store anyway.
     want(conn, FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, false);
     if (conn->max_write > MAX_WRITE)

@@ -32,12 +32,12 @@ void serve_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     if (protocol_is_statx()) {
-        protocol_reply_statx(req, &attr, CACHE_FOREVER_S);
+        protocol_reply_statx(req, &attr, lsmfs_of(req)->keep_s);
         return;
     }
     struct stat st;
     attr_to_stat(&attr, &st);
-    fuse_reply_attr(req, &st, CACHE_FOREVER_S);
+    fuse_reply_attr(req, &st, lsmfs_of(req)->keep_s);
 }
 
 // The namespace's mask for what the kernel wants set.
@@ -106,7 +106,7 @@ void serve_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     }
     struct stat reply;
     attr_to_stat(&attr, &reply);
-    fuse_reply_attr(req, &reply, CACHE_FOREVER_S);
+    fuse_reply_attr(req, &reply, lsmfs_of(req)->keep_s);
 }
 
 void serve_statfs(fuse_req_t req, fuse_ino_t ino)

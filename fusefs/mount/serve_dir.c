@@ -73,7 +73,7 @@ static int listing_add(void *arg, const struct ns_dirent *entry)
     size_t room = list->size - list->used, n;
     struct fuse_entry_param param = {0};
     if (list->plus && entry->inode) {
-        fill_entry(entry->attr, &param);
+        fill_entry(fs, entry->attr, &param);
         param.ino += list->base;
         param.attr.st_ino = param.ino;
     } else { // inode 0: a name only

@@ -80,7 +80,7 @@ static void reply_created(fuse_req_t req, struct ns_inode *inode, const struct n
 {
     struct lsmfs *fs = lsmfs_of(req);
     struct fuse_entry_param entry;
-    fill_entry(attr, &entry);
+    fill_entry(lsmfs_of(req), attr, &entry);
     fi->fh = 0;
     if (!fs->no_open) {
         ns_inode_ref(inode);

@@ -24,7 +24,7 @@ void serve_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     int result = node_lookup(&dir, name, &inode, &attr);
     if (result == -ENOENT) {
         // Inode 0 with a timeout: the kernel remembers that there is no such name.
-        const struct fuse_entry_param none = {.entry_timeout = CACHE_FOREVER_S};
+        const struct fuse_entry_param none = {.entry_timeout = lsmfs_of(req)->keep_s};
         fuse_reply_entry(req, &none);
     } else if (result < 0) {
         fuse_reply_err(req, -result);

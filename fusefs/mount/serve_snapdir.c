@@ -87,7 +87,7 @@ void snapdir_lookup_itself(fuse_req_t req)
         fuse_reply_err(req, -rc);
         return;
     }
-    fill_entry(&attr, &entry);
+    fill_entry(lsmfs_of(req), &attr, &entry);
     fuse_reply_entry(req, &entry); // nothing is kept that would have to be given back
 }
 

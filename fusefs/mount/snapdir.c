@@ -394,7 +394,7 @@ static void *snapdir_run(void *arg)
 
 int snapdir_start(struct lsmfs *fs, struct snapdir **ret_snapdir)
 {
-    if (fs->options.snapdir == SNAPDIR_NONE || fs->options.snapshot)
+    if (fs->options.snapdir == SNAPDIR_NONE || fs->options.snapshot || fs->options.follow)
         return 0;
     struct snapdir *snapdir = calloc(1, sizeof *snapdir);
     if (!snapdir)

@@ -191,7 +191,9 @@ static struct ns *ns_new(const char *path, const struct ns_options *options)
     ns->inline_max = options->inline_max;
     ns->cut_extents = options->cut_extents;
     ns->merge_delay_ms = options->merge_delay_ms;
-    ns->read_only = options->engine.read_only || options->snapshot;
+    ns->follows = options->engine.follow;
+    ns->read_only = options->engine.read_only || options->snapshot || ns->follows;
+    pthread_mutex_init(&ns->follow_mutex, NULL);
     pthread_mutex_init(&ns->rename_mutex, NULL);
     pthread_mutex_init(&ns->ino_mutex, NULL);
     pthread_mutex_init(&ns->op_mutex, NULL);
@@ -318,6 +320,7 @@ static int close_with(struct ns *ns, int (*close_engine)(struct lsm *db))
     pthread_mutex_destroy(&ns->rename_mutex);
     pthread_mutex_destroy(&ns->ino_mutex);
     pthread_mutex_destroy(&ns->op_mutex);
+    pthread_mutex_destroy(&ns->follow_mutex);
     promise_release(ns);
     for (size_t i = 0; i < NS_COUNTER_STRIPES; i++)
         pthread_mutex_destroy(&ns->counters[i].mutex);

@@ -36,7 +36,7 @@ cleanup() {
     while read -r m; do
         umount -i "$m" 2>/dev/null || umount -i -l "$m" 2>/dev/null || fusermount3 -uz "$m"
     done < <(mounts_in_work)
-    for lock in "$work"/*/LOCK "$work"/*/*/LOCK; do
+    for lock in "$work"/*/LOCK "$work"/*/*/LOCK "$work"/*/FOLLOWERS; do
         [ -r "$lock" ] && read -r pid <"$lock" || continue
         case $pid in '' | *[!0-9]*) continue ;; esac
         for ((i = 0; i < 100; i++)); do

@@ -77,7 +77,7 @@ int ns_look_for_labels(struct ns *ns)
         lsm_iter_next(iter);
     }
     status = lsm_iter_status(iter);
-    atomic_store(&ns->labels, found || count == LOOK_MOST);
+    atomic_store(&ns->labels, found || count == LOOK_MOST || ns->follows);
     lsm_iter_free(iter);
     return status;
 }

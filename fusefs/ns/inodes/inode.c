@@ -277,6 +277,29 @@ struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count)
     return dirs;
 }
 
+uint64_t *inode_table_numbers(struct inode_table *table, size_t *ret_count)
+{
+    uint64_t *numbers = NULL;
+    size_t count = 0, capacity = 0;
+    bool room = true;
+    for (size_t i = 0; i < INODE_SHARDS && room; i++) {
+        struct inode_shard *shard = &table->shards[i];
+        shard_lock(shard);
+        if (count + shard->used > capacity) {
+            uint64_t *grown = realloc(numbers, (count + shard->used) * 2 * sizeof *grown);
+            room = grown;
+            numbers = room ? grown : numbers;
+            capacity = room ? (count + shard->used) * 2 : capacity;
+        }
+        for (size_t b = 0; room && b < shard->bucket_count; b++)
+            for (const struct ns_inode *inode = shard->buckets[b]; inode; inode = inode->hash_next)
+                numbers[count++] = inode->ino;
+        shard_unlock(shard);
+    }
+    *ret_count = count;
+    return numbers;
+}
+
 // `moves` NULL: its location is certain.
 static struct ns_inode *insert(struct inode_table *table, struct ns_inode *inode,
                                const uint64_t *moves)

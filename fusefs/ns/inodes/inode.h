@@ -122,6 +122,9 @@ uint64_t inode_table_count(struct inode_table *table);
 // *ret_count 0: there is none, or no memory.
 struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count);
 
+// The numbers of all, in the same way.
+uint64_t *inode_table_numbers(struct inode_table *table, size_t *ret_count);
+
 // A new inode with one reference, not yet in the table. For AT_ENTRY it takes a reference on
 // dir_prefix and copies `name`; for a directory one on own_prefix and parent. NULL: no memory.
 struct inode_init {

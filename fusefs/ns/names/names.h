@@ -46,6 +46,14 @@ int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice
 void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct record *dir,
                    struct timespec now);
 
+// ---- a tree that another process changes (ns_lookup.c)
+
+// Notes that a live inode's record was found at the entry (or, with is_link, that the entry is one
+// of its names), in the live directory `dir` if that is known. With `moves`, that of the table
+// before the entry was read: -EAGAIN if something has moved since. 0 or -ENOMEM.
+int ns_found_at(struct ns *ns, struct ns_inode *inode, struct ns_inode *dir, struct slice prefix,
+                struct slice name, bool is_link, const uint64_t *moves);
+
 // ---- losing a name (ns_remove.c)
 
 // What becomes of an inode that loses a name: prepared into the batch, finished after the commit.

@@ -257,7 +257,7 @@ static int find_piece(struct ns *ns, struct ns_inode *dir, uint64_t cookie, stru
     uint64_t version = atomic_load(&dir->names);
     if (!begins)
         *ret_piece = listings_find(ns->listings, dir->ino, cookie, ret_index);
-    else if (version % 2 == 0) // else a change may be visible to others already
+    else if (version % 2 == 0 && !ns->follows) // else a change may be visible to others already
         *ret_piece = listings_beginning(ns->listings, dir->ino, version);
     else
         *ret_piece = NULL;
@@ -350,7 +350,9 @@ int ns_list(struct ns *ns, struct ns_inode *dir, uint64_t cookie, bool plus, ns_
     if (!inode_is_dir(dir))
         return -ENOTDIR;
     struct reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
-    return list_from(&reading, cookie, slice_of(NULL, 0));
+    struct ns_attr attr;
+    int rc = ns->follows ? ns_getattr(ns, dir, &attr) : 0; // its prefix may be another's by now
+    return rc ? rc : list_from(&reading, cookie, slice_of(NULL, 0));
 }
 
 struct naming {

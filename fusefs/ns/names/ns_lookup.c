@@ -15,6 +15,7 @@
 // Thread safety: any thread. Failure: nothing is changed, no reference is kept.
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ns/names/names.h"
@@ -78,6 +79,66 @@ int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const s
     return rc;
 }
 
+static bool moved_since(struct ns *ns, uint64_t moves)
+{
+    return atomic_load_explicit(&ns->table.moves, memory_order_acquire) != moves;
+}
+
+static bool is_there(const struct ns_inode *inode, struct slice prefix, struct slice name,
+                     bool is_link) REQUIRES(inode_held)
+{
+    if (is_link)
+        return inode_location(inode) == AT_INODE;
+    return inode_location(inode) == AT_ENTRY &&
+           slice_equal(prefix_slice(inode->dir_prefix), prefix) &&
+           slice_equal(slice_of(inode->name->data, inode->name->size), name);
+}
+
+static int move_to(struct ns *ns, struct ns_inode *inode, struct ns_inode *dir, struct slice prefix,
+                   struct slice name) REQUIRES(inode_held)
+{
+    struct inode_name *copy = inode_name_new(name);
+    struct prefix *place = dir ? prefix_ref(dir->own_prefix) : prefix_new(prefix, 0);
+    if (!copy || !place) {
+        free(copy);
+        prefix_put(place);
+        return -ENOMEM;
+    }
+    inode_move(&ns->table, inode, place, copy);
+    return 0;
+}
+
+int ns_found_at(struct ns *ns, struct ns_inode *inode, struct ns_inode *dir, struct slice prefix,
+                struct slice name, bool is_link, const uint64_t *moves)
+{
+    struct inode_lock lock;
+    struct ns_inode *parent = NULL;
+    inode_hold(&ns->table.locks, &lock, inode->ino);
+    int rc = moves && moved_since(ns, *moves) ? -EAGAIN : 0;
+    if (!rc && inode != ns->root && !is_there(inode, prefix, name, is_link)) {
+        if (is_link)
+            inode_set_location(&ns->table, inode, AT_INODE);
+        else
+            rc = move_to(ns, inode, dir, prefix, name);
+        inode_table_moved(&ns->table);
+    }
+    if (!rc && dir && inode_is_dir(inode) && inode != ns->root && inode->parent != dir) {
+        inode_ref(dir);
+        parent = dir;
+        inode_swap_parent(&ns->table, inode, &parent);
+    }
+    inode_release(&ns->table.locks, &lock);
+    ns_inode_drop(ns, parent);
+    return rc;
+}
+
+// Of a tree that another process changes: whether the directory is still one of it. Its prefix may
+// have another owner.
+static int check_dir(struct ns *ns, struct ns_inode *dir, struct loaded *rec)
+{
+    return ns->follows && dir != ns->root ? op_peek(ns, dir, rec, NULL) : 0;
+}
+
 struct lookup {
     struct ns_inode *dir; // NULL when a path is resolved by its key
     struct prefix *dir_prefix;
@@ -97,11 +158,6 @@ static void content_head_fill(struct content_head *head, const struct record *re
     head->found = true;
 }
 
-static bool moved_since(struct ns *ns, uint64_t moves)
-{
-    return atomic_load_explicit(&ns->table.moves, memory_order_acquire) != moves;
-}
-
 // Whether the entry that was read is that of the directory, or of the path, that was asked for.
 static int check_place(struct ns *ns, const struct lookup *lookup, const struct record *rec)
 {
@@ -117,7 +173,9 @@ static int lookup_try(struct ns *ns, struct lookup *lookup, struct loaded *rec,
     struct ns_inode *inode;
     if (lookup->dir)
         lookup->moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
-    int rc = op_load_key(ns, &lookup->key, rec);
+    int rc = lookup->dir ? check_dir(ns, lookup->dir, rec) : 0;
+    if (!rc)
+        rc = op_load_key(ns, &lookup->key, rec);
     if (!rc)
         rc = check_place(ns, lookup, &rec->rec);
     if (rc)
@@ -129,6 +187,14 @@ static int lookup_try(struct ns *ns, struct lookup *lookup, struct loaded *rec,
         if (rc)
             return rc;
         inode = inode_insert_unmoved(&ns->table, inode, lookup->moves);
+    }
+    if (inode && ns->follows && lookup->dir) {
+        rc = ns_found_at(ns, inode, lookup->dir, prefix_slice(lookup->dir_prefix), lookup->name,
+                         rec->rec.is_link, &lookup->moves);
+        if (rc) {
+            ns_inode_drop(ns, inode);
+            return rc;
+        }
     }
     *ret_inode = inode;
     return inode ? 0 : lookup->dir ? -EAGAIN : -ESTALE;
@@ -178,6 +244,8 @@ int ns_lookup_scanned(struct ns *ns, struct ns_inode *dir, struct slice name, st
 {
     struct ns_inode *inode = NULL;
     int rc = 0;
+    if (ns->follows) // the place of one that is live may have to be corrected
+        return ns_lookup_name(ns, dir, name, ret_inode, ret_attr);
     if (!rec->is_link)
         inode = inode_find(&ns->table, rec->ino);
     if (!rec->is_link && !inode) {

@@ -67,7 +67,7 @@ int markers_count(struct ns *ns)
         ns_marker_added(ns, slice_of(key + 1, size - 1));
         lsm_iter_next(iter);
     }
-    ns->all_marked = count == MARKERS_COUNTED;
+    ns->all_marked = count == MARKERS_COUNTED || ns->follows;
     status = lsm_iter_status(iter);
     lsm_iter_free(iter);
     return status;

@@ -47,6 +47,8 @@ struct ns {
     unsigned inline_max, cut_extents, merge_delay_ms;
     bool keep_unlinked; // see ns_keep_unlinked(); constant once there are threads
     bool read_only;
+    bool follows;                 // another process changes the store (changes/follow.c)
+    pthread_mutex_t follow_mutex; // held while its changes are taken in; before inode locks
     struct ns_inode *root;
     struct inode_table table;
 

@@ -211,6 +211,12 @@ int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
         else if (i)
             sched_yield();
         rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
+        if (!rc && !found && ns->follows && i) { // it is not where it was
+            pthread_mutex_lock(&ns->follow_mutex);
+            pthread_mutex_unlock(&ns->follow_mutex);
+            rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
+            return rc || found ? rc : -ESTALE;
+        }
     }
     return rc || found ? rc : -EIO;
 }

@@ -1,0 +1,129 @@
+// Following a tree that another process changes. See follow.h.
+//
+// Of a tree memory has little: where the records of live inodes are. The keys that have changed
+// tell who has moved: an entry that leads to a live inode is where its record is now, or a name of
+// it. If it is not known which keys have changed, a record is where it was or is not found (ESTALE)
+// until a lookup finds it (follow_found, in ns_lookup.c).
+//
+// Whoever finds no record where it was waits for a refresh that is under way, as its moves are not
+// noted yet (op_peek).
+//
+// Locks: follow_mutex, before inode locks. Readers take it only when they have found nothing.
+#include "ns/changes/follow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ns/names/names.h"
+
+struct changes {
+    struct buf keys; // size, bytes
+    bool unknown;
+};
+
+static void note_change(void *arg, const void *key, size_t size)
+{
+    struct changes *changes = arg;
+    uint8_t bytes[4];
+    put_fixed32(bytes, (uint32_t)size);
+    changes->unknown = changes->unknown || !key || buf_append(&changes->keys, bytes, 4) ||
+                       buf_append(&changes->keys, key, size);
+}
+
+// The live inode that an entry leads to now. *ret_ino: its number, 0 if there is no entry.
+static int entry_moved(struct ns *ns, struct slice key, struct loaded *rec, uint64_t *ret_ino)
+{
+    struct pathkey entry;
+    *ret_ino = 0;
+    if (key.size > sizeof entry.data)
+        return 0;
+    memcpy(entry.data, key.data, key.size);
+    entry.size = key.size;
+    int status = lsm_get(ns->db, NULL, key.data, key.size, &rec->raw);
+    if (!status)
+        status = record_decode(rec->raw.data, rec->raw.size, &rec->rec);
+    if (status)
+        return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    *ret_ino = rec->rec.ino;
+    struct slice prefix, name;
+    struct ns_inode *inode = inode_find(&ns->table, rec->rec.ino);
+    int rc = 0;
+    if (inode && pathkey_parse_entry(key, &prefix, &name))
+        rc = ns_found_at(ns, inode, NULL, prefix, name, rec->rec.is_link, NULL);
+    ns_inode_drop(ns, inode);
+    return rc;
+}
+
+// The number of the inode that a key of another kind belongs to; 0: none.
+static uint64_t ino_of(struct slice key)
+{
+    switch (key.data[0]) {
+    case KEY_EXTENT:
+    case KEY_INODE:
+    case KEY_LOST:
+    case KEY_ORPHAN:
+    case KEY_TAIL:
+    case KEY_UNWRITTEN:
+    case KEY_XATTR:
+        return key.size >= 9 ? get_big64(key.data + 1) : 0;
+    case KEY_ROOT:
+        return NS_ROOT_INO;
+    default:
+        return 0;
+    }
+}
+
+static int take_in(struct ns *ns, const struct changes *changes, uint64_t **inos, size_t *count)
+{
+    const uint8_t *p = changes->keys.data, *end = p + changes->keys.size;
+    struct loaded rec = {0};
+    size_t most = 0;
+    int rc = 0;
+    for (const uint8_t *k = p; k < end; k += 4 + get_fixed32(k))
+        most++;
+    *count = 0;
+    *inos = malloc((most ? most : 1) * sizeof **inos);
+    if (!*inos)
+        return -ENOMEM;
+    for (; !rc && p < end; p += 4 + get_fixed32(p)) {
+        struct slice key = slice_of(p + 4, get_fixed32(p));
+        uint64_t ino = 0;
+        if (key.size && key.data[0] == KEY_ENTRY)
+            rc = entry_moved(ns, key, &rec, &ino);
+        else if (key.size)
+            ino = ino_of(key);
+        if (ino && (*count == 0 || (*inos)[*count - 1] != ino))
+            (*inos)[(*count)++] = ino;
+    }
+    lsm_buf_release(&rec.raw);
+    return rc;
+}
+
+int ns_refresh(struct ns *ns, ns_stale_fn *fn, void *arg)
+{
+    struct changes changes = {0};
+    uint64_t *inos = NULL;
+    size_t count = 0;
+    pthread_mutex_lock(&ns->follow_mutex);
+    int rc = lsm_refresh(ns->db, note_change, &changes);
+    // What could not be noted is found out by lookups.
+    if (rc > 0 && !changes.unknown)
+        changes.unknown = take_in(ns, &changes, &inos, &count) != 0;
+    pthread_mutex_unlock(&ns->follow_mutex);
+    if (rc > 0 && changes.unknown)
+        fn(arg, 0);
+    for (size_t i = 0; rc > 0 && !changes.unknown && i < count; i++)
+        fn(arg, inos[i]);
+    free(inos);
+    buf_release(&changes.keys);
+    return rc < 0 ? ns_err(rc) : rc;
+}
+
+void ns_live_numbers(struct ns *ns, ns_stale_fn *fn, void *arg)
+{
+    size_t count;
+    uint64_t *inos = inode_table_numbers(&ns->table, &count);
+    for (size_t i = 0; i < count; i++)
+        fn(arg, inos[i]);
+    free(inos);
+}
