@@ -5,6 +5,7 @@
 // bounds. Thread-safe: no state.
 #include "blob/blob_format.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "base/coding.h"
@@ -22,6 +23,8 @@ uint64_t blob_pointer_bytes(const struct blob_pointer *p)
 size_t blob_pointer_encode(const struct blob_pointer *pointer, uint8_t *out)
 {
     uint8_t *p = out;
+    assert(pointer->length > 0 && pointer->start <= pointer->value_size &&
+           pointer->length <= pointer->value_size - pointer->start);
     *p++ = (uint8_t)pointer->codec;
     p = put_varint64(p, pointer->file);
     p = put_varint64(p, pointer->offset);
@@ -30,6 +33,7 @@ size_t blob_pointer_encode(const struct blob_pointer *pointer, uint8_t *out)
         p = put_varint64(p, pointer->stored_size);
     p = put_varint64(p, pointer->start);
     p = put_varint64(p, pointer->length);
+    assert(p - out <= BLOB_POINTER_MAX);
     return (size_t)(p - out);
 }
 
@@ -60,6 +64,7 @@ int blob_pointer_decode(struct slice in, struct blob_pointer *ret_pointer)
 void blob_head_encode(const struct blob_head *head, uint64_t file, uint64_t offset, uint8_t *out)
 {
     uint64_t size = blob_head_size(head->value_size, head->codec);
+    assert(head->stored_size > 0 && head->stored_size <= head->value_size);
     put_fixed32(out + 4, head->value_size);
     put_fixed32(out + 8, head->stored_size);
     put_fixed32(out + 12, (uint32_t)head->codec);

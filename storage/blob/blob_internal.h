@@ -8,6 +8,8 @@
 #include "base/status.h"
 #include "blob/blob_store.h"
 
+extern struct lock_role blob_mutex; // of a blob store; a leaf
+
 struct blob_file {
     struct blob_store *store; // constant
     uint64_t number;          // constant
@@ -18,25 +20,26 @@ struct blob_file {
     _Atomic bool draining;    // relaxed
     _Atomic bool damaged;     // relaxed
 
-    // The store's mutex.
-    struct blob_file *next; // of its bucket
-    struct blob_file *next_unused, *next_dirty;
-    uint64_t size;           // bytes, ranges reserved but not written included
-    uint64_t written;        // finished writes
-    uint64_t synced;         // finished writes that are known to be durable
-    unsigned writing;        // writes under way
-    struct env_file *handle; // NULL: not open. A dirty file's stays
-    unsigned users;          // of the handle
-    bool used;               // since the clock passed
-    bool current;            // of a stream
-    bool syncing;            // a thread is at it
-    bool trimming;           // the same; no append begins meanwhile
-    bool trimmed;            // nothing is kept on disk behind its end, as far as can be done
-    bool listed;             // on the list of unused files
-    uint64_t unused_us;      // since when
+    struct blob_file *next GUARDED_BY(blob_mutex); // of its bucket
+    struct blob_file *next_unused GUARDED_BY(blob_mutex);
+    struct blob_file *next_dirty GUARDED_BY(blob_mutex);
+    // Bytes, ranges reserved but not written included.
+    uint64_t size GUARDED_BY(blob_mutex);
+    uint64_t written GUARDED_BY(blob_mutex); // finished writes
+    uint64_t synced GUARDED_BY(blob_mutex);  // finished writes that are known to be durable
+    unsigned writing GUARDED_BY(blob_mutex); // writes under way
+    // NULL: not open. Stays while there are users; a dirty file is one of its own.
+    struct env_file *handle GUARDED_BY(blob_mutex);
+    unsigned users GUARDED_BY(blob_mutex); // of the handle
+    bool used GUARDED_BY(blob_mutex);      // since the clock passed
+    bool current GUARDED_BY(blob_mutex);   // of a stream
+    bool syncing GUARDED_BY(blob_mutex);   // a thread is at it
+    bool trimming GUARDED_BY(blob_mutex);  // the same; no append begins meanwhile
+    // Nothing is kept on disk behind its end, as far as can be done.
+    bool trimmed GUARDED_BY(blob_mutex);
+    bool listed GUARDED_BY(blob_mutex);        // on the list of unused files
+    uint64_t unused_us GUARDED_BY(blob_mutex); // since when
 };
-
-extern struct lock_role blob_mutex; // of a blob store; a leaf
 
 struct blob_store {
     // Constant.
@@ -58,11 +61,12 @@ struct blob_store {
 
     pthread_mutex_t mutex; // blob_mutex: guards what follows
     struct blob_file **buckets GUARDED_BY(blob_mutex);
-    size_t bucket_count, file_count;
+    size_t bucket_count GUARDED_BY(blob_mutex);
+    size_t file_count GUARDED_BY(blob_mutex);
     struct blob_file *unused GUARDED_BY(blob_mutex); // lost their last reference
-    struct blob_file *
-        dirty GUARDED_BY(blob_mutex); // may have unsynced writes, or space behind their ends; one
-                                      // reference and one use of the handle
+    // May have unsynced writes, or space behind their ends; one reference and one use of the
+    // handle.
+    struct blob_file *dirty GUARDED_BY(blob_mutex);
     bool held GUARDED_BY(blob_mutex);
     unsigned handles GUARDED_BY(blob_mutex);
     size_t hand GUARDED_BY(blob_mutex); // of the clock over the buckets
@@ -72,8 +76,8 @@ struct blob_store {
     pthread_cond_t sync_done; // or trimming, or the last write to a file that was ended
 
     struct {
-        pthread_mutex_t roll;      // creating the next file
-        struct blob_file *current; // mutex; one reference
+        pthread_mutex_t roll;                             // creating the next file
+        struct blob_file *current GUARDED_BY(blob_mutex); // one reference
     } streams[BLOB_STREAMS];
 };
 

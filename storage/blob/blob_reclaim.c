@@ -12,13 +12,14 @@
 //
 // Greedy choice among uniformly overwritten files: at 1.4 times the live data the fullest victims
 // are under half live, so that at most one byte is copied for each that is written.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "blob/blob_internal.h"
 
 #define ROUND_SHARE 64
 
-static uint64_t file_live(const struct blob_file *file)
+static uint64_t file_live(const struct blob_file *file) REQUIRES(blob_mutex)
 {
     int64_t live = atomic_load_explicit(&file->live, memory_order_relaxed) +
                    atomic_load_explicit(&file->mem, memory_order_relaxed);
@@ -29,7 +30,7 @@ static uint64_t file_live(const struct blob_file *file)
 
 // The file's header does not count as garbage: moving a small file's values to another file would
 // leave a header there as well.
-static uint64_t file_garbage(const struct blob_file *file)
+static uint64_t file_garbage(const struct blob_file *file) REQUIRES(blob_mutex)
 {
     uint64_t kept = file_live(file) + BLOB_FILE_HEADER;
     return kept < file->size ? file->size - kept : 0;
@@ -70,7 +71,7 @@ void blob_file_add_mem(struct blob_file *file, int64_t bytes)
     atomic_fetch_add_explicit(&file->mem, bytes, memory_order_relaxed);
 }
 
-static void add_stats(const struct blob_file *file, struct blob_stats *stats)
+static void add_stats(const struct blob_file *file, struct blob_stats *stats) REQUIRES(blob_mutex)
 {
     uint64_t live = file_live(file);
     int64_t tables = atomic_load_explicit(&file->live, memory_order_relaxed);
@@ -97,6 +98,7 @@ void blob_store_stats(struct blob_store *store, struct blob_stats *ret_stats)
     for (size_t i = 0; i < store->bucket_count; i++)
         for (struct blob_file *file = store->buckets[i]; file; file = file->next)
             add_stats(file, &stats);
+    assert(stats.live <= stats.bytes);
     stats.garbage = stats.bytes - stats.live;
     stats.written = store->written[BLOB_WRITES];
     stats.moved = store->written[BLOB_MOVES];
@@ -141,10 +143,13 @@ static size_t find_candidates(struct blob_store *store, unsigned percent,
                     if (store->streams[k].current == file)
                         store->streams[k].current = NULL;
                 file->current = false;
-                // Drops the stream's reference. The list of dirty files may hold another one for a
-                // while.
-                atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel);
+                // Drops the stream's reference. The list of dirty files holds another one: a
+                // current file does not leave it.
+                uint64_t before = atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel);
+                assert(before > 1);
+                (void)before;
             }
+            assert(count < store->file_count);
             found[count++] =
                 (struct drain_candidate){file, garbage, (double)garbage / (double)file->size};
         }

@@ -8,6 +8,7 @@
 // Thread safety: no state. Failure: what was written is of no use, `data` of a read is undefined.
 #include "blob/blob_record.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <lz4.h>
 #include <stdlib.h>
@@ -78,6 +79,7 @@ static bool compress_value(struct blob_record *record, struct slice value,
 
 int blob_record_init(struct blob_record *record, struct slice value, enum lsm_compression codec)
 {
+    assert(value.size > 0 && value.size <= LSM_MAX_VALUE);
     struct blob_record r = {.stored = value};
     uint32_t size = (uint32_t)value.size;
     if (codec != LSM_COMPRESSION_NONE &&
@@ -166,13 +168,13 @@ static size_t page_size(const struct stored *s, uint64_t page)
     return left < BLOB_PAGE ? (size_t)left : BLOB_PAGE;
 }
 
-// Reads bytes [from, to) of what is stored, which lie in pages `first` to at most PAGES_AT_ONCE
-// further on.
+// Reads bytes [from, to) of what is stored, which lie in at most PAGES_AT_ONCE pages.
 static int read_some(const struct stored *s, uint64_t from, uint64_t to, uint8_t *out)
 {
     struct iovec pieces[ENV_PIECES_MAX];
     uint8_t sums[PAGES_AT_ONCE][BLOB_CHECKSUM], partial[2][BLOB_PAGE];
     uint64_t first = from / BLOB_PAGE, last = (to - 1) / BLOB_PAGE;
+    assert(from < to && last - first < PAGES_AT_ONCE);
     size_t want = 0, got;
     int count = 0;
     for (uint64_t page = first; page <= last; page++) {
@@ -293,6 +295,7 @@ static struct stored stored_of(struct env_file *file, const struct blob_pointer 
 int blob_record_read(struct env_file *file, const struct blob_pointer *pointer, uint32_t offset,
                      void *data, size_t size)
 {
+    assert(offset <= pointer->length && size <= pointer->length - offset);
     if (size == 0)
         return LSM_OK;
     struct stored s = stored_of(file, pointer);

@@ -2,6 +2,7 @@
 // repeated additions to one element, and read in order.
 #include "blob/blob_refs.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,8 @@ static int insert(struct blob_refs *set, size_t at, uint64_t number)
     memmove(set->refs + at + 1, set->refs + at, (set->count - at) * sizeof *set->refs);
     set->refs[at] = (struct blob_ref){.number = number};
     set->count++;
+    assert(at == 0 || set->refs[at - 1].number < number);
+    assert(at + 1 == set->count || set->refs[at + 1].number > number);
     return LSM_OK;
 }
 

@@ -36,7 +36,7 @@
 
 // ----------------------------------------------------------------------------------- the registry
 
-static size_t bucket_of(const struct blob_store *store, uint64_t number)
+static size_t bucket_of(const struct blob_store *store, uint64_t number) REQUIRES(blob_mutex)
 {
     return (size_t)(number * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (store->bucket_count - 1);
 }
@@ -132,12 +132,14 @@ int blob_store_get(struct blob_store *store, uint64_t number, struct blob_file *
         struct blob_file *fresh = file_alloc(store, number);
         if (!fresh)
             return LSM_NO_MEMORY;
-        int rc = size_on_disk(store, number, &fresh->size);
+        uint64_t size = 0;
+        int rc = size_on_disk(store, number, &size);
         if (rc) {
             free(fresh);
             return rc;
         }
         store_lock(store);
+        fresh->size = size;
         file = find(store, number);
         if (file) {
             atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);
@@ -170,7 +172,9 @@ void blob_file_ref(struct blob_file *file)
 void blob_file_unref_locked(struct blob_file *file)
 {
     struct blob_store *store = file->store;
-    if (atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) != 1 || file->listed)
+    uint64_t before = atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before != 1 || file->listed)
         return;
     file->listed = true;
     file->unused_us = clock_us();
@@ -242,6 +246,7 @@ static void tidy_dirty(struct blob_store *store) REQUIRES(blob_mutex)
             continue;
         }
         *link = file->next_dirty;
+        assert(file->users > 0);
         file->users--;
         blob_file_unref_locked(file);
     }
@@ -258,9 +263,20 @@ bool blob_store_has_unused(struct blob_store *store)
     return has;
 }
 
+// Removes a file that nobody can find any more, and frees its entry. No locks held.
+static void remove_file(struct blob_store *store, struct blob_file *file, struct env_file *handle)
+{
+    char name[BLOB_NAME_MAX];
+    (void)env_close(handle);
+    store->name(file->number, name);
+    if (!store->read_only && store->env->ops->unlink(store->env, name))
+        logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
+    free(file);
+}
+
 void blob_store_remove_unused(struct blob_store *store, uint64_t until_us)
 {
-    struct blob_file *gone = NULL, *kept = NULL, *next;
+    struct blob_file *gone = NULL, *kept = NULL, *next; // `gone` is linked by next_unused
     store_lock(store);
     tidy_dirty(store);
     for (struct blob_file *file = store->held ? NULL : store->unused; file; file = next) {
@@ -276,27 +292,21 @@ void blob_store_remove_unused(struct blob_store *store, uint64_t until_us)
             continue;
         }
         take_out(store, file);
-        file->next = gone;
+        file->next_unused = gone;
         gone = file;
     }
     if (kept)
         store->unused = kept;
-    store_unlock(store);
     while (gone) {
-        char name[BLOB_NAME_MAX];
-        next = gone->next;
-        if (gone->handle) {
-            store_lock(store);
-            store->handles--;
-            store_unlock(store);
-            (void)env_close(gone->handle);
-        }
-        store->name(gone->number, name);
-        if (!store->read_only && store->env->ops->unlink(store->env, name))
-            logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
-        free(gone);
-        gone = next;
+        struct blob_file *file = gone;
+        gone = file->next_unused;
+        struct env_file *handle = file->handle;
+        store->handles -= handle != NULL;
+        store_unlock(store);
+        remove_file(store, file, handle);
+        store_lock(store);
     }
+    store_unlock(store);
 }
 
 int blob_store_new(const struct blob_store_options *options,
@@ -419,10 +429,10 @@ static int handle_take(struct blob_file *file, struct env_file **ret_handle)
             store->handles++;
         }
         file->users++;
+        *ret_handle = file->handle;
         store_unlock(store);
         (void)env_close(drop);
         (void)env_close(evicted);
-        *ret_handle = file->handle;
         return LSM_OK;
     }
     file->users++;
@@ -435,6 +445,7 @@ static int handle_take(struct blob_file *file, struct env_file **ret_handle)
 static void handle_put(struct blob_file *file)
 {
     store_lock(file->store);
+    assert(file->users > 0);
     file->users--;
     store_unlock(file->store);
 }
@@ -502,6 +513,7 @@ static int create_file(struct blob_store *store, uint64_t number, struct env_fil
 }
 
 static bool fits(const struct blob_store *store, const struct blob_file *file, uint64_t size)
+    REQUIRES(blob_mutex)
 {
     uint64_t limit = atomic_load_explicit(&store->bytes, memory_order_relaxed) / 64;
     if (limit < store->file_size)
@@ -536,12 +548,12 @@ static int roll(struct blob_store *store, enum blob_stream stream, uint64_t size
         rc = file ? create_file(store, file->number, &handle) : LSM_NO_MEMORY;
     }
     if (!done && !rc) {
+        atomic_store_explicit(&file->refs, 2, memory_order_relaxed); // the stream's and the list's
+        store_lock(store);
         file->size = BLOB_FILE_HEADER;
         file->handle = handle;
         file->users = 1; // the list's, so that the handle stays
         file->current = true;
-        atomic_store_explicit(&file->refs, 2, memory_order_relaxed); // the stream's and the list's
-        store_lock(store);
         blob_stream_end(store, stream);
         store->handles++;
         insert(store, file);
@@ -556,9 +568,10 @@ static int roll(struct blob_store *store, enum blob_stream stream, uint64_t size
     return rc;
 }
 
-// A range of `size` bytes in the stream's current file, with a reference to that.
+// A range of `size` bytes in the stream's current file, with a reference to that. The handle stays
+// open until the write is counted as finished: the file is on the list of dirty ones.
 static int reserve(struct blob_store *store, enum blob_stream stream, uint64_t size,
-                   struct blob_file **ret_file, uint64_t *ret_offset)
+                   struct blob_file **ret_file, struct env_file **ret_handle, uint64_t *ret_offset)
 {
     struct blob_file *file;
     store_lock(store);
@@ -573,7 +586,9 @@ static int reserve(struct blob_store *store, enum blob_stream stream, uint64_t s
             return rc;
         store_lock(store);
     }
+    assert(file->current && file->users > 0);
     *ret_offset = file->size;
+    *ret_handle = file->handle;
     file->size += size;
     file->writing++;
     blob_file_ref(file);
@@ -627,14 +642,16 @@ int blob_store_append(struct blob_store *store, enum blob_stream stream, struct 
 {
     struct blob_record record;
     struct blob_file *file = NULL;
+    struct env_file *handle = NULL;
     uint64_t offset = 0;
     int rc = blob_record_init(&record, value, choose_codec(store, value));
     if (rc)
         return rc;
-    rc = reserve(store, stream, blob_record_size(&record), &file, &offset);
+    rc = reserve(store, stream, blob_record_size(&record), &file, &handle, &offset);
     if (!rc) {
-        rc = blob_record_write(&record, file->handle, file->number, offset);
+        rc = blob_record_write(&record, handle, file->number, offset);
         store_lock(store);
+        assert(file->writing > 0);
         file->writing--;
         file->written++;
         atomic_store_explicit(&store->unsynced, true, memory_order_release);
@@ -678,6 +695,7 @@ static int sync_failed(const struct blob_store *store) REQUIRES(blob_mutex)
 static int sync_file(struct blob_store *store, struct blob_file *file, uint64_t target)
     REQUIRES(blob_mutex)
 {
+    assert(target <= file->written);
     while (file->synced < target && !store->sync_status) {
         if (file->syncing) {
             blob_store_wait(store);
@@ -685,11 +703,13 @@ static int sync_file(struct blob_store *store, struct blob_file *file, uint64_t 
         }
         file->syncing = true;
         uint64_t upto = file->written;
+        struct env_file *handle = file->handle; // stays: a dirty file's
         store_unlock(store);
-        int rc = env_sync(file->handle);
+        int rc = env_sync(handle);
         store_lock(store);
         file->syncing = false;
         if (!rc) {
+            assert(file->synced <= upto);
             file->synced = upto;
         } else if (!store->sync_status) {
             store->sync_status = status_final(rc);

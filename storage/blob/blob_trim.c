@@ -11,6 +11,9 @@
 //
 // Failure: what cannot be cut off stays; that is no reason not to use the file.
 #include "base/status.h"
+
+#include <assert.h>
+
 #include "blob/blob_internal.h"
 
 #define SLACK   (64u << 10) // behind the end, not worth a call: a block, the file's extents
@@ -32,11 +35,13 @@ bool blob_file_cut(struct blob_file *file)
     struct blob_store *store = file->store;
     struct status_kept kept;
     uint64_t size = file->size;
+    struct env_file *handle = file->handle;
+    assert(handle && !file->writing && !file->trimming);
     file->trimming = true;
     store_unlock(store);
     status_keep(&kept);
     bool found = behind_end(store, file->number, size) > SLACK;
-    if (found && file->handle->ops->truncate(file->handle, size)) {
+    if (found && handle->ops->truncate(handle, size)) {
         logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
         found = false;
     }
@@ -61,6 +66,7 @@ static struct blob_file *next_untrimmed(struct blob_store *store, uint64_t numbe
 
 static bool trim(struct blob_file *file) REQUIRES(blob_mutex)
 {
+    assert(!file->current && !file->trimmed);
     bool found = blob_file_cut(file);
     file->trimmed = true;
     return found;

@@ -132,8 +132,7 @@ static struct cache_counters *my_counters(struct block_cache *cache)
     return &cache->counters[number % COUNTER_STRIPES];
 }
 
-// ------------------------------------------------------------------------------------- life of
-// both
+// ------------------------------------------------------------------------------------------- life
 
 static size_t power_of_two_from(size_t n)
 {
@@ -242,12 +241,16 @@ struct slice cached_block_data(const struct cached_block *block)
 
 void cached_block_ref(struct cached_block *block)
 {
-    atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+    assert(before > 0);
+    (void)before;
 }
 
 void cached_block_unref(struct cached_block *block)
 {
-    if (atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
+    uint32_t before = atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before != 1)
         return;
     cached_block_discard(block);
 }
@@ -258,8 +261,7 @@ static void drop_cache_reference(struct epoch_node *node)
         (struct cached_block *)(void *)((char *)node - offsetof(struct cached_block, retired)));
 }
 
-// ------------------------------------------------------------------------------------ the hash
-// table
+// ------------------------------------------------------------------------------------- hash table
 
 // The block in `bucket`, or NULL. Pinned, or under the shard's lock.
 static struct cached_block *find(_Atomic(struct cached_block *) *bucket, uint64_t file,
@@ -287,6 +289,7 @@ static void mark_used(struct cached_block *block)
 
 struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t file, uint64_t offset)
 {
+    assert(epoch_is_pinned());
     struct cache_counters *counters = my_counters(cache);
     size_t hash = hash_of(file, offset), bucket = hash & cache->bucket_mask;
     struct cached_block *block = NULL;
@@ -302,9 +305,7 @@ struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t file
     return block;
 }
 
-// The functions from here to the next dashed line need the shard's lock.
-
-static void list_remove(struct shard *shard, struct cached_block *block)
+static void list_remove(struct shard *shard, struct cached_block *block) REQUIRES(cache_shard)
 {
     *(block->newer ? &block->newer->older : &shard->newest) = block->older;
     *(block->older ? &block->older->newer : &shard->oldest) = block->newer;
@@ -318,20 +319,20 @@ static void list_push(struct shard *shard, struct cached_block *block) REQUIRES(
     shard->newest = block;
 }
 
-static void add_bytes(struct shard *shard, size_t bytes)
+static void add_bytes(struct shard *shard, size_t bytes) REQUIRES(cache_shard)
 {
-    atomic_store_explicit(&shard->bytes,
-                          atomic_load_explicit(&shard->bytes, memory_order_relaxed) + bytes,
-                          memory_order_relaxed);
+    size_t sum = atomic_load_explicit(&shard->bytes, memory_order_relaxed) + bytes;
+    assert(sum <= shard->capacity);
+    atomic_store_explicit(&shard->bytes, sum, memory_order_relaxed);
 }
 
-static void count(_Atomic uint64_t *counter)
+static void count(_Atomic uint64_t *counter) REQUIRES(cache_shard)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
                           memory_order_relaxed);
 }
 
-static void filter_remake(struct block_cache *cache, size_t bucket)
+static void filter_remake(struct block_cache *cache, size_t bucket) REQUIRES(cache_shard)
 {
     unsigned bits = 0;
     const struct cached_block *block =
@@ -343,7 +344,7 @@ static void filter_remake(struct block_cache *cache, size_t bucket)
 
 // Takes the block out of table and list and puts it in front of *out, linked by `older`.
 static void unlink_block(struct block_cache *cache, struct shard *shard, struct cached_block *block,
-                         struct cached_block **out)
+                         struct cached_block **out) REQUIRES(cache_shard)
 {
     size_t bucket = hash_of(block->file, block->offset) & cache->bucket_mask;
     _Atomic(struct cached_block *) *link = &cache->buckets[bucket];
@@ -365,9 +366,11 @@ static void evict(struct block_cache *cache, struct shard *shard, size_t charge,
                   struct cached_block **out) REQUIRES(cache_shard)
 {
     unsigned chances = 0;
+    assert(charge <= shard->capacity);
 
     while (atomic_load_explicit(&shard->bytes, memory_order_relaxed) > shard->capacity - charge) {
         struct cached_block *block = shard->oldest;
+        assert(block); // bytes are those of the blocks of the list
         if (chances < CHANCES_MAX && atomic_load_explicit(&block->mark, memory_order_relaxed)) {
             atomic_store_explicit(&block->mark, false, memory_order_relaxed);
             list_remove(shard, block);
@@ -405,7 +408,7 @@ static struct shard *shard_of(struct block_cache *cache, size_t bucket)
 struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t offset,
                                         struct cached_block *block, size_t size, bool keep)
 {
-    assert(size <= block->room);
+    assert(size <= block->room && epoch_is_pinned());
     block->file = file;
     block->offset = offset;
     block->size = (uint32_t)size;

@@ -21,6 +21,7 @@
 // Pure functions but for the allocation of the result.
 #include "compaction/compact_inputs.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -141,6 +142,7 @@ static int copy_files(struct file_meta *const *files, unsigned count, struct fil
 static int copy_run(const struct version_level *level, struct run run,
                     struct file_meta ***ret_files, unsigned *ret_count)
 {
+    assert(run.first <= run.end && run.end <= level->count);
     *ret_count = run.end - run.first;
     return copy_files(run_files(level, run), *ret_count, ret_files);
 }
@@ -200,6 +202,8 @@ static int finish(const struct version *version, const struct pick_options *opti
                   struct compaction *c, struct run output, const struct range *range)
 {
     const struct version_level *out = &version->levels[c->output_level];
+    assert(c->input_count[0] > 0 && !any_compacting(c->inputs[0], c->input_count[0]));
+    assert(!run_busy(out, output));
     c->exclusive = passes_over_tables(version, c->level, c->output_level);
     if (c->exclusive && any_running(version))
         return LSM_BUSY;

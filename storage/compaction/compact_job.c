@@ -14,6 +14,7 @@
 // Runs in one thread without locks. On failure every table written is removed.
 #include "compaction/compact_job.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -53,6 +54,7 @@ static int output_open(struct run_state *state)
 {
     struct compact_job *run = state->run;
     struct output *out = &state->out;
+    assert(!out->builder && !out->file);
     out->number = run->new_number(run->arg);
     store_file_name(out->name, STORE_TABLE, out->number);
     int rc = env_open(run->env, out->name, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &out->file);
@@ -115,6 +117,7 @@ static int output_finish(struct run_state *state)
     struct compact_job *run = state->run;
     struct sst_info info = {0};
     struct file_meta *file = NULL;
+    assert(state->out.builder);
     int rc = sst_builder_finish(state->out.builder, &info);
     if (!rc) {
         rc = output_to_meta(&state->out, &info, &state->blobs, &state->kept, &file);
@@ -307,6 +310,9 @@ static int run_entry(struct run_state *state, const struct entry *entry)
 
     if (same_key && stratum == state->stratum)
         return LSM_OK; // a newer version hides this one from all readers
+    if (same_key && stratum > state->stratum)
+        return status_fail(LSM_CORRUPTION, "%s: versions of a key are out of order",
+                           run->env->path);
     if (!same_key) {
         if (buf_assign(&state->key, entry->key.data, entry->key.size))
             return status_no_memory(entry->key.size);
@@ -378,7 +384,11 @@ static int run_loop(struct run_state *state, struct iter *input)
 int compact_job_run(struct compact_job *run, struct iter *input)
 {
     struct run_state state = {.run = run};
+    assert(!run->outputs && !run->moved.count);
+    for (size_t i = 1; i < run->snapshot_count; i++)
+        assert(run->snapshots[i - 1] <= run->snapshots[i]);
     int rc = run_loop(&state, input);
+    assert(rc || !state.out.builder);
     if (!rc && run->moved.count)
         rc = blob_store_sync(run->blobs);
     if (!rc && run->output_count)

@@ -14,6 +14,7 @@
 // Pure functions but for the cursors and the allocation of results.
 #include "compaction/compact_pick.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 
@@ -57,6 +58,7 @@ static unsigned find_candidates(const struct version *version, unsigned level,
 {
     const struct version_level *l = &version->levels[level];
     unsigned count = 0, start = 0;
+    assert(level > 0 && level < LAST);
     if (cursor->size)
         start = run_overlapping(l, (struct slice){0}, buf_slice(cursor)).end;
     for (unsigned i = 0; i < l->count && count < CANDIDATES; i++) {
@@ -81,6 +83,7 @@ static int pick_from_level(const struct version *version, const struct pick_opti
         rc = compaction_of_run(version, options, level, level + 1, run, true, &c);
         if (rc)
             continue;
+        assert(c->level == level && c->output_level == level + 1);
         struct slice largest = c->inputs[0][c->input_count[0] - 1]->largest;
         rc = buf_assign(cursor, largest.data, largest.size);
         if (rc)
@@ -95,6 +98,7 @@ static int pick_from_level_0(const struct version *version, const struct pick_op
                              unsigned base_level, struct compaction **ret_compaction)
 {
     const struct version_level *l0 = &version->levels[0];
+    assert(l0->count > 0 && base_level > 0);
     const struct file_meta *oldest = l0->files[l0->count - 1];
     return compaction_of_level_0(version, options, base_level, oldest->smallest, oldest->largest,
                                  MAX_L0_INPUTS, ret_compaction);

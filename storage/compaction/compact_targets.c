@@ -20,6 +20,8 @@
 // Pure functions.
 #include "compaction/compact_pick.h"
 
+#include <assert.h>
+
 #define LAST       (VERSION_LEVELS - 1)
 #define BLOB_SHARE 64
 
@@ -65,6 +67,7 @@ static void set_targets(const struct version *version, const struct pick_options
         return;
     }
     targets->base_level = first;
+    assert(base > 1 && first >= 1); // a level with tables is above the ideal base
     if (size / ratio >= base_size / ratio / 2)
         targets->target[base - 1] = at_least_1(size / ratio);
 }
@@ -116,5 +119,6 @@ void pick_targets(const struct version *version, const struct pick_options *opti
         else if (count)
             targets.score[level] = 1 + bytes / base_size;
     }
+    assert(targets.base_level >= 1 && targets.base_level <= LAST && targets.target[0] == 0);
     *ret_targets = targets;
 }

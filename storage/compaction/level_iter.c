@@ -4,6 +4,7 @@
 // Belongs to one thread. A table that cannot be opened ends the iteration with its status.
 #include "compaction/level_iter.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -34,6 +35,7 @@ int table_iter_new(struct table_cache *cache, struct file_meta *file,
 // Makes `table` the iterator of table `index`, or sets the failure.
 static bool level_iter_open(struct level_iter *it, unsigned index)
 {
+    assert(index < it->count);
     if (it->table && it->index == index)
         return true;
     iter_free(it->table);
@@ -140,6 +142,7 @@ static void level_iter_seek_last(struct iter *base)
 static void level_iter_next(struct iter *base)
 {
     struct level_iter *it = (struct level_iter *)base;
+    assert(base->valid && it->table);
     iter_next(it->table);
     if (it->table->valid)
         base->entry = it->table->entry;
@@ -150,6 +153,7 @@ static void level_iter_next(struct iter *base)
 static void level_iter_prev(struct iter *base)
 {
     struct level_iter *it = (struct level_iter *)base;
+    assert(base->valid && it->table);
     iter_prev(it->table);
     if (it->table->valid)
         base->entry = it->table->entry;

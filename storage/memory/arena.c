@@ -20,6 +20,7 @@
 // failure nothing is allocated and the arena stays usable.
 #include "memory/arena.h"
 
+#include <assert.h>
 #include <sys/mman.h>
 
 #include "base/status.h"
@@ -63,6 +64,7 @@ static struct arena_chunk *pool_take(struct arena_pool *pool, size_t size)
     if (pool->chunks && pool->chunk_size == size) {
         chunk = pool->chunks;
         pool->chunks = chunk->next;
+        assert(pool->bytes >= size);
         pool->bytes -= size;
     }
     pthread_mutex_unlock(&pool->lock);
@@ -80,6 +82,7 @@ static bool pool_give(struct arena_pool *pool, struct arena_chunk *chunk)
         pool->chunks = chunk;
         pool->bytes += chunk->size;
     }
+    assert(pool->bytes <= pool->limit);
     pthread_mutex_unlock(&pool->lock);
     return wanted;
 }
@@ -239,6 +242,7 @@ void *arena_alloc(struct arena *arena, size_t size)
     for (;;) {
         struct arena_chunk *chunk = atomic_load_explicit(&arena->current, memory_order_acquire);
         size_t at = atomic_fetch_add_explicit(&chunk->used, size, memory_order_relaxed);
+        assert(at % ARENA_ALIGN == 0);
         if (at + size <= chunk->size)
             return (char *)chunk + at;
         bool raced;

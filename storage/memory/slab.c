@@ -11,6 +11,7 @@
 // leaf; only one is held. On failure nothing is allocated.
 #include "memory/slab.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -103,7 +104,9 @@ int slab_new(bool huge, struct slab **ret_slab)
 
 static void slab_unref(struct slab *slab)
 {
-    if (atomic_fetch_sub_explicit(&slab->refs, 1, memory_order_acq_rel) != 1)
+    uint64_t before = atomic_fetch_sub_explicit(&slab->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before != 1)
         return;
     for (unsigned i = 0; i < CLASSES; i++)
         pthread_mutex_destroy(&slab->classes[i].lock);
@@ -114,6 +117,7 @@ static void slab_unref(struct slab *slab)
 
 static void list_push(struct slab_class *class, struct slab_chunk *chunk)
 {
+    assert(!chunk->listed);
     chunk->listed = true;
     chunk->prev = NULL;
     chunk->next = class->chunks;
@@ -124,6 +128,7 @@ static void list_push(struct slab_class *class, struct slab_chunk *chunk)
 
 static void list_remove(struct slab_class *class, struct slab_chunk *chunk)
 {
+    assert(chunk->listed);
     *(chunk->prev ? &chunk->prev->next : &class->chunks) = chunk->next;
     if (chunk->next)
         chunk->next->prev = chunk->prev;
@@ -223,7 +228,9 @@ void slab_dealloc(void *block, size_t size)
         (struct slab_chunk *)((uintptr_t)block & ~(uintptr_t)(CHUNK_SIZE - 1));
     struct slab_class *class = chunk->class;
     struct free_block *free_block = block;
+    assert(class == &chunk->slab->classes[class_of(size)]);
     pthread_mutex_lock(&class->lock);
+    assert(chunk->used > 0);
     free_block->next = chunk->free;
     chunk->free = free_block;
     if (!chunk->listed)

@@ -9,6 +9,7 @@
 // a microsecond for the chunks of a terabyte. On failure nothing is allocated.
 #include "memory/span.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -96,6 +97,7 @@ static void *units_alloc(size_t units)
         at = 0;
     }
     if (chunk) {
+        assert(at + units <= UNITS && !(chunk->used & run_mask(units) << at));
         chunk->used |= run_mask(units) << at;
         span = chunk->base + at * UNIT;
     }
@@ -110,7 +112,9 @@ static void units_free(char *span, size_t units)
     size_t i = 0;
     while (chunks[i].base != base)
         i++;
-    chunks[i].used &= ~(run_mask(units) << (size_t)(span - base) / UNIT);
+    uint64_t mask = run_mask(units) << (size_t)(span - base) / UNIT;
+    assert((chunks[i].used & mask) == mask);
+    chunks[i].used &= ~mask;
     bool empty = chunks[i].used == 0;
     if (empty)
         chunks[i] = chunks[--chunk_count];

@@ -33,7 +33,6 @@
 #include <assert.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -152,8 +151,12 @@ void epoch_unpin_slow(void)
         atomic_fetch_sub_explicit(&slotless_pins, 1, memory_order_release);
 }
 
-// --------------------------------------------------------------------------------------
-// reclamation
+bool epoch_is_pinned(void)
+{
+    return slotless_depth > 0 || (epoch_self && epoch_self->depth > 0);
+}
+
+// ------------------------------------------------------------------------------------ reclamation
 
 // The lowest epoch any thread has announced, UINT64_MAX if none is pinned. A pin that this does not
 // see comes after the caller's last advance.
@@ -265,7 +268,7 @@ void epoch_barrier(void)
 {
     uint64_t nested;
 
-    assert(!freeing && slotless_depth == 0 && (!epoch_self || epoch_self->depth == 0));
+    assert(!freeing && !epoch_is_pinned());
     pthread_mutex_lock(&reclaim_lock);
     do {
         nested = atomic_load_explicit(&nested_retires, memory_order_relaxed);

@@ -14,6 +14,7 @@
 #define LSM_MEMTABLE_EPOCH_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 // An object that can be retired embeds one of these.
@@ -37,8 +38,10 @@ void epoch_barrier(void);
 // between jobs, so that garbage does not wait for the next retire.
 void epoch_reclaim(void);
 
-// --------------------------------------------------------- what the inline pin and unpin are made
-// of
+// Whether the calling thread is pinned. For assertions.
+bool epoch_is_pinned(void);
+
+// ------------------------------------------------------ what the inline pin and unpin are made of
 
 // A thread's announcement. One cache line each, so that pinning shares nothing between threads.
 struct epoch_slot {

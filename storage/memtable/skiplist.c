@@ -271,6 +271,10 @@ int skiplist_insert(struct skiplist *list, const struct entry *entry, struct mem
         memcpy(bytes + entry->key.size, entry->value.data, entry->value.size);
 
     find_splice(list, &t, height, hint);
+    assert(hint->prev[0] == list->head || is_before(hint->prev[0], &t));
+    const struct skiplist_node *after = hint->next[0];
+    assert(!after || after->tag != t.tag || !slice_equal(skiplist_key(after), t.key));
+    (void)after;
     for (int level = 0; level < height; level++)
         parted |= link_node(node, level, &t, hint);
     // Newer neighbours on one level may lie outside those of the level below: no longer nested.

@@ -15,6 +15,7 @@
 // limit and the end of the block, so 8 bytes can be loaded at any place below limit.
 #include "sstable/block.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -271,6 +272,7 @@ static inline int take(struct block_iter *it, const uint8_t *p, const struct dec
 // The entry after a step back builds on the key that step left in the run.
 static int key_from_run(struct block_iter *it)
 {
+    assert(it->run_position < it->run->count);
     const struct run_entry *r = &it->run->entries[it->run_position];
     int status = reserve_key(it, r->key_size);
     if (status)
@@ -404,6 +406,7 @@ static int step_back(struct block_iter *it, const uint8_t *stop, struct entry *e
             return status;
         it->run_position = it->run->count;
     }
+    assert(it->run_position <= it->run->count);
     size_t position = it->run_position - 1;
     const struct run_entry *r = &it->run->entries[position];
     it->current = r->start;
@@ -418,6 +421,7 @@ static int step_back(struct block_iter *it, const uint8_t *stop, struct entry *e
 
 int block_iter_prev(struct block_iter *it, struct entry *ret_entry)
 {
+    assert(it->current);
     if (it->current == it->block.data)
         return 1;
     return step_back(it, it->current, ret_entry);

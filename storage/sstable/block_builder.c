@@ -32,6 +32,7 @@ int block_builder_add(struct block_builder *builder, struct slice key, uint64_t 
 {
     bool restart = builder->entries == 0 || builder->since_restart >= builder->restart_interval;
     size_t shared = 0;
+    assert(key.size <= LSM_MAX_KEY && value.size <= LSM_MAX_VALUE);
     if (!restart) {
         size_t n = key.size < builder->last_key.size ? key.size : builder->last_key.size;
         shared = common_prefix(key.data, builder->last_key.data, n);
@@ -78,7 +79,7 @@ size_t block_builder_size_with(const struct block_builder *builder, size_t key_s
 
 int block_builder_finish(struct block_builder *builder, size_t extra)
 {
-    assert(builder->entries);
+    assert(builder->entries && builder->restarts.size >= 4);
     int status = buf_reserve(&builder->data, builder->restarts.size + 4 + extra);
     if (status)
         return status;

@@ -4,6 +4,7 @@
 // damaged input can fail but not read or write out of place.
 #include "sstable/codec.h"
 
+#include <assert.h>
 #include <lz4.h>
 #include <stdlib.h>
 #include <zlib.h>
@@ -24,6 +25,7 @@ struct codec {
 
 int codec_new(enum lsm_compression compression, struct codec **ret_codec)
 {
+    assert(compression <= LSM_COMPRESSION_ZLIB);
     struct codec *codec = calloc(1, sizeof(*codec));
     if (!codec)
         return status_no_memory(sizeof(*codec));
@@ -95,6 +97,7 @@ int codec_compress(struct codec *codec, struct slice in, struct buf *out,
     }
     put_fixed32(out->data, (uint32_t)in.size);
     out->size = SIZE_FIELD + n;
+    assert(out->size <= most);
     *ret_compression = codec->compression;
     return LSM_OK;
 }

@@ -5,6 +5,7 @@
 // (bits * ln 2), because keys crowd some lines.
 #include "sstable/filter.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -51,6 +52,8 @@ void filter_builder_finish(const struct filter_builder *builder, unsigned bits_p
 {
     uint64_t lines = line_count(builder->count, bits_per_key);
     unsigned probes = probe_count(bits_per_key);
+    assert(lines > 0); // of no keys there is no filter
+    assert(probes >= 1 && probes <= FILTER_PROBES_MAX);
     memset(out, 0, lines * FILTER_LINE);
     for (size_t i = 0; i < builder->count; i++) {
         uint64_t hash = builder->hashes[i];

@@ -4,6 +4,7 @@
 // Blocks that the cache has are not read, so a stream has gaps where somebody else was before.
 #include "sstable/sst_ahead.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 #define NEAR    ((uint64_t)32 << 10)
@@ -36,6 +37,7 @@ static uint64_t stream_wants(struct sst_ahead_stream *s, uint64_t data_end, uint
         return 0;
     uint64_t size = data_end - from < s->window ? data_end - from : s->window;
     s->asked = from + size;
+    assert(s->asked <= data_end && s->window >= FIRST && s->window <= LARGEST);
     if (s->window < LARGEST)
         s->window *= 2;
     *ret_from = from;
@@ -45,6 +47,7 @@ static uint64_t stream_wants(struct sst_ahead_stream *s, uint64_t data_end, uint
 void sst_ahead_note(struct sst_ahead *ahead, struct env_file *file, uint64_t begin, uint64_t end,
                     uint64_t data_end)
 {
+    assert(begin < end && end <= data_end);
     if (atomic_exchange_explicit(&ahead->busy, true, memory_order_acquire))
         return;
     struct sst_ahead_stream *s = stream_of(ahead, begin);

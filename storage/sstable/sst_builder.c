@@ -11,6 +11,7 @@
 // Failure: the first one is sticky; the file is then of no use.
 #include "sstable/sst_builder.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -113,6 +114,7 @@ static int write_block(struct sst_builder *b, uint8_t *block, size_t size,
 
 static int finish_data_block(struct sst_builder *b)
 {
+    assert(!b->pending);
     int status = block_builder_finish(&b->data, SST_TRAILER_SIZE);
     if (status)
         return status;
@@ -145,6 +147,7 @@ static int finish_data_block(struct sst_builder *b)
 // The index entry of the pending block, with separator (key, tag).
 static int add_index_entry(struct sst_builder *b, struct slice key, uint64_t tag)
 {
+    assert(b->pending);
     uint8_t value[CODING_VARINT64_MAX + 1];
     uint8_t *p = put_varint64(value, b->pending_size);
     *p++ = (uint8_t)b->pending_compression;

@@ -4,6 +4,7 @@
 // rests is that of the separators; locations ascend and end at the end of the data.
 #include "sstable/sst_index.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -227,6 +228,7 @@ static size_t prefixes_below(const struct sst_index *ix, uint64_t prefix)
 
 size_t sst_index_seek(const struct sst_index *index, struct slice key, uint64_t tag)
 {
+    assert(key.data && index->count > 0);
     int c = key_prefix_compare_common(index->common, key);
     if (c)
         return c < 0 ? 0 : index->count;
@@ -259,6 +261,7 @@ int sst_index_compare(const struct sst_index *index, size_t block, struct slice 
 
 int sst_separator(struct slice a, struct slice b, struct buf *out)
 {
+    assert(slice_compare(a, b) < 0);
     size_t n = a.size < b.size ? a.size : b.size;
     size_t d = common_prefix(a.data, b.data, n); // a[d] < b[d] unless a is a prefix of b
     if (d == a.size)
@@ -276,5 +279,7 @@ int sst_separator(struct slice a, struct slice b, struct buf *out)
     int status = buf_assign(out, a.data, k + 1);
     if (!status)
         out->data[k]++;
+    assert(status ||
+           (slice_compare(a, buf_slice(out)) <= 0 && slice_compare(buf_slice(out), b) < 0));
     return status;
 }

@@ -16,6 +16,7 @@
 // A long scan does not clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
 //
 // Invariant: while base.valid, `block_index` is the open block and block.current the entry.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -179,6 +180,7 @@ static int fetch(struct sst_iter *it, const struct sst_place *place, struct slic
 // Opens block `index`. Not positioned after that.
 static int load(struct sst_iter *it, size_t index)
 {
+    assert(index < it->reader->index.count);
     drop_block(it);
     struct sst_place place = sst_place_of(it->reader, index);
     struct slice contents;
@@ -322,6 +324,7 @@ static void seek_last(struct iter *base)
 static void next(struct iter *base)
 {
     struct sst_iter *it = (struct sst_iter *)base;
+    assert(base->valid && it->loaded);
     int status = block_iter_next(&it->block, &it->base.entry);
     if (__builtin_expect(status == 0, 1))
         return;
@@ -334,6 +337,7 @@ static void next(struct iter *base)
 static void prev(struct iter *base)
 {
     struct sst_iter *it = (struct sst_iter *)base;
+    assert(base->valid && it->loaded);
     int status = block_iter_prev(&it->block, &it->base.entry);
     if (__builtin_expect(status == 0, 1))
         return;

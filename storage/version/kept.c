@@ -1,6 +1,7 @@
 // Ranges of snapshots in a fixed array. No memory, no locks, no failures.
 #include "version/kept.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "entry/iter.h"
@@ -39,6 +40,7 @@ static void merge_smallest(struct kept_ranges *kept)
 
 void kept_add(struct kept_ranges *kept, uint64_t first, uint64_t last, uint64_t bytes)
 {
+    assert(first <= last && kept->count <= KEPT_RANGES_MAX);
     size_t at = kept->count;
     while (at > 0 && compare(&kept->at[at - 1], first, last) > 0)
         at--;
@@ -54,6 +56,7 @@ void kept_add(struct kept_ranges *kept, uint64_t first, uint64_t last, uint64_t 
     memmove(kept->at + at + 1, kept->at + at, (kept->count - at) * sizeof *kept->at);
     kept->at[at] = (struct kept_range){first, last, bytes};
     kept->count++;
+    assert(at + 1 == kept->count || compare(&kept->at[at + 1], first, last) > 0);
 }
 
 uint64_t kept_dead_bytes(const struct kept_range *ranges, size_t count, const uint64_t *snapshots,

@@ -4,6 +4,7 @@
 // On failure a set is as it was. One thread at a time.
 #include "version/snapshot_set.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,8 @@ int snapshot_set_add(struct snapshot_set *set, uint64_t id, uint64_t sequence, u
     set->count++;
     if (set->next_id <= id)
         set->next_id = id + 1;
+    assert(at == 0 || set->at[at - 1].id < id);
+    assert(at + 1 == set->count || set->at[at + 1].id > id);
     return LSM_OK;
 }
 

@@ -81,6 +81,7 @@ static bool numbered(const char *name, enum store_file kind, const char *digits,
 {
     char canonical[STORE_NAME_MAX];
     uint64_t number;
+    assert(name <= digits && digits <= end);
     if (!parse_number(digits, end, &number))
         return false;
     store_file_name(canonical, kind, number);

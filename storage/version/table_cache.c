@@ -26,6 +26,7 @@
 
 #include "base/lock_check.h"
 #include "base/status.h"
+#include "memtable/epoch.h"
 
 struct slot {
     struct file_meta *file;
@@ -91,6 +92,7 @@ static struct sst_reader *unlink_reader(struct table_cache *cache, unsigned inde
 {
     struct file_meta *file = cache->slots[index].file;
     struct sst_reader *reader = atomic_load_explicit(&file->reader, memory_order_relaxed);
+    assert(reader && file->cache_slot && cache->memory >= cache->slots[index].memory);
     atomic_store_explicit(&file->reader, NULL, memory_order_release);
     file->cache_slot = NULL;
     cache->memory -= cache->slots[index].memory;
@@ -171,6 +173,7 @@ static int get_slowly(struct table_cache *cache, struct file_meta *file,
 int table_cache_get(struct table_cache *cache, struct file_meta *file,
                     struct sst_reader **ret_reader)
 {
+    assert(epoch_is_pinned());
     struct sst_reader *reader = atomic_load_explicit(&file->reader, memory_order_acquire);
     if (!reader)
         return get_slowly(cache, file, ret_reader);
@@ -187,6 +190,7 @@ void table_cache_forget(struct table_cache *cache, struct file_meta *file)
     cache_lock(cache);
     if (file->cache_slot) {
         unsigned index = (unsigned)((uintptr_t)file->cache_slot - 1);
+        assert(index < cache->count && cache->slots[index].file == file);
         reader = unlink_reader(cache, index);
         cache->count--;
         if (index != cache->count)

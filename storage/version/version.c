@@ -196,6 +196,7 @@ static int level_push(struct version_level *out, unsigned level, struct file_met
                                "tables %" PRIu64 " and %" PRIu64 " of level %u overlap",
                                last->number, file->number, level);
     }
+    assert(out->count == 0 || level_order(level, out->files[out->count - 1], file) < 0);
     file_meta_ref(file);
     out->files[out->count++] = file;
     out->bytes += file->size;
@@ -295,6 +296,7 @@ int version_apply(const struct version *base, const struct version_edit *edit,
             rc = level_prefixes(&version->levels[level]);
         first = end;
     }
+    assert(rc || first == sorted.added_count);
     for (unsigned i = 0; i < sorted.removed_count && !rc; i++)
         if (!sorted.removed[i].matched)
             rc = status_fail(LSM_CORRUPTION,

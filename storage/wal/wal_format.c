@@ -2,6 +2,8 @@
 // Thread-safe: no state.
 #include "wal/wal_format.h"
 
+#include <assert.h>
+
 #include "base/hash.h"
 
 static uint32_t header_crc(const uint8_t data[WAL_HEADER_SIZE])
@@ -48,6 +50,8 @@ uint32_t wal_tag(const struct wal_header *header)
 void wal_record_encode(uint8_t *p, uint32_t tag, uint64_t durable, uint64_t sequence,
                        struct slice payload)
 {
+    assert(payload.size <= WAL_PAYLOAD_MAX);
+    assert(durable % WAL_ALIGN == 0 && durable <= WAL_SIZE_MAX);
     // Zeros the last eight bytes, which hold the padding; the copy of the payload that follows
     // writes over the rest of them.
     put_fixed64(p + wal_record_size(payload.size) - WAL_ALIGN, 0);

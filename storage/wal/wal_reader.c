@@ -16,6 +16,7 @@
 // failure have been handed out.
 #include "wal/wal_reader.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -37,6 +38,7 @@ struct log_reader {
 // Makes bytes [offset, offset + size) available; the range lies in the file.
 static int fetch(struct log_reader *log, uint64_t offset, uint64_t size, const uint8_t **ret_data)
 {
+    assert(offset <= log->size && size <= log->size - offset);
     if (offset < log->at || offset + size > log->at + log->buffer.size) {
         uint64_t left = log->size - offset;
         uint64_t want = size > log->chunk ? size : log->chunk < left ? log->chunk : left;
@@ -102,6 +104,7 @@ static int find_tag(struct log_reader *log, uint64_t *offset)
         if (rc)
             return rc;
         uint64_t end = log->at + log->buffer.size;
+        assert(*offset % WAL_ALIGN == 0);
         for (; end - *offset >= WAL_RECORD_HEADER; *offset += WAL_ALIGN, data += WAL_ALIGN) {
             if (get_fixed32(data + 8) == log->tag)
                 return 0;

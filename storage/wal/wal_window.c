@@ -4,6 +4,7 @@
 // the last bytes of a disk still take the small writes that deleting needs.
 #include "wal/wal_window.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 #include "base/status.h"
@@ -46,6 +47,7 @@ int wal_window_init(struct wal_window *window, struct env_file *file, uint64_t s
 int wal_window_grow(struct wal_window *window, uint64_t at, uint64_t size)
 {
     struct env_file *file = window->file;
+    assert(at >= window->start && at <= window->limit);
     uint64_t need = round_up(at + size);
     uint64_t limit = round_up(window->limit + window->step);
     if (need > limit)

@@ -9,6 +9,8 @@
 
 #include "env/env.h"
 
+#include <assert.h>
+
 struct wal_window {
     struct env_file *file; // borrowed
     uint8_t *addr;         // NULL: none
@@ -30,6 +32,7 @@ void wal_window_release(struct wal_window *window);
 // Where file offset `at` is mapped; `at` is in the window.
 static inline uint8_t *wal_window_at(const struct wal_window *window, uint64_t at)
 {
+    assert(window->addr && at >= window->start && at <= window->limit);
     return window->addr + (at - window->start);
 }
 

@@ -24,6 +24,7 @@
 // and `status` are read without.
 #include "wal/wal_writer.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -373,6 +374,7 @@ int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t 
     if (rc)
         return failed(wal, rc);
     uint64_t at = atomic_load_explicit(&wal->end, memory_order_relaxed);
+    assert(at % WAL_ALIGN == 0 && wal_durable(wal) <= at);
     uint64_t size = 0;
     for (size_t i = 0; i < count; i++) {
         if (records[i].payload.size > WAL_PAYLOAD_MAX)
@@ -398,6 +400,7 @@ int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t 
 // held, releases it meanwhile.
 static void lead_sync(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
 {
+    assert(!wal->syncing && wal->pending > 0);
     wal->syncing = true;
     wal->gathering = false;
     wal->syncs++;
@@ -415,6 +418,7 @@ static void lead_sync(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
     uint64_t us = clock_us() - start;
     wal->sync_us = wal->sync_us ? wal->sync_us - wal->sync_us / 8 + us / 8 : us;
     wal->expected = wal->pending; // the group, and who has come meanwhile
+    assert(wal->pending >= group);
     wal->pending -= group;
     if (wal->pause)
         wal->pause--;
@@ -463,8 +467,10 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
         }
         // If the sync that was already under way covered this thread's records, no later sync has
         // counted the thread as one of its group.
-        if (wal->syncs == syncs)
+        if (wal->syncs == syncs) {
+            assert(wal->pending > 0);
             wal->pending--;
+        }
         sync_unlock(wal);
         wait_end(WAIT_SYNC, began);
     }
