@@ -2,6 +2,7 @@
 // thread. A failed append leaves the batch as it was.
 #include "db/batch.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,7 @@ static int batch_grow(struct lsm_batch *batch, uint64_t bytes)
 static void batch_finish(struct lsm_batch *batch, uint8_t *end)
 {
     batch->payload.size = (size_t)(end - batch->payload.data);
+    assert(batch->payload.size <= batch->payload.capacity && batch->payload.size <= BATCH_MAX_SIZE);
     put_fixed32(batch->payload.data, ++batch->count);
 }
 
@@ -238,6 +240,7 @@ int batch_pin(struct blob_refs *set, const struct blob_refs *pins)
             ref->file = pins->refs[i].file;
             blob_file_ref(ref->file);
         }
+        assert(ref->file == pins->refs[i].file);
         blob_file_add_mem(ref->file, (int64_t)pins->refs[i].bytes);
     }
     return LSM_OK;

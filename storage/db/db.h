@@ -92,9 +92,10 @@ struct lsm {
     struct lsm_options options;
     struct logger logger;
     struct env_lock *lock;
-    bool made_dir;   // the directory was made by this handle
-    bool fresh;      // the store was made by this handle; decided under the lock
-    char *lock_note; // what LOCK says of this holder; NULL: nothing. mutex
+    bool made_dir; // the directory was made by this handle
+    bool fresh;    // the store was made by this handle; decided under the lock
+    // What LOCK says of this holder; NULL: nothing.
+    char *lock_note GUARDED_BY(db_mutex);
     struct block_cache *block_cache;
     struct sst_map_budget map_budget;
     struct table_cache *table_cache;
@@ -110,8 +111,8 @@ struct lsm {
 
     // The lead's.
     struct memtable *active; // changed under mutex as well
-    struct memtable_hint hint;
-    uint64_t last_sequence;
+    struct memtable_hint hint GUARDED_BY(db_lead);
+    uint64_t last_sequence GUARDED_BY(db_lead);
 
     // mutex
     pthread_mutex_t mutex;
@@ -122,14 +123,14 @@ struct lsm {
         struct db_log *log;
     } immutables[DB_MAX_IMMUTABLES] GUARDED_BY(db_mutex); // oldest first
     unsigned immutable_count GUARDED_BY(db_mutex);
-    struct version *version; // current; also in the view
+    struct version *version GUARDED_BY(db_mutex); // current; also in the view
     struct {
         struct lsm_snapshot list;  // list head
         struct snapshot_set named; // changed with the manifest lead as well
         bool dead_stale;           // the tables' dead_bytes have to be counted anew
     } snapshots GUARDED_BY(db_mutex);
     int background_error GUARDED_BY(db_mutex); // sticky
-    char background_detail[STATUS_DETAIL_MAX];
+    char background_detail[STATUS_DETAIL_MAX] GUARDED_BY(db_mutex);
 
     // The parts, each with the lock that its header names.
     struct db_queue queue;

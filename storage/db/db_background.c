@@ -107,6 +107,7 @@ bool db_flush_due(struct lsm *db)
 static void make_spare(struct lsm *db) REQUIRES(db_mutex)
 {
     struct db_log *log = NULL;
+    assert(db->logs.spare_state == SPARE_WANTED && !db->logs.spare);
     db->logs.spare_state = SPARE_MAKING;
     db_unlock(db);
     int rc = db_log_new(db, &log);
@@ -343,6 +344,7 @@ static void *compaction_thread(void *arg)
         if (!rc)
             db_reserve_follow(db);
         db_lock(db);
+        assert(db->jobs.compactions_running > 0);
         db->jobs.compactions_running--;
         bool pause = job_ended(db, rc, DB_FULL_COMPACTION, "compaction failed");
         if (pause && !db->jobs.stopping && status_is_passing(rc)) {

@@ -10,6 +10,7 @@
 //
 // Thread safety: a memtable's set is added to by the write leader alone, and read when the memtable
 // is immutable.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "db/batch.h"
@@ -67,6 +68,7 @@ int db_blob_register(struct memtable *memtable, const struct blob_refs *refs, ui
             ref->file = refs->refs[i].file;
             blob_file_ref(ref->file);
         }
+        assert(ref->file == refs->refs[i].file);
         blob_file_add_mem(ref->file, (int64_t)refs->refs[i].bytes);
     }
     atomic_fetch_add_explicit(&blobs->written, written, memory_order_relaxed);
@@ -92,6 +94,7 @@ uint64_t db_blob_flush_bytes(struct lsm *db)
 const struct blob_refs *db_memtable_blobs(const struct memtable *memtable)
 {
     const struct memtable_blobs *blobs = memtable_owner(memtable);
+    assert(blobs);
     return &blobs->set;
 }
 

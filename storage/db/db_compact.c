@@ -3,6 +3,7 @@
 // Both run in background threads without locks; only gathering the snapshots and the final switch
 // take the mutex. On failure everything written is removed and the version is as before, except
 // after a failed manifest write, which keeps all files.
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -120,6 +121,7 @@ void db_remove_added(struct lsm *db, const struct version_edit *edit)
 int db_flush_oldest(struct lsm *db)
 {
     db_lock(db);
+    assert(db->immutable_count > 0);
     struct memtable *memtable = db->immutables[0].memtable;
     uint64_t next_log =
         db->immutable_count > 1 ? db->immutables[1].log->number : db->logs.active->number;
@@ -288,9 +290,12 @@ int db_run_compaction(struct lsm *db, struct version *version, struct compaction
 {
     int rc = compaction->trivial_move ? run_move(db, compaction) : run_merge(db, compaction, watch);
     db_lock(db);
-    for (unsigned side = 0; side < 2; side++)
-        for (unsigned i = 0; i < compaction->input_count[side]; i++)
+    for (unsigned side = 0; side < 2; side++) {
+        for (unsigned i = 0; i < compaction->input_count[side]; i++) {
+            assert(compaction->inputs[side][i]->compacting);
             compaction->inputs[side][i]->compacting = false;
+        }
+    }
     db_unlock(db);
     compaction_free(compaction);
     version_unref(version);

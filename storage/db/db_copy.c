@@ -7,6 +7,7 @@
 // manifest of its own that begins with the version.
 //
 // Thread safety: any thread; a struct lsm_files belongs to one.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "compaction/level_iter.h"
@@ -208,6 +209,7 @@ static int add_files(struct lsm_files *files)
                           version->levels[n].files[i]);
     for (size_t i = 0; i < blobs->count && !rc; i++)
         rc = add_file(files, STORE_BLOB, blobs->refs[i].number, NULL);
+    assert(files->count <= most);
     return rc;
 }
 
@@ -241,6 +243,7 @@ size_t lsm_files_count(const struct lsm_files *files)
 
 const struct lsm_file_info *lsm_files_info(const struct lsm_files *files, size_t index)
 {
+    assert(index < files->count);
     return &files->infos[index];
 }
 

@@ -9,6 +9,7 @@
 //
 // Holds a reference to the view as of its making, and both snapshots' versions through it. Belongs
 // to one thread.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "compaction/level_iter.h"
@@ -77,6 +78,7 @@ static int add_sorted_levels(struct lsm *db, struct lsm_diff *diff, struct diff_
         rc = level_iter_new(db->table_cache, next, count, options, &sources->iters[sources->count]);
         sources->count += rc == LSM_OK;
         next += count;
+        assert(next <= diff->files + version_files(diff->view->version));
     }
     return rc;
 }
@@ -100,6 +102,7 @@ static int open_sources(struct lsm *db, struct lsm_diff *diff)
         rc = add_level_0(db, diff, &sources, &options);
     if (!rc)
         rc = add_sorted_levels(db, diff, &sources, &options);
+    assert(sources.count <= most);
     if (!rc)
         rc = merge_iter_new(sources.iters, sources.count, &diff->merge);
     else

@@ -9,6 +9,7 @@
 // there is something to remove, by trying to lock the file.
 //
 // Thread safety: all functions may be called by any thread without locks.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -43,6 +44,7 @@ static void file_last_unref(struct file_meta *file, void *owner)
 {
     struct obsolete_file *node = owner;
     struct lsm *db = node->db;
+    assert(node->number == file->number && !node->next);
     table_cache_forget(db->table_cache, file);
     db_blob_abandon(file);
     if (!atomic_load_explicit(&file->obsolete, memory_order_acquire)) {

@@ -391,9 +391,9 @@ static int load(struct lsm *db, struct followed *f) REQUIRES(db_follow_mutex)
 
 // ------------------------------------------------------------------------------------- publishing
 
-// What the store has for its readers, of `f`. Mutex held.
+// What the store has for its readers, of `f`. Mutex held; nobody leads writers, for there are none.
 static void install(struct lsm *db, const struct followed *f, struct read_view *view)
-    REQUIRES(db_mutex)
+    REQUIRES(db_mutex) REQUIRES(db_lead)
 {
     db->active = f->memtables[f->count - 1].memtable;
     memtable_ref(db->active);

@@ -5,6 +5,8 @@
 // then. Lock: hold_mutex, held over the file's calls; it is taken before the store's mutex.
 #include "db/db.h"
 
+#include <assert.h>
+
 static int hold_open(struct lsm *db, struct env_file **ret_file) REQUIRES(db_hold_mutex)
 {
     char name[STORE_NAME_MAX];
@@ -33,6 +35,7 @@ static void hold_drop(struct lsm *db) REQUIRES(db_hold_mutex)
 // length, so that no space stays taken.
 static int hold_resize(struct lsm *db, uint64_t bytes) REQUIRES(db_hold_mutex)
 {
+    assert(bytes > 0 && bytes != db->space.hold_bytes);
     struct env_file *file;
     int rc = hold_open(db, &file);
     if (rc)
@@ -63,6 +66,7 @@ int lsm_hold_space(struct lsm *db, uint64_t bytes)
         db->space.hold_bytes = bytes;
     else if (db->space.hold_bytes == 0)
         hold_drop(db);
+    assert(!db->space.hold_bytes == !db->space.hold_number);
     db_hold_unlock(db);
     return rc;
 }

@@ -16,6 +16,7 @@
 // pointer was found in is part of it.
 //
 // Belongs to one thread. A failure ends the iteration; lsm_iter_status() tells.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "compaction/level_iter.h"
@@ -181,6 +182,7 @@ static void show(struct lsm_iter *it)
 // Moves past one version of it->key; *steps versions were passed before.
 static void pass_old(struct lsm_iter *it, unsigned *steps)
 {
+    assert(at_key(it, &it->key));
     if ((*steps)++ < STEPS_MAX)
         step_next(it);
     else
@@ -318,6 +320,7 @@ static void find_backward(struct lsm_iter *it)
 
 void lsm_iter_next(struct lsm_iter *it)
 {
+    assert(it->valid);
     if (it->backward) {
         // The merge stands before the versions of the shown key, or before everything.
         if (it->merge->valid)
@@ -333,6 +336,7 @@ void lsm_iter_next(struct lsm_iter *it)
 
 void lsm_iter_prev(struct lsm_iter *it)
 {
+    assert(it->valid);
     if (!it->backward)
         pass_back(it); // all versions of the shown key, visible or not
     find_backward(it);

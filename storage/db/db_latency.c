@@ -3,12 +3,14 @@
 // may miss a few.
 #include "db/db_latency.h"
 
+#include <assert.h>
 #include <time.h>
 
 _Thread_local unsigned latency_tick;
 
 void latency_add(struct latency *latency, uint64_t start_ns)
 {
+    assert(start_ns > 0);
     uint64_t ns = clock_ns() - start_ns;
     atomic_fetch_add_explicit(&latency->buckets[bucket_of(ns)], 1, memory_order_relaxed);
     uint64_t max = atomic_load_explicit(&latency->max_ns, memory_order_relaxed);
@@ -33,5 +35,6 @@ void latency_summarize(const struct latency *latency, struct latency_summary *re
 const char *latency_name(enum latency_op op)
 {
     static const char *const names[LATENCY_OPS] = {"get", "seek", "write", "sync"};
+    assert(op < LATENCY_OPS);
     return names[op];
 }

@@ -20,6 +20,8 @@
 #include "base/clock.h"
 #include "db/db.h"
 
+#include <assert.h>
+
 #define SETTLE_US    500000  // how long to wait for flushes and compactions to give space back
 #define SETTLE_MAX   5000000 // where as much as may be granted without that is used up
 #define AGAIN_US     1000000 // for so long after a refusal others are refused without waiting
@@ -86,6 +88,7 @@ static void grant(struct lsm *db, uint64_t bytes, uint64_t wanted, bool settled)
     uint64_t floor = little->counting ? little->floor : least;
     uint64_t above = bytes > floor ? bytes - floor : 0;
     little->left = (above < share ? above : share) / (settled ? 2 : 4);
+    assert(little->left <= above / 2);
     little->unsettled = !settled;
 }
 

@@ -6,6 +6,7 @@
 //
 // Power-loss prefix: logs are synced oldest first, so whenever a record is durable, so is all that
 // came before it. A log is kept alive by references while a sync of it runs.
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,12 +113,18 @@ static int remove_old(void *arg, const char *name)
 
 void db_log_ref(struct db_log *log)
 {
-    atomic_fetch_add_explicit(&log->refs, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&log->refs, 1, memory_order_relaxed);
+    assert(before > 0);
+    (void)before;
 }
 
 void db_log_unref(struct lsm *db, struct db_log *log)
 {
-    if (!log || atomic_fetch_sub_explicit(&log->refs, 1, memory_order_acq_rel) != 1)
+    if (!log)
+        return;
+    uint32_t before = atomic_fetch_sub_explicit(&log->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before != 1)
         return;
     wal_writer_free(log->wal, db->logs.trim);
     if (log->remove)
@@ -213,6 +220,7 @@ static int sync_older(struct lsm *db, const struct db_log *log)
         struct db_log *each = db->immutables[i].log;
         if (each->wal && each->number < log->number &&
             wal_durable(each->wal) < wal_end(each->wal)) {
+            assert(count == 0 || older[count - 1]->number < each->number);
             db_log_ref(each);
             older[count++] = each;
         }

@@ -1,4 +1,5 @@
 // Operations on the whole store: manual compaction, check.
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 static void manual_end(struct lsm *db)
 {
     db_lock(db);
+    assert(db->jobs.manual_running);
     db->jobs.manual_running = false;
     pthread_cond_broadcast(&db->changed);
     pthread_cond_broadcast(&db->work);
@@ -62,6 +64,7 @@ static int compact_level(struct lsm *db, unsigned level, unsigned output, struct
 {
     struct compaction *compaction = NULL;
     db_lock(db);
+    assert(db->jobs.manual_running);
     struct pick_options options = db_pick_options(db);
     struct version *version = db->version;
     int rc = compact_pick_range(version, &options, level, output, lower, upper, &compaction);
@@ -344,15 +347,12 @@ static void engine_check_memtable_blobs(struct engine_check *check, struct memta
 static int check_manifest(struct lsm *db)
 {
     struct manifest_state state = {0};
-    db_lock(db); // with the mutex held no edit is being appended to the manifest
-    while (db->manifest.busy)
-        db_wait(db, &db->changed);
-    db->manifest.busy = true;
+    db_lock(db);
+    db_manifest_begin(db); // no edit is being appended meanwhile
     db_unlock(db);
     int rc = manifest_recover(db->env, &state);
     db_lock(db);
-    db->manifest.busy = false;
-    pthread_cond_broadcast(&db->changed);
+    db_manifest_end(db);
     db_unlock(db);
     manifest_state_release(&state);
     return rc;

@@ -5,6 +5,7 @@
 // switch, which cannot fail. A full disk leaves everything as it was. Any other failed manifest
 // write leaves it unknown which version a restart would find, so from then on nothing is removed
 // and the store is read-only.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "db/db.h"
@@ -14,6 +15,7 @@
 // Starts a new manifest with `version` and `snapshots` as they will be. Manifest lead held.
 static int manifest_roll(struct lsm *db, struct version *version,
                          const struct snapshot_set *snapshots, const struct version_edit *edit)
+    REQUIRES(db_manifest_lead)
 {
     struct manifest_state state = {
         .version = version,
@@ -23,6 +25,7 @@ static int manifest_roll(struct lsm *db, struct version *version,
         .snapshots = *snapshots,
     };
     uint64_t number = db_new_file_number(db), old_number = manifest_number(db->manifest.writer);
+    assert(number > old_number);
     state.next_file = atomic_load(&db->files.next);
     struct manifest *manifest;
     char name[STORE_NAME_MAX];
@@ -56,25 +59,44 @@ static void mark_obsolete(const struct version *base, const struct version_edit 
     }
 }
 
-static struct version *manifest_lead_take(struct lsm *db, int *ret_status)
+// The lead is no lock that clang knows.
+void db_manifest_begin(struct lsm *db) NOT_CHECKED
 {
-    db_lock(db);
     while (db->manifest.busy)
         db_wait(db, &db->changed);
-    struct version *base = NULL;
+    db->manifest.busy = true;
+}
+
+void db_manifest_end(struct lsm *db) NOT_CHECKED
+{
+    assert(db->manifest.busy);
+    db->manifest.busy = false;
+    pthread_cond_broadcast(&db->changed);
+}
+
+// Takes the lead for a change of the current version, which gets a reference. False: *ret_status
+// says why the store takes no changes.
+static bool lead_take(struct lsm *db, struct version **ret_base, int *ret_status)
+    TRY_ACQUIRES(db_manifest_lead)
+{
+    db_lock(db);
+    db_manifest_begin(db);
     *ret_status = db_check_error(db);
-    if (!*ret_status) {
-        db->manifest.busy = true;
-        base = db->version;
-        version_ref(base);
+    bool usable = !*ret_status;
+    if (usable) {
+        *ret_base = db->version;
+        version_ref(db->version);
+    } else {
+        db_manifest_end(db);
     }
     db_unlock(db);
-    return base;
+    return usable;
 }
 
 // Readers see `version` from here on. Mutex held.
 static void install(struct lsm *db, struct version *version, struct read_view *view,
                     const struct version_edit *edit, bool drop_immutable) REQUIRES(db_mutex)
+    REQUIRES(db_manifest_lead)
 {
     if (edit->has_log_number)
         db->manifest.log_number = edit->log_number;
@@ -82,6 +104,7 @@ static void install(struct lsm *db, struct version *version, struct read_view *v
         db->manifest.last_sequence = edit->last_sequence;
     db->version = version;
     if (drop_immutable) {
+        assert(db->immutable_count > 0);
         db->immutable_count--;
         for (unsigned i = 0; i < db->immutable_count; i++)
             db->immutables[i] = db->immutables[i + 1];
@@ -93,6 +116,7 @@ static void install(struct lsm *db, struct version *version, struct read_view *v
 // Logs the edit, by a new manifest if the present one is long or cannot have it.
 static int manifest_log(struct lsm *db, struct version *version,
                         const struct snapshot_set *snapshots, const struct version_edit *edit)
+    REQUIRES(db_manifest_lead)
 {
     if (manifest_size(db->manifest.writer) > MANIFEST_MAX_BYTES ||
         (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest.writer)))
@@ -108,7 +132,7 @@ struct view_change {
 };
 
 static int view_change_prepare(struct lsm *db, struct version_edit *edit,
-                               struct view_change *change)
+                               struct view_change *change) REQUIRES(db_manifest_lead)
 {
     edit->has_next_file = true;
     edit->next_file = atomic_load(&db->files.next);
@@ -128,7 +152,7 @@ static int view_change_prepare(struct lsm *db, struct version_edit *edit,
 // Ends the manifest lead: shows the change, or gives it up after the failure `rc`. Takes over what
 // `change` has.
 static int view_change_end(struct lsm *db, struct version_edit *edit, struct view_change *change,
-                           bool drop_immutable, int rc, bool unknown)
+                           bool drop_immutable, int rc, bool unknown) RELEASES(db_manifest_lead)
 {
     struct memtable *memtable = NULL;
     struct db_log *log = NULL;
@@ -151,8 +175,7 @@ static int view_change_end(struct lsm *db, struct version_edit *edit, struct vie
         atomic_store_explicit(&db->files.keep, true, memory_order_release);
         db_set_error(db, rc, "writing the manifest failed");
     }
-    db->manifest.busy = false;
-    pthread_cond_broadcast(&db->changed);
+    db_manifest_end(db);
     for (unsigned i = 0; i < edit->added_count && !rc; i++)
         db->snapshots.dead_stale = db->snapshots.dead_stale || edit->added[i].file->kept_count > 0;
     db->snapshots.dead_stale = db->snapshots.dead_stale || edit->snapshots_removed_count > 0;
@@ -178,7 +201,7 @@ static int view_change_end(struct lsm *db, struct version_edit *edit, struct vie
 
 // Applies the edit. The caller has the manifest lead, which ends here.
 static int apply_edit(struct lsm *db, struct version_edit *edit, struct version *base,
-                      bool drop_immutable)
+                      bool drop_immutable) RELEASES(db_manifest_lead)
 {
     struct view_change change = {.base = base};
     bool unknown = false; // whether the edit is in the manifest
@@ -195,8 +218,10 @@ static int apply_edit(struct lsm *db, struct version_edit *edit, struct version 
 int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable)
 {
     int rc;
-    struct version *base = manifest_lead_take(db, &rc);
-    return rc ? rc : apply_edit(db, edit, base, drop_immutable);
+    struct version *base;
+    if (lead_take(db, &base, &rc))
+        rc = apply_edit(db, edit, base, drop_immutable);
+    return rc;
 }
 
 int db_change_snapshots(struct lsm *db,
@@ -206,8 +231,8 @@ int db_change_snapshots(struct lsm *db,
 {
     struct version_edit edit = {0};
     int rc;
-    struct version *base = manifest_lead_take(db, &rc);
-    if (rc)
+    struct version *base;
+    if (!lead_take(db, &base, &rc))
         return rc;
     rc = change(&db->snapshots.named, &edit, arg);
     if (!rc) {

@@ -3,7 +3,7 @@
 // Lock: `busy` under the store's mutex is the manifest lead, which owns the manifest's writing side
 // across its I/O; the other fields are the mutex's.
 //
-// Touched by: db_compact db_copy db_manage db_manifest db_open db_recover
+// Touched by: db_compact db_copy db_manifest db_open db_recover
 #ifndef LSM_DB_DB_MANIFEST_H
 #define LSM_DB_DB_MANIFEST_H
 
@@ -16,11 +16,16 @@
 struct lsm;
 
 struct db_manifest {
-    struct manifest *writer; // the lead's
+    struct manifest *writer GUARDED_BY(db_manifest_lead);
     bool busy GUARDED_BY(db_mutex);
-    uint64_t log_number, last_sequence; // as the manifest has them
-    uint64_t new_number;                // of the one that opening starts; 0: not that far yet
+    // As the manifest has them; changed with the lead and the mutex, read with either.
+    uint64_t log_number, last_sequence;
+    uint64_t new_number; // of the one that opening starts; 0: not that far yet
 };
+
+// Waits for the manifest lead, and gives it up again. The mutex may be released in between.
+void db_manifest_begin(struct lsm *db) REQUIRES(db_mutex) ACQUIRES(db_manifest_lead);
+void db_manifest_end(struct lsm *db) REQUIRES(db_mutex) RELEASES(db_manifest_lead);
 
 // Logs the edit, applies it and installs the new version and view. Called without locks. With
 // `drop_immutable` the oldest immutable memtable, which the edit makes superfluous, goes as well.

@@ -4,6 +4,7 @@
 // made), or hold a store. The lock is taken next, and what counts is what is there then. A store
 // that was to be made and then did not open is removed again, as is one that is not wanted after
 // all: under the same lock, so that nobody else's work can be in it.
+#include <assert.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -98,6 +99,7 @@ static void locks_init(struct lsm *db)
     cond_init(&db->changed);
 }
 
+// Nobody else has the handle yet.
 static int handle_new(const char *path, const struct lsm_options *options,
                       struct lsm **ret_db) NOT_CHECKED
 {
@@ -180,6 +182,7 @@ static int caches_new(struct lsm *db)
     return table_cache_new(db->env, tables, &options, &db->table_cache);
 }
 
+// From handle_close(), as is the next one.
 static void free_obsolete_list(struct lsm *db) NOT_CHECKED
 {
     db_remove_obsolete(db);
@@ -203,9 +206,11 @@ static void free_logs(struct lsm *db) NOT_CHECKED
     db_log_drop_recyclable(db);
 }
 
-// Lets go of all files; background threads have ended. Works on a partly opened handle.
-static void handle_close(struct lsm *db)
+// Lets go of all files; background threads have ended, so no lock is taken. Works on a partly
+// opened handle.
+static void handle_close(struct lsm *db) NOT_CHECKED
 {
+    assert(db->jobs.thread_count == 0);
     if (db->blobs)
         blob_store_hold(db->blobs, true); // what is let go of from here on is still needed
     db_follow_close(db);
@@ -228,9 +233,10 @@ static void handle_close(struct lsm *db)
     db_reserve_free(db); // last, so that it can use all the space that the rest has given back
 }
 
-// After handle_close().
-static void handle_free(struct lsm *db)
+// After handle_close(). Nobody else has the handle any more.
+static void handle_free(struct lsm *db) NOT_CHECKED
 {
+    assert(!atomic_load(&db->view));
     if (db->lock)
         db->env->ops->unlock(db->env, db->lock);
     db->base->ops->close_dir(db->env);
@@ -267,8 +273,11 @@ static int take_lock(struct lsm *db)
         else if (again && !options->follow)
             again = options->lock_wait && options->lock_wait(options->lock_wait_arg);
     } while (again);
-    if (!rc && db->options.lock_note)
-        db->lock_note = strdup(db->options.lock_note);
+    if (!rc && options->lock_note) {
+        db_lock(db);
+        db->lock_note = strdup(options->lock_note);
+        db_unlock(db);
+    }
     return rc;
 }
 
@@ -307,11 +316,13 @@ static void say_closing(struct lsm *db)
 {
     static const char closing[] = "closing";
     char *note = NULL;
-    if (db->lock_note && strncmp(db->lock_note, closing, sizeof closing - 1) == 0)
-        return;
-    if (db->lock_note && asprintf(&note, "%s; %s", closing, db->lock_note) < 0)
+    db_lock(db);
+    bool said = db->lock_note && strncmp(db->lock_note, closing, sizeof closing - 1) == 0;
+    if (!said && db->lock_note && asprintf(&note, "%s; %s", closing, db->lock_note) < 0)
         note = NULL;
-    lsm_lock_note(db, note ? note : closing);
+    db_unlock(db);
+    if (!said)
+        lsm_lock_note(db, note ? note : closing);
     free(note);
 }
 

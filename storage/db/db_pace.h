@@ -21,10 +21,12 @@ struct lsm;
 
 struct db_pace {
     // The lead's.
-    uint64_t debt_ns;       // slow-down owed, not yet slept
-    size_t bytes;           // memtable_bytes(active) up to which the flush is not too far behind
-    uint64_t watched_blobs; // db_memtable_blob_bytes(active) when the pressure was last computed
-    bool stalled;           // the leader waits for a flush or a compaction; mutex
+    uint64_t debt_ns GUARDED_BY(db_lead); // slow-down owed, not yet slept
+    // memtable_bytes(active) up to which the flush is not too far behind.
+    size_t bytes GUARDED_BY(db_lead);
+    // db_memtable_blob_bytes(active) when the pressure was last computed.
+    uint64_t watched_blobs GUARDED_BY(db_lead);
+    bool stalled; // the leader waits for a flush or a compaction; mutex
 
     _Atomic unsigned pressure;                // 0 .. DB_PRESSURE_STOP: how much writers are slowed
     _Atomic uint64_t garbage_max;             // superseded bytes that make a memtable full

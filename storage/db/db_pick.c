@@ -2,6 +2,9 @@
 //
 // Mutex held in all of it.
 #include "base/clock.h"
+
+#include <assert.h>
+
 #include "db/db.h"
 
 #define IDLE_US 4000000
@@ -57,6 +60,7 @@ int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_firs
         rc = compact_pick_drain(db->version, &options, ret_compaction);
     if (!rc && !*ret_compaction)
         rc = compact_pick_kept(db->version, &options, ret_compaction);
+    assert(!*ret_compaction || (!rc && !(*ret_compaction)->inputs[0][0]->compacting));
     return rc;
 }
 

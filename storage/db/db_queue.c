@@ -3,11 +3,13 @@
 // Writers queue; the one at the head leads until it ends the lead, for itself and for those behind
 // it whose batches it has written (LevelDB's write queue; db_write.c). Others than writers lead
 // too, to switch the memtable.
+#include <assert.h>
 #include <string.h>
 
 #include "base/waits.h"
 #include "db/db.h"
 
+// The lead is no lock that clang knows, so what takes it and gives it up is not checked.
 bool db_lead_or_wait(struct lsm *db, struct writer *writer) NOT_CHECKED
 {
     db_queue_lock(db);
@@ -25,6 +27,7 @@ bool db_lead_or_wait(struct lsm *db, struct writer *writer) NOT_CHECKED
         db->queue.head = db->queue.tail = writer;
     }
     bool leads = !writer->done;
+    assert(!leads || db->queue.head == writer);
     db_queue_unlock(db);
     return leads;
 }
@@ -33,6 +36,7 @@ void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last) NOT
 {
     db_queue_lock(db);
     struct writer *next = last->next, *each = leader->next;
+    assert(db->queue.head == leader && (next || db->queue.tail == last));
     db->queue.head = next;
     if (!next)
         db->queue.tail = NULL;
@@ -111,6 +115,7 @@ int db_switch_memtable(struct lsm *db)
         return rc;
     }
     db_lock(db);
+    assert(db->immutable_count < DB_MAX_IMMUTABLES && log->number > db->logs.active->number);
     db->immutables[db->immutable_count].memtable = db->active;
     db->immutables[db->immutable_count].log = db->logs.active;
     db->immutable_count++;

@@ -35,7 +35,8 @@ struct writer {
 
 struct db_queue {
     pthread_mutex_t mutex;
-    struct writer *head, *tail; // head leads
+    struct writer *head GUARDED_BY(db_queue_mutex); // leads
+    struct writer *tail GUARDED_BY(db_queue_mutex);
 };
 
 // Waits until the writer leads, or another leader has written its batch (false).

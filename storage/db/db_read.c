@@ -4,6 +4,7 @@
 // memtable, immutable memtables, level 0 from its newest table on, then one table of each deeper
 // level. The first version found at or below the read sequence is the answer. Nothing shared is
 // written and no lock is taken unless a block or table has to be brought in.
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,7 @@ static int lookup_tables(struct lsm *db, const struct version *version, struct s
 // Finds the newest visible version; pinned. LSM_NOT_FOUND also for a delete.
 static int lookup_run(struct lsm *db, const struct lsm_read_options *ro, struct sst_lookup *lookup)
 {
+    assert(epoch_is_pinned());
     const struct lsm_snapshot *snapshot = ro ? ro->snapshot : NULL;
     const struct read_view *view = snapshot && snapshot->view
                                        ? snapshot->view
@@ -267,6 +269,7 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     snapshot->collected = false;
     snapshot->prev = db->snapshots.list.prev; // the newest: the list stays ordered
     snapshot->next = &db->snapshots.list;
+    assert(snapshot->prev == &db->snapshots.list || snapshot->prev->sequence <= snapshot->sequence);
     snapshot->prev->next = snapshot;
     snapshot->next->prev = snapshot;
     db_unlock(db);

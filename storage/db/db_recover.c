@@ -17,10 +17,11 @@
 // manifest and the first page of a log. Read-only opening keeps the replayed entries in memory and
 // writes nothing.
 //
-// Nobody else has the store yet, so the locks are not taken.
+// Nobody else has the store yet, so the locks are not taken, and clang does not check them here.
 //
 // An opening that fails removes what it has made, and gives the reserve that it has swept away back
 // its space. Nothing is removed if CURRENT may name the new manifest.
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,7 +181,7 @@ static int replay_logs(struct replay *replay, const struct found_files *found, u
 
 // Removes what a crash left behind: logs that were replayed, tables in no version, old manifests,
 // temporary files, recycled logs.
-static int sweep_name(void *arg, const char *name)
+static int sweep_name(void *arg, const char *name) NOT_CHECKED
 {
     struct lsm *db = arg;
     uint64_t number;
@@ -288,6 +289,7 @@ static int make_immutable(struct lsm *db, struct replay *replay, uint64_t first)
         memtable_unref(fresh);
         return rc;
     }
+    assert(db->immutable_count == 0);
     db->immutables[0].memtable = replay->memtable;
     db->immutables[0].log = old;
     db->immutable_count = 1;
@@ -300,6 +302,7 @@ static int start_writing(struct lsm *db, struct replay *replay, const struct fou
                          const struct manifest_state *old) NOT_CHECKED
 {
     struct version *version;
+    assert(!db->manifest.writer && !db->logs.active);
     int rc = replay->in_memory ? settle_logs(replay, found, old->log_number) : LSM_OK;
     for (unsigned i = 0; i < replay->edit.added_count && !rc; i++)
         rc = db_adopt_file(db, replay->edit.added[i].file);
@@ -392,7 +395,7 @@ static int discard_name(void *arg, const char *name)
 }
 
 // Whether CURRENT may name the manifest of this opening.
-static bool may_be_in_force(struct lsm *db)
+static bool may_be_in_force(struct lsm *db) NOT_CHECKED
 {
     char name[STORE_NAME_MAX];
     struct env_stat stat;

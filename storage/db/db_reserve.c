@@ -22,6 +22,7 @@
 //
 // State is under mutex; the file is only touched by whoever has just changed the state, or set
 // reserve_busy, outside of it. Without a reserve the store works as it would otherwise.
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +132,7 @@ void db_reserve_make(struct lsm *db)
     uint64_t size = size_for(db, &covers);
     int rc = make_file(db->env, name, size);
     db_lock(db);
+    assert(db->space.reserve != RESERVE_HELD);
     if (rc == LSM_OK) {
         if (db->space.reserve == RESERVE_SPENT)
             logger_log(&db->logger, LSM_LOG_WARN, "%s: there is room again", db->dir);
@@ -199,6 +201,7 @@ static int resize(struct lsm *db, bool shrink)
     }
     if (rc != LSM_NO_SPACE)
         atomic_store_explicit(&db->space.reserve_covers, covers, memory_order_relaxed);
+    assert(db->space.reserve_busy);
     db->space.reserve_busy = false;
     pthread_cond_broadcast(&db->changed);
     db_unlock(db);
@@ -242,6 +245,7 @@ bool db_reserve_release(struct lsm *db)
     char name[STORE_NAME_MAX];
     store_file_name(name, STORE_RECYCLED, db->space.reserve_number);
     bool held = db->space.reserve == RESERVE_HELD;
+    assert(!held || db->space.reserve_number);
     if (held) {
         db->space.reserve = RESERVE_SPENT;
         db->space.reserve_number = 0;

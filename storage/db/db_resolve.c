@@ -8,6 +8,7 @@
 // Each pointer keeps its file: from the append, or from the moment a slice's source is found (while
 // still pinned, so that the table or memtable it is in holds the file), the batch has a reference,
 // which the write leader hands to the active memtable (db_blob.c).
+#include <assert.h>
 #include <stdlib.h>
 
 #include "db/batch.h"
@@ -119,6 +120,7 @@ static int resolve_op(struct lsm *db, const struct batch_op *op, struct slice en
         return resolve_put(db, op->key, op->value, to);
     if (op->type == BATCH_PUT && op->value.size > to->batch->largest)
         to->batch->largest = op->value.size;
+    assert(op->type == BATCH_PUT || op->type == BATCH_DELETE || op->type == BATCH_PUT_BLOB);
     return batch_put_encoded(to->batch, encoded); // batch_pin() has the file of a pointer
 }
 
@@ -151,6 +153,7 @@ int db_resolve(struct lsm *db, struct lsm_batch *batch, size_t min)
     if (!rc)
         rc = resolve_all(db, buf_slice(&batch->payload),
                          &(struct resolving){.batch = resolved, .min = min});
+    assert(rc || (resolved->count == batch->count && resolved->unresolved == 0));
     if (rc)
         db_resolve_end(batch);
     return rc;

@@ -8,6 +8,7 @@
 //
 // The set is changed by whoever has the manifest lead, with the mutex; so it may be read with
 // either. What compaction keeps are the set's sequences and those of the snapshots in memory.
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
@@ -195,6 +196,7 @@ static void list_insert(struct lsm *db, struct lsm_snapshot *snapshot) REQUIRES(
         before = before->prev;
     snapshot->prev = before;
     snapshot->next = before->next;
+    assert(snapshot->next == &db->snapshots.list || snapshot->next->sequence > snapshot->sequence);
     snapshot->prev->next = snapshot;
     snapshot->next->prev = snapshot;
 }
@@ -239,6 +241,7 @@ int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_c
         sequences[i++] = db->snapshots.named.at[n].sequence;
     for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         sequences[i++] = s->sequence;
+    assert(i == count);
     numbers_sort(sequences, count);
     *ret_sequences = sequences;
     *ret_count = count;

@@ -5,6 +5,8 @@
 // might not hold all memtables, and *short* while it is low or the reserve is given back.
 #include "db/db.h"
 
+#include <assert.h>
+
 #define DISK_SHARE 8 // at most 1/8 of the disk, since a small disk cannot spare more
 
 // `size`, or less on a small disk.
@@ -18,12 +20,14 @@ uint64_t db_space_bounded(uint64_t size, uint64_t total)
 // A compaction that finds no room is no reason to refuse writes before level 0 grows for it.
 bool db_disk_is_full(const struct lsm *db)
 {
+    assert(!(db->space.full & ~(DB_FULL_JOBS | DB_FULL_LOW)));
     return (db->space.full & (DB_FULL_FLUSH | DB_FULL_LOW)) || db->space.reserve == RESERVE_SPENT ||
            (db->space.full && db->version->levels[0].count >= db->options.l0_slowdown);
 }
 
 bool db_space_short(const struct lsm *db)
 {
+    assert(db->space.reserve != RESERVE_HELD || db->space.reserve_number);
     return db->space.reserve == RESERVE_SPENT || db->space.full & DB_FULL_LOW;
 }
 

@@ -3,6 +3,7 @@
 // The current view is one atomic pointer. A reader pins an epoch, loads it, and may use everything
 // it refers to until it unpins; an iterator takes a reference while pinned. A replaced view is
 // retired: its own reference is dropped once no reader can be looking at it any more.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "db/db.h"
@@ -19,7 +20,11 @@ int db_view_new(struct read_view **ret_view)
 
 void db_view_unref(struct read_view *view)
 {
-    if (!view || atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) != 1)
+    if (!view)
+        return;
+    uint32_t before = atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before != 1)
         return;
     if (view->active)
         memtable_unref(view->active);
@@ -37,6 +42,7 @@ static void view_retired(struct epoch_node *node)
 
 void db_view_install(struct lsm *db, struct read_view *view)
 {
+    assert(!view->active && !view->version && view->immutable_count == 0);
     view->active = db->active;
     memtable_ref(view->active);
     for (unsigned i = db->immutable_count; i-- > 0;) {

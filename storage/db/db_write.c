@@ -14,6 +14,7 @@
 // Failure: if the log refuses a group, none of it is visible and all its writers get the status.
 // The memory for the group's entries is there before it is logged. If an insert fails after that
 // nevertheless, the store turns read-only, since log and memory differ.
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,7 +44,7 @@ static bool must_wait(struct lsm *db) REQUIRES(db_mutex)
 // A memtable with many blobs is full before its arena is, as is one of mostly superseded entries;
 // and one that keeps drained blob files from going is with little in it. While it cannot be
 // switched at once, it may take some more.
-static bool memtable_full(struct lsm *db, bool wait)
+static bool memtable_full(struct lsm *db, bool wait) REQUIRES(db_lead)
 {
     size_t size = db->options.write_buffer_size, little = size / SOON_SHARE;
     bool soon = atomic_load_explicit(&db->pace.flush_soon, memory_order_relaxed) && !wait;
@@ -190,9 +191,11 @@ struct write_group {
 // Collects the leader's batch and those waiting behind it. Stops at one that must not share the
 // leader's fate: without a batch, or with another right to the reserve, or when those are counted.
 static void group_collect(struct lsm *db, struct writer *leader, struct write_group *group)
+    REQUIRES(db_lead)
 {
     group->next_sequence = db->last_sequence + 1;
     db_queue_lock(db);
+    assert(db->queue.head == leader);
     for (struct writer *w = leader; w && group->count < GROUP_MAX_BATCHES; w = w->next) {
         if (!w->batch || w->reserve != leader->reserve || (group->counted && w != leader))
             break;
@@ -211,6 +214,7 @@ static void group_collect(struct lsm *db, struct writer *leader, struct write_gr
 // The memory for the large entries of a batch that is so long that there may be some. Adds up what
 // is needed for the others.
 static int batch_reserve(struct lsm *db, struct slice payload, size_t *count_sum, size_t *bytes_sum)
+    REQUIRES(db_lead)
 {
     uint32_t count;
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
@@ -228,7 +232,7 @@ static int batch_reserve(struct lsm *db, struct slice payload, size_t *count_sum
 }
 
 // The memory for the group's entries: once they are logged they have to get into the memtable.
-static int group_reserve(struct lsm *db, const struct write_group *group)
+static int group_reserve(struct lsm *db, const struct write_group *group) REQUIRES(db_lead)
 {
     size_t count = 0, bytes = 0;
     int rc = LSM_OK;
@@ -244,7 +248,7 @@ static int group_reserve(struct lsm *db, const struct write_group *group)
     return rc ? rc : memtable_reserve(db->active, count, bytes);
 }
 
-static int insert_batch(struct lsm *db, const struct wal_record *record)
+static int insert_batch(struct lsm *db, const struct wal_record *record) REQUIRES(db_lead)
 {
     struct slice payload = record->payload;
     uint32_t count;
@@ -264,7 +268,7 @@ static int insert_batch(struct lsm *db, const struct wal_record *record)
 }
 
 // The memtable holds the blob files that the group's pointers name before any of them is in it.
-static int group_register_blobs(struct lsm *db, struct write_group *group)
+static int group_register_blobs(struct lsm *db, struct write_group *group) REQUIRES(db_lead)
 {
     int rc = LSM_OK;
     for (unsigned i = 0; i < group->count && !rc; i++) {
@@ -280,6 +284,7 @@ static int group_register_blobs(struct lsm *db, struct write_group *group)
 // Logs the group. One that may use the reserve gets it, and, if a flush or a compaction has it just
 // now, waits a while for what those give back.
 static int group_log(struct lsm *db, const struct write_group *group, uint64_t *ret_end)
+    REQUIRES(db_lead)
 {
     enum reserve_use use = group->writers[0]->reserve;
     int rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);
@@ -296,7 +301,7 @@ static int group_log(struct lsm *db, const struct write_group *group, uint64_t *
     return rc;
 }
 
-static int group_write(struct lsm *db, struct write_group *group)
+static int group_write(struct lsm *db, struct write_group *group) REQUIRES(db_lead)
 {
     uint64_t end, start = wal_end(db->logs.active->wal);
     int rc = group_reserve(db, group);
@@ -323,6 +328,7 @@ static int group_write(struct lsm *db, struct write_group *group)
         db_unlock(db);
         return rc;
     }
+    assert(group->count > 0 && group->next_sequence - 1 > db->last_sequence);
     db->last_sequence = group->next_sequence - 1;
     atomic_store_explicit(&db->visible, db->last_sequence, memory_order_release);
     for (unsigned i = 0; i < group->count; i++) {
@@ -384,6 +390,7 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
                        const struct lsm_batch *batch)
 {
     char detail[STATUS_DETAIL_MAX];
+    assert(batch->count > 0 && batch->unresolved == 0);
     struct writer writer = {
         .batch = batch, .sync = wo && wo->sync, .reserve = reserve_use(wo), .detail = detail};
     if (db_lead_or_wait(db, &writer))
