@@ -3,6 +3,7 @@
 // Thread-safe as the cluster is.
 #include "env_rados/cluster.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "base/cond.h"
@@ -18,6 +19,7 @@ static void one_done(void *arg, int result)
 {
     struct one *one = arg;
     pthread_mutex_lock(&one->mutex);
+    assert(!one->is_done);
     one->is_done = true;
     one->result = result;
     pthread_cond_signal(&one->done);

@@ -6,6 +6,7 @@
 // Thread safety: as env.h says. See remote.h for the locks.
 #include "env_rados/env_rados.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,13 +171,13 @@ static int rados_open_dir(struct env *env, const char *path, struct env **ret_di
     rc = full(env, path, text);
     if (rc)
         return rc;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     struct index_name *name = index_find(store, text);
     if (!name)
         rc = status_fail(LSM_NOT_FOUND, "%s/%s: No such directory", store->path, text);
     else if (name->file)
         rc = status_fail(LSM_NOT_A_STORE, "%s/%s: not a directory", store->path, text);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     if (rc)
         return rc;
     strncat(text, "/", sizeof text - strlen(text) - 1);
@@ -281,7 +282,7 @@ static int rados_stat(struct env *env, const char *path, struct env_stat *ret_st
     int rc = full(env, path, text);
     if (rc)
         return rc;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     struct index_name *name = index_find(store, text);
     if (name) {
         uint64_t size = name->file ? atomic_load(&name->file->size) : 0;
@@ -289,7 +290,7 @@ static int rados_stat(struct env *env, const char *path, struct env_stat *ret_st
     } else {
         rc = status_fail(LSM_NOT_FOUND, "stat %s/%s: No such file or directory", store->path, text);
     }
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     return rc;
 }
 
@@ -365,6 +366,7 @@ static int rados_lock(struct env *env, const char *path, bool shared, const char
 
 static void rados_lock_note(struct env *env, struct env_lock *lock, const char *note)
 {
+    assert(lock->store == store_of(env));
     (void)env;
     lease_note(lock->store, note);
 }
@@ -374,6 +376,7 @@ static void rados_unlock(struct env *env, struct env_lock *lock)
     (void)env;
     if (!lock)
         return;
+    assert(lock->store == store_of(env));
     lease_drop(lock->store);
     free(lock);
 }
@@ -387,9 +390,10 @@ static int rados_close(struct env_file *base)
     struct file *file = handle->file;
     int rc = 0;
     if (handle->writable) {
-        pthread_mutex_lock(&store->mutex);
+        remote_lock(store);
+        assert(file->writers > 0);
         bool due = --file->writers == 0 && file->writing && !file->status;
-        pthread_mutex_unlock(&store->mutex);
+        remote_unlock(store);
         // After a failure that ended all changes it is left to the next writer.
         if (due && !atomic_load(&store->status))
             rc = index_note_file(store, file, false);
@@ -404,7 +408,7 @@ static int rados_close(struct env_file *base)
 // The file with a handle more, made if it may be.
 static int find_or_make(struct remote *store, const char *text, int flags, struct file **ret_file)
 {
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     struct index_name *name = index_find(store, text);
     int rc = 0;
     if (name && !name->file)
@@ -415,7 +419,7 @@ static int find_or_make(struct remote *store, const char *text, int flags, struc
         (*ret_file = name->file)->handles++;
     else if (!(flags & ENV_CREATE))
         rc = status_fail(LSM_NOT_FOUND, "open %s/%s: No such file or directory", store->path, text);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     if (!rc && !name)
         rc = index_create(store, text, false, ret_file);
     return rc;
@@ -446,9 +450,9 @@ static int rados_open(struct env *env, const char *path, int flags, struct env_f
         return rc;
     }
     remote_ref(store);
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     handle->file->writers += handle->writable;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     if (flags & ENV_TRUNCATE)
         rc = file_truncate(store, handle->file, 0);
     if (rc) {

@@ -10,6 +10,7 @@
 // else is the writer; and if somebody is, no change succeeds.
 //
 // Thread safety: see remote.h.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,6 +95,7 @@ static void hash_table_add(struct hash_table *table, struct hash_node *node, uin
 
 static void hash_table_take(struct hash_table *table, struct hash_node *node)
 {
+    assert(table->count > 0);
     struct hash_node **link = &table->buckets[node->hash % table->size];
     while (*link != node)
         link = &(*link)->next;
@@ -127,7 +129,8 @@ static struct file *find_file(struct remote *store, uint64_t number)
     return (struct file *)node;
 }
 
-static void file_free(struct file *file)
+// Nobody else has the file.
+static void file_free(struct file *file) NOT_CHECKED
 {
     if (!file)
         return;
@@ -217,6 +220,7 @@ static int load_file(struct remote *store, struct slice key, struct slice value)
 // A name whose file is not there was made while the index was being read, by a writer whose work
 // is none of ours: who holds the lease has read it alone.
 static int load_name(struct remote *store, struct slice key, struct slice value)
+    REQUIRES(remote_mutex)
 {
     char text[NAME_MAX_BYTES + 1];
     uint32_t kind;
@@ -260,7 +264,7 @@ static int load_removal(struct remote *store, struct slice key, struct slice val
     return rc ? rc : add_removal(store, number, get_fixed32(value.data + 4));
 }
 
-static void load_pair(void *arg, struct slice key, struct slice value)
+static void load_pair(void *arg, struct slice key, struct slice value) REQUIRES(remote_mutex)
 {
     struct load *load = arg;
     if (load->rc || !key.size)
@@ -301,12 +305,12 @@ int index_load(struct remote *store)
     struct load load = {.store = store};
     bool more = true;
     int error = 0;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     index_drop(store);
     while (more && !error && !load.rc)
         error = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&load.last),
                                          load_pair, &load, &more);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     buf_release(&load.last);
     if (error == -ENOENT)
         return status_fail(LSM_NOT_FOUND, "%s does not exist", store->path);
@@ -320,6 +324,8 @@ int index_load(struct remote *store)
 static struct change_part *next_part(struct index_change *change, struct slice *ret_key, char kind,
                                      const char *text)
 {
+    assert(change->part_count < 2 * CHANGE_PARTS);
+    assert(change->set_count <= CHANGE_PARTS && change->unset_count <= CHANGE_PARTS);
     struct change_part *part = &change->parts[change->part_count++];
     size_t size = strlen(text);
     part->key[0] = (uint8_t)kind;
@@ -358,7 +364,7 @@ static void unset(struct index_change *change, char kind, const char *text)
 }
 
 // The file loses a name; with its last one it becomes something to remove.
-static void unset_link(struct index_change *change, const struct file *file)
+static void unset_link(struct index_change *change, const struct file *file) REQUIRES(remote_mutex)
 {
     char text[17];
     if (!file || file->links > 1)
@@ -369,7 +375,7 @@ static void unset_link(struct index_change *change, const struct file *file)
 
 // The change as one operation under this store's epoch.
 static int apply(struct remote *store, const struct index_change *change, bool force,
-                 const char *what)
+                 const char *what) REQUIRES(remote_change) EXCLUDES(remote_mutex)
 {
     int rc = remote_check(store);
     if (!rc && !store->holds)
@@ -390,10 +396,13 @@ static int apply(struct remote *store, const struct index_change *change, bool f
     return error ? remote_failed(store, error, what) : 0;
 }
 
-// In memory: a file has one name less. mutex held.
-static void drop_link(struct remote *store, struct file *file)
+// In memory: a file has one name less.
+static void drop_link(struct remote *store, struct file *file) REQUIRES(remote_mutex)
 {
-    if (!file || --file->links)
+    if (!file)
+        return;
+    assert(file->links > 0);
+    if (--file->links)
         return;
     if (file->handles)
         return; // index_release() will see to it
@@ -406,12 +415,13 @@ static void drop_link(struct remote *store, struct file *file)
 
 void index_release(struct remote *store, struct file *file)
 {
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
+    assert(file->handles > 0);
     if (--file->handles == 0 && file->links == 0) {
         file->links = 1;
         drop_link(store, file);
     }
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
 }
 
 static int check_name(const struct remote *store, const char *text)
@@ -434,8 +444,8 @@ int index_create(struct remote *store, const char *text, bool directory, struct 
     int rc = check_name(store, text);
     if (!name || (!directory && !file))
         rc = status_no_memory(sizeof *file);
-    pthread_mutex_lock(&store->change_mutex);
-    pthread_mutex_lock(&store->mutex);
+    change_lock(store);
+    remote_lock(store);
     if (!rc && index_find(store, text))
         rc = status_fail(LSM_EXISTS, "%s/%s: File exists", store->path, text);
     if (!rc)
@@ -446,11 +456,11 @@ int index_create(struct remote *store, const char *text, bool directory, struct 
         file->number = store->next_number++;
         set_file(&change, 'f', file, 0, true);
     }
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     set_name(&change, text, file);
     if (!rc)
         rc = apply(store, &change, false, "making a file");
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     if (!rc) {
         hash_table_add(&store->names, &name->node, text_hash(text));
         if (file) {
@@ -460,8 +470,8 @@ int index_create(struct remote *store, const char *text, bool directory, struct 
             *ret_file = file;
         }
     }
-    pthread_mutex_unlock(&store->mutex);
-    pthread_mutex_unlock(&store->change_mutex);
+    remote_unlock(store);
+    change_unlock(store);
     if (rc) {
         free(name);
         file_free(file);
@@ -475,8 +485,8 @@ static int give_name(struct remote *store, const char *from, const char *to, boo
     struct index_change change = {0};
     struct index_name *fresh = NULL, *source, *target;
     int rc = check_name(store, to);
-    pthread_mutex_lock(&store->change_mutex);
-    pthread_mutex_lock(&store->mutex);
+    change_lock(store);
+    remote_lock(store);
     source = index_find(store, from);
     target = index_find(store, to);
     if (!rc && !source)
@@ -491,17 +501,19 @@ static int give_name(struct remote *store, const char *from, const char *to, boo
     if (!rc && !same && !(fresh = name_new(to, source->file)))
         rc = status_no_memory(sizeof *fresh);
     struct file *old = !rc && target ? target->file : NULL;
-    pthread_mutex_unlock(&store->mutex);
+    if (!rc && !same) {
+        set_name(&change, to, source->file);
+        unset_link(&change, old);
+        if (rename)
+            unset(&change, 'n', from);
+    }
+    remote_unlock(store);
     if (rc || same)
         goto out;
-    set_name(&change, to, source->file);
-    unset_link(&change, old);
-    if (rename)
-        unset(&change, 'n', from);
     rc = apply(store, &change, rename, "giving a name");
     if (rc)
         goto out;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     if (target) {
         hash_table_take(&store->names, &target->node);
         free(target);
@@ -515,9 +527,9 @@ static int give_name(struct remote *store, const char *from, const char *to, boo
     }
     hash_table_add(&store->names, &fresh->node, text_hash(to));
     fresh = NULL;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
 out:
-    pthread_mutex_unlock(&store->change_mutex);
+    change_unlock(store);
     free(fresh);
     return rc;
 }
@@ -547,8 +559,8 @@ static bool has_names_below(struct remote *store, const char *text)
 static int remove_name(struct remote *store, const char *text, bool directory)
 {
     struct index_change change = {0};
-    pthread_mutex_lock(&store->change_mutex);
-    pthread_mutex_lock(&store->mutex);
+    change_lock(store);
+    remote_lock(store);
     struct index_name *name = index_find(store, text);
     int rc = name ? 0 : not_found(store, text);
     if (!rc && directory != !name->file)
@@ -560,17 +572,17 @@ static int remove_name(struct remote *store, const char *text, bool directory)
         unset(&change, 'n', text);
         unset_link(&change, name->file);
     }
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     if (!rc)
         rc = apply(store, &change, true, "removing a name");
     if (!rc) {
-        pthread_mutex_lock(&store->mutex);
+        remote_lock(store);
         hash_table_take(&store->names, &name->node);
         drop_link(store, name->file);
         free(name);
-        pthread_mutex_unlock(&store->mutex);
+        remote_unlock(store);
     }
-    pthread_mutex_unlock(&store->change_mutex);
+    change_unlock(store);
     return rc;
 }
 
@@ -587,19 +599,19 @@ int index_rmdir(struct remote *store, const char *text)
 int index_note_file(struct remote *store, struct file *file, bool writing)
 {
     struct index_change change = {0};
-    pthread_mutex_lock(&store->change_mutex);
-    pthread_mutex_lock(&store->mutex);
+    change_lock(store);
+    remote_lock(store);
     bool due = file->links > 0 && file->writing != writing;
     if (due)
         set_file(&change, 'f', file, file->high, writing);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     int rc = due ? apply(store, &change, !writing, "noting a file's size") : 0;
     if (!rc) {
-        pthread_mutex_lock(&store->mutex);
+        remote_lock(store);
         file->writing = writing;
-        pthread_mutex_unlock(&store->mutex);
+        remote_unlock(store);
     }
-    pthread_mutex_unlock(&store->change_mutex);
+    change_unlock(store);
     return rc;
 }
 
@@ -608,9 +620,9 @@ int index_forget_trash(struct remote *store, uint64_t number)
     struct index_change change = {0};
     char text[17];
     unset(&change, 'r', number_text(number, text));
-    pthread_mutex_lock(&store->change_mutex);
+    change_lock(store);
     int rc = apply(store, &change, true, "forgetting a removed file");
-    pthread_mutex_unlock(&store->change_mutex);
+    change_unlock(store);
     return rc;
 }
 
@@ -618,7 +630,7 @@ int index_list(struct remote *store, const char *prefix, char ***ret_names, size
 {
     size_t length = strlen(prefix), count = 0;
     int rc = 0;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     char **names = calloc(store->names.count + 1, sizeof *names);
     if (!names)
         rc = status_no_memory(store->names.count * sizeof *names);
@@ -634,7 +646,7 @@ int index_list(struct remote *store, const char *prefix, char ***ret_names, size
                 rc = status_no_memory(strlen(text));
         }
     }
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     if (rc) {
         for (size_t i = 0; names && i < count; i++)
             free(names[i]);

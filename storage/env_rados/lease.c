@@ -14,6 +14,7 @@
 //
 // Thread safety: taking and dropping belong to the thread that opens and closes the store; ticks to
 // the store's own thread.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -258,10 +259,10 @@ static void describe(struct remote *store, char *text, size_t size, const char *
 {
     char place[CLUSTER_PLACE_MAX];
     store->cluster->ops->place(store->cluster, place);
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     snprintf(text, size, "%s %s\n%s\n%s", head, place, store->cluster->ops->address(store->cluster),
              store->note);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
 }
 
 static void next_epoch(const char *epoch, char next[EPOCH_DIGITS + 1])
@@ -378,6 +379,7 @@ static int wait_for_turn(struct remote *store, bool shared, struct seen *seen,
 
 static int become_writer(struct remote *store)
 {
+    assert(!store->holds && !store->shares && !store->running);
     for (unsigned tries = 0; tries < TAKE_TRIES; tries++) {
         struct seen seen;
         struct reader_list list = {0};
@@ -391,8 +393,10 @@ static int become_writer(struct remote *store)
         if (!taken)
             continue;
         store->holds = true;
+        remote_lock(store);
         store->beat = 0;
         store->next_number = (uint64_t)strtoull(store->epoch, NULL, 16) << 32 | 1;
+        remote_unlock(store);
         block_holder(store, seen.holder);
         return 0;
     }
@@ -440,13 +444,13 @@ static void *tick_all_the_time(void *arg)
 {
     struct remote *store = arg;
     for (;;) {
-        pthread_mutex_lock(&store->mutex);
+        remote_lock(store);
         struct timespec until = time_after_us(BEAT_US);
         int error = 0;
         while (!store->stopping && error != ETIMEDOUT)
             error = pthread_cond_timedwait(&store->changed, &store->mutex, &until);
         bool stopping = store->stopping;
-        pthread_mutex_unlock(&store->mutex);
+        remote_unlock(store);
         if (stopping)
             return NULL;
         lease_tick(store);
@@ -457,7 +461,9 @@ static int start_thread(struct remote *store)
 {
     if (!store->threaded)
         return 0;
+    remote_lock(store);
     store->stopping = false;
+    remote_unlock(store);
     if (pthread_create(&store->thread, NULL, tick_all_the_time, store))
         return status_fail(LSM_NO_MEMORY, "%s: no thread for the lease", store->path);
     pthread_setname_np(store->thread, "lsm-lease");
@@ -470,10 +476,10 @@ static void stop_thread(struct remote *store)
     if (!store->running)
         return;
     store->running = false;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     store->stopping = true;
     pthread_cond_broadcast(&store->changed);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     pthread_join(store->thread, NULL);
 }
 
@@ -482,10 +488,10 @@ static int settle(struct remote *store, const char *lock_name)
 {
     struct file *file;
     int rc = seal_all(store);
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     store->settled = !rc;
     bool there = !lock_name || index_find(store, lock_name);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     if (rc || there)
         return rc;
     rc = index_create(store, lock_name, false, &file);
@@ -498,10 +504,10 @@ static int settle(struct remote *store, const char *lock_name)
 
 static void set_note(struct remote *store, const char *note)
 {
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     snprintf(store->note, sizeof store->note, "%.*s", note ? (int)strcspn(note, "\n") : 0,
              note ? note : "");
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
 }
 
 static int take_writer(struct remote *store, const char *lock_name)
@@ -574,10 +580,11 @@ int lease_take(struct remote *store, bool shared, const char *lock_name, const c
 static void beat_writer(struct remote *store)
 {
     char number[NUMBER_MAX], holder[HOLDER_MAX];
+    assert(store->holds);
     describe(store, holder, sizeof holder, store->nonce);
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     snprintf(number, sizeof number, "%" PRIu64, ++store->beat);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     const struct cluster_pair attributes[] = {attribute("beat", number),
                                               attribute("holder", holder)};
     struct cluster_write write = {
@@ -593,9 +600,10 @@ static void beat_writer(struct remote *store)
 static void beat_reader(struct remote *store)
 {
     char head[NUMBER_MAX * 2], text[HOLDER_MAX], key[24];
-    pthread_mutex_lock(&store->mutex);
+    assert(store->shares && !store->holds);
+    remote_lock(store);
     snprintf(head, sizeof head, "%s.%" PRIu64, store->nonce, ++store->beat);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     describe(store, text, sizeof text, head);
     snprintf(key, sizeof key, "s%s", store->nonce);
     const struct cluster_pair entry = {slice_str(key), slice_str(text)};
@@ -610,9 +618,9 @@ static void beat_reader(struct remote *store)
 static bool remove_one(struct remote *store)
 {
     bool done = false;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     struct trash *trash = store->settled ? store->trash : NULL;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     if (!trash || remote_check(store))
         return false;
     int rc = trash_step(store, trash, &done);
@@ -622,12 +630,12 @@ static bool remove_one(struct remote *store)
         return false;
     if (!done)
         return true;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     struct trash **link = &store->trash;
     while (*link != trash)
         link = &(*link)->next;
     *link = trash->next;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     free(trash);
     return true;
 }
@@ -668,7 +676,10 @@ void lease_drop(struct remote *store)
     }
     // If it fails, others wait until the lease is over.
     (void)cluster_write(store->cluster, &write);
-    store->holds = store->shares = store->settled = false;
+    store->holds = store->shares = false;
+    remote_lock(store);
+    store->settled = false;
+    remote_unlock(store);
 }
 
 void lease_note(struct remote *store, const char *note)

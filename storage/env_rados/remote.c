@@ -8,6 +8,7 @@
 // Thread safety: see remote.h.
 #include "env_rados/remote.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,13 +25,13 @@ int remote_check(struct remote *store)
 // The first failure stays.
 static int end_changes(struct remote *store)
 {
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     if (!atomic_load_explicit(&store->status, memory_order_relaxed)) {
         snprintf(store->detail, sizeof store->detail, "%s", lsm_error_detail());
         atomic_store_explicit(&store->status, LSM_IO_ERROR, memory_order_release);
         pthread_cond_broadcast(&store->changed);
     }
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     return remote_check(store);
 }
 
@@ -58,8 +59,9 @@ int remote_failed(struct remote *store, int error, const char *what)
     }
 }
 
+// Nobody else has the store yet.
 int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
-                struct remote **ret_store)
+                struct remote **ret_store) NOT_CHECKED
 {
     struct remote *store = calloc(1, sizeof *store);
     char *copy = strdup(path);
@@ -88,16 +90,18 @@ int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool
 
 void remote_ref(struct remote *store)
 {
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
+    assert(store->refs > 0);
     store->refs++;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
 }
 
 void remote_unref(struct remote *store)
 {
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
+    assert(store->refs > 0);
     bool last = --store->refs == 0;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     if (!last)
         return;
     index_drop(store);

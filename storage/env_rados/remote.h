@@ -9,7 +9,8 @@
 //  - who becomes writer raises the epoch of the index first, and then of all objects of files that
 //    were being written (file_seal()), and reads only after that.
 //
-// Locks: `mutex` guards all that can change here, and is not held while the cluster works.
+// Locks: `mutex` guards all that can change here. It is not held while the cluster works, but for
+// index_load(): nobody but the lease's thread uses the store then.
 // `change_mutex` is held around each change of the index, and taken before `mutex`.
 #ifndef LSM_ENV_RADOS_REMOTE_H
 #define LSM_ENV_RADOS_REMOTE_H
@@ -17,6 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/lock_check.h"
 #include "base/status.h"
 #include "env/env.h"
 #include "env_rados/cluster.h"
@@ -30,6 +32,9 @@
 #define LEASE_US       5000000u
 #define LOOK_US        500000u // a look at the lease that took longer says nothing
 #define LOOK_AGAIN_US  200000u
+
+extern struct lock_role remote_mutex;  // a store's mutex
+extern struct lock_role remote_change; // its change_mutex
 
 struct hash_node { // of a table; first in its struct
     struct hash_node *next;
@@ -47,13 +52,16 @@ struct file {
     _Atomic uint64_t size;
     uint32_t high;   // stripes that may exist
     uint32_t loaded; // of these, those that were there when it was opened: of other epochs perhaps
-    unsigned links, handles, writers;
-    bool writing;  // the index says so: its size is what its objects say
-    uint8_t *made; // by stripe: it has this epoch
-    uint32_t made_count;
-    uint32_t touched; // the stripes below have it
-    int status;       // the first failure after which nobody knows what the objects hold; sticky
-    char detail[STATUS_DETAIL_MAX];
+    unsigned links GUARDED_BY(remote_mutex);
+    unsigned handles GUARDED_BY(remote_mutex);
+    unsigned writers GUARDED_BY(remote_mutex);
+    bool writing;                           // the index says so: its size is what its objects say
+    uint8_t *made GUARDED_BY(remote_mutex); // by stripe: it has this epoch
+    uint32_t made_count GUARDED_BY(remote_mutex);
+    uint32_t touched GUARDED_BY(remote_mutex); // the stripes below have it
+    // The first failure after which nobody knows what the objects hold; sticky.
+    int status GUARDED_BY(remote_mutex);
+    char detail[STATUS_DETAIL_MAX] GUARDED_BY(remote_mutex);
 };
 
 struct index_name {
@@ -71,28 +79,32 @@ struct trash {
 
 struct remote {
     struct cluster *cluster;
-    char *path;      // "rados:POOL/NAME"
-    uint64_t stripe; // bytes of an object
-    unsigned refs;   // envs; mutex
+    char *path;                             // "rados:POOL/NAME"
+    uint64_t stripe;                        // bytes of an object
+    unsigned refs GUARDED_BY(remote_mutex); // envs
     pthread_mutex_t change_mutex;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct hash_table names, files; // mutex
-    struct trash *trash;            // mutex
-    uint64_t next_number;           // mutex
+    struct hash_table names,
+        files;           // mutex; loaded by who opens and locks, when nobody else uses them
+    struct trash *trash; // the same
+    uint64_t next_number GUARDED_BY(remote_mutex);
     char epoch[EPOCH_DIGITS + 1];
     bool holds, shares; // a lock: to write, to read
     bool threaded;      // a thread looks after the lease and the trash
     bool running;       // that thread; the opener's
-    bool stopping;      // mutex
-    bool settled;       // as a writer: what the last one left is sealed; mutex
+    bool stopping GUARDED_BY(remote_mutex);
+    bool settled GUARDED_BY(remote_mutex); // as a writer: what the last one left is sealed
     pthread_t thread;
     char nonce[17];
-    char note[1024];    // mutex
-    uint64_t beat;      // mutex
+    char note[1024] GUARDED_BY(remote_mutex);
+    uint64_t beat GUARDED_BY(remote_mutex);
     _Atomic int status; // nothing is changed any more, and why; set once
     char detail[STATUS_DETAIL_MAX];
 };
+
+LOCK_FUNCTIONS(remote, struct remote, mutex, remote_mutex)
+LOCK_FUNCTIONS(change, struct remote, change_mutex, remote_change)
 
 static inline struct slice remote_epoch(const struct remote *store)
 {
@@ -115,7 +127,7 @@ struct index_change; // of the index
 // Replaces names, files and trash by what the index holds. LSM_NOT_FOUND without an index.
 int index_load(struct remote *store);
 void index_drop(struct remote *store);
-struct index_name *index_find(struct remote *store, const char *text); // mutex held
+struct index_name *index_find(struct remote *store, const char *text) REQUIRES(remote_mutex);
 // The names below a directory (prefix ""), copied. *ret_names to be freed with free() each.
 int index_list(struct remote *store, const char *prefix, char ***ret_names, size_t *ret_count);
 int index_create(struct remote *store, const char *text, bool directory, struct file **ret_file);

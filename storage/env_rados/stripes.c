@@ -18,6 +18,7 @@
 // Thread safety: `made`, `high` and `status` of a file are under the store's mutex. Two threads may
 // touch the same new stripe at once: the second is told that it exists, and raises its epoch to
 // what it is.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,11 +57,11 @@ static void object_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t
 
 int file_check(struct remote *store, struct file *file)
 {
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     int rc = file->status;
     if (rc)
         (void)!status_fail(rc, "%s", file->detail);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     return rc ? rc : remote_check(store);
 }
 
@@ -88,12 +89,12 @@ static void prepare(struct cluster_write *write, const struct remote *store, enu
 static enum touch touch_of(struct remote *store, const struct file *file, uint32_t stripe)
 {
     enum touch touch = TOUCH_MAKE;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     if (stripe < file->made_count && file->made[stripe])
         touch = TOUCH_NONE;
     else if (stripe < file->loaded)
         touch = TOUCH_RAISE;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     return touch;
 }
 
@@ -101,7 +102,7 @@ static enum touch touch_of(struct remote *store, const struct file *file, uint32
 static int expect_stripes(struct remote *store, struct file *file, uint32_t count)
 {
     int rc = 0;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     if (count > file->made_count) {
         uint32_t room = count > 2 * file->made_count ? count : 2 * file->made_count;
         uint8_t *made = realloc(file->made, room);
@@ -115,17 +116,18 @@ static int expect_stripes(struct remote *store, struct file *file, uint32_t coun
     }
     if (!rc && count > file->high)
         file->high = count;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     return rc;
 }
 
 static void note_made(struct remote *store, struct file *file, uint32_t stripe)
 {
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
+    assert(stripe < file->made_count);
     file->made[stripe] = 1;
     while (file->touched < file->made_count && file->made[file->touched])
         file->touched++;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
 }
 
 // A stripe is there, or is not, against expectation: a write before this one has failed, or has
@@ -186,11 +188,12 @@ static void stripe_written(void *arg, int result)
 {
     struct stripe_write *part = arg;
     struct remote *store = part->store;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     part->result = result;
+    assert(*part->waiting > 0);
     --*part->waiting;
     pthread_cond_broadcast(&store->changed);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
 }
 
 static void stripe_begin(struct stripe_write *part)
@@ -235,9 +238,9 @@ static uint64_t cursor_take(struct cursor *cursor, uint64_t most, struct iovec *
 static int fill_below(struct remote *store, struct file *file, uint32_t stripe)
 {
     static const struct cluster_write nothing;
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     uint32_t i = file->touched;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     int rc = i < stripe ? expect_stripes(store, file, stripe) : 0;
     for (; i < stripe && !rc; i++) {
         int error =
@@ -300,10 +303,10 @@ static int write_some(struct remote *store, struct file *file, struct stripe_wri
     waiting = n;
     for (unsigned i = 0; i < n; i++)
         stripe_begin(&parts[i]);
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     while (waiting)
         store->cluster->ops->wait(store->cluster, &store->changed, &store->mutex);
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     rc = end_parts(store, file, parts, n);
     *ret_size = size;
     return rc;
@@ -352,9 +355,9 @@ int file_truncate(struct remote *store, struct file *file, uint64_t size)
     if (rc || (size / store->stripe) > UINT32_MAX - 2 * STRIPES_AT_ONE)
         return rc ? rc : status_fail(LSM_INVALID, "%s: offset out of range", store->path);
     uint32_t keep = (uint32_t)(size / store->stripe);
-    pthread_mutex_lock(&store->mutex);
+    remote_lock(store);
     uint32_t high = file->high;
-    pthread_mutex_unlock(&store->mutex);
+    remote_unlock(store);
     if (high || size)
         rc = index_note_file(store, file, true);
     if (!rc)
@@ -471,6 +474,7 @@ int file_seal(struct remote *store, struct file *file)
 int trash_step(struct remote *store, struct trash *trash, bool *ret_done)
 {
     char object[CLUSTER_NAME_MAX];
+    assert(trash->done <= trash->high);
     if (trash->done < trash->high) {
         object_name(object, trash->number, trash->done);
         int error =
