@@ -14,6 +14,7 @@
 // Thread safety: any thread that serves no requests; no state.
 #include "mount/control_kernel.h"
 
+#include <assert.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,6 +22,7 @@
 #include "mount/fuse_api.h"
 #include "mount/session.h"
 #include "mount/snapdir.h"
+#include "mount/transport.h"
 
 #define FORGET_TRIES 100
 #define FORGET_MS    2
@@ -33,6 +35,7 @@ static struct lsmfs *fs_of(struct live *live)
 static void forget_name(struct lsmfs *fs, struct ns_inode *dir, const char *name, size_t name_size)
 {
     char text[NS_NAME_MAX + 1];
+    assert(!transport_is_serving());
     if (name_size > NS_NAME_MAX)
         return;
     memcpy(text, name, name_size);
@@ -44,6 +47,7 @@ static void forget_name(struct lsmfs *fs, struct ns_inode *dir, const char *name
 // Pages are written out, then dropped, as are the attributes.
 static void forget_pages(struct lsmfs *fs, struct ns_inode *inode)
 {
+    assert(!transport_is_serving());
     fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), 0, 0);
 }
 

@@ -7,6 +7,7 @@
 // Locks: the mutex guards the list, a leaf.
 #include "mount/counts.h"
 
+#include <assert.h>
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -119,6 +120,7 @@ static void copy_name(struct counted *counted, const struct fuse_buf *buf)
 void counts_begin(struct counted *counted, const struct fuse_buf *buf)
 {
     const struct fuse_in_header *in = buf->mem;
+    assert(buf->size >= sizeof *in);
     if (!mine)
         mine = take();
     counted->outer = current;
@@ -142,6 +144,7 @@ void counts_end(struct counted *counted)
 {
     uint64_t ns = clock_ns() - counted->start_ns;
     struct counts *counts = counted->counts;
+    assert(current == counted);
     current = counted->outer;
     if (counts) {
         struct request_counts *op = &counts->ops[counted->op];

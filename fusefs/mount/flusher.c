@@ -24,6 +24,7 @@
 #include "base/lock_check.h"
 #include "mount/pages.h"
 #include "mount/request.h"
+#include "mount/transport.h"
 
 // A request that waits.
 struct flush_waiter {
@@ -91,6 +92,7 @@ static void *flusher_run(void *arg)
     struct lsmfs *fs = flusher->fs;
     struct flush_waiter *w;
     while ((w = take_next(flusher))) {
+        assert(!transport_is_serving());
         if (!w->req) {
             fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(w->inode), 0, 0);
         } else if (w->written) {
@@ -109,6 +111,7 @@ static void *flusher_run(void *arg)
     return NULL;
 }
 
+// Nobody else has it yet.
 NOT_CHECKED int flusher_start(struct lsmfs *fs, struct flusher **ret_flusher)
 {
     struct flusher *flusher = calloc(1, sizeof *flusher);
@@ -141,6 +144,7 @@ void flusher_stop(struct flusher *flusher)
     flusher->joined = true;
 }
 
+// Nobody else has it any more.
 NOT_CHECKED void flusher_free(struct flusher *flusher)
 {
     if (!flusher)

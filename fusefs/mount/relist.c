@@ -5,6 +5,8 @@
 // were the last time.
 #include "mount/relist.h"
 
+#include <assert.h>
+
 #include "mount/flusher.h"
 
 #define USED_ENOUGH 3u // files
@@ -42,7 +44,9 @@ static uint32_t used(void *arg, uint32_t before)
     if (s.used == USED_ENOUGH) { // relist_used() sees it this once
         s.step = s.step == 0 ? 2 : s.step < LISTS_MOST ? (uint8_t)(2 * s.step) : s.step;
         s.left = s.step;
+        assert(s.step >= 2 && s.step <= LISTS_MOST);
     }
+    assert(s.used <= USED_ENOUGH);
     return pack(s);
 }
 

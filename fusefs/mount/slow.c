@@ -4,29 +4,35 @@
 // Locks: a mutex around the figures of the limit, a leaf.
 #include "mount/slow.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <syslog.h>
 
+#include "base/lock_check.h"
 #include "mount/messages.h"
 #include "ns/changes/path.h"
 
 #define LINES_A_SECOND 10u
 
-static struct {
+extern struct lock_role slow_mutex;
+
+static struct slow_limit {
     pthread_mutex_t mutex;
-    uint64_t second; // mutex, as all below
-    unsigned lines;  // logged in it
-    uint64_t left_out;
+    uint64_t second GUARDED_BY(slow_mutex);
+    unsigned lines GUARDED_BY(slow_mutex); // logged in it
+    uint64_t left_out GUARDED_BY(slow_mutex);
 } limit = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+LOCK_FUNCTIONS(limit, struct slow_limit, mutex, slow_mutex)
 
 // False: too many lines. *ret_left_out: how many were not logged before.
 static bool may_log(uint64_t now_ns, uint64_t *ret_left_out)
 {
     uint64_t second = now_ns / 1000000000;
-    pthread_mutex_lock(&limit.mutex);
+    limit_lock(&limit);
     if (limit.second != second) {
         limit.second = second;
         limit.lines = 0;
@@ -34,8 +40,9 @@ static bool may_log(uint64_t now_ns, uint64_t *ret_left_out)
     bool may = limit.lines < LINES_A_SECOND;
     *ret_left_out = limit.left_out;
     limit.lines += may;
+    assert(limit.lines <= LINES_A_SECOND);
     limit.left_out = may ? 0 : limit.left_out + 1;
-    pthread_mutex_unlock(&limit.mutex);
+    limit_unlock(&limit);
     return may;
 }
 
@@ -49,6 +56,7 @@ static void where_it_went(const struct counted *counted, uint64_t ns, char *text
     size_t at = 0;
     *text = 0;
     for (unsigned i = 0; i < WAITS; i++) {
+        assert(wait_ns[i] >= counted->waits[i]);
         uint64_t part = wait_ns[i] - counted->waits[i];
         known += part;
         if (part >= 1000000 && at < size)

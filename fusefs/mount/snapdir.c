@@ -18,6 +18,7 @@
 // closed, or the kernel is waited for.
 #include "mount/snapdir.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 #include "base/cond.h"
 #include "base/lock_check.h"
 #include "mount/messages.h"
+#include "mount/transport.h"
 
 #define BUCKETS      64u
 #define PUSH_US      250000u // from one time that the kernel is told all names to the next: at first,
@@ -37,8 +39,6 @@ struct written_pages {
     struct written_pages *next;
     uint64_t ino;
 };
-
-extern struct lock_role snapdir_mutex;
 
 struct snapdir {
     struct lsmfs *fs;
@@ -159,12 +159,12 @@ struct shown *snapdir_use(struct snapdir *snapdir, uint64_t id)
 }
 
 // Whether the kernel seems to hold nothing of it; is_free() knows.
-static bool may_be_free(const struct shown *shown)
+static bool may_be_free(const struct shown *shown) REQUIRES(snapdir_mutex)
 {
     return shown->ns && !shown->users && ns_inode_refs(ns_root(shown->ns)) == 1;
 }
 
-static bool is_free(const struct shown *shown)
+static bool is_free(const struct shown *shown) REQUIRES(snapdir_mutex)
 {
     return may_be_free(shown) && ns_live_inodes(shown->ns) == 1;
 }
@@ -172,6 +172,7 @@ static bool is_free(const struct shown *shown)
 void snapdir_done(struct snapdir *snapdir, struct shown *shown)
 {
     snapdir_lock(snapdir);
+    assert(shown->users > 0);
     shown->users--;
     shown->used_us = clock_us();
     if (may_be_free(shown))
@@ -185,6 +186,7 @@ void snapdir_done(struct snapdir *snapdir, struct shown *shown)
 // whatever request it had under way there has been answered afterwards.
 static void forget_name(struct snapdir *snapdir, const char *name)
 {
+    assert(!transport_is_serving());
     fuse_lowlevel_notify_inval_entry(snapdir->fs->session, SNAPDIR_INO, name, strlen(name));
 }
 
@@ -271,6 +273,7 @@ static void close_free(struct snapdir *snapdir, uint64_t *ret_wait_us) REQUIRES(
 {
     struct shown *shown;
     while ((shown = find_free(snapdir, ret_wait_us))) {
+        assert(!shown->users);
         take_out(snapdir, shown);
         snapdir_unlock(snapdir);
         (void)!ns_close(shown->ns);
@@ -425,6 +428,7 @@ void snapdir_stop(struct snapdir *snapdir)
     snapdir->joined = true;
 }
 
+// Nobody else has it any more.
 NOT_CHECKED void snapdir_free(struct snapdir *snapdir)
 {
     if (!snapdir)

@@ -11,6 +11,7 @@
 #ifndef LSMFS_MOUNT_SNAPDIR_H
 #define LSMFS_MOUNT_SNAPDIR_H
 
+#include "base/lock_check.h"
 #include "mount/fuse_api.h"
 #include "mount/lsmfs.h"
 
@@ -20,19 +21,23 @@
 
 struct snapdir;
 
+extern struct lock_role snapdir_mutex;
+
 // A snapshot that is open. What is public is constant from snapdir_open() or snapdir_use() on, to
 // snapdir_done().
 struct shown {
-    struct shown *next; // snapdir's mutex, as all but ns, id and session
-    struct ns *ns;      // NULL: being opened
-    uint64_t id;        // of the snapshot
+    struct shown *next GUARDED_BY(snapdir_mutex);
+    struct ns *ns; // NULL: being opened
+    uint64_t id;   // of the snapshot
     struct fuse_session *session;
-    unsigned users;   // requests that are being served
-    uint64_t used_us; // when the last one ended
-    uint64_t push_us; // when the kernel is asked again to forget what it holds of it
-    uint64_t push_wait_us;
-    bool is_gone;      // the snapshot was deleted
-    bool is_sent_away; // the kernel was asked to forget it, and nobody has looked it up since
+    unsigned users GUARDED_BY(snapdir_mutex);   // requests that are being served
+    uint64_t used_us GUARDED_BY(snapdir_mutex); // when the last one ended
+    // When the kernel is asked again to forget what it holds of it.
+    uint64_t push_us GUARDED_BY(snapdir_mutex);
+    uint64_t push_wait_us GUARDED_BY(snapdir_mutex);
+    bool is_gone GUARDED_BY(snapdir_mutex); // the snapshot was deleted
+    // The kernel was asked to forget it, and nobody has looked it up since.
+    bool is_sent_away GUARDED_BY(snapdir_mutex);
 };
 
 int snapdir_start(struct lsmfs *fs, struct snapdir **ret_snapdir); // 0 or a negative errno

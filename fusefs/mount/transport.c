@@ -38,6 +38,7 @@
 #define KICK_SIGNAL SIGUSR1
 
 _Thread_local struct uring_entry *transport_entry;
+static _Thread_local unsigned serving; // requests, one in the service of another
 
 // By `enum transport_choice` without TRANSPORT_AUTO, the best first.
 static const struct transport_kind *const kinds[] = {
@@ -101,6 +102,14 @@ int transport_serve_one(struct transport *transport, struct fuse_buf *buf)
                                     fuse_session_receive_buf(transport->session, buf));
 }
 
+void transport_handle(struct transport *transport, struct fuse_buf *buf)
+{
+    protocol_request(buf);
+    serving++;
+    fuse_session_process_buf(transport->session, buf);
+    serving--;
+}
+
 int transport_serve_received(struct transport *transport, struct fuse_buf *buf, int n)
 {
     if (n == -EINTR || n == -EAGAIN)
@@ -109,10 +118,14 @@ int transport_serve_received(struct transport *transport, struct fuse_buf *buf, 
         return n ? n : 1;
     struct counted counted;
     counts_begin(&counted, buf);
-    protocol_request(buf);
-    fuse_session_process_buf(transport->session, buf);
+    transport_handle(transport, buf);
     counts_end(&counted);
     return 0;
+}
+
+bool transport_is_serving(void)
+{
+    return serving > 0;
 }
 
 int transport_serve_device(struct transport *transport, void *arg)
@@ -153,6 +166,7 @@ static void *thread_main(void *arg)
         transport_stop(transport);
     }
     transport_lock(transport);
+    assert(body.seat < transport->taken && transport->seats[body.seat].state == SEAT_RUNS);
     transport->seats[body.seat].state = SEAT_ENDED;
     pthread_cond_signal(&transport->ended);
     transport_unlock(transport);
@@ -311,6 +325,7 @@ int transport_new(struct lsmfs *fs, struct transport **ret_transport)
     return 0;
 }
 
+// Nobody else has it any more.
 NOT_CHECKED void transport_free(struct transport *transport)
 {
     if (!transport)

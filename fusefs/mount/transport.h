@@ -7,6 +7,7 @@
 #ifndef LSMFS_MOUNT_TRANSPORT_H
 #define LSMFS_MOUNT_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,10 @@ int transport_start(struct transport *transport);
 
 // The name of the transport that serves, as in `-o transport=`; after transport_start().
 const char *transport_name(const struct transport *transport);
+
+// Whether the calling thread serves a request just now. It must not wait for the kernel then, which
+// may be waiting for the reply. For assertions.
+bool transport_is_serving(void);
 
 // Notes that the kernel knows the regular file `ino`. Called now and then, by any thread.
 void transport_note_file(uint64_t ino);

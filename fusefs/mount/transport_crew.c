@@ -15,6 +15,7 @@
 // Thread safety: the counters are atomic. Of one who becomes the last to be busy and then looks at
 // `watching`, and the guard, which clears that and then looks at the crews, at least one sees the
 // other. What else the guard has is its own.
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -65,7 +66,9 @@ bool crew_leave(struct transport *transport, struct crew *crew)
     int idle = atomic_load(&crew->idle);
     while (idle > (int)transport->threads)
         if (atomic_compare_exchange_weak(&crew->idle, &idle, idle - 1)) {
-            atomic_fetch_sub(&transport->guard.extra, 1);
+            unsigned before = atomic_fetch_sub(&transport->guard.extra, 1);
+            assert(before > 0);
+            (void)before;
             return true;
         }
     return false;
@@ -106,6 +109,7 @@ static bool look_after(struct transport *transport, struct crew *crew)
             break;
         }
     }
+    assert(atomic_load(&transport->guard.extra) <= EXTRA_MAX);
     crew->wave *= crew->wave < EXTRA_MAX ? 2 : 1;
     return true;
 }

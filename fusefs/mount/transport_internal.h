@@ -116,6 +116,9 @@ int transport_serve_one(struct transport *transport, struct fuse_buf *buf);
 // The second half of it: serves what fuse_session_receive_buf() has put into `buf`, returning `n`.
 int transport_serve_received(struct transport *transport, struct fuse_buf *buf, int n);
 
+// The handler of one request, which libfuse calls.
+void transport_handle(struct transport *transport, struct fuse_buf *buf);
+
 // The body of a thread that serves the device until the end.
 int transport_serve_device(struct transport *transport, void *arg);
 

@@ -432,8 +432,7 @@ static void worker_process(struct worker *worker, struct uring_entry *entry)
     transport_entry = entry;
     struct counted counted;
     counts_begin(&counted, &buf);
-    protocol_request(&buf);
-    fuse_session_process_buf(transport->session, &buf);
+    transport_handle(transport, &buf);
     transport_entry = NULL;
     if (atomic_load_explicit(&worker->unique, memory_order_acquire))
         worker_wait(worker, &uring_of(transport)->queues[entry->qid], depends);

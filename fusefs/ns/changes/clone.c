@@ -13,6 +13,7 @@
 // unfinished copy, and change it; they cannot break it.
 #include "ns/changes/clone.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -86,6 +87,7 @@ static struct copied_link *link_find(struct clone *clone, uint64_t ino)
         clone->links = links;
         clone->link_room = room;
     }
+    assert(2 * clone->link_count < clone->link_room); // so that link_slot() ends
     return link_slot(clone->links, clone->link_room, ino);
 }
 
@@ -309,6 +311,7 @@ static void drop_waiting(struct clone *clone, struct pending_dir *list)
 // Commits a batch that has added names to a directory, which is locked.
 static int commit(struct clone *clone, struct op *op, struct added *added) REQUIRES(inode_held)
 {
+    assert(inode_is_held(&clone->ns->table.locks, added->to_dir->ino, true));
     int rc =
         inode_is_unlinked(added->to_dir) ? -ENOENT : op_load(clone->ns, added->to_dir, &op->dir);
     if (rc)

@@ -12,6 +12,7 @@
 // Belongs to one thread.
 #include "ns/changes/diff.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -122,6 +123,7 @@ static int note(struct diff *diff, enum note_kind kind, const struct record *rec
 {
     if (diff->notes.count >= diff->most)
         return -EOVERFLOW;
+    assert((kind == NOTE_RECORD) == (key_size == 0) && key + key_size <= diff->keys.size);
     struct note *n = list_add(&diff->notes);
     if (!n)
         return -ENOMEM;
@@ -262,6 +264,7 @@ static bool attributes_differ(const struct diff *diff, const struct record *a,
 static int add_line(struct diff *diff, enum ns_change_kind kind, const struct note *n,
                     const struct note *old, unsigned what)
 {
+    assert((kind == NS_RENAMED) == (old != NULL));
     struct line *line = list_add(&diff->lines);
     if (!line)
         return -ENOMEM;

@@ -8,6 +8,7 @@
 // A change in the ring: `struct ring_change`, the path, the old path, both with their terminator.
 #include "ns/changes/watch_hub.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@ LOCK_FUNCTIONS(hub, struct watch_hub, mutex, watch_hub_mutex)
 struct watch_point {
     const struct lsm_snapshot *snapshot;
     uint64_t sequence; // of the store, before the snapshot was taken
-    unsigned refs;     // hub's mutex
+    unsigned refs GUARDED_BY(watch_hub_mutex);
 };
 
 struct ring_change {
@@ -41,7 +42,8 @@ struct ring_change {
 
 // ------------------------------------------------------------------------------- points
 
-static int point_new(struct ns *ns, struct watch_point **ret_point)
+// Nobody else has the point yet.
+static int point_new(struct ns *ns, struct watch_point **ret_point) NOT_CHECKED
 {
     struct watch_point *point = malloc(sizeof *point);
     if (!point)
@@ -62,6 +64,7 @@ static void point_put(struct watch_hub *hub, struct watch_point *point)
     if (!point)
         return;
     hub_lock(hub);
+    assert(point->refs > 0);
     bool last = --point->refs == 0;
     hub_unlock(hub);
     if (!last)
@@ -96,6 +99,7 @@ static void ring_put(struct watch_hub *hub, const uint8_t *data, size_t size)
     REQUIRES(watch_hub_mutex)
 {
     size_t at = (size_t)(hub->head % RING), first = size < RING - at ? size : RING - at;
+    assert(size <= RING);
     if (first)
         memcpy(hub->ring + at, data, first);
     if (size > first)
@@ -107,6 +111,7 @@ static void ring_get(const struct watch_hub *hub, uint64_t from, uint8_t *data, 
     REQUIRES(watch_hub_mutex)
 {
     size_t at = (size_t)(from % RING), first = size < RING - at ? size : RING - at;
+    assert(from + size <= hub->head && hub->head - from <= RING);
     memcpy(data, hub->ring + at, first);
     if (size > first)
         memcpy(data + first, hub->ring, size - first);
@@ -159,19 +164,29 @@ static void *run(void *arg)
     return NULL;
 }
 
-// For the first watcher. `busy` is set: nobody else looks.
-static int hub_start(struct watch_hub *hub) NOT_CHECKED
+static void set_ring(struct watch_hub *hub, uint8_t *ring, struct watch_point *point)
 {
-    int rc = point_new(hub->ns, &hub->point);
+    hub_lock(hub);
+    assert(hub->busy);
+    hub->ring = ring;
+    hub->point = point;
+    hub_unlock(hub);
+}
+
+// For the first watcher. `busy` is set: nobody else looks.
+static int hub_start(struct watch_hub *hub)
+{
+    struct watch_point *point;
+    int rc = point_new(hub->ns, &point);
     if (rc)
         return rc;
-    hub->ring = malloc(RING);
-    rc = hub->ring ? -pthread_create(&hub->thread, NULL, run, hub) : -ENOMEM;
+    uint8_t *ring = malloc(RING);
+    set_ring(hub, ring, point);
+    rc = ring ? -pthread_create(&hub->thread, NULL, run, hub) : -ENOMEM;
     if (rc) {
-        free(hub->ring);
-        hub->ring = NULL;
-        point_put(hub, hub->point);
-        hub->point = NULL;
+        set_ring(hub, NULL, NULL);
+        free(ring);
+        point_put(hub, point);
         return rc;
     }
     pthread_setname_np(hub->thread, "lsmfs-watch");
@@ -241,6 +256,7 @@ void watcher_leave(struct watcher *watcher)
     if (!hub)
         return;
     hub_lock(hub);
+    assert(hub->watchers > 0);
     bool last = --hub->watchers == 0;
     if (last) {
         hub->busy = hub->stopping = true;

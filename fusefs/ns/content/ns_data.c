@@ -6,6 +6,7 @@
 // Locks: writes take the inode's exclusively; reads go by a snapshot, without any: nobody who
 // changes the file waits for a read from disk, and a read sees the whole of a write or nothing of
 // it. Failure: a write that fails has changed nothing.
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <unistd.h>
@@ -155,6 +156,7 @@ static bool is_refused(struct ns_inode *inode, const struct op *op, uint64_t off
 static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct slice data,
                         uint64_t offset, unsigned flags) REQUIRES(inode_held)
 {
+    assert(inode_is_held(&ns->table.locks, inode->ino, true));
     if (inode_content_is_gone(inode))
         return -ESTALE;
     int rc = op_load(ns, inode, &op->file);
@@ -236,6 +238,7 @@ static int write_promised(struct ns *ns, struct ns_inode *inode, struct slice da
     int rc = look_at_promise(ns, inode, offset, data.size, &promised);
     if (rc || !promised)
         return rc ? rc : -ENOSPC;
+    assert(data.size > 0);
     uint64_t give_up_us = clock_us() + PROMISE_WAIT_US;
     promise_spend(ns, data.size);
     while ((rc = write_once(ns, inode, data, offset, flags, true, ret_attr)) == -ENOSPC &&

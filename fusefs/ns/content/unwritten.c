@@ -4,6 +4,8 @@
 // the caller drops it, and the record.
 #include "ns/content/unwritten.h"
 
+#include <assert.h>
+
 #include "ns/content/ranges.h"
 
 int unwritten_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
@@ -14,6 +16,7 @@ int unwritten_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size
 
 int unwritten_put(struct op *op, struct record *rec, uint64_t start, uint64_t size)
 {
+    assert(size > 0 && !rec->is_inline && S_ISREG(rec->mode));
     rec->unwritten_bytes += size;
     op->unwritten_change += (int64_t)size;
     return ranges_put(op, KEY_UNWRITTEN, rec->ino, start, size);
@@ -23,6 +26,7 @@ int unwritten_trim(struct op *op, struct record *rec, const struct extent_list *
                    uint64_t to)
 {
     uint64_t taken;
+    assert(from < to);
     int rc = ranges_trim(op, KEY_UNWRITTEN, rec->ino, list, from, to, &taken);
     rec->unwritten_bytes -= taken;
     op->unwritten_change -= (int64_t)taken;

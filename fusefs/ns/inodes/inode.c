@@ -80,6 +80,7 @@ static uint64_t first_names(void)
     return (atomic_fetch_add_explicit(&lives, 1, memory_order_relaxed) + 1) << 32;
 }
 
+// Nobody else has the inode yet.
 NOT_CHECKED struct ns_inode *inode_new(const struct inode_init *init)
 {
     struct ns_inode *inode = calloc(1, sizeof(*inode));
@@ -202,6 +203,7 @@ static void shard_remove(struct inode_shard *shard, struct ns_inode *inode)
         shard_resize(shard, shard->bucket_count / 2);
 }
 
+// Nobody else has the table yet, or, in the next function, any more.
 NOT_CHECKED int inode_table_init(struct inode_table *table)
 {
     inode_lock_table_init(&table->locks);
@@ -417,6 +419,7 @@ static void set_place(struct inode_table *table, struct ns_inode *inode,
     struct inode_shard *shard = shard_of(table, inode->ino);
     assert(inode_is_held(&table->locks, inode->ino, true));
     assert((location == AT_ENTRY) == (dir_prefix && name));
+    assert((location == AT_NONE) == (ghost != NULL));
     struct prefix *old_prefix = inode->dir_prefix;
     struct inode_name *old_name = inode->name;
     struct inode_ghost *old_ghost = inode->ghost;
@@ -451,6 +454,7 @@ void inode_set_ghost(struct inode_table *table, struct ns_inode *inode, struct i
 void inode_swap_parent(struct inode_table *table, struct ns_inode *dir, struct ns_inode **parent)
 {
     struct inode_shard *shard = shard_of(table, dir->ino);
+    assert(inode_is_held(&table->locks, dir->ino, true));
     struct ns_inode *old = dir->parent;
     shard_lock(shard);
     dir->parent = *parent;

@@ -18,6 +18,7 @@ static struct inode_lock_bucket *bucket_of(struct inode_lock_table *table, uint6
     return &table->buckets[ino * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (INODE_LOCK_BUCKETS - 1)];
 }
 
+// Nobody else has the table yet, or, in the next function, any more.
 NOT_CHECKED void inode_lock_table_init(struct inode_lock_table *table)
 {
     for (unsigned i = 0; i < INODE_LOCK_BUCKETS; i++) {
@@ -99,6 +100,7 @@ void inode_locks_add(struct inode_locks *locks, uint64_t ino, bool exclusive)
     locks->count++;
 }
 
+// How many locks there are clang cannot count; for it they are one.
 NOT_CHECKED void inode_locks_take(struct inode_lock_table *table, struct inode_locks *locks)
 {
     for (unsigned i = 0; i < locks->count; i++)

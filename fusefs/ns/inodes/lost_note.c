@@ -35,6 +35,7 @@ static struct inode_lost *lost_make(struct ns_inode *inode)
     struct inode_lost *lost = lost_of(inode);
     if (lost)
         return lost;
+    assert(inode_is_regular(inode));
     lost = calloc(1, sizeof *lost);
     if (!lost)
         return NULL;

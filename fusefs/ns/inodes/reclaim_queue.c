@@ -40,6 +40,7 @@ struct reclaim_queue *reclaim_queue_new(void)
     return queue;
 }
 
+// Nobody else has the queue any more.
 NOT_CHECKED void reclaim_queue_free(struct reclaim_queue *queue)
 {
     if (!queue)

@@ -4,6 +4,8 @@
 // Thread safety: pure functions.
 #include "ns/keys/acl.h"
 
+#include <assert.h>
+
 #include "base/coding.h"
 
 #define HEADER_SIZE 4u
@@ -88,6 +90,7 @@ static int entry_shift(const uint8_t *acl, size_t size, size_t i)
 
 uint32_t acl_to_mode(struct slice acl, uint32_t mode, bool *ret_minimal)
 {
+    assert(acl_is_valid(acl));
     *ret_minimal = entry_count(acl.size) == 3;
     for (size_t i = 0; i < entry_count(acl.size); i++) {
         int shift = entry_shift(acl.data, acl.size, i);
@@ -100,6 +103,7 @@ uint32_t acl_to_mode(struct slice acl, uint32_t mode, bool *ret_minimal)
 
 void acl_chmod(uint8_t *acl, size_t size, uint32_t mode)
 {
+    assert(acl_is_valid(slice_of(acl, size)));
     for (size_t i = 0; i < entry_count(size); i++) {
         int shift = entry_shift(acl, size, i);
         if (shift >= 0)
@@ -109,6 +113,7 @@ void acl_chmod(uint8_t *acl, size_t size, uint32_t mode)
 
 uint32_t acl_restrict(uint8_t *acl, size_t size, uint32_t mode)
 {
+    assert(acl_is_valid(slice_of(acl, size)));
     for (size_t i = 0; i < entry_count(size); i++) {
         int shift = entry_shift(acl, size, i);
         if (shift < 0)

@@ -13,6 +13,8 @@
 // bytes. Decoding checks everything that a reader relies on. Thread safety: pure functions.
 #include "ns/keys/record.h"
 
+#include <assert.h>
+
 #include "base/coding.h"
 #include "base/status.h"
 #include "ns/namespace.h"
@@ -125,6 +127,7 @@ int record_encode(const struct record *record, struct buf *out)
             p = put_varint64(p, record->prefix.size);
     }
     size_t fixed_size = (size_t)(p - fixed);
+    assert(fixed_size <= FIXED_MAX);
     size_t prefix_size = flags & FLAG_PREFIX ? record->prefix.size : 0;
     size_t content_size = flags & FLAG_INLINE ? record->content.size : 0;
     struct buf made = {out->data, 0, out->capacity};
@@ -137,6 +140,7 @@ int record_encode(const struct record *record, struct buf *out)
         status = buf_append(out, record->prefix.data, prefix_size);
     if (!status && content_size)
         status = buf_append(out, record->content.data, content_size);
+    assert(status || out->size == fixed_size + prefix_size + content_size);
     return status;
 }
 

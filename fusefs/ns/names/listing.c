@@ -150,6 +150,7 @@ static void drop_oldest(struct listings *listings) REQUIRES(listings_mutex)
     piece_put(piece);
 }
 
+// Nobody else has them any more.
 NOT_CHECKED void listings_free(struct listings *listings)
 {
     if (!listings)

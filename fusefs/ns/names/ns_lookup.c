@@ -69,6 +69,7 @@ int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const s
     struct ns_inode *inode = inode_find(&ns->table, rec->ino);
     int rc = 0;
     assert(inode_is_held(&ns->table.locks, rec->ino, true));
+    assert(inode_is_dir(dir));
     if (!inode) {
         rc = make_inode(dir, dir->own_prefix, name, rec, at_inode_key, &inode);
         if (!rc)

@@ -33,7 +33,8 @@
 // the disk, so who only wants to know the number does without the mutex.
 struct counter {
     pthread_mutex_t mutex;
-    _Atomic int64_t value; // changed under mutex
+    const struct op *holder; // of the mutex, for assertions: clang cannot follow it; NULL: nobody
+    _Atomic int64_t value;   // changed under mutex
 };
 
 extern struct lock_role ns_rename_mutex, ns_ino_mutex, ns_op_mutex;

@@ -64,8 +64,11 @@ struct op *op_begin(struct ns *ns)
 
 static void counter_release(struct op *op)
 {
-    if (op->counter)
-        pthread_mutex_unlock(&op->counter->mutex);
+    if (!op->counter)
+        return;
+    assert(op->counter->holder == op);
+    op->counter->holder = NULL;
+    pthread_mutex_unlock(&op->counter->mutex);
     op->counter = NULL;
 }
 
@@ -96,6 +99,7 @@ void op_end(struct ns *ns, struct op *op)
         op_free(op);
 }
 
+// Nobody else has the namespace any more.
 NOT_CHECKED void op_free_idle(struct ns *ns)
 {
     while (ns->idle_ops) {
@@ -223,6 +227,7 @@ int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
 
 int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec)
 {
+    assert(rec->is_link || !rec->is_inline || rec->content.size == rec->size);
     int status = record_encode(rec, &op->out);
     if (!status)
         status = lsm_batch_put(op->batch, key->data, key->size, op->out.data, op->out.size);
@@ -284,6 +289,8 @@ int op_count(struct ns *ns, struct op *op, int64_t delta)
     if (i == NS_COUNTER_STRIPES)
         pthread_mutex_lock(&ns->counters[stripe].mutex);
     op->counter = &ns->counters[stripe];
+    assert(!op->counter->holder);
+    op->counter->holder = op;
     op->counter_delta = delta;
     struct pathkey key;
     uint8_t value[8];
@@ -297,6 +304,7 @@ int op_commit(struct ns *ns, struct op *op)
     struct lsm_write_options options = {
         .use_reserve = op->frees_space, .use_little = op->small_change, .sync_soon = op->sync_soon};
     int status = ns->at.snapshot ? LSM_READ_ONLY : lsm_write(ns->db, &options, op->batch);
+    assert(!op->counter || op->counter->holder == op);
     if (!status && op->counter)
         op->counter->value += op->counter_delta;
     counter_release(op);

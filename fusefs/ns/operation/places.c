@@ -4,6 +4,7 @@
 // owns it, whose place says where it is; from any other the parent's prefix and the name follow.
 #include "ns/operation/places.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -136,6 +137,7 @@ static int read_all(struct paths *paths)
 static int for_strays(struct paths *paths, uint64_t ino, place_fn *fn, void *arg)
 {
     size_t low = 0, high = paths->stray_count;
+    assert(paths->all_read);
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (paths->strays[middle].ino < ino)
@@ -231,6 +233,7 @@ static int owner_of(struct paths *paths, struct slice prefix, uint64_t *ret_ino)
 
 static int put_name(struct buf *names, struct slice name)
 {
+    assert(name.size <= PATHKEY_NAME_MAX);
     uint8_t size = (uint8_t)name.size; // names are read from the end
     return buf_append(names, name.data, name.size) || buf_append(names, &size, 1) ? -ENOMEM : 0;
 }

@@ -18,6 +18,7 @@
 
 LOCK_FUNCTIONS(promise, struct promise, mutex, promise_mutex)
 
+// (A lock's own function: clang does not know pthread_mutex_trylock.)
 static bool promise_try(struct promise *promise) TRY_ACQUIRES(promise_mutex) NOT_CHECKED
 {
     return pthread_mutex_trylock(&promise->mutex) == 0;

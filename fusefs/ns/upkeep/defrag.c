@@ -17,6 +17,7 @@
 // Failure: the file stays as it is.
 #include "ns/upkeep/defrag.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -43,6 +44,7 @@ struct defrag {
 // The end of the run of touching extents that begins at list[i]; *ret_next is the index after it.
 static uint64_t run_end(const struct extent_list *list, size_t i, size_t *ret_next)
 {
+    assert(i < list->count);
     uint64_t end = list->at[i].start + list->at[i].size;
     for (i++; i < list->count && list->at[i].start == end; i++)
         end += list->at[i].size;
@@ -60,6 +62,7 @@ static int merge_runs(struct ns *ns, const struct lsm_snapshot *snapshot, struct
                       uint64_t ino, uint64_t cell)
 {
     uint64_t bytes = 0;
+    assert(cell % NS_EXTENT_MAX == 0);
     int rc = extents_list_at(ns, snapshot, ino, cell, cell + NS_EXTENT_MAX, SIZE_MAX, &op->extents);
     for (size_t i = 0; i < op->extents.count; i++)
         bytes += op->extents.at[i].size;

@@ -65,6 +65,7 @@ static int orphan_keys(struct ns *ns, uint64_t ino, struct lsm_batch *batch, uns
     int rc = orphan_parts(ns, ino, &parts);
     if (!rc) {
         rc = ns_err(ns_delete_keys(ns, batch, &lower, &upper, *left, &count));
+        assert(count <= *left);
         *left -= count;
     }
     if (!rc && *left > 0 && parts.unwritten) {
