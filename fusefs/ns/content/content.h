@@ -20,7 +20,7 @@
 #define CONTENT_SHORT_WRITE (64u << 10) // writes below this fragment a file
 
 // Reads up to `size` bytes at `offset`, fewer only at the end; holes as zeros. How many. What is
-// lost (lost_check) is for the caller to look at.
+// lost (lost.h) is for the caller to look at.
 ssize_t content_read(struct ns *ns, const struct lsm_snapshot *snapshot, const struct record *rec,
                      uint8_t *data, size_t size, uint64_t offset);
 
