@@ -230,6 +230,44 @@ START_TEST(test_cookies)
 }
 END_TEST
 
+static uint32_t plus_one(void *arg, uint32_t before)
+{
+    (void)arg;
+    return before + 1;
+}
+
+// The word of the directory after one more; *ret_dir: the directory's number.
+static uint32_t one_more(struct ns_inode *inode, uint64_t *ret_dir)
+{
+    return ns_dir_word(ns, inode, plus_one, NULL, ret_dir);
+}
+
+// A directory and its files share a word, also when the directory was forgotten and looked up again
+// while a file was held.
+START_TEST(test_word_of_a_directory)
+{
+    uint64_t of_dir, of_file;
+    ck_assert_int_eq(ns_test_mkdir(ns, "/d"), 0);
+    ck_assert_int_eq(ns_test_create(ns, "/d/f"), 0);
+    struct ns_inode *dir = ns_test_get(ns, "/d"), *file;
+    ck_assert_int_eq(ns_lookup(ns, dir, "f", 1, &file, NULL), 0);
+    uint64_t ino = ns_inode_ino(dir);
+    for (unsigned round = 0; round < 2; round++) {
+        uint32_t first = one_more(dir, &of_dir), second = one_more(file, &of_file);
+        uint32_t third = one_more(dir, &of_dir);
+        ck_assert_uint_eq(second, first + 1);
+        ck_assert_uint_eq(third, first + 2);
+        ck_assert_uint_eq(of_dir, ino);
+        ck_assert_uint_eq(of_file, ino);
+        ns_inode_put(ns, dir, 1);
+        ck_assert_ptr_null(ns_inode_find(ns, ino)); // nobody holds it
+        dir = ns_test_get(ns, "/d");
+    }
+    ns_inode_put(ns, dir, 1);
+    ns_inode_put(ns, file, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ns_listing");
@@ -240,6 +278,7 @@ int main(void)
     tcase_add_loop_test(tc, test_listing_of_a_large_changing_directory, 0, 2);
     tcase_add_test(tc, test_listing_of_what_was_listed);
     tcase_add_loop_test(tc, test_cookies, 0, 2);
+    tcase_add_test(tc, test_word_of_a_directory);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

@@ -99,8 +99,17 @@ _Atomic uint32_t *ns_inode_word(struct ns_inode *inode)
 uint32_t ns_dir_word(struct ns *ns, struct ns_inode *inode, ns_word_fn *change, void *arg,
                      uint64_t *ret_dir)
 {
+    bool is_dir = inode_is_dir(inode);
     struct prefix *prefix =
-        inode_is_dir(inode) ? prefix_ref(inode->own_prefix) : inode_dir_prefix(&ns->table, inode);
+        is_dir ? prefix_ref(inode->own_prefix) : inode_dir_prefix(&ns->table, inode);
+    // A directory that was forgotten and looked up again has a prefix of its own. Files that were
+    // held meanwhile still have the one before.
+    struct ns_inode *dir = prefix && !is_dir ? inode_find(&ns->table, prefix->dir) : NULL;
+    if (dir) {
+        prefix_put(prefix);
+        prefix = prefix_ref(dir->own_prefix);
+        ns_inode_put(ns, dir, 1);
+    }
     *ret_dir = prefix ? prefix->dir : 0;
     if (*ret_dir == 0) {
         prefix_put(prefix);
