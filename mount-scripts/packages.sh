@@ -24,7 +24,7 @@ packages_build=(
 packages_test=(
     check:pc=check
     clang:cmd=clang
-    libclang-rt-14-dev:link=clang,-fsanitize=address
+    libclang-rt-14-dev:link=clang,-fsanitize=thread
     git:cmd=git
     rsync:cmd=rsync
     sqlite3:cmd=sqlite3
