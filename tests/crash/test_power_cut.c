@@ -3,14 +3,16 @@
 // The workload writes numbered batches (key of the batch's number, and a counter key), syncing
 // some, with flushes and compactions on the way. After the cut the store must open, hold everything
 // up to the last acknowledged sync, and be a prefix of what was written: the counter names a batch,
-// all batches up to it are there whole, and none after it. LSM_SEED replays one seed, LSM_STEP
-// visits every n-th call only.
+// all batches up to it are there whole, and none after it. In a simulated cluster the process dies
+// at every write to an object, which is done or not; nothing that was acknowledged is lost.
+// LSM_SEED replays one seed, LSM_STEP visits every n-th call only.
 #include "quick_check.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
+#include "disk/cluster_store.h"
 #include "disk/env_fault.h"
 #include "lsm.h"
 
@@ -22,7 +24,8 @@ struct outcome {
     uint64_t calls;
 };
 
-static size_t blob_min; // of the test that runs
+static size_t blob_min;          // of the test that runs
+static const char *path = "/db"; // too
 
 static struct lsm_options small_options(struct env *env, enum lsm_wal_mode mode)
 {
@@ -53,17 +56,14 @@ static int write_one(struct lsm *db, struct lsm_batch *batch, int i, bool sync)
     return lsm_write(db, &wo, batch);
 }
 
-static struct outcome run_workload(struct env *env, enum lsm_wal_mode mode, uint64_t cut_at)
+static struct outcome work(struct env *env, enum lsm_wal_mode mode)
 {
     struct outcome out = {0, 0, 0};
     struct lsm_options options = small_options(env, mode);
     struct lsm *db;
     struct lsm_batch *batch;
     ck_assert_int_eq(lsm_batch_new(&batch), 0);
-    uint64_t before = env_fault_calls(env);
-    if (cut_at)
-        env_fault_cut_at(env, cut_at);
-    if (lsm_open("/db", &options, &db) == 0) {
+    if (lsm_open(path, &options, &db) == 0) {
         for (int i = 1; i <= BATCHES; i++) {
             bool sync = i % 37 == 0;
             if (write_one(db, batch, i, sync))
@@ -74,10 +74,19 @@ static struct outcome run_workload(struct env *env, enum lsm_wal_mode mode, uint
             if (i % 150 == 0 && lsm_flush(db) == 0)
                 out.synced = i;
         }
-        out.calls = env_fault_calls(env) - before;
         (void)!lsm_close(db);
     }
     lsm_batch_free(batch);
+    return out;
+}
+
+static struct outcome run_workload(struct env *env, enum lsm_wal_mode mode, uint64_t cut_at)
+{
+    uint64_t before = env_fault_calls(env);
+    if (cut_at)
+        env_fault_cut_at(env, cut_at);
+    struct outcome out = work(env, mode);
+    out.calls = env_fault_calls(env) - before;
     return out;
 }
 
@@ -87,7 +96,7 @@ static void expect_prefix(struct env *env, enum lsm_wal_mode mode, struct outcom
     struct lsm_options options = small_options(env, mode);
     struct lsm *db;
     struct lsm_buf value = {0};
-    int rc = lsm_open("/db", &options, &db), last = 0;
+    int rc = lsm_open(path, &options, &db), last = 0;
     ck_assert_msg(rc == 0, "%s: open: %d %s", what, rc, lsm_error_detail());
     rc = lsm_get(db, NULL, "counter", 7, &value);
     ck_assert_msg(rc == 0 || rc == LSM_NOT_FOUND, "%s: %s", what, lsm_error_detail());
@@ -238,6 +247,34 @@ START_TEST(test_kill_written)
 }
 END_TEST
 
+START_TEST(test_cluster_kill)
+{
+    uint64_t seed = from_env("LSM_SEED", 1), step = from_env("LSM_STEP", 7), writes = 0;
+    path = CLUSTER_STORE_PATH;
+    blob_min = _i ? 1024 : 0;
+    for (uint64_t n = 0; n <= writes; n += n ? step : 1) {
+        struct cluster_store store;
+        char what[64];
+        cluster_store_init(&store, seed + n);
+        if (n)
+            fake_process_kill_at(store.process, n);
+        struct outcome out = work(store.env, LSM_WAL_AUTO);
+        if (!n)
+            writes = fake_process_writes(store.process);
+        fake_process_kill(store.process);
+        cluster_store_end(&store);
+        cluster_store_start(&store);
+        snprintf(what, sizeof what, "killed at write %llu, seed %llu", (unsigned long long)n,
+                 (unsigned long long)seed);
+        if (!n)
+            ck_assert_int_eq(out.acknowledged, BATCHES);
+        expect_prefix(store.env, LSM_WAL_AUTO, out, true, what);
+        cluster_store_release(&store);
+    }
+    printf("in a cluster: %llu writes\n", (unsigned long long)writes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("power cut");
@@ -247,6 +284,7 @@ int main(void)
     tcase_add_test(tc, test_power_cut_written);
     tcase_add_test(tc, test_kill_mapped);
     tcase_add_test(tc, test_kill_written);
+    tcase_add_loop_test(tc, test_cluster_kill, 0, 2);
     tcase_add_test(tc, test_killed_at_creation);
     tcase_add_loop_test(tc, test_power_cut_blobs, 0, 2);
     tcase_add_loop_test(tc, test_kill_blobs, 0, 2);

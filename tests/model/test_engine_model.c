@@ -4,13 +4,16 @@
 // all kinds, gets, iterators that live across writes, snapshots, flush, compaction, checkpoint,
 // repair, and the ends of a store: closed, killed, power cut, opened read-only. After every step
 // that reads, what the engine says is what the model says. After a power cut the store has to hold
-// a prefix of the writes that were not synced; the model is taken back to it.
+// a prefix of the writes that were not synced; the model is taken back to it. The same in a
+// simulated cluster, where a process that dies, however it does, loses nothing that was
+// acknowledged.
 //
 // The operations of a history are fixed by its seed; how its background threads interleave is not.
 // LSM_SEED replays one history (with LSM_HISTORIES=1); LSM_HISTORIES sets how many there are.
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "disk/cluster_store.h"
 #include "engine_util.h"
 
 #define KEYS_MAX     256
@@ -41,6 +44,9 @@ struct cursor {
 
 struct history {
     struct random random;
+    const char *path;
+    bool in_cluster; // else on a simulated disk
+    struct cluster_store cluster;
     struct env *env;
     struct lsm *db;
     struct lsm_options options;
@@ -184,6 +190,8 @@ static void draw_options(struct history *h)
     o->l0_stop = o->l0_slowdown + 1 + random_below(rnd(h), 8);
     o->compaction_threads = 1 + random_below(rnd(h), 2);
     o->wal_mode = random_below(rnd(h), 3);
+    if (h->in_cluster && o->wal_mode == LSM_WAL_MAPPED) // a cluster cannot
+        o->wal_mode = LSM_WAL_AUTO;
     o->sync_interval_ms = intervals[random_below(rnd(h), 5)];
     o->blob_file_size = one_in(rnd(h), 2) ? 4 << 10 : 64 << 10;
     o->blob_garbage_ratio = 5 + random_below(rnd(h), 60);
@@ -191,14 +199,21 @@ static void draw_options(struct history *h)
     o->blob_compression = random_below(rnd(h), 3);
 }
 
-static struct history *history_new(uint64_t seed)
+static struct history *history_new(uint64_t seed, bool in_cluster)
 {
     static const unsigned sizes[] = {10, 100, 500, 3000, VALUE_MAX};
     struct history *h = calloc(1, sizeof *h);
     CHECK(h, "no memory");
     h->random.state = seed;
-    h->env = env_fault_new();
-    env_fault_seed(h->env, seed);
+    h->in_cluster = in_cluster;
+    h->path = in_cluster ? CLUSTER_STORE_PATH : "/db";
+    if (in_cluster) {
+        cluster_store_init(&h->cluster, seed);
+        h->env = h->cluster.env;
+    } else {
+        h->env = env_fault_new();
+        env_fault_seed(h->env, seed);
+    }
     make_keys(h);
     h->value_max = sizes[random_below(rnd(h), one_in(rnd(h), 4) ? 5 : 4)];
     for (unsigned i = 0; i < KEYS_MAX; i++)
@@ -209,7 +224,10 @@ static struct history *history_new(uint64_t seed)
 static void history_free(struct history *h)
 {
     lsm_buf_release(&h->buf);
-    env_fault_free(h->env);
+    if (h->in_cluster)
+        cluster_store_release(&h->cluster);
+    else
+        env_fault_free(h->env);
     for (unsigned i = 0; i < h->key_count; i++)
         free(h->keys[i]);
     free(h->undo);
@@ -633,7 +651,7 @@ static void release_readers(struct history *h)
 static void open_store(struct history *h)
 {
     draw_options(h);
-    OK(lsm_open("/db", &h->options, &h->db));
+    OK(lsm_open(h->path, &h->options, &h->db));
     all_durable(h); // recovery writes to tables what it replays
 }
 
@@ -642,6 +660,8 @@ static void do_checkpoint(struct history *h)
 {
     char path[32];
     struct lsm *copy;
+    if (h->in_cluster) // that is refused
+        return;
     draw_options(h);
     struct lsm_options options = h->options;
     snprintf(path, sizeof path, "/copy%u", h->copies++);
@@ -702,6 +722,26 @@ static void find_prefix(struct history *h)
     }
 }
 
+// The process dies, and `h->db` with it.
+static void do_kill(struct history *h)
+{
+    if (!h->in_cluster) {
+        env_fault_kill(h->env);
+        (void)!lsm_close(h->db);
+        return;
+    }
+    // Now, or at one of the next writes, which background threads make.
+    if (one_in(rnd(h), 2))
+        fake_process_kill(h->cluster.process);
+    else
+        fake_process_kill_at(h->cluster.process, 1 + random_below(rnd(h), 10));
+    (void)!lsm_close(h->db);
+    fake_process_kill(h->cluster.process);
+    cluster_store_end(&h->cluster);
+    cluster_store_start(&h->cluster);
+    h->env = h->cluster.env;
+}
+
 static void do_power_cut(struct history *h)
 {
     uint64_t seed = one_in(rnd(h), 3) ? 0 : random_next(rnd(h));
@@ -709,7 +749,7 @@ static void do_power_cut(struct history *h)
     env_fault_power_cut(h->env, seed);
     (void)!lsm_close(h->db);
     draw_options(h);
-    OK(lsm_open("/db", &h->options, &h->db));
+    OK(lsm_open(h->path, &h->options, &h->db));
     find_prefix(h);
     all_durable(h);
 }
@@ -719,7 +759,7 @@ static void open_read_only(struct history *h)
     draw_options(h);
     struct lsm_options options = h->options;
     options.read_only = true;
-    OK(lsm_open("/db", &options, &h->db));
+    OK(lsm_open(h->path, &options, &h->db));
     compare_all(h, h->db, &h->map);
     int rc = lsm_put(h->db, NULL, "x", 1, "", 0);
     CHECK(rc == LSM_READ_ONLY, "put: %d", rc);
@@ -734,35 +774,38 @@ static void open_read_only(struct history *h)
 
 static int unlink_manifest(void *arg, const char *name)
 {
-    struct history *h = arg;
-    char path[64];
-    snprintf(path, sizeof path, "/db/%s", name);
-    return strncmp(name, "MANIFEST", 8) ? 0 : h->env->ops->unlink(h->env, path);
+    struct env *dir = arg;
+    return strncmp(name, "MANIFEST", 8) ? 0 : dir->ops->unlink(dir, name);
 }
 
 // CURRENT is gone and, if nothing of a crash is left that only the manifest tells from what is
 // live, the manifest too.
 static void lose_manifest(struct history *h, bool killed)
 {
-    OK(h->env->ops->unlink(h->env, "/db/CURRENT"));
+    struct env *dir;
+    struct env_lock *lock;
+    OK(h->env->ops->open_dir(h->env, h->path, &dir));
+    OK(dir->ops->lock(dir, "LOCK", false, "", &lock));
+    OK(dir->ops->unlink(dir, "CURRENT"));
     if (!killed && one_in(rnd(h), 2))
-        OK(h->env->ops->list(h->env, "/db", unlink_manifest, h));
+        OK(dir->ops->list(dir, ENV_HERE, unlink_manifest, dir));
+    dir->ops->unlock(dir, lock);
+    dir->ops->close_dir(dir);
     draw_options(h);
-    OK(lsm_repair("/db", &h->options));
+    OK(lsm_repair(h->path, &h->options));
 }
 
 static void do_reopen(struct history *h)
 {
     unsigned what = random_below(rnd(h), 8);
     bool killed = what < 3;
-    if (what == 0) {
+    if (what == 0 && !h->in_cluster) {
         do_power_cut(h);
         return;
     }
     release_readers(h);
     if (killed) {
-        env_fault_kill(h->env);
-        (void)!lsm_close(h->db);
+        do_kill(h);
     } else {
         OK(lsm_close(h->db));
         all_durable(h);
@@ -810,11 +853,21 @@ static void run_steps(struct history *h, unsigned steps)
     }
 }
 
-static void run_history(uint64_t seed)
+// Nothing is left of the store.
+static void expect_nothing(struct history *h)
+{
+    struct env_stat stat;
+    if (h->in_cluster)
+        CHECK(fake_cluster_objects(h->cluster.cluster) == 0, "objects are left");
+    else
+        CHECK(h->env->ops->stat(h->env, "/db", &stat) == LSM_NOT_FOUND, "something is left");
+}
+
+static void run_history(uint64_t seed, bool in_cluster)
 {
     running->seed = seed;
     alarm(HISTORY_S); // kills this process; the parent says which history it was
-    struct history *h = history_new(seed);
+    struct history *h = history_new(seed, in_cluster);
     open_store(h);
     run_steps(h, 10 + random_below(rnd(h), one_in(rnd(h), 20) ? 600 : 80));
     snprintf(running->last, sizeof running->last, "%s", "the end");
@@ -825,9 +878,8 @@ static void run_history(uint64_t seed)
     check_store(h, h->db);
     release_readers(h);
     OK(lsm_close(h->db));
-    OK(lsm_destroy("/db", &h->options));
-    struct env_stat stat;
-    CHECK(h->env->ops->stat(h->env, "/db", &stat) == LSM_NOT_FOUND, "something is left");
+    OK(lsm_destroy(h->path, &h->options));
+    expect_nothing(h);
     history_free(h);
 }
 
@@ -837,7 +889,17 @@ START_TEST(test_histories)
     printf("%" PRIu64 " histories from seed %" PRIu64 "\n", count, seed);
     fflush(stdout);
     for (uint64_t i = 0; i < count; i++)
-        run_history(seed + i);
+        run_history(seed + i, false);
+}
+END_TEST
+
+START_TEST(test_cluster_histories)
+{
+    uint64_t seed = seed_from_env(), count = (from_env("LSM_HISTORIES", 10000) + 9) / 10;
+    printf("%" PRIu64 " histories in a cluster from seed %" PRIu64 "\n", count, seed);
+    fflush(stdout);
+    for (uint64_t i = 0; i < count; i++)
+        run_history(seed + i, true);
 }
 END_TEST
 
@@ -849,6 +911,10 @@ int main(void)
     TCase *tc = tcase_create("histories");
     tcase_set_timeout(tc, 3600);
     tcase_add_test(tc, test_histories);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("cluster");
+    tcase_set_timeout(tc, 3600);
+    tcase_add_test(tc, test_cluster_histories);
     suite_add_tcase(suite, tc);
     int failed = run_suite(suite);
     if (failed)

@@ -4,6 +4,7 @@
 #   cluster_start    in $work/ceph; sets CEPH_CONF. Status 1, with words, where it cannot be had
 #   osd_kill ID      kill -9 of an object daemon
 #   osd_start ID     starts it again
+#   mon_kill, mon_start: the same for the monitor
 # At the end of the test its processes are ended by their pids, before $work is removed.
 # shellcheck shell=bash disable=SC2154 # $work is lib.sh's
 cluster=$work/ceph
@@ -100,6 +101,8 @@ CONF
 
 osd_start() { ceph-osd -i "$1" -c "$CEPH_CONF" >>"$cluster/log/start" 2>&1; }
 osd_kill() { kill -9 "$(cat "$cluster/run/osd.$1.pid")"; }
+mon_start() { ceph-mon -i a -c "$CEPH_CONF" >>"$cluster/log/start" 2>&1; }
+mon_kill() { kill -9 "$(cat "$cluster/run/mon.a.pid")"; }
 
 cluster_is_clean() { ceph pg stat 2>/dev/null | grep -qE '^([0-9]+) pgs: \1 active\+clean;'; }
 

@@ -77,25 +77,63 @@ loaded() { # how many files
     read -r n <"$work/loaded"
     echo "${n:-0}"
 }
-touch "$work/go"
-load >"$work/load.out" &
-loader=$!
-check "work begins" eventually test -s "$work/loaded"
+later() { [ "$(loaded)" -gt $((at + 20)) ]; }
+load_begins() {
+    rm -f "$work/loaded"
+    touch "$work/go"
+    load >"$work/load.out" &
+    loader=$!
+    check "work begins" eventually test -s "$work/loaded"
+}
+load_ends() {
+    local n bad=0
+    rm "$work/go"
+    wait "$loader"
+    same "no write has failed" "$(cat "$work/load.out")" ""
+    for ((n = 1; n <= $(loaded); n++)); do
+        cmp -s "$work/src/$((n % 90 + 5))" "$mnt/load.$n" || bad=$((bad + 1))
+    done
+    same "files that are not whole" "$bad" 0
+}
+load_begins
 osd_kill 1
 at=$(loaded)
-later() { [ "$(loaded)" -gt $((at + 20)) ]; }
 check "it goes on without the daemon" eventually later
 osd_start 1
 at=$(loaded)
 check "and with it" eventually later
-rm "$work/go"
-wait "$loader"
-same "no write has failed" "$(cat "$work/load.out")" ""
-bad=0
-for ((n = 1; n <= $(loaded); n++)); do
-    cmp -s "$work/src/$((n % 90 + 5))" "$mnt/load.$n" || bad=$((bad + 1))
-done
-same "files that are not whole" "$bad" 0
+load_ends
+
+# ---- no monitor for 20 s, under load. What the object daemons have to agree on needs it.
+check "the cluster is healthy again" eventually cluster_is_clean
+load_begins
+mon_kill
+away=$SECONDS
+at=$(loaded)
+check "it goes on without a monitor" eventually later
+while [ $((SECONDS - away)) -lt 20 ]; do sleep 0.5; done
+check "the monitor starts" mon_start
+at=$(loaded)
+check "and with one" eventually later
+load_ends
+
+# ---- a full pool: a quota, which the cluster learns of some seconds later
+echo before >"$mnt/before" && sync "$mnt/before"
+tell osd pool set-quota test max_bytes 1000000 >/dev/null 2>&1
+fill() { head -c 1000000 "$work/src/big" >"$mnt/fill.$1" && sync "$mnt/fill.$1"; }
+is_full() {
+    filled=$((filled + 1))
+    ! fill "$filled" 2>"$work/fill.err"
+}
+filled=0
+check "a full pool refuses writes" eventually is_full
+matches "as a full disk does" "$(cat "$work/fill.err")" "*[Nn]o space left*"
+same "what is there can be read" "$(cat "$mnt/before")" before
+check "removing works" rm "$mnt"/fill.*
+tell osd pool set-quota test max_bytes 0 >/dev/null 2>&1
+again() { { echo again >"$mnt/again" && sync "$mnt/again"; } 2>/dev/null; }
+check "with room again it can be written" eventually again
+same "all of it" "$(cat "$mnt/again")" again
 
 # ---- takeover: the writer is stopped, another comes, the first wakes
 echo old >"$mnt/file" && sync "$mnt/file"
