@@ -58,7 +58,7 @@ static const struct command commands[] = {
     {"metrics", command_metrics, "", "DB", "figures for Prometheus",
      "The text format; node_exporter reads it from a file (lsmfsctl(8)).\n", 0, 0, COMMAND_PRINTS},
     {"check", command_check, "q", "[-q] DB", "verify every byte",
-     "Then the tree.\n"
+     "Then the tree, and that of each snapshot.\n"
      "  -q  show no progress\n",
      0, 0, 0},
     {"repair", command_repair, "", "DB", "rebuild a damaged store",

@@ -229,7 +229,7 @@ static bool check_bytes(struct ctl *ctl, struct checking *checking, enum exit_st
     return true;
 }
 
-// The tree, as far as it can be read: what keeps it from being read is a problem of its own.
+// The tree and those of all snapshots, as far as they can be read: what keeps it from being read is a problem of its own.
 static bool check_tree(struct ctl *ctl, struct checking *checking, enum exit_status *status)
 {
     char *text = NULL;
@@ -243,7 +243,7 @@ static bool check_tree(struct ctl *ctl, struct checking *checking, enum exit_sta
         return true;
     }
     progress_unit(ctl->front, PROGRESS_NAMES);
-    int64_t result = ns_check(ctl->ns, print_problem, check_progress, checking);
+    int64_t result = ns_check_all(ctl->ns, print_problem, check_progress, checking);
     if (result < 0 && !is_cancelled(ctl->front) &&
         asprintf(&text, "the tree cannot be checked to its end: %s: %s", strerror((int)-result),
                  lsm_error_detail()) >= 0)

@@ -398,6 +398,11 @@ int ns_statfs(struct ns *ns, struct statvfs *ret_stat);
 // Each problem is one line to `report`; returns how many there were or -errno.
 int64_t ns_check(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress, void *arg);
 
+// The same for the present and then for each named snapshot, whose problems begin with "snapshot
+// NAME: "; what a newer tree has too is told once. Costs one walk over all names for each snapshot
+// between which something was written. `ns` may be a snapshot of a store that is in use.
+int64_t ns_check_all(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress, void *arg);
+
 // Waits until the background has nothing left to do: unlinked files reclaimed, fragmented ones
 // merged. For tests and tools.
 int ns_wait_idle(struct ns *ns);

@@ -626,6 +626,84 @@ START_TEST(test_ino_set)
 }
 END_TEST
 
+// ------------------------------------------------------------------------------- snapshots
+
+static void note_problem(void *arg, const char *problem)
+{
+    struct buf *lines = arg;
+    ck_assert(!buf_append(lines, problem, strlen(problem)) && !buf_append(lines, "\n", 1));
+}
+
+// Checks the present and all snapshots: these problems, one a line, in this order.
+static void expect_of_all(const char *wanted)
+{
+    struct buf lines = {0};
+    int64_t count = 0;
+    for (const char *p = wanted; *p; p++)
+        count += *p == '\n';
+    ck_assert_int_eq(ns_check_all(ns, note_problem, NULL, &lines), count);
+    ck_assert(!buf_append(&lines, "", 1));
+    ck_assert_str_eq((const char *)lines.data, wanted);
+    buf_release(&lines);
+}
+
+static void snapshot(const char *name)
+{
+    ck_assert_int_eq(lsm_snapshot_create(ns_engine(ns), name), 0);
+}
+
+// What only a snapshot has: a name that is missing, an extent, a record that cannot be read. What
+// two have is told of the newer one.
+START_TEST(test_snapshots)
+{
+    struct pathkey name = entry_key("a", "small"), extent, record = entry_key("a", "symlink");
+    struct lsm_buf name_raw = {0}, extent_raw = {0}, record_raw = {0};
+    pathkey_extent(&extent, ino_of("/a/big"), 500000);
+    snapshot("sound");
+    snapshot("same");
+    expect_of_all("");
+    ck_assert_int_eq(lsm_get(ns_engine(ns), NULL, name.data, name.size, &name_raw), 0);
+    ck_assert_int_eq(lsm_get(ns_engine(ns), NULL, extent.data, extent.size, &extent_raw), 0);
+    ck_assert_int_eq(lsm_get(ns_engine(ns), NULL, record.data, record.size, &record_raw), 0);
+    drop(name);
+    snapshot("first");
+    drop(extent);
+    snapshot("second");
+    snapshot("second again");
+    put(extent, extent_raw.data, extent_raw.size);
+    put(record, "nonsense", 8);
+    put(name, name_raw.data, name_raw.size);
+    snapshot("third");
+    put(record, record_raw.data, record_raw.size);
+    ns_expect_clean(ns, "the present");
+    struct ns_report report;
+    ns_test_check(ns, &report);
+    ck_assert_int_eq(report.problems, 0);
+    struct buf lines = {0};
+    int64_t problems = ns_check_all(ns, note_problem, NULL, &lines);
+    ck_assert(!buf_append(&lines, "", 1));
+    const char *text = (const char *)lines.data;
+    ck_assert_msg(problems == 4, "%s", text);
+    ck_assert_msg(strstr(text, "snapshot third: /a/symlink: "), "%s", text);
+    ck_assert_msg(strstr(text, "snapshot second again: /a/big: extents of 300000 bytes, but the "
+                               "record says 310000\n"),
+                  "%s", text);
+    ck_assert_msg(strstr(text, "snapshot second again: /a: the directory says it has 6 entries, "
+                               "but has 5\n"),
+                  "%s", text);
+    ck_assert_msg(!strstr(text, "snapshot first: "), "%s", text);
+    ck_assert_msg(!strstr(text, "snapshot sa") && !strstr(text, "snapshot so"), "%s", text);
+    buf_release(&lines);
+    static const char *const damaged[] = {"first", "second", "second again", "third"};
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_int_eq(lsm_snapshot_delete(ns_engine(ns), damaged[i]), 0);
+    expect_of_all("");
+    lsm_buf_release(&name_raw);
+    lsm_buf_release(&extent_raw);
+    lsm_buf_release(&record_raw);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ns_check");
@@ -664,6 +742,7 @@ int main(void)
     tcase_add_test(damage, test_names_that_are_none);
     tcase_add_test(damage, test_names_with_control_bytes);
     tcase_add_test(damage, test_large_sound_tree);
+    tcase_add_test(damage, test_snapshots);
     tcase_add_test(sets, test_ino_set);
     suite_add_tcase(suite, damage);
     suite_add_tcase(suite, sets);
