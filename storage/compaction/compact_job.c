@@ -158,12 +158,18 @@ static bool output_full(struct run_state *state, struct slice key)
 }
 
 // The number of snapshots older than `sequence`: versions with equal numbers are seen by the same
-// readers.
-static size_t stratum_of(const struct compact_job *run, uint64_t sequence)
+// readers. `near` is where to look first: what follows in a table was often written at that time.
+// Whatever is newer or older than all snapshots is not searched for at all.
+static size_t stratum_of(const struct compact_job *run, uint64_t sequence, size_t near)
 {
-    if (run->snapshot_count == 0)
-        return 0;
     size_t low = 0, high = run->snapshot_count;
+    if (high == 0 || run->snapshots[0] >= sequence)
+        return 0;
+    if (run->snapshots[high - 1] < sequence)
+        return high;
+    if ((near == 0 || run->snapshots[near - 1] < sequence) &&
+        (near == high || run->snapshots[near] >= sequence))
+        return near;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (run->snapshots[middle] < sequence)
@@ -305,7 +311,7 @@ static int run_entry(struct run_state *state, const struct entry *entry)
 {
     struct compact_job *run = state->run;
     uint64_t tag = entry->tag;
-    size_t stratum = stratum_of(run, tag_sequence(tag));
+    size_t stratum = stratum_of(run, tag_sequence(tag), state->stratum);
     bool same_key = state->has_key && slice_equal(buf_slice(&state->key), entry->key);
 
     if (same_key && stratum == state->stratum)

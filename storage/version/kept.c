@@ -41,9 +41,14 @@ static void merge_smallest(struct kept_ranges *kept)
 void kept_add(struct kept_ranges *kept, uint64_t first, uint64_t last, uint64_t bytes)
 {
     assert(first <= last && kept->count <= KEPT_RANGES_MAX);
-    size_t at = kept->count;
-    while (at > 0 && compare(&kept->at[at - 1], first, last) > 0)
-        at--;
+    size_t at = 0, high = kept->count; // behind the last one that is not greater
+    while (at < high) {
+        size_t middle = at + (high - at) / 2;
+        if (compare(&kept->at[middle], first, last) <= 0)
+            at = middle + 1;
+        else
+            high = middle;
+    }
     if (at > 0 && compare(&kept->at[at - 1], first, last) == 0) {
         kept->at[at - 1].bytes += bytes;
         return;

@@ -1,5 +1,5 @@
 // Named snapshots in memory: an array by id. There are at most some thousands, and they change
-// seldom, so a name is found by a walk over the array.
+// seldom, so a name is found by a walk over the array, which compares hashes.
 //
 // On failure a set is as it was. One thread at a time.
 #include "version/snapshot_set.h"
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/hash.h"
 #include "base/numbers.h"
 #include "base/status.h"
 #include "entry/iter.h"
@@ -65,8 +66,11 @@ int snapshot_set_add(struct snapshot_set *set, uint64_t id, uint64_t sequence, u
     memcpy(copy, name.data, name.size);
     copy[name.size] = '\0';
     memmove(set->at + at + 1, set->at + at, (set->count - at) * sizeof *set->at);
-    set->at[at] = (struct snapshot_record){
-        .id = id, .sequence = sequence, .created_us = created_us, .name = copy};
+    set->at[at] = (struct snapshot_record){.id = id,
+                                           .sequence = sequence,
+                                           .created_us = created_us,
+                                           .name = copy,
+                                           .name_hash = hash64(name.data, name.size)};
     set->count++;
     if (set->next_id <= id)
         set->next_id = id + 1;
@@ -98,8 +102,9 @@ bool snapshot_set_remove(struct snapshot_set *set, uint64_t id)
 
 const struct snapshot_record *snapshot_set_find(const struct snapshot_set *set, struct slice name)
 {
+    uint64_t hash = hash64(name.data, name.size);
     for (size_t i = 0; i < set->count; i++)
-        if (slice_equal(slice_str(set->at[i].name), name))
+        if (set->at[i].name_hash == hash && slice_equal(slice_str(set->at[i].name), name))
             return &set->at[i];
     return NULL;
 }

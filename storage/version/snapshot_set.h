@@ -15,6 +15,7 @@ struct snapshot_record {
     uint64_t sequence;   // the snapshot sees what was written up to this sequence number
     uint64_t created_us; // since 1970, UTC
     char *name;          // owned; see snapshot_name_legal
+    uint64_t name_hash;
     uint8_t identity[LSM_SNAPSHOT_IDENTITY]; // of what it shows; zero: of an older program
 };
 
