@@ -3,7 +3,8 @@
 #   bench/fs/snapshots.sh prepare DIR    makes two stores with the same history in DIR, one of which has a
 #                                        snapshot after each of its 1,000 steps
 #   bench/fs/snapshots.sh measure DIR    three rounds on copies of both: processor time of a read and a write
-#   bench/fs/snapshots.sh create DIR     how long `snapshot create` takes with 1,000 and with 100,000 files
+#   bench/fs/snapshots.sh create DIR     how long `snapshot create` takes with 1,000 and with 100,000 files, and
+#                                        in turn how long dd takes to write and sync a page on that disk
 # LSMFS_BIN: the programs of a Release build (build/bin).
 set -eu
 bin=$(realpath -- "${LSMFS_BIN:-$(dirname "$0")/../../build/bin}")
@@ -57,7 +58,11 @@ create() {
         for i in 1 2 3 4 5; do
             start=${EPOCHREALTIME/./}
             "$bin/lsmfsctl" snapshot create "$work/c$count" "s$i"
-            echo "$count files: $((${EPOCHREALTIME/./} - start)) us"
+            echo -n "$count files: $((${EPOCHREALTIME/./} - start)) us"
+            start=${EPOCHREALTIME/./}
+            dd if=/dev/zero of="$work/page" bs=4096 count=1 conv=fdatasync status=none
+            echo ", a page: $((${EPOCHREALTIME/./} - start)) us"
+            rm "$work/page"
         done
         down "$work/c$count"
         rm -rf "$work/c$count"

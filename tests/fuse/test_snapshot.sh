@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A named snapshot mounted alone: the tree as it was, read-only, while the present is another.
+# A named snapshot mounted alone: the tree as it was, read-only, while the present is another. What a
+# deleted one held comes back while the store is mounted.
 . "$(dirname "$0")/lib.sh"
 cd "$work" || exit 1
 db=$work/db mnt=$work/mnt
@@ -36,6 +37,24 @@ done
 umount_store "$mnt"
 mount_store "$db" "$mnt"
 same "the present" "$(compare now)" ""
+
+# Bytes of tables and blob files; the logs are others'.
+stored() { du -sB1 --exclude='*.log' --exclude='*.old' "$db" | cut -f1; }
+returned() { [ "$(stored)" -le $((before + 2000000)) ]; }
+before=$(stored)
+mkdir "$mnt/gone"
+head -c 24000000 /dev/urandom >"$mnt/gone/large"
+for i in $(seq 1000); do head -c 1000 /dev/urandom >"$mnt/gone/f$i"; done
+check "snapshot" "$ctl" snapshot create "$db" holds
+rm -r "$mnt/gone"
+sleep 1 # what nobody held would be given back meanwhile
+held=$(stored)
+check "held: $held bytes, $before before" test "$held" -ge $((before + 24000000))
+check "readable" test "$(wc -c <"$mnt/.snapshots/holds/gone/large")" = 24000000
+check "delete" "$ctl" snapshot delete "$db" holds
+eventually returned || eventually returned || eventually returned ||
+    fail "$(stored) bytes after the snapshot was deleted, $held held, $before before"
+echo "a deleted snapshot: $held bytes before, $(stored) after"
 umount_store "$mnt"
 check_not "absent" "$lsmfs" -o ro,snapshot=absent "$db" "$mnt"
 check_not "not read-only" "$lsmfs" -o "snapshot=before the change" "$db" "$mnt"
