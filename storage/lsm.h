@@ -278,6 +278,11 @@ LSM_NODISCARD LSM_API int lsm_snapshot_brief(struct lsm *db,
 // read is still so. Takes no lock.
 LSM_API uint64_t lsm_sequence(struct lsm *db);
 
+// How many snapshots other than brief ones have been taken since the store was opened, and 1 more.
+// It rises before what a snapshot sees is fixed: where it is the same before a write and after, the
+// write is in all snapshots that are taken later, and in none from before. Takes no lock.
+LSM_API uint64_t lsm_snapshots_taken(struct lsm *db);
+
 // Named snapshots stay: across closing, crashes and power cuts, in checkpoints and repairs, until
 // they are deleted. A name is 1 to LSM_SNAPSHOT_NAME_MAX bytes without '/' and control characters,
 // neither "." nor "..".

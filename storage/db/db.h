@@ -108,6 +108,7 @@ struct lsm {
     // after its inserts, loaded with acquire, after the view, by readers.
     _Atomic(struct read_view *) view;
     _Atomic uint64_t visible;
+    _Atomic uint64_t snapshots_taken; // of lsm_snapshots_taken(); rises before `visible` is read
 
     // The lead's.
     struct memtable *active; // changed under mutex as well

@@ -265,6 +265,9 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     snapshot->view = NULL;
     snapshot->id = 0;
     db_lock(db);
+    // Pairs with the fence of lsm_snapshots_taken(): who has written before, or sees the new count.
+    atomic_fetch_add(&db->snapshots_taken, 1);
+    atomic_thread_fence(memory_order_seq_cst);
     snapshot->sequence = atomic_load_explicit(&db->visible, memory_order_acquire);
     snapshot->collected = false;
     snapshot->prev = db->snapshots.list.prev; // the newest: the list stays ordered
@@ -287,6 +290,12 @@ int lsm_snapshot_brief(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     snapshot->sequence = db_read_sequence(db, snapshot->view, NULL);
     *ret_snapshot = snapshot;
     return LSM_OK;
+}
+
+uint64_t lsm_snapshots_taken(struct lsm *db)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load_explicit(&db->snapshots_taken, memory_order_relaxed) + 1;
 }
 
 uint64_t lsm_sequence(struct lsm *db)

@@ -119,8 +119,8 @@ static bool same_time(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-// Whether the record has to be written back: not when cached pages are overwritten, whose times the
-// kernel sends.
+// Whether the record has to be written back, if no snapshot has been taken since it was: not when
+// cached pages are overwritten, whose times the kernel sends.
 static bool record_differs(const struct record *a, const struct record *b)
 {
     return b->is_inline || a->is_inline || a->size != b->size || a->data_bytes != b->data_bytes ||
@@ -173,15 +173,23 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     if (rc)
         return rc;
     ns_content_changed(op, rec, flags);
-    bool store = inode_location(inode) == AT_NONE || record_differs(&before, rec);
+    // A diff finds content that was overwritten by the record, which is written after a snapshot
+    // even if it says the same.
+    uint64_t taken = lsm_snapshots_taken(ns->db);
+    bool store = inode_location(inode) == AT_NONE || inode->stored_at != taken ||
+                 record_differs(&before, rec);
     if (store)
         rc = op_store(op, inode, rec);
     if (!rc)
         rc = op_commit(ns, op);
     if (rc)
         return rc;
-    if (store)
+    if (store) {
         op_stored(ns, inode);
+        inode->stored_at = taken;
+    } else if (lsm_snapshots_taken(ns->db) != taken && op_store(op, inode, rec) == 0) {
+        (void)op_commit(ns, op); // the content may be behind that snapshot; it is written
+    }
     lost_stored(inode, rec->size);
     if (data.size < CONTENT_SHORT_WRITE && !rec->is_inline)
         fragments_note(ns->fragments, inode, 1);

@@ -95,7 +95,9 @@ struct ns_inode {
     bool no_tail GUARDED_BY(inode_held); // it is known that there is no 'T' key (tail.h)
     _Atomic uint16_t short_pieces;       // notes of fragments.c, modulo 2^16
     _Atomic uint16_t unsynced; // short writes since the last fsync, up to 2^16 - 1; relaxed
-    _Atomic bool atime_queued; // see atimes.c
+    uint64_t stored_at GUARDED_BY(inode_held); // lsm_snapshots_taken() before a write stored the
+                                               // record; 0: none has
+    _Atomic bool atime_queued;                 // see atimes.c
     _Atomic bool synced_often; // few short writes lay between the last two fsyncs; relaxed
 };
 
