@@ -48,7 +48,7 @@ static int watch(struct watching *watching, const struct lsm_snapshot *from)
     while (!rc && !is_cancelled(ctl->front)) {
         ctl->front->ops->print_begin(ctl->front);
         ctl->front->ops->print_end(ctl->front); // what has been printed comes out
-        rc = watcher_next(&watcher, print_one, watching);
+        rc = watcher_next(&watcher, &ctl->front->cancelled, print_one, watching);
     }
     watcher_leave(&watcher);
     return rc;

@@ -207,6 +207,7 @@ static void cancel_gone(struct control *control, const struct pollfd *fds, nfds_
         }
     }
     control_unlock(control);
+    watch_hub_wake(&control->fs->watch);
 }
 
 static void *control_run(void *arg)
@@ -279,6 +280,9 @@ void control_stop(struct control *control)
     struct timespec until = time_after_us(LAST_WORDS_US);
     control_lock(control);
     shut_all(control, SHUT_RD);
+    control_unlock(control);
+    watch_hub_wake(&control->fs->watch);
+    control_lock(control);
     while (control->count &&
            pthread_cond_timedwait(&control->changed, &control->mutex, &until) == 0)
         ;

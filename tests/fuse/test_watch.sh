@@ -73,7 +73,25 @@ for _ in range(6000):
 PY
 touch "$mnt/last"
 has all '+ /last'
-eventually grep -q '"path":"/last"' json || fail "JSON lacks the last"
+
+# --- while nothing happens nobody is woken
+switches() { # of the watchers' threads
+    local task name
+    for task in "/proc/$(daemon_of "$db")"/task/*; do
+        read -r name <"$task/comm"
+        case $name in lsmfs-watch | lsmfs-control) grep ctxt_switches "$task/status" ;; esac
+    done
+}
+rests() { # for half a second
+    local before
+    before=$(switches)
+    sleep 0.5
+    [ -n "$before" ] && [ "$(switches)" = "$before" ]
+}
+check "nobody is woken while nothing happens" eventually rests
+touch "$mnt/after"
+has all '+ /after'
+eventually grep -q '"path":"/after"' json || fail "JSON lacks the last"
 check "what was told is what there is" python3 - "$mnt" json <<'PY'
 import json, os, sys
 told = {}

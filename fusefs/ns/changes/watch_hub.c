@@ -1,9 +1,10 @@
 // See watch_hub.h.
 //
-// The thread looks ten times a second whether anything was written. If so it takes a snapshot and
-// tells the difference from the one before; then it pauses for ten times as long as that has taken,
-// so that it takes a tenth of a processor at most. A difference that is too large for the ring is
-// lost as a whole: `head` jumps, so that every watcher is overtaken.
+// The thread waits until something is written, of which the commit tells it. Then it takes a
+// snapshot and tells the difference from the one before; then it pauses for a tenth of a second, or
+// for ten times as long as that has taken, so that it takes a tenth of a processor at most. A
+// difference that is too large for the ring is lost as a whole: `head` jumps, so that every watcher
+// is overtaken.
 //
 // A change in the ring: `struct ring_change`, the path, the old path, both with their terminator.
 #include "ns/changes/watch_hub.h"
@@ -17,12 +18,11 @@
 #include "base/cond.h"
 #include "ns/operation/ns_internal.h"
 
-#define RING        (4u << 20)
-#define PIECE       (64u << 10) // a watcher reads so much at once, or one change
-#define MOST        50000u      // names and records that differ
-#define PAUSE_US    100000u
-#define PATIENCE_US 200000u // of watcher_next()
-#define DUTY        10u     // the thread works for one part in so many
+#define RING     (4u << 20)
+#define PIECE    (64u << 10) // a watcher reads so much at once, or one change
+#define MOST     50000u      // names and records that differ
+#define PAUSE_US 100000u
+#define DUTY     10u // the thread works for one part in so many
 
 LOCK_FUNCTIONS(hub, struct watch_hub, mutex, watch_hub_mutex)
 
@@ -142,15 +142,47 @@ static void move_on(struct watch_hub *hub)
     buf_release(&changes);
 }
 
+// Called by a commit.
+static void tell_written(void *arg)
+{
+    struct watch_hub *hub = arg;
+    hub_lock(hub);
+    hub->written = true;
+    pthread_cond_broadcast(&hub->changed);
+    hub_unlock(hub);
+}
+
+static void pause_for(struct watch_hub *hub, uint64_t pause_us) REQUIRES(watch_hub_mutex)
+{
+    struct timespec until = time_after_us(pause_us);
+    while (!hub->stopping &&
+           pthread_cond_timedwait(&hub->changed, &hub->mutex, &until) != ETIMEDOUT)
+        ;
+}
+
+// Until there is something that the point does not have. Whoever commits after the look at the
+// sequence number sees `armed`.
+static void wait_for_write(struct watch_hub *hub) REQUIRES(watch_hub_mutex)
+{
+    struct ns_watch *watch = &hub->ns->watch;
+    hub->written = false;
+    atomic_store(&watch->armed, true);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (lsm_sequence(hub->ns->db) == hub->point->sequence)
+        while (!hub->stopping && !hub->written)
+            pthread_cond_wait(&hub->changed, &hub->mutex);
+    atomic_store(&watch->armed, false);
+}
+
+// The first pause is for those that have committed without seeing that there is a watcher: what
+// they have written is seen after it.
 static void *run(void *arg)
 {
     struct watch_hub *hub = arg;
     hub_lock(hub);
     for (uint64_t pause_us = PAUSE_US; !hub->stopping;) {
-        struct timespec until = time_after_us(pause_us);
-        while (!hub->stopping &&
-               pthread_cond_timedwait(&hub->changed, &hub->mutex, &until) != ETIMEDOUT)
-            ;
+        pause_for(hub, pause_us);
+        wait_for_write(hub);
         if (hub->stopping)
             break;
         hub_unlock(hub);
@@ -182,8 +214,10 @@ static int hub_start(struct watch_hub *hub)
         return rc;
     uint8_t *ring = malloc(RING);
     set_ring(hub, ring, point);
+    atomic_store(&hub->ns->watch.wanted, true);
     rc = ring ? -pthread_create(&hub->thread, NULL, run, hub) : -ENOMEM;
     if (rc) {
+        atomic_store(&hub->ns->watch.wanted, false);
         set_ring(hub, NULL, NULL);
         free(ring);
         point_put(hub, point);
@@ -198,6 +232,8 @@ static int hub_start(struct watch_hub *hub)
 void watch_hub_init(struct watch_hub *hub, struct ns *ns)
 {
     *hub = (struct watch_hub){.ns = ns};
+    ns->watch.tell = tell_written;
+    ns->watch.arg = hub;
     pthread_mutex_init(&hub->mutex, NULL);
     cond_init(&hub->changed);
 }
@@ -266,6 +302,7 @@ void watcher_leave(struct watcher *watcher)
     if (!last)
         return;
     pthread_join(hub->thread, NULL);
+    atomic_store(&hub->ns->watch.wanted, false);
     hub_lock(hub); // `busy` keeps others out
     struct watch_point *point = hub->point;
     hub->point = NULL;
@@ -336,15 +373,21 @@ static int tell(struct watcher *watcher, ns_change_fn *fn, void *arg)
     return rc;
 }
 
-int watcher_next(struct watcher *watcher, ns_change_fn *fn, void *arg)
+void watch_hub_wake(struct watch_hub *hub)
+{
+    hub_lock(hub);
+    pthread_cond_broadcast(&hub->changed);
+    hub_unlock(hub);
+}
+
+int watcher_next(struct watcher *watcher, const _Atomic bool *cancelled, ns_change_fn *fn,
+                 void *arg)
 {
     struct watch_hub *hub = watcher->hub;
-    struct timespec until = time_after_us(PATIENCE_US);
-    int rc = 0;
     hub_lock(hub);
-    while (hub->head == watcher->at && rc != ETIMEDOUT)
-        rc = pthread_cond_timedwait(&hub->changed, &hub->mutex, &until);
-    rc = take(watcher);
+    while (hub->head == watcher->at && !atomic_load(cancelled))
+        pthread_cond_wait(&hub->changed, &hub->mutex);
+    int rc = atomic_load(cancelled) ? -ECANCELED : take(watcher);
     hub_unlock(hub);
     return rc ? rc : tell(watcher, fn, arg);
 }

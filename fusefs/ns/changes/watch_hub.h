@@ -28,6 +28,7 @@ struct watch_hub {
     unsigned watchers GUARDED_BY(watch_hub_mutex);
     bool stopping GUARDED_BY(watch_hub_mutex); // the thread is to end
     bool busy GUARDED_BY(watch_hub_mutex);     // it is being started or ended
+    bool written GUARDED_BY(watch_hub_mutex);  // a commit has told
     uint8_t *ring GUARDED_BY(watch_hub_mutex);
     // Bytes put into the ring so far, and more where some were lost.
     uint64_t head GUARDED_BY(watch_hub_mutex);
@@ -36,6 +37,8 @@ struct watch_hub {
 
 void watch_hub_init(struct watch_hub *hub, struct ns *ns);
 void watch_hub_release(struct watch_hub *hub); // there are no watchers
+// Any watcher's `cancelled` has been set.
+void watch_hub_wake(struct watch_hub *hub);
 
 struct watcher {
     struct watch_hub *hub;
@@ -49,9 +52,11 @@ struct watcher {
 int watcher_join(struct watcher *watcher, struct watch_hub *hub, const struct lsm_snapshot *from,
                  ns_change_fn *fn, void *arg);
 
-// Tells `fn` what has changed since, if there is anything; waits for it, a fifth of a second at
-// most. 0; -EOVERFLOW: some has been lost, start over; what fn returned; another -errno.
-int watcher_next(struct watcher *watcher, ns_change_fn *fn, void *arg);
+// Waits until something has changed, and tells `fn` of it. 0; -ECANCELED: `cancelled` was set, of
+// which watch_hub_wake() has told; -EOVERFLOW: some has been lost, start over; what fn returned;
+// another -errno.
+int watcher_next(struct watcher *watcher, const _Atomic bool *cancelled, ns_change_fn *fn,
+                 void *arg);
 void watcher_leave(struct watcher *watcher);
 
 #endif

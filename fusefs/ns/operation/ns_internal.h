@@ -39,6 +39,15 @@ struct counter {
 
 extern struct lock_role ns_rename_mutex, ns_ino_mutex, ns_op_mutex;
 
+// Someone who is told of the next commit. While `wanted` is not set this costs a commit one load.
+struct ns_watch {
+    _Atomic bool wanted; // there is someone; written before the first time `armed` is
+    _Atomic bool armed;  // and they are to be told, once
+    void (*tell)(
+        void *arg); // called without locks, by whoever has committed; constant while wanted
+    void *arg;
+};
+
 struct ns {
     struct lsm *db;
     struct lsm_read_options at; // what reads without a snapshot of their own see: the snapshot that
@@ -75,6 +84,8 @@ struct ns {
     pthread_mutex_t op_mutex; // leaf
     struct op *idle_ops GUARDED_BY(ns_op_mutex);
     unsigned idle_op_count GUARDED_BY(ns_op_mutex);
+
+    struct ns_watch watch; // who wants to know of commits
 
     struct promise promise;
 

@@ -299,6 +299,18 @@ int op_count(struct ns *ns, struct op *op, int64_t delta)
     return op_put(op, &key, slice_of(value, sizeof(value)));
 }
 
+// Pairs with the fence of watch_hub.c: who looks for a commit after arming sees it, or is told.
+static void tell_watcher(struct ns *ns)
+{
+    struct ns_watch *watch = &ns->watch;
+    if (!atomic_load_explicit(&watch->wanted, memory_order_acquire))
+        return;
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&watch->armed, memory_order_relaxed) &&
+        atomic_exchange(&watch->armed, false))
+        watch->tell(watch->arg);
+}
+
 int op_commit(struct ns *ns, struct op *op)
 {
     struct lsm_write_options options = {
@@ -313,6 +325,8 @@ int op_commit(struct ns *ns, struct op *op)
     op->unwritten_change = 0;
     op->batch_was_large |= lsm_batch_size(op->batch) > KEEP_BUFFER_MAX;
     lsm_batch_clear(op->batch);
+    if (!status)
+        tell_watcher(ns);
     return ns_err(status);
 }
 
