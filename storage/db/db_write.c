@@ -195,7 +195,6 @@ static void group_collect(struct lsm *db, struct writer *leader, struct write_gr
 {
     group->next_sequence = db->last_sequence + 1;
     db_queue_lock(db);
-    assert(db->queue.head == leader);
     for (struct writer *w = leader; w && group->count < GROUP_MAX_BATCHES; w = w->next) {
         if (!w->batch || w->reserve != leader->reserve || (group->counted && w != leader))
             break;
