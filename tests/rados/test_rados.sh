@@ -40,7 +40,7 @@ matches "df has figures" "$(df --output=size "$mnt" | tail -n 1)" "*[1-9]*"
 matches "a command on the mounted store" "$(lsmfsctl ls $store /src | head -n 1)" "10"
 check "a snapshot" lsmfsctl snapshot create $store before
 same "the control socket is below the user's directory" \
-    "$(find "${XDG_RUNTIME_DIR:-/run}/lsmfs" /run/lsmfs -path '*,test,a/control' 2>/dev/null | sort -u | wc -l)" 1
+    "$(find "${XDG_RUNTIME_DIR:-/run}/lsmfs" /run/lsmfs -path "*/$(sed -n 's/^fsid = //p' "$CEPH_CONF"),test,a/control" 2>/dev/null | sort -u | wc -l)" 1
 matches "a second writer is refused" "$("$lsmfs" $store "$work/src" 2>&1)" "*in use by process $daemon*mounted on $mnt*"
 check "unmount" umount_store "$mnt"
 check "the daemon has gone" gone "$daemon"
