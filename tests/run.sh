@@ -44,7 +44,6 @@ while [ $# -gt 0 ]; do
 done
 
 jobs=${JOBS:-$(nproc)}
-mount_jobs=$((jobs * 2)) # where many tests mount: those wait more than they compute
 passed=0 failed=0 skipped=0
 failures=()
 steps=()    # what is done, one line each
@@ -93,14 +92,13 @@ build() {
     return 1
 }
 
-# Runs the tests of build directory $1, $2 at once, with the ctest arguments that follow, and counts
-# them.
+# Runs the tests of build directory $1 with the ctest arguments that follow, and counts them.
 run_tests() {
-    local dir=$1 at_once=$2 status report counts n bad skip name
-    shift 2
+    local dir=$1 status report counts n bad skip name
+    shift
     report=$PWD/$dir/test-report.xml
     rm -f "$report"
-    "${launcher[@]}" ctest --test-dir "$dir" -j "$at_once" --timeout "$timeout_s" \
+    "${launcher[@]}" ctest --test-dir "$dir" -j "$jobs" --timeout "$timeout_s" \
         --output-on-failure --no-tests=error --output-junit "$report" "${filter[@]}" "$@"
     status=$?
     counts=$(sed -nE '/<testcase/q; s/^\s*tests="([0-9]+)".*/n=\1/p
@@ -136,7 +134,7 @@ phase_release() {
     say "build (Release, gcc)"
     build build all -DCMAKE_BUILD_TYPE=Release || return
     say "all tests"
-    run_tests build "$mount_jobs"
+    run_tests build
 }
 
 phase_clang() {
@@ -144,16 +142,16 @@ phase_clang() {
     build build-clang all -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Release || return
     if [ "${1-}" = all ]; then
         say "all tests (clang)"
-        run_tests build-clang "$mount_jobs"
+        run_tests build-clang
     else
         passed=$((passed + 1)) # no warning
     fi
 }
 
 phase_sanitizer() { # asan or tsan, its LSMFS_SANITIZE, "all" tests or a few
-    local few=(-L '^(unit|model)$') histories=${LSM_HISTORIES:-1000} at_once=$jobs
+    local few=(-L '^(unit|model)$') histories=${LSM_HISTORIES:-1000}
     local target=unit_and_model compiler=()
-    [ "$3" != all ] || few=() histories=${LSM_HISTORIES:-10000} at_once=$mount_jobs target=all
+    [ "$3" != all ] || few=() histories=${LSM_HISTORIES:-10000} target=all
     if [ "$1" = tsan ]; then
         # gcc 12's takes about three times the processor time of clang 14's.
         compiler=(-DCMAKE_C_COMPILER=clang)
@@ -166,7 +164,7 @@ phase_sanitizer() { # asan or tsan, its LSMFS_SANITIZE, "all" tests or a few
     if build "build-$1" "$target" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 "-DLSMFS_SANITIZE=$2" \
         "${compiler[@]}"; then
         say "tests ($1)"
-        CK_TIMEOUT_MULTIPLIER=6 LSM_HISTORIES=$histories run_tests "build-$1" "$at_once" "${few[@]}"
+        CK_TIMEOUT_MULTIPLIER=6 LSM_HISTORIES=$histories run_tests "build-$1" "${few[@]}"
     fi
     launcher=()
 }
