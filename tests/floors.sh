@@ -6,6 +6,8 @@
 #   - nothing but fusefs/mount knows of <fuse*.h>;
 #   - every header compiles alone, with every warning an error, in gcc and in clang;
 #   - no source file is longer than 1,000 lines;
+#   - one word is one thing: no two files and no two types of the same name, and what the latest call
+#     returned is called `rc`;
 #   - scripts read a list in /proc whole: a loop that forks goes back to an offset that has moved, if
 #     somebody mounts meanwhile, and misses lines.
 # One line per problem; exit 1 if there is any.
@@ -133,6 +135,22 @@ check_lengths() {
         \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' \) 2>/dev/null | sort)
 }
 
+# What env.h leaves to each environment is one thing: env_lock.
+check_words() {
+    local name line
+    while IFS= read -r name; do
+        problem "$name: two files of that name"
+    done < <(find storage fusefs -name '*.[ch]' ! -name main.c -printf '%f\n' | sort | uniq -d)
+    while IFS= read -r name; do
+        problem "$name: two types of that name: $(grep -rlE "^$name \{" storage fusefs | paste -sd' ')"
+    done < <(grep -rhoE '^(struct|enum|union) [a-z0-9_]+ \{' --include='*.[ch]' storage fusefs |
+        sed 's/ {//' | grep -vx 'struct env_lock' | sort | uniq -d)
+    while IFS= read -r line; do
+        problem "${line%%:*}: ${line##*:}: what a call returned is called rc"
+    done < <(grep -rnE '^[[:space:]]+int ((status|result) =|(ret|err|res|retval|rv)( =|;|,))' \
+        --include='*.[ch]' storage fusefs bench)
+}
+
 check_lists() {
     local line
     while IFS= read -r line; do
@@ -142,6 +160,7 @@ check_lists() {
 
 check_floors
 check_lists
+check_words
 check_bench
 check_headers
 check_lengths

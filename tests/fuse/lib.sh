@@ -1,15 +1,11 @@
 # Helpers for the tests that mount. Source it first:
 #   . "$(dirname "$0")/lib.sh"
-# The directory of the programs is $1 or LSMFS_BIN, by default build/bin. Each test works in $work,
-# a directory of its own; at the end every mount in it is taken away, every daemon that serves a
-# store in it is ended by its pid, and the directory is removed.
+# At the end every mount in $work is taken away, and every daemon that serves a store in it is ended
+# by its pid, before $work is removed (tests/lib.sh).
 # shellcheck shell=bash
-set -u
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
-bin=${1:-${LSMFS_BIN:-$root/build/bin}}
-bin=$(realpath -e -- "$bin") || exit 1
+here=$root/tests/fuse
 scripts=$root/mount-scripts
 lsmfs=$bin/lsmfs
 PATH=$bin:$PATH
@@ -20,9 +16,6 @@ if [ ! -e /dev/fuse ]; then
     exit 77
 fi
 [ -x "$lsmfs" ] || { echo "no $lsmfs" >&2; exit 1; }
-
-checks=0 failures=0
-work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-test.XXXXXX")
 chmod 755 "$work"
 
 # Mount points below $work, the innermost first.
@@ -46,42 +39,6 @@ cleanup() {
         kill -9 "$pid"
     done
     rm -rf --one-file-system "$work"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM HUP
-
-fail() {
-    failures=$((failures + 1))
-    echo "FAIL: $*"
-}
-
-# check WHAT COMMAND...: the command must succeed.
-check() {
-    local what=$1
-    shift
-    checks=$((checks + 1))
-    "$@" || fail "$what ($*: status $?)"
-}
-
-# check_not WHAT COMMAND...: the command must fail.
-check_not() {
-    local what=$1
-    shift
-    checks=$((checks + 1))
-    ! "$@" >/dev/null 2>&1 || fail "$what ($* succeeded)"
-}
-
-# same WHAT ACTUAL EXPECTED
-same() {
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || fail "$1: got '$2', wanted '$3'"
-}
-
-# matches WHAT TEXT PATTERN (a shell pattern)
-matches() {
-    checks=$((checks + 1))
-    # shellcheck disable=SC2053 # a pattern is wanted
-    [[ $2 == $3 ]] || fail "$1: got '$2', wanted '$3'"
 }
 
 # eventually COMMAND...: waits until the command succeeds, 20 s at most.
@@ -122,9 +79,3 @@ mount_store() {
     "$lsmfs" "$@" || { fail "cannot mount $1"; finish; }
 }
 umount_store() { bash "$scripts/umount.lsmfs" "$1"; }
-
-finish() {
-    echo "$checks checks, $failures failed"
-    [ "$failures" -eq 0 ]
-    exit
-}

@@ -6,11 +6,6 @@
 db=$work/db
 mnt=$work/mnt
 
-die() {
-    fail "$@"
-    finish
-}
-
 # Sets $rounds: LSMFS_ROUNDS, or $1, with LSMFS_LONG $2. Seeds RANDOM; LSMFS_SEED repeats a run's
 # timing.
 choose_rounds() {

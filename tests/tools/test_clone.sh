@@ -1,32 +1,6 @@
 #!/usr/bin/env bash
 # lsmfsctl clone: a tree with links, attributes and content of all sizes, copied; refusals.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-ctl=${LSMFS_BIN:-$root/build/bin}/lsmfsctl
-work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-clone.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-checks=0 failures=0
-
-fail() {
-    failures=$((failures + 1))
-    echo "FAIL: $*"
-}
-
-expect() { # status, arguments of lsmfsctl; output in out and err
-    local want=$1 got
-    shift
-    "$ctl" "$@" >out 2>err </dev/null
-    got=$?
-    checks=$((checks + 1))
-    [ "$got" -eq "$want" ] || fail "$*: status $got, wanted $want: $(head -3 err)"
-    [ "$want" -eq 0 ] || [ "$(wc -l <err)" -eq 1 ] || fail "$*: says $(cat err)"
-}
-
-same() { # what, actual, wanted
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || fail "$1: got '$2', wanted '$3'"
-}
+. "$(dirname "$0")/lib.sh"
 
 # What `ls -lR` shows of a tree, without the name of its root.
 listing() { "$ctl" ls -lR db "$1" | sed "s:^$1:TREE:; s: $1\$: TREE:"; }
@@ -62,5 +36,4 @@ expect 0 rm -r db /tree
 same "nothing is left over" "$("$ctl" ls db / | tr '\n' ' ')" "all copy "
 expect 0 check db
 
-[ "$failures" -eq 0 ] || exit 1
-echo "$checks checks of clone hold"
+finish

@@ -1,20 +1,10 @@
 #!/usr/bin/env bash
 # Completion in bash: the functions, called as readline calls them; a few lines typed into an
 # interactive bash; and that what the file lists by name is what the programs know.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-bin=${LSMFS_BIN:-$root/build/bin}
-work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-completion.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 2
+. "$(dirname "$0")/lib.sh"
+
 PATH=$bin:$PATH
 export LSMFS_COMPLETION_SECONDS=60 # a test may run beside others
-failures=0
-fail() {
-    echo "test_completion: $*" >&2
-    failures=$((failures + 1))
-}
-
 lsmfsctl mkdir --create -p db /home/ann '/home/a b' /etc || exit 1
 echo x | lsmfsctl put db /home/file || exit 1
 for name in auto-1:30 auto-2 'two words' by@hand; do
@@ -42,7 +32,7 @@ offered() {
     [ ${#COMPREPLY[@]} -eq 0 ] || printf '%s\n' "${COMPREPLY[@]}"
 }
 
-expect() { # what is offered, as one line -- words of the line
+offers() { # what is offered, as one line -- words of the line
     local want=$1 got
     shift 2
     got=$(offered "$@" | sort | paste -sd' ')
@@ -51,13 +41,13 @@ expect() { # what is offered, as one line -- words of the line
 
 # ---- lsmfs
 if [ -x "$bin/lsmfs" ]; then
-    expect "ro,compaction_threads= ro,compression=" -- lsmfs -o ro,comp
-    expect "lz4 none zlib" -- lsmfs -o ro,compression=
-    expect "lz4" -- lsmfs -f -o compression=l
-    expect "-ono_writeback" -- lsmfs -ono_w
-    expect "" -- lsmfs -o cache_size=
-    expect "" -- lsmfs ''
-    expect "--help" -- lsmfs --h
+    offers "ro,compaction_threads= ro,compression=" -- lsmfs -o ro,comp
+    offers "lz4 none zlib" -- lsmfs -o ro,compression=
+    offers "lz4" -- lsmfs -f -o compression=l
+    offers "-ono_writeback" -- lsmfs -ono_w
+    offers "" -- lsmfs -o cache_size=
+    offers "" -- lsmfs ''
+    offers "--help" -- lsmfs --h
     # Every option of the program but those that mount(8) understands by itself, or that are refused.
     sed -nE '/^static const struct option_spec specs/,/^};/{/OPT_REFUSE/!s/^    \{"([a-z_]+)".*/\1/p}' \
         "$root/fusefs/mount/options.c" | sort >known
@@ -76,38 +66,38 @@ fi
 # ---- lsmfsctl
 { lsmfsctl --help | sed -nE 's/^  ([a-z]+) .*/\1/p' && lsmfsctl --help | sed -nE 's/^  .{38}  ([a-z]+)  .*/\1/p'; } | sort >known
 offered lsmfsctl '' | grep -v '^--' | sort | diff known - || fail "commands"
-expect "scan send snapshot stat stats" -- lsmfsctl s
-expect "delete list verify" -- lsmfsctl backup ''
-expect "two\\ words" -- lsmfsctl send --from auto-1:30 db tw
-expect "--from" -- lsmfsctl send --f
-expect "--help create delete list prune rename rollback" -- lsmfsctl snapshot ''
-expect "--keep-daily --keep-hourly --keep-last --keep-weekly" -- lsmfsctl snapshot prune --k
-expect "--create --help -c -m" -- lsmfsctl put -
-expect "--yes" -- lsmfsctl destroy --y
-expect "" -- lsmfsctl nonsense ''
-expect "flush-bytes-written flushes" -- lsmfsctl stats db flu
-expect "get-p99-ns" -- lsmfsctl stats db flushes get-p99-
-expect "" -- lsmfsctl stats ''
-expect "auto-1:30 auto-2 by@hand two\\ words" -- lsmfsctl snapshot delete db ''
-expect "auto-1:30 auto-2" -- lsmfsctl snapshot delete db by@hand a
-expect "30" -- lsmfsctl snapshot delete db auto-1:
-expect "hand" -- lsmfsctl snapshot rollback --yes db by@
-expect "two\\ words" -- lsmfsctl snapshot rename db tw
-expect "two\\ words" -- lsmfsctl snapshot rename db 'two\ '
-expect "auto-1:30 auto-2" -- lsmfsctl snapshot prune --keep-last 3 db au
-expect "" -- lsmfsctl snapshot create db au
-expect "" -- lsmfsctl snapshot delete nowhere ''
-expect "/etc /home" -- lsmfsctl ls db /
-expect "/home/" -- lsmfsctl ls -l db /etc /h
-expect "/home/a\\ b /home/ann /home/file" -- lsmfsctl get db /home/
-expect "/home/a\\ b/" -- lsmfsctl stat db '/home/a\ '
-expect "/home/file" -- lsmfsctl put -m 600 db /home/f
-expect "/home/" -- lsmfsctl mv db /etc /ho
+offers "scan send snapshot stat stats" -- lsmfsctl s
+offers "delete list verify" -- lsmfsctl backup ''
+offers "two\\ words" -- lsmfsctl send --from auto-1:30 db tw
+offers "--from" -- lsmfsctl send --f
+offers "--help create delete list prune rename rollback" -- lsmfsctl snapshot ''
+offers "--keep-daily --keep-hourly --keep-last --keep-weekly" -- lsmfsctl snapshot prune --k
+offers "--create --help -c -m" -- lsmfsctl put -
+offers "--yes" -- lsmfsctl destroy --y
+offers "" -- lsmfsctl nonsense ''
+offers "flush-bytes-written flushes" -- lsmfsctl stats db flu
+offers "get-p99-ns" -- lsmfsctl stats db flushes get-p99-
+offers "" -- lsmfsctl stats ''
+offers "auto-1:30 auto-2 by@hand two\\ words" -- lsmfsctl snapshot delete db ''
+offers "auto-1:30 auto-2" -- lsmfsctl snapshot delete db by@hand a
+offers "30" -- lsmfsctl snapshot delete db auto-1:
+offers "hand" -- lsmfsctl snapshot rollback --yes db by@
+offers "two\\ words" -- lsmfsctl snapshot rename db tw
+offers "two\\ words" -- lsmfsctl snapshot rename db 'two\ '
+offers "auto-1:30 auto-2" -- lsmfsctl snapshot prune --keep-last 3 db au
+offers "" -- lsmfsctl snapshot create db au
+offers "" -- lsmfsctl snapshot delete nowhere ''
+offers "/etc /home" -- lsmfsctl ls db /
+offers "/home/" -- lsmfsctl ls -l db /etc /h
+offers "/home/a\\ b /home/ann /home/file" -- lsmfsctl get db /home/
+offers "/home/a\\ b/" -- lsmfsctl stat db '/home/a\ '
+offers "/home/file" -- lsmfsctl put -m 600 db /home/f
+offers "/home/" -- lsmfsctl mv db /etc /ho
 mkdir 'a store'
-expect "/etc /home" -- lsmfsctl ls ./db /
+offers "/etc /home" -- lsmfsctl ls ./db /
 mv db 'a store/db'
-expect "/etc /home" -- lsmfsctl ls 'a\ store/db' /
-expect "/etc /home" -- lsmfsctl ls '"a store"/db' /
+offers "/etc /home" -- lsmfsctl ls 'a\ store/db' /
+offers "/etc /home" -- lsmfsctl ls '"a store"/db' /
 mv 'a store/db' db
 
 # Properties: what lsm.h names, and each of them has a value.

@@ -1,21 +1,10 @@
 #!/usr/bin/env bash
 # lsmfsctl, every command, on stores of its own.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-ctl=${LSMFS_BIN:-$root/build/bin}/lsmfsctl
-work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-ctl.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-checks=0 failures=0
+. "$(dirname "$0")/lib.sh"
 
-fail() {
-    failures=$((failures + 1))
-    echo "FAIL: $*"
-}
-
-# expect STATUS WHAT COMMAND...: runs lsmfsctl; its output stays in out and err. A failure has to
+# run STATUS WHAT COMMAND...: runs lsmfsctl; its output stays in out and err. A failure has to
 # say why in one line.
-expect() {
+run() {
     local want=$1 what=$2 got
     shift 2
     "$ctl" "$@" >out 2>err </dev/null
@@ -26,11 +15,6 @@ expect() {
     0) [ ! -s err ] || fail "$what: says $(head -3 err)" ;;
     *) grep -q '^lsmfsctl' err || grep -q 'problem' out || fail "$what: does not say why" ;;
     esac
-}
-
-same() { # what, actual, wanted
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || fail "$1: got '$2', wanted '$3'"
 }
 
 says() { # what, shell pattern: the one line on stderr
@@ -44,7 +28,7 @@ says() { # what, shell pattern: the one line on stderr
 fingerprint() { (cd "$1" && find . -type f ! -name LOCK -printf '%p %s %T@ ' -exec cksum {} \;) | sort; }
 
 # --- the command line
-expect 0 "help" --help
+run 0 "help" --help
 [ "$(wc -l <out)" -le 24 ] || fail "the help does not fit a screen"
 [ "$(awk '{ if (length > n) n = length } END { print n }' out)" -le 80 ] || fail "the help is wide"
 for command in ls tree stat get put mkdir rm mv ln clone scan stats check repair compact checkpoint \
@@ -54,169 +38,169 @@ done
 for command in ls tree stat get put mkdir rm mv ln clone scan stats check repair compact checkpoint \
     backup 'backup list' 'backup verify' 'backup delete' restore send receive diff watch top metrics destroy; do
     # shellcheck disable=SC2086 # two words
-    expect 0 "$command --help" $command --help
+    run 0 "$command --help" $command --help
     grep -q "^usage: lsmfsctl $command" out || fail "$command --help has no usage line"
 done
 for command in create list rename delete rollback prune; do
-    expect 0 "snapshot $command --help" snapshot "$command" --help
+    run 0 "snapshot $command --help" snapshot "$command" --help
     grep -q "^usage: lsmfsctl snapshot $command" out || fail "snapshot $command --help has no usage line"
 done
-expect 0 "snapshot --help" snapshot --help
-expect 2 "snapshot" snapshot
-expect 2 "snapshot nonsense" snapshot nonsense db
-expect 0 "version" --version
-expect 2 "no command"
+run 0 "snapshot --help" snapshot --help
+run 2 "snapshot" snapshot
+run 2 "snapshot nonsense" snapshot nonsense db
+run 0 "version" --version
+run 2 "no command"
 says "no command" "lsmfsctl: no command given*"
-expect 2 "unknown command" frobnicate db
+run 2 "unknown command" frobnicate db
 says "unknown command" "lsmfsctl: unknown command 'frobnicate'*"
-expect 2 "no store" ls
-expect 2 "unknown option" ls -z db
+run 2 "no store" ls
+run 2 "unknown option" ls -z db
 says "unknown option" "lsmfsctl ls: unknown option '-z'*"
-expect 2 "unknown long option" ls --zz db
+run 2 "unknown long option" ls --zz db
 says "unknown long option" "lsmfsctl ls: unknown option '--zz'*"
-expect 2 "missing argument" tree db -L
-expect 2 "not a number" tree -L x db
-expect 2 "not octal" mkdir -m 9 db /a
-expect 2 "too few" get db
-expect 2 "too many" check db x
+run 2 "missing argument" tree db -L
+run 2 "not a number" tree -L x db
+run 2 "not octal" mkdir -m 9 db /a
+run 2 "too few" get db
+run 2 "too many" check db x
 
 # --- nothing is created by accident
 for command in "ls db" "tree db" "stat db /" "get db /x" "rm db /x" "mv db /a /b" "ln db /a /b" \
     "scan db" "stats db" "check db" "compact db" "checkpoint db other" "put db /x" "mkdir db /x" \
     "repair db" "destroy --yes db"; do
     # shellcheck disable=SC2086
-    expect 1 "absent store: $command" $command
+    run 1 "absent store: $command" $command
     [ ! -e db ] && [ ! -e other ] || fail "'$command' has created something"
 done
 mkdir full && echo x >full/x
-expect 1 "not a store" ls full
-expect 1 "not a store, create" put -c full /x
-expect 1 "not a store, repair" repair full
-expect 1 "not a store, destroy" destroy --yes full
+run 1 "not a store" ls full
+run 1 "not a store, create" put -c full /x
+run 1 "not a store, repair" repair full
+run 1 "not a store, destroy" destroy --yes full
 same "a foreign directory stays" "$(ls full)" x
-expect 1 "a file" ls full/x
+run 1 "a file" ls full/x
 
 # --- names and content
-expect 0 "mkdir creates" mkdir -c db /dir
-expect 0 "mkdir" mkdir -m 0750 db /dir/sub /other
-expect 1 "mkdir again" mkdir db /dir
+run 0 "mkdir creates" mkdir -c db /dir
+run 0 "mkdir" mkdir -m 0750 db /dir/sub /other
+run 1 "mkdir again" mkdir db /dir
 says "mkdir again" "lsmfsctl: /dir: File exists"
-expect 1 "mkdir without parent" mkdir db /no/where
-expect 0 "mkdir -p" mkdir -p db /p/q/r /dir
-expect 1 "mkdir of the root" mkdir db /
+run 1 "mkdir without parent" mkdir db /no/where
+run 0 "mkdir -p" mkdir -p db /p/q/r /dir
+run 1 "mkdir of the root" mkdir db /
 head -c 3000000 /dev/urandom >big
 echo hello | "$ctl" put db /dir/file || fail "put from stdin"
-expect 0 "put a file" put -m 600 db /dir/big big
-expect 0 "put nothing" put db /dir/empty
-expect 0 "get" get db /dir/big
+run 0 "put a file" put -m 600 db /dir/big big
+run 0 "put nothing" put db /dir/empty
+run 0 "get" get db /dir/big
 cmp out big || fail "get gives other bytes than put took"
-expect 0 "get to a file" get -o copy db /dir/big
+run 0 "get to a file" get -o copy db /dir/big
 cmp copy big || fail "get -o gives other bytes"
-expect 0 "get many" get db /dir/file /dir/empty /dir/file
+run 0 "get many" get db /dir/file /dir/empty /dir/file
 same "get many" "$(cat out)" $'hello\nhello'
 echo shorter | "$ctl" put db /dir/big || fail "put over a file"
-expect 0 "get after put over" get db /dir/big
+run 0 "get after put over" get db /dir/big
 same "put replaces all" "$(cat out)" shorter
-expect 0 "stat" stat db /dir/big
+run 0 "stat" stat db /dir/big
 grep -q 'Mode  0600' out || fail "put over a file has changed its mode"
-expect 1 "put over a directory" put db /dir
+run 1 "put over a directory" put db /dir
 says "put over a directory" "lsmfsctl: /dir: Is a directory"
-expect 1 "put from nowhere" put db /dir/x nofile
-expect 1 "put into nowhere" put db /nodir/x big
-expect 1 "put below a file" put db /dir/file/x big
-expect 1 "a long name" put db "/$(printf 'n%.0s' {1..256})" big
+run 1 "put from nowhere" put db /dir/x nofile
+run 1 "put into nowhere" put db /nodir/x big
+run 1 "put below a file" put db /dir/file/x big
+run 1 "a long name" put db "/$(printf 'n%.0s' {1..256})" big
 says "a long name" "*File name too long"
-expect 0 "the longest name" put db "/$(printf 'n%.0s' {1..255})" big
-expect 0 "rm it" rm db "/$(printf 'n%.0s' {1..255})"
-expect 1 "get a directory" get db /dir
-expect 1 "get nothing" get db /nothing
+run 0 "the longest name" put db "/$(printf 'n%.0s' {1..255})" big
+run 0 "rm it" rm db "/$(printf 'n%.0s' {1..255})"
+run 1 "get a directory" get db /dir
+run 1 "get nothing" get db /nothing
 says "get nothing" "lsmfsctl: /nothing: No such file or directory"
 odd=$(printf '/odd\1\2\n\t \\*\377')
 echo odd | "$ctl" put db "$odd" || fail "put an odd name"
-expect 0 "get an odd name" get db "$odd"
+run 0 "get an odd name" get db "$odd"
 same "an odd name" "$(cat out)" odd
-expect 0 "rm an odd name" rm db "$odd"
+run 0 "rm an odd name" rm db "$odd"
 
 # --- links, renames
-expect 0 "ln" ln db /dir/file /other/hard
-expect 0 "ln -s" ln -s db ../dir/file /other/soft
-expect 0 "ln into a directory" ln db /dir/file /p
-expect 0 "stat of links" stat db /p/file
+run 0 "ln" ln db /dir/file /other/hard
+run 0 "ln -s" ln -s db ../dir/file /other/soft
+run 0 "ln into a directory" ln db /dir/file /p
+run 0 "stat of links" stat db /p/file
 grep -q 'Links  3' out || fail "three links: $(grep Links out)"
-expect 1 "ln of a directory" ln db /dir /other/d
-expect 1 "ln to a taken name" ln db /dir/file /other/hard
-expect 0 "mv" mv db /dir/sub /sub
-expect 0 "mv into a directory" mv db /sub /other
-expect 1 "mv -n" mv -n db /dir/file /dir/empty
-expect 1 "mv into itself" mv db /p /p/q
-expect 1 "mv of nothing" mv db /nothing /else
-expect 0 "mv a tree" mv db /dir /moved
-expect 0 "get below a moved tree" get db /moved/file
+run 1 "ln of a directory" ln db /dir /other/d
+run 1 "ln to a taken name" ln db /dir/file /other/hard
+run 0 "mv" mv db /dir/sub /sub
+run 0 "mv into a directory" mv db /sub /other
+run 1 "mv -n" mv -n db /dir/file /dir/empty
+run 1 "mv into itself" mv db /p /p/q
+run 1 "mv of nothing" mv db /nothing /else
+run 0 "mv a tree" mv db /dir /moved
+run 0 "get below a moved tree" get db /moved/file
 same "content below a moved tree" "$(cat out)" hello
-expect 0 "mkdir at the old place" mkdir db /dir
-expect 0 "ls of the new one" ls db /dir
+run 0 "mkdir at the old place" mkdir db /dir
+run 0 "ls of the new one" ls db /dir
 same "the new one is empty" "$(cat out)" ""
 
 # --- listings
-expect 0 "ls" ls db
+run 0 "ls" ls db
 same "ls" "$(tr '\n' ' ' <out)" "dir moved other p "
-expect 0 "ls two" ls db /other /moved
+run 0 "ls two" ls db /other /moved
 same "ls two" "$(tr '\n' ' ' <out)" "/other: hard soft sub  /moved: big empty file "
-expect 0 "ls -l" ls -l db /other
+run 0 "ls -l" ls -l db /other
 grep -Eq '^lrwxrwxrwx .* soft -> ../dir/file$' out || fail "ls -l: $(cat out)"
 grep -Eq '^drwxr-x--- .* sub$' out || fail "ls -l: $(cat out)"
 grep -Eq '^-rw-r--r--   3 .* 6 .* hard$' out || fail "ls -l: $(cat out)"
-expect 0 "ls -d" ls -d db /other
+run 0 "ls -d" ls -d db /other
 same "ls -d" "$(cat out)" /other
-expect 0 "ls -R" ls -R db
+run 0 "ls -R" ls -R db
 same "ls -R" "$(grep -c . out)" 21
-expect 0 "ls -i" ls -i db /p
-expect 1 "ls of nothing" ls db /nothing /p
+run 0 "ls -i" ls -i db /p
+run 1 "ls of nothing" ls db /nothing /p
 grep -q '^file' out || fail "ls stops at the first failure"
-expect 0 "tree" tree db
+run 0 "tree" tree db
 same "tree" "$(tail -1 out)" "7 directories, 6 files"
 grep -q '^│   └── soft\|^│   ├── soft -> ../dir/file' out || fail "tree: $(cat out)"
-expect 0 "tree -L" tree -L 1 db
+run 0 "tree -L" tree -L 1 db
 same "tree -L" "$(tail -1 out)" "4 directories, 0 files"
 for i in {1..300}; do printf 'd/'; done >deep
-expect 0 "a deep tree" mkdir -p db "/$(cat deep)"
-expect 0 "ls of it" ls -R db /d
+run 0 "a deep tree" mkdir -p db "/$(cat deep)"
+run 0 "ls of it" ls -R db /d
 same "its depth" "$(grep -c : out)" 300
-expect 0 "rm of it" rm -r db /d
+run 0 "rm of it" rm -r db /d
 
 # --- removal
-expect 1 "rm of a directory" rm db /moved
-expect 1 "rm of nothing" rm db /nothing
-expect 0 "rm -f of nothing" rm -f db /nothing
-expect 1 "rm of the root" rm -r db /
-expect 1 "rm of .." rm -r db /moved/..
-expect 0 "rm -r" rm -r db /moved /other /p
-expect 0 "ls after rm -r" ls db
+run 1 "rm of a directory" rm db /moved
+run 1 "rm of nothing" rm db /nothing
+run 0 "rm -f of nothing" rm -f db /nothing
+run 1 "rm of the root" rm -r db /
+run 1 "rm of .." rm -r db /moved/..
+run 0 "rm -r" rm -r db /moved /other /p
+run 0 "ls after rm -r" ls db
 same "what is left" "$(cat out)" dir
 
 # --- the store
 for i in {1..200}; do echo "value $i"; done >values
-expect 0 "put" put db /dir/values values
-expect 0 "scan" scan db
+run 0 "put" put db /dir/values values
+run 0 "scan" scan db
 grep -q 'values' out || fail "scan does not show the key"
 grep -qP '[^\x20-\x7e\t]' out && fail "scan prints raw bytes"
 all=$(wc -l <out)
-expect 0 "scan -b" scan -b db
+run 0 "scan -b" scan -b db
 same "scan backwards" "$(tac out | cksum)" "$("$ctl" scan db | cksum)"
-expect 0 "scan -n" scan -n 2 db
+run 0 "scan -n" scan -n 2 db
 same "scan -n" "$(wc -l <out)" $((all < 2 ? all : 2))
-expect 0 "scan a prefix" scan db E
+run 0 "scan a prefix" scan db E
 [ "$(wc -l <out)" -le "$all" ] && [ "$(grep -vc '^E' out)" -eq 0 ] || fail "scan E: $(head -3 out)"
-expect 0 "scan an escaped prefix" scan db '\x45'
-expect 0 "scan nothing" scan db '\xff\xff'
+run 0 "scan an escaped prefix" scan db '\x45'
+run 0 "scan nothing" scan db '\xff\xff'
 same "scan nothing" "$(cat out)" ""
-expect 2 "a bad escape" scan db '\q'
-expect 0 "stats" stats db
+run 2 "a bad escape" scan db '\q'
+run 0 "stats" stats db
 grep -q '^files ' out || fail "stats does not count files"
-expect 0 "stats of one" stats db disk-bytes
+run 0 "stats of one" stats db disk-bytes
 [[ $(cat out) =~ ^[0-9]+$ ]] || fail "stats disk-bytes: $(cat out)"
-expect 1 "stats of an unknown one" stats db nonsense
-expect 0 "check" check db
+run 1 "stats of an unknown one" stats db nonsense
+run 0 "check" check db
 same "check" "$(tail -1 out)" "db: no problem found"
 
 # Readers leave no trace.
@@ -224,20 +208,20 @@ before=$(fingerprint db)
 for command in "ls -lR db" "tree db" "stat db /dir" "get db /dir/values" "scan db" "stats db" \
     "check db"; do
     # shellcheck disable=SC2086
-    expect 0 "reader: $command" $command
+    run 0 "reader: $command" $command
     same "$command changes nothing" "$(fingerprint db)" "$before"
 done
 
-expect 0 "compact" compact db
-expect 0 "get after compact" get db /dir/values
+run 0 "compact" compact db
+run 0 "get after compact" get db /dir/values
 cmp -s out values || fail "compact has changed a file"
-expect 0 "checkpoint" checkpoint db copy.db
-expect 1 "checkpoint over something" checkpoint db copy.db
-expect 0 "change the original" put db /dir/new values
-expect 0 "check the copy" check copy.db
-expect 0 "read the copy" get copy.db /dir/values
+run 0 "checkpoint" checkpoint db copy.db
+run 1 "checkpoint over something" checkpoint db copy.db
+run 0 "change the original" put db /dir/new values
+run 0 "check the copy" check copy.db
+run 0 "read the copy" get copy.db /dir/values
 cmp -s out values || fail "the checkpoint has another content"
-expect 1 "the copy is of then" get copy.db /dir/new
+run 1 "the copy is of then" get copy.db /dir/new
 
 # --- a store in use: put has it open once it has taken more than its first piece
 mkfifo hold
@@ -248,7 +232,7 @@ head -c 3000000 big >&7
 before=$(fingerprint copy.db)
 for command in "ls db" "put db /x" "check db" "repair db" "destroy --yes db" "compact db"; do
     # shellcheck disable=SC2086
-    expect 1 "in use: $command" $command
+    run 1 "in use: $command" $command
     says "in use: $command" "lsmfsctl: db/LOCK is in use by process $holder (lsmfsctl put)"
 done
 kill -TERM $holder
@@ -256,11 +240,11 @@ wait $holder
 same "put after a signal" "$?" 143
 exec 7>&-
 same "it says why" "$(cat held.out)" "lsmfsctl: hold: Interrupted"
-expect 1 "nothing is left of it" stat db /held
-expect 0 "check after it" check db
+run 1 "nothing is left of it" stat db /held
+run 0 "check after it" check db
 "$ctl" get copy.db /dir/values | "$ctl" put copy.db /dir/again ||
     fail "put from a get of the same store"
-expect 0 "get of it" get copy.db /dir/again
+run 0 "get of it" get copy.db /dir/again
 cmp -s out values || fail "put from a get of the same store gives other bytes"
 
 # --- readers share a store: get waits for a reader of the pipe with the store open
@@ -273,19 +257,19 @@ for i in {1..500}; do
 done
 for command in "ls copy.db" "stat copy.db /dir" "scan copy.db" "check copy.db"; do
     # shellcheck disable=SC2086
-    expect 0 "beside a reader: $command" $command
+    run 0 "beside a reader: $command" $command
 done
 for command in "put copy.db /x" "compact copy.db" "repair copy.db" "destroy --yes copy.db"; do
     # shellcheck disable=SC2086
-    expect 1 "beside a reader: $command" $command
+    run 1 "beside a reader: $command" $command
     says "beside a reader: $command" "lsmfsctl: copy.db/LOCK is in use by process $reader (lsmfsctl get)"
 done
 cat drain >drained
 wait $reader
 same "the first reader" "$? $(cat drain.err)" "0 "
 cmp -s drained values || fail "the first reader has got other bytes"
-expect 0 "a writer after the readers" mkdir copy.db /after
-expect 0 "rm" rm -r copy.db /after
+run 0 "a writer after the readers" mkdir copy.db /after
+run 0 "rm" rm -r copy.db /after
 
 # --- a store that was killed, its log to be replayed, read by several at once
 "$ctl" put db /held hold >held.out 2>&1 &
@@ -311,13 +295,13 @@ for i in 1 2 3 4; do
     cmp killed.1 "killed.$i" || fail "two readers of a killed store see different things"
 done
 same "readers of a killed store change nothing" "$(fingerprint db)" "$before"
-expect 0 "rm -f what was put" rm -f db /held
+run 0 "rm -f what was put" rm -f db /held
 
 # --- one store inside another
-expect 1 "a store inside a store" mkdir -c copy.db/inner /x
+run 1 "a store inside a store" mkdir -c copy.db/inner /x
 says "a store inside a store" "lsmfsctl: copy.db/inner: lies inside the store $work/copy.db: *"
-expect 1 "a checkpoint inside a store" checkpoint db copy.db/backup
-expect 1 "a checkpoint inside itself" checkpoint db db/backup
+run 1 "a checkpoint inside a store" checkpoint db copy.db/backup
+run 1 "a checkpoint inside itself" checkpoint db db/backup
 
 # --- two processes at once on a store that is not there yet, and one that removes it
 for i in {1..20}; do
@@ -345,7 +329,7 @@ refuse() { # what, shell pattern: of store bad
     before=$(fingerprint bad)
     for command in "ls bad" "put bad /x" "check bad" "scan bad" "compact bad"; do
         # shellcheck disable=SC2086
-        expect 1 "$1: $command" $command
+        run 1 "$1: $command" $command
         says "$1: $command" "$2"
         same "$1: $command changes nothing" "$(fingerprint bad)" "$before"
     done
@@ -358,16 +342,16 @@ current() { # version: writes bad/CURRENT anew
 }
 cp -a copy.db bad
 current 1
-expect 0 "CURRENT can be written here" ls bad
+run 0 "CURRENT can be written here" ls bad
 current 2
 refuse "a newer format" "lsmfsctl: bad/CURRENT: *: a newer lsmfs is needed"
 current 1
 manifest=$(sed -n 2p bad/CURRENT)
 printf '\xff\xff\xff\xff' | dd of="bad/$manifest" bs=1 seek=40 conv=notrunc status=none
 refuse "a damaged manifest" "lsmfsctl: bad/$manifest: *repair*"
-expect 0 "repair of a damaged manifest" repair bad
-expect 0 "check after repair of a damaged manifest" check bad
-expect 0 "get after repair of a damaged manifest" get bad /dir/values
+run 0 "repair of a damaged manifest" repair bad
+run 0 "check after repair of a damaged manifest" check bad
+run 0 "get after repair of a damaged manifest" get bad /dir/values
 cmp -s out values || fail "repair of a damaged manifest has lost a file"
 
 # --- damage
@@ -384,11 +368,11 @@ else
     fail "a compacted store has no table"
 fi
 rm copy.db/CURRENT
-expect 1 "a store without CURRENT" ls copy.db
-expect 0 "repair" repair copy.db
+run 1 "a store without CURRENT" ls copy.db
+run 0 "repair" repair copy.db
 grep -qx 'repaired: all [0-9]* entries kept' out || fail "repair says: $(cat out)"
-expect 0 "check after repair" check copy.db
-expect 0 "get after repair" get copy.db /dir/values
+run 0 "check after repair" check copy.db
+run 0 "get after repair" get copy.db /dir/values
 cmp -s out values || fail "repair has lost a file"
 
 # --- a store on a read-only file system: it can be read
@@ -402,11 +386,11 @@ TXT
 chmod +x frozen-ctl
 program=$ctl
 ctl=./frozen-ctl
-expect 0 "read-only file system: ls" ls frozen
-expect 0 "read-only file system: get" get frozen /dir/values
+run 0 "read-only file system: ls" ls frozen
+run 0 "read-only file system: get" get frozen /dir/values
 cmp -s out values || fail "read-only file system: get differs"
-expect 0 "read-only file system: check" check frozen
-expect 1 "read-only file system: mkdir" mkdir frozen /new
+run 0 "read-only file system: check" check frozen
+run 1 "read-only file system: mkdir" mkdir frozen /new
 says "read-only file system: mkdir" "lsmfsctl: *Read-only file system*"
 ctl=$program
 
@@ -414,15 +398,14 @@ ctl=$program
 for words in "backup rados:p/s to" "restore from rados:p/s" "receive rados:p/s" "checkpoint rados:p/s to" \
     "checkpoint db rados:p/s"; do
     # shellcheck disable=SC2086
-    expect 1 "$words" $words
+    run 1 "$words" $words
     says "$words" "lsmfsctl: works on stores in directories only, not on rados: ones"
 done
 [ ! -e to ] || fail "a refused command makes its target"
 
-expect 2 "destroy without --yes" destroy db
-expect 0 "nothing destroyed" ls db
-expect 0 "destroy" destroy --yes db
+run 2 "destroy without --yes" destroy db
+run 0 "nothing destroyed" ls db
+run 0 "destroy" destroy --yes db
 [ ! -e db ] || fail "destroy leaves: $(ls db)"
 
-echo "$checks checks, $failures failed"
-[ "$failures" -eq 0 ]
+finish

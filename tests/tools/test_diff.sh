@@ -1,34 +1,6 @@
 #!/usr/bin/env bash
 # lsmfsctl diff: what came, went, was renamed and changed, in its three formats.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-ctl=${LSMFS_BIN:-$root/build/bin}/lsmfsctl
-work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-diff.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-checks=0 failures=0
-
-fail() {
-    failures=$((failures + 1))
-    echo "FAIL: $*"
-}
-
-expect() { # status, arguments of lsmfsctl; output in out and err
-    local want=$1 got
-    shift
-    "$ctl" "$@" >out 2>err </dev/null
-    got=$?
-    checks=$((checks + 1))
-    [ "$got" -eq "$want" ] || fail "$*: status $got, wanted $want: $(head -3 err)"
-    [ "$want" -eq 0 ] || [ "$(wc -l <err)" -eq 1 ] || fail "$*: says $(cat err)"
-}
-
-same() { # what, actual, wanted
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || fail "$1: got '$2', wanted '$3'"
-}
-
-put() { printf %s "$2" | "$ctl" put -c db "$1" || fail "put $1"; }
+. "$(dirname "$0")/lib.sh"
 
 put /gone one
 put /kept one
@@ -109,5 +81,4 @@ expect 2 diff db
 expect 2 diff -0 --json db first
 expect 0 check db
 
-[ "$failures" -eq 0 ] || exit 1
-echo "$checks checks of diff hold"
+finish

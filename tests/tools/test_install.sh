@@ -1,14 +1,10 @@
 #!/usr/bin/env bash
 # cmake --install gives programs that run from where they are, units that name them, and a library
 # that a foreign project finds through CMake and through pkg-config, linked dynamically and statically.
-set -eu -o pipefail
-root=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/lib.sh"
+set -e -o pipefail
 docs=$root/docs
-build=${LSMFS_BUILD:-$root/build}
-work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-install.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cmake --install "$build" --prefix "$work/usr" >"$work/log" || { cat "$work/log"; exit 1; }
-cd "$work"
+cmake --install "$build" --prefix "$work/usr" >log || die "$(cat log)"
 
 for program in lsmfs lsmfsctl; do
     [ ! -x "$build/bin/$program" ] || usr/bin/$program --version

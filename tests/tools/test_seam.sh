@@ -2,39 +2,30 @@
 # The seam between the engine and the programs, as far as tests/floors.sh cannot see it in the
 # sources: what the programs call of the engine is lsm_* or in base/, the library has nothing that
 # only tests need, and on a machine without libfuse3 everything but the mount is built and installed.
-set -eu -o pipefail
-root=$(cd "$(dirname "$0")/../.." && pwd)
-build=${LSMFS_BUILD:-$root/build}
-work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-seam.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-
-fail() {
-    echo "test_seam: $*" >&2
-    exit 1
-}
+. "$(dirname "$0")/lib.sh"
+set -e -o pipefail
 
 # ---- what the archives define and call
 defined() { nm --defined-only "$@" 2>/dev/null | awk 'NF == 3 && $2 ~ /[A-Z]/ { print $3 }' | sort -u; }
 called() { nm -u "$@" 2>/dev/null | awk '$1 == "U" { print $2 }' | sort -u; }
 
 mapfile -t base < <(find "$build/CMakeFiles/lsmbase.dir" -name '*.o')
-[ ${#base[@]} -ge 3 ] || fail "no objects of base in $build"
+[ ${#base[@]} -ge 3 ] || die "no objects of base in $build"
 defined "${base[@]}" >base
 defined "$build/lib/libtinylsm.a" >library
 comm -23 library base | grep -v '^lsm_' >inner || true
-[ "$(wc -l <inner)" -gt 100 ] || fail "the library defines next to nothing"
+[ "$(wc -l <inner)" -gt 100 ] || die "the library defines next to nothing"
 programs=("$build"/lib/liblsm*.a)
 mapfile -t -O ${#programs[@]} programs < <(find "$build/CMakeFiles/lsmfsctl.dir" "$build/CMakeFiles/lsmfs.dir" \
     -name '*.o' 2>/dev/null)
 called "${programs[@]}" >called
-grep -qx lsm_open called || fail "nobody calls lsm_open"
+grep -qx lsm_open called || die "nobody calls lsm_open"
 comm -12 inner called >through
-[ ! -s through ] || fail "the programs call what is inside the engine: $(tr '\n' ' ' <through)"
+[ ! -s through ] || die "the programs call what is inside the engine: $(tr '\n' ' ' <through)"
 
 ar t "$build/lib/libtinylsm.a" | sed 's/\.o$//' | sort >members
 (cd "$root/storage" && find . -name '*.c' -printf '%f\n') | sort | diff - members ||
-    fail "the library is not what storage/ has"
+    die "the library is not what storage/ has"
 
 # ---- without libfuse3 (and without liburing, which only the mount needs)
 mkdir bin
@@ -48,19 +39,19 @@ configure() { # directory, more arguments
     PATH=$work/bin:$PATH cmake -S "$root" -B "$1" -DCMAKE_BUILD_TYPE=Debug -DLSMFS_TESTS=OFF \
         -DLSMFS_BENCH=OFF -DLSMFS_SHARED=OFF "${@:2}" >"$1.log" 2>&1
 }
-! configure on -DLSMFS_FUSE=ON || fail "LSMFS_FUSE=ON was satisfied without libfuse3"
-! configure odd -DLSMFS_FUSE=perhaps || fail "LSMFS_FUSE=perhaps was accepted"
-grep -q "LSMFS_FUSE is AUTO, ON or OFF" odd.log || fail "$(cat odd.log)"
-configure auto -G Ninja -DCMAKE_C_FLAGS=-O0 || fail "$(cat auto.log)"
+! configure on -DLSMFS_FUSE=ON || die "LSMFS_FUSE=ON was satisfied without libfuse3"
+! configure odd -DLSMFS_FUSE=perhaps || die "LSMFS_FUSE=perhaps was accepted"
+grep -q "LSMFS_FUSE is AUTO, ON or OFF" odd.log || die "$(cat odd.log)"
+configure auto -G Ninja -DCMAKE_C_FLAGS=-O0 || die "$(cat auto.log)"
 [ "$(grep '^-- Without' auto.log)" = \
     "-- Without libfuse3: left out are lsmfs, its mount helpers and the tests of mounts" ] ||
-    fail "what is left out is not said in one line: $(cat auto.log)"
-cmake --build auto >auto.log 2>&1 || fail "$(tail -n 30 auto.log)"
-cmake --install auto --prefix "$work/usr" >auto.log || fail "$(cat auto.log)"
+    die "what is left out is not said in one line: $(cat auto.log)"
+cmake --build auto >auto.log 2>&1 || die "$(tail -n 30 auto.log)"
+cmake --install auto --prefix "$work/usr" >auto.log || die "$(cat auto.log)"
 usr/bin/lsmfsctl put --help >/dev/null
 usr/bin/lsmfsctl mkdir --create db /folder
-[ "$(usr/bin/lsmfsctl ls db)" = folder ] || fail "lsmfsctl does not work"
+[ "$(usr/bin/lsmfsctl ls db)" = folder ] || die "lsmfsctl does not work"
 # What speaks of the mount is not there.
-find usr -type f -printf '%P\n' | grep -E 'mount|(^|/)lsmfs(\.8|@.*)?$' && fail "the mount was installed"
-ldd usr/bin/lsmfsctl | grep fuse && fail "lsmfsctl needs libfuse"
+find usr -type f -printf '%P\n' | grep -E 'mount|(^|/)lsmfs(\.8|@.*)?$' && die "the mount was installed"
+ldd usr/bin/lsmfsctl | grep fuse && die "lsmfsctl needs libfuse"
 echo "the seam holds"

@@ -1,53 +1,24 @@
 #!/usr/bin/env bash
 # lsmfsctl send and receive: whole snapshots and changes; a stream that is cut off, damaged or for
 # another store changes nothing.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-ctl=${LSMFS_BIN:-$root/build/bin}/lsmfsctl
-work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-send.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-checks=0 failures=0
+. "$(dirname "$0")/lib.sh"
 
-fail() {
-    failures=$((failures + 1))
-    echo "FAIL: $*"
-}
-
-expect() { # status, arguments of lsmfsctl; output in out and err; input from $in
-    local want=$1 got
-    shift
-    "$ctl" "$@" >out 2>err <"${in:-/dev/null}"
-    got=$?
-    checks=$((checks + 1))
-    [ "$got" -eq "$want" ] || fail "$*: status $got, wanted $want: $(head -3 err)"
-    [ "$want" -eq 0 ] || [ "$(wc -l <err)" -eq 1 ] || fail "$*: says $(cat err)"
-}
-
-same() { # what, actual, wanted
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || fail "$1: got '$2', wanted '$3'"
-}
-
-put() { # path, bytes of random content
-    head -c "$2" /dev/urandom | "$ctl" put -c db "$1" || fail "put $1"
-}
 # All keys and values of the store $1, with its snapshots, as one sum.
 state() { { "$ctl" scan -w 100000000 "$1" && "$ctl" snapshot list -n "$1"; } | md5sum; }
 
-put /large 3000000
-for i in 1 2 3; do put "/f$i" 20000; done
+put_random /large 3000000
+for i in 1 2 3; do put_random "/f$i" 20000; done
 "$ctl" mkdir -p db /dir/sub
 for i in $(seq 20); do echo "$i" | "$ctl" put db "/dir/sub/$i"; done
 expect 0 snapshot create db one
 state db >state.one
 "$ctl" rm db /f2
 "$ctl" mv db /dir /moved
-put /new 100000
+put_random /new 100000
 echo again | "$ctl" put db /f1
 expect 0 snapshot create db two
 state db >state.two
-put /later 1000
+put_random /later 1000
 expect 0 snapshot create db three
 state db >state.three
 
@@ -199,5 +170,4 @@ if [ "$(id -u)" -eq 0 ]; then
     same "files of others" "$(find target ! -uid 1234)" ""
 fi
 
-echo "$checks checks, $failures failures"
-[ "$failures" -eq 0 ]
+finish

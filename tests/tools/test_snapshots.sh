@@ -1,34 +1,7 @@
 #!/usr/bin/env bash
 # lsmfsctl snapshot: making, listing, renaming, deleting, going back, pruning.
-set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
-ctl=${LSMFS_BIN:-$root/build/bin}/lsmfsctl
-work=$(mktemp -d "${TMPDIR:-/tmp}/lsmfs-snapshots.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-checks=0 failures=0
+. "$(dirname "$0")/lib.sh"
 
-fail() {
-    failures=$((failures + 1))
-    echo "FAIL: $*"
-}
-
-expect() { # status, arguments of lsmfsctl; output in out and err
-    local want=$1 got
-    shift
-    "$ctl" "$@" >out 2>err </dev/null
-    got=$?
-    checks=$((checks + 1))
-    [ "$got" -eq "$want" ] || fail "$*: status $got, wanted $want: $(head -3 err)"
-    [ "$want" -eq 0 ] || [ "$(wc -l <err)" -eq 1 ] || fail "$*: says $(cat err)"
-}
-
-same() { # what, actual, wanted
-    checks=$((checks + 1))
-    [ "$2" = "$3" ] || fail "$1: got '$2', wanted '$3'"
-}
-
-put() { printf %s "$2" | "$ctl" put -c db "$1" || fail "put $1"; }
 names() { "$ctl" snapshot list -n db | tr '\n' ' '; }
 
 put /a one
@@ -85,5 +58,4 @@ expect 0 snapshot prune --keep-weekly 1 db
 same "the newest of the week" "$(names)" "mine "
 expect 0 check db
 
-echo "$checks checks, $failures failures"
-[ "$failures" -eq 0 ]
+finish
