@@ -109,9 +109,9 @@ static void lmdb_del(struct session *session, const char *key, size_t key_size)
     MDB_val k = {key_size, (void *)(uintptr_t)key};
     MDB_txn *txn;
     check(mdb_txn_begin(session->engine->env, NULL, 0, &txn), "begin");
-    int status = mdb_del(txn, session->engine->dbi, &k, NULL);
-    if (status != MDB_NOTFOUND)
-        check(status, "delete");
+    int rc = mdb_del(txn, session->engine->dbi, &k, NULL);
+    if (rc != MDB_NOTFOUND)
+        check(rc, "delete");
     check(mdb_txn_commit(txn), "commit");
 }
 
@@ -134,10 +134,10 @@ static bool lmdb_get(struct session *session, const char *key, size_t key_size,
     if (session->left == 0)
         renew_view(session);
     session->left--;
-    int status = mdb_get(session->read, session->engine->dbi, &k, &v);
-    if (status == MDB_NOTFOUND)
+    int rc = mdb_get(session->read, session->engine->dbi, &k, &v);
+    if (rc == MDB_NOTFOUND)
         return false;
-    check(status, "get");
+    check(rc, "get");
     ret_seen->value = v.mv_data;
     ret_seen->value_size = v.mv_size;
     return true;
@@ -163,10 +163,10 @@ static void lmdb_cursor_free(struct cursor *cursor)
 static inline bool move(struct cursor *cursor, MDB_val *k, MDB_cursor_op op, struct seen *ret_seen)
 {
     MDB_val v;
-    int status = mdb_cursor_get(cursor->cursor, k, &v, op);
-    if (status == MDB_NOTFOUND)
+    int rc = mdb_cursor_get(cursor->cursor, k, &v, op);
+    if (rc == MDB_NOTFOUND)
         return false;
-    check(status, "iterate");
+    check(rc, "iterate");
     ret_seen->key = k->mv_data;
     ret_seen->key_size = k->mv_size;
     ret_seen->value = v.mv_data;

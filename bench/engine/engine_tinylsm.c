@@ -102,27 +102,27 @@ static void tinylsm_put(struct session *session, const char *key, size_t key_siz
                         const char *value, size_t value_size)
 {
     struct engine *engine = session->engine;
-    int status = lsm_put(engine->db, &engine->write, key, key_size, value, value_size);
-    if (status < 0)
-        check(status, "put");
+    int rc = lsm_put(engine->db, &engine->write, key, key_size, value, value_size);
+    if (rc < 0)
+        check(rc, "put");
 }
 
 static void tinylsm_del(struct session *session, const char *key, size_t key_size)
 {
     struct engine *engine = session->engine;
-    int status = lsm_delete(engine->db, &engine->write, key, key_size);
-    if (status < 0)
-        check(status, "delete");
+    int rc = lsm_delete(engine->db, &engine->write, key, key_size);
+    if (rc < 0)
+        check(rc, "delete");
 }
 
 static bool tinylsm_get(struct session *session, const char *key, size_t key_size,
                         struct seen *ret_seen)
 {
-    int status = lsm_get(session->engine->db, NULL, key, key_size, &session->value);
-    if (status == LSM_NOT_FOUND)
+    int rc = lsm_get(session->engine->db, NULL, key, key_size, &session->value);
+    if (rc == LSM_NOT_FOUND)
         return false;
-    if (status < 0)
-        check(status, "get");
+    if (rc < 0)
+        check(rc, "get");
     ret_seen->value = session->value.data;
     ret_seen->value_size = session->value.size;
     return true;

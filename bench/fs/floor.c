@@ -470,15 +470,15 @@ static const struct fuse_lowlevel_ops ops = {
 static int serve(struct lsmfs *fs)
 {
     struct transport *transport = NULL;
-    int result = transport_new(fs, &transport);
-    if (result == 0)
-        result = transport_handshake(transport);
-    if (result == 0)
-        result = transport_start(transport);
-    if (result == 0)
-        result = transport_join(transport);
+    int rc = transport_new(fs, &transport);
+    if (rc == 0)
+        rc = transport_handshake(transport);
+    if (rc == 0)
+        rc = transport_start(transport);
+    if (rc == 0)
+        rc = transport_join(transport);
     transport_free(transport);
-    return result;
+    return rc;
 }
 
 // The daemon's options, which name the transport.
@@ -514,9 +514,9 @@ int main(int argc, char **argv)
         return 1;
     if (daemon(0, 0)) // the kernel holds requests until INIT is answered
         return 1;
-    int result = serve(&fs);
+    int rc = serve(&fs);
     fuse_session_destroy(fs.session);
     fuse_opt_free_args(&args);
     options_release(&fs.options);
-    return result != 0;
+    return rc != 0;
 }

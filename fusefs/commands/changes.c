@@ -148,16 +148,16 @@ static int diff(struct ctl *ctl, const char *from_name, const char *to_name, int
 {
     const struct lsm_snapshot *from = NULL, *to = NULL;
     struct printing printing = {ctl, format};
-    int status = lsm_snapshot_open(ctl->engine, from_name, &from);
-    if (!status)
-        status = to_name ? lsm_snapshot_open(ctl->engine, to_name, &to)
-                         : lsm_snapshot_new(ctl->engine, &to);
-    *ret_rc = status ? 0 : ns_diff(ctl->engine, from, to, SIZE_MAX, print_one, &printing);
+    int rc = lsm_snapshot_open(ctl->engine, from_name, &from);
+    if (!rc)
+        rc = to_name ? lsm_snapshot_open(ctl->engine, to_name, &to)
+                     : lsm_snapshot_new(ctl->engine, &to);
+    *ret_rc = rc ? 0 : ns_diff(ctl->engine, from, to, SIZE_MAX, print_one, &printing);
     if (to)
         lsm_snapshot_free(ctl->engine, to);
     if (from)
         lsm_snapshot_free(ctl->engine, from);
-    return status;
+    return rc;
 }
 
 enum exit_status command_diff(struct ctl *ctl)
@@ -169,12 +169,12 @@ enum exit_status command_diff(struct ctl *ctl)
         return EXIT_USAGE;
     if (!tree_open(ctl, OPEN_READ))
         return EXIT_FAILED;
-    int status = diff(ctl, ctl->args[0], to, &rc, format);
-    if (status)
-        store_failed(ctl, status);
+    int engine_rc = diff(ctl, ctl->args[0], to, &rc, format);
+    if (engine_rc)
+        store_failed(ctl, engine_rc);
     else if (rc == -EINVAL)
         complain(ctl, "snapshot %s is newer than %s", ctl->args[0], to);
     else if (rc && rc != -ECANCELED)
         return store_close(ctl, path_failed(ctl, ctl->db, rc));
-    return store_close(ctl, status || rc ? EXIT_FAILED : EXIT_OK);
+    return store_close(ctl, engine_rc || rc ? EXIT_FAILED : EXIT_OK);
 }

@@ -22,15 +22,15 @@ static int clone(struct ctl *ctl, const char *from, const struct path_name *to)
     int rc = ns_resolve(ctl->ns, to->parent, &dir, NULL);
     if (rc)
         return rc;
-    int status = ns_open_snapshot(ctl->ns, NULL, &source);
-    if (status) {
+    int engine_rc = ns_open_snapshot(ctl->ns, NULL, &source);
+    if (engine_rc) {
         ns_inode_put(ctl->ns, dir, 1);
-        return -ns_errno(status);
+        return -ns_errno(engine_rc);
     }
     rc = ns_clone(ctl->ns, source, from, dir, to->name, to->name_size, show_progress, ctl);
-    status = ns_close(source);
-    if (!rc && status)
-        rc = -ns_errno(status);
+    engine_rc = ns_close(source);
+    if (!rc && engine_rc)
+        rc = -ns_errno(engine_rc);
     if (!rc)
         name_changed(ctl, dir, to->name, to->name_size);
     ns_inode_put(ctl->ns, dir, 1);

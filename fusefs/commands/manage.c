@@ -72,9 +72,9 @@ static int scan_line(struct ctl *ctl, struct lsm_iter *iter, uint64_t width)
     fprintf(ctl->out, "\t%zu\t", value_size);
     for (size_t at = 0; at < shown; at += got) {
         size_t n = shown - at < sizeof piece ? shown - at : sizeof piece;
-        int status = lsm_iter_read(iter, at, piece, n, &got);
-        if (status)
-            return status;
+        int rc = lsm_iter_read(iter, at, piece, n, &got);
+        if (rc)
+            return rc;
         print_escaped(ctl->out, piece, got);
     }
     putc('\n', ctl->out);
@@ -90,26 +90,26 @@ static int scan_run(struct ctl *ctl, const struct scan *scan)
                                        .upper_size = scan->upper_size,
                                        .no_fill_cache = true};
     struct lsm_iter *iter;
-    int status = lsm_iter_new(ctl->engine, &options, &iter);
-    if (status)
-        return status;
+    int rc = lsm_iter_new(ctl->engine, &options, &iter);
+    if (rc)
+        return rc;
     if (scan->backwards)
         lsm_iter_seek_last(iter);
     else
         lsm_iter_seek_first(iter);
     for (uint64_t n = 0; n < scan->most && lsm_iter_valid(iter) && !is_cancelled(ctl->front); n++) {
-        status = scan_line(ctl, iter, scan->width);
-        if (status)
+        rc = scan_line(ctl, iter, scan->width);
+        if (rc)
             break;
         if (scan->backwards)
             lsm_iter_prev(iter);
         else
             lsm_iter_next(iter);
     }
-    if (!status)
-        status = lsm_iter_status(iter);
+    if (!rc)
+        rc = lsm_iter_status(iter);
     lsm_iter_free(iter);
-    return status;
+    return rc;
 }
 
 // False, with a message: wrong usage or no memory.

@@ -166,13 +166,13 @@ static int tree_open_status(struct ctl *ctl, enum open_mode mode)
     char note[64];
     struct ns_options options;
     set_options(ctl, mode, &options, note, sizeof note);
-    int status;
+    int rc;
     do {
-        status = ns_open(ctl->db, &options, &ctl->ns);
-    } while (store_retry(ctl, status));
-    if (!status)
+        rc = ns_open(ctl->db, &options, &ctl->ns);
+    } while (store_retry(ctl, rc));
+    if (!rc)
         ctl->engine = ns_engine(ctl->ns);
-    return status;
+    return rc;
 }
 
 // The daemon's store, which is open.
@@ -192,20 +192,20 @@ bool tree_open(struct ctl *ctl, enum open_mode mode)
     }
     if (mode == OPEN_CREATE && !store_may_create(ctl, ctl->db))
         return false;
-    int status = tree_open_status(ctl, mode);
-    if (status)
-        store_failed(ctl, status);
-    return !status;
+    int rc = tree_open_status(ctl, mode);
+    if (rc)
+        store_failed(ctl, rc);
+    return !rc;
 }
 
 int tree_open_still(struct ctl *ctl)
 {
     if (!ctl->live)
         return tree_open_status(ctl, OPEN_READ);
-    int status = ns_open_snapshot(ctl->live->ns, NULL, &ctl->ns);
-    if (!status)
+    int rc = ns_open_snapshot(ctl->live->ns, NULL, &ctl->ns);
+    if (!rc)
         ctl->engine = ns_engine(ctl->ns);
-    return status;
+    return rc;
 }
 
 bool engine_open(struct ctl *ctl, enum open_mode mode)
@@ -217,29 +217,29 @@ bool engine_open(struct ctl *ctl, enum open_mode mode)
         return true;
     }
     set_options(ctl, mode, &options, note, sizeof note);
-    int status;
+    int rc;
     do {
-        status = lsm_open(ctl->db, &options.engine, &ctl->engine);
-    } while (store_retry(ctl, status));
-    if (status)
-        store_failed(ctl, status);
-    return !status;
+        rc = lsm_open(ctl->db, &options.engine, &ctl->engine);
+    } while (store_retry(ctl, rc));
+    if (rc)
+        store_failed(ctl, rc);
+    return !rc;
 }
 
 // What a command has changed is durable when it ends.
 enum exit_status store_close(struct ctl *ctl, enum exit_status status)
 {
-    int result = 0;
+    int rc = 0;
     if (!ctl->borrowed)
-        result = ctl->ns ? ns_close(ctl->ns) : lsm_close(ctl->engine);
+        rc = ctl->ns ? ns_close(ctl->ns) : lsm_close(ctl->engine);
     else if (ctl->to_write && ctl->ns) // what is done to the engine alone is durable as it is done
-        result = lsm_sync(ctl->engine);
+        rc = lsm_sync(ctl->engine);
     ctl->borrowed = false;
     ctl->ns = NULL;
     ctl->engine = NULL;
-    if (!result)
+    if (!rc)
         return status;
-    store_failed(ctl, result);
+    store_failed(ctl, rc);
     return EXIT_FAILED;
 }
 

@@ -59,9 +59,9 @@ static enum exit_status run(struct ctl *ctl, struct watching *watching)
     const struct lsm_snapshot *from = NULL;
     const char *name = ctl->options['F'];
     if (name) {
-        int status = lsm_snapshot_open(ctl->engine, name, &from);
-        if (status) {
-            store_failed(ctl, status);
+        int rc = lsm_snapshot_open(ctl->engine, name, &from);
+        if (rc) {
+            store_failed(ctl, rc);
             return EXIT_FAILED;
         }
     }

@@ -26,12 +26,14 @@ static _Noreturn void wait_for_child(int ready_fd, pid_t child)
         ;
     if (n == 1)
         _exit(EXIT_OK);
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+    int wait_status = 0;
+    while (waitpid(child, &wait_status, 0) < 0 && errno == EINTR)
         ;
-    if (WIFSIGNALED(status))
-        say("lsmfs", "the daemon was killed while it started: %s", strsignal(WTERMSIG(status)));
-    _exit(WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_FAILED);
+    if (WIFSIGNALED(wait_status))
+        say("lsmfs", "the daemon was killed while it started: %s",
+            strsignal(WTERMSIG(wait_status)));
+    _exit(WIFEXITED(wait_status) && WEXITSTATUS(wait_status) ? WEXITSTATUS(wait_status)
+                                                             : EXIT_FAILED);
 }
 
 int daemon_start(void)

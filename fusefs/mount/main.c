@@ -107,7 +107,7 @@ static enum exit_status store_open(struct lsmfs *fs, int signal_fd, int *ready_f
     struct standby standby = {fs->options.mountpoint, signal_fd, ready_fd, false, false};
     struct lsm_options *engine = &fs->options.ns.engine;
     char note[PATH_MAX + 32];
-    int status;
+    int rc;
     snprintf(note, sizeof note, BUSY_MOUNTING "%s", fs->options.mountpoint);
     engine->lock_note = note;
     engine->log = messages_of_engine;
@@ -116,15 +116,15 @@ static enum exit_status store_open(struct lsmfs *fs, int signal_fd, int *ready_f
         engine->lock_wait_arg = &standby;
     }
     do {
-        status = ns_open(fs->options.db, &fs->options.ns, &fs->ns);
-    } while (status == LSM_BUSY && !standby.stopped && busy_wait(&busy, fs->options.db));
+        rc = ns_open(fs->options.db, &fs->options.ns, &fs->ns);
+    } while (rc == LSM_BUSY && !standby.stopped && busy_wait(&busy, fs->options.db));
     engine->lock_note = NULL;
     engine->lock_wait = NULL;
-    if (status == LSM_BUSY && standby.stopped)
+    if (rc == LSM_BUSY && standby.stopped)
         return EXIT_OK;
-    if (status < 0) {
-        const char *detail = status == LSM_BUSY ? busy.text : lsm_error_detail();
-        say_not_opened(fs, status, *detail ? detail : lsm_strerror(status), standby.waiting);
+    if (rc < 0) {
+        const char *detail = rc == LSM_BUSY ? busy.text : lsm_error_detail();
+        say_not_opened(fs, rc, *detail ? detail : lsm_strerror(rc), standby.waiting);
         return EXIT_FAILED;
     }
     return EXIT_OK;
@@ -230,22 +230,22 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
         return false;
     fs->session = session;
     counts_start(fs);
-    int result = transport_new(fs, &transport);
-    if (result == 0)
-        result = transport_handshake(transport);
-    if (result == 0)
-        result = flusher_start(fs, &fs->flusher);
-    if (result == 0)
-        result = syncer_new(fs, &fs->syncer);
-    if (result == 0)
-        result = snapdir_start(fs, &fs->snapdir);
-    if (result == 0 && fs->options.follow)
-        result = follower_start(fs, &fs->follower);
-    if (result == 0)
-        result = transport_start(transport);
-    if (result < 0) {
+    int rc = transport_new(fs, &transport);
+    if (rc == 0)
+        rc = transport_handshake(transport);
+    if (rc == 0)
+        rc = flusher_start(fs, &fs->flusher);
+    if (rc == 0)
+        rc = syncer_new(fs, &fs->syncer);
+    if (rc == 0)
+        rc = snapdir_start(fs, &fs->snapdir);
+    if (rc == 0 && fs->options.follow)
+        rc = follower_start(fs, &fs->follower);
+    if (rc == 0)
+        rc = transport_start(transport);
+    if (rc < 0) {
         messages_write(LOG_ERR, "%s: the mount could not be started: %s", fs->options.mountpoint,
-                       strerror(-result));
+                       strerror(-rc));
         session_unmount(&fs->options, true);
         goto out;
     }
@@ -258,11 +258,11 @@ static bool serve(struct lsmfs *fs, int signal_fd, int ready_fd, bool *ret_mount
     messages_write(fs->options.foreground ? LOG_INFO : LOG_NOTICE, "%s: mounted, transport %s",
                    fs->options.mountpoint, transport_name(transport));
     wait_for_end(fs, transport, signal_fd);
-    result = transport_join(transport);
-    ok = result == 0;
+    rc = transport_join(transport);
+    ok = rc == 0;
     if (!ok) {
         messages_write(LOG_ERR, "%s: reading requests failed: %s", fs->options.mountpoint,
-                       strerror(-result));
+                       strerror(-rc));
         session_unmount(&fs->options, true);
     }
 out:
@@ -315,8 +315,8 @@ static enum exit_status run(struct lsmfs *fs, int ready_fd)
     }
     ok = serve(fs, signal_fd, ready_fd, &mounted);
     // A store that was made for this mount is removed again.
-    int status = mounted ? ns_close(fs->ns) : ns_discard(fs->ns);
-    if (status < 0) {
+    int rc = mounted ? ns_close(fs->ns) : ns_discard(fs->ns);
+    if (rc < 0) {
         messages_write(LOG_ERR, "%s: closing the store failed, the last changes may be lost: %s",
                        fs->options.db, lsm_error_detail());
         char note[PATH_MAX];

@@ -23,12 +23,12 @@ void serve_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (!node_get(req, ino, &node))
         return;
     // With a handle it is write(2) who asks, or a read or seek at the end.
-    int result = fi && ns_loss_to_tell(node.inode) ? -ENOSPC : node_attr(&node, &attr);
+    int rc = fi && ns_loss_to_tell(node.inode) ? -ENOSPC : node_attr(&node, &attr);
     if (!node.shown)
         relist_used(lsmfs_of(req), node.inode);
     node_done(&node);
-    if (result < 0) {
-        fuse_reply_err(req, -result);
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
         return;
     }
     if (protocol_is_statx()) {
@@ -96,12 +96,12 @@ void serve_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
         if (mask & NS_SET_KEEP_TIMES)
             mask |= NS_SET_CALLERS;
     }
-    int result = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, mask, &attr);
-    if (result == 0 && mask & NS_SET_KILL_SUID)
+    int rc = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, mask, &attr);
+    if (rc == 0 && mask & NS_SET_KILL_SUID)
         content_was_changed(req, inode, &attr);
     request_done(req, inode);
-    if (result < 0) {
-        fuse_reply_err(req, -result);
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
         return;
     }
     struct stat reply;
@@ -113,9 +113,9 @@ void serve_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     (void)ino;
     struct statvfs st;
-    int result = ns_statfs(lsmfs_of(req)->ns, &st);
-    if (result < 0)
-        fuse_reply_err(req, -result);
+    int rc = ns_statfs(lsmfs_of(req)->ns, &st);
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
     else
         fuse_reply_statfs(req, &st);
 }

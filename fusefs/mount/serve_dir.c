@@ -134,21 +134,21 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t co
                              .dir = ino,
                              .base = node.base,
                              .plus = plus};
-    int result = list.data ? 0 : -ENOMEM;
+    int rc = list.data ? 0 : -ENOMEM;
     if (cookie == 0 && !node.shown) {
         relist_begins(fs, node.inode);
         request_accessed(fs, node.inode, 0);
     }
-    if (result == 0 && cookie != COOKIE_SNAPDIR)
-        result = ns_list(node.ns, node.inode, (uint64_t)cookie, plus, listing_add, &list);
-    if (result == 0)
+    if (rc == 0 && cookie != COOKIE_SNAPDIR)
+        rc = ns_list(node.ns, node.inode, (uint64_t)cookie, plus, listing_add, &list);
+    if (rc == 0)
         add_snapdir(&list, cookie);
-    if (result == 0 && list.used == 0 && !node.shown)
+    if (rc == 0 && list.used == 0 && !node.shown)
         relist_ends(fs, node.inode);
     node_done(&node);
     // What was read before an error is delivered; the next read meets the error again.
-    if (result < 0 && list.used == 0)
-        fuse_reply_err(req, -result);
+    if (rc < 0 && list.used == 0)
+        fuse_reply_err(req, -rc);
     else if (fuse_reply_buf(req, list.data, list.used) && plus)
         listing_forget(fs, list.data, list.used);
 }

@@ -56,13 +56,13 @@ static bool may_write(const struct fuse_file_info *fi)
 // Makes `inode`'s reference that of a handle in `fi`. 0 or -errno.
 static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_file_info *fi)
 {
-    int result = ns_inode_opened(fs->ns, inode);
-    if (result == 0 && may_write(fi))
+    int rc = ns_inode_opened(fs->ns, inode);
+    if (rc == 0 && may_write(fi))
         ns_inode_writers(inode, 1);
     fi->fh = (uintptr_t)inode;
     fi->keep_cache = 1; // all changes go through the kernel
     fi->direct_io = fi->flags & O_DIRECT && !fs->writeback && protocol_maps_direct_files();
-    return result;
+    return rc;
 }
 
 static void handle_close(struct lsmfs *fs, const struct fuse_file_info *fi)
@@ -84,10 +84,10 @@ static void reply_created(fuse_req_t req, struct ns_inode *inode, const struct n
     fi->fh = 0;
     if (!fs->no_open) {
         ns_inode_ref(inode);
-        int result = handle_open(fs, inode, fi);
-        if (result < 0) {
+        int rc = handle_open(fs, inode, fi);
+        if (rc < 0) {
             ns_inode_put(fs->ns, inode, 2);
-            fuse_reply_err(req, -result);
+            fuse_reply_err(req, -rc);
             return;
         }
     }
@@ -112,17 +112,17 @@ void serve_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     if (!dir)
         return;
     mode = (mode & ~(mode_t)S_IFMT) | S_IFREG;
-    int result = protocol_is_tmpfile()
-                     ? ns_tmpfile(fs->ns, &cred, dir, mode, &inode, &attr)
-                     : ns_mknod(fs->ns, &cred, dir, name, strlen(name), mode, 0, &inode, &attr);
+    int rc = protocol_is_tmpfile()
+                 ? ns_tmpfile(fs->ns, &cred, dir, mode, &inode, &attr)
+                 : ns_mknod(fs->ns, &cred, dir, name, strlen(name), mode, 0, &inode, &attr);
     ns_inode_put(fs->ns, dir, 1);
-    if (result == 0) {
-        result = commit_names(fs);
-        if (result < 0)
+    if (rc == 0) {
+        rc = commit_names(fs);
+        if (rc < 0)
             ns_inode_put(fs->ns, inode, 1);
     }
-    if (result < 0) {
-        fuse_reply_err(req, -result);
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
         return;
     }
     reply_created(req, inode, &attr, fi);
@@ -142,19 +142,19 @@ static int open_effects(fuse_req_t req, struct ns_inode *inode, int flags)
     unsigned mask = NS_SET_SIZE | (fs->writeback ? NS_SET_KEEP_TIMES : NS_SET_MTIME_NOW);
     if (protocol_kills_suid())
         mask |= NS_SET_KILL_SUID;
-    int result = ns_setattr(fs->ns, inode, &empty, mask, &now);
-    if (result == 0 && mask & NS_SET_KILL_SUID)
+    int rc = ns_setattr(fs->ns, inode, &empty, mask, &now);
+    if (rc == 0 && mask & NS_SET_KILL_SUID)
         content_was_changed(req, inode, &now);
-    return result;
+    return rc;
 }
 
 // Whether the file's own flags let it be opened for writing. 0 or -errno.
 static int check_flags(struct lsmfs *fs, struct ns_inode *inode, int flags)
 {
     struct ns_attr attr;
-    int result = ns_getattr(fs->ns, inode, &attr);
-    if (result < 0)
-        return result;
+    int rc = ns_getattr(fs->ns, inode, &attr);
+    if (rc < 0)
+        return rc;
     bool appends = flags & O_APPEND && !(flags & O_TRUNC);
     return attr.flags & NS_IMMUTABLE || (attr.flags & NS_APPEND && !appends) ? -EPERM : 0;
 }
@@ -190,18 +190,18 @@ void serve_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (!inode)
         return;
     // The kernel answers ESTALE, of a file that has just been removed, with another lookup.
-    int result = may_write(fi) ? check_flags(fs, inode, fi->flags) : 0;
-    if (result == 0)
-        result = handle_open(fs, inode, fi);
-    if (result < 0) {
+    int rc = may_write(fi) ? check_flags(fs, inode, fi->flags) : 0;
+    if (rc == 0)
+        rc = handle_open(fs, inode, fi);
+    if (rc < 0) {
         request_done(req, inode);
-        fuse_reply_err(req, -result);
+        fuse_reply_err(req, -rc);
         return;
     }
-    result = open_effects(req, inode, fi->flags);
-    if (result < 0) {
+    rc = open_effects(req, inode, fi->flags);
+    if (rc < 0) {
         handle_close(fs, fi);
-        fuse_reply_err(req, -result);
+        fuse_reply_err(req, -rc);
     } else if (fuse_reply_open(req, fi)) {
         handle_close(fs, fi);
     }
@@ -325,12 +325,12 @@ void serve_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off
     if (!inode)
         return;
     unsigned flags = change_flags(fs, keeps_suid(req, inode));
-    int result =
+    int rc =
         ns_fallocate_with(fs->ns, inode, mode, (uint64_t)offset, (uint64_t)length, flags, &attr);
-    if (result == 0 && !(flags & NS_WRITE_KEEP_SUID))
+    if (rc == 0 && !(flags & NS_WRITE_KEEP_SUID))
         content_was_changed(req, inode, &attr);
     request_done(req, inode);
-    fuse_reply_err(req, -result);
+    fuse_reply_err(req, -rc);
 }
 
 void serve_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,

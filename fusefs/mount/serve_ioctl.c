@@ -30,12 +30,12 @@ static void get_flags(fuse_req_t req, const struct node *node, bool extended, si
     uint32_t flags = 0;
     struct fsxattr x = {0};
     uint8_t reply[sizeof x] = {0};
-    int result = node_attr(node, &attr);
-    if (result == 0 &&
+    int rc = node_attr(node, &attr);
+    if (rc == 0 &&
         (out_size < sizeof flags || out_size > sizeof reply || (extended && out_size != sizeof x)))
-        result = -EINVAL;
-    if (result < 0) {
-        fuse_reply_err(req, -result);
+        rc = -EINVAL;
+    if (rc < 0) {
+        fuse_reply_err(req, -rc);
         return;
     }
     for (size_t i = 0; i < BITS; i++)
@@ -82,13 +82,13 @@ static int check_enforced(struct lsmfs *fs, struct ns_inode *inode, uint32_t fla
     struct ns_attr attr;
     if (!fs->no_open || !S_ISREG(ns_inode_type(inode)))
         return 0;
-    int result = ns_getattr(fs->ns, inode, &attr);
-    if (result == 0 && flags & ~attr.flags & (NS_IMMUTABLE | NS_APPEND)) {
+    int rc = ns_getattr(fs->ns, inode, &attr);
+    if (rc == 0 && flags & ~attr.flags & (NS_IMMUTABLE | NS_APPEND)) {
         messages_write(LOG_WARNING,
                        "immutable and append-only files need the mount option open_requests");
-        result = -EOPNOTSUPP;
+        rc = -EOPNOTSUPP;
     }
-    return result;
+    return rc;
 }
 
 static void set_flags(fuse_req_t req, struct ns_inode *inode, bool extended, const void *in,
@@ -96,15 +96,15 @@ static void set_flags(fuse_req_t req, struct ns_inode *inode, bool extended, con
 {
     struct lsmfs *fs = lsmfs_of(req);
     uint32_t flags;
-    int result = decode_flags(extended, in, in_size, &flags);
-    if (result == 0)
-        result = check_enforced(fs, inode, flags);
-    if (result == 0)
-        result = ns_set_flags(fs->ns, inode, flags, fs->writeback && S_ISREG(ns_inode_type(inode)));
-    if (result == 0) // the kernel's attributes are stale: ctime has moved
+    int rc = decode_flags(extended, in, in_size, &flags);
+    if (rc == 0)
+        rc = check_enforced(fs, inode, flags);
+    if (rc == 0)
+        rc = ns_set_flags(fs->ns, inode, flags, fs->writeback && S_ISREG(ns_inode_type(inode)));
+    if (rc == 0) // the kernel's attributes are stale: ctime has moved
         fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), -1, 0);
-    if (result < 0)
-        fuse_reply_err(req, -result);
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
     else
         fuse_reply_ioctl(req, 0, NULL, 0);
 }

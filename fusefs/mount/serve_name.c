@@ -21,13 +21,13 @@ void serve_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     }
     if (!node_get(req, parent, &dir))
         return;
-    int result = node_lookup(&dir, name, &inode, &attr);
-    if (result == -ENOENT) {
+    int rc = node_lookup(&dir, name, &inode, &attr);
+    if (rc == -ENOENT) {
         // Inode 0 with a timeout: the kernel remembers that there is no such name.
         const struct fuse_entry_param none = {.entry_timeout = lsmfs_of(req)->keep_s};
         fuse_reply_entry(req, &none);
-    } else if (result < 0) {
-        fuse_reply_err(req, -result);
+    } else if (rc < 0) {
+        fuse_reply_err(req, -rc);
     } else {
         node_reply_entry(req, &dir, inode, &attr);
     }
@@ -48,16 +48,15 @@ void serve_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *f
 }
 
 // The end of every handler that has made `inode` (one reference) unless `result` says otherwise.
-static void reply_made(fuse_req_t req, int result, struct ns_inode *inode,
-                       const struct ns_attr *attr)
+static void reply_made(fuse_req_t req, int rc, struct ns_inode *inode, const struct ns_attr *attr)
 {
-    if (result == 0) {
-        result = commit_names(lsmfs_of(req));
-        if (result < 0)
+    if (rc == 0) {
+        rc = commit_names(lsmfs_of(req));
+        if (rc < 0)
             request_done(req, inode);
     }
-    if (result < 0)
-        fuse_reply_err(req, -result);
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
     else
         reply_inode(req, inode, attr);
 }
@@ -76,10 +75,9 @@ void serve_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
     struct ns_attr attr;
     if (!dir)
         return;
-    int result =
-        ns_mknod(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, rdev, &inode, &attr);
+    int rc = ns_mknod(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, rdev, &inode, &attr);
     request_done(req, dir);
-    reply_made(req, result, inode, &attr);
+    reply_made(req, rc, inode, &attr);
 }
 
 void serve_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -89,9 +87,9 @@ void serve_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
     struct ns_attr attr;
     if (!dir)
         return;
-    int result = ns_mkdir(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, &inode, &attr);
+    int rc = ns_mkdir(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), mode, &inode, &attr);
     request_done(req, dir);
-    reply_made(req, result, inode, &attr);
+    reply_made(req, rc, inode, &attr);
 }
 
 void serve_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
@@ -101,10 +99,10 @@ void serve_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const 
     struct ns_attr attr;
     if (!dir)
         return;
-    int result = ns_symlink(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), target,
-                            strlen(target), &inode, &attr);
+    int rc = ns_symlink(lsmfs_of(req)->ns, &cred, dir, name, strlen(name), target, strlen(target),
+                        &inode, &attr);
     request_done(req, dir);
-    reply_made(req, result, inode, &attr);
+    reply_made(req, rc, inode, &attr);
 }
 
 void serve_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -125,11 +123,11 @@ void serve_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *n
         ns_inode_put(ns, inode, 1);
         return;
     }
-    int result = ns_link(ns, inode, dir, name, strlen(name), &attr);
+    int rc = ns_link(ns, inode, dir, name, strlen(name), &attr);
     ns_inode_put(ns, dir, 1);
-    if (result < 0) {
+    if (rc < 0) {
         ns_inode_put(ns, inode, 1);
-        fuse_reply_err(req, -result);
+        fuse_reply_err(req, -rc);
         return;
     }
     reply_made(req, 0, inode, &attr); // our reference becomes the kernel's
@@ -140,9 +138,9 @@ void serve_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct ns_inode *dir = request_dir(req, parent, name);
     if (!dir)
         return;
-    int result = ns_unlink(lsmfs_of(req)->ns, dir, name, strlen(name));
+    int rc = ns_unlink(lsmfs_of(req)->ns, dir, name, strlen(name));
     request_done(req, dir);
-    reply_done(req, result);
+    reply_done(req, rc);
 }
 
 void serve_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -150,9 +148,9 @@ void serve_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct ns_inode *dir = request_dir(req, parent, name);
     if (!dir)
         return;
-    int result = ns_rmdir(lsmfs_of(req)->ns, dir, name, strlen(name));
+    int rc = ns_rmdir(lsmfs_of(req)->ns, dir, name, strlen(name));
     request_done(req, dir);
-    reply_done(req, result);
+    reply_done(req, rc);
 }
 
 void serve_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -169,11 +167,11 @@ void serve_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
     }
     // The flags have the namespace's values. Whose a whiteout is, is in the request.
     const struct ns_cred cred = cred_of(req);
-    int result =
+    int rc =
         ns_rename_as(ns, &cred, from, name, strlen(name), to, new_name, strlen(new_name), flags);
     ns_inode_put(ns, from, 1);
     ns_inode_put(ns, to, 1);
-    reply_done(req, result);
+    reply_done(req, rc);
 }
 
 void serve_readlink(fuse_req_t req, fuse_ino_t ino)

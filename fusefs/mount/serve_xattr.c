@@ -44,9 +44,9 @@ void serve_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char
     // XATTR_CREATE and XATTR_REPLACE have the namespace's values; the kernel passes on nothing
     // else.
     unsigned how = (unsigned)flags | (protocol_kills_sgid() ? NS_XATTR_KILL_SGID : 0u);
-    int result = ns_setxattr(lsmfs_of(req)->ns, inode, name, value, size, how);
+    int rc = ns_setxattr(lsmfs_of(req)->ns, inode, name, value, size, how);
     request_done(req, inode);
-    fuse_reply_err(req, -result);
+    fuse_reply_err(req, -rc);
 }
 
 // Answers a question for the size (`asked` 0) or for the bytes.
@@ -108,7 +108,7 @@ void serve_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
         fuse_reply_err(req, error);
         return;
     }
-    int result = ns_removexattr(lsmfs_of(req)->ns, inode, name);
+    int rc = ns_removexattr(lsmfs_of(req)->ns, inode, name);
     request_done(req, inode);
-    fuse_reply_err(req, -result);
+    fuse_reply_err(req, -rc);
 }

@@ -146,15 +146,15 @@ static int run_fusermount(const char *mountpoint, bool lazy)
     const char *argv[] = {"fusermount3", "-q", "-u", lazy ? "-z" : "--", mountpoint, NULL};
     posix_spawn_file_actions_t actions;
     pid_t pid;
-    int status = 1;
+    int wait_status = 1;
     if (posix_spawn_file_actions_init(&actions))
         return ENOMEM;
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     if (posix_spawnp(&pid, argv[0], &actions, NULL, (char **)argv, environ) == 0)
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
             ;
     posix_spawn_file_actions_destroy(&actions);
-    return status == 0 ? 0 : EBUSY;
+    return wait_status == 0 ? 0 : EBUSY;
 }
 
 int session_unmount(const struct mount_options *options, bool lazy)

@@ -105,9 +105,9 @@ static int open_one(struct snapdir *snapdir, const struct lsm_snapshot *snapshot
     shown->next = *bucket_of(snapdir, shown->id);
     *bucket_of(snapdir, shown->id) = shown;
     snapdir_unlock(snapdir);
-    int status = ns_open_at(snapdir->fs->ns, snapshot, &ns);
+    int rc = ns_open_at(snapdir->fs->ns, snapshot, &ns);
     snapdir_lock(snapdir);
-    if (status) {
+    if (rc) {
         take_out(snapdir, shown);
         free(shown);
     } else {
@@ -115,7 +115,7 @@ static int open_one(struct snapdir *snapdir, const struct lsm_snapshot *snapshot
         *ret_shown = shown;
     }
     wake(snapdir); // others wait for this one; and there may be too many
-    return status ? -ns_errno(status) : 0;
+    return rc ? -ns_errno(rc) : 0;
 }
 
 int snapdir_open(struct snapdir *snapdir, const char *name, struct shown **ret_shown)
@@ -299,17 +299,17 @@ static struct shown *find_surplus(struct snapdir *snapdir) REQUIRES(snapdir_mute
     return staying > SNAPDIR_MOST ? oldest : NULL;
 }
 
-struct naming {
+struct shown_name {
     uint64_t id;
     char name[LSM_SNAPSHOT_NAME_MAX + 1];
 };
 
 static int find_name(void *arg, const struct lsm_snapshot_info *info)
 {
-    struct naming *naming = arg;
-    if (info->id != naming->id)
+    struct shown_name *found = arg;
+    if (info->id != found->id)
         return 0;
-    memcpy(naming->name, info->name, strlen(info->name) + 1);
+    memcpy(found->name, info->name, strlen(info->name) + 1);
     return 1;
 }
 
@@ -317,11 +317,11 @@ static void send_away(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
     struct shown *shown;
     while ((shown = find_surplus(snapdir)) && !snapdir->stopping) {
-        struct naming naming = {.id = shown->id};
+        struct shown_name found = {.id = shown->id};
         shown->is_sent_away = true;
         snapdir_unlock(snapdir);
-        if (lsm_snapshot_list(ns_engine(snapdir->fs->ns), find_name, &naming) == 1)
-            forget_name(snapdir, naming.name);
+        if (lsm_snapshot_list(ns_engine(snapdir->fs->ns), find_name, &found) == 1)
+            forget_name(snapdir, found.name);
         snapdir_lock(snapdir);
     }
 }

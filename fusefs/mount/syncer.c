@@ -59,10 +59,10 @@ static void *syncer_run(void *arg)
     struct syncer *syncer = arg;
     struct sync_waiter *list;
     while ((list = take_list(syncer))) {
-        int result = ns_sync(syncer->fs->ns);
+        int rc = ns_sync(syncer->fs->ns);
         while (list) {
             struct sync_waiter *next = list->next;
-            fuse_reply_err(list->req, -result);
+            fuse_reply_err(list->req, -rc);
             free(list);
             list = next;
         }
@@ -142,8 +142,8 @@ void syncer_sync(struct syncer *syncer, fuse_req_t req)
     bool first;
     if (leave(syncer, req, &first))
         return;
-    int result = ns_sync(syncer->fs->ns);
+    int rc = ns_sync(syncer->fs->ns);
     if (first)
         end_sync(syncer);
-    fuse_reply_err(req, -result);
+    fuse_reply_err(req, -rc);
 }

@@ -132,11 +132,11 @@ int transport_serve_device(struct transport *transport, void *arg)
 {
     (void)arg;
     struct fuse_buf buf = {0};
-    int result = 0;
-    while (result == 0 && !transport_ends(transport))
-        result = transport_serve_one(transport, &buf);
+    int rc = 0;
+    while (rc == 0 && !transport_ends(transport))
+        rc = transport_serve_one(transport, &buf);
     free(buf.mem);
-    return result;
+    return rc;
 }
 
 struct body {
@@ -159,10 +159,10 @@ static void *thread_main(void *arg)
     struct body body = *(struct body *)arg;
     struct transport *transport = body.transport;
     free(arg);
-    int result = body.run(transport, body.arg);
-    if (result < 0) {
+    int rc = body.run(transport, body.arg);
+    if (rc < 0) {
         int none = 0;
-        atomic_compare_exchange_strong(&transport->error, &none, result);
+        atomic_compare_exchange_strong(&transport->error, &none, rc);
         transport_stop(transport);
     }
     transport_lock(transport);
@@ -258,20 +258,20 @@ static bool kind_wanted(const struct transport *transport, const struct transpor
 // Makes ready the first that can be used, beginning with kinds[from]. 0 or a negative errno.
 static int take_kind(struct transport *transport, size_t from)
 {
-    int result = -EOPNOTSUPP;
+    int rc = -EOPNOTSUPP;
     for (size_t i = from; i < KINDS; i++) {
         const struct transport_kind *kind = kinds[i];
         if (!kind || !kind_wanted(transport, kind))
             continue;
         transport->kind = kind;
-        result = kind->prepare ? kind->prepare(transport) : 0;
-        if (result == 0)
+        rc = kind->prepare ? kind->prepare(transport) : 0;
+        if (rc == 0)
             return 0;
-        messages_write(LOG_INFO, "transport %s: %s", kind->name, strerror(-result));
+        messages_write(LOG_INFO, "transport %s: %s", kind->name, strerror(-rc));
         if (kind->release)
             kind->release(transport);
     }
-    return result;
+    return rc;
 }
 
 // Gives up the kind, which the kernel has refused, for the next one. 0 or a negative errno.
@@ -291,9 +291,9 @@ int transport_new(struct lsmfs *fs, struct transport **ret_transport)
 {
     static const struct fuse_custom_io io = {.writev = hook_writev, .read = hook_read};
     struct transport *transport = calloc(1, sizeof *transport);
-    int result = -ENOMEM;
+    int rc = -ENOMEM;
     if (!transport)
-        return result;
+        return rc;
     pthread_mutex_init(&transport->mutex, NULL);
     cond_init(&transport->ended);
     guard_init(&transport->guard);
@@ -306,20 +306,20 @@ int transport_new(struct lsmfs *fs, struct transport **ret_transport)
     atomic_init(&transport->running, 1);
     transport->ended_fd = eventfd(0, EFD_CLOEXEC);
     if (transport->ended_fd < 0)
-        result = -errno;
+        rc = -errno;
     else
-        result = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
-    if (result == 0) {
+        rc = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+    if (rc == 0) {
         struct sigaction action = {.sa_handler = on_kick};
         sigemptyset(&action.sa_mask);
         sigaction(KICK_SIGNAL, &action, NULL);
         fs->transport = transport;
-        result = take_kind(transport, 0);
+        rc = take_kind(transport, 0);
     }
-    if (result < 0) {
+    if (rc < 0) {
         transport_free(transport);
         fs->transport = NULL;
-        return result;
+        return rc;
     }
     *ret_transport = transport;
     return 0;
@@ -344,30 +344,30 @@ NOT_CHECKED void transport_free(struct transport *transport)
 int transport_handshake(struct transport *transport)
 {
     struct fuse_buf buf = {0};
-    int result = 0;
+    int rc = 0;
     // A kernel with another major version sends INIT twice.
-    while (result == 0 && !protocol_init_done() && !fuse_session_exited(transport->session))
-        result = transport_serve_one(transport, &buf);
+    while (rc == 0 && !protocol_init_done() && !fuse_session_exited(transport->session))
+        rc = transport_serve_one(transport, &buf);
     free(buf.mem);
-    return result > 0 || fuse_session_exited(transport->session) ? -ENODEV : result;
+    return rc > 0 || fuse_session_exited(transport->session) ? -ENODEV : rc;
 }
 
 int transport_start(struct transport *transport)
 {
-    int result;
-    while ((result = transport->kind->start(transport)) == 1) {
-        result = take_next_kind(transport);
-        if (result < 0)
+    int rc;
+    while ((rc = transport->kind->start(transport)) == 1) {
+        rc = take_next_kind(transport);
+        if (rc < 0)
             break;
     }
-    if (result == 0)
-        result = guard_start(transport);
-    if (result < 0) {
+    if (rc == 0)
+        rc = guard_start(transport);
+    if (rc < 0) {
         transport_stop(transport);
         transport_join(transport);
     }
     thread_ended(transport);
-    return result;
+    return rc;
 }
 
 const char *transport_name(const struct transport *transport)

@@ -55,10 +55,10 @@ int crew_add(struct transport *transport, struct crew *crew,
              int (*body)(struct transport *transport, void *arg))
 {
     atomic_fetch_add(&crew->idle, 1); // it will be soon
-    int result = transport_thread(transport, body, crew);
-    if (result < 0)
+    int rc = transport_thread(transport, body, crew);
+    if (rc < 0)
         atomic_fetch_sub(&crew->idle, 1);
-    return result;
+    return rc;
 }
 
 bool crew_leave(struct transport *transport, struct crew *crew)

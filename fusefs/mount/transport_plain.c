@@ -9,17 +9,17 @@ static int serve(struct transport *transport, void *arg)
 {
     struct crew *crew = &transport->crew;
     struct fuse_buf buf = {0};
-    int result = 0;
-    while (result == 0 && !transport_ends(transport)) {
+    int rc = 0;
+    while (rc == 0 && !transport_ends(transport)) {
         int n = fuse_session_receive_buf(transport->session, &buf);
         crew_begin(transport, crew);
-        result = transport_serve_received(transport, &buf, n);
+        rc = transport_serve_received(transport, &buf, n);
         crew_end(crew);
         if (arg && crew_leave(transport, crew))
             break;
     }
     free(buf.mem);
-    return result;
+    return rc;
 }
 
 static int reinforce(struct transport *transport, struct crew *crew)
@@ -29,11 +29,11 @@ static int reinforce(struct transport *transport, struct crew *crew)
 
 static int start(struct transport *transport)
 {
-    int result = 0;
+    int rc = 0;
     atomic_fetch_add(&transport->crew.idle, (int)transport->threads);
-    for (unsigned i = 0; result == 0 && i < transport->threads; i++)
-        result = transport_thread(transport, serve, NULL);
-    return result;
+    for (unsigned i = 0; rc == 0 && i < transport->threads; i++)
+        rc = transport_thread(transport, serve, NULL);
+    return rc;
 }
 
 const struct transport_kind transport_plain = {

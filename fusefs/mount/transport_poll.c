@@ -161,10 +161,10 @@ static int lead(struct transport *transport, struct fuse_buf *buf)
                 return 0;
         }
         crew_begin(transport, &transport->crew);
-        int result = transport_serve_received(transport, buf, n);
+        int rc = transport_serve_received(transport, buf, n);
         crew_end(&transport->crew);
-        if (result)
-            return result;
+        if (rc)
+            return rc;
     }
     return 1;
 }
@@ -174,23 +174,23 @@ static int serve(struct transport *transport, void *arg)
 {
     struct polling *polling = polling_of(transport);
     struct fuse_buf buf = {0};
-    int result = 0;
-    while (result == 0 && wait_to_lead(transport)) {
-        result = lead(transport, &buf);
+    int rc = 0;
+    while (rc == 0 && wait_to_lead(transport)) {
+        rc = lead(transport, &buf);
         polling_lock(polling);
         assert(polling->leaders > 0);
         polling->leaders--;
-        if (result) {
+        if (rc) {
             polling->over = true;
             pthread_cond_broadcast(&polling->spare);
             pthread_cond_broadcast(&polling->watch);
         }
         polling_unlock(polling);
-        if (result == 0 && arg && crew_leave(transport, arg))
+        if (rc == 0 && arg && crew_leave(transport, arg))
             break;
     }
     free(buf.mem);
-    return result;
+    return rc;
 }
 
 static int poll_reinforce(struct transport *transport, struct crew *crew)
@@ -211,13 +211,13 @@ static int poll_start(struct transport *transport)
     pthread_cond_init(&polling->spare, NULL);
     cond_init(&polling->watch);
     int fd = fuse_session_fd(transport->session);
-    int result = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) ? -errno : 0;
+    int rc = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) ? -errno : 0;
     // One to lead, one to be the deputy.
     unsigned threads = transport->threads < 2 ? 2 : transport->threads;
     atomic_fetch_add(&transport->crew.idle, (int)threads);
-    for (unsigned i = 0; result == 0 && i < threads; i++)
-        result = transport_thread(transport, serve, NULL);
-    return result;
+    for (unsigned i = 0; rc == 0 && i < threads; i++)
+        rc = transport_thread(transport, serve, NULL);
+    return rc;
 }
 
 static void poll_release(struct transport *transport)

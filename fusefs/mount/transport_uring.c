@@ -164,10 +164,10 @@ static int worker_ring(struct worker *worker)
 {
     struct io_uring_params params = {.flags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER |
                                               IORING_SETUP_DEFER_TASKRUN};
-    int result = io_uring_queue_init_params(worker->count, &worker->ring, &params);
-    if (result == 0)
+    int rc = io_uring_queue_init_params(worker->count, &worker->ring, &params);
+    if (rc == 0)
         io_uring_register_ring_fd(&worker->ring); // spares a look-up; it may be refused
-    return result;
+    return rc;
 }
 
 // Puts a command for an entry into the ring, which has room for one of each.
@@ -197,17 +197,17 @@ static int worker_register(struct worker *worker)
         atomic_fetch_add(&queue->crew.idle, 1);
         worker_command(worker, &worker->entries[i], CMD_REGISTER);
     }
-    int result = io_uring_submit(&worker->ring);
+    int rc = io_uring_submit(&worker->ring);
     struct io_uring_cqe *cqe;
     unsigned head;
     // A completion that is no error brings a request.
-    io_uring_for_each_cqe(&worker->ring, head, cqe) result = cqe->res < 0 ? cqe->res : result;
-    for (unsigned i = 0; result < 0 && i < worker->count; i++) {
+    io_uring_for_each_cqe(&worker->ring, head, cqe) rc = cqe->res < 0 ? cqe->res : rc;
+    for (unsigned i = 0; rc < 0 && i < worker->count; i++) {
         struct queue *queue = &uring->queues[worker->entries[i].qid];
         atomic_fetch_sub(&queue->crew.idle, 1);
         atomic_fetch_sub(&queue->entries, 1);
     }
-    return result < 0 ? result : 0;
+    return rc < 0 ? rc : 0;
 }
 
 // The kernel gives what had to wait for an entry to whoever hands in a reply next on that queue,
@@ -333,13 +333,13 @@ static int worker_start(struct transport *transport, struct queue *queue, enum w
     worker->extra = when == EXTRA;
     if (queue)
         atomic_fetch_add(&queue->serving, 1);
-    int result = transport_thread(transport, worker_run, worker);
-    if (result < 0) {
+    int rc = transport_thread(transport, worker_run, worker);
+    if (rc < 0) {
         if (queue)
             atomic_fetch_sub(&queue->serving, 1);
         atomic_store(&worker->spare, true);
     }
-    return result;
+    return rc;
 }
 
 // Starts another worker for the queue, unless as many as there may be are at work: then the guard
@@ -483,19 +483,19 @@ static bool uring_reply(struct transport *transport, const struct iovec *iov, in
 static int worker_loop(struct worker *worker)
 {
     while (!transport_ends(worker->transport)) {
-        int result = io_uring_submit_and_wait(&worker->ring, 1);
-        if (result < 0 && result != -EINTR && result != -EAGAIN)
-            return result;
+        int rc = io_uring_submit_and_wait(&worker->ring, 1);
+        if (rc < 0 && rc != -EINTR && rc != -EAGAIN)
+            return rc;
         while (io_uring_cq_ready(&worker->ring)) {
             struct io_uring_cqe *cqe;
             io_uring_peek_cqe(&worker->ring, &cqe);
             struct uring_entry *entry = (void *)(uintptr_t)cqe->user_data;
-            result = cqe->res;
+            rc = cqe->res;
             io_uring_cqe_seen(&worker->ring, cqe);
-            if (result == -ENOTCONN || result == -ECONNABORTED || result == -ECANCELED)
+            if (rc == -ENOTCONN || rc == -ECONNABORTED || rc == -ECANCELED)
                 return 0;
-            if (result < 0)
-                return result;
+            if (rc < 0)
+                return rc;
             worker_serve(worker, entry);
             if (io_uring_cq_ready(&worker->ring))
                 io_uring_submit(&worker->ring);
@@ -539,25 +539,25 @@ static int worker_run(struct transport *transport, void *arg)
     struct worker *worker = arg;
     this_worker = worker;
     // queue_nudge() works only on the queue's processor.
-    int result = worker->queue && !cpu_pin(worker->queue->qid) ? -EPERM : worker_ring(worker);
-    bool has_ring = result == 0;
-    bool goes_on = worker_report(worker, STEP_MADE, result);
+    int rc = worker->queue && !cpu_pin(worker->queue->qid) ? -EPERM : worker_ring(worker);
+    bool has_ring = rc == 0;
+    bool goes_on = worker_report(worker, STEP_MADE, rc);
     if (goes_on) {
-        result = worker_register(worker);
+        rc = worker_register(worker);
         // For the requests that came while nobody was idle.
-        if (result == 0 && worker->late && !queue_nudge(transport, worker->queue)) {
+        if (rc == 0 && worker->late && !queue_nudge(transport, worker->queue)) {
             atomic_fetch_add(&worker->queue->crew.overlooked, 1);
             crew_watch(transport);
         }
-        goes_on = worker_report(worker, STEP_REGISTERED, result);
+        goes_on = worker_report(worker, STEP_REGISTERED, rc);
     }
-    int failure = goes_on ? 0 : result; // 0 too of one that is not needed any more
-    result = goes_on ? worker_loop(worker) : 0;
+    int failure = goes_on ? 0 : rc; // 0 too of one that is not needed any more
+    rc = goes_on ? worker_loop(worker) : 0;
     if (has_ring)
         io_uring_queue_exit(&worker->ring);
     if (failure)
         worker_failed(worker, failure);
-    return result;
+    return rc;
 }
 
 // ---------------------------------------------------------------------------------- start and end
@@ -609,24 +609,24 @@ static int uring_prepare(struct transport *transport)
     uring->queue_count = count;
     for (unsigned i = 0; i < count; i++)
         uring->queues[i].qid = i;
-    int result = 0;
-    for (unsigned i = 0; result == 0 && i < count; i++) {
+    int rc = 0;
+    for (unsigned i = 0; rc == 0 && i < count; i++) {
         if (cpu_online(i)) {
             uring->started++;
-            result = worker_start(transport, &uring->queues[i], AT_FIRST);
+            rc = worker_start(transport, &uring->queues[i], AT_FIRST);
         } else {
             absent++;
         }
     }
-    if (result == 0 && absent) {
+    if (rc == 0 && absent) {
         uring->started++;
-        result = worker_start(transport, NULL, AT_FIRST);
+        rc = worker_start(transport, NULL, AT_FIRST);
     }
-    if (result == 0)
-        result = wait_for_all(uring, STEP_MADE);
-    if (result == 0)
+    if (rc == 0)
+        rc = wait_for_all(uring, STEP_MADE);
+    if (rc == 0)
         protocol_want_uring();
-    return result;
+    return rc;
 }
 
 static int uring_start(struct transport *transport)
@@ -635,9 +635,9 @@ static int uring_start(struct transport *transport)
     if (!protocol_has_uring())
         return 1;
     // The kernel sends nothing from now on until it has all entries, or has refused one.
-    int result = transport_thread(transport, transport_serve_device, NULL);
-    if (result < 0)
-        return result;
+    int rc = transport_thread(transport, transport_serve_device, NULL);
+    if (rc < 0)
+        return rc;
     uring_lock(uring);
     uring->go = true;
     pthread_cond_broadcast(&uring->changed);

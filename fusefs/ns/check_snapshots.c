@@ -24,7 +24,7 @@ struct snapshot_names {
     size_t count, capacity;
 };
 
-struct checking {
+struct snapshots_check {
     lsm_check_fn *report;
     lsm_progress_fn *progress;
     void *arg;               // of both
@@ -36,7 +36,7 @@ struct checking {
 
 static void tell(void *arg, const char *problem)
 {
-    struct checking *checking = arg;
+    struct snapshots_check *checking = arg;
     uint64_t hash = hash64(problem, strlen(problem));
     char *text = NULL;
     for (size_t i = 0; i < checking->told.count; i++)
@@ -56,7 +56,7 @@ static void tell(void *arg, const char *problem)
 
 static int go_on(void *arg, uint64_t done, uint64_t total)
 {
-    struct checking *checking = arg;
+    struct snapshots_check *checking = arg;
     return checking->progress ? checking->progress(checking->arg, done, total) : 0;
 }
 
@@ -88,35 +88,35 @@ static int is_same(struct lsm *db, const char *name, const char *newer, bool *re
     const struct lsm_snapshot *from = NULL, *to = NULL;
     struct lsm_diff *diff;
     *ret_same = false;
-    int status = lsm_snapshot_open(db, name, &from);
-    if (!status)
-        status = newer ? lsm_snapshot_open(db, newer, &to) : lsm_snapshot_new(db, &to);
-    if (!status)
-        status = lsm_diff_new(db, from, to, &diff);
-    if (!status) {
+    int rc = lsm_snapshot_open(db, name, &from);
+    if (!rc)
+        rc = newer ? lsm_snapshot_open(db, newer, &to) : lsm_snapshot_new(db, &to);
+    if (!rc)
+        rc = lsm_diff_new(db, from, to, &diff);
+    if (!rc) {
         int more = lsm_diff_next(diff);
         *ret_same = more == 0;
-        status = more < 0 ? more : 0;
+        rc = more < 0 ? more : 0;
         lsm_diff_free(diff);
     }
     if (to)
         lsm_snapshot_free(db, to);
     if (from)
         lsm_snapshot_free(db, from);
-    *ret_same = *ret_same || (status == LSM_NOT_FOUND && !from);
-    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    *ret_same = *ret_same || (rc == LSM_NOT_FOUND && !from);
+    return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
 }
 
 // What keeps a snapshot from being read is a problem of its own. 0, -ECANCELED or -ENOMEM.
-static int check_one(struct ns *ns, struct checking *checking, const char *name)
+static int check_one(struct ns *ns, struct snapshots_check *checking, const char *name)
 {
     struct ns *view = NULL;
     char *text = NULL;
     checking->snapshot = name;
-    int status = ns_open_snapshot(ns, name, &view);
-    if (status == LSM_NOT_FOUND)
+    int64_t rc = ns_open_snapshot(ns, name, &view);
+    if (rc == LSM_NOT_FOUND)
         return 0; // it was deleted
-    int64_t rc = status ? -ns_errno(status) : ns_check(view, tell, go_on, checking);
+    rc = rc ? -ns_errno((int)rc) : ns_check(view, tell, go_on, checking);
     if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM) {
         if (asprintf(&text, "the tree cannot be checked to its end: %s: %s", strerror((int)-rc),
                      lsm_error_detail()) < 0)
@@ -132,7 +132,7 @@ static int check_one(struct ns *ns, struct checking *checking, const char *name)
 
 int64_t ns_check_all(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress, void *arg)
 {
-    struct checking checking = {.report = report, .progress = progress, .arg = arg};
+    struct snapshots_check checking = {.report = report, .progress = progress, .arg = arg};
     struct snapshot_names names = {0};
     struct lsm *db = ns_engine(ns);
     int64_t rc = ns_check(ns, tell, go_on, &checking);

@@ -56,56 +56,56 @@ static int create_namespace(struct ns *ns, const struct ns_options *options)
     };
     struct lsm_batch *batch;
     struct buf out = {0};
-    int status = lsm_batch_new(&batch);
-    if (status)
-        return status;
+    int rc = lsm_batch_new(&batch);
+    if (rc)
+        return rc;
     struct pathkey key;
     pathkey_single(&key, KEY_SUPER);
-    status = lsm_batch_put(batch, key.data, key.size, super, sizeof(super));
+    rc = lsm_batch_put(batch, key.data, key.size, super, sizeof(super));
     pathkey_single(&key, KEY_RESERVED);
     put_fixed64(number, NS_ROOT_INO + 1);
-    if (!status)
-        status = lsm_batch_put(batch, key.data, key.size, number, sizeof(number));
+    if (!rc)
+        rc = lsm_batch_put(batch, key.data, key.size, number, sizeof(number));
     pathkey_counter(&key, 0);
     put_fixed64(number, 1);
-    if (!status)
-        status = lsm_batch_put(batch, key.data, key.size, number, sizeof(number));
+    if (!rc)
+        rc = lsm_batch_put(batch, key.data, key.size, number, sizeof(number));
     pathkey_single(&key, KEY_ROOT);
-    if (!status)
-        status = record_encode(&root, &out);
-    if (!status)
-        status = lsm_batch_put(batch, key.data, key.size, out.data, out.size);
-    if (!status)
-        status = lsm_write(ns->db, NULL, batch);
+    if (!rc)
+        rc = record_encode(&root, &out);
+    if (!rc)
+        rc = lsm_batch_put(batch, key.data, key.size, out.data, out.size);
+    if (!rc)
+        rc = lsm_write(ns->db, NULL, batch);
     lsm_batch_free(batch);
     buf_release(&out);
-    return status;
+    return rc;
 }
 
 static int store_is_empty(struct ns *ns, bool *ret_empty)
 {
     struct lsm_iter *iter;
-    int status = lsm_iter_new(ns->db, NULL, &iter);
-    if (status)
-        return status;
+    int rc = lsm_iter_new(ns->db, NULL, &iter);
+    if (rc)
+        return rc;
     lsm_iter_seek_first(iter);
     *ret_empty = !lsm_iter_valid(iter);
-    status = lsm_iter_status(iter);
+    rc = lsm_iter_status(iter);
     lsm_iter_free(iter);
-    return status;
+    return rc;
 }
 
 static int check_super(struct ns *ns, const struct ns_options *options)
 {
-    int status = super_read(ns);
-    if (status != LSM_NOT_FOUND)
-        return status;
+    int rc = super_read(ns);
+    if (rc != LSM_NOT_FOUND)
+        return rc;
     bool empty;
-    status = store_is_empty(ns, &empty);
-    if (!status && (!empty || ns->read_only))
-        status = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store without a file system in it",
-                             ns->path);
-    return status ? status : create_namespace(ns, options);
+    rc = store_is_empty(ns, &empty);
+    if (!rc && (!empty || ns->read_only))
+        rc = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store without a file system in it",
+                         ns->path);
+    return rc ? rc : create_namespace(ns, options);
 }
 
 // ---- inode numbers, counters
@@ -115,10 +115,10 @@ static int load_number(struct ns *ns, const struct pathkey *key, uint64_t *ret_v
     uint8_t bytes[8];
     size_t got;
     uint64_t size;
-    int status =
+    int rc =
         lsm_get_range(ns->db, &ns->at, key->data, key->size, 0, bytes, sizeof(bytes), &got, &size);
-    if (status)
-        return status;
+    if (rc)
+        return rc;
     if (size != sizeof(bytes) || got != sizeof(bytes))
         return status_fail(LSM_CORRUPTION, "%s: key '%c': a number of %llu bytes", ns->path,
                            key->data[0], (unsigned long long)size);
@@ -131,20 +131,20 @@ static int load_numbers(struct ns *ns)
     struct pathkey key;
     uint64_t value;
     pathkey_single(&key, KEY_RESERVED);
-    int status = load_number(ns, &key, &value);
-    if (status == LSM_NOT_FOUND || (!status && value <= NS_ROOT_INO))
+    int rc = load_number(ns, &key, &value);
+    if (rc == LSM_NOT_FOUND || (!rc && value <= NS_ROOT_INO))
         return status_fail(LSM_CORRUPTION, "%s: inode numbers are missing", ns->path);
-    if (status)
-        return status;
+    if (rc)
+        return rc;
     numbers_lock(ns);
     ns->ino_next = ns->ino_reserved = value;
     numbers_unlock(ns);
     for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++) {
         pathkey_counter(&key, i);
-        status = load_number(ns, &key, &value);
-        if (status && status != LSM_NOT_FOUND)
-            return status;
-        ns->counters[i].value = status ? 0 : (int64_t)value;
+        rc = load_number(ns, &key, &value);
+        if (rc && rc != LSM_NOT_FOUND)
+            return rc;
+        ns->counters[i].value = rc ? 0 : (int64_t)value;
     }
     return 0;
 }
@@ -156,15 +156,15 @@ static int make_root(struct ns *ns)
     struct loaded root = {0};
     struct pathkey key;
     pathkey_single(&key, KEY_ROOT);
-    int status = lsm_get(ns->db, &ns->at, key.data, key.size, &root.raw);
-    if (!status)
-        status = record_decode(root.raw.data, root.raw.size, &root.rec);
-    if (status == LSM_NOT_FOUND ||
-        (!status && (root.rec.is_link || !S_ISDIR(root.rec.mode) || root.rec.ino != NS_ROOT_INO)))
-        status = status_fail(LSM_CORRUPTION, "%s: the root directory is missing", ns->path);
+    int rc = lsm_get(ns->db, &ns->at, key.data, key.size, &root.raw);
+    if (!rc)
+        rc = record_decode(root.raw.data, root.raw.size, &root.rec);
+    if (rc == LSM_NOT_FOUND ||
+        (!rc && (root.rec.is_link || !S_ISDIR(root.rec.mode) || root.rec.ino != NS_ROOT_INO)))
+        rc = status_fail(LSM_CORRUPTION, "%s: the root directory is missing", ns->path);
     lsm_buf_release(&root.raw);
-    if (status)
-        return status;
+    if (rc)
+        return rc;
     struct inode_init init = {.ino = NS_ROOT_INO, .type = S_IFDIR, .location = AT_ROOT};
     init.own_prefix = prefix_new(slice_of(NULL, 0), NS_ROOT_INO);
     struct ns_inode *inode = init.own_prefix ? inode_new(&init) : NULL;
@@ -206,28 +206,28 @@ static struct ns *ns_new(const char *path, const struct ns_options *options)
 // Fills in what is read once, and starts what runs beside.
 static int open_tree(struct ns *ns, const struct ns_options *options)
 {
-    int status = check_super(ns, options);
-    if (!status)
-        status = load_numbers(ns);
-    if (!status)
-        status = markers_count(ns);
-    if (!status)
-        status = ns_look_for_labels(ns);
-    if (!status)
-        status = make_root(ns);
-    if (!status && !ns->read_only) {
+    int rc = check_super(ns, options);
+    if (!rc)
+        rc = load_numbers(ns);
+    if (!rc)
+        rc = markers_count(ns);
+    if (!rc)
+        rc = ns_look_for_labels(ns);
+    if (!rc)
+        rc = make_root(ns);
+    if (!rc && !ns->read_only) {
         uint64_t unwritten = 0;
         if (super_has(ns, FEATURE_UNWRITTEN))
-            status = unwritten_sum(ns, &unwritten);
-        if (!status)
+            rc = unwritten_sum(ns, &unwritten);
+        if (!rc)
             promise_open(ns, unwritten);
     }
-    if (!status && !ns->read_only) {
-        int rc = upkeep_start(ns);
-        if (rc)
-            status = status_from_errno(-rc, "starting background work of", ns->path);
+    if (!rc && !ns->read_only) {
+        int error = -upkeep_start(ns);
+        if (error)
+            rc = status_from_errno(error, "starting background work of", ns->path);
     }
-    return status;
+    return rc;
 }
 
 // The end of opening: hands out or, after the failure `status`, closes.
@@ -252,12 +252,12 @@ int ns_open(const char *path, const struct ns_options *options, struct ns **ret_
     struct ns *ns = ns_new(path, options);
     if (!ns)
         return status_no_memory(sizeof(*ns));
-    int status = lsm_open(path, &options->engine, &ns->db);
-    if (!status && options->snapshot)
-        status = lsm_snapshot_open(ns->db, options->snapshot, &ns->at.snapshot);
-    if (!status)
-        status = open_tree(ns, options);
-    return opened(ns, status, ret_ns);
+    int rc = lsm_open(path, &options->engine, &ns->db);
+    if (!rc && options->snapshot)
+        rc = lsm_snapshot_open(ns->db, options->snapshot, &ns->at.snapshot);
+    if (!rc)
+        rc = open_tree(ns, options);
+    return opened(ns, rc, ret_ns);
 }
 
 int ns_open_at(struct ns *live, const struct lsm_snapshot *snapshot, struct ns **ret_ns)
@@ -279,9 +279,9 @@ int ns_open_at(struct ns *live, const struct lsm_snapshot *snapshot, struct ns *
 int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns)
 {
     const struct lsm_snapshot *snapshot;
-    int status =
+    int rc =
         name ? lsm_snapshot_open(live->db, name, &snapshot) : lsm_snapshot_new(live->db, &snapshot);
-    return status ? status : ns_open_at(live, snapshot, ret_ns);
+    return rc ? rc : ns_open_at(live, snapshot, ret_ns);
 }
 
 static bool is_reserved_key(void *arg, const void *key, size_t size)
@@ -316,7 +316,7 @@ static int close_with(struct ns *ns, int (*close_engine)(struct lsm *db))
     op_free_idle(ns);
     if (ns->db)
         lsm_snapshot_free(ns->db, ns->at.snapshot);
-    int status = ns->shares_db ? 0 : close_engine(ns->db);
+    int rc = ns->shares_db ? 0 : close_engine(ns->db);
     pthread_mutex_destroy(&ns->rename_mutex);
     pthread_mutex_destroy(&ns->ino_mutex);
     pthread_mutex_destroy(&ns->op_mutex);
@@ -326,7 +326,7 @@ static int close_with(struct ns *ns, int (*close_engine)(struct lsm *db))
         pthread_mutex_destroy(&ns->counters[i].mutex);
     free(ns->path);
     free(ns);
-    return status;
+    return rc;
 }
 
 int ns_close(struct ns *ns)
@@ -354,9 +354,9 @@ int ns_sync(struct ns *ns)
 int ns_statfs(struct ns *ns, struct statvfs *ret_stat)
 {
     uint64_t free_bytes, available_bytes, total_bytes;
-    int status = promise_space(ns, &free_bytes, &available_bytes, &total_bytes);
-    if (status)
-        return ns_err(status);
+    int rc = promise_space(ns, &free_bytes, &available_bytes, &total_bytes);
+    if (rc)
+        return ns_err(rc);
     int64_t used = 0;
     for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++)
         used += ns->counters[i].value;

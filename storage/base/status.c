@@ -72,43 +72,43 @@ int status_fail(int status, const char *format, ...)
 
 int status_from_errno(int error, const char *what, const char *path)
 {
-    int status;
+    int rc;
     switch (error) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-        status = LSM_NO_SPACE;
+        rc = LSM_NO_SPACE;
         break;
     case ENOENT:
-        status = LSM_NOT_FOUND;
+        rc = LSM_NOT_FOUND;
         break;
     case EACCES:
     case EPERM:
-        status = LSM_PERMISSION;
+        rc = LSM_PERMISSION;
         break;
     case EROFS:
-        status = LSM_READ_ONLY;
+        rc = LSM_READ_ONLY;
         break;
     case ENOMEM:
-        status = LSM_NO_MEMORY;
+        rc = LSM_NO_MEMORY;
         break;
     case EMFILE:
     case ENFILE:
-        status = LSM_NO_FILES;
+        rc = LSM_NO_FILES;
         break;
     case EINTR:
     case EAGAIN:
-        status = LSM_TRY_AGAIN;
+        rc = LSM_TRY_AGAIN;
         break;
     case EEXIST:
-        status = LSM_EXISTS;
+        rc = LSM_EXISTS;
         break;
     default:
-        status = LSM_IO_ERROR;
+        rc = LSM_IO_ERROR;
         break;
     }
     char buffer[128];
-    return status_fail(status, "%s %s: %s", what, path, strerror_r(error, buffer, sizeof(buffer)));
+    return status_fail(rc, "%s %s: %s", what, path, strerror_r(error, buffer, sizeof(buffer)));
 }
 
 void status_keep(struct status_kept *ret_kept)

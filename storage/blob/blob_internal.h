@@ -72,7 +72,7 @@ struct blob_store {
     size_t hand GUARDED_BY(blob_mutex); // of the clock over the buckets
     uint64_t written[BLOB_STREAMS] GUARDED_BY(blob_mutex);
     int sync_status GUARDED_BY(blob_mutex); // the first failed sync; final
-    char sync_detail[STATUS_DETAIL_MAX];
+    struct status_kept sync_kept;           // its detail
     pthread_cond_t sync_done; // or trimming, or the last write to a file that was ended
 
     struct {

@@ -502,11 +502,12 @@ static int create_file(struct blob_store *store, uint64_t number, struct env_fil
     if (!rc)
         rc = store->env->ops->sync_dir(store->env, ENV_HERE);
     if (rc) {
-        char detail[STATUS_DETAIL_MAX];
-        snprintf(detail, sizeof detail, "%s", lsm_error_detail());
+        struct status_kept kept;
+        status_keep(&kept);
         (void)env_close(handle);
         (void)!store->env->ops->unlink(store->env, name);
-        return status_fail(rc, "%s", detail);
+        status_restore(&kept);
+        return rc;
     }
     *ret_handle = handle;
     return LSM_OK;
@@ -688,7 +689,7 @@ void blob_store_seal(struct blob_store *store)
 static int sync_failed(const struct blob_store *store) REQUIRES(blob_mutex)
 {
     return status_fail(store->sync_status, "an earlier sync of blobs failed: %s",
-                       store->sync_detail);
+                       store->sync_kept.detail);
 }
 
 // Returns when the first `target` writes of the file are durable. Mutex held, released meanwhile.
@@ -713,7 +714,7 @@ static int sync_file(struct blob_store *store, struct blob_file *file, uint64_t 
             file->synced = upto;
         } else if (!store->sync_status) {
             store->sync_status = status_final(rc);
-            snprintf(store->sync_detail, sizeof store->sync_detail, "%s", lsm_error_detail());
+            status_keep(&store->sync_kept);
         }
         pthread_cond_broadcast(&store->sync_done);
     }

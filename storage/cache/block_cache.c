@@ -162,16 +162,16 @@ int block_cache_new(size_t capacity, struct block_cache **ret_cache)
     cache->missed = calloc(missed, sizeof(*cache->missed));
     cache->missed_mask = missed - 1;
     cache->shards = aligned_alloc(_Alignof(struct shard), shards * sizeof(struct shard));
-    int status = cache->buckets && cache->filters && cache->missed && cache->shards
-                     ? slab_new(capacity >= HUGE_PAGES_FROM, &cache->slab)
-                     : status_no_memory(buckets * sizeof(*cache->buckets));
-    if (status) {
+    int rc = cache->buckets && cache->filters && cache->missed && cache->shards
+                 ? slab_new(capacity >= HUGE_PAGES_FROM, &cache->slab)
+                 : status_no_memory(buckets * sizeof(*cache->buckets));
+    if (rc) {
         free(cache->buckets);
         free(cache->filters);
         free(cache->missed);
         free(cache->shards);
         free(cache);
-        return status;
+        return rc;
     }
     memset(cache->shards, 0, shards * sizeof(struct shard));
     cache->bucket_mask = buckets - 1;

@@ -150,7 +150,7 @@ static void note_keys(struct db_follow *follow, struct slice payload) REQUIRES(d
         buf_release(&follow->keys);
 }
 
-struct reading {
+struct log_reading {
     struct lsm *db;
     struct followed *f;
     uint64_t log;
@@ -161,7 +161,7 @@ struct reading {
 static int read_record(void *arg, uint64_t sequence, struct slice payload,
                        uint64_t offset) NOT_CHECKED
 {
-    struct reading *r = arg;
+    struct log_reading *r = arg;
     struct followed *f = r->f;
     struct memtable *memtable;
     uint64_t last;
@@ -253,7 +253,7 @@ static int find_durable(struct lsm *db, uint64_t log, uint64_t *ret_durable)
 static int read_log(struct lsm *db, struct followed *f, struct wal_tail *tail, uint64_t *ret_count,
                     bool *ret_gap)
 {
-    struct reading reading = {.db = db, .f = f, .log = wal_tail_number(tail)};
+    struct log_reading reading = {.db = db, .f = f, .log = wal_tail_number(tail)};
     *ret_count = 0;
     int rc = f->loading ? find_durable(db, reading.log, &reading.durable) : LSM_OK;
     if (!rc)

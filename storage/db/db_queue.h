@@ -28,8 +28,8 @@ struct writer {
     int status;
     struct db_log *sync_log; // the log with the record of a writer that syncs (one reference)
     uint64_t sync_end;
-    char *detail;        // STATUS_DETAIL_MAX bytes of the waiting thread, for a failure
-    pthread_cond_t wake; // done, or became head
+    struct status_kept *kept; // of the waiting thread, for the detail of a failure
+    pthread_cond_t wake;      // done, or became head
     struct writer *next;
 };
 

@@ -373,7 +373,7 @@ static void lead(struct lsm *db, struct writer *leader) RELEASES(db_lead)
     for (unsigned i = 0; i < group.count; i++) {
         group.writers[i]->status = rc;
         if (rc && group.writers[i] != leader)
-            memcpy(group.writers[i]->detail, lsm_error_detail(), STATUS_DETAIL_MAX);
+            status_keep(group.writers[i]->kept);
     }
     db_lead_end(db, leader, group.writers[group.count - 1]);
 }
@@ -388,14 +388,16 @@ static enum reserve_use reserve_use(const struct lsm_write_options *wo)
 static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
                        const struct lsm_batch *batch)
 {
-    char detail[STATUS_DETAIL_MAX];
+    struct status_kept kept;
     assert(batch->count > 0 && batch->unresolved == 0);
     struct writer writer = {
-        .batch = batch, .sync = wo && wo->sync, .reserve = reserve_use(wo), .detail = detail};
-    if (db_lead_or_wait(db, &writer))
+        .batch = batch, .sync = wo && wo->sync, .reserve = reserve_use(wo), .kept = &kept};
+    if (db_lead_or_wait(db, &writer)) {
         lead(db, &writer);
-    else if (writer.status)
-        return status_fail(writer.status, "%s", detail);
+    } else if (writer.status) {
+        status_restore(&kept);
+        return writer.status;
+    }
     int rc = writer.status;
     if (writer.sync_log) {
         rc = db_log_sync(db, writer.sync_log, writer.sync_end);

@@ -374,14 +374,14 @@ static const struct env_ops posix_ops;
 
 static int open_flags(int flags)
 {
-    int result = O_CLOEXEC | (flags & ENV_WRITE ? O_RDWR : O_RDONLY);
+    int posix_flags = O_CLOEXEC | (flags & ENV_WRITE ? O_RDWR : O_RDONLY);
     if (flags & ENV_CREATE)
-        result |= O_CREAT;
+        posix_flags |= O_CREAT;
     if (flags & ENV_EXCL)
-        result |= O_EXCL;
+        posix_flags |= O_EXCL;
     if (flags & ENV_TRUNCATE)
-        result |= O_TRUNC;
-    return result;
+        posix_flags |= O_TRUNC;
+    return posix_flags;
 }
 
 static int open_repeatedly(int dir, const char *name, int flags)

@@ -12,16 +12,16 @@ struct one {
     pthread_mutex_t mutex;
     pthread_cond_t done;
     bool is_done;
-    int result;
+    int rc;
 };
 
-static void one_done(void *arg, int result)
+static void one_done(void *arg, int rc)
 {
     struct one *one = arg;
     pthread_mutex_lock(&one->mutex);
     assert(!one->is_done);
     one->is_done = true;
-    one->result = result;
+    one->rc = rc;
     pthread_cond_signal(&one->done);
     pthread_mutex_unlock(&one->mutex);
 }
@@ -38,5 +38,5 @@ int cluster_write(struct cluster *cluster, const struct cluster_write *write)
     pthread_mutex_unlock(&one.mutex);
     pthread_cond_destroy(&one.done);
     pthread_mutex_destroy(&one.mutex);
-    return one.result;
+    return one.rc;
 }

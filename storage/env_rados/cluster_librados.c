@@ -141,10 +141,10 @@ static void write_ended(rados_completion_t completion, void *arg)
 {
     struct pending pending = *(struct pending *)arg;
     free(arg);
-    int result = lib.aio_get_return_value(completion);
+    int rc = lib.aio_get_return_value(completion);
     lib.release_write_op(pending.op);
     lib.aio_release(completion);
-    pending.done(pending.arg, result < 0 ? result : 0);
+    pending.done(pending.arg, rc < 0 ? rc : 0);
 }
 
 static void add_guards(rados_write_op_t op, const struct cluster_write *write)
@@ -316,18 +316,18 @@ static int librados_map(struct cluster *cluster, const char *object, struct slic
 {
     rados_omap_iter_t iter = NULL;
     unsigned char more = 0;
-    int result = 0;
+    int map_rc = 0;
     char *start = strndup(after.size ? (const char *)after.data : "", after.size);
     rados_read_op_t op = start ? lib.create_read_op() : NULL;
     if (!op) {
         free(start);
         return -ENOMEM;
     }
-    lib.read_op_omap_get_vals2(op, start, NULL, CLUSTER_MAP_PAGE, &iter, &more, &result);
+    lib.read_op_omap_get_vals2(op, start, NULL, CLUSTER_MAP_PAGE, &iter, &more, &map_rc);
     int rc = lib.read_op_operate(op, of(cluster)->io, object, 0);
     lib.release_read_op(op);
     free(start);
-    rc = rc < 0 ? rc : result < 0 ? result : 0;
+    rc = rc < 0 ? rc : map_rc < 0 ? map_rc : 0;
     while (!rc) {
         char *key, *value;
         size_t key_size, value_size;

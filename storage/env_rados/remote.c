@@ -19,7 +19,9 @@
 int remote_check(struct remote *store)
 {
     int rc = atomic_load_explicit(&store->status, memory_order_acquire);
-    return rc ? status_fail(rc, "%s", store->detail) : 0;
+    if (rc)
+        status_restore(&store->kept);
+    return rc;
 }
 
 // The first failure stays.
@@ -27,7 +29,7 @@ static int end_changes(struct remote *store)
 {
     remote_lock(store);
     if (!atomic_load_explicit(&store->status, memory_order_relaxed)) {
-        snprintf(store->detail, sizeof store->detail, "%s", lsm_error_detail());
+        status_keep(&store->kept);
         atomic_store_explicit(&store->status, LSM_IO_ERROR, memory_order_release);
         pthread_cond_broadcast(&store->changed);
     }

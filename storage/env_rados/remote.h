@@ -61,7 +61,7 @@ struct file {
     uint32_t touched GUARDED_BY(remote_mutex); // the stripes below have it
     // The first failure after which nobody knows what the objects hold; sticky.
     int status GUARDED_BY(remote_mutex);
-    char detail[STATUS_DETAIL_MAX] GUARDED_BY(remote_mutex);
+    struct status_kept kept GUARDED_BY(remote_mutex); // its detail
 };
 
 struct index_name {
@@ -100,7 +100,7 @@ struct remote {
     char note[1024] GUARDED_BY(remote_mutex);
     uint64_t beat GUARDED_BY(remote_mutex);
     _Atomic int status; // nothing is changed any more, and why; set once
-    char detail[STATUS_DETAIL_MAX];
+    struct status_kept kept; // its detail
 };
 
 LOCK_FUNCTIONS(remote, struct remote, mutex, remote_mutex)

@@ -47,7 +47,7 @@ struct stripe_write {
     int count;
     uint64_t offset;
     unsigned *waiting; // mutex
-    int result;
+    int rc;
 };
 
 static void object_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t stripe)
@@ -60,7 +60,7 @@ int file_check(struct remote *store, struct file *file)
     remote_lock(store);
     int rc = file->status;
     if (rc)
-        (void)!status_fail(rc, "%s", file->detail);
+        status_restore(&file->kept);
     remote_unlock(store);
     return rc ? rc : remote_check(store);
 }
@@ -184,12 +184,12 @@ static int touch_and(struct remote *store, struct file *file, uint32_t stripe,
 
 // ------------------------------------------------------------------------------------- writing
 
-static void stripe_written(void *arg, int result)
+static void stripe_written(void *arg, int rc)
 {
     struct stripe_write *part = arg;
     struct remote *store = part->store;
     remote_lock(store);
-    part->result = result;
+    part->rc = rc;
     assert(*part->waiting > 0);
     --*part->waiting;
     pthread_cond_broadcast(&store->changed);
@@ -259,18 +259,18 @@ static int end_parts(struct remote *store, struct file *file, struct stripe_writ
     int rc = 0;
     for (unsigned i = 0; i < count; i++) {
         struct stripe_write *part = &parts[i];
-        if (touch_otherwise(part->result, &part->touch))
-            part->result = touch_and(store, file, part->stripe,
-                                     &(struct cluster_write){.pieces = part->pieces,
-                                                             .piece_count = part->count,
-                                                             .offset = part->offset});
-        if (part->result && !rc)
-            rc = remote_failed(store, part->result, "writing");
+        if (touch_otherwise(part->rc, &part->touch))
+            part->rc = touch_and(store, file, part->stripe,
+                                 &(struct cluster_write){.pieces = part->pieces,
+                                                         .piece_count = part->count,
+                                                         .offset = part->offset});
+        if (part->rc && !rc)
+            rc = remote_failed(store, part->rc, "writing");
         touched = touched || part->touch != TOUCH_NONE;
     }
     int error = touched ? check_epoch(store) : 0;
     for (unsigned i = 0; i < count && !error; i++)
-        if (!parts[i].result)
+        if (!parts[i].rc)
             note_made(store, file, parts[i].stripe);
     return rc || !error ? rc : remote_failed(store, error, "writing");
 }

@@ -45,14 +45,14 @@ int memtable_new(size_t size_hint, struct arena_pool *pool, struct memtable **re
         chunk = CHUNK_MIN;
     if (chunk > CHUNK_MAX)
         chunk = CHUNK_MAX;
-    int status = arena_init(&mt->nodes, chunk, pool);
-    if (status)
+    int rc = arena_init(&mt->nodes, chunk, pool);
+    if (rc)
         goto fail;
-    status = arena_init(&mt->towers, chunk, pool);
-    if (status)
+    rc = arena_init(&mt->towers, chunk, pool);
+    if (rc)
         goto fail_nodes;
-    status = skiplist_init(&mt->list, &mt->nodes, &mt->towers);
-    if (status)
+    rc = skiplist_init(&mt->list, &mt->nodes, &mt->towers);
+    if (rc)
         goto fail_towers;
     mt->owner = NULL;
     atomic_init(&mt->refs, 1);
@@ -67,7 +67,7 @@ fail_nodes:
     arena_release(&mt->nodes);
 fail:
     free(mt);
-    return status;
+    return rc;
 }
 
 static void memtable_free(struct epoch_node *node)
@@ -114,9 +114,9 @@ int memtable_add(struct memtable *mt, struct slice key, uint64_t tag, struct sli
         none.height = 0;
         hint = &none;
     }
-    int status = skiplist_insert(&mt->list, &entry, hint);
-    if (status)
-        return status;
+    int rc = skiplist_insert(&mt->list, &entry, hint);
+    if (rc)
+        return rc;
     atomic_fetch_add_explicit(&mt->entries, 1, memory_order_relaxed);
     if (tag_type(tag) == ENTRY_DELETE)
         atomic_fetch_add_explicit(&mt->deletes, 1, memory_order_relaxed);

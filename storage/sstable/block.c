@@ -165,9 +165,9 @@ static int find(const struct block *b, struct slice key, uint64_t tag, const uin
                 struct decoded *d, bool *ret_equal)
 {
     const uint8_t *p;
-    int status = find_restart(b, key, tag, &p);
-    if (status)
-        return status;
+    int rc = find_restart(b, key, tag, &p);
+    if (rc)
+        return rc;
     size_t ahead = (size_t)(b->limit - p) < SCAN_AHEAD ? (size_t)(b->limit - p) : SCAN_AHEAD;
     for (size_t i = 0; i < ahead; i += 64)
         __builtin_prefetch(p + i);
@@ -201,10 +201,10 @@ int block_get(const struct block *block, struct slice key, uint64_t tag, uint64_
     const uint8_t *p;
     struct decoded d;
     bool equal;
-    int status = find(block, key, tag, &p, &d, &equal);
-    if (status < 0)
-        return status;
-    if (status || !equal)
+    int rc = find(block, key, tag, &p, &d, &equal);
+    if (rc < 0)
+        return rc;
+    if (rc || !equal)
         return LSM_NOT_FOUND;
     *ret_tag = d.tag;
     *ret_value = slice_of(decoded_value(&d), d.value_size);
@@ -249,9 +249,9 @@ static inline int take(struct block_iter *it, const uint8_t *p, const struct dec
 {
     size_t size = (size_t)d->shared + d->unshared;
     if (unlikely(size + COPY_CHUNK > it->key.capacity)) {
-        int status = reserve_key(it, size);
-        if (status)
-            return status;
+        int rc = reserve_key(it, size);
+        if (rc)
+            return rc;
     }
     uint8_t *to = it->key.data + d->shared;
     if (likely(d->unshared <= COPY_CHUNK && it->block.end - d->delta >= COPY_CHUNK))
@@ -274,9 +274,9 @@ static int key_from_run(struct block_iter *it)
 {
     assert(it->run_position < it->run->count);
     const struct run_entry *r = &it->run->entries[it->run_position];
-    int status = reserve_key(it, r->key_size);
-    if (status)
-        return status;
+    int rc = reserve_key(it, r->key_size);
+    if (rc)
+        return rc;
     memcpy(it->key.data, it->run->keys.data + r->key_offset, r->key_size);
     it->key.size = r->key_size;
     it->in_run = false;
@@ -286,9 +286,9 @@ static int key_from_run(struct block_iter *it)
 int block_iter_next(struct block_iter *it, struct entry *ret_entry)
 {
     if (unlikely(it->in_run)) {
-        int status = key_from_run(it);
-        if (status)
-            return status;
+        int rc = key_from_run(it);
+        if (rc)
+            return rc;
     }
     const uint8_t *p = it->next;
     if (unlikely(p >= it->block.limit))
@@ -312,15 +312,15 @@ int block_iter_seek(struct block_iter *it, struct slice key, uint64_t tag, struc
     const uint8_t *p;
     struct decoded d;
     bool equal;
-    int status = find(&it->block, key, tag, &p, &d, &equal);
-    if (status)
-        return status;
+    int rc = find(&it->block, key, tag, &p, &d, &equal);
+    if (rc)
+        return rc;
     // `key` may be the current entry's and move with the buffer.
     uintptr_t offset = (uintptr_t)key.data - (uintptr_t)it->key.data;
     bool own = offset < it->key.capacity;
-    status = reserve_key(it, (size_t)d.shared + d.unshared);
-    if (status)
-        return status;
+    rc = reserve_key(it, (size_t)d.shared + d.unshared);
+    if (rc)
+        return rc;
     memmove(it->key.data, own ? it->key.data + offset : key.data, d.shared);
     return take(it, p, &d, ret_entry);
 }
@@ -336,9 +336,9 @@ static int run_push(struct block_run *run, const uint8_t *start, const struct de
     size_t size = (size_t)d->shared + d->unshared;
     if (d->shared > before_size)
         return LSM_CORRUPTION;
-    int status = buf_reserve(&run->keys, size + COPY_CHUNK);
-    if (status)
-        return status;
+    int rc = buf_reserve(&run->keys, size + COPY_CHUNK);
+    if (rc)
+        return rc;
     uint8_t *key = run->keys.data + run->keys.size;
     if (likely(d->shared <= COPY_CHUNK)) { // they may overlap
         uint8_t chunk[COPY_CHUNK];
@@ -389,9 +389,9 @@ static int run_decode(struct block_iter *it, const uint8_t *stop)
         struct decoded d;
         if (!decode(p, b->limit, &d))
             return LSM_CORRUPTION;
-        int status = run_push(it->run, p, &d);
-        if (status)
-            return status;
+        int rc = run_push(it->run, p, &d);
+        if (rc)
+            return rc;
         p = decoded_end(&d);
     }
     return p == stop ? 0 : LSM_CORRUPTION;
@@ -401,9 +401,9 @@ static int run_decode(struct block_iter *it, const uint8_t *stop)
 static int step_back(struct block_iter *it, const uint8_t *stop, struct entry *e)
 {
     if (it->run_position == 0) {
-        int status = run_decode(it, stop);
-        if (status)
-            return status;
+        int rc = run_decode(it, stop);
+        if (rc)
+            return rc;
         it->run_position = it->run->count;
     }
     assert(it->run_position <= it->run->count);
@@ -443,26 +443,26 @@ int block_check(const struct block *block, block_visit_fn *fn, void *arg)
     uint32_t restart = 0;
     size_t since_restart = 0;
     struct entry e;
-    int status = block_iter_seek_first(&it, &e);
-    for (bool first = true; status == 0; first = false) {
+    int rc = block_iter_seek_first(&it, &e);
+    for (bool first = true; rc == 0; first = false) {
         bool at_restart =
             restart < block->restart_count && it.current == restart_point(block, restart);
         restart += at_restart;
         since_restart = at_restart ? 1 : since_restart + 1;
         if (since_restart > SST_RESTART_MAX || (at_restart && *it.current != 0) ||
             (!first && entry_compare(buf_slice(&before), before_tag, e.key, e.tag) >= 0))
-            status = LSM_CORRUPTION;
-        if (!status)
-            status = buf_assign(&before, e.key.data, e.key.size);
+            rc = LSM_CORRUPTION;
+        if (!rc)
+            rc = buf_assign(&before, e.key.data, e.key.size);
         before_tag = e.tag;
-        if (!status && fn)
-            status = fn(arg, &e);
-        if (!status)
-            status = block_iter_next(&it, &e);
+        if (!rc && fn)
+            rc = fn(arg, &e);
+        if (!rc)
+            rc = block_iter_next(&it, &e);
     }
-    if (status == 1)
-        status = restart == block->restart_count ? LSM_OK : LSM_CORRUPTION;
+    if (rc == 1)
+        rc = restart == block->restart_count ? LSM_OK : LSM_CORRUPTION;
     buf_release(&before);
     block_iter_release(&it);
-    return status;
+    return rc;
 }

@@ -38,13 +38,13 @@ int block_builder_add(struct block_builder *builder, struct slice key, uint64_t 
         shared = common_prefix(key.data, builder->last_key.data, n);
     }
     size_t unshared = key.size - shared;
-    int status = buf_reserve(&builder->data, HEADER_MAX + unshared + value.size);
-    if (!status && key.size > builder->last_key.size)
-        status = buf_reserve(&builder->last_key, key.size - builder->last_key.size);
-    if (!status && restart)
-        status = buf_put_fixed32(&builder->restarts, (uint32_t)builder->data.size);
-    if (status)
-        return status;
+    int rc = buf_reserve(&builder->data, HEADER_MAX + unshared + value.size);
+    if (!rc && key.size > builder->last_key.size)
+        rc = buf_reserve(&builder->last_key, key.size - builder->last_key.size);
+    if (!rc && restart)
+        rc = buf_put_fixed32(&builder->restarts, (uint32_t)builder->data.size);
+    if (rc)
+        return rc;
 
     uint8_t *p = builder->data.data + builder->data.size;
     p = put_varint64(p, shared);
@@ -80,9 +80,9 @@ size_t block_builder_size_with(const struct block_builder *builder, size_t key_s
 int block_builder_finish(struct block_builder *builder, size_t extra)
 {
     assert(builder->entries && builder->restarts.size >= 4);
-    int status = buf_reserve(&builder->data, builder->restarts.size + 4 + extra);
-    if (status)
-        return status;
+    int rc = buf_reserve(&builder->data, builder->restarts.size + 4 + extra);
+    if (rc)
+        return rc;
     uint8_t *p = builder->data.data + builder->data.size;
     memcpy(p, builder->restarts.data, builder->restarts.size);
     put_fixed32(p + builder->restarts.size, (uint32_t)(builder->restarts.size / 4));

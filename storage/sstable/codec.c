@@ -86,9 +86,9 @@ int codec_compress(struct codec *codec, struct slice in, struct buf *out,
         return LSM_OK;
     }
     if (most > out->capacity) {
-        int status = buf_reserve(out, most - out->size);
-        if (status)
-            return status;
+        int rc = buf_reserve(out, most - out->size);
+        if (rc)
+            return rc;
     }
     size_t n = compress_into(codec, in, out->data + SIZE_FIELD, most - SIZE_FIELD);
     if (!n) {
@@ -119,10 +119,10 @@ static int decompress_deflate(struct slice in, uint8_t *out, size_t size)
     z.avail_in = (uInt)in.size;
     z.next_out = out;
     z.avail_out = (uInt)size;
-    int result = inflate(&z, Z_FINISH);
-    bool whole = result == Z_STREAM_END && z.avail_out == 0 && z.avail_in == 0;
+    int rc = inflate(&z, Z_FINISH);
+    bool whole = rc == Z_STREAM_END && z.avail_out == 0 && z.avail_in == 0;
     inflateEnd(&z);
-    if (result == Z_MEM_ERROR)
+    if (rc == Z_MEM_ERROR)
         return status_no_memory(64 << 10);
     return whole ? LSM_OK : LSM_CORRUPTION;
 }

@@ -77,12 +77,12 @@ int sst_builder_new(struct env_file *file, uint64_t number, const struct sst_bui
     b->properties.min_sequence = SEQUENCE_MAX;
     block_builder_init(&b->data, options->restart_interval);
     block_builder_init(&b->index, INDEX_RESTART_INTERVAL);
-    int status = codec_new(options->compression, &b->codec);
-    if (!status)
-        status = env_writer_new(file, WRITE_BUFFER, 0, &b->writer);
-    if (status) {
+    int rc = codec_new(options->compression, &b->codec);
+    if (!rc)
+        rc = env_writer_new(file, WRITE_BUFFER, 0, &b->writer);
+    if (rc) {
         sst_builder_free(b);
-        return status;
+        return rc;
     }
     *ret_builder = b;
     return LSM_OK;
@@ -115,23 +115,23 @@ static int write_block(struct sst_builder *b, uint8_t *block, size_t size,
 static int finish_data_block(struct sst_builder *b)
 {
     assert(!b->pending);
-    int status = block_builder_finish(&b->data, SST_TRAILER_SIZE);
-    if (status)
-        return status;
+    int rc = block_builder_finish(&b->data, SST_TRAILER_SIZE);
+    if (rc)
+        return rc;
     struct buf *stored = &b->data.data;
     enum lsm_compression compression;
-    status = codec_compress(b->codec, buf_slice(stored), &b->compressed, &compression);
-    if (status)
-        return status;
+    rc = codec_compress(b->codec, buf_slice(stored), &b->compressed, &compression);
+    if (rc)
+        return rc;
     if (compression != LSM_COMPRESSION_NONE) {
         stored = &b->compressed;
-        status = buf_reserve(stored, SST_TRAILER_SIZE);
-        if (status)
-            return status;
+        rc = buf_reserve(stored, SST_TRAILER_SIZE);
+        if (rc)
+            return rc;
     }
-    status = write_block(b, stored->data, stored->size, compression);
-    if (status)
-        return status;
+    rc = write_block(b, stored->data, stored->size, compression);
+    if (rc)
+        return rc;
     b->pending = true;
     b->pending_size = stored->size;
     b->pending_compression = compression;
@@ -154,10 +154,10 @@ static int add_index_entry(struct sst_builder *b, struct slice key, uint64_t tag
     size_t size = (size_t)(p - value);
     if (block_builder_size_with(&b->index, key.size, size) > UINT32_MAX)
         return status_fail(LSM_INVALID, "%s: the table's index grows beyond 4 GiB", b->file->path);
-    int status = block_builder_add(&b->index, key, tag, slice_of(value, size));
-    if (!status)
+    int rc = block_builder_add(&b->index, key, tag, slice_of(value, size));
+    if (!rc)
         b->pending = false;
-    return status;
+    return rc;
 }
 
 // The same with a separator between the last entry and `next`, the first of the next block.
@@ -166,8 +166,8 @@ static int separate(struct sst_builder *b, struct slice next)
     struct slice last = buf_slice(&b->data.last_key);
     if (slice_equal(last, next))
         return add_index_entry(b, last, b->last_tag);
-    int status = sst_separator(last, next, &b->separator);
-    return status ? status : add_index_entry(b, buf_slice(&b->separator), 0);
+    int rc = sst_separator(last, next, &b->separator);
+    return rc ? rc : add_index_entry(b, buf_slice(&b->separator), 0);
 }
 
 static int check_order(const struct sst_builder *b, struct slice key, uint64_t tag, bool *ret_new)
@@ -189,30 +189,30 @@ static int add(struct sst_builder *b, struct slice key, uint64_t tag, struct sli
         return status_fail(LSM_INVALID, "%s: a key of %zu bytes with a value of %zu", b->file->path,
                            key.size, value.size);
     bool new_key = false;
-    int status = check_order(b, key, tag, &new_key);
-    if (status)
-        return status;
+    int rc = check_order(b, key, tag, &new_key);
+    if (rc)
+        return rc;
     if (b->data.entries &&
         block_builder_size_with(&b->data, key.size, value.size) > b->options.block_size) {
-        status = finish_data_block(b);
-        if (status)
-            return status;
+        rc = finish_data_block(b);
+        if (rc)
+            return rc;
     }
     if (b->pending) {
-        status = separate(b, key);
-        if (status)
-            return status;
+        rc = separate(b, key);
+        if (rc)
+            return rc;
     }
     if (b->properties.entries == 0) {
-        status = buf_assign(&b->smallest_key, key.data, key.size);
+        rc = buf_assign(&b->smallest_key, key.data, key.size);
         b->smallest_tag = tag;
     }
-    if (!status && new_key && b->options.bloom_bits_per_key)
-        status = filter_builder_add(&b->filter, hash64(key.data, key.size));
-    if (!status)
-        status = block_builder_add(&b->data, key, tag, value);
-    if (status)
-        return status;
+    if (!rc && new_key && b->options.bloom_bits_per_key)
+        rc = filter_builder_add(&b->filter, hash64(key.data, key.size));
+    if (!rc)
+        rc = block_builder_add(&b->data, key, tag, value);
+    if (rc)
+        return rc;
 
     uint64_t sequence = tag_sequence(tag);
     struct sst_properties *p = &b->properties;
@@ -256,18 +256,18 @@ static int write_filter(struct sst_builder *b, struct sst_footer *footer)
         return status_no_memory(size);
     filter_builder_finish(&b->filter, b->options.bloom_bits_per_key, filter);
     footer->filter_size = b->properties.filter_bytes = size;
-    int status = write_block(b, filter, size, LSM_COMPRESSION_NONE);
+    int rc = write_block(b, filter, size, LSM_COMPRESSION_NONE);
     free(filter);
-    return status;
+    return rc;
 }
 
 static int write_index(struct sst_builder *b, struct sst_footer *footer)
 {
-    int status = add_index_entry(b, buf_slice(&b->data.last_key), b->last_tag);
-    if (!status)
-        status = block_builder_finish(&b->index, SST_TRAILER_SIZE);
-    if (status)
-        return status;
+    int rc = add_index_entry(b, buf_slice(&b->data.last_key), b->last_tag);
+    if (!rc)
+        rc = block_builder_finish(&b->index, SST_TRAILER_SIZE);
+    if (rc)
+        return rc;
     footer->index_offset = env_writer_offset(b->writer);
     footer->index_size = b->properties.index_bytes = b->index.data.size;
     return write_block(b, b->index.data.data, b->index.data.size, LSM_COMPRESSION_NONE);
@@ -276,26 +276,26 @@ static int write_index(struct sst_builder *b, struct sst_footer *footer)
 static int write_properties(struct sst_builder *b, struct sst_footer *footer)
 {
     struct buf bytes = {0};
-    int status = sst_properties_encode(&b->properties, &bytes);
-    if (!status)
-        status = buf_reserve(&bytes, SST_TRAILER_SIZE);
-    if (!status) {
+    int rc = sst_properties_encode(&b->properties, &bytes);
+    if (!rc)
+        rc = buf_reserve(&bytes, SST_TRAILER_SIZE);
+    if (!rc) {
         footer->properties_offset = env_writer_offset(b->writer);
         footer->properties_size = bytes.size;
-        status = write_block(b, bytes.data, bytes.size, LSM_COMPRESSION_NONE);
+        rc = write_block(b, bytes.data, bytes.size, LSM_COMPRESSION_NONE);
     }
     buf_release(&bytes);
-    return status;
+    return rc;
 }
 
 static int write_footer(struct sst_builder *b, const struct sst_footer *footer)
 {
     uint8_t bytes[SST_FOOTER_SIZE];
     sst_footer_encode(footer, bytes);
-    int status = env_writer_append(b->writer, bytes, sizeof(bytes));
-    if (!status)
-        status = env_writer_flush(b->writer);
-    return status ? status : env_sync(b->file);
+    int rc = env_writer_append(b->writer, bytes, sizeof(bytes));
+    if (!rc)
+        rc = env_writer_flush(b->writer);
+    return rc ? rc : env_sync(b->file);
 }
 
 static int finish(struct sst_builder *b, struct sst_info *info)
@@ -303,19 +303,19 @@ static int finish(struct sst_builder *b, struct sst_info *info)
     if (!b->properties.entries)
         return status_fail(LSM_INVALID, "%s: a table without entries", b->file->path);
     struct sst_footer footer = {.version = b->blobs ? SST_VERSION_BLOB : 1, .number = b->number};
-    int status = LSM_OK;
+    int rc = LSM_OK;
     if (b->data.entries)
-        status = finish_data_block(b);
-    if (!status)
-        status = write_filter(b, &footer);
-    if (!status)
-        status = write_index(b, &footer);
-    if (!status)
-        status = write_properties(b, &footer);
-    if (!status)
-        status = write_footer(b, &footer);
-    if (status)
-        return status;
+        rc = finish_data_block(b);
+    if (!rc)
+        rc = write_filter(b, &footer);
+    if (!rc)
+        rc = write_index(b, &footer);
+    if (!rc)
+        rc = write_properties(b, &footer);
+    if (!rc)
+        rc = write_footer(b, &footer);
+    if (rc)
+        return rc;
     *info = (struct sst_info){
         .file_size = env_writer_offset(b->writer),
         .entries = b->properties.entries,
@@ -334,10 +334,10 @@ static int finish(struct sst_builder *b, struct sst_info *info)
 
 int sst_builder_finish(struct sst_builder *builder, struct sst_info *ret_info)
 {
-    int status = builder->status;
-    if (!status)
-        status = finish(builder, ret_info);
+    int rc = builder->status;
+    if (!rc)
+        rc = finish(builder, ret_info);
     // After finish() the builder accepts no more calls.
-    builder->status = status ? status : LSM_INVALID;
-    return status;
+    builder->status = rc ? rc : LSM_INVALID;
+    return rc;
 }

@@ -111,11 +111,11 @@ int sst_properties_encode(const struct sst_properties *properties, struct buf *o
         {SST_PROPERTY_MAX_SEQUENCE, properties->max_sequence},
     };
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-        int status = buf_put_varint64(out, pairs[i][0]);
-        if (!status)
-            status = buf_put_varint64(out, pairs[i][1]);
-        if (status)
-            return status;
+        int rc = buf_put_varint64(out, pairs[i][0]);
+        if (!rc)
+            rc = buf_put_varint64(out, pairs[i][1]);
+        if (rc)
+            return rc;
     }
     return LSM_OK;
 }

@@ -89,11 +89,11 @@ static int add_block(struct making *m, size_t capacity, const struct entry *e, u
     uint64_t room = data_end - *offset;
     if (room < SST_TRAILER_SIZE || size > room - SST_TRAILER_SIZE || size > UINT32_MAX)
         return LSM_CORRUPTION;
-    int status = buf_append(&m->keys, e->key.data, e->key.size);
-    if (!status)
-        status = add_tag(m, capacity, e->tag);
-    if (status)
-        return status;
+    int rc = buf_append(&m->keys, e->key.data, e->key.size);
+    if (!rc)
+        rc = add_tag(m, capacity, e->tag);
+    if (rc)
+        return rc;
     m->locations[m->count] = *offset << 8 | *p;
     m->key_ends[m->count] = m->keys.size;
     *offset += size + SST_TRAILER_SIZE;
@@ -107,24 +107,24 @@ static int read_blocks(struct making *m, struct slice contents, size_t count, ui
     struct entry e;
     uint64_t offset = 0;
     block_iter_init(&it);
-    int status = block_iter_set(&it, contents);
-    if (!status)
-        status = block_iter_seek_first(&it, &e);
-    while (!status) {
+    int rc = block_iter_set(&it, contents);
+    if (!rc)
+        rc = block_iter_seek_first(&it, &e);
+    while (!rc) {
         if (m->count) {
             uint64_t before_tag = m->tags ? m->tags[m->count - 1] : 0;
             if (entry_compare(key_of(m, m->count - 1), before_tag, e.key, e.tag) >= 0) {
-                status = LSM_CORRUPTION;
+                rc = LSM_CORRUPTION;
                 break;
             }
         }
-        status = add_block(m, count, &e, &offset, data_end);
-        if (!status)
-            status = block_iter_next(&it, &e);
+        rc = add_block(m, count, &e, &offset, data_end);
+        if (!rc)
+            rc = block_iter_next(&it, &e);
     }
     block_iter_release(&it);
-    if (status < 0)
-        return status;
+    if (rc < 0)
+        return rc;
     if (m->count != count || offset != data_end)
         return LSM_CORRUPTION;
     m->locations[count] = offset << 8;
@@ -161,9 +161,9 @@ static int settle(const struct making *m, struct sst_index *ix)
     struct slice first = key_of(m, 0), last = key_of(m, m->count - 1);
     size_t n = first.size < last.size ? first.size : last.size;
     size_t common = n ? common_prefix(first.data, last.data, n) : 0;
-    int status = allocate(ix, m->count, m->tags, m->keys.size - (m->count - 1) * common);
-    if (status)
-        return status;
+    int rc = allocate(ix, m->count, m->tags, m->keys.size - (m->count - 1) * common);
+    if (rc)
+        return rc;
     if (common)
         memcpy(ix->rests, first.data, common);
     ix->common = slice_of(ix->rests, common);
@@ -193,15 +193,15 @@ int sst_index_new(struct slice contents, uint64_t count, uint64_t data_end,
         return LSM_CORRUPTION;
     struct making m;
     struct sst_index ix = {0};
-    int status = making_init(&m, (size_t)count);
-    if (!status)
-        status = read_blocks(&m, contents, (size_t)count, data_end);
-    if (!status)
-        status = settle(&m, &ix);
+    int rc = making_init(&m, (size_t)count);
+    if (!rc)
+        rc = read_blocks(&m, contents, (size_t)count, data_end);
+    if (!rc)
+        rc = settle(&m, &ix);
     making_release(&m);
-    if (!status)
+    if (!rc)
         *ret_index = ix;
-    return status;
+    return rc;
 }
 
 // ------------------------------------------------------------------------------------- searching
@@ -276,10 +276,10 @@ int sst_separator(struct slice a, struct slice b, struct buf *out)
     }
     if (k == a.size)
         return buf_assign(out, a.data, a.size);
-    int status = buf_assign(out, a.data, k + 1);
-    if (!status)
+    int rc = buf_assign(out, a.data, k + 1);
+    if (!rc)
         out->data[k]++;
-    assert(status ||
+    assert(rc ||
            (slice_compare(a, buf_slice(out)) <= 0 && slice_compare(buf_slice(out), b) < 0));
-    return status;
+    return rc;
 }

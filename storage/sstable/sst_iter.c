@@ -145,7 +145,7 @@ static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
                         struct slice *ret_contents)
 {
     struct sst_reader *r = it->reader;
-    int status = LSM_OK;
+    int rc = LSM_OK;
     epoch_pin();
     it->cached = block_cache_lookup(r->cache, r->number, place->offset);
     if (!it->cached) {
@@ -154,13 +154,13 @@ static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
             sst_reads(r, place);
     }
     if (!it->cached && worth_keeping(it, place))
-        status = sst_block_fill(r, place, window_bytes(it, place), &it->cached);
-    if (!status && it->cached) {
+        rc = sst_block_fill(r, place, window_bytes(it, place), &it->cached);
+    if (!rc && it->cached) {
         cached_block_ref(it->cached);
         *ret_contents = cached_block_data(it->cached);
     }
     epoch_unpin();
-    return status;
+    return rc;
 }
 
 static int fetch(struct sst_iter *it, const struct sst_place *place, struct slice *ret_contents)
@@ -168,13 +168,13 @@ static int fetch(struct sst_iter *it, const struct sst_place *place, struct slic
     if (sst_in_place(it->reader, place))
         return sst_block_in_place(it->reader, place, ret_contents);
     if (it->fill_cache) {
-        int status = fetch_cached(it, place, ret_contents);
-        if (status || it->cached)
-            return status;
+        int rc = fetch_cached(it, place, ret_contents);
+        if (rc || it->cached)
+            return rc;
     }
-    int status = sst_block_read(it->reader, place, window_bytes(it, place), &it->own);
+    int rc = sst_block_read(it->reader, place, window_bytes(it, place), &it->own);
     *ret_contents = buf_slice(&it->own);
-    return status;
+    return rc;
 }
 
 // Opens block `index`. Not positioned after that.
@@ -184,12 +184,12 @@ static int load(struct sst_iter *it, size_t index)
     drop_block(it);
     struct sst_place place = sst_place_of(it->reader, index);
     struct slice contents;
-    int status = fetch(it, &place, &contents);
-    if (status)
-        return status;
-    status = block_iter_set(&it->block, contents);
-    if (status)
-        return sst_block_failure(it->reader, place.offset, status, "malformed");
+    int rc = fetch(it, &place, &contents);
+    if (rc)
+        return rc;
+    rc = block_iter_set(&it->block, contents);
+    if (rc)
+        return sst_block_failure(it->reader, place.offset, rc, "malformed");
     it->block_index = index;
     it->loaded = true;
     return LSM_OK;
@@ -229,9 +229,9 @@ static void enter_forward(struct sst_iter *it, size_t index)
     }
     struct sst_place place = sst_place_of(it->reader, index);
     readahead(it, &place, false);
-    int status = load(it, index);
-    if (status)
-        fail(it, status);
+    int rc = load(it, index);
+    if (rc)
+        fail(it, rc);
     else
         settle(it, block_iter_seek_first(&it->block, &it->base.entry));
 }
@@ -240,9 +240,9 @@ static void enter_backward(struct sst_iter *it, size_t index)
 {
     struct sst_place place = sst_place_of(it->reader, index);
     readahead(it, &place, true);
-    int status = load(it, index);
-    if (status)
-        fail(it, status);
+    int rc = load(it, index);
+    if (rc)
+        fail(it, rc);
     else
         settle(it, block_iter_seek_last(&it->block, &it->base.entry));
 }
@@ -255,10 +255,10 @@ static bool enter_for_search(struct sst_iter *it, size_t index)
     struct sst_place place = sst_place_of(it->reader, index);
     if (!it->adaptive)
         readahead(it, &place, false);
-    int status = load(it, index);
-    if (status)
-        fail(it, status);
-    return !status;
+    int rc = load(it, index);
+    if (rc)
+        fail(it, rc);
+    return !rc;
 }
 
 static void seek(struct iter *base, struct slice key, uint64_t tag)
@@ -274,11 +274,11 @@ static void seek(struct iter *base, struct slice key, uint64_t tag)
     }
     if (!enter_for_search(it, index))
         return;
-    int status = block_iter_seek(&it->block, key, tag, &it->base.entry);
-    if (status == 1)
+    int rc = block_iter_seek(&it->block, key, tag, &it->base.entry);
+    if (rc == 1)
         enter_forward(it, index + 1); // (key, tag) lies between the last entry and the separator
     else
-        settle(it, status);
+        settle(it, rc);
 }
 
 static void seek_before(struct iter *base, struct slice key, uint64_t tag)
@@ -294,13 +294,13 @@ static void seek_before(struct iter *base, struct slice key, uint64_t tag)
     }
     if (!enter_for_search(it, index))
         return;
-    int status = block_iter_seek(&it->block, key, tag, &it->base.entry);
-    if (status == 0)
-        status = block_iter_prev(&it->block, &it->base.entry);
-    else if (status == 1) // (key, tag) lies between the last entry and the separator
-        status = block_iter_seek_last(&it->block, &it->base.entry);
-    if (status != 1)
-        settle(it, status);
+    int rc = block_iter_seek(&it->block, key, tag, &it->base.entry);
+    if (rc == 0)
+        rc = block_iter_prev(&it->block, &it->base.entry);
+    else if (rc == 1) // (key, tag) lies between the last entry and the separator
+        rc = block_iter_seek_last(&it->block, &it->base.entry);
+    if (rc != 1)
+        settle(it, rc);
     else if (index == 0)
         end(it);
     else
@@ -325,24 +325,24 @@ static void next(struct iter *base)
 {
     struct sst_iter *it = (struct sst_iter *)base;
     assert(base->valid && it->loaded);
-    int status = block_iter_next(&it->block, &it->base.entry);
-    if (__builtin_expect(status == 0, 1))
+    int rc = block_iter_next(&it->block, &it->base.entry);
+    if (__builtin_expect(rc == 0, 1))
         return;
-    if (status == 1)
+    if (rc == 1)
         enter_forward(it, it->block_index + 1);
     else
-        settle(it, status);
+        settle(it, rc);
 }
 
 static void prev(struct iter *base)
 {
     struct sst_iter *it = (struct sst_iter *)base;
     assert(base->valid && it->loaded);
-    int status = block_iter_prev(&it->block, &it->base.entry);
-    if (__builtin_expect(status == 0, 1))
+    int rc = block_iter_prev(&it->block, &it->base.entry);
+    if (__builtin_expect(rc == 0, 1))
         return;
-    if (status < 0)
-        settle(it, status);
+    if (rc < 0)
+        settle(it, rc);
     else if (it->block_index == 0)
         end(it);
     else

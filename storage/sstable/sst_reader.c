@@ -49,36 +49,36 @@ int sst_block_failure(const struct sst_reader *reader, uint64_t offset, int stat
 int sst_read_exactly(struct env_file *file, uint64_t offset, size_t size, uint8_t *out)
 {
     size_t got;
-    int status = env_pread(file, out, size, offset, &got);
-    if (!status && got != size)
-        status = status_fail(LSM_CORRUPTION, "%s: %zu bytes at offset %" PRIu64 ", not %zu",
-                             file->path, got, offset, size);
-    return status;
+    int rc = env_pread(file, out, size, offset, &got);
+    if (!rc && got != size)
+        rc = status_fail(LSM_CORRUPTION, "%s: %zu bytes at offset %" PRIu64 ", not %zu", file->path,
+                         got, offset, size);
+    return rc;
 }
 
 static int read_footer(struct sst_reader *r, struct sst_footer *ret_footer)
 {
     uint8_t tail[SST_FOOTER_MAX];
     uint64_t size;
-    int status = r->file->ops->size(r->file, &size);
-    if (status)
-        return status;
+    int rc = r->file->ops->size(r->file, &size);
+    if (rc)
+        return rc;
     if (size != r->size)
         return status_fail(LSM_CORRUPTION, "%s: the file has %" PRIu64 " bytes instead of %" PRIu64,
                            r->file->path, size, r->size);
     size_t n = size < sizeof(tail) ? (size_t)size : sizeof(tail);
-    status = sst_read_exactly(r->file, size - n, n, tail);
-    if (status)
-        return status;
+    rc = sst_read_exactly(r->file, size - n, n, tail);
+    if (rc)
+        return rc;
     return sst_footer_decode(slice_of(tail, n), size, r->number, r->file->path, ret_footer);
 }
 
 // Reads and verifies an uncompressed block and its trailer into `out`.
 static int read_meta(struct sst_reader *r, uint64_t offset, uint64_t size, uint8_t *out)
 {
-    int status = sst_read_exactly(r->file, offset, (size_t)size + SST_TRAILER_SIZE, out);
-    if (status)
-        return status;
+    int rc = sst_read_exactly(r->file, offset, (size_t)size + SST_TRAILER_SIZE, out);
+    if (rc)
+        return rc;
     if (!sst_trailer_ok(out, (size_t)size, sst_seed(r->number, offset)) ||
         out[size] != LSM_COMPRESSION_NONE)
         return sst_block_failure(r, offset, LSM_CORRUPTION, "bad checksum");
@@ -90,14 +90,14 @@ static int open_properties(struct sst_reader *r, const struct sst_footer *footer
     uint8_t *bytes = malloc((size_t)footer->properties_size + SST_TRAILER_SIZE);
     if (!bytes)
         return status_no_memory((size_t)footer->properties_size);
-    int status = read_meta(r, footer->properties_offset, footer->properties_size, bytes);
-    if (!status) {
-        status =
+    int rc = read_meta(r, footer->properties_offset, footer->properties_size, bytes);
+    if (!rc) {
+        rc =
             sst_properties_decode(slice_of(bytes, (size_t)footer->properties_size), &r->properties);
-        status = sst_block_failure(r, footer->properties_offset, status, "bad properties");
+        rc = sst_block_failure(r, footer->properties_offset, rc, "bad properties");
     }
     free(bytes);
-    return status;
+    return rc;
 }
 
 static int open_index(struct sst_reader *r, const struct sst_footer *footer)
@@ -105,14 +105,14 @@ static int open_index(struct sst_reader *r, const struct sst_footer *footer)
     uint8_t *bytes = malloc((size_t)footer->index_size + SST_TRAILER_SIZE);
     if (!bytes)
         return status_no_memory((size_t)footer->index_size);
-    int status = read_meta(r, footer->index_offset, footer->index_size, bytes);
-    if (!status) {
-        status = sst_index_new(slice_of(bytes, (size_t)footer->index_size),
-                               r->properties.data_blocks, footer->filter_offset, &r->index);
-        status = sst_block_failure(r, footer->index_offset, status, "bad index");
+    int rc = read_meta(r, footer->index_offset, footer->index_size, bytes);
+    if (!rc) {
+        rc = sst_index_new(slice_of(bytes, (size_t)footer->index_size), r->properties.data_blocks,
+                           footer->filter_offset, &r->index);
+        rc = sst_block_failure(r, footer->index_offset, rc, "bad index");
     }
     free(bytes);
-    return status;
+    return rc;
 }
 
 static int open_filter(struct sst_reader *r, const struct sst_footer *footer)
@@ -124,11 +124,11 @@ static int open_filter(struct sst_reader *r, const struct sst_footer *footer)
     r->filter_memory = span_alloc(r->filter_room); // aligned to FILTER_LINE
     if (!r->filter_memory)
         return status_no_memory(r->filter_room);
-    int status = read_meta(r, footer->filter_offset, size, r->filter_memory);
-    if (status)
-        return status;
-    status = filter_init(&r->filter, slice_of(r->filter_memory, size));
-    return sst_block_failure(r, footer->filter_offset, status, "bad filter");
+    int rc = read_meta(r, footer->filter_offset, size, r->filter_memory);
+    if (rc)
+        return rc;
+    rc = filter_init(&r->filter, slice_of(r->filter_memory, size));
+    return sst_block_failure(r, footer->filter_offset, rc, "bad filter");
 }
 
 static bool budget_take(struct sst_map_budget *budget, uint64_t size)
@@ -177,15 +177,15 @@ static bool is_plain(const struct sst_index *index)
 static int open_parts(struct sst_reader *r)
 {
     struct sst_footer footer;
-    int status = read_footer(r, &footer);
-    if (!status)
-        status = open_properties(r, &footer);
-    if (!status)
-        status = open_index(r, &footer);
-    if (!status)
-        status = open_filter(r, &footer);
-    if (status)
-        return status;
+    int rc = read_footer(r, &footer);
+    if (!rc)
+        rc = open_properties(r, &footer);
+    if (!rc)
+        rc = open_index(r, &footer);
+    if (!rc)
+        rc = open_filter(r, &footer);
+    if (rc)
+        return rc;
     size_t words = (r->index.count + 63) / 64;
     r->verified = calloc(words, sizeof(*r->verified));
     if (!r->verified)
@@ -221,15 +221,15 @@ int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_s
     r->budget = options->map_budget;
     atomic_init(&r->in_budget, false);
     atomic_init(&r->refs, 1);
-    int status = env_open(env, path, ENV_READ, &r->file);
-    if (status) {
+    int rc = env_open(env, path, ENV_READ, &r->file);
+    if (rc) {
         free(r);
-        return status;
+        return rc;
     }
-    status = open_parts(r);
-    if (status) {
+    rc = open_parts(r);
+    if (rc) {
         reader_free(r);
-        return status;
+        return rc;
     }
     *ret_reader = r;
     return LSM_OK;
@@ -335,13 +335,13 @@ static int read_plain(struct sst_reader *r, const struct sst_place *place, bool 
     uint8_t *data = read_target_reserve(r, to, size);
     if (!data)
         return status_no_memory(size);
-    int status = LSM_OK;
+    int rc = LSM_OK;
     if (stored)
         memcpy(data, stored, size);
     else
-        status = sst_read_exactly(r->file, place->offset, size, data);
-    if (status)
-        return status;
+        rc = sst_read_exactly(r->file, place->offset, size, data);
+    if (rc)
+        return rc;
     if (verify && !stored_ok(r, place, data))
         return sst_block_failure(r, place->offset, LSM_CORRUPTION, "bad checksum");
     read_target_filled(to, place->size);
@@ -361,9 +361,9 @@ static int decompress(struct sst_reader *r, const struct sst_place *place, bool 
     uint8_t *data = read_target_reserve(r, to, size);
     if (!data)
         return status_no_memory(size);
-    int status = codec_decompress(place->compression, bytes, data);
-    if (status)
-        return sst_block_failure(r, place->offset, status, "does not decompress");
+    int rc = codec_decompress(place->compression, bytes, data);
+    if (rc)
+        return sst_block_failure(r, place->offset, rc, "does not decompress");
     read_target_filled(to, size);
     return LSM_OK;
 }
@@ -372,8 +372,8 @@ static int decompress(struct sst_reader *r, const struct sst_place *place, bool 
 static int read_compressed(struct sst_reader *r, const struct sst_place *place, bool verify,
                            uint8_t *stored, struct read_target *to)
 {
-    int status = sst_read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, stored);
-    return status ? status : decompress(r, place, verify, stored, to);
+    int rc = sst_read_exactly(r->file, place->offset, place->size + SST_TRAILER_SIZE, stored);
+    return rc ? rc : decompress(r, place, verify, stored, to);
 }
 
 static int read_block(struct sst_reader *reader, const struct sst_place *place, bool verify,
@@ -393,9 +393,9 @@ static int read_block(struct sst_reader *reader, const struct sst_place *place, 
     uint8_t *bytes = malloc(size);
     if (!bytes)
         return status_no_memory(size);
-    int status = read_compressed(reader, place, verify, bytes, to);
+    int rc = read_compressed(reader, place, verify, bytes, to);
     free(bytes);
-    return status;
+    return rc;
 }
 
 // Any block, verified as the reader's options ask.
@@ -405,9 +405,9 @@ static int read_wanted(struct sst_reader *r, const struct sst_place *place, cons
     bool verify = r->checksums != LSM_CHECKSUMS_NEVER;
     if (!stored && sst_mapped(r)) {
         struct slice mapped;
-        int status = sst_block_in_place(r, place, &mapped);
-        if (status)
-            return status;
+        int rc = sst_block_in_place(r, place, &mapped);
+        if (rc)
+            return rc;
         stored = mapped.data;
         verify = false;
     }
@@ -443,8 +443,8 @@ int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, con
                    struct cached_block **ret_cached)
 {
     struct read_target to = {0};
-    int status = read_wanted(reader, place, stored, &to);
-    return insert(reader, place, true, status, &to, ret_cached);
+    int rc = read_wanted(reader, place, stored, &to);
+    return insert(reader, place, true, rc, &to, ret_cached);
 }
 
 // ------------------------------------------------------------------------------------- look-up
@@ -491,15 +491,15 @@ static int get_missed(struct sst_reader *r, const struct sst_place *place,
                 block_cache_admits(r->cache, r->number, place->offset, place->size * 2);
     struct read_target to = {.scratch = lookup->scratch,
                              .scratch_size = keep ? 0 : lookup->scratch_size};
-    int status = read_wanted(r, place, NULL, &to);
-    if (!status && !to.block) {
+    int rc = read_wanted(r, place, NULL, &to);
+    if (!rc && !to.block) {
         *ret_contents = slice_of(to.scratch, to.size);
         return LSM_OK;
     }
-    status = insert(r, place, keep, status, &to, &cached);
-    if (!status)
+    rc = insert(r, place, keep, rc, &to, &cached);
+    if (!rc)
         *ret_contents = cached_block_data(cached);
-    return status;
+    return rc;
 }
 
 static int get_block(struct sst_reader *r, const struct sst_place *place, struct sst_lookup *lookup,
@@ -529,12 +529,12 @@ int sst_get(struct sst_reader *reader, struct sst_lookup *lookup)
         return LSM_NOT_FOUND;
     struct sst_place place = sst_place_of(reader, i);
     struct slice contents;
-    int status = get_block(reader, &place, lookup, &contents);
-    if (status)
-        return status;
+    int rc = get_block(reader, &place, lookup, &contents);
+    if (rc)
+        return rc;
     struct block block;
-    status = block_init(&block, contents);
-    if (!status)
-        status = block_get(&block, lookup->key, tag, &lookup->tag, &lookup->value);
-    return sst_block_failure(reader, place.offset, status, "malformed");
+    rc = block_init(&block, contents);
+    if (!rc)
+        rc = block_get(&block, lookup->key, tag, &lookup->tag, &lookup->value);
+    return sst_block_failure(reader, place.offset, rc, "malformed");
 }

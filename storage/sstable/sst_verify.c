@@ -60,16 +60,16 @@ static int visit(void *arg, const struct entry *e)
 static int verify_block(struct verify *v, size_t index, struct buf *bytes)
 {
     struct sst_place place = sst_place_of(v->reader, index);
-    int status = sst_block_reread(v->reader, &place, bytes);
-    if (status)
-        return status;
+    int rc = sst_block_reread(v->reader, &place, bytes);
+    if (rc)
+        return rc;
     v->block = index;
     v->problem = "malformed";
     struct block block;
-    status = block_init(&block, buf_slice(bytes));
-    if (!status)
-        status = block_check(&block, visit, v);
-    return sst_block_failure(v->reader, place.offset, status, v->problem);
+    rc = block_init(&block, buf_slice(bytes));
+    if (!rc)
+        rc = block_check(&block, visit, v);
+    return sst_block_failure(v->reader, place.offset, rc, v->problem);
 }
 
 static int compare_counts(const struct verify *v)
@@ -101,18 +101,18 @@ int sst_verify(struct sst_reader *reader)
     struct verify v = {.reader = reader, .seen = {.min_sequence = SEQUENCE_MAX}};
     struct buf bytes = {0};
     uint64_t asked = 0;
-    int status = LSM_OK;
-    for (size_t i = 0; i < reader->index.count && !status; i++) {
+    int rc = LSM_OK;
+    for (size_t i = 0; i < reader->index.count && !rc; i++) {
         uint64_t offset = sst_index_offset(&reader->index, i);
         if (offset + READAHEAD / 2 >= asked) {
             reader->file->ops->advise(reader->file, asked, READAHEAD, ENV_ADVISE_WILLNEED);
             asked = (asked > offset ? asked : offset) + READAHEAD;
         }
-        status = verify_block(&v, i, &bytes);
+        rc = verify_block(&v, i, &bytes);
     }
-    if (!status)
-        status = compare_counts(&v);
+    if (!rc)
+        rc = compare_counts(&v);
     buf_release(&bytes);
     buf_release(&v.last_key);
-    return status;
+    return rc;
 }

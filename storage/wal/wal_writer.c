@@ -92,7 +92,7 @@ struct wal_writer {
     _Atomic uint64_t syncs;                      // begun; written under sync_mutex
     unsigned pause GUARDED_BY(wal_sync_mutex);   // syncs until the next gathering
     uint64_t sync_us GUARDED_BY(wal_sync_mutex); // what a sync takes, averaged; 0: not known yet
-    char detail[STATUS_DETAIL_MAX];              // of `status`; written once, before it is set
+    struct status_kept kept; // the detail of `status`; written once, before it is set
 };
 
 LOCK_FUNCTIONS(sync, struct wal_writer, sync_mutex, wal_sync_mutex)
@@ -221,10 +221,10 @@ int wal_writer_new(const struct wal_options *options, const char *path, uint64_t
     if (!rc)
         rc = write_header(wal, random_salt());
     if (rc) {
-        char detail[STATUS_DETAIL_MAX];
-        snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+        struct status_kept kept;
+        status_keep(&kept);
         (void)options->env->ops->unlink(options->env, path);
-        status_fail(rc, "%s", detail);
+        status_restore(&kept);
         goto fail;
     }
     *ret_wal = wal;
@@ -255,7 +255,7 @@ void wal_writer_free(struct wal_writer *wal, bool trim)
 
 static int failed(const struct wal_writer *wal, int status)
 {
-    return status_fail(status, "the log has failed: %s", wal->detail);
+    return status_fail(status, "the log has failed: %s", wal->kept.detail);
 }
 
 // Keeps the first failure, and wakes all who wait for a sync: the thread that would have led the
@@ -264,7 +264,7 @@ static void set_failed(struct wal_writer *wal, int status)
 {
     sync_lock(wal);
     if (!atomic_load_explicit(&wal->status, memory_order_relaxed)) {
-        snprintf(wal->detail, sizeof(wal->detail), "%s", lsm_error_detail());
+        status_keep(&wal->kept);
         atomic_store_explicit(&wal->status, status, memory_order_release);
         pthread_cond_broadcast(&wal->sync_done);
     }
@@ -274,10 +274,10 @@ static void set_failed(struct wal_writer *wal, int status)
 // A failed pwrite may have left whole records behind that nobody will acknowledge: cuts them off.
 static int undo_write(struct wal_writer *wal, uint64_t at, int status)
 {
-    char detail[STATUS_DETAIL_MAX];
-    snprintf(detail, sizeof(detail), "%s", lsm_error_detail());
+    struct status_kept kept;
+    status_keep(&kept);
     int rc = wal->file->ops->truncate(wal->file, at);
-    status_fail(status, "%s", detail);
+    status_restore(&kept);
     if (rc)
         set_failed(wal, status_final(status));
     return status;

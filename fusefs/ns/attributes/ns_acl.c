@@ -17,10 +17,10 @@ static int acl_load(struct ns *ns, uint64_t ino, const char *name, struct lsm_bu
 {
     struct pathkey key;
     pathkey_xattr(&key, ino, slice_of(name, strlen(name)));
-    int status = lsm_get(ns->db, &ns->at, key.data, key.size, ret_list);
-    *ret_found = !status;
-    if (status)
-        return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    int rc = lsm_get(ns->db, &ns->at, key.data, key.size, ret_list);
+    *ret_found = !rc;
+    if (rc)
+        return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
     return acl_is_valid(slice_of(ret_list->data, ret_list->size)) ? 0 : -EIO;
 }
 

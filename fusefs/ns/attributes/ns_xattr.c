@@ -29,9 +29,9 @@ static int xattr_key(const struct ns_inode *inode, const char *name, struct path
 static int xattr_exists(struct ns *ns, const struct pathkey *key, bool *ret_exists)
 {
     size_t got;
-    int status = lsm_get_range(ns->db, &ns->at, key->data, key->size, 0, NULL, 0, &got, NULL);
-    *ret_exists = !status;
-    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    int rc = lsm_get_range(ns->db, &ns->at, key->data, key->size, 0, NULL, 0, &got, NULL);
+    *ret_exists = !rc;
+    return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
 }
 
 // Adds the record to the batch, which has the change of the attribute already, and commits both.
@@ -57,14 +57,10 @@ int ns_look_for_labels(struct ns *ns)
     struct pathkey lower, upper;
     struct lsm_iter *iter;
     pathkey_type_bounds(KEY_XATTR, &lower, &upper);
-    struct lsm_iter_options options = {.snapshot = ns->at.snapshot,
-                                       .lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
-    int status = lsm_iter_new(ns->db, &options, &iter);
-    if (status)
-        return status;
+    struct lsm_iter_options options = ns_between(ns->at.snapshot, &lower, &upper);
+    int rc = lsm_iter_new(ns->db, &options, &iter);
+    if (rc)
+        return rc;
     unsigned count = 0;
     bool found = false;
     lsm_iter_seek_first(iter);
@@ -76,10 +72,10 @@ int ns_look_for_labels(struct ns *ns)
         found = !pathkey_parse_xattr(slice_of(key, size), &ino, &name) || is_label(name);
         lsm_iter_next(iter);
     }
-    status = lsm_iter_status(iter);
+    rc = lsm_iter_status(iter);
     atomic_store(&ns->labels, found || count == LOOK_MOST || ns->follows);
     lsm_iter_free(iter);
-    return status;
+    return rc;
 }
 
 bool ns_may_have_labels(struct ns *ns)
@@ -181,10 +177,9 @@ static ssize_t get_value(struct ns *ns, const struct lsm_snapshot *snapshot,
     struct lsm_read_options options = {.snapshot = snapshot};
     size_t got;
     uint64_t whole;
-    int status =
-        lsm_get_range(ns->db, &options, key->data, key->size, 0, value, size, &got, &whole);
-    if (status)
-        return status == LSM_NOT_FOUND ? -ENODATA : ns_err(status);
+    int rc = lsm_get_range(ns->db, &options, key->data, key->size, 0, value, size, &got, &whole);
+    if (rc)
+        return rc == LSM_NOT_FOUND ? -ENODATA : ns_err(rc);
     return size && whole > size ? -ERANGE : (ssize_t)whole;
 }
 
@@ -214,11 +209,7 @@ static ssize_t list_names(struct ns *ns, const struct lsm_snapshot *snapshot, ui
     struct pathkey lower, upper;
     struct lsm_iter *iter;
     pathkey_ino_bounds(KEY_XATTR, ino, &lower, &upper);
-    struct lsm_iter_options options = {.snapshot = snapshot,
-                                       .lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
+    struct lsm_iter_options options = ns_between(snapshot, &lower, &upper);
     int rc = ns_err(lsm_iter_new(ns->db, &options, &iter));
     if (rc)
         return rc;

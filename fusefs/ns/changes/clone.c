@@ -130,11 +130,7 @@ static int copy_keys(struct clone *clone, struct op *op, enum pathkey_type type,
     struct pathkey lower, upper, key;
     struct lsm_iter *iter;
     pathkey_ino_bounds(type, from, &lower, &upper);
-    struct lsm_iter_options options = {.snapshot = clone->source->at.snapshot,
-                                       .lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
+    struct lsm_iter_options options = ns_between(clone->source->at.snapshot, &lower, &upper);
     int rc = ns_err(lsm_iter_new(clone->ns->db, &options, &iter));
     if (rc)
         return rc;
@@ -390,11 +386,7 @@ static int fill_dir(struct clone *clone, struct ns_inode *from, struct ns_inode 
     struct pathkey lower, upper;
     struct filling filling = {0};
     pathkey_dir_bounds(prefix_slice(from->own_prefix), &lower, &upper);
-    struct lsm_iter_options options = {.snapshot = clone->source->at.snapshot,
-                                       .lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
+    struct lsm_iter_options options = ns_between(clone->source->at.snapshot, &lower, &upper);
     int rc = ns_err(lsm_iter_new(clone->ns->db, &options, &filling.iter));
     if (rc)
         return rc;
@@ -529,11 +521,7 @@ int ns_clone(struct ns *ns, struct ns *source, const char *from, struct ns_inode
     if (rc)
         return rc;
     pathkey_type_bounds(KEY_EXTENT, &lower, &upper);
-    struct lsm_iter_options options = {.snapshot = source->at.snapshot,
-                                       .lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
+    struct lsm_iter_options options = ns_between(source->at.snapshot, &lower, &upper);
     rc = ns_err(lsm_iter_new(ns->db, &options, &clone.extents));
     if (!rc)
         rc = clone_into(&clone, inode, dir, name, name_size);

@@ -137,10 +137,10 @@ static int load_at(struct diff *diff, const struct lsm_snapshot *snapshot, struc
                    struct loaded *ret_rec)
 {
     struct lsm_read_options options = {.snapshot = snapshot};
-    int status = lsm_get(diff->db, &options, key.data, key.size, &ret_rec->raw);
-    if (!status)
-        status = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
-    return ns_err(status);
+    int rc = lsm_get(diff->db, &options, key.data, key.size, &ret_rec->raw);
+    if (!rc)
+        rc = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
+    return ns_err(rc);
 }
 
 static int look_at_entry(struct diff *diff, struct slice key)

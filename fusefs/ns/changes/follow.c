@@ -39,15 +39,14 @@ static int entry_moved(struct ns *ns, struct slice key, struct loaded *rec, uint
         return 0;
     memcpy(entry.data, key.data, key.size);
     entry.size = key.size;
-    int status = lsm_get(ns->db, NULL, key.data, key.size, &rec->raw);
-    if (!status)
-        status = record_decode(rec->raw.data, rec->raw.size, &rec->rec);
-    if (status)
-        return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    int rc = lsm_get(ns->db, NULL, key.data, key.size, &rec->raw);
+    if (!rc)
+        rc = record_decode(rec->raw.data, rec->raw.size, &rec->rec);
+    if (rc)
+        return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
     *ret_ino = rec->rec.ino;
     struct slice prefix, name;
     struct ns_inode *inode = inode_find(&ns->table, rec->rec.ino);
-    int rc = 0;
     if (inode && pathkey_parse_entry(key, &prefix, &name))
         rc = ns_found_at(ns, inode, NULL, prefix, name, rec->rec.is_link, NULL);
     ns_inode_drop(ns, inode);

@@ -128,11 +128,7 @@ static int tell_dir(struct telling *telling, struct lsm *db, const struct lsm_sn
     struct pathkey lower, upper;
     struct lsm_iter *iter;
     pathkey_dir_bounds(slice_of(level->bytes, level->prefix_size), &lower, &upper);
-    struct lsm_iter_options bounds = {.snapshot = snapshot,
-                                      .lower = lower.data,
-                                      .lower_size = lower.size,
-                                      .upper = upper.data,
-                                      .upper_size = upper.size};
+    struct lsm_iter_options bounds = ns_between(snapshot, &lower, &upper);
     int rc = ns_err(lsm_iter_new(db, &bounds, &iter));
     if (rc)
         return rc;

@@ -45,11 +45,8 @@ int extent_walk_start(struct ns *ns, const struct lsm_snapshot *snapshot, uint64
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
     if (to != UINT64_MAX)
         pathkey_extent(&upper, ino, to);
-    struct lsm_iter_options options = {.snapshot = snapshot ? snapshot : ns->at.snapshot,
-                                       .lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
+    struct lsm_iter_options options =
+        ns_between(snapshot ? snapshot : ns->at.snapshot, &lower, &upper);
     int rc = ns_err(lsm_iter_new(ns->db, &options, &ret_walk->iter));
     if (rc)
         return rc;
@@ -108,9 +105,9 @@ int extents_has(struct ns *ns, uint64_t ino, struct extent extent, bool *ret_has
     size_t got;
     uint64_t value_size = 0;
     pathkey_extent(&key, ino, extent.start);
-    int status = lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, NULL, 0, &got, &value_size);
-    *ret_has = !status && value_size == extent.size;
-    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    int rc = lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, NULL, 0, &got, &value_size);
+    *ret_has = !rc && value_size == extent.size;
+    return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
 }
 
 // ------------------------------------------------------------------------------- reading
@@ -154,9 +151,9 @@ static int read_extent(struct ns *ns, const struct lsm_snapshot *snapshot, uint6
     struct pathkey key;
     pathkey_extent(&key, ino, start);
     *ret_got = 0;
-    int status = lsm_get_range(ns->db, &options, key.data, key.size, from - start, data,
-                               (size_t)(to - from), ret_got, NULL);
-    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    int rc = lsm_get_range(ns->db, &options, key.data, key.size, from - start, data,
+                           (size_t)(to - from), ret_got, NULL);
+    return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
 }
 
 // Most reads are of a file written in long pieces, which begin where a cell does, or of a piece as
@@ -223,19 +220,19 @@ int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to)
 // The extents of `data`, cut on the grid.
 static int put_pieces(struct lsm_batch *batch, uint64_t ino, uint64_t offset, struct slice data)
 {
-    int status = 0;
-    while (data.size && !status) {
+    int rc = 0;
+    while (data.size && !rc) {
         uint64_t room = NS_EXTENT_MAX - offset % NS_EXTENT_MAX;
         size_t n = data.size < room ? data.size : (size_t)room;
         assert(offset / NS_EXTENT_MAX == (offset + n - 1) / NS_EXTENT_MAX);
         struct pathkey key;
         pathkey_extent(&key, ino, offset);
-        status = lsm_batch_put_borrowed(batch, key.data, key.size, data.data, n);
+        rc = lsm_batch_put_borrowed(batch, key.data, key.size, data.data, n);
         offset += n;
         data.data += n;
         data.size -= n;
     }
-    return ns_err(status);
+    return ns_err(rc);
 }
 
 int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data)

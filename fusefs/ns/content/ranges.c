@@ -32,11 +32,8 @@ static int open_iter(struct ns *ns, const struct lsm_snapshot *snapshot,
                      const struct pathkey *lower, const struct pathkey *upper,
                      struct lsm_iter **ret_iter)
 {
-    struct lsm_iter_options options = {.snapshot = snapshot ? snapshot : ns->at.snapshot,
-                                       .lower = lower->data,
-                                       .lower_size = lower->size,
-                                       .upper = upper->data,
-                                       .upper_size = upper->size};
+    struct lsm_iter_options options =
+        ns_between(snapshot ? snapshot : ns->at.snapshot, lower, upper);
     return lsm_iter_new(ns->db, &options, ret_iter);
 }
 
@@ -138,13 +135,13 @@ int ranges_sum(struct ns *ns, enum pathkey_type type, uint64_t *ret_bytes)
     uint64_t ino;
     *ret_bytes = 0;
     pathkey_type_bounds(type, &lower, &upper);
-    int status = open_iter(ns, NULL, &lower, &upper, &iter);
-    if (status)
-        return status;
+    int rc = open_iter(ns, NULL, &lower, &upper, &iter);
+    if (rc)
+        return rc;
     for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter))
         if (!load(iter, type, &ino, &range)) // a malformed key is passed over; ns_check reports it
             *ret_bytes += range.size;
-    status = lsm_iter_status(iter);
+    rc = lsm_iter_status(iter);
     lsm_iter_free(iter);
-    return status;
+    return rc;
 }

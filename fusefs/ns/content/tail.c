@@ -69,11 +69,11 @@ int tail_begin(struct ns *ns, uint64_t ino, uint64_t *ret_begin)
     size_t got;
     uint64_t size;
     pathkey_number(&key, KEY_TAIL, ino);
-    int status =
+    int rc =
         lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, offset, sizeof offset, &got, &size);
     *ret_begin = UINT64_MAX;
-    if (status)
-        return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    if (rc)
+        return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
     if (size != sizeof offset)
         return -EIO;
     *ret_begin = get_big64(offset);
@@ -88,14 +88,14 @@ static int step(struct ns *ns, uint64_t ino, uint64_t begin, struct lsm_batch *b
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
     pathkey_extent(&lower, ino, begin);
     lsm_batch_clear(batch);
-    int status = ns_delete_keys(ns, batch, &lower, &upper, TAIL_BATCH_EXTENTS, &count);
+    int rc = ns_delete_keys(ns, batch, &lower, &upper, TAIL_BATCH_EXTENTS, &count);
     *ret_done = count < TAIL_BATCH_EXTENTS;
-    if (!status && *ret_done) {
+    if (!rc && *ret_done) {
         pathkey_number(&lower, KEY_TAIL, ino);
-        status = lsm_batch_delete(batch, lower.data, lower.size);
+        rc = lsm_batch_delete(batch, lower.data, lower.size);
     }
     struct lsm_write_options options = {.use_reserve = true};
-    return status ? status : lsm_write(ns->db, &options, batch);
+    return rc ? rc : lsm_write(ns->db, &options, batch);
 }
 
 void tail_fetch(struct ns *ns, uint64_t ino, struct lsm_batch *batch)

@@ -131,17 +131,17 @@ int record_encode(const struct record *record, struct buf *out)
     size_t prefix_size = flags & FLAG_PREFIX ? record->prefix.size : 0;
     size_t content_size = flags & FLAG_INLINE ? record->content.size : 0;
     struct buf made = {out->data, 0, out->capacity};
-    int status = buf_reserve(&made, fixed_size + prefix_size + content_size);
-    if (status)
-        return status;
+    int rc = buf_reserve(&made, fixed_size + prefix_size + content_size);
+    if (rc)
+        return rc;
     *out = made;
-    status = buf_append(out, fixed, fixed_size);
-    if (!status && prefix_size)
-        status = buf_append(out, record->prefix.data, prefix_size);
-    if (!status && content_size)
-        status = buf_append(out, record->content.data, content_size);
-    assert(status || out->size == fixed_size + prefix_size + content_size);
-    return status;
+    rc = buf_append(out, fixed, fixed_size);
+    if (!rc && prefix_size)
+        rc = buf_append(out, record->prefix.data, prefix_size);
+    if (!rc && content_size)
+        rc = buf_append(out, record->content.data, content_size);
+    assert(rc || out->size == fixed_size + prefix_size + content_size);
+    return rc;
 }
 
 static const uint8_t *decode_attributes(const uint8_t *p, const uint8_t *end, uint8_t flags,

@@ -21,8 +21,8 @@
 static int check_absent(struct ns *ns, const struct pathkey *key)
 {
     size_t got;
-    int status = lsm_get_range(ns->db, NULL, key->data, key->size, 0, NULL, 0, &got, NULL);
-    return status == LSM_NOT_FOUND ? 0 : status ? ns_err(status) : -EEXIST;
+    int rc = lsm_get_range(ns->db, NULL, key->data, key->size, 0, NULL, 0, &got, NULL);
+    return rc == LSM_NOT_FOUND ? 0 : rc ? ns_err(rc) : -EEXIST;
 }
 
 // The prefix of a new directory: its home, unless that is too long or a directory that moved away

@@ -39,11 +39,7 @@ static int walk_open(struct ns *ns, const struct ns_inode *dir, struct lsm_iter 
 {
     struct pathkey lower, upper;
     pathkey_dir_bounds(prefix_slice(dir->own_prefix), &lower, &upper);
-    struct lsm_iter_options options = {.snapshot = ns->at.snapshot,
-                                       .lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
+    struct lsm_iter_options options = ns_between(ns->at.snapshot, &lower, &upper);
     return ns_err(lsm_iter_new(ns->db, &options, ret_iter));
 }
 
@@ -54,8 +50,8 @@ static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
     struct slice prefix;
     struct record *rec = &ret_found->rec;
     if (!lsm_iter_valid(iter)) {
-        int status = lsm_iter_status(iter);
-        return status ? ns_err(status) : 1;
+        int rc = lsm_iter_status(iter);
+        return rc ? ns_err(rc) : 1;
     }
     const void *key = lsm_iter_key(iter, &key_size);
     const void *value = lsm_iter_value(iter, &value_size);
@@ -63,9 +59,9 @@ static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
         return ns_err(lsm_iter_status(iter));
     if (!pathkey_parse_entry(slice_of(key, key_size), &prefix, &ret_found->name))
         return -EIO;
-    int status = record_decode(value, value_size, rec);
-    if (status)
-        return ns_err(status);
+    int rc = record_decode(value, value_size, rec);
+    if (rc)
+        return ns_err(rc);
     ret_found->ino = rec->ino;
     ret_found->type = record_type(rec);
     return 0;

@@ -41,25 +41,21 @@ int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked)
     struct pathkey key;
     size_t got;
     pathkey_marker(&key, prefix);
-    int status = lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, NULL, 0, &got, NULL);
-    *ret_marked = !status;
-    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    int rc = lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, NULL, 0, &got, NULL);
+    *ret_marked = !rc;
+    return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
 }
 
 int markers_count(struct ns *ns)
 {
     struct pathkey lower, upper;
     pathkey_type_bounds(KEY_MARKER, &lower, &upper);
-    struct lsm_iter_options bounds = {.snapshot = ns->at.snapshot,
-                                      .lower = lower.data,
-                                      .lower_size = lower.size,
-                                      .upper = upper.data,
-                                      .upper_size = upper.size,
-                                      .no_fill_cache = true};
+    struct lsm_iter_options bounds = ns_between(ns->at.snapshot, &lower, &upper);
+    bounds.no_fill_cache = true;
     struct lsm_iter *iter;
-    int status = lsm_iter_new(ns->db, &bounds, &iter);
-    if (status)
-        return status;
+    int rc = lsm_iter_new(ns->db, &bounds, &iter);
+    if (rc)
+        return rc;
     size_t count = 0;
     for (lsm_iter_seek_first(iter); lsm_iter_valid(iter) && count < MARKERS_COUNTED; count++) {
         size_t size;
@@ -68,7 +64,7 @@ int markers_count(struct ns *ns)
         lsm_iter_next(iter);
     }
     ns->all_marked = count == MARKERS_COUNTED || ns->follows;
-    status = lsm_iter_status(iter);
+    rc = lsm_iter_status(iter);
     lsm_iter_free(iter);
-    return status;
+    return rc;
 }

@@ -104,6 +104,19 @@ LOCK_FUNCTIONS(tree_shape, struct ns, rename_mutex, ns_rename_mutex)
 int ns_moment_begin(struct ns *ns, const struct lsm_snapshot **ret_snapshot);
 void ns_moment_end(struct ns *ns, const struct lsm_snapshot *snapshot); // NULL is allowed
 
+// For an iterator over the keys in [lower, upper), as of a snapshot (NULL: now). The bounds are
+// borrowed.
+static inline struct lsm_iter_options ns_between(const struct lsm_snapshot *snapshot,
+                                                 const struct pathkey *lower,
+                                                 const struct pathkey *upper)
+{
+    return (struct lsm_iter_options){.snapshot = snapshot,
+                                     .lower = lower->data,
+                                     .lower_size = lower->size,
+                                     .upper = upper->data,
+                                     .upper_size = upper->size};
+}
+
 static inline int ns_err(int status)
 {
     return status ? -ns_errno(status) : 0;

@@ -128,10 +128,10 @@ static int load_key_at(struct ns *ns, const struct lsm_snapshot *snapshot,
                        const struct pathkey *key, struct loaded *ret_rec)
 {
     struct lsm_read_options options = {.snapshot = snapshot ? snapshot : ns->at.snapshot};
-    int status = lsm_get(ns->db, &options, key->data, key->size, &ret_rec->raw);
-    if (!status)
-        status = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
-    return ns_err(status);
+    int rc = lsm_get(ns->db, &options, key->data, key->size, &ret_rec->raw);
+    if (!rc)
+        rc = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
+    return ns_err(rc);
 }
 
 int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec)
@@ -228,10 +228,10 @@ int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
 int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec)
 {
     assert(rec->is_link || !rec->is_inline || rec->content.size == rec->size);
-    int status = record_encode(rec, &op->out);
-    if (!status)
-        status = lsm_batch_put(op->batch, key->data, key->size, op->out.data, op->out.size);
-    return ns_err(status);
+    int rc = record_encode(rec, &op->out);
+    if (!rc)
+        rc = lsm_batch_put(op->batch, key->data, key->size, op->out.data, op->out.size);
+    return ns_err(rc);
 }
 
 int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec)
@@ -250,9 +250,9 @@ void op_stored(struct ns *ns, struct ns_inode *inode)
 
 int ns_ghost_make(struct op *op, const struct record *rec, struct inode_ghost **ret_ghost)
 {
-    int status = record_encode(rec, &op->out);
-    if (status)
-        return ns_err(status);
+    int rc = record_encode(rec, &op->out);
+    if (rc)
+        return ns_err(rc);
     struct inode_ghost *ghost = malloc(sizeof *ghost + op->out.size);
     if (!ghost)
         return -ENOMEM;
@@ -315,19 +315,19 @@ int op_commit(struct ns *ns, struct op *op)
 {
     struct lsm_write_options options = {
         .use_reserve = op->frees_space, .use_little = op->small_change, .sync_soon = op->sync_soon};
-    int status = ns->at.snapshot ? LSM_READ_ONLY : lsm_write(ns->db, &options, op->batch);
+    int rc = ns->at.snapshot ? LSM_READ_ONLY : lsm_write(ns->db, &options, op->batch);
     assert(!op->counter || op->counter->holder == op);
-    if (!status && op->counter)
+    if (!rc && op->counter)
         op->counter->value += op->counter_delta;
     counter_release(op);
-    if (!status)
+    if (!rc)
         promise_changed(ns, op->unwritten_change);
     op->unwritten_change = 0;
     op->batch_was_large |= lsm_batch_size(op->batch) > KEEP_BUFFER_MAX;
     lsm_batch_clear(op->batch);
-    if (!status)
+    if (!rc)
         tell_watcher(ns);
-    return ns_err(status);
+    return ns_err(rc);
 }
 
 // Whoever has seen the change, in a lookup, is not shown a listing from before it (ns_dir.c): such
@@ -350,29 +350,26 @@ int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct n
 int ns_delete_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *lower,
                    const struct pathkey *upper, unsigned most, unsigned *ret_count)
 {
-    struct lsm_iter_options options = {.lower = lower->data,
-                                       .lower_size = lower->size,
-                                       .upper = upper->data,
-                                       .upper_size = upper->size,
-                                       .no_fill_cache = true};
+    struct lsm_iter_options options = ns_between(NULL, lower, upper);
+    options.no_fill_cache = true;
     struct lsm_iter *iter;
-    int status = lsm_iter_new(ns->db, &options, &iter);
+    int rc = lsm_iter_new(ns->db, &options, &iter);
     unsigned count = 0;
     *ret_count = 0;
-    if (status)
-        return status;
-    for (lsm_iter_seek_first(iter); !status && count < most && lsm_iter_valid(iter);
+    if (rc)
+        return rc;
+    for (lsm_iter_seek_first(iter); !rc && count < most && lsm_iter_valid(iter);
          lsm_iter_next(iter)) {
         size_t size;
         const void *key = lsm_iter_key(iter, &size);
-        status = lsm_batch_delete(batch, key, size);
+        rc = lsm_batch_delete(batch, key, size);
         count++;
     }
-    if (!status && !lsm_iter_valid(iter))
-        status = lsm_iter_status(iter);
+    if (!rc && !lsm_iter_valid(iter))
+        rc = lsm_iter_status(iter);
     lsm_iter_free(iter);
     *ret_count = count;
-    return status;
+    return rc;
 }
 
 struct timespec ns_now(void)
@@ -384,25 +381,25 @@ struct timespec ns_now(void)
 
 int ns_ino_new(struct ns *ns, uint64_t *ret_ino)
 {
-    int status = 0;
+    int rc = 0;
     if (ns->at.snapshot)
         return -EROFS;
     numbers_lock(ns);
     if (ns->ino_next >= NS_INO_LAST)
-        status = LSM_NO_SPACE;
-    if (!status && ns->ino_next == ns->ino_reserved) {
+        rc = LSM_NO_SPACE;
+    if (!rc && ns->ino_next == ns->ino_reserved) {
         struct pathkey key;
         uint8_t value[8];
         pathkey_single(&key, KEY_RESERVED);
         put_fixed64(value, ns->ino_reserved + NS_INO_RANGE);
-        status = lsm_put(ns->db, NULL, key.data, key.size, value, sizeof(value));
-        if (!status)
+        rc = lsm_put(ns->db, NULL, key.data, key.size, value, sizeof(value));
+        if (!rc)
             ns->ino_reserved += NS_INO_RANGE;
     }
-    if (!status)
+    if (!rc)
         *ret_ino = ns->ino_next++;
     numbers_unlock(ns);
-    return ns_err(status);
+    return ns_err(rc);
 }
 
 void ns_attr_from(const struct record *rec, struct ns_attr *ret_attr)

@@ -51,12 +51,8 @@ static int damaged(const char *what, uint64_t ino)
 static int range_iter(const struct paths *paths, const struct pathkey *lower,
                       const struct pathkey *upper, struct lsm_iter **ret_iter)
 {
-    struct lsm_iter_options options = {.snapshot = paths->snapshot,
-                                       .lower = lower->data,
-                                       .lower_size = lower->size,
-                                       .upper = upper->data,
-                                       .upper_size = upper->size,
-                                       .no_fill_cache = true};
+    struct lsm_iter_options options = ns_between(paths->snapshot, lower, upper);
+    options.no_fill_cache = true;
     int rc = ns_err(lsm_iter_new(paths->db, &options, ret_iter));
     if (!rc)
         lsm_iter_seek_first(*ret_iter);
@@ -74,12 +70,12 @@ static int has_entry(struct paths *paths, uint64_t ino, const struct pathkey *ke
 {
     struct lsm_read_options options = {.snapshot = paths->snapshot};
     struct record rec;
-    int status = lsm_get(paths->db, &options, key->data, key->size, &paths->raw);
-    if (status == LSM_NOT_FOUND)
+    int rc = lsm_get(paths->db, &options, key->data, key->size, &paths->raw);
+    if (rc == LSM_NOT_FOUND)
         return 0;
-    if (!status)
-        status = record_decode(paths->raw.data, paths->raw.size, &rec);
-    return status ? ns_err(status) : rec.ino == ino && is_stray(&rec);
+    if (!rc)
+        rc = record_decode(paths->raw.data, paths->raw.size, &rec);
+    return rc ? ns_err(rc) : rec.ino == ino && is_stray(&rec);
 }
 
 static int add_stray(struct paths *paths, uint64_t ino, struct slice key)
@@ -224,11 +220,11 @@ static int owner_of(struct paths *paths, struct slice prefix, uint64_t *ret_ino)
     if (pathkey_is_fresh(prefix))
         return pathkey_fresh_ino(prefix, ret_ino) ? 0 : damaged("a prefix that makes no sense", 0);
     pathkey_marker(&key, prefix);
-    int status =
+    int rc =
         lsm_get_range(paths->db, &options, key.data, key.size, 0, value, sizeof value, &got, NULL);
-    if (!status)
+    if (!rc)
         *ret_ino = get_fixed64(value);
-    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
 }
 
 static int put_name(struct buf *names, struct slice name)

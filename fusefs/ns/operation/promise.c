@@ -53,11 +53,11 @@ static int hold(struct ns *ns, uint64_t bytes) REQUIRES(promise_mutex)
     uint64_t wanted = with_share(all > promise->spending ? all - promise->spending : 0);
     if (atomic_load_explicit(&promise->held, memory_order_relaxed) == wanted)
         return 0;
-    int status = lsm_hold_space(ns->db, wanted);
-    if (!status)
+    int rc = lsm_hold_space(ns->db, wanted);
+    if (!rc)
         atomic_store_explicit(&promise->held, wanted, memory_order_relaxed);
     // This disk cannot hold space: promises are only counted.
-    return status == LSM_INVALID ? 0 : status;
+    return rc == LSM_INVALID ? 0 : rc;
 }
 
 void promise_open(struct ns *ns, uint64_t unwritten)
@@ -74,9 +74,9 @@ void promise_open(struct ns *ns, uint64_t unwritten)
 
 int promise_space(struct ns *ns, uint64_t *ret_free, uint64_t *ret_available, uint64_t *ret_total)
 {
-    int status = lsm_space(ns->db, ret_free, ret_available, ret_total);
-    if (status)
-        return status;
+    int rc = lsm_space(ns->db, ret_free, ret_available, ret_total);
+    if (rc)
+        return rc;
     uint64_t held = atomic_load_explicit(&ns->promise.held, memory_order_relaxed);
     uint64_t wanted = with_share(unwritten_now(&ns->promise));
     uint64_t missing = wanted > held ? wanted - held : 0; // the disk below shows it as free

@@ -31,18 +31,18 @@ int ns_mark_feature(struct ns *ns, enum ns_feature feature)
     struct lsm_write_options options = {.use_little = feature != FEATURE_UNWRITTEN};
     uint8_t super[NS_SUPER_SIZE];
     struct pathkey key;
-    int status = 0;
+    int rc = 0;
     pathkey_single(&key, KEY_SUPER);
     numbers_lock(ns);
     uint32_t features = ns->features | feature;
     if (features != ns->features) {
         super_make(super, features);
-        status = lsm_put(ns->db, &options, key.data, key.size, super, sizeof super);
-        if (!status)
+        rc = lsm_put(ns->db, &options, key.data, key.size, super, sizeof super);
+        if (!rc)
             ns->features = features;
     }
     numbers_unlock(ns);
-    return status;
+    return rc;
 }
 
 int super_read(struct ns *ns)
@@ -50,25 +50,25 @@ int super_read(struct ns *ns)
     struct lsm_buf value = {0};
     struct pathkey key;
     pathkey_single(&key, KEY_SUPER);
-    int status = lsm_get(ns->db, &ns->at, key.data, key.size, &value);
+    int rc = lsm_get(ns->db, &ns->at, key.data, key.size, &value);
     const uint8_t *p = value.data;
-    if (status) {
+    if (rc) {
         // the failure of reading the superblock is returned as it is
     } else if (value.size < 12 || memcmp(p, super_magic, sizeof(super_magic)) != 0) {
-        status = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store of something else", ns->path);
+        rc = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store of something else", ns->path);
     } else if (get_fixed32(p + 8) > NS_FORMAT_VERSION) {
-        status = status_fail(LSM_NEWER_FORMAT, "%s: file system format %u, this program knows %u",
-                             ns->path, get_fixed32(p + 8), NS_FORMAT_VERSION);
+        rc = status_fail(LSM_NEWER_FORMAT, "%s: file system format %u, this program knows %u",
+                         ns->path, get_fixed32(p + 8), NS_FORMAT_VERSION);
     } else if (value.size != NS_SUPER_SIZE) {
-        status = status_fail(LSM_CORRUPTION, "%s: superblock of %zu bytes", ns->path, value.size);
+        rc = status_fail(LSM_CORRUPTION, "%s: superblock of %zu bytes", ns->path, value.size);
     } else if (get_fixed32(p + 12) & ~(uint32_t)FEATURES_KNOWN) {
-        status = status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", ns->path,
-                             get_fixed32(p + 12));
+        rc = status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", ns->path,
+                         get_fixed32(p + 12));
     } else {
         numbers_lock(ns);
         ns->features = get_fixed32(p + 12);
         numbers_unlock(ns);
     }
     lsm_buf_release(&value);
-    return status;
+    return rc;
 }

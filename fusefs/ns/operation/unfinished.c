@@ -36,9 +36,9 @@ static int has_key(struct lsm *db, const struct lsm_read_options *at, const stru
                    bool *ret_has)
 {
     size_t size;
-    int status = lsm_get_range(db, at, key->data, key->size, 0, NULL, 0, &size, NULL);
-    *ret_has = status == 0;
-    return status == LSM_NOT_FOUND ? 0 : ns_err(status);
+    int rc = lsm_get_range(db, at, key->data, key->size, 0, NULL, 0, &size, NULL);
+    *ret_has = rc == 0;
+    return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
 }
 
 int unfinished_is(struct lsm *db, const struct lsm_read_options *at, struct slice name,
@@ -73,11 +73,7 @@ int unfinished_each(struct lsm *db, const struct lsm_read_options *at, unfinishe
     pathkey_entry(&lower, slice_of(NULL, 0), slice_str(UNFINISHED_NAME));
     upper = lower;
     upper.data[upper.size - 1]++;
-    struct lsm_iter_options bounds = {.snapshot = at ? at->snapshot : NULL,
-                                      .lower = lower.data,
-                                      .lower_size = lower.size,
-                                      .upper = upper.data,
-                                      .upper_size = upper.size};
+    struct lsm_iter_options bounds = ns_between(at ? at->snapshot : NULL, &lower, &upper);
     int rc = ns_err(lsm_iter_new(db, &bounds, &iter));
     if (rc)
         return rc;

@@ -80,11 +80,11 @@ static int marker_of(struct ns *ns, struct slice prefix, uint64_t *ret_ino)
     uint8_t value[8] = {0};
     size_t got;
     pathkey_marker(&key, prefix);
-    int status =
+    int rc =
         lsm_get_range(ns->db, &ns->at, key.data, key.size, 0, value, sizeof(value), &got, NULL);
-    if (status && status != LSM_NOT_FOUND)
-        return ns_err(status);
-    *ret_ino = status ? 0 : get_fixed64(value);
+    if (rc && rc != LSM_NOT_FOUND)
+        return ns_err(rc);
+    *ret_ino = rc ? 0 : get_fixed64(value);
     return 0;
 }
 

@@ -159,13 +159,10 @@ static int queue_leftovers(struct reclaim *reclaim, enum pathkey_type type)
     struct pathkey lower, upper;
     struct lsm_iter *iter;
     pathkey_type_bounds(type, &lower, &upper);
-    struct lsm_iter_options options = {.lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
-    int status = lsm_iter_new(reclaim->ns->db, &options, &iter);
-    if (status)
-        return ns_err(status);
+    struct lsm_iter_options options = ns_between(NULL, &lower, &upper);
+    int rc = lsm_iter_new(reclaim->ns->db, &options, &iter);
+    if (rc)
+        return ns_err(rc);
     for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter)) {
         size_t size;
         struct reclaim_job job = {.is_tail = type == KEY_TAIL};
@@ -173,9 +170,9 @@ static int queue_leftovers(struct reclaim *reclaim, enum pathkey_type type)
         if (pathkey_parse_number(slice_of(key, size), type, &job.ino))
             reclaim_queue_add(reclaim->queue, job);
     }
-    status = lsm_iter_status(iter);
+    rc = lsm_iter_status(iter);
     lsm_iter_free(iter);
-    return ns_err(status);
+    return ns_err(rc);
 }
 
 int reclaim_start(struct ns *ns, struct reclaim **ret_reclaim)
