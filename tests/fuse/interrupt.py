@@ -1,12 +1,11 @@
 """Interrupts a command: interrupt.py SIGNAL:DELAY[,...] COMMAND...
 
 Runs it once for each, and sends the signal DELAY seconds after the program has begun to take it.
-Input stays open, and output is not read, meanwhile. @ in an argument is another number each time;
-what is called "target" is removed before. Prints a line for each run: the status as a shell has it, the
+Input stays open, and output is not read, meanwhile. @ in an argument is another number each time.
+Prints a line for each run: the status as a shell has it, the
 number of lines on standard error, and these.
 """
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -47,6 +46,5 @@ def run(name, delay, command):
 
 
 for i, when in enumerate(sys.argv[1].split(",")):
-    shutil.rmtree("target", ignore_errors=True)
     name, delay = when.split(":")
     run(name, float(delay), [a.replace("@", "%d.%d" % (os.getpid(), i)) for a in sys.argv[2:]])
