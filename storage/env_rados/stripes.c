@@ -12,6 +12,9 @@
 //
 // A stripe is never removed from a file that has a name, only emptied: its epoch must stay.
 //
+// A full pool takes small writes all the same: such are the log's records of what is deleted.
+// Tables and large values are refused, so a log at most gets into it.
+//
 // Writes return when they are on the disks: sync has nothing to wait for. What a failed write has
 // left is told by its kind (remote.c).
 //
@@ -26,6 +29,8 @@
 #include <string.h>
 
 #include "env_rados/remote.h"
+
+#define FORCED_MAX (64u << 10) // bytes of a small write
 
 enum touch {
     TOUCH_MAKE,  // there is no object
@@ -46,6 +51,7 @@ struct stripe_write {
     struct iovec pieces[ENV_PIECES_MAX + 1];
     int count;
     uint64_t offset;
+    bool force;
     unsigned *waiting; // mutex
     int rc;
 };
@@ -201,7 +207,8 @@ static void stripe_begin(struct stripe_write *part)
     struct cluster_write write = {.object = part->object,
                                   .pieces = part->pieces,
                                   .piece_count = part->count,
-                                  .offset = part->offset};
+                                  .offset = part->offset,
+                                  .force = part->force};
     struct cluster_pair pair;
     prepare(&write, part->store, part->touch, &pair);
     part->store->cluster->ops->write_begin(part->store->cluster, &write, stripe_written, part);
@@ -263,7 +270,8 @@ static int end_parts(struct remote *store, struct file *file, struct stripe_writ
             part->rc = touch_and(store, file, part->stripe,
                                  &(struct cluster_write){.pieces = part->pieces,
                                                          .piece_count = part->count,
-                                                         .offset = part->offset});
+                                                         .offset = part->offset,
+                                                         .force = part->force});
         if (part->rc && !rc)
             rc = remote_failed(store, part->rc, "writing");
         touched = touched || part->touch != TOUCH_NONE;
@@ -294,7 +302,8 @@ static int write_some(struct remote *store, struct file *file, struct stripe_wri
     for (; n < count; n++) {
         struct stripe_write *part = &parts[n];
         uint64_t at = (offset + size) % store->stripe;
-        *part = (struct stripe_write){.store = store, .stripe = first + n, .offset = at};
+        *part = (struct stripe_write){
+            .store = store, .stripe = first + n, .offset = at, .force = left <= FORCED_MAX};
         part->waiting = &waiting;
         object_name(part->object, file->number, part->stripe);
         part->touch = touch_of(store, file, part->stripe);

@@ -295,7 +295,9 @@ START_TEST(test_full)
     put(p.dir, "a", "text");
     ck_assert_int_eq(env_open(p.dir, "b", ENV_WRITE | ENV_CREATE, &file), 0);
     fake_cluster_fill(cluster, true);
-    ck_assert_int_eq(env_pwrite(file, "text", 4, 0), LSM_NO_SPACE);
+    static uint8_t large[(64 << 10) + 1];
+    ck_assert_int_eq(env_pwrite(file, large, sizeof large, 0), LSM_NO_SPACE);
+    ck_assert_int_eq(env_pwrite(file, "tex", 3, 0), 0); // a small one goes
     struct env_file *other;
     ck_assert_int_eq(env_open(p.dir, "c", ENV_WRITE | ENV_CREATE, &other), LSM_NO_SPACE);
     ck_assert_int_eq(p.dir->ops->space(p.dir, ENV_HERE, &free_bytes, &total), 0);
