@@ -48,7 +48,8 @@ check_not "what is not there" "$ctl" clone "$mnt/nothing" "$mnt/elsewhere"
 rm -rf "${mnt:?}"/whole "$mnt"/copy/{by-path,again,linked,dangling,dangling2,bound}
 
 # --- an unfinished copy is nowhere to be seen
-"$ctl" watch "$db" >watched 2>&1 &
+check "a snapshot to watch from" "$ctl" snapshot create "$db" start
+"$ctl" watch --from start "$db" >watched 2>&1 &
 watcher=$!
 touch "$mnt/begun"
 eventually grep -qx '+ /begun' watched || fail "watch: $(cat watched)"
