@@ -17,10 +17,10 @@
 // as the reserve is there. After that small changes wait as those do that free space.
 //
 // The lead is held in all of it, so one thread at a time is here. db_little_end() is in db_space.c.
+#include <assert.h>
+
 #include "base/clock.h"
 #include "db/db.h"
-
-#include <assert.h>
 
 #define SETTLE_US    500000  // how long to wait for flushes and compactions to give space back
 #define SETTLE_MAX   5000000 // where as much as may be granted without that is used up
