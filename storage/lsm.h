@@ -263,7 +263,7 @@ LSM_NODISCARD LSM_API int lsm_get_range(struct lsm *db, const struct lsm_read_op
                                         uint64_t *ret_value_size);
 
 // A snapshot fixes what readers that name it see. Holds superseded versions on disk until
-// released. Cheap to take (one lock, no I/O).
+// released. Cheap to take (one lock, no I/O); waits for writers only as lsm_snapshots_enter() says.
 LSM_NODISCARD LSM_API int lsm_snapshot_new(struct lsm *db,
                                            const struct lsm_snapshot **ret_snapshot);
 LSM_API void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot);
@@ -282,6 +282,13 @@ LSM_API uint64_t lsm_sequence(struct lsm *db);
 // It rises before what a snapshot sees is fixed: where it is the same before a write and after, the
 // write is in all snapshots that are taken later, and in none from before. Takes no lock.
 LSM_API uint64_t lsm_snapshots_taken(struct lsm *db);
+
+// For a write that has to be followed by another if a snapshot comes in between. Returns what
+// lsm_snapshots_taken() says. Until lsm_snapshots_leave() with that number, which the same thread
+// owes, at most one snapshot other than brief ones is taken, and the next waits; so it sees both
+// writes. Takes no lock. The thread must not take a snapshot itself meanwhile.
+LSM_API uint64_t lsm_snapshots_enter(struct lsm *db);
+LSM_API void lsm_snapshots_leave(struct lsm *db, uint64_t entered);
 
 // Named snapshots stay: across closing, crashes and power cuts, in checkpoints and repairs, until
 // they are deleted. A name is 1 to LSM_SNAPSHOT_NAME_MAX bytes without '/' and control characters,

@@ -109,6 +109,9 @@ struct lsm {
     _Atomic(struct read_view *) view;
     _Atomic uint64_t visible;
     _Atomic uint64_t snapshots_taken; // of lsm_snapshots_taken(); rises before `visible` is read
+    // Who is between lsm_snapshots_enter() and _leave(): in the place of `snapshots_taken` modulo 2
+    // as it was at the entering. How many snapshots wait for one of the places.
+    _Atomic uint32_t entered[2], entered_waits;
 
     // The lead's.
     struct memtable *active; // changed under mutex as well

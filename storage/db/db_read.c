@@ -254,6 +254,16 @@ int lsm_get_range(struct lsm *db, const struct lsm_read_options *ro, const void 
 
 // ------------------------------------------------------------------------------------- snapshots
 
+// Waits for those that entered before the last snapshot was taken. Whoever enters meanwhile counts
+// in the other place, so that it ends. Mutex held.
+static void wait_for_entered(struct lsm *db) REQUIRES(db_mutex)
+{
+    atomic_fetch_add(&db->entered_waits, 1);
+    while (atomic_load(&db->entered[(atomic_load(&db->snapshots_taken) + 1) % 2]))
+        db_wait(db, &db->changed);
+    atomic_fetch_sub(&db->entered_waits, 1);
+}
+
 int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
 {
     if (db->options
@@ -265,6 +275,7 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     snapshot->view = NULL;
     snapshot->id = 0;
     db_lock(db);
+    wait_for_entered(db);
     // Pairs with the fence of lsm_snapshots_taken(): who has written before, or sees the new count.
     atomic_fetch_add(&db->snapshots_taken, 1);
     atomic_thread_fence(memory_order_seq_cst);
@@ -296,6 +307,32 @@ uint64_t lsm_snapshots_taken(struct lsm *db)
 {
     atomic_thread_fence(memory_order_seq_cst);
     return atomic_load_explicit(&db->snapshots_taken, memory_order_relaxed) + 1;
+}
+
+static void leave(struct lsm *db, uint64_t taken)
+{
+    if (atomic_fetch_sub(&db->entered[taken % 2], 1) > 1 || !atomic_load(&db->entered_waits))
+        return;
+    db_lock(db);
+    pthread_cond_broadcast(&db->changed);
+    db_unlock(db);
+}
+
+uint64_t lsm_snapshots_enter(struct lsm *db)
+{
+    for (;;) {
+        uint64_t taken = atomic_load(&db->snapshots_taken);
+        atomic_fetch_add(&db->entered[taken % 2], 1);
+        if (atomic_load(&db->snapshots_taken) == taken)
+            return taken + 1;
+        leave(db, taken); // counted in a place that a snapshot may not have looked at
+    }
+}
+
+void lsm_snapshots_leave(struct lsm *db, uint64_t entered)
+{
+    assert(entered > 0);
+    leave(db, entered - 1);
 }
 
 uint64_t lsm_sequence(struct lsm *db)

@@ -2,6 +2,7 @@
 // at every call that makes, renames or deletes one. Random histories: test_snapshot_model.
 #include "store_util.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "base/coding.h"
@@ -479,6 +480,39 @@ START_TEST(test_rollback)
 }
 END_TEST
 
+static void *take_snapshot(void *arg)
+{
+    const struct lsm_snapshot **ret_snapshot = arg;
+    ck_assert_int_eq(lsm_snapshot_new(db, ret_snapshot), 0);
+    return NULL;
+}
+
+// Between entering and leaving at most one snapshot comes in; the next sees what was written before
+// the leaving, whatever the threads' order.
+START_TEST(test_entered)
+{
+    open_db();
+    for (unsigned round = 0; round < 200; round++) {
+        const struct lsm_snapshot *first, *second = NULL;
+        pthread_t thread;
+        char value[8];
+        sprintf(value, "%u", round);
+        uint64_t entered = lsm_snapshots_enter(db);
+        ck_assert_uint_eq(lsm_snapshots_taken(db), entered);
+        ck_assert_int_eq(lsm_snapshot_new(db, &first), 0);
+        ck_assert_uint_eq(lsm_snapshots_taken(db), entered + 1);
+        ck_assert_int_eq(pthread_create(&thread, NULL, take_snapshot, &second), 0);
+        lsm_snapshots_leave(db, lsm_snapshots_enter(db)); // of the next, which nobody waits for
+        put("a", value);
+        lsm_snapshots_leave(db, entered);
+        pthread_join(thread, NULL);
+        check_value(second, "a", value);
+        lsm_snapshot_free(db, first);
+        lsm_snapshot_free(db, second);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("snapshots");
@@ -496,6 +530,7 @@ int main(void)
     tcase_add_test(tc, test_space_of_blobs);
     tcase_add_test(tc, test_space_of_unnamed);
     tcase_add_test(tc, test_rollback);
+    tcase_add_test(tc, test_entered);
     tcase_add_test(tc, test_power_cuts);
     tcase_add_test(tc, test_failing_calls);
     suite_add_tcase(suite, tc);

@@ -153,6 +153,28 @@ static bool is_refused(struct ns_inode *inode, const struct op *op, uint64_t off
     return flags & NS_WRITE_LATE && !op->frees_space && lost_just_before(inode, offset);
 }
 
+// Commits what was written, and the record if it has to be stored. A diff finds content that was
+// overwritten by the record, which is stored after a snapshot even if it says the same.
+static int commit_content(struct ns *ns, struct op *op, struct ns_inode *inode,
+                          const struct record *before) REQUIRES(inode_held)
+{
+    struct record *rec = &op->file.rec;
+    uint64_t taken = lsm_snapshots_enter(ns->db);
+    bool store = inode_location(inode) == AT_NONE || inode->stored_at != taken ||
+                 record_differs(before, rec);
+    int rc = store ? op_store(op, inode, rec) : 0;
+    if (!rc)
+        rc = op_commit(ns, op);
+    if (!rc && store) {
+        op_stored(ns, inode);
+        inode->stored_at = taken;
+    } else if (!rc && lsm_snapshots_taken(ns->db) != taken && op_store(op, inode, rec) == 0) {
+        (void)op_commit(ns, op); // the content may be behind that snapshot; it is written
+    }
+    lsm_snapshots_leave(ns->db, taken);
+    return rc;
+}
+
 static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, struct slice data,
                         uint64_t offset, unsigned flags) REQUIRES(inode_held)
 {
@@ -173,23 +195,9 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     if (rc)
         return rc;
     ns_content_changed(op, rec, flags);
-    // A diff finds content that was overwritten by the record, which is written after a snapshot
-    // even if it says the same.
-    uint64_t taken = lsm_snapshots_taken(ns->db);
-    bool store = inode_location(inode) == AT_NONE || inode->stored_at != taken ||
-                 record_differs(&before, rec);
-    if (store)
-        rc = op_store(op, inode, rec);
-    if (!rc)
-        rc = op_commit(ns, op);
+    rc = commit_content(ns, op, inode, &before);
     if (rc)
         return rc;
-    if (store) {
-        op_stored(ns, inode);
-        inode->stored_at = taken;
-    } else if (lsm_snapshots_taken(ns->db) != taken && op_store(op, inode, rec) == 0) {
-        (void)op_commit(ns, op); // the content may be behind that snapshot; it is written
-    }
     lost_stored(inode, rec->size);
     if (data.size < CONTENT_SHORT_WRITE && !rec->is_inline)
         fragments_note(ns->fragments, inode, 1);
