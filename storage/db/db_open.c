@@ -365,8 +365,6 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
     }
     struct lsm *db = NULL;
     int rc = db_options_check(options);
-    if (!rc && options->follow && !options->env && env_rados_named(path))
-        rc = status_fail(LSM_INVALID, "%s: a store in a cluster cannot be followed", path);
     if (!rc)
         rc = handle_new(path, options, &db);
     if (rc)

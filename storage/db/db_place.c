@@ -64,7 +64,9 @@ struct env *db_base_env(const struct lsm_options *options, const char *path)
 {
     if (options && options->env)
         return options->env;
-    return env_rados_named(path) ? env_rados() : env_posix();
+    if (!env_rados_named(path))
+        return env_posix();
+    return options && options->follow ? env_rados_following() : env_rados();
 }
 
 int lsm_place_key(const char *path, char key[LSM_PLACE_KEY_MAX])

@@ -87,6 +87,9 @@ struct cluster_ops {
     // Up to CLUSTER_MAP_PAGE entries whose keys come after `after`, in order.
     int (*map)(struct cluster *cluster, const char *object, struct slice after, cluster_pair_fn *fn,
                void *arg, bool *ret_more);
+    // The entry of the map with this key, if there is one.
+    int (*get)(struct cluster *cluster, const char *object, struct slice key, cluster_pair_fn *fn,
+               void *arg);
     // Bytes that can be written still, and that with what the pool holds. May be some seconds old.
     int (*space)(struct cluster *cluster, uint64_t *ret_free, uint64_t *ret_total);
     // This client as the cluster knows it; and to keep another such client from any operation from

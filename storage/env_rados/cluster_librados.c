@@ -62,6 +62,7 @@
     F(release_read_op)                                                                             \
     F(read_op_read)                                                                                \
     F(read_op_omap_get_vals2)                                                                      \
+    F(read_op_omap_get_vals_by_keys2)                                                              \
     F(read_op_operate)                                                                             \
     F(omap_get_next2)                                                                              \
     F(omap_get_end)                                                                                \
@@ -311,6 +312,22 @@ static int librados_attributes(struct cluster *cluster, const char *object, clus
     return rc;
 }
 
+// Passes on the entries that were read, unless `rc` says that it failed.
+static int end_entries(rados_omap_iter_t iter, int rc, cluster_pair_fn *fn, void *arg)
+{
+    while (!rc) {
+        char *key, *value;
+        size_t key_size, value_size;
+        rc = lib.omap_get_next2(iter, &key, &value, &key_size, &value_size);
+        if (rc || !key)
+            break;
+        fn(arg, slice_of(key, key_size), slice_of(value, value_size));
+    }
+    if (iter)
+        lib.omap_get_end(iter);
+    return rc;
+}
+
 static int librados_map(struct cluster *cluster, const char *object, struct slice after,
                         cluster_pair_fn *fn, void *arg, bool *ret_more)
 {
@@ -327,20 +344,26 @@ static int librados_map(struct cluster *cluster, const char *object, struct slic
     int rc = lib.read_op_operate(op, of(cluster)->io, object, 0);
     lib.release_read_op(op);
     free(start);
-    rc = rc < 0 ? rc : map_rc < 0 ? map_rc : 0;
-    while (!rc) {
-        char *key, *value;
-        size_t key_size, value_size;
-        rc = lib.omap_get_next2(iter, &key, &value, &key_size, &value_size);
-        if (rc || !key)
-            break;
-        fn(arg, slice_of(key, key_size), slice_of(value, value_size));
-    }
-    if (iter)
-        lib.omap_get_end(iter);
+    rc = end_entries(iter, rc < 0 ? rc : map_rc < 0 ? map_rc : 0, fn, arg);
     if (!rc)
         *ret_more = more;
     return rc;
+}
+
+static int librados_get(struct cluster *cluster, const char *object, struct slice key,
+                        cluster_pair_fn *fn, void *arg)
+{
+    rados_omap_iter_t iter = NULL;
+    int map_rc = 0;
+    const char *const keys[] = {(const char *)key.data};
+    rados_read_op_t op = lib.create_read_op();
+    if (!op)
+        return -ENOMEM;
+    lib.read_op_omap_get_vals_by_keys2(op, keys, 1, &key.size, &iter, &map_rc);
+    int rc = lib.read_op_operate(op, of(cluster)->io, object, 0);
+    lib.release_read_op(op);
+    rc = rc < 0 ? rc : map_rc < 0 ? map_rc : 0;
+    return end_entries(iter, rc, fn, arg);
 }
 
 // ------------------------------------------------------------------------------- the monitors
@@ -552,6 +575,7 @@ static const struct cluster_ops librados_ops = {
     .size = librados_size,
     .attributes = librados_attributes,
     .map = librados_map,
+    .get = librados_get,
     .space = librados_space,
     .address = librados_address,
     .block = librados_block,

@@ -37,6 +37,7 @@ struct rados_file {
 
 struct env_lock {
     struct remote *store;
+    bool of_followers; // taken to see that there is none
 };
 
 static const struct env_ops rados_ops;
@@ -104,14 +105,14 @@ static int open_failed(const char *path, int error, const char *text)
                        "%s: %s: %s", path, text, strerror(-error));
 }
 
-static int connect_to(struct rados_env *base, const char *path, struct cluster **ret_cluster)
+int remote_connect(cluster_open_fn *open, void *arg, const char *path, struct cluster **ret_cluster)
 {
     char pool[PART_MAX], name[PART_MAX];
     const char *text = NULL;
     int rc = take_apart(path, pool, name);
     if (rc)
         return rc;
-    int error = base->open(base->arg, pool, name, ret_cluster, &text);
+    int error = open(arg, pool, name, ret_cluster, &text);
     return error ? open_failed(path, error, text) : 0;
 }
 
@@ -148,7 +149,7 @@ static int env_new(struct remote *store, const char *prefix, struct env **ret_en
 static int open_store(struct rados_env *base, const char *path, struct remote **ret_store)
 {
     struct cluster *cluster;
-    int rc = connect_to(base, path, &cluster);
+    int rc = remote_connect(base->open, base->arg, path, &cluster);
     if (rc)
         return rc;
     rc = remote_open(cluster, path, base->stripe, base->threaded, ret_store);
@@ -213,7 +214,7 @@ static int rados_mkdir(struct env *env, const char *path)
         return rc ? rc : index_create(dir->store, text, true, NULL);
     }
     struct remote fresh = {.path = (char *)path};
-    int rc = connect_to(dir, path, &fresh.cluster);
+    int rc = remote_connect(dir->open, dir->arg, path, &fresh.cluster);
     if (rc)
         return rc;
     pthread_mutex_init(&fresh.mutex, NULL);
@@ -287,6 +288,8 @@ static int rados_stat(struct env *env, const char *path, struct env_stat *ret_st
     if (name) {
         uint64_t size = name->file ? atomic_load(&name->file->size) : 0;
         *ret_stat = (struct env_stat){.size = size, .allocated_bytes = size, .is_dir = !name->file};
+    } else if (store->holds && strcmp(text, FOLLOWERS_LOCK) == 0) {
+        *ret_stat = (struct env_stat){0}; // its lock tells, not its name
     } else {
         rc = status_fail(LSM_NOT_FOUND, "stat %s/%s: No such file or directory", store->path, text);
     }
@@ -298,6 +301,8 @@ static int rados_unlink(struct env *env, const char *path)
 {
     char text[TEXT_MAX];
     int rc = full(env, path, text);
+    if (!rc && strcmp(text, FOLLOWERS_LOCK) == 0)
+        return 0;
     return rc ? rc : index_unlink(store_of(env), text);
 }
 
@@ -348,18 +353,21 @@ static int rados_lock(struct env *env, const char *path, bool shared, const char
     struct remote *store = store_of(env);
     char text[TEXT_MAX];
     int rc = full(env, path, text);
+    bool of_followers = !rc && store->holds && !shared && strcmp(text, FOLLOWERS_LOCK) == 0;
     struct env_lock *lock = rc ? NULL : malloc(sizeof *lock);
     if (!lock)
         return rc ? rc : status_no_memory(sizeof *lock);
-    if (store->holds || store->shares)
+    if (of_followers && lease_is_followed(store))
+        rc = status_fail(LSM_BUSY, "%s is followed", store->path);
+    else if (!of_followers && (store->holds || store->shares))
         rc = status_fail(LSM_BUSY, "%s is locked already", store->path);
-    if (!rc)
+    else if (!of_followers)
         rc = lease_take(store, shared, text, note);
     if (rc) {
         free(lock);
         return rc;
     }
-    lock->store = store;
+    *lock = (struct env_lock){store, of_followers};
     *ret_lock = lock;
     return 0;
 }
@@ -377,7 +385,8 @@ static void rados_unlock(struct env *env, struct env_lock *lock)
     if (!lock)
         return;
     assert(lock->store == store_of(env));
-    lease_drop(lock->store);
+    if (!lock->of_followers)
+        lease_drop(lock->store);
     free(lock);
 }
 

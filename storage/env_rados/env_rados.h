@@ -19,6 +19,15 @@ int env_rados_key(const char *path, char *key, size_t size);
 // Over librados. Static; never freed.
 struct env *env_rados(void);
 
+// The same for who follows a store that another process writes (lsm_options.follow): it holds no
+// lease, keeps nothing of the index in memory, and changes nothing but for a sign that it is there.
+// What it reads is what the cluster holds at that moment, so a file that was removed meanwhile
+// reads LSM_CORRUPTION. Static; never freed.
+struct env *env_rados_following(void);
+// Over other clusters, for tests. Free after everything in it was closed.
+struct env *env_rados_following_new(cluster_open_fn *open, void *arg, uint64_t stripe);
+void env_rados_following_free(struct env *env);
+
 // Over other clusters, for tests, with objects of `stripe` bytes; `threaded`: each locked store has
 // a thread that keeps the lease, else env_rados_tick() does. Free after everything in it was
 // closed.

@@ -30,6 +30,7 @@
 #define NAME_MAX_BYTES 255
 #define CHANGE_PARTS   4
 #define BUCKETS_MIN    64
+#define SEE_TRIES      10
 #define HIGH_SPARE     (STRIPES_AT_ONE * 2) // of a file that loses its name while it is written
 
 struct change_part {
@@ -178,6 +179,12 @@ static int decode_head(const struct remote *store, struct slice value, size_t si
     return 0;
 }
 
+static const char *number_text(uint64_t number, char text[17])
+{
+    snprintf(text, 17, "%016" PRIx64, number);
+    return text;
+}
+
 static bool decode_number(struct slice key, uint64_t *ret_number)
 {
     char text[17], *end;
@@ -319,6 +326,111 @@ int index_load(struct remote *store)
     return error ? remote_failed(store, error, "reading the index") : load.rc;
 }
 
+// ------------------------------------------------------------------------------- seen by others
+
+struct entry_seen {
+    const struct remote *store;
+    struct index_seen *seen;
+    bool found;
+    int rc;
+};
+
+static void see_name(void *arg, struct slice key, struct slice value)
+{
+    struct entry_seen *entry = arg;
+    uint32_t kind = KIND_FILE;
+    (void)key;
+    entry->found = true;
+    entry->rc = decode_head(entry->store, value, NAME_SIZE, &kind);
+    if (entry->rc)
+        return;
+    entry->seen->is_dir = kind != KIND_FILE;
+    entry->seen->number = get_fixed64(value.data + 4);
+}
+
+static void see_file(void *arg, struct slice key, struct slice value)
+{
+    struct entry_seen *entry = arg;
+    uint32_t flags;
+    (void)key;
+    entry->found = true;
+    entry->rc = decode_head(entry->store, value, FILE_SIZE, &flags);
+    if (!entry->rc)
+        entry->seen->size = get_fixed64(value.data + 8);
+}
+
+static int see(const struct remote *store, char kind, const char *text, cluster_pair_fn *fn,
+               struct entry_seen *entry)
+{
+    char key[NAME_MAX_BYTES + 2];
+    int n = snprintf(key, sizeof key, "%c%s", kind, text);
+    entry->found = false;
+    if (n < 0 || (size_t)n >= sizeof key)
+        return status_fail(LSM_INVALID, "%s: a name is too long", store->path);
+    int error =
+        store->cluster->ops->get(store->cluster, INDEX_OBJECT, slice_of(key, (size_t)n), fn, entry);
+    if (error && error != -ENOENT)
+        return status_fail(LSM_IO_ERROR, "%s: reading the index: %s", store->path,
+                           strerror(-error));
+    return entry->rc;
+}
+
+int index_see(const struct remote *store, const char *text, struct index_seen *ret_seen)
+{
+    struct entry_seen entry = {.store = store, .seen = ret_seen};
+    for (unsigned i = 0; i < SEE_TRIES; i++) {
+        char number[17];
+        *ret_seen = (struct index_seen){0};
+        int rc = see(store, 'n', text, see_name, &entry);
+        if (!rc && !entry.found)
+            return status_fail(LSM_NOT_FOUND, "%s/%s: No such file or directory", store->path,
+                               text);
+        if (rc || ret_seen->is_dir)
+            return rc;
+        rc = see(store, 'f', number_text(ret_seen->number, number), see_file, &entry);
+        if (rc || entry.found)
+            return rc;
+    }
+    return status_fail(LSM_TRY_AGAIN, "%s/%s: changes all the time", store->path, text);
+}
+
+struct listing {
+    const struct remote *store;
+    struct buf last, names; // of the names, each with a zero byte
+    bool over;
+    int rc;
+};
+
+static void list_name(void *arg, struct slice key, struct slice value)
+{
+    struct listing *l = arg;
+    (void)value;
+    l->over = l->over || !key.size || key.data[0] != 'n';
+    if (l->over || l->rc)
+        return;
+    bool below = memchr(key.data, '/', key.size);
+    if (buf_assign(&l->last, key.data, key.size) ||
+        (!below &&
+         (buf_append(&l->names, key.data + 1, key.size - 1) || buf_append(&l->names, "", 1))))
+        l->rc = status_no_memory(key.size);
+}
+
+int index_see_names(const struct remote *store, struct buf *names)
+{
+    struct listing l = {.store = store};
+    bool more = true;
+    int error = buf_assign(&l.last, "n", 1) ? -ENOMEM : 0;
+    while (!error && more && !l.over && !l.rc)
+        error = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&l.last),
+                                         list_name, &l, &more);
+    buf_release(&l.last);
+    *names = l.names;
+    if (error)
+        return status_fail(error == -ENOENT ? LSM_NOT_FOUND : LSM_IO_ERROR,
+                           "%s: reading the index: %s", store->path, strerror(-error));
+    return l.rc;
+}
+
 // ------------------------------------------------------------------------------------- changes
 
 static struct change_part *next_part(struct index_change *change, struct slice *ret_key, char kind,
@@ -332,12 +444,6 @@ static struct change_part *next_part(struct index_change *change, struct slice *
     memcpy(part->key + 1, text, size + 1); // the end is not part of it, but librados wants one
     *ret_key = slice_of(part->key, size + 1);
     return part;
-}
-
-static const char *number_text(uint64_t number, char text[17])
-{
-    snprintf(text, 17, "%016" PRIx64, number);
-    return text;
 }
 
 static void set_file(struct index_change *change, char kind, const struct file *file, uint32_t high,

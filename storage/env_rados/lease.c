@@ -2,7 +2,8 @@
 //
 // Attributes of the index: `epoch`; `holder`, the present writer ("-": none) as
 // "NONCE PLACE\nADDRESS\nNOTE"; `beat`, a number that the writer raises all the time; `readers`, a
-// number that each new reader raises. Readers are entries "s NONCE" of the map, with a beat each.
+// number that each new reader raises; `followed`, which each follower changes now and then.
+// Readers are entries "s NONCE" of the map, with a beat each.
 //
 // No clock is compared with another machine's. Whoever wants the lease looks at the beat again and
 // again; if it has not changed for LEASE_US by the watcher's own clock, its owner has let go of the
@@ -35,7 +36,7 @@
 struct seen { // the lease, as of one moment
     bool format_ok, newer;
     char epoch[EPOCH_DIGITS + 1];
-    char holder[HOLDER_MAX], beat[NUMBER_MAX], readers[NUMBER_MAX];
+    char holder[HOLDER_MAX], beat[NUMBER_MAX], readers[NUMBER_MAX], followed[SIGN_MAX];
 };
 
 struct reader_list {
@@ -78,6 +79,8 @@ static void see_attribute(void *arg, struct slice name, struct slice value)
         copy_text(seen->beat, sizeof seen->beat, value);
     } else if (slice_equal(name, slice_str("readers"))) {
         copy_text(seen->readers, sizeof seen->readers, value);
+    } else if (slice_equal(name, slice_str("followed"))) {
+        copy_text(seen->followed, sizeof seen->followed, value);
     }
 }
 
@@ -696,4 +699,42 @@ int lease_check(struct remote *store)
     if (!rc && strcmp(seen.epoch, store->epoch) != 0)
         rc = remote_failed(store, -ECANCELED, "the lease");
     return rc;
+}
+
+// ------------------------------------------------------------------------------------- followers
+
+// Without the right to write it stays unsaid.
+void lease_say_follower(struct remote *store)
+{
+    char nonce[17];
+    store->cluster->ops->nonce(store->cluster, nonce);
+    const struct cluster_pair sign = attribute("followed", nonce);
+    struct cluster_write write = {
+        .object = INDEX_OBJECT, .force = true, .attributes = &sign, .attribute_count = 1};
+    write.guards[0] = guard("format", FORMAT);
+    write.guard_count = 1;
+    (void)cluster_write(store->cluster, &write);
+}
+
+// A sign that a writer sees first may be an old one: that costs some time and nothing else.
+bool lease_is_followed(struct remote *store)
+{
+    struct seen seen;
+    uint64_t now = store->cluster->ops->now_us(store->cluster);
+    if (look(store, &seen) || !*seen.followed)
+        return false;
+    remote_lock(store);
+    if (strcmp(store->sign, seen.followed) != 0) {
+        memcpy(store->sign, seen.followed, sizeof store->sign);
+        store->sign_us = now;
+    }
+    bool followed = now - store->sign_us < FOLLOWED_US;
+    remote_unlock(store);
+    return followed;
+}
+
+int lease_look(struct remote *store)
+{
+    struct seen seen;
+    return look(store, &seen);
 }

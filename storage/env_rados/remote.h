@@ -2,7 +2,8 @@
 //
 // docs/scale-out.md shows the objects and proves why at most one writer's work counts. In short:
 //  - all names and the lease are in one object, the index. Its attribute `epoch` grows with each
-//    writer, and no change of the index is made but under the writer's own epoch;
+//    writer, and no change of the index is made but under the writer's own epoch (a follower's sign
+//    aside, which is no part of the store);
 //  - a file's bytes are in objects of 4 MiB, each with the epoch of the last writer that
 //    touched it. No later epoch's object takes a write of an earlier one. Numbers of files begin
 //    with the epoch that made them, so no two writers ever make the same object;
@@ -32,6 +33,9 @@
 #define LEASE_US       5000000u
 #define LOOK_US        500000u // a look at the lease that took longer says nothing
 #define LOOK_AGAIN_US  200000u
+#define FOLLOWED_US    60000000u
+#define SIGN_MAX       24
+#define FOLLOWERS_LOCK "FOLLOWERS" // the name whose lock a follower takes, and its writer tries
 
 extern struct lock_role remote_mutex;  // a store's mutex
 extern struct lock_role remote_change; // its change_mutex
@@ -99,8 +103,10 @@ struct remote {
     char nonce[17];
     char note[1024] GUARDED_BY(remote_mutex);
     uint64_t beat GUARDED_BY(remote_mutex);
-    _Atomic int status; // nothing is changed any more, and why; set once
-    struct status_kept kept; // its detail
+    char sign[SIGN_MAX] GUARDED_BY(remote_mutex); // a follower's, as seen last
+    uint64_t sign_us GUARDED_BY(remote_mutex);    // when it was new
+    _Atomic int status;                           // nothing is changed any more, and why; set once
+    struct status_kept kept;                      // its detail
 };
 
 LOCK_FUNCTIONS(remote, struct remote, mutex, remote_mutex)
@@ -122,6 +128,11 @@ int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool
 void remote_ref(struct remote *store);
 void remote_unref(struct remote *store);
 
+// ---- env_rados.c
+// A client for the store that "rados:POOL/NAME" names.
+int remote_connect(cluster_open_fn *open, void *arg, const char *path,
+                   struct cluster **ret_cluster);
+
 // ---- index.c
 struct index_change; // of the index
 // Replaces names, files and trash by what the index holds. LSM_NOT_FOUND without an index.
@@ -140,7 +151,19 @@ int index_forget_trash(struct remote *store, uint64_t number);
 // A handle's end: the last one of a file without a name has its objects removed.
 void index_release(struct remote *store, struct file *file);
 
+// What somebody who holds nothing sees, of this moment.
+struct index_seen {
+    uint64_t number;
+    uint64_t size; // of a file that nobody is writing
+    bool is_dir;
+};
+int index_see(const struct remote *store, const char *text, struct index_seen *ret_seen);
+// All names that are in no directory, each with a zero byte behind it. To be released by the
+// caller, also after a failure.
+int index_see_names(const struct remote *store, struct buf *names);
+
 // ---- stripes.c
+void stripe_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t stripe);
 int file_write(struct remote *store, struct file *file, const struct iovec *pieces, int count,
                uint64_t offset);
 int file_read(struct remote *store, struct file *file, const struct iovec *pieces, int count,
@@ -160,6 +183,11 @@ void lease_drop(struct remote *store);
 // The index, if it is empty and nobody else has it. Of a store that was opened just for that.
 int lease_remove(struct remote *store);
 void lease_note(struct remote *store, const char *note);
+// Followers hold nothing. Each leaves a sign now and then, another one each time; a writer that
+// finds a new sign counts as followed for FOLLOWED_US.
+void lease_say_follower(struct remote *store);
+bool lease_is_followed(struct remote *store);
+int lease_look(struct remote *store);  // whether the index is there and can be read
 int lease_check(struct remote *store); // whether the index is there and ours
 // One beat, and some trash: what the thread does all the time.
 void lease_tick(struct remote *store);

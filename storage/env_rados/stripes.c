@@ -56,7 +56,7 @@ struct stripe_write {
     int rc;
 };
 
-static void object_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t stripe)
+void stripe_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t stripe)
 {
     snprintf(object, CLUSTER_NAME_MAX, "%016" PRIx64 ".%08" PRIx32, number, stripe);
 }
@@ -171,7 +171,7 @@ static int touch_and(struct remote *store, struct file *file, uint32_t stripe,
                      const struct cluster_write *what)
 {
     char object[CLUSTER_NAME_MAX];
-    object_name(object, file->number, stripe);
+    stripe_name(object, file->number, stripe);
     enum touch touch = touch_of(store, file, stripe);
     int error;
     do {
@@ -305,7 +305,7 @@ static int write_some(struct remote *store, struct file *file, struct stripe_wri
         *part = (struct stripe_write){
             .store = store, .stripe = first + n, .offset = at, .force = left <= FORCED_MAX};
         part->waiting = &waiting;
-        object_name(part->object, file->number, part->stripe);
+        stripe_name(part->object, file->number, part->stripe);
         part->touch = touch_of(store, file, part->stripe);
         size += cursor_take(cursor, store->stripe - at, part->pieces, &part->count);
     }
@@ -418,10 +418,10 @@ int file_read(struct remote *store, struct file *file, const struct iovec *piece
         int part_count;
         size_t got = 0;
         (void)cursor_take(&cursor, most, part, &part_count);
-        object_name(object, file->number, (uint32_t)((offset + done) / store->stripe));
+        stripe_name(object, file->number, (uint32_t)((offset + done) / store->stripe));
         int error = store->cluster->ops->read(store->cluster, object, at, part, part_count, &got);
         if (error == -ENOENT)
-            return status_fail(LSM_IO_ERROR, "%s: object %s is gone", store->path, object);
+            return status_fail(LSM_CORRUPTION, "%s: object %s is gone", store->path, object);
         if (error)
             return status_fail(LSM_IO_ERROR, "%s: reading object %s: %s", store->path, object,
                                strerror(-error));
@@ -463,7 +463,7 @@ int file_seal(struct remote *store, struct file *file)
     for (unsigned missing = 0; missing < STRIPES_AT_ONE && !error; stripe++) {
         bool was_missing;
         uint64_t bytes = 0;
-        object_name(object, file->number, stripe);
+        stripe_name(object, file->number, stripe);
         error = seal_stripe(store, object, &was_missing);
         if (!error && !was_missing)
             error = store->cluster->ops->size(store->cluster, object, &bytes);
@@ -485,7 +485,7 @@ int trash_step(struct remote *store, struct trash *trash, bool *ret_done)
     char object[CLUSTER_NAME_MAX];
     assert(trash->done <= trash->high);
     if (trash->done < trash->high) {
-        object_name(object, trash->number, trash->done);
+        stripe_name(object, trash->number, trash->done);
         int error =
             cluster_write(store->cluster,
                           &(struct cluster_write){.object = object, .remove = true, .force = true});

@@ -350,6 +350,21 @@ static int fake_map(struct cluster *base, const char *name, struct slice after, 
     return rc;
 }
 
+static int fake_get(struct cluster *base, const char *name, struct slice key, cluster_pair_fn *fn,
+                    void *arg)
+{
+    struct fake_cluster *cluster = cluster_of(base);
+    int rc = enter(base);
+    const struct fake_object *object = objects_find(&cluster->objects, name);
+    if (!rc && !object)
+        rc = -ENOENT;
+    for (struct fake_entry *e = rc ? NULL : object->map; e; e = e->next)
+        if (slice_equal(buf_slice(&e->key), key))
+            fn(arg, buf_slice(&e->key), buf_slice(&e->value));
+    unlock(cluster);
+    return rc;
+}
+
 static int fake_space(struct cluster *base, uint64_t *ret_free, uint64_t *ret_total)
 {
     struct fake_cluster *cluster = cluster_of(base);
@@ -437,6 +452,7 @@ static const struct cluster_ops fake_ops = {
     .size = fake_size,
     .attributes = fake_attributes,
     .map = fake_map,
+    .get = fake_get,
     .space = fake_space,
     .address = fake_address,
     .block = fake_block,

@@ -11,12 +11,15 @@
 //  every call   the follower refreshes before every system call that the writer makes, also while
 //               writes fail for lack of space
 //  threads      both work at the same time
+//  cluster      the same histories in a simulated cluster, the writer and the follower as two
+//               processes; a death is that of the writer's process
 #include "engine_util.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/status.h"
+#include "disk/cluster_store.h"
 
 #define KEYS    40
 #define BATCHES 3000
@@ -34,7 +37,11 @@ struct batch {
 };
 
 struct world {
-    struct env *env;
+    const char *path;
+    struct env *env;             // a simulated disk; or NULL, and
+    struct cluster_store store;  // the writer's process
+    struct fake_process *reader; // the follower's
+    struct env *following;
     struct random random;
     uint64_t seed;
     struct lsm_options options;
@@ -165,9 +172,15 @@ static int batch_write(struct world *w, bool sync)
     return 0;
 }
 
+static void draw_wal_mode(struct world *w)
+{
+    bool mapped = one_in(&w->random, 2) && w->env; // objects cannot be mapped
+    w->options.wal_mode = mapped ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
+}
+
 static void writer_open(struct world *w)
 {
-    EXPECT(lsm_open("/db", &w->options, &w->writer) == 0, "seed %" PRIu64 ": %s", w->seed,
+    EXPECT(lsm_open(w->path, &w->options, &w->writer) == 0, "seed %" PRIu64 ": %s", w->seed,
            lsm_error_detail());
 }
 
@@ -175,7 +188,9 @@ static void follower_open(struct world *w)
 {
     struct lsm_options options = w->options;
     options.follow = true;
-    EXPECT(lsm_open("/db", &options, &w->follower) == 0, "seed %" PRIu64 ": %s", w->seed,
+    if (w->following)
+        options.env = w->following;
+    EXPECT(lsm_open(w->path, &options, &w->follower) == 0, "seed %" PRIu64 ": %s", w->seed,
            lsm_error_detail());
 }
 
@@ -208,11 +223,18 @@ static void refresh(struct world *w, const char *what)
 // After a death or a power cut the follower is there first, as on a machine that only reads.
 static void crash(struct world *w, bool power)
 {
-    if (power)
+    if (!w->env)
+        fake_process_kill(w->store.process);
+    else if (power)
         env_fault_power_cut(w->env, random_next(&w->random) | 1);
     else
         env_fault_kill(w->env);
     (void)!lsm_close(w->writer);
+    if (!w->env) {
+        cluster_store_end(&w->store);
+        cluster_store_start(&w->store);
+        w->options.env = w->store.env;
+    }
     follower_close(w);
     follower_open(w);
     int at = shown(w, NULL, "after a crash");
@@ -235,7 +257,7 @@ static void reopen(struct world *w)
     w->synced = w->written;
     if (one_in(&w->random, 2))
         refresh(w, "while nobody writes");
-    w->options.wal_mode = one_in(&w->random, 2) ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
+    draw_wal_mode(w);
     writer_open(w);
 }
 
@@ -312,15 +334,23 @@ static void step(struct world *w)
     else if (what < 98)
         rollback(w);
     else
-        crash(w, one_in(&w->random, 2));
+        crash(w, w->env && one_in(&w->random, 2));
 }
 
-static void world_init(struct world *w, uint64_t seed)
+static void world_init(struct world *w, uint64_t seed, bool in_cluster)
 {
-    *w = (struct world){.env = env_fault_new(), .random.state = seed, .seed = seed};
+    *w = (struct world){.path = "/db", .random.state = seed, .seed = seed};
     lsm_options_init(&w->options);
-    w->options.env = w->env;
-    w->options.wal_mode = one_in(&w->random, 2) ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
+    if (in_cluster) {
+        w->path = CLUSTER_STORE_PATH;
+        cluster_store_init(&w->store, seed);
+        w->reader = fake_process_new(w->store.cluster);
+        w->following = env_rados_following_new(fake_process_open, w->reader, CLUSTER_STORE_STRIPE);
+    } else {
+        w->env = env_fault_new();
+    }
+    w->options.env = in_cluster ? w->store.env : w->env;
+    draw_wal_mode(w);
     w->options.write_buffer_size = 64 << 10;
     w->options.table_size = 64 << 10;
     w->options.level_base_size = 128 << 10;
@@ -337,16 +367,22 @@ static void world_release(struct world *w)
     if (w->follower)
         follower_close(w);
     EXPECT(lsm_close(w->writer) == 0, "%s", lsm_error_detail());
-    env_fault_free(w->env);
+    if (w->env) {
+        env_fault_free(w->env);
+    } else {
+        env_rados_following_free(w->following);
+        fake_process_free(w->reader);
+        cluster_store_release(&w->store);
+    }
     free(w->batches);
 }
 
-START_TEST(test_histories)
+static void run_histories(bool in_cluster, uint64_t count)
 {
-    uint64_t seed = seed_from_env(), count = from_env("LSM_HISTORIES", 10000) / 300 + 1, checks = 0;
+    uint64_t seed = seed_from_env(), checks = 0;
     for (uint64_t i = 0; i < count; i++) {
         struct world w;
-        world_init(&w, seed + i);
+        world_init(&w, seed + i, in_cluster);
         writer_open(&w);
         follower_open(&w);
         for (int n = 0; n < 150 && w.attempted < BATCHES - 20; n++)
@@ -358,6 +394,17 @@ START_TEST(test_histories)
     printf("%" PRIu64 " histories from seed %" PRIu64 ", %" PRIu64 " states compared\n", count,
            seed, checks);
 }
+
+START_TEST(test_histories)
+{
+    run_histories(false, from_env("LSM_HISTORIES", 10000) / 300 + 1);
+}
+END_TEST
+
+START_TEST(test_cluster)
+{
+    run_histories(true, from_env("LSM_HISTORIES", 10000) / 300 + 1);
+}
 END_TEST
 
 // A writer that keeps nothing: the follower shows the right state after a refresh all the same, or
@@ -366,7 +413,7 @@ START_TEST(test_nothing_kept)
 {
     struct world w;
     uint64_t seed = seed_from_env();
-    world_init(&w, seed);
+    world_init(&w, seed, false);
     w.options.follow_keep_ms = 0;
     writer_open(&w);
     follower_open(&w);
@@ -419,7 +466,7 @@ START_TEST(test_every_call)
 {
     struct world w;
     uint64_t seed = seed_from_env() + (uint64_t)_i;
-    world_init(&w, seed);
+    world_init(&w, seed, false);
     w.options.wal_mode = _i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED;
     every = _i < 2 ? 1 : 3;
     writer_open(&w);
@@ -461,7 +508,7 @@ START_TEST(test_threads)
     pthread_t thread;
     struct lsm_buf buf = {0};
     int last = 0, at = 0;
-    world_init(&w, seed_from_env());
+    world_init(&w, seed_from_env(), _i == 1);
     writer_open(&w);
     follower_open(&w);
     ck_assert_int_eq(pthread_create(&thread, NULL, write_all, &w), 0);
@@ -488,9 +535,10 @@ int main(void)
     TCase *tc = tcase_create("follow");
     tcase_set_timeout(tc, 300);
     tcase_add_test(tc, test_histories);
+    tcase_add_test(tc, test_cluster);
     tcase_add_test(tc, test_nothing_kept);
     tcase_add_loop_test(tc, test_every_call, 0, 4);
-    tcase_add_test(tc, test_threads);
+    tcase_add_loop_test(tc, test_threads, 0, 2);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

@@ -162,6 +162,43 @@ matches "no writer beside readers" "$(lsmfsctl mkdir $store /d 2>&1)" "*in use b
 check "unmount a reader" umount_store "$mnt"
 check "and the other" umount_store "$other"
 
+# ---- followers, which need no lease
+follow() { # mount point
+    mkdir -p "$1"
+    check "mount a follower" "$lsmfs" -o ro,follow $store "$1"
+}
+shows() { [ "$(cat "$other/$1" 2>/dev/null)" = "$2" ]; }
+# shown NAME TEXT: within follow_ms of the sync, 1 s, and what a busy machine adds.
+shown() {
+    local start=${EPOCHREALTIME/./}
+    check "the follower shows $1" eventually shows "$1" "$2"
+    took=$(((${EPOCHREALTIME/./} - start) / 1000))
+    echo "$1 shown after $took ms"
+}
+mount_remote $store "$mnt"
+follow "$other"
+check "it shows what is there" trees_equal "$mnt" "$other"
+echo 1 >"$mnt/followed" && sync "$mnt/followed"
+shown followed 1
+echo 2 >"$mnt/followed" && mv "$mnt/followed" "$mnt/followed2" && sync "$mnt/followed2"
+shown followed2 2
+check_not "the old name has gone" test -e "$other/followed"
+check_not "a follower does not write" touch "$other/file5"
+check "tables replaced beneath it" lsmfsctl compact $store
+check "it shows the same" trees_equal "$mnt" "$other"
+follow "$work/third"
+check "a second follower" trees_equal "$mnt" "$work/third"
+kill -9 "$daemon"
+umount -i -l "$mnt"
+same "it goes on without a writer" "$(cat "$other/followed2")" 2
+mount_remote $store "$mnt"
+echo 3 >"$mnt/followed2" && sync "$mnt/followed2"
+shown followed2 3
+check "unmount a follower" umount_store "$other"
+check "and the other" umount_store "$work/third"
+check "and the writer" umount_store "$mnt"
+check "nothing is wrong after all that" lsmfsctl check -q $store
+
 # ---- standby
 mount_remote $store "$mnt"
 stand_by $store "$other" here
