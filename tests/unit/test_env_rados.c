@@ -421,12 +421,101 @@ START_TEST(test_paths)
 }
 END_TEST
 
+static int make_file(struct env *dir, const char *name, int flags, const char *text,
+                     uint64_t offset, struct env_file **ret_file)
+{
+    int rc = env_open(dir, name, flags, ret_file);
+    return rc ? rc : env_pwrite(*ret_file, text, strlen(text), offset);
+}
+
+// Whether the writer counts as followed: it cannot have the followers' lock then.
+static bool is_followed(struct program *p)
+{
+    struct env_stat st;
+    struct env_lock *lock;
+    ck_assert_int_eq(p->dir->ops->stat(p->dir, "FOLLOWERS", &st), 0);
+    int rc = p->dir->ops->lock(p->dir, "FOLLOWERS", false, NULL, &lock);
+    if (rc == LSM_BUSY)
+        return true;
+    ck_assert_int_eq(rc, 0);
+    p->dir->ops->unlock(p->dir, lock);
+    return false;
+}
+
+// Sees each change at once, a file that grows and that is cut as well; changes nothing itself.
+START_TEST(test_following)
+{
+    struct fake_cluster *cluster = fake_cluster_new(1);
+    struct fake_process *process = fake_process_new(cluster);
+    struct env *base = env_rados_following_new(fake_process_open, process, STRIPE), *dir;
+    struct env_file *written, *seen;
+    struct env_stat st;
+    struct env_lock *lock;
+    struct program p;
+    char text[2 * STRIPE + 10];
+    size_t size;
+    uint64_t length;
+    ck_assert_int_eq(base->ops->open_dir(base, PATH, &dir), LSM_NOT_FOUND);
+    program_open(&p, cluster);
+    ck_assert_int_eq(base->ops->open_dir(base, PATH, &dir), 0);
+    ck_assert(!is_followed(&p));
+    put(p.dir, "a", "first");
+    expect(dir, "a", "first"); // leaves a sign
+    ck_assert(is_followed(&p));
+    fake_advance_us(cluster, 59000000);
+    ck_assert(is_followed(&p));
+    fake_advance_us(cluster, 2000000);
+    ck_assert(!is_followed(&p));
+    put(p.dir, "b", "second");
+    ck_assert_int_eq(p.dir->ops->rename(p.dir, "b", "a"), 0);
+    expect(dir, "a", "second");
+    ck_assert(is_followed(&p));
+    expect_none(dir, "b");
+    ck_assert_uint_eq(names_in(dir, ENV_HERE), 2); // LOCK, a
+
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    ck_assert_int_eq(make_file(p.dir, "log", ENV_WRITE | ENV_CREATE, "begin", 0, &written), 0);
+    ck_assert_int_eq(env_open(dir, "log", ENV_READ, &seen), 0);
+    ck_assert_int_eq(env_pwrite(written, text, strlen(text), 5), 0);
+    ck_assert_int_eq(env_pread(seen, text, 10, STRIPE + 1, &size), 0); // before its size is asked
+    ck_assert_uint_eq(size, 10);
+    ck_assert_int_eq(seen->ops->size(seen, &length), 0);
+    ck_assert_uint_eq(length, 5 + strlen(text));
+    ck_assert_int_eq(dir->ops->stat(dir, "log", &st), 0);
+    ck_assert_uint_eq(st.size, length);
+    ck_assert_int_eq(written->ops->truncate(written, 3), 0);
+    ck_assert_int_eq(seen->ops->size(seen, &length), 0);
+    ck_assert_uint_eq(length, 3);
+    ck_assert_int_eq(env_pwrite(written, text, STRIPE, 0), 0);
+    ck_assert_int_eq(seen->ops->size(seen, &length), 0);
+    ck_assert_uint_eq(length, STRIPE);
+    ck_assert_int_eq(env_close(written), 0);
+
+    ck_assert_int_eq(env_pwrite(seen, "x", 1, 0), LSM_READ_ONLY);
+    ck_assert_int_eq(dir->ops->unlink(dir, "a"), LSM_READ_ONLY);
+    ck_assert_int_eq(dir->ops->lock(dir, "LOCK", true, NULL, &lock), LSM_READ_ONLY);
+    ck_assert_int_eq(dir->ops->lock(dir, "FOLLOWERS", true, NULL, &lock), 0);
+    dir->ops->unlock(dir, lock);
+    ck_assert_int_eq(p.dir->ops->unlink(p.dir, "log"), 0);
+    tick(&p); // removes its objects
+    ck_assert_int_eq(env_pread(seen, text, 10, 0, &size), LSM_CORRUPTION);
+    ck_assert_int_eq(env_close(seen), 0);
+    dir->ops->close_dir(dir);
+    program_close(&p);
+    env_rados_following_free(base);
+    fake_process_free(process);
+    fake_cluster_free(cluster);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("env_rados");
     TCase *tc = tcase_create("all");
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_names);
+    tcase_add_test(tc, test_following);
     tcase_add_test(tc, test_bytes);
     tcase_add_test(tc, test_removal);
     tcase_add_test(tc, test_locks);
