@@ -118,15 +118,20 @@ watched() { touch "$mnt/touched$((++touches))"; grep -q touched slow; }
 touches=0
 eventually watched || fail "no watcher"
 kill -STOP "$slow"
-python3 - "$mnt" <<'PY'
+mkdir "$mnt/many"
+# More than is kept for watchers; in pieces, since all are told to start over where as much is
+# written between two looks.
+for piece in {1..8}; do
+    python3 - "$mnt/many" "$piece" <<'PY'
 import os, sys
 os.chdir(sys.argv[1])
-os.mkdir("many")
-for i in range(24000):
-    os.mknod("many/%06d%s" % (i, "x" * 220))
+for i in range(3000):
+    os.mknod("%s.%06d%s" % (sys.argv[2], i, "x" * 220))
 PY
-touch "$mnt/behind"
-has all '+ /behind'
+    touch "$mnt/behind$piece" "$mnt/kept/behind$piece"
+    has all "+ /behind$piece"
+    has below "+ /kept/behind$piece"
+done
 kill -CONT "$slow"
 wait "$slow"
 same "status of one that has fallen behind" $? 1
