@@ -167,6 +167,8 @@ unmount_traced
 mount_traced open_requests
 measured grep -r nothing "$mnt/tree"
 same "open_requests" "$(requests OPEN)" "$files"
+released() { [ "$(requests RELEASE)" -ge "$files" ]; }
+eventually released
 same "as many RELEASEs" "$(requests RELEASE)" "$files"
 unmount_traced
 finish
