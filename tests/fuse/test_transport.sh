@@ -40,7 +40,7 @@ crowd() {
         jobs+=($!)
     done
     for ((i = 0; i < 6; i++)); do
-        taskset -c 0 timeout 60 "$work/seek" "$mnt/seek$i" &
+        taskset -c 0 timeout 180 "$work/seek" "$mnt/seek$i" &
         jobs+=($!)
     done
     for i in "${jobs[@]}"; do
@@ -94,7 +94,7 @@ one_transport() {
     pid=$(daemon_of "$db")
     (cd "$mnt" && for i in 1 2 3 4; do seq "$i"000 "$i"300 | xargs touch & done; wait)
     # A store that is not written to any more has things to do for some seconds; then it rests.
-    for _ in 1 2 3 4 5; do
+    for _ in {1..15}; do
         before=$(cpu_ns "$pid")
         sleep 3
         used=$(($(cpu_ns "$pid") - before))
