@@ -252,7 +252,7 @@ static int flush_again(struct lsm *db)
 static int with_room(struct run *run, int (*call)(struct lsm *))
 {
     int rc = call(run->db);
-    for (int tries = 0; tries < 500 && rc && (rc == LSM_NO_SPACE || rc == run->passing); tries++) {
+    for (int tries = 0; tries < 6000 && rc && (rc == LSM_NO_SPACE || rc == run->passing); tries++) {
         usleep(10000);
         rc = call(run->db);
     }

@@ -378,7 +378,7 @@ START_TEST(test_emptied)
         }
         stores[i] = t;
     }
-    for (int tries = 0, small = 0; tries < 300 && small < STORES; tries++) {
+    for (int tries = 0, small = 0; tries < 1200 && small < STORES; tries++) {
         usleep(100000);
         small = 0;
         for (int i = 0; i < STORES; i++) {

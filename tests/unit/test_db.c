@@ -469,7 +469,7 @@ START_TEST(test_full_disk)
     expect_filled(0, 500, "a");
     expect("more00000000x", NULL);
     env_fault_limit(env, 0);
-    for (int tries = 0; tries < 100; tries++) {
+    for (int tries = 0; tries < 1200; tries++) {
         rc = lsm_put(db, NULL, "again", 5, "1", 1);
         if (!rc)
             break;
