@@ -46,7 +46,10 @@ check "unmount" umount_store "$mnt"
 check "the daemon has gone" gone "$daemon"
 check "nothing is wrong" lsmfsctl check -q $store
 
+now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
+start=$(now_ms)
 mount_remote $store "$mnt"
+usual=$(($(now_ms) - start))
 mv "$work/src/1" "$work/src/one" && rm "$work/src/2"
 check "it is there after a remount" trees_equal "$work/src" "$mnt/src"
 
@@ -55,11 +58,11 @@ for i in {1..40}; do echo "$i" >"$mnt/ack.$i" || break; done
 cp "$work/src/big" "$mnt/ack.big"
 check "the daemon is killed" kill -9 "$daemon"
 umount -i -l "$mnt"
-start=$(date +%s%N)
+start=$(now_ms)
 mount_remote $store "$mnt"
-took=$((($(date +%s%N) - start) / 1000000))
-echo "serving $took ms after a kill -9"
-check "within 10 s" [ "$took" -lt 10000 ]
+took=$(($(now_ms) - start))
+echo "serving $took ms after a kill -9; a mount took $usual ms"
+check "within 10 s of what a mount takes" [ "$took" -lt $((10000 + usual)) ]
 same "files that were closed" "$(cat "$mnt"/ack.? "$mnt"/ack.?? | sort -n | tail -n 1)" 40
 check "a large one" cmp -s "$work/src/big" "$mnt/ack.big"
 
