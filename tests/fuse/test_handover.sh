@@ -8,6 +8,7 @@ if [ -z "${HANDOVER_ALONE-}" ] && unshare -m true 2>/dev/null; then
     exec unshare -m --propagation private bash "$0" "$@"
 fi
 . "$(dirname "$0")/lib.sh"
+[ -z "${HANDOVER_ALONE-}" ] || leave_others
 cd "$work" || exit 1
 db=$work/db mnt=$work/mnt ctl=$bin/lsmfsctl
 mkdir "$mnt"

@@ -157,6 +157,7 @@ check "umount.lsmfs through it" umount_store "$work/link"
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     cat >"$work/mount8.sh" <<'SH'
 . "$LIB" "$BIN"
+leave_others
 db=$1 mnt=$2
 mkdir -p "$work/etc" "$work/sbin"
 cp /etc/fstab "$work/etc/fstab" 2>/dev/null || : >"$work/etc/fstab"
@@ -200,6 +201,7 @@ fi
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null && command -v setpriv >/dev/null; then
     cat >"$work/user.sh" <<'SH'
 . "$LIB" "$BIN"
+leave_others
 umask 022
 mknod "$work/fuse" c 10 229 && chmod 666 "$work/fuse" && mount --bind "$work/fuse" /dev/fuse
 home=$work/home
