@@ -1,25 +1,23 @@
 // backup list, backup verify, backup delete: commands on a backup alone, without its store.
 //
 // Thread safety: one thread.
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "commands/backup_copy.h"
 #include "commands/backup_target.h"
 
 bool backup_parse(char *text, uint64_t *ret_number)
 {
-    char *at = strrchr(text, '@'), *end;
+    char *at = strrchr(text, '@');
+    uint64_t number;
     *ret_number = 0;
-    if (!at || at == text || !at[1] || strspn(at + 1, "0123456789") != strlen(at + 1))
-        return false;
-    errno = 0;
-    uint64_t number = strtoull(at + 1, &end, 10);
-    if (errno || !number)
+    const char *behind = at && at != text ? number_read(at + 1, 10, &number) : NULL;
+    if (!behind || *behind || !number)
         return false;
     *at = 0;
     *ret_number = number;

@@ -1,5 +1,7 @@
-// Lists of 64-bit numbers. See numbers.h.
+// Lists of 64-bit numbers, and digits. See numbers.h.
 #include "base/numbers.h"
+
+#include <assert.h>
 
 #include "base/array.h"
 #include "base/status.h"
@@ -22,4 +24,21 @@ void number_list_release(struct number_list *list)
 {
     free(list->at);
     *list = (struct number_list){0};
+}
+
+const char *number_read(const char *text, unsigned base, uint64_t *ret_number)
+{
+    assert(base == 8 || base == 10);
+    const char *p = text;
+    uint64_t number = 0;
+    for (; *p >= '0' && *p < (char)('0' + base); p++) {
+        unsigned digit = (unsigned)(*p - '0');
+        if (number > (UINT64_MAX - digit) / base)
+            return NULL;
+        number = number * base + digit;
+    }
+    if (p == text)
+        return NULL;
+    *ret_number = number;
+    return p;
 }

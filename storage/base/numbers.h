@@ -1,4 +1,4 @@
-// Arrays of 64-bit numbers, such as file numbers and sequence numbers.
+// 64-bit numbers, such as file numbers and sequence numbers: arrays of them, and digits in a text.
 #ifndef LSM_BASE_NUMBERS_H
 #define LSM_BASE_NUMBERS_H
 
@@ -28,5 +28,10 @@ struct number_list {
 int number_list_add(struct number_list *list, uint64_t number);        // 0 or LSM_NO_MEMORY
 bool number_list_has(const struct number_list *list, uint64_t number); // of a sorted list
 void number_list_release(struct number_list *list);
+
+// Reads the digits that `text` begins with; `base` is 8 or 10. Returns what is behind them. NULL,
+// and *ret_number as it was: there are none (a sign and a space are no digits), or the number has
+// more than 64 bits.
+const char *number_read(const char *text, unsigned base, uint64_t *ret_number);
 
 #endif

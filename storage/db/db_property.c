@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "db/db.h"
 
 struct totals { // gathered once under mutex
@@ -106,11 +107,11 @@ static uint64_t space_amp_x100(struct lsm *db, uint64_t table_bytes)
 static bool level_property(struct lsm *db, const char *name, uint64_t *ret_value)
 {
     static const char prefix[] = "num-tables-at-level";
-    char *end;
+    uint64_t level;
     if (strncmp(name, prefix, sizeof prefix - 1))
         return false;
-    unsigned long level = strtoul(name + sizeof prefix - 1, &end, 10);
-    if (*end || end == name + sizeof prefix - 1 || level >= VERSION_LEVELS)
+    const char *end = number_read(name + sizeof prefix - 1, 10, &level);
+    if (!end || *end || level >= VERSION_LEVELS)
         return false;
     db_lock(db);
     *ret_value = db->version->levels[level].count;

@@ -15,6 +15,7 @@
 
 #include "base/coding.h"
 #include "base/hash.h"
+#include "base/numbers.h"
 #include "base/status.h"
 #include "version/manifest.h"
 #include "version/manifest_format.h"
@@ -248,21 +249,14 @@ static int read_appended(struct manifest_state *state, struct env_file *file, bo
 
 // --------------------------------------------------------------------------------------- CURRENT
 
-// Reads digits at *p up to `stop`, which is passed over; no sign, no leading zero.
+// Reads digits at *p up to `stop`, which is passed over.
 static bool take_number(const char **p, char stop, uint64_t max, uint64_t *ret_number)
 {
-    uint64_t number = 0;
-    const char *start = *p;
-    while (**p >= '0' && **p <= '9') {
-        unsigned digit = (unsigned)(**p - '0');
-        if (number > (max - digit) / 10)
-            return false;
-        number = number * 10 + digit;
-        ++*p;
-    }
-    if (*p == start || **p != stop)
+    uint64_t number;
+    const char *end = number_read(*p, 10, &number);
+    if (!end || *end != stop || number > max)
         return false;
-    ++*p;
+    *p = end + 1;
     *ret_number = number;
     return true;
 }

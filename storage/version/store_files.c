@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/numbers.h"
+
 static const struct {
     const char *prefix, *suffix;
     bool numbered;
@@ -38,24 +40,6 @@ void store_file_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t n
     (void)n;
 }
 
-// Reads digits up to `end`; false if there are none, others among them, or too many for 64 bits.
-static bool parse_number(const char *p, const char *end, uint64_t *ret_number)
-{
-    uint64_t number = 0;
-    if (p == end)
-        return false;
-    for (; p < end; p++) {
-        if (*p < '0' || *p > '9')
-            return false;
-        unsigned digit = (unsigned)(*p - '0');
-        if (number > (UINT64_MAX - digit) / 10)
-            return false;
-        number = number * 10 + digit;
-    }
-    *ret_number = number;
-    return true;
-}
-
 // Whether `name` is what store_file_name() makes of the kind and a number, which is *ret_number
 // then.
 static bool is_of_kind(const char *name, enum store_file kind, uint64_t *ret_number)
@@ -66,7 +50,7 @@ static bool is_of_kind(const char *name, enum store_file kind, uint64_t *ret_num
     uint64_t number = 0;
     if (size < before + after)
         return false;
-    if (forms[kind].numbered && !parse_number(name + before, name + size - after, &number))
+    if (forms[kind].numbered && number_read(name + before, 10, &number) != name + size - after)
         return false;
     store_file_name(canonical, kind, number);
     if (strcmp(name, canonical) != 0)

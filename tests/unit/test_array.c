@@ -1,5 +1,5 @@
 // Growing arrays and lists of numbers: what is in them stays, whatever their items' size; without
-// memory they stay as they were.
+// memory they stay as they were. Numbers in a text.
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -58,6 +58,52 @@ START_TEST(test_numbers)
 }
 END_TEST
 
+// Reads `number`, and `behind` is left.
+static void reads(const char *text, unsigned base, uint64_t number, const char *behind)
+{
+    uint64_t read = 99;
+    const char *end = number_read(text, base, &read);
+    ck_assert_msg(end, "%s", text);
+    ck_assert_uint_eq(read, number);
+    ck_assert_str_eq(end, behind);
+}
+
+static void refuses(const char *text, unsigned base)
+{
+    uint64_t read = 99;
+    ck_assert_msg(!number_read(text, base, &read), "%s", text);
+    ck_assert_uint_eq(read, 99);
+}
+
+START_TEST(test_digits)
+{
+    reads("0", 10, 0, "");
+    reads("000012.sst", 10, 12, ".sst");
+    reads("18446744073709551615", 10, UINT64_MAX, "");
+    reads("018446744073709551615K", 10, UINT64_MAX, "K");
+    reads("7778", 8, 0777, "8");
+    reads("1777777777777777777777", 8, UINT64_MAX, "");
+    static const char *const none[] = {"",
+                                       "-1",
+                                       "+1",
+                                       " 1",
+                                       "x",
+                                       "K",
+                                       ".5",
+                                       "/",
+                                       ":",
+                                       "18446744073709551616",
+                                       "18446744073709551620",
+                                       "20000000000000000000",
+                                       "184467440737095516150"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        refuses(none[i], 10);
+    refuses("8", 8);
+    refuses("2000000000000000000000", 8);
+    refuses("17777777777777777777770", 8);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("array");
@@ -65,6 +111,7 @@ int main(void)
     tcase_add_test(tc, test_items_stay);
     tcase_add_test(tc, test_too_large);
     tcase_add_test(tc, test_numbers);
+    tcase_add_test(tc, test_digits);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

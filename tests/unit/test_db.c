@@ -145,6 +145,14 @@ START_TEST(test_flush_compact_reopen)
     expect_filled(3000, 4000, "a");
     ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
     ck_assert_uint_eq(number("num-tables-at-level0"), 0);
+    static const char *const no_levels[] = {
+        "", "x", "1x", "-1", " 1", "7", "-18446744073709551615", "18446744073709551617"};
+    for (size_t i = 0; i < sizeof no_levels / sizeof *no_levels; i++) {
+        char name[64];
+        uint64_t tables;
+        snprintf(name, sizeof name, "num-tables-at-level%s", no_levels[i]);
+        ck_assert_msg(!lsm_property_uint(db, name, &tables), "%s", name);
+    }
     ck_assert_uint_eq(number("entries"), 4000);
     expect_filled(0, 1000, "a");
     expect_filled(1000, 3000, "b");
