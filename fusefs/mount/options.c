@@ -9,8 +9,6 @@
 // A backslash takes the meaning from the comma or backslash after it.
 #include "mount/options.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/option.h"
 #include "common/say.h"
 #include "mount/fuse_api.h"
 
@@ -26,27 +25,11 @@
 #define GiB (UINT64_C(1) << 30)
 #define TiB (UINT64_C(1) << 40)
 
-enum option_kind {
-    OPT_SIZE,   // bytes, with K, M, G, T
-    OPT_COUNT,  // a plain number
-    OPT_CHOICE, // one of `words`; the value is its index
-    OPT_TEXT,   // a string of our own
-    OPT_SYNC,   // "none" or milliseconds; without a value, mount(8)'s sync
-    OPT_ON,     // a flag of ours
-    OPT_OFF,    // clears it
+// What becomes of an option beside the kinds of common/option.h.
+enum {
+    OPT_TEXT = OPT_OWN, // a string of our own
     OPT_SET,    // a flag of ours that sets its field to `min`; with `max`, passed on as well
-    OPT_PASS,   // for libfuse, as it is
-    OPT_SKIP,   // of no meaning here
     OPT_REFUSE, // `words[0]` says why
-};
-
-struct option_spec {
-    const char *name;
-    enum option_kind kind;
-    size_t offset; // of the field in struct mount_options
-    size_t width;  // of the field in bytes
-    uint64_t min, max;
-    const char *const *words; // NULL-terminated
 };
 
 static const char *const compressions[] = {"none", "lz4", "zlib", NULL};
@@ -54,11 +37,12 @@ static const char *const checksum_modes[] = {"once", "always", "never", NULL};
 static const char *const wal_modes[] = {"auto", "mapped", "written", NULL};
 static const char *const transports[] = {"auto", "uring", "poll", "plain", NULL};
 static const char *const snapdirs[] = {"hidden", "visible", "none", NULL};
+static const char *const no_interval[] = {"none", NULL};
 static const char *const no_remount[] = {
     "a mounted store cannot be remounted: unmount it, then mount it again", NULL};
 static const char *const no_symfollow[] = {"FUSE file systems cannot be mounted with it", NULL};
 
-#define FIELD(f)  offsetof(struct mount_options, f), sizeof(((struct mount_options *)NULL)->f)
+#define FIELD(f)  OPTION_FIELD(struct mount_options, f)
 #define ENGINE(f) FIELD(ns.engine.f)
 
 static const struct option_spec specs[] = {
@@ -76,7 +60,7 @@ static const struct option_spec specs[] = {
     {"checksums", OPT_CHOICE, ENGINE(checksums), 0, 0, checksum_modes},
     {"wal", OPT_CHOICE, ENGINE(wal_mode), 0, 0, wal_modes},
     {"blob_garbage_ratio", OPT_COUNT, ENGINE(blob_garbage_ratio), 5, 95, NULL},
-    {"sync", OPT_SYNC, ENGINE(sync_interval_ms), 0, 3600000, NULL},
+    {"sync", OPT_COUNT, ENGINE(sync_interval_ms), 0, 3600000, no_interval},
     {"inline_max", OPT_SIZE, FIELD(ns.inline_max), 0, 64 * KiB, NULL},
     {"threads", OPT_COUNT, FIELD(threads), 1, 64, NULL},
     {"snapshot", OPT_TEXT, FIELD(snapshot), 0, 0, NULL},
@@ -186,149 +170,46 @@ static enum options_result pass_on(struct mount_options *options, const char *op
     return OPTIONS_RUN;
 }
 
-static void store_field(struct mount_options *options, const struct option_spec *spec,
-                        uint64_t value)
-{
-    char *field = (char *)options + spec->offset;
-    uint32_t narrow = (uint32_t)value;
-    if (spec->width == sizeof value)
-        memcpy(field, &value, sizeof value);
-    else if (spec->width == sizeof narrow)
-        memcpy(field, &narrow, sizeof narrow);
-    else
-        *field = (char)(value != 0);
-}
-
-// A number with, for sizes, a suffix. False: not a number, or more than 64 bits.
-static bool parse_number(const char *text, bool is_size, uint64_t *ret_value)
-{
-    if (!isdigit((unsigned char)*text))
-        return false;
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    if (errno)
-        return false;
-    unsigned shift = 0;
-    if (is_size && *end) {
-        const char *suffixes = "KMGT";
-        const char *s = strchr(suffixes, toupper((unsigned char)*end));
-        if (!s)
-            return false;
-        shift = 10 * (unsigned)(s - suffixes + 1);
-        end++;
-    }
-    if (*end || (shift && n >> (64 - shift)))
-        return false;
-    *ret_value = (uint64_t)n << shift;
-    return true;
-}
-
-// `value` as a human writes it: with the largest suffix that divides it.
-static void print_size(char *text, size_t size, uint64_t value)
-{
-    const char *suffixes = "KMGT";
-    unsigned step = 0;
-    while (step < 4 && value && value % 1024 == 0) {
-        value /= 1024;
-        step++;
-    }
-    snprintf(text, size, "%llu%.1s", (unsigned long long)value, step ? &suffixes[step - 1] : "");
-}
-
-static enum options_result set_number(struct mount_options *options, const struct option_spec *spec,
-                                      const char *option, const char *text)
-{
-    bool is_size = spec->kind == OPT_SIZE;
-    uint64_t value;
-    if (!parse_number(text, is_size, &value))
-        return wrong(option, is_size ? "takes a size: a number and perhaps K, M, G or T"
-                                     : "takes a number");
-    if (value < spec->min || value > spec->max) {
-        char low[32], high[32], message[96];
-        print_size(low, sizeof low, spec->min);
-        print_size(high, sizeof high, spec->max);
-        if (!is_size) {
-            snprintf(low, sizeof low, "%llu", (unsigned long long)spec->min);
-            snprintf(high, sizeof high, "%llu", (unsigned long long)spec->max);
-        }
-        snprintf(message, sizeof message, "must be from %s to %s", low, high);
-        return wrong(option, message);
-    }
-    store_field(options, spec, value);
-    return OPTIONS_RUN;
-}
-
-static enum options_result set_choice(struct mount_options *options, const struct option_spec *spec,
-                                      const char *option, const char *text)
-{
-    char message[96] = "takes one of";
-    for (unsigned i = 0; spec->words[i]; i++) {
-        if (strcmp(text, spec->words[i]) == 0) {
-            store_field(options, spec, i);
-            return OPTIONS_RUN;
-        }
-        size_t used = strlen(message);
-        snprintf(message + used, sizeof message - used, "%s %s", i ? "," : "", spec->words[i]);
-    }
-    return wrong(option, message);
-}
-
-static enum options_result set_text(struct mount_options *options, const struct option_spec *spec,
+static enum options_result set_copy(struct mount_options *options, const struct option_spec *spec,
                                     const char *value)
 {
     char **field = (char **)((char *)options + spec->offset);
     free(*field);
     *field = strdup(value);
-    return *field ? OPTIONS_RUN : wrong("snapshot", "out of memory");
+    return *field ? OPTIONS_RUN : wrong(spec->name, "out of memory");
 }
 
 static enum options_result apply(struct mount_options *options, const struct option_spec *spec,
                                  const char *option, const char *value)
 {
+    char message[OPTION_MESSAGE_SIZE];
     switch (spec->kind) {
-    case OPT_SIZE:
-    case OPT_COUNT:
-        return value ? set_number(options, spec, option, value) : wrong(option, "needs a value");
-    case OPT_CHOICE:
-        return value ? set_choice(options, spec, option, value) : wrong(option, "needs a value");
     case OPT_TEXT:
-        return value ? set_text(options, spec, value) : wrong(option, "needs a value");
-    case OPT_SYNC:
-        if (!value) {
-            options->dirsync = true;
-            return pass_on(options, "sync");
-        }
-        if (strcmp(value, "none") == 0)
-            value = "0";
-        return set_number(options, spec, option, value);
-    case OPT_REFUSE:
-        return wrong(option, spec->words[0]);
-    case OPT_ON:
-    case OPT_OFF:
-        if (value)
-            return wrong(option, "takes no value");
-        store_field(options, spec, spec->kind == OPT_ON);
-        return OPTIONS_RUN;
+        return value ? set_copy(options, spec, value) : wrong(option, "needs a value");
     case OPT_SET:
         if (value)
             return wrong(option, "takes no value");
-        store_field(options, spec, spec->min);
+        option_store(spec, options, spec->min);
         return spec->max ? pass_on(options, option) : OPTIONS_RUN;
-    case OPT_PASS:
-    case OPT_SKIP:
-        break;
+    case OPT_REFUSE:
+        return wrong(option, spec->words[0]);
+    default:
+        return option_set(spec, options, value, message) ? OPTIONS_RUN : wrong(option, message);
     }
-    return OPTIONS_RUN;
 }
 
 static enum options_result set_option(struct mount_options *options, const char *option)
 {
     const char *equals = strchr(option, '=');
     size_t name_size = equals ? (size_t)(equals - option) : strlen(option);
-    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
-        if (strlen(specs[i].name) == name_size && memcmp(specs[i].name, option, name_size) == 0)
-            return apply(options, &specs[i], option, equals ? equals + 1 : NULL);
+    const struct option_spec *spec =
+        option_find(specs, sizeof specs / sizeof *specs, option, name_size);
+    if (strcmp(option, "sync") == 0) { // without a value it is mount(8)'s
+        options->dirsync = true;
+        return pass_on(options, option);
+    }
+    if (spec)
+        return apply(options, spec, option, equals ? equals + 1 : NULL);
     if (option_in(option, passed_on, sizeof passed_on / sizeof *passed_on))
         return pass_on(options, option);
     if (option_in(option, skipped, sizeof skipped / sizeof *skipped) || options->sloppy)
@@ -374,7 +255,7 @@ static enum options_result set_positional(struct mount_options *options, const c
     if (!*arg)
         return usage_error("an empty name for", field == &options->db ? "DB" : "MOUNTPOINT");
     *field = strdup(arg);
-    return *field ? OPTIONS_RUN : wrong("snapshot", "out of memory");
+    return *field ? OPTIONS_RUN : wrong(arg, "out of memory");
 }
 
 static enum options_result set_flag(struct mount_options *options, char flag)

@@ -39,6 +39,15 @@ for bad in cache_size=abc cache_size=-1 cache_size=1X cache_size= cache_size=2T 
     wal=maybe checksums=sometimes compaction_threads=17; do
     refused "$bad" 2 "lsmfs: option '$bad': *" db mnt -o "ro,$bad"
 done
+refused "a size out of range" 2 \
+    "lsmfs: option 'write_buffer=1K': takes a number from 64K to 4G, perhaps with K, M, G or T" \
+    db mnt -o write_buffer=1K
+refused "a number out of range" 2 "lsmfs: option 'threads=65': takes a number from 1 to 64" \
+    db mnt -o threads=65
+refused "no interval" 2 "lsmfs: option 'sync=x': takes none, or a number from 0 to 3600000" \
+    db mnt -o sync=x
+refused "none of the words" 2 "lsmfs: option 'compression=gzip': takes one of none, lz4, zlib" \
+    db mnt -o compression=gzip
 refused "a value is missing" 2 "lsmfs: option 'cache_size': needs a value" db mnt -o cache_size
 refused "a value too many" 2 "lsmfs: option 'ro=1': takes no value" db mnt -o ro=1
 refused "-o without options" 2 "lsmfs: -o needs options*" db mnt -o
