@@ -95,8 +95,8 @@ __attribute__((format(printf, 2, 3))) void complain_usage(const struct ctl *ctl,
 // As a progress function of the engine answers.
 int ctl_progress(struct ctl *ctl, uint64_t done, uint64_t total);
 
-// The value of an option as a number of at most `most`; *ret_value stays if it was not given.
-// False, with a message: it is not one, which is wrong usage.
+// The value of an option as a number of at most `most`, to base 8 or 10; *ret_value stays if it was
+// not given. False, with a message: it is not one, which is wrong usage.
 bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uint64_t *ret_value);
 
 // ---- the store (store.c)

@@ -11,6 +11,7 @@
 
 #include "commands/command.h"
 #include "common/nested.h"
+#include "common/option.h"
 
 // A run is short: a small log is quickly made, and fewer tables are kept in memory.
 #define WRITE_BUFFER (16u << 20)
@@ -55,18 +56,19 @@ int ctl_progress(struct ctl *ctl, uint64_t done, uint64_t total)
 
 bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uint64_t *ret_value)
 {
-    const char *text = ctl->options[(unsigned char)letter];
-    if (!text)
+    static const char *const long_names[128] = {['A'] = "--keep-last",
+                                                ['D'] = "--keep-daily",
+                                                ['H'] = "--keep-hourly",
+                                                ['W'] = "--keep-weekly"};
+    const char *value = ctl->options[(unsigned char)letter];
+    const char *long_name = long_names[(unsigned char)letter], short_name[] = {'-', letter, 0};
+    const struct option_spec spec = {.name = long_name ? long_name : short_name,
+                                     .kind = base == 8 ? OPT_OCTAL : OPT_COUNT,
+                                     .max = most};
+    char message[OPTION_MESSAGE_SIZE];
+    if (!value || option_read(&spec, value, ret_value, message))
         return true;
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, base);
-    if (*text >= '0' && *text <= '9' && !*end && !errno && value <= most) {
-        *ret_value = value;
-        return true;
-    }
-    complain_usage(ctl, "option '-%c' takes %s number up to %" PRIu64 ", not '%s'", letter,
-                   base == 8 ? "an octal" : "a", most, text);
+    complain_usage(ctl, "option '%s %s': %s", spec.name, value, message);
     return false;
 }
 

@@ -60,7 +60,17 @@ run 2 "unknown long option" ls --zz db
 says "unknown long option" "lsmfsctl ls: unknown option '--zz'*"
 run 2 "missing argument" tree db -L
 run 2 "not a number" tree -L x db
-run 2 "not octal" mkdir -m 9 db /a
+says "not a number" "lsmfsctl tree: option '-L x': takes a number from 0 to 4294967295"
+for bad in '' -1 ' 1' 1x 1K 4294967296 18446744073709551617; do
+    run 2 "-L '$bad'" tree -L "$bad" db
+    says "-L '$bad'" "lsmfsctl tree: option '-L $bad': takes a number from 0 to 4294967295"
+done
+run 2 "more than 64 bits" scan -n 18446744073709551616 db
+says "more than 64 bits" "lsmfsctl scan: option '-n 18446744073709551616': takes a number"
+for bad in 9 89 10000 u+x; do
+    run 2 "not octal: $bad" mkdir -m "$bad" db /a
+    says "not octal: $bad" "lsmfsctl mkdir: option '-m $bad': takes an octal number from 0 to 7777"
+done
 run 2 "too few" get db
 run 2 "too many" check db x
 

@@ -47,6 +47,8 @@ for i in 1 2 3 4 5; do expect 0 snapshot create db "auto-$i"; done
 expect 0 snapshot create db mine
 expect 2 snapshot prune db
 expect 2 snapshot prune --keep-last x db
+same "what it takes" "$(cat err)" \
+    "lsmfsctl snapshot prune: option '--keep-last x': takes a number from 0 to 4294967295"
 expect 0 snapshot prune -n --keep-last 2 db auto-
 same "what would go" "$(tr '\n' ' ' <out)" "deleted auto-1 deleted auto-2 deleted auto-3 "
 expect 0 snapshot prune --dry-run --keep-last 4 db auto-
