@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/option.h"
+
 #define SIZE   1500
 #define APPEND 100
 
@@ -132,6 +134,17 @@ static bool run_job(void (*run)(const char *), unsigned long count, unsigned pro
     return !failed;
 }
 
+static uint64_t read_count(const char *name, const char *text)
+{
+    const struct option_spec spec = {name, OPT_COUNT, 0, 0, 1, UINT32_MAX, NULL};
+    char message[OPTION_MESSAGE_SIZE];
+    uint64_t count;
+    if (option_read(&spec, text, &count, message))
+        return count;
+    fprintf(stderr, "lsmfs_loops: %s '%s': %s\n", name, text, message);
+    exit(2);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 5) {
@@ -139,9 +152,9 @@ int main(int argc, char **argv)
         return 2;
     }
     root = argv[2];
-    unsigned long count = strtoul(argv[3], NULL, 10), processes = strtoul(argv[4], NULL, 10);
+    uint64_t count = read_count("COUNT", argv[3]), processes = read_count("PROCESSES", argv[4]);
     for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++)
-        if (strcmp(argv[1], jobs[i].name) == 0 && processes > 0)
+        if (strcmp(argv[1], jobs[i].name) == 0)
             return !run_job(jobs[i].run, count, (unsigned)processes);
     fprintf(stderr, "lsmfs_loops: no job '%s'\n", argv[1]);
     return 2;
