@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/cond.h"
 #include "base/lock_check.h"
@@ -61,16 +62,9 @@ double follower_keep_s(const struct mount_options *options)
 static void note_stale(void *arg, uint64_t ino)
 {
     struct stale *stale = arg;
-    if (ino && stale->count == stale->capacity) {
-        size_t capacity = stale->capacity ? 2 * stale->capacity : 64;
-        uint64_t *grown = realloc(stale->inos, capacity * sizeof *grown);
-        stale->inos = grown ? grown : stale->inos;
-        stale->capacity = grown ? capacity : stale->capacity;
-        stale->all = stale->all || !grown;
-    }
-    if (!ino)
+    if (!ino || !array_grow(&stale->inos, &stale->capacity, stale->count, sizeof *stale->inos))
         stale->all = true;
-    else if (!stale->all)
+    if (!stale->all)
         stale->inos[stale->count++] = ino;
 }
 

@@ -19,6 +19,23 @@ static inline void numbers_sort(uint64_t *numbers, size_t count)
         qsort(numbers, count, sizeof *numbers, numbers_compare);
 }
 
+// Of `count` items of `item_size` bytes, ascending by the 64-bit number that each has at `offset`:
+// the index of the first whose number is not below `number`; `count` if there is none.
+static inline size_t numbers_find(const void *items, size_t count, size_t item_size, size_t offset,
+                                  uint64_t number)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const char *item = (const char *)items + middle * item_size;
+        if (*(const uint64_t *)(item + offset) < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 // A list of them. Starts as {0}; 8 bytes a number, up to 16 while it grows.
 struct number_list {
     uint64_t *at;

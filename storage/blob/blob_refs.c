@@ -3,24 +3,19 @@
 #include "blob/blob_refs.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
+#include "base/numbers.h"
 #include "base/status.h"
 
 // Index of the first element whose number is >= `number`.
 static size_t find(const struct blob_refs *set, uint64_t number)
 {
-    size_t low = 0, high = set->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (set->refs[middle].number < number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return numbers_find(set->refs, set->count, sizeof *set->refs, offsetof(struct blob_ref, number),
+                        number);
 }
 
 static int insert(struct blob_refs *set, size_t at, uint64_t number)

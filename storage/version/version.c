@@ -16,8 +16,10 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 
+#include "base/numbers.h"
 #include "base/status.h"
 #include "entry/key_prefix.h"
 
@@ -159,17 +161,10 @@ no_memory:
 
 static struct removed_file *find_removed(const struct sorted_edit *sorted, uint64_t number)
 {
-    unsigned low = 0, high = sorted->removed_count;
-    while (low < high) {
-        unsigned middle = low + (high - low) / 2;
-        if (sorted->removed[middle].number < number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < sorted->removed_count && sorted->removed[low].number == number
-               ? &sorted->removed[low]
-               : NULL;
+    size_t i = numbers_find(sorted->removed, sorted->removed_count, sizeof *sorted->removed,
+                            offsetof(struct removed_file, number), number);
+    return i < sorted->removed_count && sorted->removed[i].number == number ? &sorted->removed[i]
+                                                                            : NULL;
 }
 
 static bool is_added(const struct sorted_edit *sorted, uint64_t number)

@@ -1,5 +1,6 @@
 // Growing arrays and lists of numbers: what is in them stays, whatever their items' size; without
 // memory they stay as they were. Numbers in a text.
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -43,6 +44,25 @@ START_TEST(test_too_large)
 }
 END_TEST
 
+START_TEST(test_room_for_many)
+{
+    struct item *items = NULL;
+    size_t capacity = 0;
+    ck_assert(array_reserve(&items, &capacity, 0, sizeof *items));
+    ck_assert_ptr_null(items);
+    ck_assert(array_reserve(&items, &capacity, 1000, sizeof *items));
+    ck_assert_uint_ge(capacity, 1000);
+    memset(items, 7, 1000 * sizeof *items);
+    struct item *before = items;
+    ck_assert(array_reserve(&items, &capacity, capacity, sizeof *items));
+    ck_assert_ptr_eq(items, before);
+    ck_assert(!array_reserve(&items, &capacity, SIZE_MAX, sizeof *items));
+    for (size_t i = 0; i < 1000; i++)
+        ck_assert_uint_eq((unsigned char)items[i].bytes[i % sizeof items[i]], 7);
+    free(items);
+}
+END_TEST
+
 START_TEST(test_numbers)
 {
     struct number_list list = {0};
@@ -55,6 +75,29 @@ START_TEST(test_numbers)
     number_list_release(&list);
     ck_assert_uint_eq(list.count, 0);
     ck_assert_ptr_null(list.at);
+}
+END_TEST
+
+START_TEST(test_search_by_number)
+{
+    struct numbered {
+        char before[8];
+        uint64_t number;
+        char after[8];
+    } items[9];
+    for (size_t count = 0; count <= 9; count++) {
+        for (size_t i = 0; i < count; i++) // 10, 10, 20, 20, ...
+            items[i].number = 10 * (i / 2 + 1);
+        for (uint64_t number = 0; number <= 60; number++) {
+            size_t wanted = 0;
+            while (wanted < count && items[wanted].number < number)
+                wanted++;
+            size_t found = numbers_find(items, count, sizeof *items,
+                                        offsetof(struct numbered, number), number);
+            ck_assert_uint_eq(found, wanted);
+        }
+    }
+    ck_assert_uint_eq(numbers_find(NULL, 0, sizeof *items, 8, 1), 0);
 }
 END_TEST
 
@@ -110,7 +153,9 @@ int main(void)
     TCase *tc = tcase_create("all");
     tcase_add_test(tc, test_items_stay);
     tcase_add_test(tc, test_too_large);
+    tcase_add_test(tc, test_room_for_many);
     tcase_add_test(tc, test_numbers);
+    tcase_add_test(tc, test_search_by_number);
     tcase_add_test(tc, test_digits);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

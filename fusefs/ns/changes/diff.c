@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/status.h"
 #include "ns/changes/moved_in.h"
 #include "ns/operation/ns_internal.h"
@@ -65,14 +66,8 @@ struct diff {
 
 static void *list_add(struct list *list)
 {
-    if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        void *at = realloc(list->at, capacity * list->size);
-        if (!at)
-            return NULL;
-        list->at = at;
-        list->capacity = capacity;
-    }
+    if (!array_grow(&list->at, &list->capacity, list->count, list->size))
+        return NULL;
     return (char *)list->at + list->count++ * list->size;
 }
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "ns/inodes/lost_note.h"
 
 #define SHARD_MIN_BUCKETS 16u
@@ -261,12 +262,7 @@ struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count)
     for (size_t i = 0; i < INODE_SHARDS && room; i++) {
         struct inode_shard *shard = &table->shards[i];
         shard_lock(shard);
-        if (count + shard->used > capacity) {
-            struct ns_inode **grown = realloc(dirs, (count + shard->used) * 2 * sizeof(*dirs));
-            room = grown;
-            dirs = room ? grown : dirs;
-            capacity = room ? (count + shard->used) * 2 : capacity;
-        }
+        room = array_reserve(&dirs, &capacity, count + shard->used, sizeof *dirs);
         for (size_t b = 0; room && b < shard->bucket_count; b++)
             for (struct ns_inode *inode = shard->buckets[b]; inode; inode = inode->hash_next)
                 if (inode_is_dir(inode)) {
@@ -287,12 +283,7 @@ uint64_t *inode_table_numbers(struct inode_table *table, size_t *ret_count)
     for (size_t i = 0; i < INODE_SHARDS && room; i++) {
         struct inode_shard *shard = &table->shards[i];
         shard_lock(shard);
-        if (count + shard->used > capacity) {
-            uint64_t *grown = realloc(numbers, (count + shard->used) * 2 * sizeof *grown);
-            room = grown;
-            numbers = room ? grown : numbers;
-            capacity = room ? (count + shard->used) * 2 : capacity;
-        }
+        room = array_reserve(&numbers, &capacity, count + shard->used, sizeof *numbers);
         for (size_t b = 0; room && b < shard->bucket_count; b++)
             for (const struct ns_inode *inode = shard->buckets[b]; inode; inode = inode->hash_next)
                 numbers[count++] = inode->ino;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/cond.h"
 #include "base/lock_check.h"
 
@@ -55,15 +56,8 @@ void reclaim_queue_add(struct reclaim_queue *queue, struct reclaim_job job)
 {
     queue_lock(queue);
     // Room is kept free for the jobs that the thread works on, which may have to be queued again.
-    if (queue->count + RECLAIM_AT_ONCE >= queue->capacity) {
-        size_t capacity = 2 * (queue->capacity + RECLAIM_AT_ONCE);
-        struct reclaim_job *jobs = realloc(queue->jobs, capacity * sizeof *jobs);
-        if (jobs) {
-            queue->jobs = jobs;
-            queue->capacity = capacity;
-        }
-    }
-    if (queue->count + RECLAIM_AT_ONCE < queue->capacity)
+    if (array_reserve(&queue->jobs, &queue->capacity, queue->count + RECLAIM_AT_ONCE + 1,
+                      sizeof *queue->jobs))
         queue->jobs[queue->count++] = job;
     if (queue->idle || queue->count == RECLAIM_AT_ONCE)
         pthread_cond_broadcast(&queue->changed);

@@ -6,8 +6,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+#include "base/numbers.h"
 #include "base/status.h"
 
 #define DEPTH_MAX 65536u // steps up: a store of which that is not the end is damaged
@@ -80,14 +83,9 @@ static int has_entry(struct paths *paths, uint64_t ino, const struct pathkey *ke
 
 static int add_stray(struct paths *paths, uint64_t ino, struct slice key)
 {
-    if (paths->stray_count == paths->stray_capacity) {
-        size_t capacity = paths->stray_capacity ? 2 * paths->stray_capacity : 64;
-        struct stray *strays = realloc(paths->strays, capacity * sizeof *strays);
-        if (!strays)
-            return -ENOMEM;
-        paths->strays = strays;
-        paths->stray_capacity = capacity;
-    }
+    if (!array_grow(&paths->strays, &paths->stray_capacity, paths->stray_count,
+                    sizeof *paths->strays))
+        return -ENOMEM;
     paths->strays[paths->stray_count++] =
         (struct stray){ino, paths->stray_keys.size, (uint32_t)key.size};
     return buf_append(&paths->stray_keys, key.data, key.size) ? -ENOMEM : 0;
@@ -132,19 +130,13 @@ static int read_all(struct paths *paths)
 
 static int for_strays(struct paths *paths, uint64_t ino, place_fn *fn, void *arg)
 {
-    size_t low = 0, high = paths->stray_count;
     assert(paths->all_read);
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (paths->strays[middle].ino < ino)
-            low = middle + 1;
-        else
-            high = middle;
-    }
+    size_t i = numbers_find(paths->strays, paths->stray_count, sizeof *paths->strays,
+                            offsetof(struct stray, ino), ino);
     int rc = 0;
-    for (; !rc && low < paths->stray_count && paths->strays[low].ino == ino; low++)
-        rc = fn(arg, slice_of(paths->stray_keys.data + paths->strays[low].key,
-                              paths->strays[low].key_size));
+    for (; !rc && i < paths->stray_count && paths->strays[i].ino == ino; i++)
+        rc = fn(arg,
+                slice_of(paths->stray_keys.data + paths->strays[i].key, paths->strays[i].key_size));
     return rc;
 }
 

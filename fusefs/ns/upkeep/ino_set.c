@@ -9,10 +9,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
+#include "base/numbers.h"
 
 #define CHUNK_BITS   16
 #define BITMAP_BYTES ((size_t)8192)
@@ -32,15 +34,8 @@ struct ino_chunk {
 // The index of the first chunk whose number is not lower.
 static size_t chunk_index(const struct ino_set *set, uint64_t number)
 {
-    size_t low = 0, high = set->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (set->chunks[middle].number < number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return numbers_find(set->chunks, set->count, sizeof *set->chunks,
+                        offsetof(struct ino_chunk, number), number);
 }
 
 static uint32_t array_index(const struct ino_chunk *chunk, uint16_t low_bits)
