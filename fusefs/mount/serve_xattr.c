@@ -29,18 +29,25 @@ static int name_error(fuse_req_t req, const char *name)
     return lsmfs_of(req)->acl && is_acl ? 0 : EOPNOTSUPP;
 }
 
+// The inode whose attribute of that name is to be changed; ends with request_done(). NULL: the
+// request has been answered.
+static struct ns_inode *inode_to_change(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    struct ns_inode *inode = request_inode(req, ino);
+    int error = inode ? name_error(req, name) : 0;
+    if (!error)
+        return inode;
+    request_done(req, inode);
+    fuse_reply_err(req, error);
+    return NULL;
+}
+
 void serve_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                     size_t size, int flags)
 {
-    struct ns_inode *inode = request_inode(req, ino);
+    struct ns_inode *inode = inode_to_change(req, ino, name);
     if (!inode)
         return;
-    int error = name_error(req, name);
-    if (error) {
-        request_done(req, inode);
-        fuse_reply_err(req, error);
-        return;
-    }
     // XATTR_CREATE and XATTR_REPLACE have the namespace's values; the kernel passes on nothing
     // else.
     unsigned how = (unsigned)flags | (protocol_kills_sgid() ? NS_XATTR_KILL_SGID : 0u);
@@ -99,15 +106,9 @@ void serve_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 void serve_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    struct ns_inode *inode = request_inode(req, ino);
+    struct ns_inode *inode = inode_to_change(req, ino, name);
     if (!inode)
         return;
-    int error = name_error(req, name);
-    if (error) {
-        request_done(req, inode);
-        fuse_reply_err(req, error);
-        return;
-    }
     int rc = ns_removexattr(lsmfs_of(req)->ns, inode, name);
     request_done(req, inode);
     fuse_reply_err(req, -rc);
