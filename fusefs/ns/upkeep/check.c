@@ -22,31 +22,54 @@
 
 // ------------------------------------------------------------------------------- ranges
 
-// Called with each pair of a range; 0 or -errno.
-typedef int pair_fn(struct check *check, void *arg, struct slice key, struct slice value);
+// Called with a key of a range; looks at it, and moves the iterator on: to the next, or behind keys
+// that need no look. 0 or -errno.
+typedef int key_fn(struct check *check, void *arg, struct lsm_iter *iter, struct slice key);
 
-static int for_range(struct check *check, enum pathkey_type type, pair_fn *fn, void *arg)
+// NULL as bounds: all there is.
+static int for_keys(struct check *check, const struct pathkey *lower, const struct pathkey *upper,
+                    key_fn *fn, void *arg)
 {
-    struct pathkey lower, upper;
     struct lsm_iter *iter;
-    pathkey_type_bounds(type, &lower, &upper);
-    int rc = check_iter(check, &lower, &upper, &iter);
+    int rc = check_iter(check, lower, upper, &iter);
     if (rc)
         return rc;
     lsm_iter_seek_first(iter);
-    while (!rc && lsm_iter_valid(iter)) {
-        struct slice key = check_key(iter), value = check_value(iter);
-        if (!lsm_iter_valid(iter)) // the value cannot be read
-            break;
-        rc = fn(check, arg, key, value);
-        if (!rc)
-            rc = check_tick(check);
-        lsm_iter_next(iter);
-    }
+    while (!rc && lsm_iter_valid(iter))
+        rc = fn(check, arg, iter, check_key(iter));
     if (!rc)
         rc = ns_err(lsm_iter_status(iter));
     lsm_iter_free(iter);
     return rc;
+}
+
+// Called with each pair of a range; 0 or -errno.
+typedef int pair_fn(struct check *check, void *arg, struct slice key, struct slice value);
+
+struct pair_look {
+    pair_fn *fn;
+    void *arg;
+};
+
+static int look_at_pair(struct check *check, void *arg, struct lsm_iter *iter, struct slice key)
+{
+    struct pair_look *look = arg;
+    struct slice value = check_value(iter);
+    if (!lsm_iter_valid(iter)) // the value cannot be read, as the iterator's status says
+        return 0;
+    int rc = look->fn(check, look->arg, key, value);
+    if (!rc)
+        rc = check_tick(check);
+    lsm_iter_next(iter);
+    return rc;
+}
+
+static int for_range(struct check *check, enum pathkey_type type, pair_fn *fn, void *arg)
+{
+    struct pathkey lower, upper;
+    struct pair_look look = {fn, arg};
+    pathkey_type_bounds(type, &lower, &upper);
+    return for_keys(check, &lower, &upper, look_at_pair, &look);
 }
 
 static int bad_key(struct check *check, struct slice key)
@@ -222,35 +245,39 @@ static int check_single_pair(struct check *check, void *arg, struct slice key, s
     return key.size == 1 ? 0 : bad_key(check, key);
 }
 
+struct owned_look {
+    enum pathkey_type type;
+    const struct ino_set *owners;
+    const char *what;
+};
+
+static int look_at_owned(struct check *check, void *arg, struct lsm_iter *iter, struct slice key)
+{
+    const struct owned_look *look = arg;
+    if (key.size < 9) {
+        int rc = look->type == KEY_XATTR ? 0 : bad_key(check, key);
+        lsm_iter_next(iter);
+        return rc;
+    }
+    int rc = 0;
+    struct pathkey lower, upper;
+    struct check_subject subject = {.ino = get_big64(key.data + 1)};
+    if (!ino_set_has(look->owners, subject.ino))
+        rc = check_problem(check, &subject, "%s that belong to no file", look->what);
+    pathkey_ino_bounds(look->type, subject.ino, &lower, &upper);
+    lsm_iter_seek(iter, upper.data, upper.size);
+    return rc;
+}
+
 // Extents ('D') or attributes ('X') of files that are not in `owners`: looks at one key a file. Of
 // attributes every key is looked at later (check_xattr_pair).
 static int check_owned(struct check *check, enum pathkey_type type, const struct ino_set *owners,
                        const char *what)
 {
     struct pathkey lower, upper;
-    struct lsm_iter *iter;
+    struct owned_look look = {type, owners, what};
     pathkey_type_bounds(type, &lower, &upper);
-    int rc = check_iter(check, &lower, &upper, &iter);
-    if (rc)
-        return rc;
-    lsm_iter_seek_first(iter);
-    while (!rc && lsm_iter_valid(iter)) {
-        struct slice key = check_key(iter);
-        if (key.size < 9) {
-            rc = type == KEY_XATTR ? 0 : bad_key(check, key);
-            lsm_iter_next(iter);
-            continue;
-        }
-        struct check_subject subject = {.ino = get_big64(key.data + 1)};
-        if (!ino_set_has(owners, subject.ino))
-            rc = check_problem(check, &subject, "%s that belong to no file", what);
-        pathkey_ino_bounds(type, subject.ino, &lower, &upper);
-        lsm_iter_seek(iter, upper.data, upper.size);
-    }
-    if (!rc)
-        rc = ns_err(lsm_iter_status(iter));
-    lsm_iter_free(iter);
-    return rc;
+    return for_keys(check, &lower, &upper, look_at_owned, &look);
 }
 
 static int check_xattr_pair(struct check *check, void *arg, struct slice key, struct slice value)
@@ -265,31 +292,26 @@ static int check_xattr_pair(struct check *check, void *arg, struct slice key, st
     return 0;
 }
 
-// Keys whose first byte is no type.
-static int check_unknown(struct check *check)
+static int look_at_type(struct check *check, void *arg, struct lsm_iter *iter, struct slice key)
 {
     static const char types[] = {KEY_COUNTER,   KEY_EXTENT, KEY_ENTRY, KEY_INODE, KEY_RESERVED,
                                  KEY_ORPHAN,    KEY_MARKER, KEY_ROOT,  KEY_SUPER, KEY_TAIL,
                                  KEY_UNWRITTEN, KEY_XATTR,  KEY_LOST,  KEY_PLACE};
-    struct lsm_iter *iter;
-    int rc = check_iter(check, NULL, NULL, &iter);
-    if (rc)
-        return rc;
-    lsm_iter_seek_first(iter);
-    while (!rc && lsm_iter_valid(iter)) {
-        struct slice key = check_key(iter);
-        uint8_t next = (uint8_t)(key.data[0] + 1);
-        if (memchr(types, key.data[0], sizeof(types))) {
-            lsm_iter_seek(iter, &next, 1);
-        } else {
-            rc = bad_key(check, key);
-            lsm_iter_next(iter);
-        }
+    (void)arg;
+    uint8_t next = (uint8_t)(key.data[0] + 1);
+    if (memchr(types, key.data[0], sizeof(types))) {
+        lsm_iter_seek(iter, &next, 1);
+        return 0;
     }
-    if (!rc)
-        rc = ns_err(lsm_iter_status(iter));
-    lsm_iter_free(iter);
+    int rc = bad_key(check, key);
+    lsm_iter_next(iter);
     return rc;
+}
+
+// Keys whose first byte is no type.
+static int check_unknown(struct check *check)
+{
+    return for_keys(check, NULL, NULL, look_at_type, NULL);
 }
 
 // ------------------------------------------------------------------------------- the whole
