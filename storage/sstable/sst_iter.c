@@ -220,30 +220,29 @@ static void end(struct sst_iter *it)
     it->base.status = LSM_OK;
 }
 
-// Goes to the first entry of block `index`, if there is such a block.
-static void enter_forward(struct sst_iter *it, size_t index)
+// Opens block `index` as the next one of a run in that direction. False: it failed.
+static bool enter(struct sst_iter *it, size_t index, bool backward)
 {
-    if (index == it->reader->index.count) {
-        end(it);
-        return;
-    }
     struct sst_place place = sst_place_of(it->reader, index);
-    readahead(it, &place, false);
+    readahead(it, &place, backward);
     int rc = load(it, index);
     if (rc)
         fail(it, rc);
-    else
+    return !rc;
+}
+
+// Goes to the first entry of block `index`, if there is such a block.
+static void enter_forward(struct sst_iter *it, size_t index)
+{
+    if (index == it->reader->index.count)
+        end(it);
+    else if (enter(it, index, false))
         settle(it, block_iter_seek_first(&it->block, &it->base.entry));
 }
 
 static void enter_backward(struct sst_iter *it, size_t index)
 {
-    struct sst_place place = sst_place_of(it->reader, index);
-    readahead(it, &place, true);
-    int rc = load(it, index);
-    if (rc)
-        fail(it, rc);
-    else
+    if (enter(it, index, true))
         settle(it, block_iter_seek_last(&it->block, &it->base.entry));
 }
 
@@ -252,9 +251,8 @@ static bool enter_for_search(struct sst_iter *it, size_t index)
 {
     if (it->loaded && it->block_index == index)
         return true;
-    struct sst_place place = sst_place_of(it->reader, index);
     if (!it->adaptive)
-        readahead(it, &place, false);
+        return enter(it, index, false);
     int rc = load(it, index);
     if (rc)
         fail(it, rc);
