@@ -204,13 +204,21 @@ struct load {
     int rc;
 };
 
+// The file that a pair is about, and the pair's flags.
+static int decode_file(struct remote *store, struct slice key, struct slice value,
+                       uint64_t *ret_number, uint32_t *ret_flags)
+{
+    int rc = decode_head(store, value, FILE_SIZE, ret_flags);
+    if (!rc && !decode_number(key, ret_number))
+        rc = status_fail(LSM_CORRUPTION, "%s: the index: a damaged key", store->path);
+    return rc;
+}
+
 static int load_file(struct remote *store, struct slice key, struct slice value)
 {
     uint64_t number = 0;
     uint32_t flags;
-    int rc = decode_head(store, value, FILE_SIZE, &flags);
-    if (!rc && !decode_number(key, &number))
-        rc = status_fail(LSM_CORRUPTION, "%s: the index: a damaged key", store->path);
+    int rc = decode_file(store, key, value, &number, &flags);
     if (!rc)
         rc = hash_table_grow(&store->files);
     struct file *file = rc ? NULL : calloc(1, sizeof *file);
@@ -265,9 +273,7 @@ static int load_removal(struct remote *store, struct slice key, struct slice val
 {
     uint64_t number = 0;
     uint32_t flags;
-    int rc = decode_head(store, value, FILE_SIZE, &flags);
-    if (!rc && !decode_number(key, &number))
-        rc = status_fail(LSM_CORRUPTION, "%s: the index: a damaged key", store->path);
+    int rc = decode_file(store, key, value, &number, &flags);
     return rc ? rc : add_removal(store, number, get_fixed32(value.data + 4));
 }
 
