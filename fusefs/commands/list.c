@@ -103,10 +103,13 @@ static int ls_directory(struct ls *ls, struct ns_inode *dir, const char *path)
     return rc < 0 ? rc : 0;
 }
 
-// Lists the subdirectory `entry` of where the walk is, and goes down into it.
-static int ls_down(struct ls *ls, struct walk *walk, const struct dir_entry *entry)
+// Lists an entry that is a directory, and goes down into it.
+static int ls_down(void *arg, struct walk *walk, const struct dir_entry *entry)
 {
+    struct ls *ls = arg;
     struct ns_inode *dir;
+    if (entry->type != S_IFDIR)
+        return 0;
     int rc = ns_lookup(walk->ns, walk_top(walk)->dir, entry->name, entry->name_size, &dir, NULL);
     if (rc)
         return rc;
@@ -115,35 +118,6 @@ static int ls_down(struct ls *ls, struct walk *walk, const struct dir_entry *ent
         rc = walk_enter(walk, dir, entry->name, entry->name_size);
     ns_inode_put(walk->ns, dir, 1);
     return rc;
-}
-
-// All that is below `dir`, which has been listed itself.
-static enum exit_status ls_below(struct ls *ls, struct ns_inode *dir, const char *path)
-{
-    struct ctl *ctl = ls->ctl;
-    enum exit_status status = EXIT_OK;
-    struct walk walk;
-    walk_init(&walk, ctl->ns);
-    int rc = walk_enter(&walk, dir, path, strlen(path));
-    if (rc)
-        status = path_failed(ctl, path, rc);
-    while (walk.depth && !is_cancelled(ctl->front)) {
-        const struct dir_entry *entry;
-        rc = dir_reader_next(walk_top(&walk)->reader, &entry);
-        if (rc < 0)
-            status = path_failed(ctl, walk_path(&walk, "", 0), rc);
-        if (rc) {
-            walk_leave(&walk);
-            continue;
-        }
-        if (entry->type != S_IFDIR)
-            continue;
-        rc = ls_down(ls, &walk, entry);
-        if (rc)
-            status = path_failed(ctl, walk_path(&walk, entry->name, entry->name_size), rc);
-    }
-    walk_release(&walk);
-    return status;
 }
 
 static enum exit_status ls_path(struct ctl *ctl, struct ls *ls, const char *path)
@@ -161,7 +135,7 @@ static enum exit_status ls_path(struct ctl *ctl, struct ls *ls, const char *path
         if (rc)
             status = path_failed(ctl, path, rc);
         else if (ctl_has(ctl, 'R'))
-            status = ls_below(ls, inode, path);
+            status = walk_tree(ctl, inode, path, &(struct walk_steps){.visit = ls_down}, ls);
     }
     ns_inode_put(ctl->ns, inode, 1);
     return status;
@@ -189,7 +163,6 @@ enum exit_status command_ls(struct ctl *ctl)
 
 struct tree {
     struct ctl *ctl;
-    struct walk walk;
     struct buf indent; // of the deepest level's entries
     uint64_t directories, files;
     uint64_t depth; // most levels
@@ -207,11 +180,12 @@ static void indent_cut(struct buf *indent)
         indent->size -= sizeof blank - 1;
 }
 
-static int tree_line(struct tree *tree, const struct dir_entry *entry, bool is_last)
+static int tree_line(struct tree *tree, struct ns_inode *dir, const struct dir_entry *entry,
+                     bool is_last)
 {
     struct ctl *ctl = tree->ctl;
     struct ns *ns = ctl->ns;
-    struct ns_inode *dir = walk_top(&tree->walk)->dir, *inode;
+    struct ns_inode *inode;
     if (tree->indent.size)
         fwrite(tree->indent.data, 1, tree->indent.size, ctl->out);
     fputs(is_last ? "└── " : "├── ", ctl->out);
@@ -231,63 +205,53 @@ static int tree_line(struct tree *tree, const struct dir_entry *entry, bool is_l
     return 0;
 }
 
-static int tree_down(struct tree *tree, const struct dir_entry *entry, bool is_last)
+static int tree_down(struct tree *tree, struct walk *walk, const struct dir_entry *entry,
+                     bool is_last)
 {
-    struct ns *ns = tree->walk.ns;
     struct ns_inode *dir;
-    int rc = ns_lookup(ns, walk_top(&tree->walk)->dir, entry->name, entry->name_size, &dir, NULL);
+    int rc = ns_lookup(walk->ns, walk_top(walk)->dir, entry->name, entry->name_size, &dir, NULL);
     if (rc)
         return rc;
     if (buf_append(&tree->indent, is_last ? blank : bar, strlen(is_last ? blank : bar)))
         rc = -ENOMEM;
     if (!rc) {
-        rc = walk_enter(&tree->walk, dir, entry->name, entry->name_size);
+        rc = walk_enter(walk, dir, entry->name, entry->name_size);
         if (rc)
             indent_cut(&tree->indent);
     }
-    ns_inode_put(ns, dir, 1);
+    ns_inode_put(walk->ns, dir, 1);
     return rc;
 }
 
-// One step of the walk: a line, or back up.
-static int tree_step(struct tree *tree)
+static int tree_visit(void *arg, struct walk *walk, const struct dir_entry *entry)
 {
-    struct walk *walk = &tree->walk;
-    struct dir_reader *reader = walk_top(walk)->reader;
-    const struct dir_entry *next;
-    int rc = dir_reader_next(reader, &next);
-    if (rc) {
-        walk_leave(walk);
-        if (walk->depth)
-            indent_cut(&tree->indent);
-        return rc < 0 ? rc : 0;
-    }
-    struct dir_entry entry = *next;
-    entry.inode = NULL;
-    bool is_last = dir_reader_more(reader) != 0; // a failure is met again at the next step
-    rc = tree_line(tree, &entry, is_last);
-    if (entry.type != S_IFDIR) {
+    struct tree *tree = arg;
+    // A failure to read on is met again at the next step.
+    bool is_last = dir_reader_more(walk_top(walk)->reader) != 0;
+    int rc = tree_line(tree, walk_top(walk)->dir, entry, is_last);
+    if (entry->type != S_IFDIR) {
         tree->files++;
         return rc;
     }
     tree->directories++;
-    return rc || walk->depth >= tree->depth ? rc : tree_down(tree, &entry, is_last);
+    return rc || walk->depth >= tree->depth ? rc : tree_down(tree, walk, entry, is_last);
+}
+
+static int tree_up(void *arg, struct walk *walk)
+{
+    struct tree *tree = arg;
+    if (walk->depth > 1)
+        indent_cut(&tree->indent);
+    return 0;
 }
 
 static enum exit_status tree_show(struct tree *tree, struct ns_inode *root, const char *path)
 {
+    static const struct walk_steps steps = {tree_visit, tree_up};
     struct ctl *ctl = tree->ctl;
-    enum exit_status status = EXIT_OK;
     print_name(ctl->front, path, strlen(path));
     putc('\n', ctl->out);
-    int rc = tree->depth ? walk_enter(&tree->walk, root, path, strlen(path)) : 0;
-    if (rc)
-        return path_failed(ctl, path, rc);
-    while (tree->walk.depth && !is_cancelled(ctl->front)) {
-        rc = tree_step(tree);
-        if (rc)
-            status = path_failed(ctl, tree->walk.depth ? walk_path(&tree->walk, "", 0) : path, rc);
-    }
+    enum exit_status status = tree->depth ? walk_tree(ctl, root, path, &steps, tree) : EXIT_OK;
     fprintf(ctl->out, "\n%" PRIu64 " director%s, %" PRIu64 " file%s\n", tree->directories,
             tree->directories == 1 ? "y" : "ies", tree->files, tree->files == 1 ? "" : "s");
     return status;
@@ -303,7 +267,6 @@ enum exit_status command_tree(struct ctl *ctl)
     if (!tree_open(ctl, OPEN_READ))
         return EXIT_FAILED;
     progress_unit(ctl->front, PROGRESS_NAMES);
-    walk_init(&tree.walk, ctl->ns);
     enum exit_status status;
     int rc = ns_resolve(ctl->ns, path, &inode, NULL);
     if (rc) {
@@ -312,7 +275,6 @@ enum exit_status command_tree(struct ctl *ctl)
         status = tree_show(&tree, inode, path);
         ns_inode_put(ctl->ns, inode, 1);
     }
-    walk_release(&tree.walk);
     buf_release(&tree.indent);
     return store_close(ctl, status);
 }

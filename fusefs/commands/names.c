@@ -125,10 +125,24 @@ static int unlink_one(struct ctl *ctl, struct ns_inode *dir, const char *name, s
     return rc;
 }
 
-// Removes the emptied directory the walk is in, and goes back up.
-static enum exit_status remove_emptied(struct ctl *ctl, struct walk *walk, struct ns_inode *parent,
-                                       const char *name, size_t name_size)
+// A tree that is being removed: what it hangs on.
+struct rm_tree {
+    struct ctl *ctl;
+    struct ns_inode *parent;
+    const struct path_name *name;
+};
+
+// Removes the directory that the walk is in. Not if something in it could not be removed, which has
+// been said.
+static int remove_emptied(void *arg, struct walk *walk)
 {
+    const struct rm_tree *tree = arg;
+    struct ns_inode *parent = tree->parent;
+    const char *name = tree->name->name;
+    size_t name_size = tree->name->name_size;
+    progress_add(tree->ctl->front, 1);
+    if (walk_top(walk)->failed)
+        return 0;
     if (walk->depth > 1) {
         size_t start = walk->levels[walk->depth - 2].path_size;
         parent = walk->levels[walk->depth - 2].dir;
@@ -137,23 +151,15 @@ static enum exit_status remove_emptied(struct ctl *ctl, struct walk *walk, struc
         name += *name == '/';
         name_size = strlen(name);
     }
-    // Something in it could not be removed, which has been reported.
-    bool failed = walk_top(walk)->failed;
-    int rc = failed ? 0 : ns_rmdir(walk->ns, parent, name, name_size);
-    if (!rc && !failed)
-        removed(ctl, parent, name, name_size, walk_top(walk)->dir);
-    enum exit_status status = failed ? EXIT_FAILED : EXIT_OK;
-    if (rc)
-        status = path_failed(ctl, walk_path(walk, "", 0), rc);
-    walk_leave(walk);
-    if (walk->depth && status != EXIT_OK)
-        walk_top(walk)->failed = true;
-    progress_add(ctl->front, 1);
-    return status;
+    int rc = ns_rmdir(walk->ns, parent, name, name_size);
+    if (!rc)
+        removed(tree->ctl, parent, name, name_size, walk_top(walk)->dir);
+    return rc;
 }
 
-static int remove_entry(struct ctl *ctl, struct walk *walk, const struct dir_entry *entry)
+static int remove_entry(void *arg, struct walk *walk, const struct dir_entry *entry)
 {
+    struct ctl *ctl = ((const struct rm_tree *)arg)->ctl;
     struct ns_inode *dir = walk_top(walk)->dir, *child;
     progress_add(ctl->front, 1);
     if (entry->type != S_IFDIR && !ctl->live) // nobody wants to know which it was
@@ -173,34 +179,9 @@ static int remove_entry(struct ctl *ctl, struct walk *walk, const struct dir_ent
 static enum exit_status remove_tree(struct ctl *ctl, const char *path, struct ns_inode *parent,
                                     const struct path_name *name, struct ns_inode *dir)
 {
-    enum exit_status status = EXIT_OK;
-    struct walk walk;
-    walk_init(&walk, ctl->ns);
-    int rc = walk_enter(&walk, dir, path, strlen(path));
-    if (rc)
-        status = path_failed(ctl, path, rc);
-    while (walk.depth && !is_cancelled(ctl->front)) {
-        const struct dir_entry *entry;
-        rc = dir_reader_next(walk_top(&walk)->reader, &entry);
-        if (rc == 1) {
-            if (remove_emptied(ctl, &walk, parent, name->name, name->name_size) != EXIT_OK)
-                status = EXIT_FAILED;
-            continue;
-        }
-        if (rc < 0) {
-            status = path_failed(ctl, walk_path(&walk, "", 0), rc);
-            walk_top(&walk)->failed = true;
-            remove_emptied(ctl, &walk, parent, name->name, name->name_size);
-            continue;
-        }
-        rc = remove_entry(ctl, &walk, entry);
-        if (rc) {
-            status = path_failed(ctl, walk_path(&walk, entry->name, entry->name_size), rc);
-            walk_top(&walk)->failed = true;
-        }
-    }
-    walk_release(&walk);
-    return status;
+    static const struct walk_steps steps = {remove_entry, remove_emptied};
+    struct rm_tree tree = {ctl, parent, name};
+    return walk_tree(ctl, dir, path, &steps, &tree);
 }
 
 static enum exit_status remove_name(struct ctl *ctl, const char *path, struct ns_inode *parent,

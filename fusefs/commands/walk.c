@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "commands/command.h"
 
 #define BATCH_FIRST 4u
 #define BATCH_MOST  64u
@@ -188,4 +189,46 @@ const char *walk_path(struct walk *walk, const char *name, size_t name_size)
     if (path_extend(walk, walk_top(walk)->path_size, name, name_size))
         return "";
     return (const char *)walk->path.data;
+}
+
+// ------------------------------------------------------------------------------- walks with steps
+
+static enum exit_status failed_at(struct ctl *ctl, struct walk *walk, const char *name,
+                                  size_t name_size, int rc)
+{
+    walk_top(walk)->failed = true;
+    return path_failed(ctl, walk_path(walk, name, name_size), rc);
+}
+
+enum exit_status walk_tree(struct ctl *ctl, struct ns_inode *dir, const char *path,
+                           const struct walk_steps *steps, void *arg)
+{
+    enum exit_status status = EXIT_OK;
+    struct walk walk;
+    walk_init(&walk, ctl->ns);
+    int rc = walk_enter(&walk, dir, path, strlen(path));
+    if (rc)
+        status = path_failed(ctl, path, rc);
+    while (walk.depth && !is_cancelled(ctl->front)) {
+        const struct dir_entry *next;
+        rc = dir_reader_next(walk_top(&walk)->reader, &next);
+        if (!rc) {
+            struct dir_entry entry = *next; // the step may read on in the directory
+            rc = steps->visit(arg, &walk, &entry);
+            if (rc)
+                status = failed_at(ctl, &walk, entry.name, entry.name_size, rc);
+            continue;
+        }
+        if (rc < 0)
+            status = failed_at(ctl, &walk, "", 0, rc);
+        rc = steps->leave ? steps->leave(arg, &walk) : 0;
+        if (rc)
+            status = failed_at(ctl, &walk, "", 0, rc);
+        bool failed = walk_top(&walk)->failed;
+        walk_leave(&walk);
+        if (walk.depth && failed)
+            walk_top(&walk)->failed = true;
+    }
+    walk_release(&walk);
+    return status;
 }

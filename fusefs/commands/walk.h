@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "common/exit_status.h"
 #include "ns/namespace.h"
 
 struct dir_entry {
@@ -32,7 +33,7 @@ struct walk_level {
     struct ns_inode *dir; // a reference
     struct dir_reader *reader;
     size_t path_size; // of the path of `dir`
-    bool failed;      // for the user
+    bool failed;      // walk_tree(): something in it or below it has failed, which has been said
 };
 
 // From a directory down to where the walk is.
@@ -56,5 +57,21 @@ static inline struct walk_level *walk_top(struct walk *walk)
 // The path of `name` in the deepest level, with an empty name that of the level itself; valid until
 // the walk moves or is asked again; "" if there is no memory.
 const char *walk_path(struct walk *walk, const char *name, size_t name_size);
+
+// What is done on a walk through a tree; both are called with `arg`.
+struct walk_steps {
+    // An entry of the deepest level, which may be gone down into (walk_enter). 0 or -errno.
+    int (*visit)(void *arg, struct walk *walk, const struct dir_entry *entry);
+    // The deepest level has no more entries, or none that can be read, and is left next; NULL:
+    // nothing. 0 or -errno.
+    int (*leave)(void *arg, struct walk *walk);
+};
+
+// Walks through all that is below `dir`, until the command is cancelled. A failure is said with its
+// path, and marks its level and those above as failed; the walk goes on behind it. EXIT_FAILED:
+// there was one.
+struct ctl;
+enum exit_status walk_tree(struct ctl *ctl, struct ns_inode *dir, const char *path,
+                           const struct walk_steps *steps, void *arg);
 
 #endif
