@@ -1,10 +1,12 @@
 // Signals that end a command. See signals.h.
 //
-// Everything that the handler does is allowed in one, on whatever thread it runs.
+// Everything that the handler does is allowed in one, on whatever thread it runs. It keeps errno,
+// which the code that it interrupts may be about to read.
 //
 // Thread safety: one thread.
 #include "ctl/signals.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -43,6 +45,7 @@ static void say_interrupted(void)
 static void on_signal(int signal_number)
 {
     const struct timeval patience = {.tv_sec = PATIENCE_S};
+    const int kept_errno = errno;
     if (seen)
         die(signal_number);
     const uint64_t one = 1;
@@ -58,6 +61,7 @@ static void on_signal(int signal_number)
             say_interrupted();
         die(signal_number);
     }
+    errno = kept_errno;
 }
 
 void signals_start(bool says)
