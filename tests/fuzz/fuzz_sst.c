@@ -111,7 +111,8 @@ static bool repair(uint8_t *data, size_t size)
         return false;
     uint8_t *p = data + size - SST_FOOTER_SIZE;
     uint64_t end = size - SST_FOOTER_SIZE;
-    struct sst_footer f = {.number = NUMBER,
+    struct sst_footer f = {.version = SST_VERSION,
+                           .number = NUMBER,
                            .filter_size = get_fixed64(p + 16) % (size + 1),
                            .index_size = get_fixed64(p + 32) % (size + 1),
                            .properties_size = get_fixed64(p + 48) % (size + 1)};
