@@ -294,8 +294,8 @@ static void short_life(struct run *run, uint64_t *seed)
         (void)!ns_link(run->ns, inode, run->dirs[0], "t9", 2, NULL);
     if (random_below(seed, 4) == 0)
         (void)!ns_unlink(run->ns, run->dirs[0], "t9", 2);
-    if (opened)
-        ns_inode_opened(run->ns, inode);
+    if (opened) // not if somebody has just removed it
+        opened = ns_inode_opened(run->ns, inode) == 0;
     ssize_t n = ns_write(run->ns, inode, bytes, sizeof bytes, random_below(seed, 9000), 0, NULL);
     if (random_below(seed, 2))
         (void)!ns_unlink(run->ns, run->dirs[0], name, size);
