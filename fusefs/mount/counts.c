@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/lock_check.h"
 #include "mount/slow.h"
 #include "mount/transport.h"
 
@@ -22,22 +23,26 @@ struct request_counts {
     _Atomic uint32_t buckets[BUCKETS];
 };
 
+extern struct lock_role counts_mutex;
+
 struct counts {
-    struct counts *next;       // constant once it is in the list
-    bool used;                 // mutex
+    struct counts *next; // constant once it is in the list
+    bool used GUARDED_BY(counts_mutex);
     _Atomic uint64_t start_ns; // of the request being served; 0: none is
     _Atomic uint64_t read_bytes, written_bytes;
     struct request_counts ops[FIGURES_REQUESTS];
 };
 
-static struct {
+static struct all_counts {
     pthread_mutex_t mutex;
-    struct counts *first; // mutex
+    struct counts *first GUARDED_BY(counts_mutex);
     pthread_once_t once;
     pthread_key_t key; // its destructor gives a thread's counters back
     uint64_t began_ns;
     struct lsmfs *fs;
 } all = {.mutex = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
+
+LOCK_FUNCTIONS(all, struct all_counts, mutex, counts_mutex)
 
 static _Thread_local struct counts *mine;
 static _Thread_local struct counted *current;
@@ -46,9 +51,9 @@ static _Thread_local struct counted *current;
 
 static void give_back(void *arg)
 {
-    pthread_mutex_lock(&all.mutex);
+    all_lock(&all);
     ((struct counts *)arg)->used = false;
-    pthread_mutex_unlock(&all.mutex);
+    all_unlock(&all);
 }
 
 static void make_key(void)
@@ -59,7 +64,7 @@ static void make_key(void)
 static struct counts *take(void)
 {
     pthread_once(&all.once, make_key);
-    pthread_mutex_lock(&all.mutex);
+    all_lock(&all);
     struct counts *counts = all.first;
     while (counts && counts->used)
         counts = counts->next;
@@ -75,7 +80,7 @@ static struct counts *take(void)
     }
     if (counts)
         counts->used = true;
-    pthread_mutex_unlock(&all.mutex);
+    all_unlock(&all);
     if (counts)
         pthread_setspecific(all.key, counts);
     return counts;
@@ -202,11 +207,11 @@ void counts_figures(struct lsmfs *fs, struct mount_figures *ret_figures)
     ret_figures->mountpoint = fs->options.mountpoint;
     ret_figures->transport = transport_name(fs->transport);
     ret_figures->live_inodes = ns_live_inodes(fs->ns);
-    pthread_mutex_lock(&all.mutex);
+    all_lock(&all);
     struct counts *first = all.first;
     for (struct counts *c = first; c; c = c->next)
         ret_figures->threads += c->used;
-    pthread_mutex_unlock(&all.mutex);
+    all_unlock(&all);
     uint64_t now = clock_ns();
     for (struct counts *c = first; c; c = c->next) {
         uint64_t start = load(&c->start_ns);

@@ -65,10 +65,12 @@ struct read_view {
 // its making is still in that view. For all other snapshots compaction keeps what they see.
 struct lsm_snapshot {
     uint64_t sequence;
-    uint64_t id;                      // of the named one that was opened, or 0
-    struct read_view *view;           // a reference; NULL unless brief
-    struct lsm_snapshot *prev, *next; // list ordered by sequence, unless brief; mutex
-    bool collected;                   // a flush or compaction has kept something for it; mutex
+    uint64_t id;            // of the named one that was opened, or 0
+    struct read_view *view; // a reference; NULL unless brief
+    // The list ordered by sequence, unless brief.
+    struct lsm_snapshot *prev GUARDED_BY(db_mutex);
+    struct lsm_snapshot *next GUARDED_BY(db_mutex);
+    bool collected GUARDED_BY(db_mutex); // a flush or compaction has kept something for it
 };
 
 struct db_counters { // relaxed; for properties

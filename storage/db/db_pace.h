@@ -26,7 +26,7 @@ struct db_pace {
     size_t bytes GUARDED_BY(db_lead);
     // db_memtable_blob_bytes(active) when the pressure was last computed.
     uint64_t watched_blobs GUARDED_BY(db_lead);
-    bool stalled; // the leader waits for a flush or a compaction; mutex
+    bool stalled GUARDED_BY(db_mutex); // the leader waits for a flush or a compaction
 
     _Atomic unsigned pressure;                // 0 .. DB_PRESSURE_STOP: how much writers are slowed
     _Atomic uint64_t garbage_max;             // superseded bytes that make a memtable full

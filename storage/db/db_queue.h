@@ -24,7 +24,7 @@ struct writer {
     const struct lsm_batch *batch; // resolved; NULL: only wants to become leader
     enum reserve_use reserve;
     bool sync;
-    bool done; // queue.mutex; someone else wrote the batch: `status` is the result
+    bool done GUARDED_BY(db_queue_mutex); // someone else wrote the batch: `status` is the result
     int status;
     struct db_log *sync_log; // the log with the record of a writer that syncs (one reference)
     uint64_t sync_end;

@@ -6,12 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/lock_check.h"
 #include "base/slice.h"
 #include "blob/blob_store.h"
 #include "lsm.h"
 #include "version/kept.h"
 
 struct sst_reader;
+
+extern struct lock_role table_cache_mutex; // of the table cache; a leaf
 
 struct file_meta {
     // Set once, before the struct is shared; but for the reader.
@@ -38,8 +41,8 @@ struct file_meta {
     bool compacting;       // a running compaction has it as input; the db's mutex
     uint64_t dead_bytes;   // of `kept`, whose snapshots are gone; the db's mutex
     _Atomic bool obsolete; // no later version has it: its file may be removed
-    void *cache_slot;      // the table cache's own; its lock
-    void *owner;           // passed to the hook below
+    void *cache_slot GUARDED_BY(table_cache_mutex);             // the table cache's own
+    void *owner;                                                // passed to the hook below
     void (*on_last_unref)(struct file_meta *file, void *owner); // closes the reader, schedules the
                                                                 // file's removal; may be NULL
 };

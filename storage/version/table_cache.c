@@ -33,8 +33,6 @@ struct slot {
     size_t memory; // of its reader
 };
 
-extern struct lock_role table_cache_mutex; // a leaf
-
 struct table_cache {
     struct env *env;
     struct sst_read_options options;

@@ -11,6 +11,7 @@
 #ifndef NS_INODE_H
 #define NS_INODE_H
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -65,10 +66,12 @@ struct inode_ghost {
     uint8_t record[];
 };
 
+extern struct lock_role inode_shard_mutex;
+
 // "Lock": the inode's own. "Place": written under the exclusive lock and the shard's mutex, read
 // under either.
 struct ns_inode {
-    struct ns_inode *hash_next;  // shard's mutex
+    struct ns_inode *hash_next GUARDED_BY(inode_shard_mutex);
     uint64_t ino;                // constant
     _Atomic uint64_t refs;       // becomes 0 only under the shard's mutex
     struct prefix *own_prefix;   // directories: constant; else NULL
@@ -100,8 +103,6 @@ struct ns_inode {
     _Atomic bool atime_queued;                 // see atimes.c
     _Atomic bool synced_often; // few short writes lay between the last two fsyncs; relaxed
 };
-
-extern struct lock_role inode_shard_mutex;
 
 struct inode_shard {
     pthread_mutex_t mutex;
@@ -183,7 +184,9 @@ static inline bool inode_content_is_gone(const struct ns_inode *inode)
 // One more reference, for who has one.
 static inline void inode_ref(struct ns_inode *inode)
 {
-    atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
+    uint64_t before = atomic_fetch_add_explicit(&inode->refs, 1, memory_order_relaxed);
+    assert(before > 0);
+    (void)before;
 }
 
 // Before and after the commit by which a name comes to, or goes from, the directory, or leads to

@@ -22,16 +22,16 @@
 #define INODE_LOCK_BUCKETS 256u
 #define INODE_LOCKS_MOST   4u
 
+extern struct lock_role inode_held; // the lock of the inode that is spoken of
+extern struct lock_role inode_bucket_mutex;
+
 struct inode_lock {
     uint64_t ino;
     bool exclusive;
-    bool granted; // bucket's mutex, as all below
-    struct inode_lock *next;
+    bool granted GUARDED_BY(inode_bucket_mutex);
+    struct inode_lock *next GUARDED_BY(inode_bucket_mutex);
     pthread_cond_t wake; // while it waits
 };
-
-extern struct lock_role inode_held; // the lock of the inode that is spoken of
-extern struct lock_role inode_bucket_mutex;
 
 struct inode_lock_bucket {
     pthread_mutex_t mutex; // a leaf, held for a few instructions

@@ -22,8 +22,6 @@ struct bookmark {
     char name[];
 };
 
-extern struct lock_role listings_mutex;
-
 struct listings {
     uint64_t seed; // constant
     pthread_mutex_t mutex;

@@ -20,11 +20,14 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/lock_check.h"
 #include "base/slice.h"
 
 #define LISTING_KEPT_BYTES (4u << 20)
 #define LISTING_PIECE      1024u // names at most
 #define LISTING_BOOKMARKS  8192u
+
+extern struct lock_role listings_mutex;
 
 struct listed_name {
     uint64_t cookie;
@@ -35,8 +38,9 @@ struct listed_name {
 };
 
 struct listing_piece {
-    struct listing_piece *in_bucket; // the listings' mutex, as the next two
-    struct listing_piece *newer, *older;
+    struct listing_piece *in_bucket GUARDED_BY(listings_mutex);
+    struct listing_piece *newer GUARDED_BY(listings_mutex);
+    struct listing_piece *older GUARDED_BY(listings_mutex);
     _Atomic uint32_t refs;
     uint64_t dir;      // inode number
     uint64_t version;  // of the directory's names before the piece was read
