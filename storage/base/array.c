@@ -16,6 +16,7 @@ bool array_double(void *ret_items, size_t *capacity, size_t item_size)
     size_t wanted = *capacity ? 2 * *capacity : FIRST_ITEMS;
     void *items;
     memcpy(&items, ret_items, sizeof items); // a pointer to some other type
+    assert(!items == !*capacity);
     items = realloc(items, wanted * item_size);
     if (!items)
         return false;

@@ -5,8 +5,11 @@
 // content is equal bytes and a decoder cannot be fed padding. Thread-safe: no state.
 #include "base/coding.h"
 
+#include <assert.h>
+
 uint8_t *put_varint64_slow(uint8_t *p, uint64_t v)
 {
+    assert(v >= 0x80); // what is shorter is the inline function's
     while (v >= 0x80) {
         *p++ = (uint8_t)(v | 0x80);
         v >>= 7;
@@ -65,7 +68,9 @@ int buf_put_fixed64(struct buf *buf, uint64_t v)
 int buf_put_varint64(struct buf *buf, uint64_t v)
 {
     uint8_t bytes[CODING_VARINT64_MAX];
-    return buf_append(buf, bytes, (size_t)(put_varint64(bytes, v) - bytes));
+    size_t size = (size_t)(put_varint64(bytes, v) - bytes);
+    assert(size == varint_size(v));
+    return buf_append(buf, bytes, size);
 }
 
 int buf_put_slice(struct buf *buf, struct slice s)
@@ -77,5 +82,6 @@ int buf_put_slice(struct buf *buf, struct slice s)
     if (rc)
         return rc;
     buf->size = (size_t)(put_slice(buf->data + buf->size, s) - buf->data);
+    assert(buf->size <= buf->capacity);
     return 0;
 }

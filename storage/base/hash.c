@@ -3,6 +3,7 @@
 #define XXH_INLINE_ALL
 #include "base/hash.h"
 
+#include <assert.h>
 #include <string.h>
 #include <xxhash.h>
 #include <zlib.h>
@@ -30,6 +31,7 @@ uint32_t crc32_of(const void *data, size_t size)
 // An XXH3 state has to be aligned, which the library's own allocator sees to.
 static XXH3_state_t *state_of(struct hash128 *hash)
 {
+    assert((uintptr_t)hash % _Alignof(XXH3_state_t) == 0);
     return (XXH3_state_t *)hash;
 }
 

@@ -10,12 +10,14 @@ int number_list_add(struct number_list *list, uint64_t number)
 {
     if (!array_grow(&list->at, &list->capacity, list->count, sizeof *list->at))
         return status_no_memory((list->count + 1) * sizeof *list->at);
+    assert(list->count < list->capacity);
     list->at[list->count++] = number;
     return 0;
 }
 
 bool number_list_has(const struct number_list *list, uint64_t number)
 {
+    assert(!list->count || list->at[0] <= list->at[list->count - 1]); // sorted
     return list->count &&
            bsearch(&number, list->at, list->count, sizeof *list->at, numbers_compare);
 }

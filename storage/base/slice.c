@@ -4,6 +4,7 @@
 // leaves the buffer as it was. Not synchronised.
 #include "base/slice.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -12,6 +13,7 @@
 
 int buf_reserve(struct buf *buf, size_t extra)
 {
+    assert(buf->size <= buf->capacity);
     if (extra <= buf->capacity - buf->size)
         return 0;
     if (extra > SIZE_MAX / 2 - buf->size)
@@ -25,6 +27,7 @@ int buf_reserve(struct buf *buf, size_t extra)
     uint8_t *data = realloc(buf->data, capacity);
     if (!data)
         return status_no_memory(capacity);
+    assert(capacity - buf->size >= extra);
     buf->data = data;
     buf->capacity = capacity;
     return 0;

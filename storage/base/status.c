@@ -4,6 +4,7 @@
 // can be reported too. Thread-safe: each thread sees its own.
 #include "base/status.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,6 +61,7 @@ const char *lsm_error_detail(void)
 
 int status_fail(int status, const char *format, ...)
 {
+    assert(status < 0);
     // Formatted aside first: an argument may be the present detail itself.
     char text[STATUS_DETAIL_MAX];
     va_list args;
@@ -118,6 +120,7 @@ void status_keep(struct status_kept *ret_kept)
 
 void status_restore(const struct status_kept *kept)
 {
+    assert(memchr(kept->detail, 0, sizeof kept->detail));
     memcpy(thread_detail, kept->detail, sizeof(thread_detail));
 }
 

@@ -11,6 +11,7 @@
 // keeps apart there too what excludes each other in one process.
 //
 // Thread safety: as env.h says; the lock list has a mutex. On failure outputs are untouched.
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -145,6 +146,7 @@ static int posix_pwrite(struct env_file *file, const void *data, size_t size, ui
 static uint64_t pieces_size(const struct iovec *pieces, int count)
 {
     uint64_t size = 0;
+    assert(count <= ENV_PIECES_MAX);
     for (int i = 0; i < count; i++)
         size += pieces[i].iov_len;
     return size;
@@ -374,6 +376,8 @@ static const struct env_ops posix_ops;
 
 static int open_flags(int flags)
 {
+    assert(flags & ENV_WRITE || !(flags & (ENV_CREATE | ENV_TRUNCATE)));
+    assert(flags & ENV_CREATE || !(flags & ENV_EXCL));
     int posix_flags = O_CLOEXEC | (flags & ENV_WRITE ? O_RDWR : O_RDONLY);
     if (flags & ENV_CREATE)
         posix_flags |= O_CREAT;
@@ -773,8 +777,9 @@ static void posix_unlock(struct env *env, struct env_lock *lock)
         return;
     pthread_mutex_lock(&lock_mutex);
     struct env_lock **link = &lock_list;
-    while (*link != lock)
+    while (*link && *link != lock)
         link = &(*link)->next;
+    assert(*link);
     *link = lock->next;
     if (lock->shared)
         lock_describe(lock, NULL);

@@ -4,6 +4,7 @@
 // Thread-safe as the env is; an env_writer belongs to one thread at a time. Each function cleans up
 // after itself on failure, except that env_write_file_atomic() may fail after the new content is in
 // place: when the directory could not be synced, either content may be found after a power loss.
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +106,7 @@ struct env_writer {
 int env_writer_new(struct env_file *file, size_t buffer_size, uint64_t offset,
                    struct env_writer **ret_writer)
 {
+    assert(buffer_size > 0);
     struct env_writer *writer = malloc(sizeof(*writer));
     if (!writer)
         return status_no_memory(sizeof(*writer));
@@ -181,6 +183,7 @@ int env_writer_append(struct env_writer *writer, const void *data, size_t size)
     }
     if (rc)
         return rc;
+    assert(writer->room <= writer->capacity && size <= writer->room - writer->used);
     if (size)
         memcpy(writer->buffer + writer->used, from, size);
     writer->used += size;

@@ -19,7 +19,7 @@ static void one_done(void *arg, int rc)
 {
     struct one *one = arg;
     pthread_mutex_lock(&one->mutex);
-    assert(!one->is_done);
+    assert(!one->is_done && rc <= 0);
     one->is_done = true;
     one->rc = rc;
     pthread_cond_signal(&one->done);
@@ -28,6 +28,7 @@ static void one_done(void *arg, int rc)
 
 int cluster_write(struct cluster *cluster, const struct cluster_write *write)
 {
+    assert(write->guard_count <= CLUSTER_GUARDS);
     struct one one = {.mutex = PTHREAD_MUTEX_INITIALIZER};
     if (cond_init(&one.done))
         return -ENOMEM;

@@ -12,6 +12,7 @@
 // Thread safety: librados's. The figures about space have a mutex.
 #include "env_rados/cluster.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #ifdef LSMFS_RADOS
@@ -93,6 +94,9 @@ static const char *const function_names[] = {
 #undef NAME
 };
 
+static_assert(sizeof lib == sizeof function_names / sizeof *function_names * sizeof(void *),
+              "lib_load() fills the functions in by their places");
+
 static pthread_once_t lib_once = PTHREAD_ONCE_INIT;
 static char lib_text[512]; // why there is no library; "" if there is
 
@@ -150,6 +154,7 @@ static void write_ended(rados_completion_t completion, void *arg)
 
 static void add_guards(rados_write_op_t op, const struct cluster_write *write)
 {
+    assert(write->guard_count <= CLUSTER_GUARDS);
     for (unsigned i = 0; i < write->guard_count; i++) {
         const struct cluster_guard *guard = &write->guards[i];
         // The cluster compares what is given with what is there.
@@ -248,6 +253,7 @@ static int read_pieces(struct librados *rados, const char *object, uint64_t offs
 {
     size_t got[READ_PIECES] = {0}, size = 0;
     int results[READ_PIECES] = {0};
+    assert(count <= READ_PIECES);
     uint64_t at = offset;
     rados_read_op_t op = lib.create_read_op();
     if (!op)
