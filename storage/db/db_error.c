@@ -1,5 +1,6 @@
 // Sticky failures. The first failed background write or sync turns the store read-only, so that
 // nothing is built on top of a write of which nobody knows whether it is on disk.
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -7,6 +8,7 @@
 
 void db_set_error(struct lsm *db, int status, const char *what)
 {
+    assert(status < 0);
     if (db->background_error || status == LSM_CLOSED)
         return;
     db->background_error = status;
@@ -24,6 +26,7 @@ int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us)
 {
     if (!(db->jobs.retry.jobs & jobs) || clock_us() - db->jobs.retry.since_us < patience_us)
         return LSM_OK;
+    assert(status_is_passing(db->jobs.retry.status));
     return status_fail(db->jobs.retry.status, "%s", db->jobs.retry.detail);
 }
 

@@ -32,6 +32,7 @@ static void list_obsolete(struct lsm *db, struct obsolete_file *node)
 
 int db_note_obsolete(struct lsm *db, enum store_file kind, uint64_t number)
 {
+    assert(kind != STORE_UNKNOWN);
     struct obsolete_file *node = malloc(sizeof *node);
     if (!node)
         return status_no_memory(sizeof *node);
@@ -63,6 +64,7 @@ int db_adopt_file(struct lsm *db, struct file_meta *file)
 {
     if (file->owner)
         return LSM_OK;
+    assert(!file->on_last_unref);
     struct obsolete_file *node = malloc(sizeof *node);
     if (!node)
         return status_no_memory(sizeof *node);

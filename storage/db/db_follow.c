@@ -38,6 +38,7 @@
 // see stays, and the next refresh reads all anew.
 #include "db/db_follow.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,7 @@ static void followed_release(struct followed *f)
 
 static int add_memtable(struct lsm *db, struct followed *f, uint64_t log)
 {
+    assert(f->count < MEMTABLES_MAX);
     int rc = db_memtable_new(db, &f->memtables[f->count].memtable);
     if (rc)
         return rc;
@@ -281,6 +283,7 @@ static int next_log(struct lsm *db, struct followed *f, bool *ret_moved)
         rc = open_log(db, f, wal_tail_number(f->tail), &f->next);
     if (rc || !f->next)
         return rc;
+    assert(wal_tail_number(f->next) > wal_tail_number(f->tail));
     rc = read_log(db, f, f->next, &count, &gap);
     if (!rc && gap && !count) { // the present one has been written on since it was read
         rc = read_log(db, f, f->tail, &count, &ignored);
@@ -395,6 +398,7 @@ static int load(struct lsm *db, struct followed *f) REQUIRES(db_follow_mutex)
 static void install(struct lsm *db, const struct followed *f, struct read_view *view)
     REQUIRES(db_mutex) REQUIRES(db_lead)
 {
+    assert(f->count > 0 && !f->loading);
     db->active = f->memtables[f->count - 1].memtable;
     memtable_ref(db->active);
     db->immutable_count = f->count - 1;
@@ -451,6 +455,7 @@ static void tell(struct db_follow *follow, lsm_changed_fn *fn, void *arg) REQUIR
         fn(arg, NULL, 0);
     while (fn && !follow->unknown && p < end) {
         size_t size = get_fixed32(p);
+        assert(size <= (size_t)(end - p) - 4);
         fn(arg, p + 4, size);
         p += 4 + size;
     }

@@ -83,6 +83,7 @@ static void grant(struct lsm *db, uint64_t bytes, uint64_t wanted, bool settled)
         share = wanted / 4;
     if (!little->counting && settled) { // not while a job's output makes it too low
         little->floor = bytes > least + share ? bytes - share : least;
+        assert(little->floor >= least);
         little->counting = true;
     }
     uint64_t floor = little->counting ? little->floor : least;

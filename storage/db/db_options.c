@@ -1,4 +1,5 @@
 // Defaults and validation of options. A refused option is named, with its range.
+#include <assert.h>
 #include <inttypes.h>
 
 #include "base/status.h"
@@ -31,10 +32,12 @@ void lsm_options_init(struct lsm_options *options)
         .blob_garbage_ratio = 25,
         .follow_keep_ms = 60000,
     };
+    assert(db_options_check(options) == LSM_OK);
 }
 
 static int check(const char *name, uint64_t value, uint64_t low, uint64_t high)
 {
+    assert(low <= high);
     if (value < low || value > high)
         return status_fail(LSM_INVALID, "option %s is %" PRIu64 ": must be %" PRIu64 " to %" PRIu64,
                            name, value, low, high);

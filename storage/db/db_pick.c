@@ -61,6 +61,7 @@ int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_firs
     if (!rc && !*ret_compaction)
         rc = compact_pick_kept(db->version, &options, ret_compaction);
     assert(!*ret_compaction || (!rc && !(*ret_compaction)->inputs[0][0]->compacting));
+    assert(!*ret_compaction || (*ret_compaction)->level <= (*ret_compaction)->output_level);
     return rc;
 }
 

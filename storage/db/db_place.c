@@ -11,6 +11,7 @@
 // makes and takes a new LOCK meets UNFINISHED, or an empty directory.
 //
 // Thread-safe: no state. On failure outputs are untouched.
+#include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,9 @@ struct magic_search {
     bool has_other; // a file of which something else has been written
 };
 
+static_assert(sizeof SST_MAGIC == 9 && sizeof WAL_MAGIC == 9, "find_magic() compares 8 bytes");
+static_assert(sizeof BLOB_MAGIC == 9 && sizeof MANIFEST_MAGIC == 9, "and these too");
+
 // Stops with 1 at a file that begins, a table: ends, as one of ours.
 static int find_magic(void *arg, const char *name)
 {
@@ -175,6 +179,7 @@ int db_place_lock(struct env *base, const char *path, int (*check)(struct env *d
     if (!rc)
         rc = check(dir);
     if (!rc) {
+        assert(lock);
         *ret_dir = dir;
         *ret_lock = lock;
         return LSM_OK;

@@ -17,6 +17,7 @@
 //
 // What is superseded goes as soon as the new manifest is in force. A repair that fails leaves the
 // store as it was, but for the reserve, which it gives back as far as there is room.
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,7 @@ static void sort_newest_first(uint64_t *numbers, size_t count)
 static int set_aside(struct repair *repair, enum store_file kind, uint64_t number)
 {
     struct env *env = repair->env, *lost;
+    assert(kind == STORE_TABLE || kind == STORE_LOG);
     char name[STORE_NAME_MAX];
     logger_log(&repair->logger, LSM_LOG_WARN, "%s: set aside in lost", lsm_error_detail());
     int rc = env->ops->mkdir(env, "lost");
@@ -152,6 +154,7 @@ static int remove_reserve(void *arg, const char *name)
 
 static int take_table(struct repair *repair, uint64_t number)
 {
+    assert(repair->source_count <= repair->tables.count); // the logs' memtable is one more
     char name[STORE_NAME_MAX];
     struct env_stat stat;
     struct sst_reader *reader = NULL;
@@ -375,6 +378,7 @@ static int write_manifest(struct repair *repair, const struct compact_job *run)
         rc = version_apply(empty, &edit, &version);
     if (!rc) {
         uint64_t number = repair_number(repair);
+        assert(number >= repair->first_new);
         struct manifest_state state = {.version = version,
                                        .log_number = number + 1,
                                        .next_file = number + 1,

@@ -5,6 +5,8 @@
 // Thread safety: one thread for each memtable; its readers may read meanwhile.
 #include "db/db_replay.h"
 
+#include <assert.h>
+
 #include "db/batch.h"
 #include "db/db.h"
 
@@ -58,14 +60,18 @@ int db_replay_batch(struct lsm *db, struct memtable *memtable, struct memtable_h
     if (rc || !there)
         return rc ? rc : 1;
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    const uint64_t after = sequence + count;
     while (p < end && !rc) {
         struct batch_op op;
         rc = batch_next(&p, end, &op);
         if (rc)
             break;
+        assert(blobs || op.type != BATCH_PUT_BLOB);
         enum entry_type type = batch_entry_type(op.type);
         rc = memtable_add(memtable, op.key, tag_make(sequence++, type), op.value, hint);
     }
+    assert(rc || sequence == after);
+    (void)after;
     if (!rc)
         *ret_last = sequence - 1;
     return rc;

@@ -8,6 +8,7 @@
 //
 // Sizes are those of keys and values before compression; a value shared by slices counts for each.
 // Exact as of the view that is walked; one thread.
+#include <assert.h>
 #include <stdlib.h>
 
 #include "db/db.h"
@@ -121,8 +122,10 @@ static int usage_init(struct lsm *db, struct usage *usage)
     usage->sequences = calloc(count + 1, sizeof *usage->sequences);
     if (!usage->refers || !usage->own || !usage->sequences)
         return status_no_memory(3 * (count + 1) * sizeof(uint64_t));
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         usage->sequences[i] = usage->set.at[i].sequence;
+        assert(i == 0 || usage->sequences[i - 1] <= usage->sequences[i]);
+    }
     return LSM_OK;
 }
 
@@ -140,6 +143,7 @@ int lsm_snapshot_usage(struct lsm *db, lsm_snapshot_usage_fn *fn, lsm_progress_f
         refers += usage.refers[i];
         rc = fn(arg, &info, (uint64_t)refers, usage.own[i]);
     }
+    assert(rc || refers + usage.refers[usage.set.count] == 0); // each range that began has ended
     buf_release(&usage.key);
     free(usage.refers);
     free(usage.own);

@@ -3,6 +3,7 @@
 // Layout: sst_format.h. Stateless; thread-safe. Decoders leave their outputs untouched on failure.
 #include "sstable/sst_format.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "base/coding.h"
@@ -23,6 +24,7 @@ bool sst_trailer_ok(const uint8_t *block, size_t size, uint64_t seed)
 void sst_footer_encode(const struct sst_footer *footer, uint8_t out[SST_FOOTER_SIZE])
 {
     uint8_t *p = out;
+    assert(footer->version >= 1 && footer->version <= SST_VERSION);
     p = put_fixed64(p, footer->number);
     p = put_fixed64(p, footer->filter_offset);
     p = put_fixed64(p, footer->filter_size);
@@ -34,6 +36,7 @@ void sst_footer_encode(const struct sst_footer *footer, uint8_t out[SST_FOOTER_S
     p = put_fixed16(p, SST_FOOTER_SIZE);
     memcpy(p, SST_MAGIC, 8);
     p += 8;
+    assert(p + 4 == out + SST_FOOTER_SIZE);
     put_fixed32(p, crc32_of(out, (size_t)(p - out)));
 }
 

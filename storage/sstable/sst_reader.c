@@ -22,6 +22,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/coding.h"
@@ -237,7 +238,9 @@ int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_s
 
 void sst_reader_ref(struct sst_reader *reader)
 {
-    atomic_fetch_add_explicit(&reader->refs, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&reader->refs, 1, memory_order_relaxed);
+    assert(before > 0);
+    (void)before;
 }
 
 void sst_reader_unref(struct sst_reader *reader)
@@ -281,6 +284,7 @@ static bool stored_ok(const struct sst_reader *r, const struct sst_place *place,
 int sst_block_in_place(struct sst_reader *reader, const struct sst_place *place,
                        struct slice *ret_contents)
 {
+    assert(reader->map && place->block < reader->index.count);
     const uint8_t *data = reader->map + place->offset;
     if (reader->checksums != LSM_CHECKSUMS_NEVER) {
         _Atomic uint64_t *word = &reader->verified[place->block / 64];
@@ -309,6 +313,7 @@ struct read_target {
 
 static void read_target_filled(struct read_target *to, size_t size)
 {
+    assert(!to->buf || size <= to->buf->capacity);
     to->size = size;
     if (to->buf)
         to->buf->size = size;

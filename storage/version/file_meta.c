@@ -71,7 +71,9 @@ void file_meta_ref(struct file_meta *file)
 void file_meta_unref(struct file_meta *file)
 {
     // Release: what this holder did to the struct happens before the last holder frees it.
-    if (atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel) != 1)
+    uint32_t before = atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before != 1)
         return;
     if (file->on_last_unref)
         file->on_last_unref(file, file->owner);

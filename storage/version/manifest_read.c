@@ -10,6 +10,7 @@
 // no records.
 //
 // Thread-safe: no state. Nothing is written. Outputs are untouched on failure.
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -82,6 +83,9 @@ static bool is_torn_end(const uint8_t *data, size_t size, size_t offset)
 }
 
 // -------------------------------------------------------------------------------------- replaying
+
+static_assert(MANIFEST_HEADER_SIZE == 8 + 4 + 4 + 8 + 8, "manifest_format.h");
+static_assert(CURRENT_CRC_LINE == sizeof "crc32 01234567\n" - 1, "manifest_format.h");
 
 static int check_header(const char *path, const uint8_t *data, size_t size, uint64_t number)
 {
@@ -166,6 +170,7 @@ static int replay(const char *path, const uint8_t *data, size_t size, struct man
         if (rc)
             return rc == LSM_CORRUPTION ? fail_at(rc, path, offset) : rc;
         offset += MANIFEST_RECORD_HEADER + payload.size + 1;
+        assert(offset <= size);
         state->manifest_end = offset;
     }
     if (offset == MANIFEST_HEADER_SIZE) {

@@ -102,6 +102,7 @@ static int build_snapshot(const struct manifest_state *state, uint32_t format, u
     int rc = snapshot_edit(state, number, &edit);
     if (!rc)
         rc = append_header(out, format, number);
+    assert(rc || out->size == MANIFEST_HEADER_SIZE); // records begin behind it
     if (!rc)
         rc = append_record(out, &edit);
     version_edit_release(&edit);

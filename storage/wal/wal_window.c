@@ -22,6 +22,7 @@ static int map_from(struct wal_window *window, uint64_t at, uint64_t limit)
 {
     void *addr;
     uint64_t start = at / WINDOW_ALIGN * WINDOW_ALIGN;
+    assert(start < limit && limit % WINDOW_PAGE == 0);
     int rc = window->file->ops->map(window->file, start, (size_t)(limit - start), true, &addr);
     if (rc)
         return rc;
