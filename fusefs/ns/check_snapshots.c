@@ -7,6 +7,7 @@
 // A problem that a newer tree has too is told once.
 //
 // Thread safety: one thread; the store may be in use meanwhile if `ns` is a snapshot.
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static void tell(void *arg, const char *problem)
     struct snapshots_check *checking = arg;
     uint64_t hash = hash64(problem, strlen(problem));
     char *text = NULL;
+    assert(checking->told.count <= TOLD_MAX);
     for (size_t i = 0; i < checking->told.count; i++)
         if (checking->told.at[i] == hash)
             return;
@@ -116,6 +118,7 @@ static int check_one(struct ns *ns, struct snapshots_check *checking, const char
     int64_t rc = ns_open_snapshot(ns, name, &view);
     if (rc == LSM_NOT_FOUND)
         return 0; // it was deleted
+    assert(rc || view);
     rc = rc ? -ns_errno((int)rc) : ns_check(view, tell, go_on, checking);
     if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM) {
         if (asprintf(&text, "the tree cannot be checked to its end: %s: %s", strerror((int)-rc),

@@ -7,6 +7,7 @@
 // Thread safety: ns_open and ns_close by one thread; the rest from any.
 #include "ns/namespace.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,6 +241,7 @@ static int opened(struct ns *ns, int status, struct ns **ret_ns)
         status_restore(&kept);
         return status;
     }
+    assert(ns->read_only == !ns->to_reclaim);
     *ret_ns = ns;
     return 0;
 }
@@ -307,6 +309,7 @@ static int close_with(struct ns *ns, int (*close_engine)(struct lsm *db))
 {
     if (!ns)
         return 0;
+    assert(ns->read_only || !ns->shares_db);
     upkeep_stop(ns);
     inode_table_release(&ns->table);
     reclaim_queue_free(ns->to_reclaim);

@@ -6,6 +6,7 @@
 //
 // Locks: the exclusive lock of the file, and for inheritance of its directory, is the
 // caller's. Failure: the caller drops the batch.
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/attributes/attributes.h"
@@ -27,6 +28,7 @@ static int acl_load(struct ns *ns, uint64_t ino, const char *name, struct lsm_bu
 static int acl_put(struct op *op, struct record *rec, const char *name, struct slice list)
 {
     struct pathkey key;
+    assert(ns_acl_is(name) && acl_is_valid(list));
     pathkey_xattr(&key, rec->ino, slice_of(name, strlen(name)));
     rec->has_xattrs = true;
     return op_put(op, &key, list);
@@ -75,6 +77,7 @@ int ns_acl_set(struct record *rec, const char *name, struct slice list, bool kil
                bool *ret_keep)
 {
     bool minimal;
+    assert(ns_acl_is(name));
     *ret_keep = !acl_is_empty(list);
     if (S_ISLNK(rec->mode))
         return -EOPNOTSUPP;

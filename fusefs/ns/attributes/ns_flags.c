@@ -6,9 +6,12 @@
 // immutable, which are not refused (NS_WRITE_EARLIER, NS_SET_EARLIER).
 //
 // Locks: the inode's exclusively. Failure: nothing has changed.
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/attributes/attributes.h"
+
+static_assert(NS_FLAGS == (NS_IMMUTABLE | NS_APPEND | NS_NODUMP | NS_NOATIME), "all flags");
 
 bool ns_name_is_fixed(const struct record *dir, const struct record *rec)
 {
@@ -40,6 +43,7 @@ static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uint
                       bool keep_times) REQUIRES(inode_held)
 {
     struct record *rec = &op->file.rec;
+    assert(!(flags & ~(uint32_t)NS_FLAGS));
     int rc = op_load(ns, inode, &op->file);
     if (rc)
         return rc;

@@ -2,6 +2,7 @@
 //
 // One batch; a truncation leaves very many extents to the background (tail.h).
 // Locks: the inode's, exclusively. Failure: nothing has changed.
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/attributes/attributes.h"
@@ -47,6 +48,7 @@ static int check_times(const struct ns_attr *attr, unsigned mask)
 static int keep_in_ghost(struct ns *ns, struct op *op, struct ns_inode *inode) REQUIRES(inode_held)
 {
     struct inode_ghost *ghost;
+    assert(inode_location(inode) == AT_NONE);
     int rc = ns_ghost_make(op, &op->file.rec, &ghost);
     if (!rc)
         inode_set_ghost(&ns->table, inode, ghost);
@@ -87,6 +89,7 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
         rc = content_resize(ns, op, inode, rec, attr->size);
         if (rc)
             return rc;
+        assert(rec->size == attr->size);
     }
     if (mask & NS_SET_MODE) {
         rec->mode = (rec->mode & S_IFMT) | (attr->mode & 07777);

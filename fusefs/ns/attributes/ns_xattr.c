@@ -8,6 +8,7 @@
 //
 // Locks: changes take the inode's exclusively; reading goes by a snapshot, without any.
 // Failure: nothing has changed.
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -148,6 +149,7 @@ static int remove_locked(struct ns *ns, struct op *op, struct ns_inode *inode, c
         rc = xattr_exists(ns, key, &exists);
     if (!rc && !exists)
         return ns_acl_is(name) ? 0 : -ENODATA;
+    assert(rc || op->file.rec.has_xattrs); // stays set
     op->small_change = true;
     if (!rc)
         rc = op_delete(op, key);
@@ -180,6 +182,7 @@ static ssize_t get_value(struct ns *ns, const struct lsm_snapshot *snapshot,
     int rc = lsm_get_range(ns->db, &options, key->data, key->size, 0, value, size, &got, &whole);
     if (rc)
         return rc == LSM_NOT_FOUND ? -ENODATA : ns_err(rc);
+    assert(got == (size < whole ? size : whole));
     return size && whole > size ? -ERANGE : (ssize_t)whole;
 }
 

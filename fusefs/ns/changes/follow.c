@@ -11,6 +11,7 @@
 // Locks: follow_mutex, before inode locks. Readers take it only when they have found nothing.
 #include "ns/changes/follow.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@ static void note_change(void *arg, const void *key, size_t size)
 {
     struct changes *changes = arg;
     uint8_t bytes[4];
+    assert(key || !size);
     put_fixed32(bytes, (uint32_t)size);
     changes->unknown = changes->unknown || !key || buf_append(&changes->keys, bytes, 4) ||
                        buf_append(&changes->keys, key, size);
@@ -91,6 +93,7 @@ static int take_in(struct ns *ns, const struct changes *changes, uint64_t **inos
             rc = entry_moved(ns, key, &rec, &ino);
         else if (key.size)
             ino = ino_of(key);
+        assert(*count < most);
         if (ino && (*count == 0 || (*inos)[*count - 1] != ino))
             (*inos)[(*count)++] = ino;
     }

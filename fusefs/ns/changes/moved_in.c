@@ -2,6 +2,7 @@
 // entries and its path.
 #include "ns/changes/moved_in.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@
 
 int path_set_add(struct path_set *set, const char *path, size_t size)
 {
+    assert(size > 0 && path[0] == '/');
     if (buf_append(&set->paths, &size, sizeof size) || buf_append(&set->paths, path, size))
         return -ENOMEM;
     set->count++;
@@ -47,7 +49,8 @@ bool path_set_owns(const struct path_set *set, struct slice entry_key)
 
 static int add_unfinished(void *arg, struct slice name)
 {
-    char path[UNFINISHED_NAME_SIZE + 1] = "/"; // unfinished_is() knows no longer names
+    char path[UNFINISHED_NAME_SIZE + 1] = "/";
+    assert(name.size < UNFINISHED_NAME_SIZE); // unfinished_is() knows no longer names
     memcpy(path + 1, name.data, name.size);
     return path_set_add(arg, path, name.size + 1);
 }

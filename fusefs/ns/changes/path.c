@@ -1,6 +1,7 @@
 // See path.h. Thread safety: any thread; takes no lock but for a moment.
 #include "ns/changes/path.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -9,6 +10,7 @@
 static int keep_first(void *arg, struct slice key)
 {
     struct pathkey *kept = arg;
+    assert(key.size <= sizeof kept->data);
     if (!kept->size) {
         memcpy(kept->data, key.data, key.size);
         kept->size = key.size;
@@ -45,7 +47,8 @@ int ns_path(struct ns *ns, struct ns_inode *inode, char **ret_path)
     paths_release(&paths);
     if (rc)
         buf_release(&out);
-    else
+    assert(rc || (out.data[0] == '/' && out.data[out.size] == 0));
+    if (!rc)
         *ret_path = (char *)out.data;
     return rc;
 }

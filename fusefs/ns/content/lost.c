@@ -4,6 +4,8 @@
 // the caller drops it, and the record.
 #include "ns/content/lost.h"
 
+#include <assert.h>
+
 #include "ns/content/ranges.h"
 
 int lost_list(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint64_t from,
@@ -14,6 +16,7 @@ int lost_list(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, 
 
 int lost_put(struct op *op, struct record *rec, uint64_t start, uint64_t size)
 {
+    assert(size > 0 && !rec->is_inline);
     rec->lost_bytes += size;
     return ranges_put(op, KEY_LOST, rec->ino, start, size);
 }
@@ -41,6 +44,7 @@ int lost_grow(struct ns *ns, struct op *op, struct ns_inode *inode, struct recor
     to = note.to < to ? note.to : to;
     if (from >= to)
         return 0;
+    assert(from >= rec->size);
     int rc = ns_err(ns_mark_feature(ns, FEATURE_LOST));
     return rc ? rc : lost_put(op, rec, from, to - from);
 }

@@ -1,6 +1,7 @@
 // Losses: what the kernel had taken and the store could not take (lost.h).
 //
 // Locks: the inode's, exclusively. Failure: what cannot be stored as lost is noted in memory.
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/content/content.h"
@@ -13,6 +14,7 @@ static int lose_inside(struct ns *ns, struct op *op, struct ns_inode *inode, uin
 {
     struct record *rec = &op->file.rec;
     uint64_t bytes;
+    assert(from <= to && to <= rec->size);
     op->small_change = true; // no more than a record and a few keys
     int rc = content_gaps(ns, op, inode, rec, from, to, GAP_LOST, false, &bytes);
     if (rc || !bytes)
@@ -26,6 +28,7 @@ static int lose_inside(struct ns *ns, struct op *op, struct ns_inode *inode, uin
 static int lose_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uint64_t from,
                        uint64_t to) REQUIRES(inode_held)
 {
+    assert(from <= to && to <= (uint64_t)NS_FILE_MAX);
     if (inode_content_is_gone(inode))
         return 0;
     const struct record *rec = &op->file.rec;

@@ -6,6 +6,7 @@
 //
 // Locks: the changed inode's, exclusively. What is only read, the source of a copy too, goes by a
 // snapshot. Failure: what earlier batches did stays.
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -53,6 +54,7 @@ static int fallocate_locked(struct ns *ns, struct op *op, struct ns_inode *inode
 {
     struct record *rec = &op->file.rec;
     uint64_t promised = 0;
+    assert(length > 0 && length <= (uint64_t)NS_FILE_MAX - offset);
     if (inode_content_is_gone(inode))
         return -ESTALE;
     int rc = op_load(ns, inode, &op->file);
@@ -204,6 +206,7 @@ static ssize_t copy_locked(struct ns *ns, struct ns *source, struct op *op, stru
         rc = copy_batch(ns, op, c, flags);
         if (rc)
             break;
+        assert(c->size > 0 && c->size <= left - done);
         done += c->size;
         c->from_offset += c->size;
         c->to_offset += c->size;

@@ -12,6 +12,7 @@
 //
 // Thread safety: exclusive locks on the parent and on what is linked; O_TMPFILE takes none.
 // Failure: nothing has changed.
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/attributes/attributes.h"
@@ -94,6 +95,7 @@ static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cre
     struct slice dir_prefix = prefix_slice(dir->own_prefix);
     struct record *parent = &op->dir.rec;
     bool is_dir = S_ISDIR(rec->mode), is_explicit = false;
+    assert(rec->ino > NS_ROOT_INO && rec->ino < NS_INO_LAST && record_type(rec));
     if (inode_is_unlinked(dir))
         return -ENOENT;
     pathkey_entry(&key, dir_prefix, name);
@@ -264,6 +266,7 @@ static int link_leave(struct ns *ns, struct op *op, const struct ns_inode *inode
     struct pathkey key;
     int rc;
     if (inode->is_nameless) {
+        assert(inode_location(inode) == AT_ORPHAN);
         inode_record_key(inode, &key);
         rc = op_delete(op, &key);
         return rc ? rc : op_count(ns, op, 1);

@@ -14,6 +14,7 @@
 // Thread safety: no lock is taken: nobody gets the prefix of a removed directory before it is
 // marked as unlinked, so one that is not, after it was read, owned its prefix then. Failure: the
 // same read may be tried again.
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,7 @@ static int deliver(struct reading *reading, const struct found *found, uint64_t 
     if (rc || hides)
         return rc;
     if (cookie > COOKIE_DOTS) {
+        assert(found->name.size > 0 && found->name.size <= sizeof reading->last);
         reading->last_size = found->name.size;
         memcpy(reading->last, found->name.data, found->name.size);
     }
@@ -191,6 +193,7 @@ static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece
         lsm_iter_next(iter);
     }
     piece->is_end = rc == 1;
+    assert(rc || piece->count == LISTING_PIECE);
     return rc < 0 ? rc : 0;
 }
 
@@ -299,6 +302,7 @@ static bool find_name(struct ns *ns, const struct ns_inode *dir, uint64_t cookie
     struct slice name = piece_name(piece, next - 1);
     memcpy(space, name.data, name.size);
     *ret_name = slice_of(space, name.size);
+    assert(next > 0 && next <= piece->count);
     bool is_end = piece->is_end && next == piece->count;
     piece_put(piece);
     return is_end;

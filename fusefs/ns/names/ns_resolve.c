@@ -9,6 +9,7 @@
 // ns_lookup_key checks.
 //
 // Thread safety: any thread. Failure: no reference is kept.
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ static int path_split(const char *text, struct path *ret_path)
         }
         p += size + (p[size] == '/');
     }
+    assert(path.count <= slashes + 1);
     *ret_path = path;
     return 0;
 }
@@ -52,6 +54,7 @@ static int path_split(const char *text, struct path *ret_path)
 static int resolve_direct(struct ns *ns, const struct path *path, struct ns_inode **ret_inode,
                           struct ns_attr *ret_attr, struct content_head *head)
 {
+    assert(path->count > 0);
     uint64_t moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
     struct pathkey_prefix prefix[2];
     unsigned now = 0;

@@ -35,6 +35,7 @@ void ns_marker_removed(struct ns *ns, struct slice prefix)
 
 int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked)
 {
+    assert(prefix.size <= PATHKEY_PREFIX_MAX);
     *ret_marked = false;
     if (!ns_may_be_marked(ns, prefix))
         return 0;

@@ -1,6 +1,7 @@
 // What the users of the namespace hold: references to live inodes, open handles, words.
 //
 // Thread safety: any thread.
+#include <assert.h>
 #include <errno.h>
 
 #include "ns/operation/ns_internal.h"
@@ -77,8 +78,9 @@ int ns_inode_opened(struct ns *ns, struct ns_inode *inode)
 
 void ns_inode_closed(struct ns *ns, struct ns_inode *inode)
 {
-    (void)ns;
-    atomic_fetch_sub(&inode->open_count, 1);
+    uint32_t before = atomic_fetch_sub(&inode->open_count, 1);
+    assert(before & ~INODE_GOING);
+    (void)ns, (void)before;
 }
 
 void ns_keep_unlinked(struct ns *ns)
@@ -88,7 +90,9 @@ void ns_keep_unlinked(struct ns *ns)
 
 uint32_t ns_inode_writers(struct ns_inode *inode, int change)
 {
-    return atomic_fetch_add(&inode->writers, (uint32_t)change) + (uint32_t)change;
+    uint32_t before = atomic_fetch_add(&inode->writers, (uint32_t)change);
+    assert(change >= 0 || before >= (uint32_t)-change);
+    return before + (uint32_t)change;
 }
 
 _Atomic uint32_t *ns_inode_word(struct ns_inode *inode)

@@ -1,6 +1,7 @@
 // The superblock: that a store is a namespace, and which features it uses. See docs/format.md.
 //
 // Thread safety: super_read() before there are other threads; ns_mark_feature() any thread.
+#include <assert.h>
 #include <string.h>
 
 #include "base/coding.h"
@@ -9,8 +10,11 @@
 
 static const uint8_t super_magic[8] = {'l', 's', 'm', 'f', 's', ' ', 'n', 's'};
 
+static_assert(NS_SUPER_SIZE == sizeof super_magic + 3 * 4, "magic, version, features, reserved");
+
 void super_make(uint8_t *ret_super, uint32_t features)
 {
+    assert(!(features & ~(uint32_t)FEATURES_KNOWN));
     memset(ret_super, 0, NS_SUPER_SIZE);
     memcpy(ret_super, super_magic, sizeof(super_magic));
     put_fixed32(ret_super + 8, NS_FORMAT_VERSION);

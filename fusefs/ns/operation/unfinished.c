@@ -1,8 +1,11 @@
 // See unfinished.h. No state.
 #include "ns/operation/unfinished.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+
+static_assert(sizeof UNFINISHED_NAME + 20 <= UNFINISHED_NAME_SIZE, "room for 64 bits, decimal");
 
 void unfinished_name(uint64_t ino, char name[UNFINISHED_NAME_SIZE])
 {
@@ -11,6 +14,7 @@ void unfinished_name(uint64_t ino, char name[UNFINISHED_NAME_SIZE])
 
 void unfinished_key(uint64_t ino, struct pathkey *ret_key)
 {
+    assert(ino);
     pathkey_xattr(ret_key, ino, slice_str(UNFINISHED_ATTRIBUTE));
 }
 

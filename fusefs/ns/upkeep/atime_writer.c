@@ -3,6 +3,7 @@
 // Locks: of each inode its lock, exclusively. Failure: the time stays in memory.
 #include "ns/upkeep/atime_writer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -15,10 +16,12 @@ struct atime_writer {
 };
 
 static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, int64_t mark)
-    REQUIRES_SHARED(inode_held)
+    REQUIRES(inode_held)
 {
+    assert(mark);
     if (inode_is_unlinked(inode))
         return -ENOENT;
+    assert(!inode->ghost);
     struct pathkey key;
     struct record *rec = &op->file.rec;
     inode_record_key(inode, &key);

@@ -12,6 +12,7 @@
 //
 // Threads: no change may run meanwhile. Failure: -errno if the store cannot be read to the end (it
 // may have been reported in part) or memory runs out.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -114,6 +115,7 @@ static int skip_links(struct check *check, size_t *next, uint64_t ino)
 static int check_inode_pair(struct check *check, void *arg, struct slice key, struct slice value)
 {
     size_t *next = arg, names = 0;
+    assert(*next <= check->links.count);
     struct check_subject subject = {0};
     struct record rec;
     bool sound, is_new, same_type = true;
@@ -146,7 +148,10 @@ static int check_inodes(struct check *check)
     size_t next = 0;
     numbers_sort(check->links.at, check->links.count);
     int rc = for_range(check, KEY_INODE, check_inode_pair, &next);
-    return rc ? rc : skip_links(check, &next, UINT64_MAX);
+    if (!rc)
+        rc = skip_links(check, &next, UINT64_MAX);
+    assert(rc || next == check->links.count);
+    return rc;
 }
 
 // An orphan is either held by somebody or being reclaimed; a store opened for reading only keeps

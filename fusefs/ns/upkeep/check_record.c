@@ -1,4 +1,5 @@
 // The check of one file: its record, and the extents and ranges that belong to it.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ static int check_extents(struct check *check, const struct check_subject *subjec
                          const struct record *rec)
 {
     struct lsm_iter *iter = check->extents;
+    assert(iter && !rec->is_inline && rec->nlink);
     struct pathkey lower, upper;
     uint64_t bytes = 0, behind = 0; // the end of the extent before
     bool in_tail = false;
@@ -62,6 +64,7 @@ static int check_ranges(struct check *check, const struct check_subject *subject
                         const struct record *rec, enum pathkey_type type, uint64_t sum)
 {
     const char *what = type == KEY_LOST ? "lost" : "unwritten";
+    assert(type == KEY_LOST || type == KEY_UNWRITTEN);
     struct extent_list ranges = {0}, written = {0};
     uint64_t bytes = 0, behind = 0;
     int rc = ranges_list(check->ns, NULL, type, rec->ino, 0, UINT64_MAX, SIZE_MAX, &ranges);

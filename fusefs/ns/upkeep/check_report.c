@@ -1,4 +1,5 @@
 // What the parts of the check use: telling problems and progress, iterators.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -24,6 +25,7 @@ int check_print(struct buf *line, struct slice bytes)
 static int print_path(struct buf *line, const struct descent *descent, struct slice name)
 {
     int rc = 0;
+    assert(descent->depth > 0);
     for (size_t i = 1; i < descent->depth && !rc; i++) {
         rc = buf_append(line, "/", 1);
         if (!rc)
@@ -40,6 +42,7 @@ static int print_subject(struct buf *line, const struct check_subject *subject)
         return 0;
     char text[40];
     int n = snprintf(text, sizeof(text), "inode %" PRIu64, subject->ino);
+    assert(n > 0 && (size_t)n < sizeof text);
     int rc = subject->descent ? print_path(line, subject->descent, subject->name)
                               : buf_append(line, text, (size_t)n);
     return rc || buf_append(line, ": ", 2) ? -ENOMEM : 0;

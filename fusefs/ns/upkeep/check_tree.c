@@ -11,6 +11,7 @@
 //
 // What the walk has not met is found by comparing the prefixes of all entries with those walked.
 // Hashes stand for prefixes; a collision could only hide a problem.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 static int push(struct descent *descent, const struct record *rec, struct slice prefix,
                 struct slice name)
 {
+    assert(prefix.size <= PATHKEY_PREFIX_MAX && name.size <= PATHKEY_NAME_MAX);
     if (!array_grow(&descent->dirs, &descent->capacity, descent->depth, sizeof *descent->dirs))
         return -ENOMEM;
     struct open_dir *dir = malloc(sizeof(*dir) + prefix.size + name.size);
@@ -49,6 +51,7 @@ static int push(struct descent *descent, const struct record *rec, struct slice 
 // All of the top directory's entries were seen: compares, and goes on behind it in its parent.
 static int pop(struct descent *descent)
 {
+    assert(descent->depth > 0);
     struct check_subject subject = {.descent = descent};
     struct open_dir *dir = descent->dirs[descent->depth - 1];
     int rc = 0;

@@ -4,6 +4,7 @@
 // Thread safety: sweep_tree() any thread.
 #include "ns/upkeep/sweep.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -44,6 +45,7 @@ static int gather(void *arg, const struct ns_dirent *entry)
 static int push(struct ns *ns, struct sweep_level **top, struct ns_inode *dir, const char *name,
                 size_t name_size)
 {
+    assert(name_size > 0 && name_size <= PATHKEY_NAME_MAX);
     struct sweep_level *level = malloc(sizeof *level);
     if (!level)
         return -ENOMEM;
@@ -111,6 +113,7 @@ int sweep_tree(struct ns *ns, struct ns_inode *dir, const char *name, size_t nam
 static int note_leftover(void *arg, struct slice name)
 {
     struct gathered *names = arg;
+    assert(name.size <= PATHKEY_NAME_MAX);
     if (names->count == NAMES)
         return 1;
     names->at[names->count].size = (uint8_t)name.size;

@@ -4,6 +4,7 @@
 // Thread safety: start and stop by who opens and closes the namespace.
 #include "ns/upkeep/upkeep.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -22,6 +23,7 @@ struct upkeep {
 
 int upkeep_start(struct ns *ns)
 {
+    assert(!ns->upkeep && !ns->read_only);
     struct upkeep *upkeep = ns->upkeep = calloc(1, sizeof *upkeep);
     ns->to_reclaim = reclaim_queue_new();
     ns->fragments = fragments_new(ns->merge_delay_ms);
@@ -55,6 +57,7 @@ int ns_wait_idle(struct ns *ns)
 {
     if (!ns->upkeep)
         return 0;
+    assert(ns->atimes && ns->fragments && ns->to_reclaim);
     atimes_wait(ns->atimes);
     fragments_wait(ns->fragments);
     return reclaim_queue_wait(ns->to_reclaim);
