@@ -7,7 +7,9 @@
 // Any failure of the socket cancels the command. Thread safety: the client's thread.
 #include "mount/control_client.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,9 +34,13 @@ struct client_session {
     uint64_t progress_us; // when it was told last
 };
 
+static_assert(offsetof(struct control_client, front) == 0, "session_of() finds the client by it");
+
 static struct client_session *session_of(struct front *front)
 {
-    return ((struct control_client *)front)->session;
+    struct client_session *session = ((struct control_client *)front)->session;
+    assert(session); // while the command runs
+    return session;
 }
 
 // ------------------------------------------------------------------------------- sending

@@ -6,6 +6,7 @@
 // was typed, and a Ctrl-C there still reaches it.
 #include "mount/daemon.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ static _Noreturn void wait_for_child(int ready_fd, pid_t child)
 {
     char byte;
     ssize_t n;
+    assert(child > 0);
     while ((n = read(ready_fd, &byte, 1)) < 0 && errno == EINTR)
         ;
     if (n == 1)
@@ -58,6 +60,7 @@ int daemon_start(void)
 
 void daemon_ready(int ready_fd)
 {
+    assert(ready_fd >= 0);
     messages_to_syslog();
     if (setsid() < 0 || chdir("/"))
         messages_write(LOG_WARNING, "cannot leave the session or directory: %s", strerror(errno));

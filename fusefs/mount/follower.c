@@ -14,6 +14,7 @@
 // Locks: the mutex, a leaf; not held while the store is read or the kernel is waited for.
 #include "mount/follower.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -26,6 +27,7 @@
 #include "base/lock_check.h"
 #include "mount/fuse_api.h"
 #include "mount/messages.h"
+#include "mount/transport.h"
 #include "ns/changes/follow.h"
 
 #define SLEPT_US 10000000u // after so long without a refresh it is said
@@ -72,6 +74,7 @@ static void note_stale(void *arg, uint64_t ino)
 static void drop_one(void *arg, uint64_t ino)
 {
     const struct lsmfs *fs = arg;
+    assert(!transport_is_serving());
     fuse_lowlevel_notify_inval_inode(fs->session, ino, 0, 0);
 }
 
@@ -105,6 +108,7 @@ static void refresh(struct follower *follower) REQUIRES(follower_mutex)
 {
     struct lsmfs *fs = follower->fs;
     uint64_t failures = follower->failures;
+    assert(!follower->refreshing);
     follower->refreshing = true;
     follower_unlock(follower);
     // `stale` is whose who refreshes.
@@ -180,6 +184,7 @@ NOT_CHECKED void follower_free(struct follower *follower)
 {
     if (!follower)
         return;
+    assert(follower->joined);
     free(follower->stale.inos);
     pthread_cond_destroy(&follower->changed);
     pthread_mutex_destroy(&follower->mutex);

@@ -11,6 +11,7 @@
 //  - SIGTERM, SIGINT, SIGHUP: we unmount. If the mount is in use it is synced and detached, so that
 //    nobody can come in, and its users are served until the last one has gone;
 //  - a second signal while users remain: the threads are stopped, the users get errors.
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -77,6 +78,7 @@ struct standby {
 static bool stand_by(void *arg)
 {
     struct standby *standby = arg;
+    assert(!standby->stopped);
     if (!standby->waiting) {
         messages_write(LOG_NOTICE, "%s: standing by: %s", standby->mountpoint, lsm_error_detail());
         if (*standby->ready_fd >= 0)
@@ -136,6 +138,7 @@ static void say_mounted(struct lsmfs *fs)
     char note[PATH_MAX + 32];
     snprintf(note, sizeof note, BUSY_MOUNTED "%s", fs->options.mountpoint);
     lsm_lock_note(ns_engine(fs->ns), note);
+    assert(fs->holder_fd < 0);
     fs->holder_fd = holder_open(fs->options.db);
     holder_note(fs->holder_fd, note);
 }

@@ -2,6 +2,7 @@
 // stderr when the daemon goes into the background.
 #include "mount/messages.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,6 +30,8 @@ static void log_valist(int priority, const char *format, va_list args)
     say("lsmfs", "%s", line);
 }
 
+static_assert((int)FUSE_LOG_EMERG == LOG_EMERG && (int)FUSE_LOG_DEBUG == LOG_DEBUG, "log_fuse()");
+
 static void log_fuse(enum fuse_log_level level, const char *format, va_list args)
 {
     log_valist((int)level, format, args); // libfuse numbers its levels as syslog does
@@ -42,6 +45,7 @@ void messages_init(bool debug)
 
 void messages_to_syslog(void)
 {
+    assert(!use_syslog);
     openlog("lsmfs", LOG_PID | LOG_NDELAY, LOG_DAEMON);
     atomic_store_explicit(&use_syslog, true, memory_order_relaxed);
 }

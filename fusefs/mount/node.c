@@ -3,8 +3,11 @@
 
 #include "mount/follower.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
+
+static_assert((SNAPDIR_INO & (SNAPDIR_INO + 1)) == 0, "numbers are taken apart with it as mask");
 
 bool node_get(fuse_req_t req, fuse_ino_t ino, struct node *ret_node)
 {
@@ -33,6 +36,7 @@ bool node_get(fuse_req_t req, fuse_ino_t ino, struct node *ret_node)
 
 void node_done(struct node *node)
 {
+    assert(node->inode && (node->shown || node->ns == node->fs->ns));
     ns_inode_put(node->ns, node->inode, 1);
     if (node->shown)
         snapdir_done(node->fs->snapdir, node->shown);

@@ -1,9 +1,11 @@
 // What the kernel's page cache may hold of a file that is also written directly. See pages.h.
 #include "mount/pages.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 
 #include "mount/fuse_api.h"
+#include "mount/transport.h"
 
 #define NONE     0u
 #define CACHED   1u // CACHED + n: pages may be cached, and n direct writes were served since
@@ -28,6 +30,7 @@ bool pages_drop(struct lsmfs *fs, struct ns_inode *inode, uint64_t offset, uint6
 {
     _Atomic uint32_t *word = ns_inode_word(inode);
     uint32_t seen = atomic_load(word);
+    assert(!transport_is_serving());
     fuse_lowlevel_notify_inval_inode(fs->session, ns_inode_ino(inode), (off_t)offset, (off_t)size);
     if (seen == NONE || seen == DROPPING)
         return false;
@@ -38,6 +41,7 @@ void pages_drop_all(struct lsmfs *fs, struct ns_inode *inode)
 {
     _Atomic uint32_t *word = ns_inode_word(inode);
     uint32_t seen = atomic_load(word);
+    assert(!transport_is_serving());
     if (seen < LONG_AGO || seen == DROPPING ||
         !atomic_compare_exchange_strong(word, &seen, DROPPING))
         return;

@@ -2,6 +2,7 @@
 // before anything is mounted: one line with the path, what is wrong, and what to do about it.
 #include "mount/preflight.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -103,6 +104,7 @@ static char *absolute(const char *path)
 static bool is_within(const char *path, const char *directory)
 {
     size_t n = strlen(directory);
+    assert(path[0] == '/' && directory[0] == '/');
     if (strcmp(directory, "/") == 0)
         return true;
     return strncmp(path, directory, n) == 0 && (path[n] == 0 || path[n] == '/');
@@ -123,6 +125,7 @@ static bool directory_is_empty(const char *path)
 
 static bool check_absent_store(const struct mount_options *options)
 {
+    assert(options->db[0] == '/');
     char *parent = strdup(options->db);
     if (!parent)
         return refuse("%s: out of memory", options->db);

@@ -24,6 +24,7 @@
 //  - STATX, by which the kernel asks for the time of birth, is a GETATTR with a longer answer.
 #include "mount/protocol.h"
 
+#include <assert.h>
 #include <linux/fuse.h>
 #include <stdint.h>
 #include <string.h>
@@ -196,6 +197,7 @@ static struct statx_time statx_time(struct timespec t)
 
 void protocol_reply_statx(fuse_req_t req, const struct ns_attr *attr, double timeout_s)
 {
+    assert(request.is_statx);
     const struct statx_reply reply = {
         .valid_s = (uint64_t)timeout_s,
         .mask = STATX_BASIC_STATS | STATX_BTIME,

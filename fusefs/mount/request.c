@@ -12,6 +12,7 @@
 #include "mount/snapdir.h"
 #include "mount/transport.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -47,6 +48,8 @@ void request_done(fuse_req_t req, struct ns_inode *inode)
     ns_inode_put(lsmfs_of(req)->ns, inode, 1);
 }
 
+static_assert(sizeof(off_t) == 8, "NS_FILE_MAX fits");
+
 void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat)
 {
     *ret_stat = (struct stat){
@@ -80,6 +83,7 @@ void fill_entry(const struct lsmfs *fs, const struct ns_attr *attr,
 
 void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *attr)
 {
+    assert(ns_inode_refs(inode) > 0);
     struct ns *ns = lsmfs_of(req)->ns; // the request is gone once it has been answered
     struct fuse_entry_param entry;
     fill_entry(lsmfs_of(req), attr, &entry);

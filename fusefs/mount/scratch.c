@@ -3,6 +3,7 @@
 // is it.
 #include "mount/scratch.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -45,6 +46,7 @@ void *scratch_get(size_t size)
             return NULL;
         }
     }
+    assert(scratch->size % 4096 == 0 && !scratch->data == !scratch->size);
     if (scratch->size < size) {
         // Page-aligned, and not copied: what is in it is of no use any more.
         size_t rounded = (size + 4095) & ~(size_t)4095;
@@ -55,5 +57,6 @@ void *scratch_get(size_t size)
         scratch->data = data;
         scratch->size = rounded;
     }
+    assert(scratch->size >= size);
     return scratch->data;
 }

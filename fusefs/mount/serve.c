@@ -9,6 +9,8 @@
 //    its path, so a file that is not live cannot be found by its number.
 #include "mount/serve.h"
 
+#include <assert.h>
+
 #include "mount/lsmfs.h"
 #include "mount/protocol.h"
 
@@ -20,6 +22,7 @@ static void want(struct fuse_conn_info *conn, unsigned capability, bool on)
     conn->want &= ~capability;
     if (on)
         conn->want |= conn->capable & capability;
+    assert((conn->want & ~conn->capable & capability) == 0);
 }
 
 // OPEN is needed for times of access that count every open, and for files that are to be direct for
@@ -35,6 +38,7 @@ static bool may_do_without_open(const struct lsmfs *fs)
 static void serve_init(void *userdata, struct fuse_conn_info *conn)
 {
     struct lsmfs *fs = userdata;
+    assert(fs->options.read_only || !fs->options.follow);
     want(conn, FUSE_CAP_WRITEBACK_CACHE, !fs->options.no_writeback && !fs->options.read_only);
     fs->writeback = conn->want & FUSE_CAP_WRITEBACK_CACHE;
     // With access control lists comes that the kernel leaves applying the umask to us.

@@ -10,6 +10,7 @@
 // READDIRPLUS gives the kernel one reference for every entry that carries an inode. An entry that
 // does not fit is refused, and the namespace keeps its reference; when the kernel does not take the
 // reply, the references in it are found again by reading the buffer.
+#include <assert.h>
 #include <errno.h>
 #include <linux/fuse.h>
 #include <string.h>
@@ -67,6 +68,7 @@ static int listing_add(void *arg, const struct ns_dirent *entry)
             ns_inode_put(fs->ns, entry->inode, 1);
         return 0;
     }
+    assert(entry->name_size < sizeof name && list->used <= list->size);
     memcpy(name, entry->name, entry->name_size);
     name[entry->name_size] = 0;
     char *data = list->data + list->used;
@@ -116,6 +118,7 @@ static void listing_forget(struct lsmfs *fs, const char *data, size_t size)
             node_forget(fs, entry->entry_out.nodeid, 1);
         at += FUSE_DIRENTPLUS_SIZE(entry);
     }
+    assert(at == size);
 }
 
 static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie, bool plus)

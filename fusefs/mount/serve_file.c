@@ -33,6 +33,7 @@
 //
 // setuid and setgid. WRITE and OPEN say whether they are to be cleared. FALLOCATE and
 // COPY_FILE_RANGE do not; there the caller's capabilities decide.
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -62,12 +63,14 @@ static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_fil
     fi->fh = (uintptr_t)inode;
     fi->keep_cache = 1; // all changes go through the kernel
     fi->direct_io = fi->flags & O_DIRECT && !fs->writeback && protocol_maps_direct_files();
+    assert(!fs->no_open);
     return rc;
 }
 
 static void handle_close(struct lsmfs *fs, const struct fuse_file_info *fi)
 {
     struct ns_inode *inode = (struct ns_inode *)(uintptr_t)fi->fh;
+    assert(ns_inode_refs(inode) > 0);
     if (may_write(fi))
         ns_inode_writers(inode, -1);
     ns_inode_closed(fs->ns, inode);

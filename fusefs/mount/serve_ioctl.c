@@ -4,6 +4,7 @@
 // who may change which flag, and knows the sizes: FS_IOC_GETFLAGS and SETFLAGS are declared with a
 // long and carry an int. Everything else is refused with ENOTTY, which is what programs expect that
 // ask whether a file is a terminal.
+#include <assert.h>
 #include <errno.h>
 #include <linux/fs.h>
 #include <stdint.h>
@@ -23,6 +24,8 @@ static const struct {
     {NS_NOATIME, FS_NOATIME_FL, FS_XFLAG_NOATIME},
 };
 #define BITS (sizeof bits / sizeof *bits)
+static_assert(BITS == (size_t)__builtin_popcount(NS_FLAGS), "all flags");
+static_assert(sizeof(struct fsxattr) == 28, "linux/fs.h");
 
 static void get_flags(fuse_req_t req, const struct node *node, bool extended, size_t out_size)
 {

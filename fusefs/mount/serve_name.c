@@ -1,5 +1,7 @@
 // Names: LOOKUP, FORGET, and everything that makes, moves or removes a name.
+#include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "mount/node.h"
@@ -50,6 +52,7 @@ void serve_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *f
 // The end of every handler that has made `inode` (one reference) unless `result` says otherwise.
 static void reply_made(fuse_req_t req, int rc, struct ns_inode *inode, const struct ns_attr *attr)
 {
+    assert(rc || inode);
     if (rc == 0) {
         rc = commit_names(lsmfs_of(req));
         if (rc < 0)
@@ -152,6 +155,10 @@ void serve_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     request_done(req, dir);
     reply_done(req, rc);
 }
+
+static_assert(NS_RENAME_NOREPLACE == RENAME_NOREPLACE && NS_RENAME_EXCHANGE == RENAME_EXCHANGE &&
+                  NS_RENAME_WHITEOUT == RENAME_WHITEOUT,
+              "serve_rename() passes them on");
 
 void serve_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
                   const char *new_name, unsigned flags)

@@ -2,6 +2,7 @@
 //
 // It lists the named snapshots by their numbers, so positions are numbers too. Its entries carry
 // no inodes in a listing: that would open every snapshot.
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -101,6 +102,7 @@ void snapdir_lookup(fuse_req_t req, const char *name)
         fuse_reply_err(req, -rc); // and the kernel does not keep that there is none
         return;
     }
+    assert(shown->ns);
     struct node root = {.fs = fs,
                         .ns = shown->ns,
                         .inode = ns_root(shown->ns),
@@ -133,6 +135,7 @@ static int add_name(struct names *names, const char *name, uint64_t ino, uint64_
     struct fuse_entry_param entry = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
     char *data = names->data + names->used;
     size_t room = names->size - names->used, n;
+    assert(names->used <= names->size && cookie > 0);
     if (cookie <= names->cookie)
         return 0;
     if (names->plus)

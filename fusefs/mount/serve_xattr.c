@@ -7,13 +7,18 @@
 //
 // ls asks every file for its SELinux label, until it hears that the file system has none: that is
 // the answer (EOPNOTSUPP, not ENODATA) as long as no file has one.
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/xattr.h>
 
 #include "mount/node.h"
 #include "mount/protocol.h"
 #include "mount/scratch.h"
 #include "mount/serve.h"
+
+static_assert((int)NS_XATTR_CREATE == (int)XATTR_CREATE, "serve_setxattr() passes it on");
+static_assert((int)NS_XATTR_REPLACE == (int)XATTR_REPLACE, "and this");
 
 // 0 or the errno for names that are not kept: of no known namespace, or with nothing behind it.
 static int name_error(fuse_req_t req, const char *name)

@@ -8,6 +8,7 @@
 // was written there during a successful mount is passed on.
 #include "mount/session.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -131,6 +132,7 @@ struct fuse_session *session_mount(const struct mount_options *options,
     }
     free(text);
     fuse_opt_free_args(&args);
+    assert(mounted == (session != NULL));
     return session;
 }
 
@@ -187,6 +189,7 @@ static void set_bdi(const struct mount_options *options, const char *name, unsig
         return;
     snprintf(path, sizeof path, "/sys/class/bdi/%s/%s", info.device, name);
     int n = snprintf(value, sizeof value, "%u", number);
+    assert(n > 0 && (size_t)n < sizeof value);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || write(fd, value, (size_t)n) != n)
         messages_write(priority, "%s cannot be set to %u: %s", path, number, strerror(errno));
