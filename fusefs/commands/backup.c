@@ -8,9 +8,11 @@
 // interrupted is resumed.
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,6 +46,8 @@ struct copy_from_store {
     struct backing_up *b;
     size_t index;
 };
+
+static_assert(offsetof(struct copy_from_store, source) == 0, "read_source() finds the rest by it");
 
 static bool read_stored(struct backing_up *b, size_t index, uint64_t offset, void *data,
                         size_t size, size_t *ret_size)
@@ -160,6 +164,7 @@ static bool back_up_file(struct backing_up *b, size_t index)
     const struct lsm_file_info *info = lsm_files_info(b->files, index);
     struct generation_file file = {.size = info->size};
     bool found;
+    assert(strlen(info->name) <= GENERATION_NAME_MAX);
     strcpy(file.name, info->name);
     if (!find_copy(b, index, &file, &found) || (!found && !copy_to_pool(b, index, &file)))
         return false;
@@ -180,6 +185,7 @@ static bool back_up_file(struct backing_up *b, size_t index)
 static bool keep_file(struct backing_up *b, int dir, const char *name)
 {
     struct generation_file file = {.is_here = true};
+    assert(b->kept_count < sizeof b->kept / sizeof *b->kept);
     struct buf *bytes = &b->kept[b->kept_count++];
     struct copy_from_file from;
     size_t got = 1;

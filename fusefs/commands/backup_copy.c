@@ -4,8 +4,10 @@
 // to have the hash of what was written. Thread safety: one thread a copier.
 #include "commands/backup_copy.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -130,6 +132,8 @@ bool copy_file(struct copier *copier, struct copy_source *source, int dir, const
 
 // ------------------------------------------------------------------------------- a file as a
 // source
+
+static_assert(offsetof(struct copy_from_file, source) == 0, "read_file() finds the file by it");
 
 static bool read_file(struct copy_source *source, uint64_t offset, void *data, size_t size,
                       size_t *ret_size)

@@ -4,6 +4,7 @@
 // state.
 #include "commands/backup_format.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/array.h"
@@ -17,6 +18,8 @@
 static const char magic[8] = {'l', 's', 'm', 'f', 's', 'G', 'E', 'N'};
 
 enum { IN_POOL = 1, IS_HERE = 2 };
+
+static_assert(HEAD_SIZE == sizeof magic + 4 + 4 + 8 + 8 + 8, "docs/format.md");
 
 void generation_release(struct generation *generation)
 {
@@ -66,6 +69,7 @@ static int put_file(const struct generation_file *file, struct buf *out)
 int generation_encode(const struct generation *generation, struct buf *out)
 {
     uint8_t head[HEAD_SIZE], *p = head;
+    assert(generation->number > 0);
     size_t start = out->size;
     memcpy(p, magic, sizeof magic);
     p = put_fixed32(p + sizeof magic, GENERATION_VERSION);

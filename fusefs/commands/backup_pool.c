@@ -2,6 +2,7 @@
 // the store and the hash of its content (commands/backup_target.h).
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 
 void backup_pool_name(const struct generation_file *file, char ret_name[POOL_NAME_MAX + 1])
 {
+    assert(strlen(file->name) <= GENERATION_NAME_MAX);
     char *p = stpcpy(ret_name, file->name);
     *p++ = '-';
     for (unsigned i = 0; i < HASH128_SIZE; i++, p += 2)
@@ -94,6 +96,7 @@ struct backup_pool_file *backup_pool_find(const struct backup_pool *pool, const 
     struct backup_pool_file key = {0};
     if (strlen(name) > POOL_NAME_MAX || !pool->count)
         return NULL;
+    assert(compare(&pool->files[0], &pool->files[pool->count - 1]) <= 0); // sorted
     strcpy(key.name, name);
     return bsearch(&key, pool->files, pool->count, sizeof key, compare);
 }
@@ -102,6 +105,7 @@ struct backup_pool_file *backup_pool_find(const struct backup_pool *pool, const 
 static int compare_stem(const char *in_pool, const char *name)
 {
     char stem[POOL_NAME_MAX + 1];
+    assert(is_pool_name(in_pool));
     int size = (int)(strlen(in_pool) - 2 * HASH128_SIZE - 1);
     snprintf(stem, sizeof stem, "%.*s", size, in_pool);
     return strcmp(stem, name);

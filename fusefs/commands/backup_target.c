@@ -8,6 +8,7 @@
 // Thread safety: one thread; other processes are kept off by the lock.
 #include "commands/backup_target.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -236,6 +237,7 @@ void backup_close(struct backup *backup)
 
 static void generation_name(uint64_t number, char name[32])
 {
+    assert(number > 0);
     snprintf(name, 32, "%06" PRIu64, number);
 }
 
@@ -372,6 +374,7 @@ static bool write_file(int dir, const char *name, const struct buf *bytes)
 
 bool backup_commit(const struct backup *backup, const struct generation *generation)
 {
+    assert(backup->lock >= 0 && backup->temporary >= 0);
     char name[32];
     struct buf bytes = {0}, again = {0};
     generation_name(generation->number, name);

@@ -3,6 +3,7 @@
 // Thread safety: one thread.
 #include "commands/changes.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -93,6 +94,7 @@ static void print_json(FILE *out, const struct ns_change *change)
                                         [NS_RENAMED] = "rename",
                                         [NS_CREATED] = "create",
                                         [NS_CHANGED] = "change"};
+    assert(change->kind < sizeof names / sizeof *names && names[change->kind]);
     fprintf(out, "{\"change\":\"%s\",\"path\":", names[change->kind]);
     print_json_string(out, change->path, change->path_size);
     if (change->kind == NS_RENAMED) {
@@ -113,6 +115,7 @@ void change_print(FILE *out, enum change_format format, const struct ns_change *
         return;
     }
     bool renamed = change->kind == NS_RENAMED;
+    assert(change->path[change->path_size] == 0 && !renamed == !change->old_path);
     fprintf(out, "%s ", letters_of(change));
     if (format == CHANGE_NULS) { // the terminators are part of it
         if (renamed)

@@ -1,6 +1,7 @@
 // The table of all commands; those of two words are about snapshots.
 //
 // Thread safety: no state.
+#include <assert.h>
 #include <string.h>
 
 #include "commands/command.h"
@@ -160,7 +161,9 @@ const struct command *command_find(const char *name)
 enum exit_status ctl_run(struct ctl *ctl)
 {
     struct front *front = ctl->front;
+    assert(!ctl->ns && !ctl->engine);
     ctl->out = front->out;
     enum exit_status status = ctl->command->run(ctl);
+    assert(!ctl->ns && !ctl->engine); // the command has closed what it has opened
     return is_cancelled(front) && status == EXIT_OK ? EXIT_FAILED : status;
 }

@@ -5,6 +5,7 @@
 // that cannot be stored completely is removed again, also after a signal.
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,7 @@ static enum exit_status copy_out(struct ctl *ctl, uint8_t *piece, const char *pa
         if (n < 0)
             return path_failed(ctl, path, (int)n);
         ready = (size_t)n;
+        assert(ready <= PIECE);
         if (ready)
             rc = front->ops->sink_write(front, piece, ready);
     }
@@ -107,6 +109,7 @@ static int put_source_fill(struct ctl *ctl, struct put_source *source)
 {
     ssize_t n = ctl->front->ops->source_read(ctl->front, source->piece, PIECE);
     source->size = n < 0 ? 0 : (size_t)n;
+    assert(source->size <= PIECE);
     return n < 0 ? (int)n : 0;
 }
 

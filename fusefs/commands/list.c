@@ -4,6 +4,7 @@
 // does not grow with the size of a directory.
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -169,6 +170,7 @@ struct tree {
 };
 
 static const char bar[] = "│   ", blank[] = "    ";
+static_assert(sizeof bar > sizeof blank, "indent_cut() tells them apart");
 
 // The indent of a level is that of the one above and a bar or a blank, which differ in bytes.
 static void indent_cut(struct buf *indent)
@@ -178,6 +180,7 @@ static void indent_cut(struct buf *indent)
         indent->size -= n;
     else
         indent->size -= sizeof blank - 1;
+    assert(indent->size < indent->capacity); // a level had been added
 }
 
 static int tree_line(struct tree *tree, struct ns_inode *dir, const struct dir_entry *entry,

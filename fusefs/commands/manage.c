@@ -1,6 +1,7 @@
 // The commands that are about the store: scan, stats, check, repair, compact, checkpoint, destroy.
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,6 +76,7 @@ static int scan_line(struct ctl *ctl, struct lsm_iter *iter, uint64_t width)
         int rc = lsm_iter_read(iter, at, piece, n, &got);
         if (rc)
             return rc;
+        assert(got > 0 && got <= n);
         print_escaped(ctl->out, piece, got);
     }
     putc('\n', ctl->out);
@@ -131,6 +133,7 @@ static bool scan_parse(struct ctl *ctl, struct scan *scan)
                        prefix);
         return false;
     }
+    assert(scan->lower_size <= strlen(prefix)); // there is room for no more
     memcpy(scan->upper, scan->lower, scan->lower_size);
     scan->upper_size = prefix_end(scan->upper, scan->lower_size);
     return true;

@@ -3,6 +3,7 @@
 // Thread safety: one thread.
 #include "commands/mounted.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -129,11 +130,13 @@ static struct sample sample_of(struct ctl *ctl)
 // What `now` has more than `then`; into `now`.
 static void subtract(struct mount_figures *now, const struct mount_figures *then)
 {
+    assert(now->read_bytes >= then->read_bytes && now->written_bytes >= then->written_bytes);
     now->read_bytes -= then->read_bytes;
     now->written_bytes -= then->written_bytes;
     for (unsigned op = 0; op < FIGURES_REQUESTS; op++) {
         struct request_figures *a = &now->ops[op];
         const struct request_figures *b = &then->ops[op];
+        assert(a->count >= b->count);
         a->count -= b->count;
         a->errors -= b->errors;
         a->ns -= b->ns;

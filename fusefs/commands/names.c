@@ -1,6 +1,7 @@
 // mkdir, rm, mv, ln: names come, go and move.
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +148,7 @@ static int remove_emptied(void *arg, struct walk *walk)
         size_t start = walk->levels[walk->depth - 2].path_size;
         parent = walk->levels[walk->depth - 2].dir;
         walk_path(walk, "", 0); // leaves the path of the deepest level in walk->path
+        assert(start < walk->path.size);
         name = (const char *)walk->path.data + start;
         name += *name == '/';
         name_size = strlen(name);
@@ -188,6 +190,7 @@ static enum exit_status remove_name(struct ctl *ctl, const char *path, struct ns
                                     const struct path_name *name)
 {
     struct ns_inode *inode;
+    assert(name->name_size > 0); // not the root
     int rc = ns_lookup(ctl->ns, parent, name->name, name->name_size, &inode, NULL);
     if (rc)
         return rc == -ENOENT && ctl_has(ctl, 'f') ? EXIT_OK : path_failed(ctl, path, rc);

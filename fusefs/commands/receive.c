@@ -9,6 +9,7 @@
 // A stream of changes is only for a store that has its base, by identity, and shows it still.
 //
 // Thread safety: one thread. DB is locked meanwhile.
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -120,6 +121,7 @@ static bool find_places(struct receiving *r)
 static int note_snapshot(void *arg, const struct lsm_snapshot_info *info)
 {
     struct receiving *r = arg;
+    assert(strlen(info->name) <= LSM_SNAPSHOT_NAME_MAX);
     if (memcmp(info->identity, r->begin.base, sizeof info->identity) == 0)
         strcpy(r->base, info->name);
     if (memcmp(info->identity, r->begin.identity, sizeof info->identity) == 0)

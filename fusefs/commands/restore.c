@@ -4,9 +4,11 @@
 // crash leaves cannot be opened, and 'lsmfsctl destroy' removes it (docs/format.md, section 1).
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,6 +41,8 @@ struct copy_from_memory {
     struct copy_source source; // first
     struct slice bytes;
 };
+
+static_assert(offsetof(struct copy_from_memory, source) == 0, "read_memory() finds the rest by it");
 
 static bool read_memory(struct copy_source *source, uint64_t offset, void *data, size_t size,
                         size_t *ret_size)
@@ -102,6 +106,7 @@ static bool sync_parent(const struct restoring *r)
 static bool fill(struct restoring *r)
 {
     uint64_t total = 0;
+    assert(r->dir >= 0); // it has the mark
     for (size_t i = 0; i < r->generation.count; i++)
         total += r->generation.files[i].size;
     progress_unit(r->ctl->front, PROGRESS_BYTES);

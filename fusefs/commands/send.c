@@ -4,6 +4,7 @@
 // keys share is sent for each. The store goes on being used.
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ struct sending {
     struct stream_writer writer;
     struct stream_begin begin;
     const struct lsm_snapshot *to, *from;
-    struct lsm_diff *diff; // between the two
+    struct lsm_diff *diff;           // between the two
     const char *to_name, *from_name; // from_name NULL: the whole
     bool too_large;                  // a value
     int sink_rc;                     // of the sink, a negative errno
@@ -35,6 +36,7 @@ static int write_out(void *arg, const void *data, size_t size)
 static int note_snapshot(void *arg, const struct lsm_snapshot_info *info)
 {
     struct sending *s = arg;
+    assert(strlen(info->name) <= LSM_SNAPSHOT_NAME_MAX);
     if (strcmp(info->name, s->to_name) == 0) {
         memcpy(s->begin.identity, info->identity, sizeof s->begin.identity);
         strcpy(s->begin.name, info->name);
@@ -111,6 +113,7 @@ static int send_all(struct sending *s)
         rc = lsm_snapshot_list(s->ctl->engine, note_snapshot, s);
     if (!rc)
         rc = stream_write_begin(&s->writer, &s->begin);
+    assert(rc || !s->from == stream_is_whole(&s->begin));
     if (!rc)
         rc = s->from ? send_changes(s) : send_whole(s);
     if (!rc)

@@ -1,6 +1,7 @@
 // What the commands share: messages, numbers, opening and closing the store, paths.
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -180,6 +181,7 @@ static int tree_open_status(struct ctl *ctl, enum open_mode mode)
 // The daemon's store, which is open.
 static void borrow(struct ctl *ctl, enum open_mode mode, struct ns *ns)
 {
+    assert(!ctl->borrowed && !ctl->ns && !ctl->engine);
     ctl->borrowed = true;
     ctl->to_write = mode != OPEN_READ;
     ctl->ns = ns;
@@ -232,6 +234,7 @@ bool engine_open(struct ctl *ctl, enum open_mode mode)
 enum exit_status store_close(struct ctl *ctl, enum exit_status status)
 {
     int rc = 0;
+    assert(ctl->engine && (ctl->live || !ctl->borrowed));
     if (!ctl->borrowed)
         rc = ctl->ns ? ns_close(ctl->ns) : lsm_close(ctl->engine);
     else if (ctl->to_write && ctl->ns) // what is done to the engine alone is durable as it is done

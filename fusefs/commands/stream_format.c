@@ -1,10 +1,14 @@
 // Frames of a stream: written and read (commands/stream_format.h).
 #include "commands/stream_format.h"
 
+#include <assert.h>
+
 #include "base/coding.h"
 #include "base/hash.h"
 
 static const char magic[8] = {'l', 's', 'm', 'f', 's', 'S', 'N', 'D'};
+
+static_assert(STREAM_HEAD == sizeof magic + 4 + 4, "docs/format.md");
 
 static uint64_t check_of(uint64_t before, const uint8_t *start, struct slice payload)
 {
@@ -28,8 +32,10 @@ static int start_frame(struct stream_writer *writer)
 
 static int finish_frame(struct stream_writer *writer, enum stream_frame type)
 {
+    assert(writer->frame.size >= STREAM_FRAME);
     uint8_t *start = writer->frame.data;
     size_t size = writer->frame.size - STREAM_FRAME;
+    assert(size <= STREAM_PAYLOAD);
     put_fixed32(start, (uint32_t)size);
     put_fixed32(start + 4, type);
     writer->check = check_of(writer->check, start, slice_of(start + STREAM_FRAME, size));

@@ -2,6 +2,7 @@
 //
 // The daemon opens it only if it has no more rights than the client, and if it leads to the same
 // place for both. Thread safety: one thread.
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ static bool same_parent(struct ctl *ctl, const char *shown)
     if (asprintf(&parent, "%.*s", slash ? (int)(slash - shown) + 1 : 1, slash ? shown : ".") < 0)
         return false;
     bool is_there;
+    assert(last); // it is absolute
     char kept = last[1];
     last[1] = 0;
     bool same = same_place(ctl, parent, ctl->target, &is_there) || !is_there;
@@ -39,6 +41,7 @@ bool target_find(struct ctl *ctl)
     struct front *front = ctl->front;
     const char *shown = ctl->args[0];
     bool is_there;
+    assert(ctl->live && !ctl->target);
     if (front->cred.uid != 0 && front->cred.uid != geteuid()) {
         complain(ctl, "%s: the store is mounted by user %u: only they and root can make one", shown,
                  (unsigned)geteuid());

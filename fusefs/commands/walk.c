@@ -4,6 +4,7 @@
 // Thread safety: one thread. Failure: a listing that failed may be asked again or freed.
 #include "commands/walk.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,7 @@ static int batch_add(void *arg, const struct ns_dirent *dirent)
     struct dir_reader *reader = arg;
     const char *name = dirent->name;
     size_t size = dirent->name_size;
+    assert(size <= NS_NAME_MAX);
     if (!(size == 1 && name[0] == '.') && !(size == 2 && name[0] == '.' && name[1] == '.')) {
         if (!batch_grow(reader))
             return 1;
@@ -151,6 +153,7 @@ void walk_release(struct walk *walk)
 static int path_extend(struct walk *walk, size_t size, const char *name, size_t name_size)
 {
     struct buf *path = &walk->path;
+    assert(size <= path->capacity);
     path->size = size;
     bool needs_slash = size && name_size && path->data[size - 1] != '/';
     if ((needs_slash && buf_append(path, "/", 1)) || buf_append(path, name, name_size) ||
@@ -178,6 +181,7 @@ int walk_enter(struct walk *walk, struct ns_inode *dir, const char *name, size_t
 
 void walk_leave(struct walk *walk)
 {
+    assert(walk->depth > 0);
     struct walk_level *top = walk_top(walk);
     dir_reader_free(top->reader);
     ns_inode_put(walk->ns, top->dir, 1);

@@ -1,6 +1,7 @@
 // lsmfsctl watch: changes of a mounted store as they happen.
 //
 // Thread safety: one thread.
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +45,8 @@ static int watch(struct watching *watching, const struct lsm_snapshot *from)
 {
     struct ctl *ctl = watching->ctl;
     struct watcher watcher;
+    assert(ctl->live);
+    assert(!watching->path_size || watching->path[watching->path_size - 1] != '/');
     int rc = watcher_join(&watcher, ctl->live->watch, from, print_one, watching);
     while (!rc && !is_cancelled(ctl->front)) {
         ctl->front->ops->print_begin(ctl->front);

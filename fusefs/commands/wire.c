@@ -2,6 +2,7 @@
 // string is a varint, its length with the terminator, and its bytes with it.
 #include "commands/wire.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #define COMMAND_MAGIC 0x6c6d736cu // "lsml"
 #define FLAG_TERMINAL 1u
 #define FLAG_PROGRESS 2u
+
+static_assert(WIRE_PIECE + 8 <= WIRE_COMMAND_MAX, "the answer to WIRE_ASK_SOURCE");
 
 // ------------------------------------------------------------------------------- parts
 
@@ -191,6 +194,7 @@ static int receive_all(int fd, uint8_t *data, size_t size)
 int wire_receive(int fd, size_t most, struct wire_message *message)
 {
     uint8_t header[HEADER];
+    assert(most <= WIRE_COMMAND_MAX);
     int rc = receive_all(fd, header, HEADER);
     if (rc)
         return rc;

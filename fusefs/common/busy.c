@@ -9,6 +9,7 @@
 // Thread-safe for distinct `busy`.
 #include "common/busy.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -90,6 +91,7 @@ static void find_holder(const char *path, struct holder *holder)
     long owners[LOCK_OWNERS_MAX];
     size_t count = lock_owners(path, owners);
     FILE *f = fopen(path, "re");
+    assert(count <= LOCK_OWNERS_MAX);
     size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
     if (f)
         fclose(f);
@@ -170,6 +172,7 @@ static uint64_t judge(struct busy *busy, const char *db)
     }
     snprintf(busy->text, sizeof busy->text, "%s is in use by process %ld%s%s%s", path, holder.pid,
              *what ? " (" : "", what, *what ? ")" : "");
+    assert(patience <= CLOSING_US);
     return patience;
 }
 

@@ -1,6 +1,7 @@
 // Messages on standard error. Without memory for a line, what fits a small one is said.
 #include "common/say.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ static size_t make_visible(const char *text, char *out, size_t size)
             snprintf(out + n, 5, "\\x%02x", c);
         n += width;
     }
+    assert(n < size);
     return n;
 }
 
@@ -51,6 +53,7 @@ void say_args(const char *program, const char *format, va_list args)
     if (!line)
         size = sizeof short_line;
     int head = snprintf(out, size, "%s: ", program);
+    assert(head > 0 && (size_t)head + 2 <= size); // names of programs are short
     size_t n = (size_t)head + make_visible(what, out + head, size - (size_t)head - 1);
     out[n++] = '\n';
     for (size_t done = 0; done < n;) {

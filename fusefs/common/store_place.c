@@ -4,6 +4,7 @@
 // Thread-safe: no state.
 #include "common/store_place.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,11 +48,15 @@ static void base_directory(char *path, size_t size)
         snprintf(path, size, "/tmp/lsmfs-%u", (unsigned)geteuid());
 }
 
+static_assert(3000 + sizeof "/lsmfs" <= PATH_MAX - LSM_PLACE_KEY_MAX - 1,
+              "base_directory() cuts nothing off but the first part");
+
 int store_place_runtime(const char *db, bool make, char path[PATH_MAX])
 {
     char base[PATH_MAX - LSM_PLACE_KEY_MAX - 1], key[LSM_PLACE_KEY_MAX];
     if (lsm_place_key(db, key))
         return -EIO;
+    assert(*key && !strchr(key, '/'));
     base_directory(base, sizeof base);
     int rc = make ? make_own(base) : check_own(base);
     snprintf(path, PATH_MAX, "%s/%s", base, key);

@@ -6,6 +6,7 @@
 // Thread safety: one thread.
 #include "ctl/delegate.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,6 +30,8 @@
 
 #define BODY_MAX  (WIRE_PIECE + 4096u)
 #define ANSWER_MS 2000 // until it is said that the daemon is waited for
+
+static_assert(BODY_MAX <= WIRE_COMMAND_MAX, "wire.h");
 
 struct delegate {
     struct ctl *ctl;
@@ -88,6 +91,7 @@ static int answer(struct delegate *delegate, int64_t result, const void *data, s
 {
     uint8_t head[8];
     struct buf body = {0};
+    assert(result >= 0 || !size);
     put_fixed64(head, (uint64_t)result);
     delegate->send.size = 0;
     int rc = buf_append(&body, head, sizeof head) || (size && buf_append(&body, data, size));

@@ -2,6 +2,7 @@
 //
 // The command line is taken apart and checked here, before anything is opened; what the commands do
 // is in commands/.
+#include <assert.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -103,6 +104,7 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
 {
     const struct command *command = ctl->command;
     char letters[16];
+    assert(strlen(command->options) + 1 < sizeof letters);
     snprintf(letters, sizeof letters, ":%s", command->options);
     opterr = 0;
     *ret_status = EXIT_USAGE;
@@ -176,6 +178,7 @@ static enum exit_status run_plain(struct ctl *ctl)
     bool shows_progress = progress_start(ctl->command->name, !quiet);
     terminal_files(ctl);
     enum exit_status status;
+    assert(ctl->db && ctl->arg_count >= ctl->command->least);
     if (!delegate_run(ctl, shows_progress, &status))
         status = ctl_run(ctl);
     progress_stop();

@@ -4,6 +4,7 @@
 // Thread safety: one thread.
 #include "ctl/mount_paths.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -48,6 +49,7 @@ static int device_of(const char *absolute, char device[32])
 {
     char parent[PATH_MAX];
     struct stat st;
+    assert(absolute[0] == '/');
     if (lstat(absolute, &st)) {
         if (errno != ENOENT)
             return -errno;
@@ -76,6 +78,7 @@ static bool find(struct ctl *ctl, const char *path, char inside[PATH_MAX],
         complain(ctl, "%s is not in a mounted store", path);
         return false;
     }
+    assert(strncmp(absolute, ret_info->mountpoint, strlen(ret_info->mountpoint)) == 0);
     const char *root = strcmp(ret_info->root, "/") == 0 ? "" : ret_info->root;
     const char *rest =
         absolute + (strcmp(ret_info->mountpoint, "/") == 0 ? 0 : strlen(ret_info->mountpoint));

@@ -4,6 +4,7 @@
 // the engine. It exists only if there is a terminal to show it on.
 //
 // Thread safety: progress_show and screen_take, from any thread; the rest, the main one.
+#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -80,6 +81,7 @@ static void *show_thread(void *arg)
 {
     (void)arg;
     struct timespec until = time_after_us(FIRST_US);
+    assert(progress.command);
     pthread_mutex_lock(&progress.mutex);
     while (!progress.stopping) {
         if (pthread_cond_timedwait(&progress.changed, &progress.mutex, &until) == 0)
@@ -96,6 +98,7 @@ bool progress_start(const char *command, bool wanted)
 {
     if (!wanted || !isatty(STDERR_FILENO))
         return false;
+    assert(!progress.running);
     cond_init(&progress.changed);
     progress.command = command;
     progress.stopping = false;

@@ -6,6 +6,7 @@
 // that.
 #include "ctl/screen.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -82,6 +83,7 @@ static void draw(struct screen *screen)
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_row || !size.ws_col)
         size = (struct winsize){.ws_row = 24, .ws_col = 80};
     const char *p = (const char *)screen->block.data, *end = p + screen->block.size;
+    assert(p == end || end[-1] == '\n'); // whole lines
     struct buf *frame = &screen->frame;
     frame->size = 0;
     append(frame, HOME, sizeof HOME - 1);
@@ -113,6 +115,7 @@ static bool take(struct screen *screen)
     while ((end = memmem(screen->next.data, screen->next.size, "\n\n", 2))) {
         size_t size = (size_t)(end - screen->next.data) + 1;
         struct buf old = screen->block;
+        assert(size < screen->next.size);
         screen->block = screen->next;
         screen->next = (struct buf){0};
         (void)!buf_append(&screen->next, screen->block.data + size + 1,

@@ -6,6 +6,7 @@
 // Thread safety: one thread.
 #include "ctl/signals.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -82,6 +83,7 @@ void signals_hold(struct front *front)
 
 void signals_tell(int fd)
 {
+    assert(told_fd < 0);
     told_fd = fd;
 }
 
@@ -102,5 +104,6 @@ int signals_fd(void)
 
 void signals_die(void)
 {
+    assert(seen);
     die(seen);
 }

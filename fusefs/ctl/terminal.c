@@ -3,6 +3,7 @@
 // Thread safety: one thread, but terminal_say(): any.
 #include "ctl/terminal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -158,6 +159,7 @@ static void print_group(struct front *front, uint32_t gid, unsigned width)
 // has something to say.
 static int source_wait(void)
 {
+    assert(files.source_fd >= 0);
     struct pollfd fds[] = {{.fd = files.source_fd, .events = POLLIN},
                            {.fd = files.watch_fd, .events = POLLIN | POLLRDHUP},
                            {.fd = signals_fd(), .events = POLLIN}};
@@ -203,6 +205,7 @@ static int sink_write(struct front *front, const void *data, size_t size)
 {
     (void)front;
     int rc = sink_open();
+    assert(rc || files.sink_fd >= 0);
     for (size_t done = 0; !rc && done < size;) {
         ssize_t n = write(files.sink_fd, (const uint8_t *)data + done, size - done);
         if (n < 0 && (errno != EINTR || signals_seen()))
