@@ -133,8 +133,8 @@ struct lsm_options {
                                // needed any more stay for those who follow, if there are any. On a
                                // full disk they go at once
     unsigned sync_interval_ms; // 0 [0, 3600000]: >0 syncs the log this often in the background
-    // Large values live in blob files: written once, shared by slices, reclaimed when they are
-    // mostly garbage.
+    // Large values live in blob files: written once, shared by copies of parts, reclaimed
+    // when they are mostly garbage.
     size_t blob_min; // 4 KiB [0, 1 GiB]: values of this size or more go there; 0: none do
     enum lsm_compression blob_compression; // LZ4: where a sample of the value says that it pays
     size_t blob_file_size;       // 64 MiB [4 KiB, 1 GiB]: of a file; up to 4 times that in a large
@@ -334,7 +334,7 @@ typedef int lsm_progress_fn(void *arg, uint64_t done, uint64_t total);
 
 // How many bytes each named snapshot refers to, and how many of these nobody else sees, neither the
 // present nor another named snapshot: what deleting it would give back. Keys and values before
-// compression; a value that slices share counts for each. Reads the whole store; `progress` (may be
+// compression; bytes that several values share count for each. Reads the whole store; `progress` (may be
 // NULL) is called with entries done and entries in all. In the order of their sequences.
 typedef int lsm_snapshot_usage_fn(void *arg, const struct lsm_snapshot_info *info, uint64_t refers,
                                   uint64_t own);
@@ -442,8 +442,8 @@ LSM_NODISCARD LSM_API int lsm_batch_delete(struct lsm_batch *batch, const void *
 // The value of `key` becomes bytes [offset, offset + length) of the value `src_key` has when the
 // batch is written, before any change of the batch itself. lsm_write() fails with LSM_NOT_FOUND or
 // LSM_INVALID, writing nothing, if the source or the range does not exist. The caller keeps other
-// writers off the source during lsm_write(). Slices of values in blob files share their bytes;
-// short ones, and those of other values, are copied.
+// writers off the source during lsm_write(). A part of a value in a blob file shares its bytes;
+// a short one, or one of another value, is copied.
 LSM_NODISCARD LSM_API int lsm_batch_put_part(struct lsm_batch *batch, const void *key,
                                              size_t key_size, const void *src_key,
                                              size_t src_key_size, uint64_t offset, uint64_t length);
@@ -462,7 +462,7 @@ LSM_NODISCARD LSM_API int lsm_batch_append(struct lsm_batch *batch, const struct
 
 // Does the work that lsm_write() would do before it queues for the log, now, so that a caller can
 // do it before it takes a lock under which it writes: large values are compressed and written to
-// blob files, slices looked up. Nothing of it is visible or durable before lsm_write(); what was
+// blob files, parts of other values looked up. Nothing of it is visible or durable before lsm_write(); what was
 // borrowed is not needed any more. The batch may be added to and appended to another, and is
 // written to this store only. If it is cleared or freed instead, what was written is reclaimed as
 // garbage. LSM_INVALID if it has been staged already. On failure the batch is as it was.

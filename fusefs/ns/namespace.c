@@ -32,8 +32,8 @@ void ns_options_init(struct ns_options *options)
     // No compressed table is mapped, so that an error of the disk is an errno and does not end the
     // daemon.
     options->engine.map_budget = 0;
-    // Overwriting makes slices of what it leaves, so more garbage is not known yet than with whole
-    // values. With this ratio blob files stay within 1.5 times the data all the same.
+    // Overwriting a part of an extent leaves parts of it, so more garbage is not known yet than
+    // with whole values. With this ratio blob files stay within 1.5 times the data all the same.
     options->engine.blob_garbage_ratio = 12;
 }
 

@@ -305,7 +305,7 @@ static inline int ns_fallocate(struct ns *ns, struct ns_inode *inode, int mode, 
 }
 // SEEK_DATA / SEEK_HOLE; returns the offset or -errno (ENXIO past the end).
 int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int whence);
-// copy_file_range(2): shares bytes through slices where it can. Returns bytes copied or -errno.
+// copy_file_range(2): shares bytes where it can. Returns bytes copied or -errno.
 // ret_attr, if not NULL, is of `to`.
 // `source` is the namespace of `from`: `ns` itself, or a snapshot opened with ns_open_snapshot().
 ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *from,

@@ -4,7 +4,8 @@
 //
 //     0x00  delete: slice key
 //     0x01  put: slice key, slice value
-//     0x02  put a slice: slice key, slice source, varint offset, varint length, fixed64 snapshot
+//     0x02  put a part of a value: slice key, slice source, varint offset, varint length,
+//           fixed64 snapshot
 //     0x03  put borrowed bytes: slice key, fixed64 address, varint size
 //     0x04  put a value that is in a blob file: slice key, slice pointer
 //
@@ -56,7 +57,7 @@ struct batch_op {
     enum batch_op_type type;
     struct slice key;
     struct slice value;  // put; borrowed bytes; pointer
-    struct slice source; // put slice
+    struct slice source; // put part: the key of the value
     uint64_t offset, length;
     const struct lsm_snapshot *snapshot; // as of which `source` is read; NULL: now
 };

@@ -16,7 +16,7 @@
 #include "db/batch.h"
 #include "db/db.h"
 
-#define INLINE_SIZE 1024u       // shorter slices and moved values are not worth a pointer
+#define INLINE_SIZE 1024u       // shorter parts and moved values are not worth a pointer
 #define SYNCED_MIN  (64u << 10) // a shorter value that is synced at once is not worth a second flush
 
 struct memtable_blobs {

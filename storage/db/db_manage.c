@@ -244,7 +244,7 @@ static bool engine_check_goes_on(struct engine_check *check, uint64_t step)
 {
     if (check->progress && !check->cancelled && check->done - check->told >= step) {
         check->told = check->done;
-        // Bytes that slices share count for each slice, so more may be done than there is in all.
+        // Bytes that several values share count for each, so more may be done than there is in all.
         if (check->total < check->done)
             check->total = check->done;
         check->cancelled = check->progress(check->arg, check->done, check->total);

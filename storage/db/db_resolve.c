@@ -2,10 +2,11 @@
 //
 // Before a batch queues for the log it is resolved, in the writer's own thread, so that many write
 // their bytes at once: values of `blob_min` bytes or more are appended to a blob file and replaced
-// by pointers, borrowed values taken in, slices looked up. A slice of a separated value is a
-// pointer to a part of it, unless it is shorter than `inline_size`; all else is copied.
+// by pointers, borrowed values taken in, parts of other values looked up. A part of a value that is
+// in a blob file becomes a pointer into that file, unless it is shorter than `inline_size`; all
+// other parts are copied.
 //
-// Each pointer keeps its file: from the append, or from the moment a slice's source is found (while
+// Each pointer keeps its file: from the append, or from the moment a part's source is found (while
 // still pinned, so that the table or memtable it is in holds the file), the batch has a reference,
 // which the write leader hands to the active memtable (db_blob.c).
 #include <assert.h>
@@ -64,18 +65,18 @@ static int resolve_put(struct lsm *db, struct slice key, struct slice value, str
     return put_pointer(to, key, file, &pointer, true);
 }
 
-static int check_slice(const struct batch_op *op, uint64_t size)
+static int check_part(const struct batch_op *op, uint64_t size)
 {
     if (op->offset > size || op->length > size - op->offset)
-        return status_fail(LSM_INVALID, "a slice reaches beyond its source's value");
+        return status_fail(LSM_INVALID, "a part reaches beyond its source's value");
     return LSM_OK;
 }
 
-// A slice of a value in a blob file; takes over the reference to it.
+// A part of a value in a blob file; takes over the reference to the file.
 static int share(const struct batch_op *op, struct blob_file *file, struct blob_pointer *pointer,
                  size_t inline_size, struct resolving *to)
 {
-    int rc = check_slice(op, pointer->length);
+    int rc = check_part(op, pointer->length);
     if (!rc && op->length && op->length >= inline_size) {
         pointer->start += (uint32_t)op->offset;
         pointer->length = (uint32_t)op->length;
@@ -90,7 +91,7 @@ static int share(const struct batch_op *op, struct blob_file *file, struct blob_
     return rc;
 }
 
-static int resolve_slice(struct lsm *db, const struct batch_op *op, struct resolving *to)
+static int resolve_part(struct lsm *db, const struct batch_op *op, struct resolving *to)
 {
     struct slice value;
     uint64_t tag;
@@ -100,10 +101,10 @@ static int resolve_slice(struct lsm *db, const struct batch_op *op, struct resol
     const struct lsm_read_options options = {.snapshot = op->snapshot};
     int rc = db_lookup(db, &options, op->source, &tag, &value);
     if (rc == LSM_NOT_FOUND)
-        rc = status_fail(rc, "the source of a slice does not exist");
+        rc = status_fail(rc, "the source of a part does not exist");
     else if (!rc && tag_type(tag) == ENTRY_BLOB)
         rc = db_blob_open(db, value, &pointer, &file);
-    else if (!rc && !(rc = check_slice(op, value.size)))
+    else if (!rc && !(rc = check_part(op, value.size)))
         rc = lsm_batch_put(to->batch, op->key.data, op->key.size, value.data + op->offset,
                            (size_t)op->length);
     epoch_unpin();
@@ -115,7 +116,7 @@ static int resolve_op(struct lsm *db, const struct batch_op *op, struct slice en
                       struct resolving *to)
 {
     if (op->type == BATCH_PUT_PART)
-        return resolve_slice(db, op, to);
+        return resolve_part(db, op, to);
     if (op->type == BATCH_PUT_BORROWED || (op->type == BATCH_PUT && op->value.size >= to->min))
         return resolve_put(db, op->key, op->value, to);
     if (op->type == BATCH_PUT && op->value.size > to->batch->largest)

@@ -100,7 +100,7 @@ static struct slice iter_key(const struct lsm_iter *iter)
     return slice_of(key, size);
 }
 
-// The extents, as slices of those of the source. Files follow each other by number, mostly.
+// The extents, as parts of those of the source. Files mostly come in the order of their numbers.
 static int copy_extents(struct clone *clone, struct op *op, uint64_t from, const struct record *rec)
 {
     struct lsm_iter *iter = clone->extents;

@@ -1,4 +1,4 @@
-// Copying content so that both files share the bytes (content.h): the target's extents are slices
+// Copying content so that both files share the bytes (content.h): the target's extents are parts
 // of the source's, cut on the grid. A crash may leave the first batches of a copy.
 //
 // Threads and failure: content.h.
