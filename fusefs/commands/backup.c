@@ -35,7 +35,7 @@ struct backing_up {
     struct generation generation;
     struct buf kept[2]; // what the generation holds itself
     unsigned kept_count;
-    bool *copied; // of each file of the store's, in this run
+    bool *copied; // by index of the store's file: it was copied in this run
     uint64_t bytes, copied_files, copied_bytes, damaged;
 };
 
@@ -58,7 +58,7 @@ static bool read_stored(struct backing_up *b, size_t index, uint64_t offset, voi
     return false;
 }
 
-// Not beyond the size that the file had: what is appended later is nobody's.
+// Reads no further than the size that the file had at the moment of the backup.
 static bool read_source(struct copy_source *source, uint64_t offset, void *data, size_t size,
                         size_t *ret_size)
 {
@@ -363,7 +363,7 @@ static void release(struct backing_up *b)
     copier_release(&b->copier);
 }
 
-// A backup of a mounted store into its own mount would have itself to copy.
+// A backup of a mounted store into its own mount would have to copy itself.
 static bool is_own_mount(struct ctl *ctl, const char *path)
 {
     struct mount_info info;

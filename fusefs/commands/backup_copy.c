@@ -130,8 +130,7 @@ bool copy_file(struct copier *copier, struct copy_source *source, int dir, const
     return done;
 }
 
-// ------------------------------------------------------------------------------- a file as a
-// source
+// ------------------------------------------------------------------------------- files as sources
 
 static_assert(offsetof(struct copy_from_file, source) == 0, "read_file() finds the file by it");
 

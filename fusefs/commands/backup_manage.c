@@ -120,7 +120,8 @@ __attribute__((format(printf, 2, 3))) static void problem(struct verifying *v, c
     free(text);
 }
 
-// What the generation needs is there; `needed` of what is to be read is above 0 then.
+// Checks that the files that the generation needs are there, and counts in `needed` of those: they
+// are to be read.
 static void verify_names(struct verifying *v, const struct generation *generation)
 {
     char name[POOL_NAME_MAX + 1];

@@ -44,8 +44,7 @@ bool backup_sync(const struct backup *backup, int dir)
     return fsync(dir) == 0 || backup_failed(backup, "");
 }
 
-// ------------------------------------------------------------------------------- names in
-// directories
+// ------------------------------------------------------------------------------- names
 
 // Calls `fn` for each name in a directory until it returns false. False: it has, or errno says why.
 static bool each_name(int dir, bool (*fn)(void *arg, int dir, const char *name), void *arg)
@@ -137,7 +136,7 @@ static bool check_sign(const struct backup *backup, enum backup_mode mode)
     return false;
 }
 
-// Waits a while: a command that was cancelled needs a moment to end.
+// Waits a while, since a command that was cancelled needs a moment to end.
 static bool take_lock(struct backup *backup, enum backup_mode mode)
 {
     const struct timespec moment = {.tv_nsec = LOCK_POLL_MS * 1000000L};
@@ -214,7 +213,7 @@ bool backup_open(struct ctl *ctl, const char *path, const char *shown, enum back
     }
     if (done && mode == BACKUP_CREATE)
         done = sync_parent(&backup);
-    // Before the lock as well: so that nothing is written into a directory that is none of ours.
+    // Before the lock as well, so that nothing is written into a directory that is no backup.
     done = done && check_sign(&backup, mode) && take_lock(&backup, mode) &&
            check_sign(&backup, mode) && open_all(&backup, mode);
     if (done)

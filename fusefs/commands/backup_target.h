@@ -30,7 +30,7 @@ bool backup_open(struct ctl *ctl, const char *path, const char *shown, enum back
 void backup_close(struct backup *backup);
 // Cuts "@NUMBER" off the end of a path; false: there is none, *ret_number is 0.
 bool backup_parse(char *path, uint64_t *ret_number);
-// Says what errno says about `name` in it. Returns false.
+// A message: `name` in the backup's directory, and errno in words. Returns false.
 bool backup_failed(const struct backup *backup, const char *name);
 
 // Makes what was renamed into a directory durable. False, with a message.
@@ -53,9 +53,9 @@ struct generation_set {
 };
 bool backup_read_all(const struct backup *backup, struct generation_set *ret_set);
 void generation_set_release(struct generation_set *set);
-// Makes it one of the backup's, durably. False, with a message: it is none.
+// Writes the generation into the backup, durably. False, with a message: the backup has it not.
 bool backup_commit(const struct backup *backup, const struct generation *generation);
-bool backup_remove(const struct backup *backup, uint64_t number);
+bool backup_remove(const struct backup *backup, uint64_t number); // durably. False, with a message
 
 // ---- the pool
 
@@ -77,7 +77,7 @@ bool backup_pool_scan(const struct backup *backup,
 void backup_pool_release(struct backup_pool *pool);
 struct backup_pool_file *backup_pool_find(const struct backup_pool *pool,
                                           const char *name); // NULL: there is none
-// The first of those that were called `name` in the store, and how many there are.
+// The files that were called `name` in the store: index of the first, and how many there are.
 size_t backup_pool_find_all(const struct backup_pool *pool, const char *name, size_t *ret_first);
 // Counts in for each file how many of the generations need it.
 void backup_pool_count(const struct generation_set *set, struct backup_pool *pool);

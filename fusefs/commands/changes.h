@@ -7,10 +7,10 @@
 
 enum change_format { CHANGE_LINES, CHANGE_NULS, CHANGE_JSON };
 
-// By the options -0 and -j. False, with a message: both were given.
+// The format that the options -0 and -j ask for. False, with a message: both were given.
 bool change_format_of(const struct ctl *ctl, enum change_format *ret_format);
 
-// One change: a line, or what ends with NUL; in the formats of lsmfsctl(8).
+// Prints one change in a format of lsmfsctl(8): a line, or fields that end with NUL.
 void change_print(FILE *out, enum change_format format, const struct ns_change *change);
 
 #endif

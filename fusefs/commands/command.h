@@ -24,8 +24,8 @@ enum command_flags {
     COMMAND_PRINTS = 1,      // writes to standard output all the time
     COMMAND_OFFLINE = 2,     // needs the store for itself
     COMMAND_LOCAL = 4,       // for stores in directories, not in a cluster (store_place.h)
-    COMMAND_MOUNT_PATHS = 8, // takes two paths of a mount instead of DB and two paths too
-    COMMAND_ENDLESS = 16,    // has no end of its own: that a signal ends it is nothing to be said
+    COMMAND_MOUNT_PATHS = 8, // takes DB and two paths in it, or two paths below a mount point
+    COMMAND_ENDLESS = 16,    // runs until a signal ends it, which then gives no message
 };
 
 struct command {
@@ -48,9 +48,9 @@ struct live {
     void (*name_changed)(struct live *live, struct ns_inode *dir, const char *name,
                          size_t name_size);
     void (*inode_changed)(struct live *live, struct ns_inode *inode);
-    // Before and after a regular file of that name gets new content. What the kernel has of it has
-    // been written out after the first. False: it goes on using the file, and has to be asked to
-    // make it empty (truncate_mounted of the front).
+    // Before and after a regular file of that name gets new content. When content_begin returns,
+    // the kernel has written out what it had of the file. False: the kernel goes on using the file,
+    // and has to be asked to make it empty (truncate_mounted of the front).
     bool (*content_begin)(struct live *live, struct ns_inode *dir, const char *name,
                           size_t name_size, struct ns_inode *inode);
     void (*content_end)(struct live *live, struct ns_inode *dir, const char *name, size_t name_size,
@@ -73,7 +73,7 @@ struct ctl {
     int arg_count;
     const char *options[128]; // by letter: NULL: not given; its value, or ""
     struct live *live;        // NULL: the store is opened for the command
-    bool borrowed, to_write;  // of what is open: it is `live`'s; it was opened to be changed
+    bool borrowed, to_write;  // what is open belongs to `live`; it was opened to be changed
     struct ns *ns;            // while open by tree_open
     struct lsm *engine;       // while open: that of ns, or alone
     struct busy busy;         // why a store that is in use could not be had
@@ -92,7 +92,8 @@ __attribute__((format(printf, 2, 3))) void complain(const struct ctl *ctl, const
 __attribute__((format(printf, 2, 3))) void complain_usage(const struct ctl *ctl, const char *format,
                                                           ...);
 
-// As a progress function of the engine answers.
+// Shows progress. Returns what a progress function of the engine does: not 0 once the command is
+// cancelled.
 int ctl_progress(struct ctl *ctl, uint64_t done, uint64_t total);
 
 // The value of an option as a number of at most `most`, to base 8 or 10; *ret_value stays if it was
@@ -114,11 +115,12 @@ int tree_open_still(struct ctl *ctl);
 // Closes what is open. `status` is how the command went; EXIT_FAILED, with a message, if closing
 // fails.
 enum exit_status store_close(struct ctl *ctl, enum exit_status status);
-void store_failed(struct ctl *ctl, int status); // says what the engine has just refused
+void store_failed(struct ctl *ctl, int status); // a message: why the engine's last call failed
 // The engine's words for the calling thread's latest failure, or `text`, with the store named as it
 // was on the command line. In ctl->words.
 const char *store_words(struct ctl *ctl, const char *text);
-// After that the store was refused with `status`: true: it was in use, will be free, try again.
+// To be called when the store could not be opened, with the status. True: it was in use, and is
+// free or about to be: try again.
 bool store_retry(struct ctl *ctl, int status);
 
 // ---- the first argument as a place outside of the store (target.c)
@@ -153,7 +155,7 @@ enum exit_status for_each_path(struct ctl *ctl,
 const struct command *command_at(size_t index); // in the order of the help; NULL: no more
 const struct command *command_find(const char *name);
 
-// What a command has changed, for who has the store open as well; nothing if nobody has.
+// Tell the daemon, in which the command runs, what it has changed. They do nothing in the program.
 void name_changed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size);
 void inode_changed(struct ctl *ctl, struct ns_inode *inode);
 

@@ -24,11 +24,10 @@ struct front {
     uint64_t done, total; // what progress shows; total 0: not known
 };
 
-// All are called by the command's thread. Results: 0 or a count, or a negative
-// errno.
+// All are called by the command's thread. Results: 0 or a count, or a negative errno.
 struct front_ops {
-    // A line on standard error, "<program>: " before it, control characters escaped. What has been
-    // printed before comes out before.
+    // A line on standard error, "<program>: " before it, control characters escaped. It comes out
+    // after what has been printed before.
     void (*complain)(struct front *front, const char *program, const char *text);
     // unit, done or total have changed.
     void (*progress)(struct front *front);
@@ -42,8 +41,8 @@ struct front_ops {
     bool (*local_time)(struct front *front, time_t time, struct tm *ret_tm);
     // The command's source, a file or standard input: as much as there is room for, or the rest.
     ssize_t (*source_read)(struct front *front, void *data, size_t size);
-    // Where content goes, a file or standard output; a file is opened, and made empty, by the first
-    // of these.
+    // Where content goes, a file or standard output. The first of these calls opens a file and
+    // makes it empty.
     int (*sink_write)(struct front *front, const void *data, size_t size);
     int (*sink_close)(struct front *front);
     // From here on a signal does not end the program: the command is cancelled, and reading the
@@ -61,7 +60,7 @@ static inline bool is_cancelled(const struct front *front)
     return atomic_load_explicit(&front->cancelled, memory_order_relaxed);
 }
 
-void progress_unit(struct front *front, enum progress_unit unit); // begins at nothing
+void progress_unit(struct front *front, enum progress_unit unit); // and nothing is done yet
 void progress_add(struct front *front, uint64_t amount);
 void progress_set(struct front *front, uint64_t done, uint64_t total);
 

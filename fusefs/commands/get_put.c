@@ -38,7 +38,7 @@ static enum exit_status sink_failed(struct ctl *ctl, int rc)
     return EXIT_FAILED;
 }
 
-// `ready`: bytes of the file that are in the piece already.
+// Writes the content out. `ready`: bytes of the file that are in the piece already.
 static enum exit_status copy_out(struct ctl *ctl, uint8_t *piece, const char *path,
                                  struct ns_inode *inode, uint64_t size, size_t ready)
 {
@@ -61,7 +61,7 @@ static enum exit_status copy_out(struct ctl *ctl, uint8_t *piece, const char *pa
     return rc ? sink_failed(ctl, rc) : EXIT_OK;
 }
 
-// A short file is read by the one get that finds it.
+// The get that finds a short file brings its content too.
 static enum exit_status get_path(struct ctl *ctl, uint8_t *piece, const char *path)
 {
     struct ns_inode *inode;
@@ -102,7 +102,7 @@ enum exit_status command_get(struct ctl *ctl)
 struct put_source {
     const char *name;
     uint8_t *piece;
-    size_t size; // bytes in the piece; less than PIECE: nothing comes after it
+    size_t size; // bytes in the piece; less than PIECE: nothing comes after these
 };
 
 static int put_source_fill(struct ctl *ctl, struct put_source *source)

@@ -64,7 +64,7 @@ static void print_attributes(struct ctl *ctl, const struct ns_attr *attr)
     print_time(ctl, "%Y-%m-%d %H:%M ", attr->mtime);
 }
 
-// `inode` and `attr` are needed only for a long line.
+// Prints a line. `inode` and `attr` are needed only for a long one.
 static void ls_line(struct ls *ls, const char *name, size_t name_size, uint64_t ino,
                     struct ns_inode *inode, const struct ns_attr *attr)
 {
@@ -166,7 +166,7 @@ struct tree {
     struct ctl *ctl;
     struct buf indent; // of the deepest level's entries
     uint64_t directories, files;
-    uint64_t depth; // most levels
+    uint64_t depth; // levels at most
 };
 
 static const char bar[] = "│   ", blank[] = "    ";

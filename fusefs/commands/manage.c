@@ -219,7 +219,7 @@ static int check_progress(void *arg, uint64_t done, uint64_t total)
     return ctl_progress(checking->ctl, done, total);
 }
 
-// The bytes. False: the store cannot be opened.
+// Checks the bytes. False: the store cannot be opened.
 static bool check_bytes(struct ctl *ctl, struct checking *checking, enum exit_status *status)
 {
     if (!engine_open(ctl, OPEN_READ))
@@ -232,7 +232,8 @@ static bool check_bytes(struct ctl *ctl, struct checking *checking, enum exit_st
     return true;
 }
 
-// The tree and those of all snapshots, as far as they can be read: what keeps it from being read is a problem of its own.
+// Checks the tree and those of all snapshots, as far as they can be read. What keeps them from
+// being read counts as a problem.
 static bool check_tree(struct ctl *ctl, struct checking *checking, enum exit_status *status)
 {
     char *text = NULL;

@@ -104,7 +104,8 @@ static enum exit_status print_files(struct ctl *ctl)
 
 // ------------------------------------------------------------------------------- the mount
 
-// Buckets that are told: a factor of four from 4 us to 17 s. Each ends where one of ours does.
+// The buckets that are printed: a factor of four apart, from 4 us to 17 s. Each ends where one of
+// those that the daemon counts in does.
 #define FIRST_LE 12u // 2^12 ns
 #define LAST_LE  34u
 

@@ -44,7 +44,7 @@ static uint64_t property(struct ctl *ctl, const char *name)
     return value;
 }
 
-// Numbers of operations that there were, those with the most first. Returns how many.
+// The numbers of the operations that were requested, the most frequent first. Returns how many.
 static unsigned by_count(const struct mount_figures *figures, unsigned ops[FIGURES_REQUESTS])
 {
     unsigned n = 0;
@@ -68,7 +68,7 @@ static void print_name_of(FILE *out, unsigned op)
         fprintf(out, "%-16u", op);
 }
 
-// A table of operations, of which `figures` has those of so many seconds.
+// A table of operations; `figures` counts those of so many seconds.
 static void print_requests(FILE *out, const struct mount_figures *figures, double seconds,
                            unsigned most)
 {
@@ -127,7 +127,7 @@ static struct sample sample_of(struct ctl *ctl)
                            .stalled_us = property(ctl, "stall-us") + property(ctl, "slowdown-us")};
 }
 
-// What `now` has more than `then`; into `now`.
+// Subtracts `then` from the counts in `now`.
 static void subtract(struct mount_figures *now, const struct mount_figures *then)
 {
     assert(now->read_bytes >= then->read_bytes && now->written_bytes >= then->written_bytes);
@@ -145,7 +145,7 @@ static void subtract(struct mount_figures *now, const struct mount_figures *then
     }
 }
 
-// `more` is of the time since the moment before.
+// Prints one moment. `more` counts what was done since the moment before.
 static void print_block(struct ctl *ctl, const struct mount_figures *more, double seconds,
                         const struct sample *then, const struct sample *now)
 {

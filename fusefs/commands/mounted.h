@@ -4,8 +4,8 @@
 
 #include "commands/command.h"
 
-// What stats adds for a store that is mounted; nothing if it is not. EXIT_FAILED, with a message:
-// no memory.
+// Prints what stats adds for a store that is mounted; nothing if it is not. EXIT_FAILED, with a
+// message: no memory.
 enum exit_status print_mounted(struct ctl *ctl);
 
 // Figures of the mount, malloc'd. NULL, with a message: the store is not mounted, or no memory.

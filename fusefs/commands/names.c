@@ -164,7 +164,7 @@ static int remove_entry(void *arg, struct walk *walk, const struct dir_entry *en
     struct ctl *ctl = ((const struct rm_tree *)arg)->ctl;
     struct ns_inode *dir = walk_top(walk)->dir, *child;
     progress_add(ctl->front, 1);
-    if (entry->type != S_IFDIR && !ctl->live) // nobody wants to know which it was
+    if (entry->type != S_IFDIR && !ctl->live) // no kernel has to be told which inode it was
         return ns_unlink(walk->ns, dir, entry->name, entry->name_size);
     int rc = ns_lookup(walk->ns, dir, entry->name, entry->name_size, &child, NULL);
     if (rc)
@@ -241,7 +241,7 @@ enum exit_status command_rm(struct ctl *ctl)
 
 // ------------------------------------------------------------------------------- mv, ln
 
-// Where a file comes to lie: the directory and the name in it.
+// Where a file is put: the directory and the name in it.
 struct destination {
     struct ns_inode *dir; // a reference
     const char *name;

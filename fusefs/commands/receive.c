@@ -173,7 +173,7 @@ static int find_change(struct receiving *r, bool *ret_changed)
     return rc;
 }
 
-// That DB is what the changes are for.
+// Checks that DB is what the changes are for.
 static bool check_base(struct receiving *r)
 {
     bool changed;
@@ -219,7 +219,7 @@ static bool open_old(struct receiving *r)
 
 // ------------------------------------------------------------------------------- beside it
 
-// What an interrupted receive has left.
+// Removes what an interrupted receive has left.
 static bool remove_remains(struct receiving *r)
 {
     struct stat st;
@@ -261,7 +261,7 @@ static int apply_frame(struct receiving *r)
     return rc ? rc : lsm_write(r->staged, NULL, r->batch);
 }
 
-// To the end of the stream; then all is durable, with the snapshot.
+// Applies the stream to its end. Then all is durable, with the snapshot.
 static bool apply(struct receiving *r)
 {
     struct lsm_snapshot_info origin = {.created_us = r->begin.created_us};
@@ -281,7 +281,7 @@ static bool apply(struct receiving *r)
     return lsm_close(staged) == 0 || engine_failed(r);
 }
 
-// That it is a file system that this program knows.
+// Checks that the new store is a file system that this program knows.
 static bool try_open(struct receiving *r)
 {
     struct ns_options options;
@@ -294,7 +294,7 @@ static bool try_open(struct receiving *r)
 
 // ------------------------------------------------------------------------------- in one step
 
-// Owner and mode of the directory, and the owner of what is in it, as DB has them.
+// Gives the new directory the owner and mode of DB, and the files in it DB's owner.
 static bool keep_owner(struct receiving *r)
 {
     struct stat st;
@@ -340,7 +340,7 @@ static bool put_in_place(struct receiving *r)
     return sync_parent(r);
 }
 
-// What is in the old directory and no part of a store, as what a repair has put aside, stays in DB.
+// Moves into DB what the old directory has besides the store, such as what a repair has put aside.
 static bool move_rest(const struct receiving *r)
 {
     int to = open(r->db, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -360,7 +360,7 @@ static bool move_rest(const struct receiving *r)
     return done;
 }
 
-// What is beside DB: what was not made to the end, or what DB was.
+// Removes what is beside DB: a store that was not made to the end, or the one that DB was.
 static bool remove_beside(const struct receiving *r, bool replaced)
 {
     if (lsm_destroy(r->beside, NULL))

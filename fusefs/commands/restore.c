@@ -82,7 +82,7 @@ static bool restore_pooled(struct restoring *r, const struct generation_file *fi
     return false;
 }
 
-// The directory, which must be new, with the mark that it is not complete.
+// Makes the directory, which must be new, with the mark that it is not complete.
 static bool make_directory(struct restoring *r)
 {
     if (mkdir(r->db, 0700))
@@ -121,7 +121,7 @@ static bool fill(struct restoring *r)
     return sync_parent(r);
 }
 
-// Takes away what was made, in an order in which nothing that is left could be opened.
+// Removes what was made, in an order in which what is left at any moment cannot be opened.
 static void remove_made(struct restoring *r)
 {
     if (r->dir < 0)
@@ -149,7 +149,7 @@ static bool choose(struct restoring *r, uint64_t number)
     return backup_read(&r->backup, number, &r->bytes, &r->generation);
 }
 
-// That the store opens.
+// Checks that the store opens.
 static bool try_open(struct restoring *r)
 {
     const char *backup = r->ctl->db;

@@ -19,8 +19,8 @@ struct sending {
     const struct lsm_snapshot *to, *from;
     struct lsm_diff *diff;           // between the two
     const char *to_name, *from_name; // from_name NULL: the whole
-    bool too_large;                  // a value
-    int sink_rc;                     // of the sink, a negative errno
+    bool too_large;                  // a value was, for the stream
+    int sink_rc;                     // what the sink's last call returned
 };
 
 static int write_out(void *arg, const void *data, size_t size)

@@ -21,7 +21,7 @@ static enum exit_status change(struct ctl *ctl, int (*fn)(struct ctl *ctl))
     return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }
 
-// Tells who has the store open as well.
+// After a change of the snapshot: tells the daemon, if the command runs in it.
 static int changed(struct ctl *ctl, int rc, const char *name)
 {
     if (!rc && ctl->live)
@@ -83,7 +83,7 @@ enum exit_status command_snapshot_rollback(struct ctl *ctl)
 
 // ------------------------------------------------------------------------------- list
 
-// In a column of its own.
+// Prints the time of creation, as a column.
 static void print_created(struct ctl *ctl, uint64_t created_us)
 {
     ctl->front->ops->print_time(ctl->front, "%Y-%m-%d %H:%M:%S", (time_t)(created_us / 1000000));
@@ -165,7 +165,7 @@ static void release(struct pruning *pruning)
     free(pruning->at);
 }
 
-// What is the same for all times in one hour, day or week, by local time.
+// A number that is the same for all times in one hour, day or week, by local time.
 static long period_of(struct ctl *ctl, time_t when, char rule)
 {
     struct tm tm;

@@ -14,9 +14,10 @@
 #include "common/nested.h"
 #include "common/option.h"
 
-// A run is short: a small log is quickly made, and fewer tables are kept in memory.
+// A command runs for a short time. With a small buffer the log is made quickly, and takes less
+// memory.
 #define WRITE_BUFFER (16u << 20)
-// But for clone, which writes much: flushes of that size would hold it up.
+// Clone writes much, and would wait for flushes with a small buffer.
 #define CLONE_BUFFER (64u << 20)
 
 // ------------------------------------------------------------------------------- messages
@@ -75,7 +76,7 @@ bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uin
 
 // ------------------------------------------------------------------------------- the store
 
-// What to do about a store that does not open; `what` has been said already.
+// What the user can do about a store that does not open. `what`: the message before the hint.
 static const char *open_hint(const struct ctl *ctl, int status, const char *what)
 {
     if (strstr(what, "lsmfsctl"))
@@ -96,7 +97,8 @@ static const char *open_hint(const struct ctl *ctl, int status, const char *what
     }
 }
 
-// Puts `shown` for what begins at *text, if that is `inside`. False: it is not.
+// If *text begins with `inside`, appends `shown` to ctl->words in its place, and goes on behind it.
+// False: it does not.
 static bool put_words(struct ctl *ctl, size_t *at, const char **text, const char *inside,
                       const char *shown)
 {
@@ -178,7 +180,7 @@ static int tree_open_status(struct ctl *ctl, enum open_mode mode)
     return rc;
 }
 
-// The daemon's store, which is open.
+// Uses the daemon's store, which is open.
 static void borrow(struct ctl *ctl, enum open_mode mode, struct ns *ns)
 {
     assert(!ctl->borrowed && !ctl->ns && !ctl->engine);
@@ -237,7 +239,7 @@ enum exit_status store_close(struct ctl *ctl, enum exit_status status)
     assert(ctl->engine && (ctl->live || !ctl->borrowed));
     if (!ctl->borrowed)
         rc = ctl->ns ? ns_close(ctl->ns) : lsm_close(ctl->engine);
-    else if (ctl->to_write && ctl->ns) // what is done to the engine alone is durable as it is done
+    else if (ctl->to_write && ctl->ns) // commands on the engine alone change it durably
         rc = lsm_sync(ctl->engine);
     ctl->borrowed = false;
     ctl->ns = NULL;

@@ -19,7 +19,8 @@ static bool same_place(struct ctl *ctl, const char *theirs, const char *ours, bo
     return *ret_is_there && stat(ours, &here) == 0 && here.st_dev == device && here.st_ino == inode;
 }
 
-// The directory of what is not there yet. A client that sees none will be told by the daemon.
+// For a target that is not there yet: whether its directory is the same for both. True as well if
+// the client sees no such directory: then the daemon's message about it is the one to give.
 static bool same_parent(struct ctl *ctl, const char *shown)
 {
     const char *slash = strrchr(shown, '/');

@@ -25,8 +25,8 @@ int dir_reader_new(struct ns *ns, struct ns_inode *dir, bool plus, struct dir_re
 void dir_reader_free(struct dir_reader *reader);
 // 0 and the next entry, valid until the next call; 1 at the end; or a negative errno.
 int dir_reader_next(struct dir_reader *reader, const struct dir_entry **ret_entry);
-// 0: dir_reader_next will give an entry; else as dir_reader_next. Ends the validity of the present
-// one.
+// Whether there is a next entry, without taking it: 0, or 1 or a negative errno as above. The
+// present entry is not valid any more.
 int dir_reader_more(struct dir_reader *reader);
 
 struct walk_level {

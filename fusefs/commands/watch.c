@@ -40,7 +40,7 @@ static void print_start_over(const struct watching *watching)
     fwrite(line, 1, strlen(line) + (watching->format == CHANGE_NULS), watching->ctl->out);
 }
 
-// Until it is cancelled, or has lost something. 0 or -errno.
+// Prints changes until the command is cancelled, or changes were lost. 0 or -errno.
 static int watch(struct watching *watching, const struct lsm_snapshot *from)
 {
     struct ctl *ctl = watching->ctl;
@@ -50,7 +50,7 @@ static int watch(struct watching *watching, const struct lsm_snapshot *from)
     int rc = watcher_join(&watcher, ctl->live->watch, from, print_one, watching);
     while (!rc && !is_cancelled(ctl->front)) {
         ctl->front->ops->print_begin(ctl->front);
-        ctl->front->ops->print_end(ctl->front); // what has been printed comes out
+        ctl->front->ops->print_end(ctl->front); // brings out what has been printed
         rc = watcher_next(&watcher, &ctl->front->cancelled, print_one, watching);
     }
     watcher_leave(&watcher);

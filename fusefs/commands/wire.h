@@ -1,9 +1,9 @@
 // What lsmfsctl and the daemon say to each other over the control socket (docs/format.md).
 //
-// A message is a header and up to WIRE_COMMAND_MAX bytes. The client sends the command; the daemon
-// accepts or refuses it, then sends what the command prints, asks for what only the client can do,
-// and ends with the status. To each question there is one answer. Bytes from the other side are
-// checked.
+// A message is a header and a body. The client sends the command, of WIRE_COMMAND_MAX bytes at
+// most; the daemon accepts or refuses it, then sends what the command prints, asks for what only
+// the client can do, and ends with the status. To each question there is one answer. Bytes from the
+// other side are checked.
 //
 // Thread safety: no state; one thread a socket and direction.
 #ifndef COMMANDS_WIRE_H
@@ -14,7 +14,7 @@
 #include "base/slice.h"
 #include "commands/command.h"
 
-#define WIRE_SOCKET      "control" // in the store's directory, or common/store_place.h's
+#define WIRE_SOCKET      "control" // where: store_place_control() of common/store_place.h
 #define WIRE_VERSION     1u
 #define WIRE_PIECE       (1u << 20) // content in one message, at most
 #define WIRE_COMMAND_MAX (4u << 20)

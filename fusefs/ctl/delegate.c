@@ -1,7 +1,7 @@
 // The client's side of the control socket (commands/wire.h).
 //
-// The daemon is somebody else's process, perhaps: it gets no file descriptors, and is answered only
-// what the command has to do with.
+// The daemon may be another user's process. So it gets no file descriptors, and only questions that
+// the command needs are answered.
 //
 // Thread safety: one thread.
 #include "ctl/delegate.h"
@@ -156,7 +156,7 @@ static int answer_place(struct delegate *delegate, struct slice body)
     return answer(delegate, 0, fields, sizeof fields);
 }
 
-// A file in the store's mount, and nowhere else, is made empty.
+// Makes a file empty, if it is in the store's mount and nowhere else.
 static int truncate_in_mount(struct delegate *delegate, const char *path)
 {
     struct mount_info info;
@@ -287,7 +287,7 @@ static int take(struct delegate *delegate, const struct wire_message *message)
     }
 }
 
-// Shows what has come before it waits for more.
+// Receives the next message. Shows what has been printed before it waits.
 static int receive(struct delegate *delegate, struct wire_message *message)
 {
     struct pollfd more = {.fd = delegate->fd, .events = POLLIN};
@@ -311,8 +311,8 @@ static enum exit_status lost(struct delegate *delegate, int rc)
     return EXIT_FAILED;
 }
 
-// The store was unmounted before the command was done. False: it has changed nothing and shown
-// nothing, and can be done again on the store itself.
+// For a store that was unmounted before the command was done: says so. False: the command has
+// changed nothing and shown nothing, and can be done again on the store itself.
 static bool cut_off(struct delegate *delegate)
 {
     if (delegate->ctl->command->flags & COMMAND_PRINTS && !delegate->has_shown)
@@ -338,7 +338,7 @@ static enum exit_status serve(struct delegate *delegate, struct wire_message *me
             rc = take(delegate, message);
         if (rc)
             return lost(delegate, rc);
-        if (ferror(stdout)) // which will be said
+        if (ferror(stdout)) // output_end() gives the message
             return EXIT_FAILED;
     }
 }

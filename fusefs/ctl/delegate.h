@@ -4,8 +4,8 @@
 
 #include "commands/command.h"
 
-// True: a daemon has the store, and has run the command or refused it; *ret_status is how it went.
-// False: there is no daemon to be reached.
+// Has the daemon that has the store run the command. True: it has run or refused it; *ret_status is
+// how that went. False: there is no daemon to be reached, or it has done nothing and is ending.
 bool delegate_run(struct ctl *ctl, bool shows_progress, enum exit_status *ret_status);
 
 #endif

@@ -29,7 +29,7 @@ static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
                                              {"keep-weekly", required_argument, NULL, 'W'},
                                              {NULL, 0, NULL, 0}};
 
-// In two columns, down the first one first: all on a screen of 24 lines and 80 columns.
+// In two columns, the first one filled first: all on a screen of 24 lines and 80 columns.
 static void print_commands(void)
 {
     const struct command *one_word[64];
@@ -74,7 +74,7 @@ static void print_command_help(const struct command *command)
     printf("usage: lsmfsctl %s %s\n%s", command->name, command->usage, command->explanation);
 }
 
-// About the command line of a command; `arg`, in quotes, may be NULL.
+// A message about the command line of a command; `arg`, in quotes, may be NULL.
 static enum exit_status wrong(const struct command *command, const char *what, const char *arg)
 {
     char program[64];
@@ -145,7 +145,8 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
     return false;
 }
 
-// That no store in a cluster is named to a command that cannot work on one. False, with a message.
+// Checks that no store in a cluster is named to a command that cannot work on one. False, with a
+// message.
 static bool check_places(const struct ctl *ctl)
 {
     bool is_remote = store_place_is_remote(ctl->db);

@@ -4,8 +4,9 @@
 
 #include "commands/command.h"
 
-// Takes two paths that are in a mounted store, of which the second need not be there, as the
-// store's directory and paths in the store: sets ctl->db and ctl->args, which stay for good.
+// Takes two paths below a mount point, of which the second need not exist, and sets ctl->db and
+// ctl->args to the store's directory and the two paths in the store, for as long as the program
+// runs.
 // Symbolic links on the way are followed, the last name is not. False, with a message.
 bool mount_paths(struct ctl *ctl, char *from, char *to);
 

@@ -3,7 +3,8 @@
 // A thread of its own shows it, so that it moves, and tells the time, while the command waits in
 // the engine. It exists only if there is a terminal to show it on.
 //
-// Thread safety: progress_show and screen_take, from any thread; the rest, the main one.
+// Thread safety: progress_show, screen_take and screen_give may be called by any thread, the others
+// by the main thread.
 #include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>

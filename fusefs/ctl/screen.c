@@ -1,9 +1,11 @@
 // See screen.h.
 //
 // The child writes into a pipe. The parent gathers a block, and draws it in one write: as many
-// lines as there are, each cut at the terminal's width. It draws again when the size changes. The
-// terminal is given back by the parent, which signals end through a flag; the child has no part in
-// that.
+// lines as there are, each cut at the terminal's width. It draws again when the size changes. Only
+// the parent changes the terminal, and gives it back: a signal that ends the command sets a flag in
+// the parent, and nothing more.
+//
+// Thread safety: one thread in each of the two processes.
 #include "ctl/screen.h"
 
 #include <assert.h>
@@ -127,7 +129,7 @@ static bool take(struct screen *screen)
     return true;
 }
 
-// True: q was typed, or nobody can type any more.
+// Whether q was typed, or nobody can type any more.
 static bool quit_typed(void)
 {
     char typed[16];
@@ -160,7 +162,7 @@ static _Noreturn void child(struct ctl *ctl, enum exit_status (*run)(struct ctl 
 {
     for (size_t i = 0; i < sizeof end_signals / sizeof *end_signals; i++)
         signal(end_signals[i], SIG_DFL);
-    ctl->front->out_is_terminal = true; // names are for one
+    ctl->front->out_is_terminal = true; // names go to one in the end
     dup2(fd, STDOUT_FILENO);
     close(fd);
     enum exit_status status = run(ctl);

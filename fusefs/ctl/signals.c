@@ -1,9 +1,9 @@
 // Signals that end a command. See signals.h.
 //
-// Everything that the handler does is allowed in one, on whatever thread it runs. It keeps errno,
+// The handler may run on any thread, and does only what a signal handler may do. It keeps errno,
 // which the code that it interrupts may be about to read.
 //
-// Thread safety: one thread.
+// Thread safety: the functions are for one thread, but signals_seen(): any thread.
 #include "ctl/signals.h"
 
 #include <assert.h>

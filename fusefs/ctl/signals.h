@@ -9,17 +9,18 @@
 // off anywhere. With `says`, after a line.
 void signals_start(bool says);
 
-// From here on it cancels the command instead, which ends soon. A second one ends the program.
+// From here on a signal cancels the command instead, which ends soon. A second one ends the
+// program.
 void signals_hold(struct front *front);
 
-// Between these two it tells whoever is at the other end of the socket that nothing more comes, and
-// what they have to say is waited for, a second from one message to the next.
+// Between these two a signal tells the daemon at the other end of the socket that nothing more
+// comes. The command then waits for what the daemon still has to say, a second for each message.
 void signals_tell(int fd);
 void signals_tell_no_more(void);
 
 // The signal that has come, or 0.
 int signals_seen(void);
-// Can be read when one has come.
+// A descriptor that can be read when a signal has come.
 int signals_fd(void);
 
 // Ends the program by the signal that has come.

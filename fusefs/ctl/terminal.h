@@ -10,7 +10,7 @@ struct front *terminal_front(void);
 
 // Where source and sink are, for a command that is about to run here or elsewhere.
 void terminal_files(const struct ctl *ctl);
-// Reading the source ends when this socket has something to say, or the other side closes it.
+// From here on reading the source ends when this socket can be read, or its other side is closed.
 void terminal_watch(int fd);
 
 // One line on standard error, "<program>: " before it.
@@ -21,14 +21,15 @@ __attribute__((format(printf, 2, 3))) void terminal_say(const char *program, con
 // if not `wanted`, nothing. At most one at a time. True: it may show something.
 bool progress_start(const char *command, bool wanted);
 void progress_stop(void);
-// What is done, for a front's `progress`. Any thread.
+// How much is done, for the `progress` of a front. Any thread.
 void progress_show(enum progress_unit unit, uint64_t done, uint64_t total);
 
 // Between these two the terminal is the caller's and shows no progress.
 void screen_take(void);
 void screen_give(void);
 
-// A signal has ended the command: says so, unless the command has, and ends the program by it.
+// For a command that a signal has ended: gives the message, unless the command has given one, and
+// ends the program by that signal.
 _Noreturn void terminal_interrupted(void);
 
 // Flushes standard output; false, with a message, if something could not be written.

@@ -1,7 +1,7 @@
 // Requests about the directory of snapshots itself: what is in it, and its attributes.
 //
-// It lists the named snapshots by their numbers, so positions are numbers too. Its entries carry
-// no inodes in a listing: that would open every snapshot.
+// The directory lists the named snapshots by their numbers, so positions are numbers too. Entries
+// of a listing bring no inodes: that would open every snapshot. Thread safety: any thread.
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static int list_snapshots(struct lsmfs *fs, lsm_snapshot_fn *fn, void *arg)
     return rc < 0 ? -ns_errno(rc) : rc;
 }
 
-// It belongs to whom the root belongs to, and is as old as its newest snapshot.
+// The directory has the root's owner, and the time of its newest snapshot.
 static int attributes(struct lsmfs *fs, struct ns_attr *ret_attr)
 {
     struct ns_attr root;

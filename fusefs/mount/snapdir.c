@@ -5,11 +5,11 @@
 // the reply. With no user, and nothing live but its root with one reference, its own, it can be
 // closed: nobody can name an inode of it without looking up the snapshot first.
 //
-// One thread closes, a little later, and asks the kernel to forget those that were not used for
-// the longest time if there are too many. It can: it serves nothing, so the kernel may wait for
-// requests meanwhile. What is in use the kernel does not forget, and not by itself when it is not
-// in use any more: below a name that it was told to forget, it keeps what was in use then. So of a
-// snapshot that is to go it is told every name that it still holds, now and then.
+// One thread closes snapshots, a little later. If too many are open it asks the kernel to forget
+// those that were not used for the longest time. This thread serves no requests, so the kernel may
+// wait for requests before it answers. The kernel does not forget what is in use. Below a name that
+// it was told to forget, it keeps what was in use then, also when that is not in use any more. So
+// of a snapshot that is to go the kernel is told every name that it still holds, now and then.
 //
 // A snapshot that is deleted while it is open stays readable for those who have files of it open:
 // the engine keeps what it sees until it is closed.
@@ -158,7 +158,7 @@ struct shown *snapdir_use(struct snapdir *snapdir, uint64_t id)
     return shown;
 }
 
-// Whether the kernel seems to hold nothing of it; is_free() knows.
+// Whether the kernel seems to hold nothing of the snapshot; is_free() finds out for sure.
 static bool may_be_free(const struct shown *shown) REQUIRES(snapdir_mutex)
 {
     return shown->ns && !shown->users && ns_inode_refs(ns_root(shown->ns)) == 1;
@@ -182,8 +182,8 @@ void snapdir_done(struct snapdir *snapdir, struct shown *shown)
 
 // ------------------------------------------------------------------------------- what has changed
 
-// An entry that the kernel may have of the directory. It takes the directory's lock for that, so
-// whatever request it had under way there has been answered afterwards.
+// Makes the kernel forget an entry that it may have of the directory. The kernel takes the
+// directory's lock for that, so requests that it had under way there have been answered then.
 static void forget_name(struct snapdir *snapdir, const char *name)
 {
     assert(!transport_is_serving());
@@ -250,7 +250,7 @@ static void drop_written(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
     }
 }
 
-// One that can be closed now. *ret_wait_us: how long until there is one, if that is known.
+// A snapshot that can be closed now. *ret_wait_us: how long until there is one, if that is known.
 static struct shown *find_free(struct snapdir *snapdir, uint64_t *ret_wait_us)
     REQUIRES(snapdir_mutex)
 {
@@ -282,7 +282,7 @@ static void close_free(struct snapdir *snapdir, uint64_t *ret_wait_us) REQUIRES(
     }
 }
 
-// The one to be sent away, if there are too many: that which was not used for the longest time.
+// If too many are open, the one that was not used for the longest time, to be sent away.
 static struct shown *find_surplus(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
     struct shown *oldest = NULL;
@@ -336,7 +336,8 @@ static void push_name(void *arg, struct ns_inode *dir, const char *name, size_t 
                                      text, name_size);
 }
 
-// One that is to go, has not, and was not told so for a while.
+// A snapshot that is to go, of which the kernel still holds something and was not told the names
+// for a while.
 static struct shown *find_staying(struct snapdir *snapdir, uint64_t *ret_wait_us)
     REQUIRES(snapdir_mutex)
 {

@@ -32,11 +32,11 @@ struct shown {
     struct fuse_session *session;
     unsigned users GUARDED_BY(snapdir_mutex);   // requests that are being served
     uint64_t used_us GUARDED_BY(snapdir_mutex); // when the last one ended
-    // When the kernel is asked again to forget what it holds of it.
+    // When the kernel is asked again to forget what it holds of the snapshot.
     uint64_t push_us GUARDED_BY(snapdir_mutex);
     uint64_t push_wait_us GUARDED_BY(snapdir_mutex);
     bool is_gone GUARDED_BY(snapdir_mutex); // the snapshot was deleted
-    // The kernel was asked to forget it, and nobody has looked it up since.
+    // The kernel was asked to forget the snapshot, and nobody has looked it up since.
     bool is_sent_away GUARDED_BY(snapdir_mutex);
 };
 

@@ -1,8 +1,8 @@
 // Hashing and checksums.
 //
-// hash64 is XXH3 (xxhash): bloom filters, caches, and, cut to 32 bits, the checksum of log records
-// and table blocks, where speed matters. CRC-32 (zlib, the IEEE polynomial) guards manifest
-// records, CURRENT, and the headers and footers of tables.
+// hash64 is XXH3 (xxhash): bloom filters, caches, and, cut to 32 bits, the checksum of log records,
+// table blocks and blobs, where speed matters. CRC-32 (zlib, the IEEE polynomial) guards manifest
+// records, CURRENT, the headers of files and the footers of tables.
 #ifndef LSM_BASE_HASH_H
 #define LSM_BASE_HASH_H
 

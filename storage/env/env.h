@@ -59,8 +59,9 @@ struct env_stat {
 typedef int env_list_fn(void *arg, const char *name);
 
 struct env_ops {
-    // The directory `path`: LSM_NOT_FOUND, LSM_NOT_A_STORE if it is none. It does not need `env`
-    // any more. Close with close_dir after everything that was opened from it.
+    // Opens the directory `path`. LSM_NOT_FOUND; LSM_NOT_A_STORE if it is no directory. *ret_dir
+    // does not need `env` any more. Close it with close_dir after everything that was opened from
+    // it.
     int (*open_dir)(struct env *env, const char *path, struct env **ret_dir);
     void (*close_dir)(struct env *dir);
     // Whether what is written into a directory that was opened can be found again: LSM_NOT_FOUND if
@@ -70,10 +71,11 @@ struct env_ops {
     int (*stat)(struct env *env, const char *path, struct env_stat *ret_stat);
     int (*unlink)(struct env *env, const char *path);
     int (*rename)(struct env *env, const char *from, const char *to); // replaces `to`
+    // Gives the file another name, in `to_dir`. LSM_EXISTS if there is one.
     int (*link)(struct env *env, const char *from, struct env *to_dir, const char *to);
     int (*mkdir)(struct env *env, const char *path); // LSM_EXISTS if present
     int (*rmdir)(struct env *env, const char *path);
-    // Of directory `path`, ENV_HERE for the env's own.
+    // Calls `fn` for each name in directory `path`, ENV_HERE for the env's own, but "." and "..".
     int (*list)(struct env *env, const char *path, env_list_fn *fn, void *arg);
     int (*sync_dir)(struct env *env, const char *path);
     // A lock on file `path` (created if absent), held until unlock or process death: exclusive, or

@@ -7,8 +7,8 @@
 // users protected with modes of their own. EINTR and short transfers are handled here.
 //
 // Locks are flock()s, which vanish with the process. Some file systems emulate flock with locks
-// that belong to a process instead of an open file; a list of the lock files this process holds
-// keeps apart there too what excludes each other in one process.
+// that belong to a process and not to an open file: there one process would get the same lock
+// twice. So a list of the lock files that this process holds is looked at first.
 //
 // Thread safety: as env.h says; the lock list has a mutex. On failure outputs are untouched.
 #include <assert.h>
@@ -39,8 +39,8 @@
 #define HOLDERS_MAX    4096
 #define NOTE_MAX       1024
 
-// File systems that write elsewhere what is overwritten: allocated space does not keep a later
-// store into a mapping from running out of it.
+// These file systems write to a new place what is overwritten. So a store into a mapping may find
+// no room on the disk although the file's space is allocated.
 #define BTRFS_MAGIC    0x9123683eL
 #define BCACHEFS_MAGIC 0xca451a4eL
 
@@ -305,11 +305,12 @@ static int posix_msync(struct env_file *file, void *addr, size_t size)
 #define MADV_POPULATE_WRITE 23 // Linux 5.14; an older kernel refuses it, which does no harm
 #endif
 
-// A frozen file system stops who makes a page writable. In madvise(), or in the fault of a page
-// that is not in memory, that thread holds the lock on the process's memory: no other can start a
-// thread or get memory, and so not even a reader be answered. In the fault of a page that is in
-// memory it holds nothing else (Linux 6.7 and later). So the first page, which is in memory, is
-// stored to before the others. (Left is a freeze that begins while madvise() is at work.)
+// On a frozen file system a thread that makes a page writable stops. In madvise(), or in the fault
+// of a page that is not in memory, it holds the lock on the process's memory meanwhile: no other
+// thread can start a thread or get memory, so not even readers are answered. In the fault of a page
+// that is in memory it holds no lock (Linux 6.7 and later). So the first page, which is in memory,
+// is stored to before madvise() makes the others writable. (A freeze that begins while madvise() is
+// at work is not covered.)
 static void make_writable(char *addr, size_t size)
 {
     size_t before = (uintptr_t)addr % (size_t)sysconf(_SC_PAGESIZE);
@@ -436,8 +437,7 @@ fail:
     return rc;
 }
 
-// --------------------------------------------------------------------------------------
-// directories
+// ------------------------------------------------------------------------------------ directories
 
 static int posix_open_dir(struct env *env, const char *path, struct env **ret_dir)
 {
@@ -472,8 +472,8 @@ static void posix_close_dir(struct env *env)
     free((struct posix_dir *)env);
 }
 
-// The kernel knows the name of an open directory; after a move it is the new name. Below a mount
-// that was detached no name leads to the directory: the one that the kernel gives leads elsewhere
+// The kernel knows the name of an open directory, also after the directory was moved. Below a mount
+// that was detached no name leads to the directory: the name that the kernel gives leads elsewhere
 // or nowhere.
 static int posix_check_dir(struct env *env)
 {
@@ -535,7 +535,7 @@ static int posix_rmdir(struct env *env, const char *path)
 
 static int posix_list(struct env *env, const char *path, env_list_fn *fn, void *arg)
 {
-    // A descriptor of its own, since the place in the directory goes with it.
+    // A descriptor of its own, since a descriptor has the place that reading has reached.
     int fd = open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
@@ -560,7 +560,7 @@ static int posix_list(struct env *env, const char *path, env_list_fn *fn, void *
     return rc;
 }
 
-// The env's own directory is synced through the descriptor that is there.
+// The env's own directory is synced through the descriptor that is open already.
 static int posix_sync_dir(struct env *env, const char *path)
 {
     bool here = !strcmp(path, ENV_HERE) && dir_fd(env) != AT_FDCWD;

@@ -232,8 +232,9 @@ static int load_file(struct remote *store, struct slice key, struct slice value)
     return 0;
 }
 
-// A name whose file is not there was made while the index was being read, by a writer whose work
-// is none of ours: who holds the lease has read it alone.
+// Who reads the index without the writer's lease may meet a name whose file it has not read,
+// because a writer made both meanwhile: the name is left out. A writer reads the index while nobody
+// changes it: there such a name is damage.
 static int load_name(struct remote *store, struct slice key, struct slice value)
     REQUIRES(remote_mutex)
 {

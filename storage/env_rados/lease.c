@@ -134,7 +134,7 @@ static bool is_gone(struct remote *store, const char *holder)
 }
 
 // Whether what hashes to `hash` has stood still for long enough; *ret_moved: it has changed since
-// the watch began. `took_us`: the look.
+// the watch began. `took_us`: how long the look took.
 static bool watch_over(struct remote *store, struct lease_watch *watch, uint64_t hash,
                        uint64_t took_us, bool *ret_moved)
 {
@@ -317,9 +317,9 @@ static int take_epoch(struct remote *store, const struct seen *seen, const struc
     return 0;
 }
 
-// Shuts the last writer out, if it has not let go of the lease by itself. That it cannot be done is
-// no obstacle: its epoch is over. Only what it may still write to objects of its own is not removed
-// then.
+// Shuts the last writer out, if it has not let go of the lease by itself. It does no harm if that
+// fails, since the last writer's epoch is over: only what it may still write to objects of its own
+// is not removed then.
 static void block_holder(struct remote *store, const char *holder)
 {
     char text[HOLDER_MAX], *place, *address, *note;
@@ -486,7 +486,7 @@ static void stop_thread(struct remote *store)
     pthread_join(store->thread, NULL);
 }
 
-// As a writer, with the thread running: what is there is sealed, the name of the lock made.
+// As a writer, with the thread running: seals what the last writer left, makes the lock's name.
 static int settle(struct remote *store, const char *lock_name)
 {
     struct file *file;
@@ -542,8 +542,8 @@ static bool anything_unsettled(struct remote *store)
     return false;
 }
 
-// A writer that has died leaves files whose lengths only its objects tell. A reader becomes the
-// writer for a moment, so that these are known, and the dead are.
+// A writer that has died leaves files whose lengths only its objects tell, and its name in the
+// lease. A reader becomes the writer for a moment, which notes the lengths and clears the lease.
 static int take_reader(struct remote *store)
 {
     for (unsigned tries = 0; tries < TAKE_TRIES; tries++) {
@@ -614,7 +614,7 @@ static void beat_reader(struct remote *store)
         .object = INDEX_OBJECT, .force = true, .set = &entry, .set_count = 1};
     write.guards[0] = guard("epoch", store->epoch);
     write.guard_count = 1;
-    (void)cluster_write(store->cluster, &write); // a writer may have taken over: it need not know
+    (void)cluster_write(store->cluster, &write); // fails if a writer has taken over: no harm
 }
 
 // Removes the next object; false: there is none, or it cannot be done now.

@@ -12,8 +12,8 @@
 //
 // A stripe is never removed from a file that has a name, only emptied: its epoch must stay.
 //
-// A full pool takes small writes all the same: such are the log's records of what is deleted.
-// Tables and large values are refused, so a log at most gets into it.
+// Small writes are forced into a full pool: the log's records of what is deleted are such writes.
+// Tables and large values are refused there, so no more than a log gets into it.
 //
 // Writes return when they are on the disks: sync has nothing to wait for. What a failed write has
 // left is told by its kind (remote.c).
@@ -258,7 +258,7 @@ static int fill_below(struct remote *store, struct file *file, uint32_t stripe)
     return rc;
 }
 
-// What became of them: those that met what they did not expect are tried again.
+// Ends the writes of these stripes. One that did not find the object as expected is tried again.
 static int end_parts(struct remote *store, struct file *file, struct stripe_write *parts,
                      unsigned count)
 {
@@ -283,8 +283,8 @@ static int end_parts(struct remote *store, struct file *file, struct stripe_writ
     return rc || !error ? rc : remote_failed(store, error, "writing");
 }
 
-// Up to STRIPES_AT_ONE stripes from `offset` on, at once. *ret_size: bytes that were written if it
-// succeeds.
+// Writes up to STRIPES_AT_ONE stripes from `offset` on, at once. *ret_size: the bytes written, if
+// all succeed.
 static int write_some(struct remote *store, struct file *file, struct stripe_write *parts,
                       struct cursor *cursor, uint64_t offset, uint64_t left, uint64_t *ret_size)
 {

@@ -1,5 +1,6 @@
-// See sst_ahead.h. A block belongs to the stream that ended at most NEAR bytes before it; if there
-// is none, it begins one in place of that which was used least lately.
+// See sst_ahead.h. A block belongs to the stream that ended at most NEAR bytes before it. If there
+// is no such stream, the block begins one, in the place of the stream that was not used for the
+// longest time.
 //
 // Blocks that the cache has are not read, so a stream has gaps where somebody else was before.
 #include "sstable/sst_ahead.h"
@@ -8,7 +9,7 @@
 #include <stddef.h>
 
 #define NEAR    ((uint64_t)32 << 10)
-#define AFTER   4 // blocks; fewer are most gets and scans that are no part of a walk
+#define AFTER   4 // blocks of a stream; most gets and short scans that are no walk read fewer
 #define FIRST   (64u << 10)
 #define LARGEST (512u << 10)
 

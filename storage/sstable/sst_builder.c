@@ -8,7 +8,7 @@
 // Invariants: `pending` is set exactly while the last finished block has no index entry yet; the
 // block builder's last_key and `last_tag` are those of the last entry added.
 //
-// Failure: the first one is sticky; the file is then of no use.
+// One thread at a time. Failure: the first one is sticky; the file is then of no use.
 #include "sstable/sst_builder.h"
 
 #include <assert.h>
@@ -26,8 +26,8 @@
 
 #define INDEX_RESTART_INTERVAL 128
 
-// Of this size, and aligned to it, so that the page cache takes the file in folios as large as it
-// knows: it then finds a block with half of the effort.
+// Writes have this size and begin at multiples of it. So the page cache keeps the file in its
+// largest folios, and finds a block with half of the effort.
 #define WRITE_BUFFER (2u << 20)
 
 struct sst_builder {

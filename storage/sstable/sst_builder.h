@@ -15,11 +15,13 @@ struct sst_build_options {
 
 struct sst_builder;
 
-// Borrows `file` (open for writing, empty), which must outlive the builder.
+// Borrows `file` (open for writing, empty), which must outlive the builder. LSM_INVALID for options
+// out of range; LSM_NO_MEMORY.
 int sst_builder_new(struct env_file *file, uint64_t number, const struct sst_build_options *options,
                     struct sst_builder **ret_builder);
 
-// Entries in strictly ascending (key, tag) order, else LSM_INVALID. Copies.
+// Adds an entry, whose bytes are copied. Entries come with keys ascending and the tags of one key
+// descending, else LSM_INVALID. The first failure, also of writing, is returned from then on.
 int sst_builder_add(struct sst_builder *builder, struct slice key, uint64_t tag,
                     struct slice value);
 
@@ -38,8 +40,9 @@ struct sst_info {
 };
 void sst_info_release(struct sst_info *info);
 
-// Writes filter, index, properties, footer; syncs the file. At least one entry must have been
-// added. The builder is spent either way.
+// Writes filter, index, properties, footer; syncs the file. LSM_INVALID without an entry; or the
+// first failure. The builder takes no more calls but free after it. *ret_info is the caller's to
+// release.
 int sst_builder_finish(struct sst_builder *builder, struct sst_info *ret_info);
 
 void sst_builder_free(struct sst_builder *builder); // NULL is allowed; the file stays the caller's

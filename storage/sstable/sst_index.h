@@ -1,9 +1,9 @@
 // A table's index in memory: where each data block lies and which keys it may hold, in flat arrays.
 //
 // 24 bytes a block and the rest of its separator past what all separators of the table share. A
-// search compares 8-byte prefixes of those rests without branches, first the last of each group,
-// which are few enough to stay in a cache, then within one; whole separators are looked at only
-// where prefixes are equal. Immutable once made; thread-safe.
+// search compares 8-byte prefixes of those rests without branches: first the last prefix of each
+// group (these are few enough to stay in the processor's cache), then those of one group. Whole
+// separators are compared only where prefixes are equal. Immutable once made; thread-safe.
 #ifndef LSM_SSTABLE_INDEX_H
 #define LSM_SSTABLE_INDEX_H
 

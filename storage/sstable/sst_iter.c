@@ -16,6 +16,8 @@
 // A long scan does not clear the cache: after SCAN_BLOCKS blocks in a row it fills free room only.
 //
 // Invariant: while base.valid, `block_index` is the open block and block.current the entry.
+//
+// One thread at a time. After a failure base.status has it; a seek may be tried again.
 #include <assert.h>
 #include <stdlib.h>
 
@@ -26,8 +28,8 @@
 
 #define READAHEAD_AFTER  8
 #define STORED_AFTER     2
-#define STORED_MIN       ((uint64_t)4 << 10) // what is read at once: 16 KiB to
-#define STORED_DOUBLINGS 6                   // 256 KiB
+#define STORED_MIN       ((uint64_t)4 << 10) // doubled for each block of the run: 16 KiB after two,
+#define STORED_DOUBLINGS 6                   // 256 KiB at most are read at once
 #define SCAN_BLOCKS      16                  // in a row: from then on nothing is evicted for them
 #define READAHEAD_MIN    (64u << 10)
 #define READAHEAD_MAX    (1u << 20)
@@ -139,8 +141,8 @@ static bool worth_keeping(const struct sst_iter *it, const struct sst_place *pla
                                  : block_cache_has_room(r->cache, r->number, place->offset, size);
 }
 
-// The block from the cache or into it. If it is not worth keeping there, leaves *ret_contents
-// empty.
+// Gets the block from the cache, or reads it into the cache. If it is not worth keeping there,
+// *ret_contents stays empty.
 static int fetch_cached(struct sst_iter *it, const struct sst_place *place,
                         struct slice *ret_contents)
 {

@@ -4,8 +4,8 @@
 // that is stored as it is, in a table that is not compressed, is used in place, in the mapping of
 // the whole file. A compressed one is decompressed into the cache, from the mapping while the
 // budget for that lasts (a system call costs as much as the rest of a get), else from what pread
-// brings: the memory the process holds for it is then the cache's and no more. If the file cannot
-// be mapped (the system limits the number of mappings) all blocks are read with pread and go
+// brings; then the process holds no memory for the table but blocks in the cache. If the file
+// cannot be mapped (the system limits the number of mappings) all blocks are read with pread and go
 // through the cache.
 //
 // Checksums. Footer, filter, index and properties are verified when the table is opened. A data
@@ -332,7 +332,7 @@ static uint8_t *read_target_reserve(struct sst_reader *r, struct read_target *to
     return to->block ? cached_block_room(to->block) : NULL;
 }
 
-// An uncompressed block, straight to where it goes, or from `stored`.
+// Reads an uncompressed block straight to its target, or copies it from `stored`.
 static int read_plain(struct sst_reader *r, const struct sst_place *place, bool verify,
                       const uint8_t *stored, struct read_target *to)
 {
@@ -353,7 +353,7 @@ static int read_plain(struct sst_reader *r, const struct sst_place *place, bool 
     return LSM_OK;
 }
 
-// A compressed block from `stored`, its bytes in the file with the trailer.
+// Decompresses a block from `stored`, its bytes in the file with the trailer.
 static int decompress(struct sst_reader *r, const struct sst_place *place, bool verify,
                       const uint8_t *stored, struct read_target *to)
 {
@@ -373,7 +373,8 @@ static int decompress(struct sst_reader *r, const struct sst_place *place, bool 
     return LSM_OK;
 }
 
-// A compressed block by way of `stored`, room for it and its trailer.
+// Reads a compressed block into `stored`, which has room for it and its trailer, and decompresses
+// it to its target.
 static int read_compressed(struct sst_reader *r, const struct sst_place *place, bool verify,
                            uint8_t *stored, struct read_target *to)
 {
@@ -403,7 +404,7 @@ static int read_block(struct sst_reader *reader, const struct sst_place *place, 
     return rc;
 }
 
-// Any block, verified as the reader's options ask.
+// Reads any block to its target, verified as the reader's options ask.
 static int read_wanted(struct sst_reader *r, const struct sst_place *place, const uint8_t *stored,
                        struct read_target *to)
 {
@@ -432,7 +433,8 @@ int sst_block_reread(struct sst_reader *reader, const struct sst_place *place, s
     return read_block(reader, place, true, NULL, &to);
 }
 
-// Takes what was read to a block of the cache; `status`: how the reading went.
+// Puts a block that was read into the cache. `status`: how the reading went; on failure the block's
+// memory is given back and the status returned.
 static int insert(struct sst_reader *r, const struct sst_place *place, bool keep, int status,
                   struct read_target *to, struct cached_block **ret_cached)
 {
@@ -474,8 +476,8 @@ void sst_prefetch_key(const struct sst_reader *reader, uint64_t hash)
         __builtin_prefetch(reader->index.tops + (groups / 2 - 1));
 }
 
-// The search begins at the end, with the restart array, and goes on in the middle: places that are
-// likely to miss cache and TLB, so let the misses overlap.
+// The search in a block begins at its end, with the restart array, and goes on in its middle. Both
+// are likely to miss the processor's cache and TLB, so all are asked for at once.
 static inline void prefetch_search(struct slice block)
 {
     const uint8_t *middle = block.data + block.size / 2;
@@ -485,7 +487,8 @@ static inline void prefetch_search(struct slice block)
     __builtin_prefetch(middle - (block.size > 128 ? 64 : 0));
 }
 
-// A block that the cache does not have: into it, or into the scratch if it is not worth keeping.
+// Reads a block that the cache does not have: into the cache, or, if it is not worth keeping, into
+// the scratch.
 static int get_missed(struct sst_reader *r, const struct sst_place *place,
                       struct sst_lookup *lookup, struct slice *ret_contents)
 {

@@ -13,9 +13,9 @@
 
 struct sst_reader;
 
-// How many bytes of tables may be read through their mappings although they are compressed. A
-// table is, from the first point get or seek that misses the cache to its end, if all of it fits in
-// what is left.
+// How many bytes of tables may be read through their mappings although they are compressed. A table
+// is read so from the first point get or seek that misses the cache until it is closed, if all of
+// it fits into what is left then. Any thread.
 struct sst_map_budget {
     _Atomic uint64_t left;
 };
@@ -23,11 +23,12 @@ struct sst_map_budget {
 struct sst_read_options {
     enum lsm_checksums checksums;
     struct block_cache *cache;         // borrowed; outlives the reader
-    struct sst_map_budget *map_budget; // likewise; NULL: no compressed table
+    struct sst_map_budget *map_budget; // likewise; NULL: no compressed table is read so
 };
 
-// One reference, the caller's. Verifies footer, index, filter and properties; CORRUPTION or
-// NEWER_FORMAT with the path in the detail.
+// Opens table `number`, file `path` of `file_size` bytes as the manifest has it. One reference, the
+// caller's. Verifies footer, index, filter and properties: LSM_CORRUPTION or LSM_NEWER_FORMAT with
+// the path in the detail. Else LSM_NO_MEMORY or what opening and reading the file fail with.
 int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_size,
              const struct sst_read_options *options, struct sst_reader **ret_reader);
 void sst_reader_ref(struct sst_reader *reader);
@@ -65,9 +66,10 @@ void sst_prefetch_key(const struct sst_reader *reader, uint64_t hash);
 bool sst_may_contain(const struct sst_reader *reader, uint64_t hash);
 
 struct sst_iter_options {
-    bool fill_cache;
+    bool fill_cache;  // blocks read may be kept in the cache
     size_t readahead; // bytes; 0: adaptive; SIZE_MAX: the whole table at once (compaction)
 };
+// Not positioned yet. Holds a reference to the reader until it is freed (iter_free). LSM_NO_MEMORY.
 int sst_iter_new(struct sst_reader *reader, const struct sst_iter_options *options,
                  struct iter **ret_iter);
 
@@ -76,10 +78,10 @@ struct sst_properties {
     uint64_t min_sequence, max_sequence;
 };
 void sst_reader_properties(const struct sst_reader *reader, struct sst_properties *ret_properties);
-size_t sst_reader_memory(const struct sst_reader *reader); // resident index, filter, bookkeeping
+size_t sst_reader_memory(const struct sst_reader *reader); // bytes of index, filter, bookkeeping
 
-// Reads everything: checksums, key order, counts against the properties. Stops at the first
-// problem.
+// Reads the whole table: checksums, key order, counts against the properties. Stops at the first
+// problem: LSM_CORRUPTION with file and offset, or what reading fails with.
 int sst_verify(struct sst_reader *reader);
 
 #endif

@@ -30,7 +30,7 @@ struct sst_reader {
     uint8_t *filter_memory;     // a span of filter_room bytes
     size_t filter_room;
     struct sst_properties properties;
-    struct sst_ahead ahead; // its own guard
+    struct sst_ahead ahead; // guards itself
     struct epoch_node node; // for the retirement
     _Atomic uint32_t refs;  // dropped with release, the last one with acquire
 } __attribute__((aligned(64)));
@@ -82,10 +82,11 @@ static inline bool sst_in_place(const struct sst_reader *reader, const struct ss
 int sst_block_in_place(struct sst_reader *reader, const struct sst_place *place,
                        struct slice *ret_contents);
 
-// The next two take the block's bytes in the file, with trailer, from `stored` if that is not NULL.
+// The next two take the bytes that the block has in the file, with trailer, from `stored`; if that
+// is NULL they read them.
 
-// Brings a block that was not found in the cache into it. The caller must be pinned; valid until it
-// unpins or for as long as it refers to *ret_cached.
+// Brings a block that was not found in the cache into it. The caller must be pinned; the block is
+// valid until the unpin, and for as long as the caller holds a reference to *ret_cached.
 int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, const uint8_t *stored,
                    struct cached_block **ret_cached);
 

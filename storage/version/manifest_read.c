@@ -254,7 +254,8 @@ static int read_appended(struct manifest_state *state, struct env_file *file, bo
 
 // --------------------------------------------------------------------------------------- CURRENT
 
-// Reads digits at *p up to `stop`, which is passed over.
+// Reads the digits at *p, at least one, and passes over `stop`, which has to follow them. False if
+// they are not so, or the number is above `max`.
 static bool take_number(const char **p, char stop, uint64_t max, uint64_t *ret_number)
 {
     uint64_t number;

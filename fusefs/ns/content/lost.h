@@ -5,11 +5,10 @@
 //                     an extent holds keeps its old bytes. The record's lost_bytes is their sum;
 //                     while it is 0 none of this is looked at. A file with lost ranges is not
 //                     inline; none lies beyond the size.
-//   beyond the end    a note in memory (lost_note.h), of one range: the file ends where it did. If
-//   it becomes
-//                     longer later, what of the note is inside then becomes lost ranges. The note
-//                     goes with the live inode, when nobody believes any more that the file is
-//                     longer.
+//   beyond the end    a note in memory (lost_note.h), of one range: the file ends where it did.
+//                     If the file becomes longer later, the part of the note that is inside it
+//                     then becomes lost ranges. The note goes with the live inode, when nobody
+//                     believes any more that the file is longer.
 //
 // Reading what is lost is EIO; SEEK_DATA takes it for data, so that whoever copies by that meets
 // the error. Writing, punching, zeroing and cutting it off end the loss. Lost ranges may overlap

@@ -8,10 +8,10 @@
 // found after much else was listed too, the places where listings were interrupted are kept longer
 // (bookmarks).
 //
-// Pieces are dropped in the order in which they were made, or last found to be up to date, when
-// they are more than LISTING_KEPT_BYTES. So whoever finds a position in the newest piece that has
-// it sees no piece from before his own listing began: if that were the newest, his own had gone
-// before.
+// When pieces take more than LISTING_KEPT_BYTES, those are dropped first that were made, or found
+// to be up to date, the longest time ago. So whoever goes on in the newest piece that has his
+// position never gets one from before his own listing began: his listing's own piece has the
+// position too, is newer, and cannot have been dropped before the older one.
 //
 // Thread safety: any thread; one mutex, a leaf.
 #ifndef NS_LISTING_H

@@ -6,9 +6,9 @@
 // by a bookmark, or by reading the directory until the name comes. Only a position behind a name
 // that has gone is lost, when all of these were dropped since: ESTALE.
 //
-// What a piece shows is as of when it was made, which is after the listing began that it is shown
-// to: a listing begins with a piece that is made for it, or one since which no name has changed
-// (ns_inode.names). With `plus` it is always made, since the scan that makes it brings the
+// A piece shows the names as they were when it was made, and no listing is shown a state from
+// before it began: it begins with a piece that is made for it, or with one since which no name has
+// changed (ns_inode.names). With `plus` a piece is always made: the scan that makes it brings the
 // attributes too, and ends where the caller has had enough.
 //
 // Thread safety: no lock is taken: nobody gets the prefix of a removed directory before it is
@@ -44,7 +44,8 @@ static int walk_open(struct ns *ns, const struct ns_inode *dir, struct lsm_iter 
     return ns_err(lsm_iter_new(ns->db, &options, ret_iter));
 }
 
-// The entry the iterator is on, until it moves: 0, 1 at the end, -EIO if it is malformed.
+// The entry the iterator is on, valid until the iterator moves. 0, 1 at the end, -EIO if the entry
+// is malformed.
 static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
 {
     size_t key_size, value_size;
