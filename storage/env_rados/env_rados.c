@@ -401,7 +401,7 @@ static int rados_close(struct env_file *base)
     if (handle->writable) {
         remote_lock(store);
         assert(file->writers > 0);
-        bool due = --file->writers == 0 && file->writing && !file->status;
+        bool due = --file->writers == 0 && file->writing;
         remote_unlock(store);
         // After a failure that ended all changes it is left to the next writer.
         if (due && !atomic_load(&store->status))
@@ -500,10 +500,10 @@ static int rados_pwrite(struct env_file *file, const void *data, size_t size, ui
     return rados_pwritev(file, &piece, 1, offset);
 }
 
-// What was written is on the disks already.
+// What was written is on the disks already; a write that may have failed has ended all changes.
 static int rados_sync(struct env_file *file)
 {
-    return file_check(file_of(file)->store, file_of(file)->file);
+    return remote_check(file_of(file)->store);
 }
 
 static int rados_truncate(struct env_file *file, uint64_t size)

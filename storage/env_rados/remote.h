@@ -63,9 +63,6 @@ struct file {
     uint8_t *made GUARDED_BY(remote_mutex); // by stripe: it has this epoch
     uint32_t made_count GUARDED_BY(remote_mutex);
     uint32_t touched GUARDED_BY(remote_mutex); // the stripes below have it
-    // The first failure after which nobody knows what the objects hold; sticky.
-    int status GUARDED_BY(remote_mutex);
-    struct status_kept kept GUARDED_BY(remote_mutex); // its detail
 };
 
 struct index_name {
@@ -169,7 +166,6 @@ int file_write(struct remote *store, struct file *file, const struct iovec *piec
 int file_read(struct remote *store, struct file *file, const struct iovec *pieces, int count,
               uint64_t offset, size_t *ret_size);
 int file_truncate(struct remote *store, struct file *file, uint64_t size);
-int file_check(struct remote *store, struct file *file);
 // Makes the objects of a file that an earlier writer was writing refuse that writer, and finds out
 // how long it is. Nothing that writer is told afterwards can be that a write has been done.
 int file_seal(struct remote *store, struct file *file);

@@ -18,9 +18,8 @@
 // Writes return when they are on the disks: sync has nothing to wait for. What a failed write has
 // left is told by its kind (remote.c).
 //
-// Thread safety: `made`, `high` and `status` of a file are under the store's mutex. Two threads may
-// touch the same new stripe at once: the second is told that it exists, and raises its epoch to
-// what it is.
+// Thread safety: `made` and `high` of a file are under the store's mutex. Two threads may touch the
+// same new stripe at once: the second is told that it exists, and raises its epoch to what it is.
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -59,16 +58,6 @@ struct stripe_write {
 void stripe_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t stripe)
 {
     snprintf(object, CLUSTER_NAME_MAX, "%016" PRIx64 ".%08" PRIx32, number, stripe);
-}
-
-int file_check(struct remote *store, struct file *file)
-{
-    remote_lock(store);
-    int rc = file->status;
-    if (rc)
-        status_restore(&file->kept);
-    remote_unlock(store);
-    return rc ? rc : remote_check(store);
 }
 
 // ------------------------------------------------------------------------------------- touching
@@ -337,7 +326,7 @@ int file_write(struct remote *store, struct file *file, const struct iovec *piec
         size += pieces[i].iov_len;
     if (offset + size < offset || (offset + size) / store->stripe > UINT32_MAX - 2 * STRIPES_AT_ONE)
         return status_fail(LSM_INVALID, "%s: offset out of range", store->path);
-    int rc = file_check(store, file);
+    int rc = remote_check(store);
     if (!rc && size)
         rc = index_note_file(store, file, true);
     struct stripe_write *parts = rc || !size ? NULL : malloc(STRIPES_AT_ONE * sizeof *parts);
@@ -360,7 +349,7 @@ int file_write(struct remote *store, struct file *file, const struct iovec *piec
 // there is the file as it was up to some place.
 int file_truncate(struct remote *store, struct file *file, uint64_t size)
 {
-    int rc = file_check(store, file);
+    int rc = remote_check(store);
     if (rc || (size / store->stripe) > UINT32_MAX - 2 * STRIPES_AT_ONE)
         return rc ? rc : status_fail(LSM_INVALID, "%s: offset out of range", store->path);
     uint32_t keep = (uint32_t)(size / store->stripe);
