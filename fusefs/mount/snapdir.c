@@ -31,7 +31,7 @@
 #include "mount/transport.h"
 
 #define BUCKETS      64u
-#define PUSH_US      250000u // from one time that the kernel is told all names to the next: at first,
+#define PUSH_US      250000u // between two times that the kernel is told all names: at first,
 #define PUSH_MOST_US 60000000u // and at last
 #define LINGER_US    1000000u  // from the last request until a snapshot that nobody holds is closed
 
