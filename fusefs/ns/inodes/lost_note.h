@@ -1,4 +1,4 @@
-// What is noted with a live inode of writes that were lost beyond the end of the file (lost.h).
+// What is noted with a live inode about writes that were lost beyond the end of the file (lost.h).
 //
 // Locks: changes under the inode's exclusive lock; notes have a mutex of their own, a leaf, since
 // readers take no lock.
@@ -12,18 +12,18 @@ struct lost_note {
     uint64_t from, to; // from >= to: nothing
     bool unsaved;
 };
-// A copy. Who takes no lock takes it before the record, so that what goes from the one to the other
-// is in one of them at least.
+// A copy of the note. Who holds no lock copies it before reading the record: a loss that moves from
+// the note into the store meanwhile is then seen at least once.
 struct lost_note lost_noted(struct ns_inode *inode);
 
-// From where on, up to note.to, what is noted counts in a file of that size.
+// Where the part of the note begins that counts for a file of that size; it ends at note.to.
 static inline uint64_t lost_from(struct lost_note note, uint64_t size)
 {
     return note.unsaved || note.from > size ? note.from : size;
 }
 
-// Whether a write at `offset` is beyond what has just been lost: what was buffered with that had
-// better not be stored behind it.
+// Whether a write at `offset` is beyond something that has just been lost. Bytes that were buffered
+// together with what was lost should not be stored behind it.
 bool lost_just_before(struct ns_inode *inode, uint64_t offset);
 
 // Adds to the note. -ENOMEM.
@@ -31,8 +31,8 @@ int lost_note(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
     REQUIRES(inode_held);
 void lost_note_free(struct inode_lost *lost); // NULL is legal
 
-// After a commit that left the file `size` bytes long; or that has set its size, so that there is
-// nothing beyond.
+// lost_stored: after a commit that left the file `size` bytes long. lost_cut: after one that has
+// set the file's size, so that nothing is lost beyond it any more.
 void lost_stored(struct ns_inode *inode, uint64_t size) REQUIRES(inode_held);
 void lost_cut(struct ns_inode *inode) REQUIRES(inode_held);
 

@@ -6,17 +6,20 @@
 
 // ---- looking up (ns_lookup.c)
 
-// The live inode of the file whose entry is (dir, name), which `rec` is the record of or leads to;
-// it becomes live if it is not. Its exclusive lock held, and `rec` read under it. One reference.
+// The live inode of the file whose entry is (dir, name); it becomes live if it is not. `rec` is the
+// entry's record, read under the inode's exclusive lock, which is held. *ret_inode has one
+// reference more, the caller's. 0 or a negative errno.
 int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const struct record *rec,
                  bool at_inode_key, struct ns_inode **ret_inode) REQUIRES(inode_held);
 
+// The inode that is `name` in `dir`, and its attributes. *ret_inode has one reference more, the
+// caller's. No lock needed. -ENOENT or another negative errno.
 int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
                    struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
-// The same for a name that a scan has found, whose entry is `rec` (the time of access is brought up
-// to date there). The scan saw the store as of some moment after `moves` was table.moves; dir was
-// not unlinked then. A name that has gone since is found, or is -ENOENT.
+// The same for a name that a scan has found, whose entry is `rec` (its time of access is brought up
+// to date). The scan saw the store as of some moment after `moves` was read from table.moves; dir
+// was not unlinked then. A name that has gone since may be found, or be -ENOENT.
 int ns_lookup_scanned(struct ns *ns, struct ns_inode *dir, struct slice name, struct record *rec,
                       uint64_t moves, struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
@@ -29,9 +32,9 @@ struct content_head {
     bool found; // a regular file was found, and `got` is set
 };
 
-// Finds the non-directory at the key (dir_prefix, name), of which the caller knew, when `moves` was
-// table.moves, that it is the right one. -ESTALE: it is a directory, or that is not sure any more.
-// `head` may be NULL.
+// Finds the file, no directory, at the key (dir_prefix, name). When `moves` was table.moves the
+// caller knew that this is the key of what it looks for. -ESTALE: a directory is there, or that is
+// not sure any more. `head` may be NULL.
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
                   struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct content_head *head);
 
