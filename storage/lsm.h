@@ -133,8 +133,8 @@ struct lsm_options {
                                // needed any more stay for those who follow, if there are any. On a
                                // full disk they go at once
     unsigned sync_interval_ms; // 0 [0, 3600000]: >0 syncs the log this often in the background
-    // Large values live in blob files: written once, shared by copies of parts, reclaimed
-    // when they are mostly garbage.
+    // Large values live in blob files. These are written once, shared by the values that
+    // lsm_batch_put_part() makes, and reclaimed when they are mostly garbage.
     size_t blob_min; // 4 KiB [0, 1 GiB]: values of this size or more go there; 0: none do
     enum lsm_compression blob_compression; // LZ4: where a sample of the value says that it pays
     size_t blob_file_size;       // 64 MiB [4 KiB, 1 GiB]: of a file; up to 4 times that in a large
@@ -334,8 +334,8 @@ typedef int lsm_progress_fn(void *arg, uint64_t done, uint64_t total);
 
 // How many bytes each named snapshot refers to, and how many of these nobody else sees, neither the
 // present nor another named snapshot: what deleting it would give back. Keys and values before
-// compression; bytes that several values share count for each. Reads the whole store; `progress` (may be
-// NULL) is called with entries done and entries in all. In the order of their sequences.
+// compression; bytes that several values share count for each. Reads the whole store; `progress`
+// (may be NULL) is called with entries done and entries in all. In the order of their sequences.
 typedef int lsm_snapshot_usage_fn(void *arg, const struct lsm_snapshot_info *info, uint64_t refers,
                                   uint64_t own);
 LSM_NODISCARD LSM_API int lsm_snapshot_usage(struct lsm *db, lsm_snapshot_usage_fn *fn,
@@ -462,10 +462,11 @@ LSM_NODISCARD LSM_API int lsm_batch_append(struct lsm_batch *batch, const struct
 
 // Does the work that lsm_write() would do before it queues for the log, now, so that a caller can
 // do it before it takes a lock under which it writes: large values are compressed and written to
-// blob files, parts of other values looked up. Nothing of it is visible or durable before lsm_write(); what was
-// borrowed is not needed any more. The batch may be added to and appended to another, and is
-// written to this store only. If it is cleared or freed instead, what was written is reclaimed as
-// garbage. LSM_INVALID if it has been staged already. On failure the batch is as it was.
+// blob files, parts of other values looked up. Nothing of it is visible or durable before
+// lsm_write(); what was borrowed is not needed any more. The batch may be added to and appended to
+// another, and is written to this store only. If it is cleared or freed instead, what was written
+// is reclaimed as garbage. LSM_INVALID if it has been staged already. On failure the batch is as it
+// was.
 LSM_NODISCARD LSM_API int lsm_stage(struct lsm *db, struct lsm_batch *batch);
 
 // Applies the batch: all of it or nothing. Its operations are unchanged, and it may be used again.

@@ -389,7 +389,7 @@ static void evict(struct block_cache *cache, struct shard *shard, size_t charge,
     }
 }
 
-// ---------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 static void retire_all(struct cached_block *block)
 {

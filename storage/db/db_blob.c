@@ -17,7 +17,7 @@
 #include "db/db.h"
 
 #define INLINE_SIZE 1024u       // shorter parts and moved values are not worth a pointer
-#define SYNCED_MIN  (64u << 10) // a shorter value that is synced at once is not worth a second flush
+#define SYNCED_MIN  (64u << 10) // shorter values, synced at once, are not worth a second flush
 
 struct memtable_blobs {
     struct blob_refs set;

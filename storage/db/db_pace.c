@@ -21,7 +21,7 @@
 #define GARBAGE_STORE_SHARE  4    // of the store's bytes
 #define GARBAGE_BUFFER_SHARE 8    // and of the write buffer
 #define GARBAGE_MIN          (1u << 20)
-#define RETRY_PRESSURE       (DB_PRESSURE_STOP / 2) // on writers while a job that failed is tried again
+#define RETRY_PRESSURE       (DB_PRESSURE_STOP / 2) // on writers while a failed job is tried again
 
 // When writers begin to be slowed so that garbage in blob files does not grow without bound, and
 // when they are stopped: per cent of blob bytes that sorted tables do not refer to, above

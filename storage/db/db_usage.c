@@ -6,8 +6,8 @@
 // kept as differences at the ranges' ends, so that the cost does not grow with the number of
 // snapshots.
 //
-// Sizes are those of keys and values before compression; bytes that several values share count for each.
-// Exact as of the view that is walked; one thread.
+// Sizes are those of keys and values before compression; bytes that several values share count for
+// each. Exact as of the view that is walked; one thread.
 #include <assert.h>
 #include <stdlib.h>
 
