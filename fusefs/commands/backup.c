@@ -54,7 +54,7 @@ static bool read_stored(struct backing_up *b, size_t index, uint64_t offset, voi
 {
     if (lsm_files_read(b->files, index, offset, data, size, ret_size) == 0)
         return true;
-    complain(b->ctl, "%s", store_words(b->ctl, lsm_error_detail()));
+    complain(b->ctl, "%s", ctl_store_words(b->ctl, lsm_error_detail()));
     return false;
 }
 
@@ -238,7 +238,7 @@ static bool add_manifest(struct backing_up *b)
     }
     bool done = lsm_files_finish(b->files, path) == 0;
     if (!done)
-        complain(b->ctl, "%s", store_words(b->ctl, lsm_error_detail()));
+        complain(b->ctl, "%s", ctl_store_words(b->ctl, lsm_error_detail()));
     free(path);
     if (!done)
         return false;
@@ -269,7 +269,7 @@ static bool begin(struct backing_up *b)
     free(numbers);
     int rc = lsm_files_new(b->ctl->engine, &b->files);
     if (rc) {
-        store_failed(b->ctl, rc);
+        ctl_store_failed(b->ctl, rc);
         return false;
     }
     b->copied = calloc(lsm_files_count(b->files) + 1, sizeof *b->copied);
@@ -320,7 +320,7 @@ static bool check_copied(struct backing_up *b)
             continue;
         b->damaged++;
         complain(b->ctl, "the store is damaged, and its copy: %s",
-                 store_words(b->ctl, lsm_error_detail()));
+                 ctl_store_words(b->ctl, lsm_error_detail()));
     }
     free(names.at);
     return true;
@@ -387,7 +387,7 @@ static enum exit_status run(struct ctl *ctl)
 {
     const char *path = ctl->target ? ctl->target : ctl->args[0];
     struct backing_up b = {.ctl = ctl};
-    if (!store_may_create(ctl, ctl->args[0]))
+    if (!ctl_store_may_create(ctl, ctl->args[0]))
         return EXIT_FAILED;
     if (is_own_mount(ctl, path)) {
         complain(ctl, "%s: lies in the mount of the store itself", ctl->args[0]);
@@ -396,7 +396,7 @@ static enum exit_status run(struct ctl *ctl)
     if (!engine_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
     if (!backup_open(ctl, path, ctl->args[0], BACKUP_CREATE, &b.backup))
-        return store_close(ctl, EXIT_FAILED);
+        return ctl_store_close(ctl, EXIT_FAILED);
     if (!ctl->live)
         ctl->front->ops->hold_signals(ctl->front);
     bool done = back_up(&b);
@@ -404,7 +404,7 @@ static enum exit_status run(struct ctl *ctl)
         complain(ctl, "%s: cancelled; the next backup goes on from here", ctl->args[0]);
     release(&b);
     backup_close(&b.backup);
-    return store_close(ctl, done ? EXIT_OK : EXIT_FAILED);
+    return ctl_store_close(ctl, done ? EXIT_OK : EXIT_FAILED);
 }
 
 enum exit_status command_backup(struct ctl *ctl)

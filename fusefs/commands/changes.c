@@ -174,10 +174,10 @@ enum exit_status command_diff(struct ctl *ctl)
         return EXIT_FAILED;
     int engine_rc = diff(ctl, ctl->args[0], to, &rc, format);
     if (engine_rc)
-        store_failed(ctl, engine_rc);
+        ctl_store_failed(ctl, engine_rc);
     else if (rc == -EINVAL)
         complain(ctl, "snapshot %s is newer than %s", ctl->args[0], to);
     else if (rc && rc != -ECANCELED)
-        return store_close(ctl, path_failed(ctl, ctl->db, rc));
-    return store_close(ctl, engine_rc || rc ? EXIT_FAILED : EXIT_OK);
+        return ctl_store_close(ctl, path_failed(ctl, ctl->db, rc));
+    return ctl_store_close(ctl, engine_rc || rc ? EXIT_FAILED : EXIT_OK);
 }

@@ -32,7 +32,7 @@ static int clone(struct ctl *ctl, const char *from, const struct path_name *to)
     if (!rc && engine_rc)
         rc = -ns_errno(engine_rc);
     if (!rc)
-        name_changed(ctl, dir, to->name, to->name_size);
+        ctl_name_changed(ctl, dir, to->name, to->name_size);
     ns_inode_put(ctl->ns, dir, 1);
     return rc;
 }
@@ -53,5 +53,5 @@ enum exit_status command_clone(struct ctl *ctl)
     progress_unit(ctl->front, PROGRESS_NAMES);
     rc = clone(ctl, from, &to);
     path_name_release(&to);
-    return store_close(ctl, rc ? paths_failed(ctl, from, ctl->args[1], rc) : EXIT_OK);
+    return ctl_store_close(ctl, rc ? paths_failed(ctl, from, ctl->args[1], rc) : EXIT_OK);
 }

@@ -77,7 +77,7 @@ struct ctl {
     struct ns *ns;            // while open by tree_open
     struct lsm *engine;       // while open: that of ns, or alone
     struct busy busy;         // why a store that is in use could not be had
-    char words[1024];         // of store_words()
+    char words[1024];         // of ctl_store_words()
     const char *cwd;          // with `live`: the client's working directory
     char *target;             // with `live`: the first argument as the daemon finds it
 };
@@ -103,7 +103,7 @@ bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uin
 // ---- the store (store.c)
 
 // False, with a message: a store made at `path` would lie inside another one.
-bool store_may_create(struct ctl *ctl, const char *path);
+bool ctl_store_may_create(struct ctl *ctl, const char *path);
 
 enum open_mode { OPEN_READ, OPEN_WRITE, OPEN_CREATE };
 
@@ -114,14 +114,14 @@ bool engine_open(struct ctl *ctl, enum open_mode mode);
 int tree_open_still(struct ctl *ctl);
 // Closes what is open. `status` is how the command went; EXIT_FAILED, with a message, if closing
 // fails.
-enum exit_status store_close(struct ctl *ctl, enum exit_status status);
-void store_failed(struct ctl *ctl, int status); // a message: why the engine's last call failed
+enum exit_status ctl_store_close(struct ctl *ctl, enum exit_status status);
+void ctl_store_failed(struct ctl *ctl, int status); // a message: why the engine's last call failed
 // The engine's words for the calling thread's latest failure, or `text`, with the store named as it
 // was on the command line. In ctl->words.
-const char *store_words(struct ctl *ctl, const char *text);
+const char *ctl_store_words(struct ctl *ctl, const char *text);
 // To be called when the store could not be opened, with the status. True: it was in use, and is
 // free or about to be: try again.
-bool store_retry(struct ctl *ctl, int status);
+bool ctl_store_retry(struct ctl *ctl, int status);
 
 // ---- the first argument as a place outside of the store (target.c)
 
@@ -156,8 +156,8 @@ const struct command *command_at(size_t index); // in the order of the help; NUL
 const struct command *command_find(const char *name);
 
 // Tell the daemon, in which the command runs, what it has changed. They do nothing in the program.
-void name_changed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size);
-void inode_changed(struct ctl *ctl, struct ns_inode *inode);
+void ctl_name_changed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size);
+void ctl_inode_changed(struct ctl *ctl, struct ns_inode *inode);
 
 // Runs ctl->command, with all but ns and engine filled in.
 enum exit_status ctl_run(struct ctl *ctl);

@@ -85,7 +85,7 @@ enum exit_status command_get(struct ctl *ctl)
     uint8_t *piece = malloc(PIECE);
     if (!piece) {
         complain(ctl, "out of memory");
-        return store_close(ctl, EXIT_FAILED);
+        return ctl_store_close(ctl, EXIT_FAILED);
     }
     for (int i = 0; i < ctl->arg_count && !is_cancelled(front); i++)
         if (get_path(ctl, piece, ctl->args[i]) != EXIT_OK)
@@ -94,7 +94,7 @@ enum exit_status command_get(struct ctl *ctl)
     if (rc)
         status = sink_failed(ctl, rc);
     free(piece);
-    return store_close(ctl, status);
+    return ctl_store_close(ctl, status);
 }
 
 // ------------------------------------------------------------------------------- put
@@ -174,7 +174,7 @@ static int put_target_open(struct ctl *ctl, struct put_target *target, const str
                       &target->inode, NULL);
     if (!rc) {
         target->created = true;
-        name_changed(ctl, target->dir, name->name, name->name_size);
+        ctl_name_changed(ctl, target->dir, name->name, name->name_size);
     }
     return rc;
 }
@@ -212,7 +212,7 @@ static enum exit_status store(struct ctl *ctl, struct put_source *source, struct
         if (rc)
             path_failed(ctl, target->path, rc);
         else
-            name_changed(ctl, target->dir, name->name, name->name_size);
+            ctl_name_changed(ctl, target->dir, name->name, name->name_size);
     }
     if (target->inode)
         ns_inode_put(ns, target->inode, 1);
@@ -231,7 +231,7 @@ static enum exit_status put_source(struct ctl *ctl, struct put_source *source,
     enum exit_status status = EXIT_FAILED;
     if (tree_open(ctl, ctl_has(ctl, 'c') ? OPEN_CREATE : OPEN_WRITE)) {
         ctl->front->ops->hold_signals(ctl->front);
-        status = store_close(ctl, store(ctl, source, &target, cred, mode));
+        status = ctl_store_close(ctl, store(ctl, source, &target, cred, mode));
     }
     path_name_release(&target.name);
     return status;

@@ -157,7 +157,7 @@ enum exit_status command_ls(struct ctl *ctl)
     for (int i = 0; i < ctl->arg_count; i++)
         if (ls_path(ctl, &ls, *ctl->args[i] ? ctl->args[i] : "/") != EXIT_OK)
             status = EXIT_FAILED;
-    return store_close(ctl, status);
+    return ctl_store_close(ctl, status);
 }
 
 // ------------------------------------------------------------------------------- tree
@@ -279,7 +279,7 @@ enum exit_status command_tree(struct ctl *ctl)
         ns_inode_put(ctl->ns, inode, 1);
     }
     buf_release(&tree.indent);
-    return store_close(ctl, status);
+    return ctl_store_close(ctl, status);
 }
 
 // ------------------------------------------------------------------------------- stat
@@ -379,5 +379,5 @@ enum exit_status command_stat(struct ctl *ctl)
 {
     if (!tree_open(ctl, OPEN_READ))
         return EXIT_FAILED;
-    return store_close(ctl, for_each_path(ctl, stat_path));
+    return ctl_store_close(ctl, for_each_path(ctl, stat_path));
 }

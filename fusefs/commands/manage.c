@@ -149,8 +149,8 @@ enum exit_status command_scan(struct ctl *ctl)
             progress_unit(ctl->front, PROGRESS_NAMES);
             int rc = scan_run(ctl, &scan);
             if (rc)
-                store_failed(ctl, rc);
-            status = store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+                ctl_store_failed(ctl, rc);
+            status = ctl_store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
         }
     }
     free(scan.lower);
@@ -191,7 +191,8 @@ enum exit_status command_stats(struct ctl *ctl)
 {
     if (!tree_open(ctl, OPEN_READ))
         return EXIT_FAILED;
-    return store_close(ctl, ctl->arg_count ? for_each_path(ctl, print_property) : print_stats(ctl));
+    return ctl_store_close(ctl,
+                           ctl->arg_count ? for_each_path(ctl, print_property) : print_stats(ctl));
 }
 
 // ------------------------------------------------------------------------------- check
@@ -207,7 +208,7 @@ static void print_problem(void *arg, const char *problem)
     struct ctl *ctl = checking->ctl;
     checking->problems++;
     ctl->front->ops->print_begin(ctl->front);
-    problem = store_words(ctl, problem);
+    problem = ctl_store_words(ctl, problem);
     print_name(ctl->front, problem, strlen(problem));
     putc('\n', ctl->out);
     ctl->front->ops->print_end(ctl->front);
@@ -228,7 +229,7 @@ static bool check_bytes(struct ctl *ctl, struct checking *checking, enum exit_st
     int rc = lsm_check(ctl->engine, print_problem, check_progress, checking);
     if (rc && !checking->problems && !is_cancelled(ctl->front))
         print_problem(checking, lsm_error_detail());
-    *status = store_close(ctl, *status);
+    *status = ctl_store_close(ctl, *status);
     return true;
 }
 
@@ -239,7 +240,7 @@ static bool check_tree(struct ctl *ctl, struct checking *checking, enum exit_sta
     char *text = NULL;
     int rc = tree_open_still(ctl);
     if (rc && rc != LSM_CORRUPTION) {
-        store_failed(ctl, rc);
+        ctl_store_failed(ctl, rc);
         return false;
     }
     if (rc) {
@@ -253,7 +254,7 @@ static bool check_tree(struct ctl *ctl, struct checking *checking, enum exit_sta
                  lsm_error_detail()) >= 0)
         print_problem(checking, text);
     free(text);
-    *status = store_close(ctl, result < 0 ? EXIT_FAILED : *status);
+    *status = ctl_store_close(ctl, result < 0 ? EXIT_FAILED : *status);
     return true;
 }
 
@@ -297,9 +298,9 @@ enum exit_status command_repair(struct ctl *ctl)
     int rc;
     do {
         rc = lsm_repair(ctl->db, &options);
-    } while (store_retry(ctl, rc));
+    } while (ctl_store_retry(ctl, rc));
     if (rc)
-        store_failed(ctl, rc);
+        ctl_store_failed(ctl, rc);
     return rc ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -315,19 +316,19 @@ enum exit_status command_compact(struct ctl *ctl)
     progress_unit(ctl->front, PROGRESS_NAMES);
     int rc = lsm_compact_range_with(ctl->engine, NULL, 0, NULL, 0, compact_progress, ctl);
     if (rc)
-        store_failed(ctl, rc);
-    return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+        ctl_store_failed(ctl, rc);
+    return ctl_store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }
 
 static enum exit_status checkpoint(struct ctl *ctl)
 {
     const char *target = ctl->target ? ctl->target : ctl->args[0];
-    if (!store_may_create(ctl, ctl->args[0]) || !engine_open(ctl, OPEN_WRITE))
+    if (!ctl_store_may_create(ctl, ctl->args[0]) || !engine_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
     int rc = lsm_checkpoint(ctl->engine, target);
     if (rc)
-        complain(ctl, "%s", store_words(ctl, lsm_error_detail()));
-    return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+        complain(ctl, "%s", ctl_store_words(ctl, lsm_error_detail()));
+    return ctl_store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }
 
 enum exit_status command_checkpoint(struct ctl *ctl)
@@ -348,8 +349,8 @@ enum exit_status command_destroy(struct ctl *ctl)
     int rc;
     do {
         rc = lsm_destroy(ctl->db, NULL);
-    } while (store_retry(ctl, rc));
+    } while (ctl_store_retry(ctl, rc));
     if (rc)
-        store_failed(ctl, rc);
+        ctl_store_failed(ctl, rc);
     return rc ? EXIT_FAILED : EXIT_OK;
 }

@@ -151,7 +151,7 @@ static enum exit_status print_mount(struct ctl *ctl)
     print_single(out, "mounted", "gauge", "1 while the store is mounted.", ctl->live != NULL);
     if (!ctl->live)
         return EXIT_OK;
-    struct mount_figures *figures = mount_figures_get(ctl);
+    struct mount_figures *figures = mounted_figures_get(ctl);
     if (!figures)
         return EXIT_FAILED;
     print_metric(out, "mount_info", "gauge", "Where the store is mounted, and how.");
@@ -185,5 +185,5 @@ enum exit_status command_metrics(struct ctl *ctl)
         print_engine(ctl);
         status = print_mount(ctl);
     }
-    return store_close(ctl, status);
+    return ctl_store_close(ctl, status);
 }

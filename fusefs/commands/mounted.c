@@ -15,7 +15,7 @@
 
 #define TOP_REQUESTS 12u // shown at most
 
-struct mount_figures *mount_figures_get(struct ctl *ctl)
+struct mount_figures *mounted_figures_get(struct ctl *ctl)
 {
     if (!ctl->live) {
         complain(ctl, "%s: not mounted", ctl->db);
@@ -29,7 +29,7 @@ struct mount_figures *mount_figures_get(struct ctl *ctl)
     return figures;
 }
 
-double request_quantile_us(const struct request_figures *op, unsigned per_mille)
+double mounted_quantile_us(const struct request_figures *op, unsigned per_mille)
 {
     uint64_t total = 0;
     for (unsigned i = 0; i < BUCKETS; i++)
@@ -79,8 +79,8 @@ static void print_requests(FILE *out, const struct mount_figures *figures, doubl
         const struct request_figures *op = &figures->ops[ops[i]];
         print_name_of(out, ops[i]);
         fprintf(out, " %12" PRIu64 " %12.1f %10" PRIu64 " %10.1f %10.1f\n", op->count,
-                (double)op->count / seconds, op->errors, request_quantile_us(op, 500),
-                request_quantile_us(op, 990));
+                (double)op->count / seconds, op->errors, mounted_quantile_us(op, 500),
+                mounted_quantile_us(op, 990));
     }
 }
 
@@ -98,7 +98,7 @@ enum exit_status print_mounted(struct ctl *ctl)
 {
     if (!ctl->live)
         return EXIT_OK;
-    struct mount_figures *figures = mount_figures_get(ctl);
+    struct mount_figures *figures = mounted_figures_get(ctl);
     if (!figures)
         return EXIT_FAILED;
     print_head(ctl, figures);
@@ -181,9 +181,9 @@ enum exit_status command_top(struct ctl *ctl)
     uint64_t most = UINT64_MAX;
     if (!ctl_number(ctl, 'n', 10, UINT32_MAX, &most))
         return EXIT_USAGE;
-    struct mount_figures *then = mount_figures_get(ctl);
-    struct mount_figures *now = then ? mount_figures_get(ctl) : NULL;
-    struct mount_figures *more = now ? mount_figures_get(ctl) : NULL;
+    struct mount_figures *then = mounted_figures_get(ctl);
+    struct mount_figures *now = then ? mounted_figures_get(ctl) : NULL;
+    struct mount_figures *more = now ? mounted_figures_get(ctl) : NULL;
     if (!more || !engine_open(ctl, OPEN_READ)) {
         free(then);
         free(now);
@@ -210,5 +210,5 @@ enum exit_status command_top(struct ctl *ctl)
     free(then);
     free(now);
     free(more);
-    return store_close(ctl, EXIT_OK);
+    return ctl_store_close(ctl, EXIT_OK);
 }

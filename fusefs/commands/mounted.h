@@ -9,9 +9,9 @@
 enum exit_status print_mounted(struct ctl *ctl);
 
 // Figures of the mount, malloc'd. NULL, with a message: the store is not mounted, or no memory.
-struct mount_figures *mount_figures_get(struct ctl *ctl);
+struct mount_figures *mounted_figures_get(struct ctl *ctl);
 
 // The quantile of an operation's times, in microseconds.
-double request_quantile_us(const struct request_figures *op, unsigned per_mille);
+double mounted_quantile_us(const struct request_figures *op, unsigned per_mille);
 
 #endif

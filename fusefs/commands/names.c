@@ -32,7 +32,7 @@ static int make_one(struct ctl *ctl, const struct mkdir_args *args, const char *
         rc = ns_mkdir(ctl->ns, &args->cred, parent, name.name, name.name_size, args->mode, &inode,
                       NULL);
         if (!rc) {
-            name_changed(ctl, parent, name.name, name.name_size);
+            ctl_name_changed(ctl, parent, name.name, name.name_size);
             ns_inode_put(ctl->ns, inode, 1);
         }
         ns_inode_put(ctl->ns, parent, 1);
@@ -59,7 +59,7 @@ static int step_into(struct ctl *ctl, const struct mkdir_args *args, struct ns_i
         rc = ns_mkdir(ctl->ns, is_last ? &args->cred : &cred, dir, name, size,
                       is_last ? args->mode : 0777, ret_inode, NULL);
         if (!rc)
-            name_changed(ctl, dir, name, size);
+            ctl_name_changed(ctl, dir, name, size);
         return rc;
     }
     if (!rc && ns_inode_type(*ret_inode) != S_IFDIR) {
@@ -105,7 +105,7 @@ enum exit_status command_mkdir(struct ctl *ctl)
         if (rc)
             status = path_failed(ctl, path, rc);
     }
-    return store_close(ctl, status);
+    return ctl_store_close(ctl, status);
 }
 
 // ------------------------------------------------------------------------------- rm
@@ -113,8 +113,8 @@ enum exit_status command_mkdir(struct ctl *ctl)
 static void removed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size,
                     struct ns_inode *inode)
 {
-    name_changed(ctl, dir, name, name_size);
-    inode_changed(ctl, inode);
+    ctl_name_changed(ctl, dir, name, name_size);
+    ctl_inode_changed(ctl, inode);
 }
 
 static int unlink_one(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size,
@@ -236,7 +236,7 @@ enum exit_status command_rm(struct ctl *ctl)
     if (!tree_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
     progress_unit(ctl->front, PROGRESS_NAMES);
-    return store_close(ctl, for_each_path(ctl, remove_path));
+    return ctl_store_close(ctl, for_each_path(ctl, remove_path));
 }
 
 // ------------------------------------------------------------------------------- mv, ln
@@ -286,11 +286,11 @@ static int rename_to(struct ctl *ctl, const struct path_name *from, const struct
         rc = ns_rename(ctl->ns, dir, from->name, from->name_size, place->dir, place->name,
                        place->name_size, flags);
     if (!rc) {
-        name_changed(ctl, dir, from->name, from->name_size);
-        name_changed(ctl, place->dir, place->name, place->name_size);
-        inode_changed(ctl, inode);
+        ctl_name_changed(ctl, dir, from->name, from->name_size);
+        ctl_name_changed(ctl, place->dir, place->name, place->name_size);
+        ctl_inode_changed(ctl, inode);
         if (replaced)
-            inode_changed(ctl, replaced);
+            ctl_inode_changed(ctl, replaced);
     }
     if (inode)
         ns_inode_put(ctl->ns, inode, 1);
@@ -310,7 +310,7 @@ static int link_to(struct ctl *ctl, const char *target, const struct destination
         int rc = ns_symlink(ctl->ns, &cred, place->dir, place->name, place->name_size, target,
                             strlen(target), &inode, NULL);
         if (!rc) {
-            name_changed(ctl, place->dir, place->name, place->name_size);
+            ctl_name_changed(ctl, place->dir, place->name, place->name_size);
             ns_inode_put(ctl->ns, inode, 1);
         }
         return rc;
@@ -320,8 +320,8 @@ static int link_to(struct ctl *ctl, const char *target, const struct destination
         return rc;
     rc = ns_link(ctl->ns, inode, place->dir, place->name, place->name_size, NULL);
     if (!rc) {
-        name_changed(ctl, place->dir, place->name, place->name_size);
-        inode_changed(ctl, inode);
+        ctl_name_changed(ctl, place->dir, place->name, place->name_size);
+        ctl_inode_changed(ctl, inode);
     }
     ns_inode_put(ctl->ns, inode, 1);
     return rc;
@@ -358,7 +358,7 @@ static enum exit_status move_or_link_command(struct ctl *ctl, bool is_move)
     if (!tree_open(ctl, OPEN_WRITE))
         return EXIT_FAILED;
     int rc = move_or_link(ctl, is_move);
-    return store_close(ctl, rc ? paths_failed(ctl, ctl->args[0], ctl->args[1], rc) : EXIT_OK);
+    return ctl_store_close(ctl, rc ? paths_failed(ctl, ctl->args[0], ctl->args[1], rc) : EXIT_OK);
 }
 
 enum exit_status command_mv(struct ctl *ctl)

@@ -211,9 +211,9 @@ static bool open_old(struct receiving *r)
     int rc;
     do {
         rc = lsm_open(r->db, &options, &r->old);
-    } while (store_retry(r->ctl, rc));
+    } while (ctl_store_retry(r->ctl, rc));
     if (rc)
-        store_failed(r->ctl, rc);
+        ctl_store_failed(r->ctl, rc);
     return !rc && check_base(r);
 }
 
@@ -373,7 +373,7 @@ static bool receive(struct receiving *r)
     int rc = stream_read_begin(&r->reader, &r->begin);
     if (rc)
         return stream_failed(r, rc);
-    if (!find_places(r) || !store_may_create(r->ctl, r->db))
+    if (!find_places(r) || !ctl_store_may_create(r->ctl, r->db))
         return false;
     if (!stream_is_whole(&r->begin) && !open_old(r))
         return false;

@@ -154,7 +154,7 @@ static bool try_open(struct restoring *r)
 {
     const char *backup = r->ctl->db;
     r->ctl->db = r->db;
-    bool done = tree_open(r->ctl, OPEN_READ) && store_close(r->ctl, EXIT_OK) == EXIT_OK;
+    bool done = tree_open(r->ctl, OPEN_READ) && ctl_store_close(r->ctl, EXIT_OK) == EXIT_OK;
     r->ctl->db = backup;
     return done;
 }
@@ -188,7 +188,8 @@ enum exit_status command_restore(struct ctl *ctl)
         return EXIT_FAILED;
     }
     backup_parse(path, &number);
-    bool done = store_may_create(ctl, r.db) && backup_open(ctl, path, path, BACKUP_READ, &r.backup);
+    bool done =
+        ctl_store_may_create(ctl, r.db) && backup_open(ctl, path, path, BACKUP_READ, &r.backup);
     if (done) {
         ctl->front->ops->hold_signals(ctl->front);
         done = restore(&r, number);

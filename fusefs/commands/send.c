@@ -131,7 +131,7 @@ static void say_failed(struct sending *s, int rc)
     else if (s->too_large)
         complain(ctl, "%s: holds a value that is too large to be sent", ctl->db);
     else
-        store_failed(ctl, rc);
+        ctl_store_failed(ctl, rc);
 }
 
 enum exit_status command_send(struct ctl *ctl)
@@ -156,5 +156,5 @@ enum exit_status command_send(struct ctl *ctl)
     if (s.from)
         lsm_snapshot_free(ctl->engine, s.from);
     stream_writer_release(&s.writer);
-    return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+    return ctl_store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }

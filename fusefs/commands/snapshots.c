@@ -17,8 +17,8 @@ static enum exit_status change(struct ctl *ctl, int (*fn)(struct ctl *ctl))
         return EXIT_FAILED;
     int rc = fn(ctl);
     if (rc)
-        store_failed(ctl, rc);
-    return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+        ctl_store_failed(ctl, rc);
+    return ctl_store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }
 
 // After a change of the snapshot: tells the daemon, if the command runs in it.
@@ -125,8 +125,8 @@ enum exit_status command_snapshot_list(struct ctl *ctl)
         rc = lsm_snapshot_usage(ctl->engine, print_usage, show_progress, ctl);
     }
     if (rc)
-        store_failed(ctl, rc);
-    return store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
+        ctl_store_failed(ctl, rc);
+    return ctl_store_close(ctl, rc ? EXIT_FAILED : EXIT_OK);
 }
 
 // ------------------------------------------------------------------------------- prune
@@ -206,7 +206,7 @@ static enum exit_status prune(struct ctl *ctl, struct pruning *pruning)
         if (!ctl_has(ctl, 'n'))
             rc = changed(ctl, lsm_snapshot_delete(ctl->engine, one->name), one->name);
         if (rc) {
-            store_failed(ctl, rc);
+            ctl_store_failed(ctl, rc);
             return EXIT_FAILED;
         }
         fputs("deleted ", ctl->out);
@@ -236,12 +236,12 @@ enum exit_status command_snapshot_prune(struct ctl *ctl)
     enum exit_status status = EXIT_FAILED;
     int rc = lsm_snapshot_list(ctl->engine, gather, &pruning);
     if (rc) {
-        store_failed(ctl, rc);
+        ctl_store_failed(ctl, rc);
     } else {
         for (unsigned i = 0; i < 4; i++)
             keep(ctl, &pruning, rules[i], counts[i]);
         status = prune(ctl, &pruning);
     }
     release(&pruning);
-    return store_close(ctl, status);
+    return ctl_store_close(ctl, status);
 }

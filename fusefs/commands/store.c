@@ -111,7 +111,7 @@ static bool put_words(struct ctl *ctl, size_t *at, const char **text, const char
     return true;
 }
 
-const char *store_words(struct ctl *ctl, const char *text)
+const char *ctl_store_words(struct ctl *ctl, const char *text)
 {
     size_t n = 0;
     const char *directory = ctl->live ? ctl->live->directory : ctl->db;
@@ -125,16 +125,16 @@ const char *store_words(struct ctl *ctl, const char *text)
     return ctl->words;
 }
 
-void store_failed(struct ctl *ctl, int status)
+void ctl_store_failed(struct ctl *ctl, int status)
 {
     const char *detail = status == LSM_BUSY ? ctl->busy.text : lsm_error_detail();
-    const char *what = store_words(ctl, *detail ? detail : lsm_strerror(status));
+    const char *what = ctl_store_words(ctl, *detail ? detail : lsm_strerror(status));
     bool named = strncmp(what, ctl->db, strlen(ctl->db)) == 0;
     complain(ctl, "%s%s%s%s", named ? "" : ctl->db, named ? "" : ": ", what,
              open_hint(ctl, status, what));
 }
 
-bool store_retry(struct ctl *ctl, int status)
+bool ctl_store_retry(struct ctl *ctl, int status)
 {
     if (!ctl->busy.program)
         ctl->busy = (struct busy){.program = "lsmfsctl", .stop_fd = -1};
@@ -156,7 +156,7 @@ static void set_options(const struct ctl *ctl, enum open_mode mode, struct ns_op
         ctl->command->run == command_clone ? CLONE_BUFFER : WRITE_BUFFER;
 }
 
-bool store_may_create(struct ctl *ctl, const char *path)
+bool ctl_store_may_create(struct ctl *ctl, const char *path)
 {
     char outer[PATH_MAX];
     if (!is_nested_store(ctl->target ? ctl->target : path, outer))
@@ -174,7 +174,7 @@ static int tree_open_status(struct ctl *ctl, enum open_mode mode)
     int rc;
     do {
         rc = ns_open(ctl->db, &options, &ctl->ns);
-    } while (store_retry(ctl, rc));
+    } while (ctl_store_retry(ctl, rc));
     if (!rc)
         ctl->engine = ns_engine(ctl->ns);
     return rc;
@@ -196,11 +196,11 @@ bool tree_open(struct ctl *ctl, enum open_mode mode)
         borrow(ctl, mode, ctl->live->ns);
         return true;
     }
-    if (mode == OPEN_CREATE && !store_may_create(ctl, ctl->db))
+    if (mode == OPEN_CREATE && !ctl_store_may_create(ctl, ctl->db))
         return false;
     int rc = tree_open_status(ctl, mode);
     if (rc)
-        store_failed(ctl, rc);
+        ctl_store_failed(ctl, rc);
     return !rc;
 }
 
@@ -226,14 +226,14 @@ bool engine_open(struct ctl *ctl, enum open_mode mode)
     int rc;
     do {
         rc = lsm_open(ctl->db, &options.engine, &ctl->engine);
-    } while (store_retry(ctl, rc));
+    } while (ctl_store_retry(ctl, rc));
     if (rc)
-        store_failed(ctl, rc);
+        ctl_store_failed(ctl, rc);
     return !rc;
 }
 
 // What a command has changed is durable when it ends.
-enum exit_status store_close(struct ctl *ctl, enum exit_status status)
+enum exit_status ctl_store_close(struct ctl *ctl, enum exit_status status)
 {
     int rc = 0;
     assert(ctl->engine && (ctl->live || !ctl->borrowed));
@@ -246,17 +246,17 @@ enum exit_status store_close(struct ctl *ctl, enum exit_status status)
     ctl->engine = NULL;
     if (!rc)
         return status;
-    store_failed(ctl, rc);
+    ctl_store_failed(ctl, rc);
     return EXIT_FAILED;
 }
 
-void name_changed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size)
+void ctl_name_changed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size)
 {
     if (ctl->live)
         ctl->live->name_changed(ctl->live, dir, name, name_size);
 }
 
-void inode_changed(struct ctl *ctl, struct ns_inode *inode)
+void ctl_inode_changed(struct ctl *ctl, struct ns_inode *inode)
 {
     if (ctl->live)
         ctl->live->inode_changed(ctl->live, inode);
@@ -291,7 +291,8 @@ void path_name_release(struct path_name *path)
 // The engine's words, if they say more than the errno does.
 static const char *error_detail(struct ctl *ctl, int rc)
 {
-    return rc == -EIO || rc == -ENOSPC || rc == -EROFS ? store_words(ctl, lsm_error_detail()) : "";
+    return rc == -EIO || rc == -ENOSPC || rc == -EROFS ? ctl_store_words(ctl, lsm_error_detail())
+                                                       : "";
 }
 
 enum exit_status path_failed(struct ctl *ctl, const char *path, int rc)

@@ -64,7 +64,7 @@ static enum exit_status run(struct ctl *ctl, struct watching *watching)
     if (name) {
         int rc = lsm_snapshot_open(ctl->engine, name, &from);
         if (rc) {
-            store_failed(ctl, rc);
+            ctl_store_failed(ctl, rc);
             return EXIT_FAILED;
         }
     }
@@ -96,5 +96,5 @@ enum exit_status command_watch(struct ctl *ctl)
     }
     if (!tree_open(ctl, OPEN_READ))
         return EXIT_FAILED;
-    return store_close(ctl, run(ctl, &watching));
+    return ctl_store_close(ctl, run(ctl, &watching));
 }

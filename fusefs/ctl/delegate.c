@@ -194,11 +194,11 @@ static int answer_truncate(struct delegate *delegate, struct slice body)
 static void print_out(struct delegate *delegate, struct slice bytes)
 {
     if (delegate->shows_progress)
-        screen_take();
+        terminal_progress_pause();
     fwrite(bytes.data, 1, bytes.size, stdout);
     if (delegate->shows_progress) {
         fflush(stdout);
-        screen_give();
+        terminal_progress_resume();
     }
 }
 
@@ -240,7 +240,7 @@ static int take_progress(struct slice body)
     if (!wire_get_u32(&body, &unit) || unit > PROGRESS_NAMES || !wire_get_u64(&body, &done) ||
         !wire_get_u64(&body, &total))
         return -EPROTO;
-    progress_show((enum progress_unit)unit, done, total);
+    terminal_progress_show((enum progress_unit)unit, done, total);
     return 0;
 }
 
@@ -338,7 +338,7 @@ static enum exit_status serve(struct delegate *delegate, struct wire_message *me
             rc = take(delegate, message);
         if (rc)
             return lost(delegate, rc);
-        if (ferror(stdout)) // output_end() gives the message
+        if (ferror(stdout)) // terminal_output_end() gives the message
             return EXIT_FAILED;
     }
 }

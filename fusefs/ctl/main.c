@@ -176,13 +176,13 @@ static enum exit_status run_plain(struct ctl *ctl)
     // A command that prints to the terminal all the time shows no progress there.
     bool prints = ctl->command->flags & COMMAND_PRINTS && !ctl_has(ctl, 'o');
     bool quiet = ctl_has(ctl, 'q') || (prints && isatty(STDOUT_FILENO));
-    bool shows_progress = progress_start(ctl->command->name, !quiet);
+    bool shows_progress = terminal_progress_start(ctl->command->name, !quiet);
     terminal_files(ctl);
     enum exit_status status;
     assert(ctl->db && ctl->arg_count >= ctl->command->least);
     if (!delegate_run(ctl, shows_progress, &status))
         status = ctl_run(ctl);
-    progress_stop();
+    terminal_progress_stop();
     return status;
 }
 
@@ -236,7 +236,7 @@ int main(int argc, char **argv)
     }
     if (signals_seen() && status != EXIT_OK)
         terminal_interrupted();
-    if (!output_end() && status == EXIT_OK)
+    if (!terminal_output_end() && status == EXIT_OK)
         status = EXIT_FAILED;
     return (int)status;
 }

@@ -3,8 +3,8 @@
 // A thread of its own shows it, so that it moves, and tells the time, while the command waits in
 // the engine. It exists only if there is a terminal to show it on.
 //
-// Thread safety: progress_show, screen_take and screen_give may be called by any thread, the others
-// by the main thread.
+// Thread safety: terminal_progress_show, terminal_progress_pause and terminal_progress_resume may
+// be called by any thread, the others by the main thread.
 #include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -95,7 +95,7 @@ static void *show_thread(void *arg)
     return NULL;
 }
 
-bool progress_start(const char *command, bool wanted)
+bool terminal_progress_start(const char *command, bool wanted)
 {
     if (!wanted || !isatty(STDERR_FILENO))
         return false;
@@ -108,7 +108,7 @@ bool progress_start(const char *command, bool wanted)
     return progress.running;
 }
 
-void progress_stop(void)
+void terminal_progress_stop(void)
 {
     if (!progress.running)
         return;
@@ -121,20 +121,20 @@ void progress_stop(void)
     progress.running = false;
 }
 
-void progress_show(enum progress_unit unit, uint64_t done, uint64_t total)
+void terminal_progress_show(enum progress_unit unit, uint64_t done, uint64_t total)
 {
     atomic_store_explicit(&progress.unit, (int)unit, memory_order_relaxed);
     atomic_store_explicit(&progress.done, done, memory_order_relaxed);
     atomic_store_explicit(&progress.total, total, memory_order_relaxed);
 }
 
-void screen_take(void)
+void terminal_progress_pause(void)
 {
     pthread_mutex_lock(&progress.mutex);
     erase();
 }
 
-void screen_give(void)
+void terminal_progress_resume(void)
 {
     pthread_mutex_unlock(&progress.mutex);
 }

@@ -32,13 +32,13 @@ static bool said_after_signal;
 
 static void say_in_order(const char *program, const char *text)
 {
-    screen_take();
+    terminal_progress_pause();
     if (signals_seen())
         said_after_signal = true; // standard output may be what it waited for
     else
         fflush(stdout); // keeps the order where both go to one place
     say(program, "%s", text);
-    screen_give();
+    terminal_progress_resume();
 }
 
 void terminal_say(const char *program, const char *format, ...)
@@ -61,19 +61,19 @@ static void terminal_complain(struct front *front, const char *program, const ch
 
 static void terminal_progress(struct front *front)
 {
-    progress_show(front->unit, front->done, front->total);
+    terminal_progress_show(front->unit, front->done, front->total);
 }
 
 static void print_begin(struct front *front)
 {
     (void)front;
-    screen_take();
+    terminal_progress_pause();
 }
 
 static void print_end(struct front *front)
 {
     fflush(front->out);
-    screen_give();
+    terminal_progress_resume();
 }
 
 void terminal_interrupted(void)
@@ -83,7 +83,7 @@ void terminal_interrupted(void)
     signals_die();
 }
 
-bool output_end(void)
+bool terminal_output_end(void)
 {
     bool failed = ferror(stdout) != 0;
     errno = 0;

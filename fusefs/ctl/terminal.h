@@ -19,20 +19,20 @@ __attribute__((format(printf, 2, 3))) void terminal_say(const char *program, con
 
 // Shows on a terminal, from the second second on, what `command` has done; without a terminal, or
 // if not `wanted`, nothing. At most one at a time. True: it may show something.
-bool progress_start(const char *command, bool wanted);
-void progress_stop(void);
+bool terminal_progress_start(const char *command, bool wanted);
+void terminal_progress_stop(void);
 // How much is done, for the `progress` of a front. Any thread.
-void progress_show(enum progress_unit unit, uint64_t done, uint64_t total);
+void terminal_progress_show(enum progress_unit unit, uint64_t done, uint64_t total);
 
 // Between these two the terminal is the caller's and shows no progress.
-void screen_take(void);
-void screen_give(void);
+void terminal_progress_pause(void);
+void terminal_progress_resume(void);
 
 // For a command that a signal has ended: gives the message, unless the command has given one, and
 // ends the program by that signal.
 _Noreturn void terminal_interrupted(void);
 
 // Flushes standard output; false, with a message, if something could not be written.
-bool output_end(void);
+bool terminal_output_end(void);
 
 #endif

@@ -44,7 +44,7 @@ void node_done(struct node *node)
 
 void node_forget(struct lsmfs *fs, fuse_ino_t ino, uint64_t count)
 {
-    struct shown *shown = NULL;
+    struct snapdir_snapshot *shown = NULL;
     struct ns *ns = fs->ns;
     uint64_t base = 0;
     if (is_snapdir(fs, ino) || ino == NS_ROOT_INO)

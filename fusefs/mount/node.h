@@ -15,9 +15,9 @@
 struct node {
     struct lsmfs *fs;
     struct ns *ns;
-    struct ns_inode *inode; // one reference
-    uint64_t base;          // its number in the mount, less that in the tree
-    struct shown *shown;    // NULL: it is of the present
+    struct ns_inode *inode;         // one reference
+    uint64_t base;                  // its number in the mount, less that in the tree
+    struct snapdir_snapshot *shown; // NULL: it is of the present
 };
 
 // False, after a reply: ESTALE, if the kernel named an inode that it does not hold, and EINVAL for

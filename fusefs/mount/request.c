@@ -91,13 +91,13 @@ void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *a
         ns_inode_put(ns, inode, 1);
 }
 
-void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr)
+void request_mode_changed(struct lsmfs *fs, const struct ns_attr *attr)
 {
     if (attr->mode_cleared) // offset -1: only the attributes become invalid, no pages
         fuse_lowlevel_notify_inval_inode(fs->session, attr->ino, -1, 0);
 }
 
-void content_was_changed(fuse_req_t req, struct ns_inode *inode, struct ns_attr *attr)
+void request_content_changed(fuse_req_t req, struct ns_inode *inode, struct ns_attr *attr)
 {
     struct lsmfs *fs = lsmfs_of(req);
     uint32_t cleared = attr->mode_cleared;
@@ -107,7 +107,7 @@ void content_was_changed(fuse_req_t req, struct ns_inode *inode, struct ns_attr 
         *attr = now;
         attr->mode_cleared |= cleared;
     }
-    mode_was_changed(fs, attr);
+    request_mode_changed(fs, attr);
 }
 
 enum ns_access access_by(const struct lsmfs *fs, const struct ns_inode *inode, int open_flags)

@@ -47,12 +47,12 @@ void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *a
 
 // What a handler calls, before it replies, after a change that may have cleared setuid or setgid on
 // its own: the kernel does not expect that, except of SETATTR, and would keep showing the old mode.
-void mode_was_changed(struct lsmfs *fs, const struct ns_attr *attr);
+void request_mode_changed(struct lsmfs *fs, const struct ns_attr *attr);
 
 // The same after a change of content by somebody without CAP_FSETID, with *attr as they were after
 // it. What the namespace does not know: setgid of what its group cannot execute goes too, if the
 // caller is not in the group.
-void content_was_changed(fuse_req_t req, struct ns_inode *inode, struct ns_attr *attr);
+void request_content_changed(fuse_req_t req, struct ns_inode *inode, struct ns_attr *attr);
 
 // What reading the inode does to its time of access, by the mount's options and the handle's flags.
 enum ns_access access_by(const struct lsmfs *fs, const struct ns_inode *inode, int open_flags);

@@ -60,10 +60,10 @@ void serve_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie
 void serve_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
 
 // serve_snapdir.c: parts of the handlers
-void snapdir_getattr(fuse_req_t req);
-void snapdir_lookup_itself(fuse_req_t req);
-void snapdir_lookup(fuse_req_t req, const char *name);
-void snapdir_readdir(fuse_req_t req, size_t size, off_t cookie, bool plus);
+void serve_snapdir_getattr(fuse_req_t req);
+void serve_snapdir_lookup_itself(fuse_req_t req);
+void serve_snapdir_lookup(fuse_req_t req, const char *name);
+void serve_snapdir_readdir(fuse_req_t req, size_t size, off_t cookie, bool plus);
 
 // serve_xattr.c
 void serve_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,

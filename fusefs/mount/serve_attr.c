@@ -17,7 +17,7 @@ void serve_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct ns_attr attr;
     struct node node;
     if (is_snapdir(lsmfs_of(req), ino)) {
-        snapdir_getattr(req);
+        serve_snapdir_getattr(req);
         return;
     }
     if (!node_get(req, ino, &node))
@@ -98,7 +98,7 @@ void serve_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     }
     int rc = ns_setattr(lsmfs_of(req)->ns, inode, &wanted, mask, &attr);
     if (rc == 0 && mask & NS_SET_KILL_SUID)
-        content_was_changed(req, inode, &attr);
+        request_content_changed(req, inode, &attr);
     request_done(req, inode);
     if (rc < 0) {
         fuse_reply_err(req, -rc);

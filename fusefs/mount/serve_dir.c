@@ -126,7 +126,7 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t co
     struct lsmfs *fs = lsmfs_of(req);
     struct node node;
     if (is_snapdir(fs, ino)) {
-        snapdir_readdir(req, size, cookie, plus);
+        serve_snapdir_readdir(req, size, cookie, plus);
         return;
     }
     if (!node_get(req, ino, &node))

@@ -147,7 +147,7 @@ static int open_effects(fuse_req_t req, struct ns_inode *inode, int flags)
         mask |= NS_SET_KILL_SUID;
     int rc = ns_setattr(fs->ns, inode, &empty, mask, &now);
     if (rc == 0 && mask & NS_SET_KILL_SUID)
-        content_was_changed(req, inode, &now);
+        request_content_changed(req, inode, &now);
     return rc;
 }
 
@@ -297,7 +297,7 @@ void serve_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, 
         fuse_reply_err(req, (int)-n);
     } else {
         if (!(flags & NS_WRITE_KEEP_SUID))
-            content_was_changed(req, inode, &attr);
+            request_content_changed(req, inode, &attr);
         if (n && protocol_is_direct() && pages_may_be_stale(inode))
             flusher_written(fs->flusher, req, inode, (uint64_t)offset, (size_t)n);
         else
@@ -331,7 +331,7 @@ void serve_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off
     int rc =
         ns_fallocate_with(fs->ns, inode, mode, (uint64_t)offset, (uint64_t)length, flags, &attr);
     if (rc == 0 && !(flags & NS_WRITE_KEEP_SUID))
-        content_was_changed(req, inode, &attr);
+        request_content_changed(req, inode, &attr);
     request_done(req, inode);
     fuse_reply_err(req, -rc);
 }
@@ -371,7 +371,7 @@ void serve_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from_offse
                       : ns_copy_range_from(fs->ns, from.ns, from.inode, (uint64_t)from_offset, to,
                                            (uint64_t)to_offset, size, how, &attr);
     if (n > 0 && !(how & NS_WRITE_KEEP_SUID))
-        content_was_changed(req, to, &attr);
+        request_content_changed(req, to, &attr);
     ns_inode_put(fs->ns, to, 1);
     node_done(&from);
     if (n < 0) {

@@ -14,11 +14,11 @@ void serve_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct ns_attr attr;
     struct node dir;
     if (is_snapdir_name(fs, parent, name, strlen(name))) {
-        snapdir_lookup_itself(req);
+        serve_snapdir_lookup_itself(req);
         return;
     }
     if (is_snapdir(fs, parent)) {
-        snapdir_lookup(req, name);
+        serve_snapdir_lookup(req, name);
         return;
     }
     if (!node_get(req, parent, &dir))

@@ -63,7 +63,7 @@ static int attributes(struct lsmfs *fs, struct ns_attr *ret_attr)
     return 0;
 }
 
-void snapdir_getattr(fuse_req_t req)
+void serve_snapdir_getattr(fuse_req_t req)
 {
     struct ns_attr attr;
     struct stat st;
@@ -79,7 +79,7 @@ void snapdir_getattr(fuse_req_t req)
 }
 
 // The directory, as an entry of the root.
-void snapdir_lookup_itself(fuse_req_t req)
+void serve_snapdir_lookup_itself(fuse_req_t req)
 {
     struct ns_attr attr;
     struct fuse_entry_param entry;
@@ -92,10 +92,10 @@ void snapdir_lookup_itself(fuse_req_t req)
     fuse_reply_entry(req, &entry); // nothing is kept that would have to be given back
 }
 
-void snapdir_lookup(fuse_req_t req, const char *name)
+void serve_snapdir_lookup(fuse_req_t req, const char *name)
 {
     struct lsmfs *fs = lsmfs_of(req);
-    struct shown *shown;
+    struct snapdir_snapshot *shown;
     struct ns_attr attr;
     int rc = snapdir_open(fs->snapdir, name, &shown);
     if (rc) {
@@ -154,7 +154,7 @@ static int add_snapshot(void *arg, const struct lsm_snapshot_info *info)
                     COOKIE_DOTS + info->id);
 }
 
-void snapdir_readdir(fuse_req_t req, size_t size, off_t cookie, bool plus)
+void serve_snapdir_readdir(fuse_req_t req, size_t size, off_t cookie, bool plus)
 {
     struct lsmfs *fs = lsmfs_of(req);
     struct names names = {.req = req,

@@ -31,7 +31,7 @@
 #include "mount/transport.h"
 
 #define BUCKETS      64u
-#define PUSH_US      250000u // between two times that the kernel is told all names: at first,
+#define PUSH_US      250000u   // between two times that the kernel is told all names: at first,
 #define PUSH_MOST_US 60000000u // and at last
 #define LINGER_US    1000000u  // from the last request until a snapshot that nobody holds is closed
 
@@ -46,7 +46,7 @@ struct snapdir {
     bool joined; // snapdir_stop's
     pthread_mutex_t mutex;
     pthread_cond_t changed; // of anything below
-    struct shown *buckets[BUCKETS] GUARDED_BY(snapdir_mutex);
+    struct snapdir_snapshot *buckets[BUCKETS] GUARDED_BY(snapdir_mutex);
     struct written_pages *written GUARDED_BY(snapdir_mutex);
     bool look GUARDED_BY(snapdir_mutex);
     bool stopping GUARDED_BY(snapdir_mutex);
@@ -54,22 +54,24 @@ struct snapdir {
 
 LOCK_FUNCTIONS(snapdir, struct snapdir, mutex, snapdir_mutex)
 
-static struct shown **bucket_of(struct snapdir *snapdir, uint64_t id) REQUIRES(snapdir_mutex)
+static struct snapdir_snapshot **bucket_of(struct snapdir *snapdir, uint64_t id)
+    REQUIRES(snapdir_mutex)
 {
     return &snapdir->buckets[id % BUCKETS];
 }
 
-static struct shown *find(struct snapdir *snapdir, uint64_t id) REQUIRES(snapdir_mutex)
+static struct snapdir_snapshot *find(struct snapdir *snapdir, uint64_t id) REQUIRES(snapdir_mutex)
 {
-    struct shown *shown = *bucket_of(snapdir, id);
+    struct snapdir_snapshot *shown = *bucket_of(snapdir, id);
     while (shown && shown->id != id)
         shown = shown->next;
     return shown;
 }
 
-static void take_out(struct snapdir *snapdir, struct shown *shown) REQUIRES(snapdir_mutex)
+static void take_out(struct snapdir *snapdir, struct snapdir_snapshot *shown)
+    REQUIRES(snapdir_mutex)
 {
-    struct shown **link = bucket_of(snapdir, shown->id);
+    struct snapdir_snapshot **link = bucket_of(snapdir, shown->id);
     while (*link != shown)
         link = &(*link)->next;
     *link = shown->next;
@@ -91,9 +93,9 @@ bool is_snapdir_name(const struct lsmfs *fs, uint64_t parent, const char *name, 
 
 // With the mutex, which is not held meanwhile. `snapshot` is taken over. *ret_shown has one user.
 static int open_one(struct snapdir *snapdir, const struct lsm_snapshot *snapshot,
-                    struct shown **ret_shown) REQUIRES(snapdir_mutex)
+                    struct snapdir_snapshot **ret_shown) REQUIRES(snapdir_mutex)
 {
-    struct shown *shown = calloc(1, sizeof *shown);
+    struct snapdir_snapshot *shown = calloc(1, sizeof *shown);
     struct ns *ns;
     if (!shown) {
         lsm_snapshot_free(ns_engine(snapdir->fs->ns), snapshot);
@@ -118,7 +120,7 @@ static int open_one(struct snapdir *snapdir, const struct lsm_snapshot *snapshot
     return rc ? -ns_errno(rc) : 0;
 }
 
-int snapdir_open(struct snapdir *snapdir, const char *name, struct shown **ret_shown)
+int snapdir_open(struct snapdir *snapdir, const char *name, struct snapdir_snapshot **ret_shown)
 {
     struct lsm *db = ns_engine(snapdir->fs->ns);
     const struct lsm_snapshot *snapshot;
@@ -126,7 +128,7 @@ int snapdir_open(struct snapdir *snapdir, const char *name, struct shown **ret_s
     if (rc)
         return -ns_errno(rc);
     uint64_t id = lsm_snapshot_id(snapshot);
-    struct shown *shown;
+    struct snapdir_snapshot *shown;
     snapdir_lock(snapdir);
     while ((shown = find(snapdir, id)) && !shown->ns)
         pthread_cond_wait(&snapdir->changed, &snapdir->mutex);
@@ -144,12 +146,12 @@ int snapdir_open(struct snapdir *snapdir, const char *name, struct shown **ret_s
     return rc;
 }
 
-struct shown *snapdir_use(struct snapdir *snapdir, uint64_t id)
+struct snapdir_snapshot *snapdir_use(struct snapdir *snapdir, uint64_t id)
 {
     if (!snapdir)
         return NULL;
     snapdir_lock(snapdir);
-    struct shown *shown = find(snapdir, id);
+    struct snapdir_snapshot *shown = find(snapdir, id);
     if (shown && shown->ns)
         shown->users++;
     else
@@ -159,17 +161,17 @@ struct shown *snapdir_use(struct snapdir *snapdir, uint64_t id)
 }
 
 // Whether the kernel seems to hold nothing of the snapshot; is_free() finds out for sure.
-static bool may_be_free(const struct shown *shown) REQUIRES(snapdir_mutex)
+static bool may_be_free(const struct snapdir_snapshot *shown) REQUIRES(snapdir_mutex)
 {
     return shown->ns && !shown->users && ns_inode_refs(ns_root(shown->ns)) == 1;
 }
 
-static bool is_free(const struct shown *shown) REQUIRES(snapdir_mutex)
+static bool is_free(const struct snapdir_snapshot *shown) REQUIRES(snapdir_mutex)
 {
     return may_be_free(shown) && ns_live_inodes(shown->ns) == 1;
 }
 
-void snapdir_done(struct snapdir *snapdir, struct shown *shown)
+void snapdir_done(struct snapdir *snapdir, struct snapdir_snapshot *shown)
 {
     snapdir_lock(snapdir);
     assert(shown->users > 0);
@@ -192,7 +194,7 @@ static void forget_name(struct snapdir *snapdir, const char *name)
 
 static int still_there(void *arg, const struct lsm_snapshot_info *info) REQUIRES(snapdir_mutex)
 {
-    struct shown *shown = find(arg, info->id);
+    struct snapdir_snapshot *shown = find(arg, info->id);
     if (shown)
         shown->is_gone = false;
     return 0;
@@ -202,7 +204,7 @@ static int still_there(void *arg, const struct lsm_snapshot_info *info) REQUIRES
 static void mark_gone(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
     for (unsigned i = 0; i < BUCKETS; i++)
-        for (struct shown *shown = snapdir->buckets[i]; shown; shown = shown->next)
+        for (struct snapdir_snapshot *shown = snapdir->buckets[i]; shown; shown = shown->next)
             shown->is_gone = true;
     int rc = lsm_snapshot_list(ns_engine(snapdir->fs->ns), still_there, snapdir);
     if (rc) // those that are there are closed a little early, that is all
@@ -251,12 +253,12 @@ static void drop_written(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 }
 
 // A snapshot that can be closed now. *ret_wait_us: how long until there is one, if that is known.
-static struct shown *find_free(struct snapdir *snapdir, uint64_t *ret_wait_us)
+static struct snapdir_snapshot *find_free(struct snapdir *snapdir, uint64_t *ret_wait_us)
     REQUIRES(snapdir_mutex)
 {
     uint64_t now = clock_us();
     for (unsigned i = 0; i < BUCKETS; i++) {
-        for (struct shown *shown = snapdir->buckets[i]; shown; shown = shown->next) {
+        for (struct snapdir_snapshot *shown = snapdir->buckets[i]; shown; shown = shown->next) {
             uint64_t age = now - shown->used_us;
             if (!is_free(shown))
                 continue;
@@ -271,7 +273,7 @@ static struct shown *find_free(struct snapdir *snapdir, uint64_t *ret_wait_us)
 
 static void close_free(struct snapdir *snapdir, uint64_t *ret_wait_us) REQUIRES(snapdir_mutex)
 {
-    struct shown *shown;
+    struct snapdir_snapshot *shown;
     while ((shown = find_free(snapdir, ret_wait_us))) {
         assert(!shown->users);
         take_out(snapdir, shown);
@@ -283,12 +285,12 @@ static void close_free(struct snapdir *snapdir, uint64_t *ret_wait_us) REQUIRES(
 }
 
 // If too many are open, the one that was not used for the longest time, to be sent away.
-static struct shown *find_surplus(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
+static struct snapdir_snapshot *find_surplus(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
-    struct shown *oldest = NULL;
+    struct snapdir_snapshot *oldest = NULL;
     unsigned staying = 0;
     for (unsigned i = 0; i < BUCKETS; i++) {
-        for (struct shown *shown = snapdir->buckets[i]; shown; shown = shown->next) {
+        for (struct snapdir_snapshot *shown = snapdir->buckets[i]; shown; shown = shown->next) {
             if (shown->is_sent_away)
                 continue;
             staying++;
@@ -315,7 +317,7 @@ static int find_name(void *arg, const struct lsm_snapshot_info *info)
 
 static void send_away(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 {
-    struct shown *shown;
+    struct snapdir_snapshot *shown;
     while ((shown = find_surplus(snapdir)) && !snapdir->stopping) {
         struct shown_name found = {.id = shown->id};
         shown->is_sent_away = true;
@@ -328,7 +330,7 @@ static void send_away(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
 
 static void push_name(void *arg, struct ns_inode *dir, const char *name, size_t name_size)
 {
-    const struct shown *shown = arg;
+    const struct snapdir_snapshot *shown = arg;
     char text[NS_NAME_MAX + 1];
     memcpy(text, name, name_size);
     text[name_size] = 0;
@@ -338,12 +340,12 @@ static void push_name(void *arg, struct ns_inode *dir, const char *name, size_t 
 
 // A snapshot that is to go, of which the kernel still holds something and was not told the names
 // for a while.
-static struct shown *find_staying(struct snapdir *snapdir, uint64_t *ret_wait_us)
+static struct snapdir_snapshot *find_staying(struct snapdir *snapdir, uint64_t *ret_wait_us)
     REQUIRES(snapdir_mutex)
 {
     uint64_t now = clock_us();
     for (unsigned i = 0; i < BUCKETS; i++) {
-        for (struct shown *shown = snapdir->buckets[i]; shown; shown = shown->next) {
+        for (struct snapdir_snapshot *shown = snapdir->buckets[i]; shown; shown = shown->next) {
             if (!shown->ns || !(shown->is_gone || shown->is_sent_away) || may_be_free(shown))
                 continue;
             if (shown->push_us <= now)
@@ -357,7 +359,7 @@ static struct shown *find_staying(struct snapdir *snapdir, uint64_t *ret_wait_us
 
 static void push(struct snapdir *snapdir, uint64_t *ret_wait_us) REQUIRES(snapdir_mutex)
 {
-    struct shown *shown;
+    struct snapdir_snapshot *shown;
     while (!snapdir->stopping && (shown = find_staying(snapdir, ret_wait_us))) {
         uint64_t wait_us = shown->push_wait_us ? 2 * shown->push_wait_us : PUSH_US;
         shown->push_wait_us = wait_us < PUSH_MOST_US ? wait_us : PUSH_MOST_US;
@@ -436,7 +438,7 @@ NOT_CHECKED void snapdir_free(struct snapdir *snapdir)
         return;
     for (unsigned i = 0; i < BUCKETS; i++) {
         while (snapdir->buckets[i]) {
-            struct shown *shown = snapdir->buckets[i];
+            struct snapdir_snapshot *shown = snapdir->buckets[i];
             take_out(snapdir, shown);
             (void)!ns_close(shown->ns);
             free(shown);

@@ -25,8 +25,8 @@ extern struct lock_role snapdir_mutex;
 
 // A snapshot that is open. What is public is constant from snapdir_open() or snapdir_use() on, to
 // snapdir_done().
-struct shown {
-    struct shown *next GUARDED_BY(snapdir_mutex);
+struct snapdir_snapshot {
+    struct snapdir_snapshot *next GUARDED_BY(snapdir_mutex);
     struct ns *ns; // NULL: being opened
     uint64_t id;   // of the snapshot
     struct fuse_session *session;
@@ -46,10 +46,10 @@ void snapdir_free(struct snapdir *snapdir); // stopped; closes the snapshots
 
 // The snapshot called `name`, opened if it is not; for one request, until snapdir_done(). 0 or a
 // negative errno.
-int snapdir_open(struct snapdir *snapdir, const char *name, struct shown **ret_shown);
+int snapdir_open(struct snapdir *snapdir, const char *name, struct snapdir_snapshot **ret_shown);
 // The same of one that is open, by number; NULL: it is not.
-struct shown *snapdir_use(struct snapdir *snapdir, uint64_t id);
-void snapdir_done(struct snapdir *snapdir, struct shown *shown);
+struct snapdir_snapshot *snapdir_use(struct snapdir *snapdir, uint64_t id);
+void snapdir_done(struct snapdir *snapdir, struct snapdir_snapshot *shown);
 
 // A command has made, deleted or renamed the snapshot `name`: the kernel forgets the name. To be
 // called without locks, by a thread that serves no requests.

@@ -20,8 +20,8 @@ struct level_iter {
     struct sst_iter_options options;
 };
 
-int table_iter_new(struct table_cache *cache, struct file_meta *file,
-                   const struct sst_iter_options *options, struct iter **ret_iter)
+int level_iter_of_table(struct table_cache *cache, struct file_meta *file,
+                        const struct sst_iter_options *options, struct iter **ret_iter)
 {
     struct sst_reader *reader;
     epoch_pin();
@@ -41,7 +41,7 @@ static bool level_iter_open(struct level_iter *it, unsigned index)
     iter_free(it->table);
     it->table = NULL;
     it->index = index;
-    int rc = table_iter_new(it->cache, it->files[index], &it->options, &it->table);
+    int rc = level_iter_of_table(it->cache, it->files[index], &it->options, &it->table);
     if (rc) {
         it->base.status = rc;
         it->base.valid = false;

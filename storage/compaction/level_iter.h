@@ -11,7 +11,7 @@ int level_iter_new(struct table_cache *cache, struct file_meta **files, unsigned
                    const struct sst_iter_options *options, struct iter **ret_iter);
 
 // The iterator of one table, opened through the cache.
-int table_iter_new(struct table_cache *cache, struct file_meta *file,
-                   const struct sst_iter_options *options, struct iter **ret_iter);
+int level_iter_of_table(struct table_cache *cache, struct file_meta *file,
+                        const struct sst_iter_options *options, struct iter **ret_iter);
 
 #endif

@@ -162,7 +162,7 @@ static int compaction_input(struct lsm *db, const struct compaction *c, struct i
     int rc = LSM_OK;
     if (c->level == 0) {
         for (unsigned i = 0; i < c->input_count[0] && !rc; i++) {
-            rc = table_iter_new(db->table_cache, c->inputs[0][i], &options, &iters[count]);
+            rc = level_iter_of_table(db->table_cache, c->inputs[0][i], &options, &iters[count]);
             count += rc == LSM_OK;
         }
     } else {

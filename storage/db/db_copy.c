@@ -296,7 +296,7 @@ static int check_values(struct lsm *db, struct file_meta *table, lsm_files_wante
 {
     struct iter *it;
     const struct sst_iter_options options = {.fill_cache = false};
-    int rc = table_iter_new(db->table_cache, table, &options, &it);
+    int rc = level_iter_of_table(db->table_cache, table, &options, &it);
     if (rc)
         return rc;
     for (iter_seek_first(it); it->valid && !rc; iter_next(it))

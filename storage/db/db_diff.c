@@ -55,8 +55,8 @@ static int add_level_0(struct lsm *db, struct lsm_diff *diff, struct diff_source
     for (unsigned i = 0; i < level->count && !rc; i++) {
         if (!counts(diff, level->files[i]))
             continue;
-        rc = table_iter_new(db->table_cache, level->files[i], options,
-                            &sources->iters[sources->count]);
+        rc = level_iter_of_table(db->table_cache, level->files[i], options,
+                                 &sources->iters[sources->count]);
         sources->count += rc == LSM_OK;
     }
     return rc;

@@ -70,8 +70,8 @@ static int add_levels(struct lsm *db, struct sources *sources, struct version *v
     int rc = LSM_OK;
     struct version_level *level = &version->levels[0];
     for (unsigned i = 0; i < level->count && !rc; i++) {
-        rc = table_iter_new(db->table_cache, level->files[i], options,
-                            &sources->iters[sources->count]);
+        rc = level_iter_of_table(db->table_cache, level->files[i], options,
+                                 &sources->iters[sources->count]);
         if (!rc)
             sources->count++;
     }

@@ -313,7 +313,7 @@ static void engine_check_table_blobs(struct engine_check *check, struct file_met
     struct iter *it;
     struct blob_refs refs = {0};
     struct sst_iter_options options = {.fill_cache = false};
-    int rc = table_iter_new(check->db->table_cache, file, &options, &it);
+    int rc = level_iter_of_table(check->db->table_cache, file, &options, &it);
     if (rc) {
         engine_check_problem(check, rc);
         return;

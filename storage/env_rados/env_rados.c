@@ -31,7 +31,7 @@ struct rados_env {
 struct rados_file {
     struct env_file base;
     struct remote *store;
-    struct file *file;
+    struct remote_file *file;
     bool writable;
 };
 
@@ -396,7 +396,7 @@ static int rados_close(struct env_file *base)
 {
     struct rados_file *handle = file_of(base);
     struct remote *store = handle->store;
-    struct file *file = handle->file;
+    struct remote_file *file = handle->file;
     int rc = 0;
     if (handle->writable) {
         remote_lock(store);
@@ -415,7 +415,8 @@ static int rados_close(struct env_file *base)
 }
 
 // The file with a handle more, made if it may be.
-static int find_or_make(struct remote *store, const char *text, int flags, struct file **ret_file)
+static int find_or_make(struct remote *store, const char *text, int flags,
+                        struct remote_file **ret_file)
 {
     remote_lock(store);
     struct index_name *name = index_find(store, text);
@@ -463,7 +464,7 @@ static int rados_open(struct env *env, const char *path, int flags, struct env_f
     handle->file->writers += handle->writable;
     remote_unlock(store);
     if (flags & ENV_TRUNCATE)
-        rc = file_truncate(store, handle->file, 0);
+        rc = remote_file_truncate(store, handle->file, 0);
     if (rc) {
         struct status_kept kept;
         status_keep(&kept);
@@ -478,7 +479,8 @@ static int rados_open(struct env *env, const char *path, int flags, struct env_f
 static int rados_preadv(struct env_file *file, const struct iovec *pieces, int count,
                         uint64_t offset, size_t *ret_size)
 {
-    return file_read(file_of(file)->store, file_of(file)->file, pieces, count, offset, ret_size);
+    return remote_file_read(file_of(file)->store, file_of(file)->file, pieces, count, offset,
+                            ret_size);
 }
 
 static int rados_pread(struct env_file *file, void *data, size_t size, uint64_t offset,
@@ -491,7 +493,7 @@ static int rados_pread(struct env_file *file, void *data, size_t size, uint64_t 
 static int rados_pwritev(struct env_file *file, const struct iovec *pieces, int count,
                          uint64_t offset)
 {
-    return file_write(file_of(file)->store, file_of(file)->file, pieces, count, offset);
+    return remote_file_write(file_of(file)->store, file_of(file)->file, pieces, count, offset);
 }
 
 static int rados_pwrite(struct env_file *file, const void *data, size_t size, uint64_t offset)
@@ -508,7 +510,7 @@ static int rados_sync(struct env_file *file)
 
 static int rados_truncate(struct env_file *file, uint64_t size)
 {
-    return file_truncate(file_of(file)->store, file_of(file)->file, size);
+    return remote_file_truncate(file_of(file)->store, file_of(file)->file, size);
 }
 
 static int rados_allocate(struct env_file *file, uint64_t offset, uint64_t size)

@@ -32,8 +32,8 @@ struct following_env {
 struct following_file {
     struct env_file base;
     struct following_env *dir;
-    struct file file;      // number and size
-    _Atomic uint32_t last; // the object in which it has ended lately
+    struct remote_file file; // number and size
+    _Atomic uint32_t last;   // the object in which it has ended lately
 };
 
 static const struct env_ops following_ops;
@@ -231,7 +231,7 @@ static int following_preadv(struct env_file *base, const struct iovec *pieces, i
     int rc = end > known ? following_size(base, &known) : 0; // it may have grown
     if (rc)
         return rc;
-    return file_read(&handle->dir->view, &handle->file, pieces, count, offset, ret_size);
+    return remote_file_read(&handle->dir->view, &handle->file, pieces, count, offset, ret_size);
 }
 
 static int following_pread(struct env_file *file, void *data, size_t size, uint64_t offset,

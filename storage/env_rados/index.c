@@ -122,16 +122,16 @@ struct index_name *index_find(struct remote *store, const char *text)
     return (struct index_name *)node;
 }
 
-static struct file *find_file(struct remote *store, uint64_t number)
+static struct remote_file *find_file(struct remote *store, uint64_t number)
 {
     struct hash_node *node = hash_table_first(&store->files, number_hash(number));
-    while (node && ((struct file *)node)->number != number)
+    while (node && ((struct remote_file *)node)->number != number)
         node = hash_table_next(node);
-    return (struct file *)node;
+    return (struct remote_file *)node;
 }
 
 // Nobody else has the file.
-static void file_free(struct file *file) NOT_CHECKED
+static void file_free(struct remote_file *file) NOT_CHECKED
 {
     if (!file)
         return;
@@ -139,7 +139,7 @@ static void file_free(struct file *file) NOT_CHECKED
     free(file);
 }
 
-static struct index_name *name_new(const char *text, struct file *file)
+static struct index_name *name_new(const char *text, struct remote_file *file)
 {
     size_t size = strlen(text) + 1;
     struct index_name *name = calloc(1, sizeof *name + size);
@@ -221,7 +221,7 @@ static int load_file(struct remote *store, struct slice key, struct slice value)
     int rc = decode_file(store, key, value, &number, &flags);
     if (!rc)
         rc = hash_table_grow(&store->files);
-    struct file *file = rc ? NULL : calloc(1, sizeof *file);
+    struct remote_file *file = rc ? NULL : calloc(1, sizeof *file);
     if (!file)
         return rc ? rc : status_no_memory(sizeof *file);
     file->number = number;
@@ -245,7 +245,7 @@ static int load_name(struct remote *store, struct slice key, struct slice value)
         return rc ? rc : status_fail(LSM_CORRUPTION, "%s: the index: a damaged key", store->path);
     memcpy(text, key.data + 1, key.size - 1);
     text[key.size - 1] = 0;
-    struct file *file = find_file(store, get_fixed64(value.data + 4));
+    struct remote_file *file = find_file(store, get_fixed64(value.data + 4));
     if (kind == KIND_FILE && !file)
         return store->holds
                    ? status_fail(LSM_CORRUPTION, "%s: the index: %s has no file", store->path, text)
@@ -303,7 +303,7 @@ void index_drop(struct remote *store)
     for (size_t i = 0; i < store->files.size; i++)
         for (struct hash_node *node = store->files.buckets[i], *next; node; node = next) {
             next = node->next;
-            file_free((struct file *)node);
+            file_free((struct remote_file *)node);
         }
     free(store->names.buckets);
     free(store->files.buckets);
@@ -453,8 +453,8 @@ static struct change_part *next_part(struct index_change *change, struct slice *
     return part;
 }
 
-static void set_file(struct index_change *change, char kind, const struct file *file, uint32_t high,
-                     bool writing)
+static void set_file(struct index_change *change, char kind, const struct remote_file *file,
+                     uint32_t high, bool writing)
 {
     char text[17];
     struct cluster_pair *pair = &change->set[change->set_count++];
@@ -463,7 +463,7 @@ static void set_file(struct index_change *change, char kind, const struct file *
     pair->value = slice_of(part->value, FILE_SIZE);
 }
 
-static void set_name(struct index_change *change, const char *text, const struct file *file)
+static void set_name(struct index_change *change, const char *text, const struct remote_file *file)
 {
     struct cluster_pair *pair = &change->set[change->set_count++];
     struct change_part *part = next_part(change, &pair->key, 'n', text);
@@ -477,7 +477,8 @@ static void unset(struct index_change *change, char kind, const char *text)
 }
 
 // The file loses a name; with its last one it becomes something to remove.
-static void unset_link(struct index_change *change, const struct file *file) REQUIRES(remote_mutex)
+static void unset_link(struct index_change *change, const struct remote_file *file)
+    REQUIRES(remote_mutex)
 {
     char text[17];
     if (!file || file->links > 1)
@@ -510,7 +511,7 @@ static int apply(struct remote *store, const struct index_change *change, bool f
 }
 
 // In memory: a file has one name less.
-static void drop_link(struct remote *store, struct file *file) REQUIRES(remote_mutex)
+static void drop_link(struct remote *store, struct remote_file *file) REQUIRES(remote_mutex)
 {
     if (!file)
         return;
@@ -526,7 +527,7 @@ static void drop_link(struct remote *store, struct file *file) REQUIRES(remote_m
     pthread_cond_broadcast(&store->changed);
 }
 
-void index_release(struct remote *store, struct file *file)
+void index_release(struct remote *store, struct remote_file *file)
 {
     remote_lock(store);
     assert(file->handles > 0);
@@ -549,10 +550,11 @@ static int not_found(const struct remote *store, const char *text)
     return status_fail(LSM_NOT_FOUND, "%s/%s: No such file", store->path, text);
 }
 
-int index_create(struct remote *store, const char *text, bool directory, struct file **ret_file)
+int index_create(struct remote *store, const char *text, bool directory,
+                 struct remote_file **ret_file)
 {
     struct index_change change = {0};
-    struct file *file = directory ? NULL : calloc(1, sizeof *file);
+    struct remote_file *file = directory ? NULL : calloc(1, sizeof *file);
     struct index_name *name = name_new(text, file);
     int rc = check_name(store, text);
     if (!name || (!directory && !file))
@@ -613,7 +615,7 @@ static int give_name(struct remote *store, const char *from, const char *to, boo
         rc = hash_table_grow(&store->names);
     if (!rc && !same && !(fresh = name_new(to, source->file)))
         rc = status_no_memory(sizeof *fresh);
-    struct file *old = !rc && target ? target->file : NULL;
+    struct remote_file *old = !rc && target ? target->file : NULL;
     if (!rc && !same) {
         set_name(&change, to, source->file);
         unset_link(&change, old);
@@ -709,7 +711,7 @@ int index_rmdir(struct remote *store, const char *text)
     return remove_name(store, text, true);
 }
 
-int index_note_file(struct remote *store, struct file *file, bool writing)
+int index_note_file(struct remote *store, struct remote_file *file, bool writing)
 {
     struct index_change change = {0};
     change_lock(store);

@@ -338,9 +338,9 @@ static int seal_all(struct remote *store)
     int rc = index_load(store);
     for (size_t i = 0; i < store->files.size && !rc; i++)
         for (struct hash_node *node = store->files.buckets[i]; node && !rc; node = node->next) {
-            struct file *file = (struct file *)node;
+            struct remote_file *file = (struct remote_file *)node;
             if (file->writing)
-                rc = file_seal(store, file);
+                rc = remote_file_seal(store, file);
         }
     return rc;
 }
@@ -489,7 +489,7 @@ static void stop_thread(struct remote *store)
 // As a writer, with the thread running: seals what the last writer left, makes the lock's name.
 static int settle(struct remote *store, const char *lock_name)
 {
-    struct file *file;
+    struct remote_file *file;
     int rc = seal_all(store);
     remote_lock(store);
     store->settled = !rc;
@@ -537,7 +537,7 @@ static bool anything_unsettled(struct remote *store)
 {
     for (size_t i = 0; i < store->files.size; i++)
         for (struct hash_node *node = store->files.buckets[i]; node; node = node->next)
-            if (((struct file *)node)->writing)
+            if (((struct remote_file *)node)->writing)
                 return true;
     return false;
 }

@@ -8,7 +8,7 @@
 //    touched it. No later epoch's object takes a write of an earlier one. Numbers of files begin
 //    with the epoch that made them, so no two writers ever make the same object;
 //  - who becomes writer raises the epoch of the index first, and then of all objects of files that
-//    were being written (file_seal()), and reads only after that.
+//    were being written (remote_file_seal()), and reads only after that.
 //
 // Locks: `mutex` guards all that can change here. It is not held while the cluster works, but for
 // index_load(): nobody but the lease's thread uses the store then.
@@ -50,7 +50,7 @@ struct hash_table {
     size_t size, count;
 };
 
-struct file {
+struct remote_file {
     struct hash_node node; // by number
     uint64_t number;
     _Atomic uint64_t size;
@@ -66,8 +66,8 @@ struct file {
 };
 
 struct index_name {
-    struct hash_node node; // by text
-    struct file *file;     // NULL: a directory
+    struct hash_node node;    // by text
+    struct remote_file *file; // NULL: a directory
     char text[];
 };
 
@@ -138,15 +138,16 @@ void index_drop(struct remote *store);
 struct index_name *index_find(struct remote *store, const char *text) REQUIRES(remote_mutex);
 // The names below a directory (prefix ""), copied. *ret_names to be freed with free() each.
 int index_list(struct remote *store, const char *prefix, char ***ret_names, size_t *ret_count);
-int index_create(struct remote *store, const char *text, bool directory, struct file **ret_file);
+int index_create(struct remote *store, const char *text, bool directory,
+                 struct remote_file **ret_file);
 int index_link(struct remote *store, const char *from, const char *to);
 int index_rename(struct remote *store, const char *from, const char *to);
 int index_unlink(struct remote *store, const char *text);
 int index_rmdir(struct remote *store, const char *text);
-int index_note_file(struct remote *store, struct file *file, bool writing);
+int index_note_file(struct remote *store, struct remote_file *file, bool writing);
 int index_forget_trash(struct remote *store, uint64_t number);
 // A handle's end: the last one of a file without a name has its objects removed.
-void index_release(struct remote *store, struct file *file);
+void index_release(struct remote *store, struct remote_file *file);
 
 // What somebody who holds nothing sees, of this moment.
 struct index_seen {
@@ -161,14 +162,14 @@ int index_see_names(const struct remote *store, struct buf *names);
 
 // ---- stripes.c
 void stripe_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t stripe);
-int file_write(struct remote *store, struct file *file, const struct iovec *pieces, int count,
-               uint64_t offset);
-int file_read(struct remote *store, struct file *file, const struct iovec *pieces, int count,
-              uint64_t offset, size_t *ret_size);
-int file_truncate(struct remote *store, struct file *file, uint64_t size);
+int remote_file_write(struct remote *store, struct remote_file *file, const struct iovec *pieces,
+                      int count, uint64_t offset);
+int remote_file_read(struct remote *store, struct remote_file *file, const struct iovec *pieces,
+                     int count, uint64_t offset, size_t *ret_size);
+int remote_file_truncate(struct remote *store, struct remote_file *file, uint64_t size);
 // Makes the objects of a file that an earlier writer was writing refuse that writer, and finds out
 // how long it is. Nothing that writer is told afterwards can be that a write has been done.
-int file_seal(struct remote *store, struct file *file);
+int remote_file_seal(struct remote *store, struct remote_file *file);
 // Removes the next object; *ret_done: that was the last.
 int trash_step(struct remote *store, struct trash *trash, bool *ret_done);
 

@@ -7,8 +7,8 @@
 // to be found by the next writer.
 //
 // No stripe is written before all of those below are there, but for the STRIPES_AT_ONE that are
-// written at once. file_seal() needs that: it touches stripes from the first on until it has made
-// as many in a row that were missing. Beyond them nothing can be written any more.
+// written at once. remote_file_seal() needs that: it touches stripes from the first on until it has
+// made as many in a row that were missing. Beyond them nothing can be written any more.
 //
 // A stripe is never removed from a file that has a name, only emptied: its epoch must stay.
 //
@@ -81,7 +81,7 @@ static void prepare(struct cluster_write *write, const struct remote *store, enu
     }
 }
 
-static enum touch touch_of(struct remote *store, const struct file *file, uint32_t stripe)
+static enum touch touch_of(struct remote *store, const struct remote_file *file, uint32_t stripe)
 {
     enum touch touch = TOUCH_MAKE;
     remote_lock(store);
@@ -94,7 +94,7 @@ static enum touch touch_of(struct remote *store, const struct file *file, uint32
 }
 
 // Room to note that the stripes below `count` are there; they may be, from now on.
-static int expect_stripes(struct remote *store, struct file *file, uint32_t count)
+static int expect_stripes(struct remote *store, struct remote_file *file, uint32_t count)
 {
     int rc = 0;
     remote_lock(store);
@@ -115,7 +115,7 @@ static int expect_stripes(struct remote *store, struct file *file, uint32_t coun
     return rc;
 }
 
-static void note_made(struct remote *store, struct file *file, uint32_t stripe)
+static void note_made(struct remote *store, struct remote_file *file, uint32_t stripe)
 {
     remote_lock(store);
     assert(stripe < file->made_count);
@@ -156,7 +156,7 @@ static int check_epoch(struct remote *store)
 }
 
 // One operation on a stripe, touching it as it has to be.
-static int touch_and(struct remote *store, struct file *file, uint32_t stripe,
+static int touch_and(struct remote *store, struct remote_file *file, uint32_t stripe,
                      const struct cluster_write *what)
 {
     char object[CLUSTER_NAME_MAX];
@@ -231,7 +231,7 @@ static uint64_t cursor_take(struct cursor *cursor, uint64_t most, struct iovec *
 }
 
 // Touches the stripes below `stripe`, so that they are there.
-static int fill_below(struct remote *store, struct file *file, uint32_t stripe)
+static int fill_below(struct remote *store, struct remote_file *file, uint32_t stripe)
 {
     static const struct cluster_write nothing;
     remote_lock(store);
@@ -248,7 +248,7 @@ static int fill_below(struct remote *store, struct file *file, uint32_t stripe)
 }
 
 // Ends the writes of these stripes. One that did not find the object as expected is tried again.
-static int end_parts(struct remote *store, struct file *file, struct stripe_write *parts,
+static int end_parts(struct remote *store, struct remote_file *file, struct stripe_write *parts,
                      unsigned count)
 {
     bool touched = false;
@@ -274,7 +274,7 @@ static int end_parts(struct remote *store, struct file *file, struct stripe_writ
 
 // Writes up to STRIPES_AT_ONE stripes from `offset` on, at once. *ret_size: the bytes written, if
 // all succeed.
-static int write_some(struct remote *store, struct file *file, struct stripe_write *parts,
+static int write_some(struct remote *store, struct remote_file *file, struct stripe_write *parts,
                       struct cursor *cursor, uint64_t offset, uint64_t left, uint64_t *ret_size)
 {
     unsigned n = 0, waiting = 0;
@@ -310,15 +310,15 @@ static int write_some(struct remote *store, struct file *file, struct stripe_wri
     return rc;
 }
 
-static void grow_to(struct file *file, uint64_t size)
+static void grow_to(struct remote_file *file, uint64_t size)
 {
     uint64_t old = atomic_load(&file->size);
     while (old < size && !atomic_compare_exchange_weak(&file->size, &old, size))
         ;
 }
 
-int file_write(struct remote *store, struct file *file, const struct iovec *pieces, int count,
-               uint64_t offset)
+int remote_file_write(struct remote *store, struct remote_file *file, const struct iovec *pieces,
+                      int count, uint64_t offset)
 {
     struct cursor cursor = {pieces, count, 0};
     uint64_t size = 0;
@@ -347,7 +347,7 @@ int file_write(struct remote *store, struct file *file, const struct iovec *piec
 
 // Empties the stripes above and cuts the last one, from the end on: whatever interrupts it, what is
 // there is the file as it was up to some place.
-int file_truncate(struct remote *store, struct file *file, uint64_t size)
+int remote_file_truncate(struct remote *store, struct remote_file *file, uint64_t size)
 {
     int rc = remote_check(store);
     if (rc || (size / store->stripe) > UINT32_MAX - 2 * STRIPES_AT_ONE)
@@ -389,8 +389,8 @@ static void zero_behind(const struct iovec *pieces, int count, size_t got)
     }
 }
 
-int file_read(struct remote *store, struct file *file, const struct iovec *pieces, int count,
-              uint64_t offset, size_t *ret_size)
+int remote_file_read(struct remote *store, struct remote_file *file, const struct iovec *pieces,
+                     int count, uint64_t offset, size_t *ret_size)
 {
     struct iovec part[ENV_PIECES_MAX + 1];
     char object[CLUSTER_NAME_MAX];
@@ -443,7 +443,7 @@ static int seal_stripe(struct remote *store, const char *object, bool *ret_missi
     }
 }
 
-int file_seal(struct remote *store, struct file *file)
+int remote_file_seal(struct remote *store, struct remote_file *file)
 {
     char object[CLUSTER_NAME_MAX];
     uint64_t size = 0;

@@ -110,7 +110,7 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     if (rc)
         return rc;
     if (mask & NS_SET_SIZE)
-        lost_cut(inode);
+        lost_note_cut(inode);
     if (mask & (NS_SET_ATIME | NS_SET_ATIME_NOW))
         atimes_passed(inode, mark);
     return 0;

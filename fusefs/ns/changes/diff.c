@@ -501,9 +501,9 @@ int ns_diff(struct lsm *db, const struct lsm_snapshot *from, const struct lsm_sn
                         .lines.size = sizeof(struct line)};
     paths_init(&diff.old_paths, db, from);
     paths_init(&diff.new_paths, db, to);
-    int rc = unfinished_paths(db, from, &diff.old_unfinished);
+    int rc = path_set_add_unfinished(db, from, &diff.old_unfinished);
     if (!rc)
-        rc = unfinished_paths(db, to, &diff.new_unfinished);
+        rc = path_set_add_unfinished(db, to, &diff.new_unfinished);
     if (!rc)
         rc = first_pass(&diff);
     if (!rc)

@@ -55,7 +55,8 @@ static int add_unfinished(void *arg, struct slice name)
     return path_set_add(arg, path, name.size + 1);
 }
 
-int unfinished_paths(struct lsm *db, const struct lsm_snapshot *snapshot, struct path_set *set)
+int path_set_add_unfinished(struct lsm *db, const struct lsm_snapshot *snapshot,
+                            struct path_set *set)
 {
     const struct lsm_read_options at = {.snapshot = snapshot};
     return unfinished_each(db, &at, add_unfinished, set);

@@ -25,7 +25,8 @@ bool path_set_covers(const struct path_set *set, const char *path, size_t size);
 bool path_set_owns(const struct path_set *set, struct slice entry_key);
 
 // Adds the paths of all unfinished clones that the root has in the snapshot. 0 or -errno.
-int unfinished_paths(struct lsm *db, const struct lsm_snapshot *snapshot, struct path_set *set);
+int path_set_add_unfinished(struct lsm *db, const struct lsm_snapshot *snapshot,
+                            struct path_set *set);
 
 // Tells that the entry, of the path, and all that is below it in the snapshot was created. 0, what
 // fn returned, or -errno.

@@ -34,7 +34,7 @@ int content_commit(struct ns *ns, struct op *op, struct ns_inode *inode, struct 
         rc = op_commit(ns, op);
     if (!rc) {
         op_stored(ns, inode);
-        lost_stored(inode, rec->size);
+        lost_note_stored(inode, rec->size);
     }
     return rc;
 }

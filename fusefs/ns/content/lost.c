@@ -32,14 +32,14 @@ int lost_trim(struct op *op, struct record *rec, const struct extent_list *list,
 
 bool lost_before(struct ns_inode *inode, const struct record *rec, uint64_t to)
 {
-    struct lost_note note = lost_noted(inode);
+    struct lost_note note = lost_note_get(inode);
     uint64_t from = note.from > rec->size ? note.from : rec->size;
     return from < (note.to < to ? note.to : to);
 }
 
 int lost_grow(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec, uint64_t to)
 {
-    struct lost_note note = lost_noted(inode);
+    struct lost_note note = lost_note_get(inode);
     uint64_t from = note.from > rec->size ? note.from : rec->size;
     to = note.to < to ? note.to : to;
     if (from >= to)

@@ -35,7 +35,7 @@ static int check_lost(struct ns *ns, const struct lsm_snapshot *snapshot, struct
         if (rc || op->lost.count)
             return rc ? rc : -EIO;
     }
-    uint64_t from = lost_from(note, rec->size), to = note.to < end ? note.to : end;
+    uint64_t from = lost_note_from(note, rec->size), to = note.to < end ? note.to : end;
     from = from > offset ? from : offset;
     if (from >= to)
         return 0;
@@ -55,7 +55,7 @@ static ssize_t read_at(struct ns *ns, struct ns_inode *inode, void *data, size_t
         return -ENOMEM;
     const struct lsm_snapshot *snapshot;
     const struct record *rec = &op->file.rec;
-    struct lost_note note = lost_noted(inode);
+    struct lost_note note = lost_note_get(inode);
     ssize_t n = op_peek(ns, inode, &op->file, &snapshot);
     if (!n && inode_content_is_gone(inode))
         n = -ESTALE;
@@ -150,7 +150,7 @@ void ns_fsync_begins(struct ns_inode *inode)
 // promised space is stored.
 static bool is_refused(struct ns_inode *inode, const struct op *op, uint64_t offset, unsigned flags)
 {
-    return flags & NS_WRITE_LATE && !op->frees_space && lost_just_before(inode, offset);
+    return flags & NS_WRITE_LATE && !op->frees_space && lost_note_just_before(inode, offset);
 }
 
 // Commits what was written, and the record if it has to be stored. A diff finds content that was
@@ -198,7 +198,7 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     rc = commit_content(ns, op, inode, &before);
     if (rc)
         return rc;
-    lost_stored(inode, rec->size);
+    lost_note_stored(inode, rec->size);
     if (data.size < CONTENT_SHORT_WRITE && !rec->is_inline)
         fragments_note(ns->fragments, inode, 1);
     return 0;

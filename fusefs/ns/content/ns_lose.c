@@ -43,8 +43,8 @@ static int lose_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uin
             rc = lose_inside(ns, op, inode, from, inside);
     }
     if (rc)
-        return lost_note(inode, from, to, true);
-    return lost_note(inode, from > size ? from : size, to, false);
+        return lost_note_add(inode, from, to, true);
+    return lost_note_add(inode, from > size ? from : size, to, false);
 }
 
 int ns_lose(struct ns *ns, struct ns_inode *inode, uint64_t offset, uint64_t size)
@@ -56,7 +56,7 @@ int ns_lose(struct ns *ns, struct ns_inode *inode, uint64_t offset, uint64_t siz
     struct inode_lock lock;
     inode_hold(&ns->table.locks, &lock, inode->ino);
     int rc = op ? lose_locked(ns, op, inode, offset, offset + size)
-                : lost_note(inode, offset, offset + size, true);
+                : lost_note_add(inode, offset, offset + size, true);
     inode_release(&ns->table.locks, &lock);
     op_end(ns, op);
     return rc;

@@ -108,7 +108,7 @@ static int64_t seek_with(struct ns *ns, const struct lsm_snapshot *snapshot, str
                          struct lost_note note, uint64_t offset, bool want_data)
 {
     const struct record *rec = &op->file.rec;
-    uint64_t from = lost_from(note, rec->size), to = note.to;
+    uint64_t from = lost_note_from(note, rec->size), to = note.to;
     int64_t at = offset < rec->size ? content_seek(ns, snapshot, op, rec, offset, want_data)
                  : want_data || offset >= to ? -ENXIO
                                              : (int64_t)offset;
@@ -130,7 +130,7 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
     if (!op)
         return -ENOMEM;
     const struct lsm_snapshot *snapshot;
-    struct lost_note note = lost_noted(inode);
+    struct lost_note note = lost_note_get(inode);
     int64_t rc = op_peek(ns, inode, &op->file, &snapshot);
     if (!rc && inode_content_is_gone(inode))
         rc = -ESTALE;
@@ -187,7 +187,8 @@ static ssize_t copy_locked(struct ns *ns, struct ns *source, struct op *op, stru
     if (inode_content_is_gone(c->to))
         return -ESTALE;
     if (c->from_offset >= from->size)
-        return lost_from(note, from->size) <= c->from_offset && c->from_offset < note.to ? -EIO : 0;
+        return lost_note_from(note, from->size) <= c->from_offset && c->from_offset < note.to ? -EIO
+                                                                                              : 0;
     uint64_t left = from->size - c->from_offset;
     left = left < c->size ? left : c->size;
     left = left < COPY_MAX_BYTES ? left : COPY_MAX_BYTES;
@@ -246,7 +247,7 @@ ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *fr
     struct content_copy c = {from, to, NULL, from_offset, to_offset, size};
     struct inode_lock lock;
     bool plain = false;
-    struct lost_note note = lost_noted(from);
+    struct lost_note note = lost_note_get(from);
     ssize_t rc = op_peek(source, from, &op->file, &c.snapshot);
     inode_hold(&ns->table.locks, &lock, to->ino);
     if (!rc)

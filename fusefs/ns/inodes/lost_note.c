@@ -52,7 +52,7 @@ void lost_note_free(struct inode_lost *lost)
     free(lost);
 }
 
-struct lost_note lost_noted(struct ns_inode *inode)
+struct lost_note lost_note_get(struct ns_inode *inode)
 {
     struct inode_lost *lost = lost_of(inode);
     struct lost_note note = {0};
@@ -64,7 +64,7 @@ struct lost_note lost_noted(struct ns_inode *inode)
     return note;
 }
 
-int lost_note(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
+int lost_note_add(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
 {
     struct inode_lost *lost = lost_make(inode);
     if (!lost)
@@ -88,7 +88,7 @@ int lost_note(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
     return 0;
 }
 
-void lost_stored(struct ns_inode *inode, uint64_t size)
+void lost_note_stored(struct ns_inode *inode, uint64_t size)
 {
     struct inode_lost *lost = lost_of(inode);
     if (!lost)
@@ -99,7 +99,7 @@ void lost_stored(struct ns_inode *inode, uint64_t size)
     lost_unlock(lost);
 }
 
-void lost_cut(struct ns_inode *inode)
+void lost_note_cut(struct ns_inode *inode)
 {
     struct inode_lost *lost = lost_of(inode);
     if (!lost)
@@ -110,7 +110,7 @@ void lost_cut(struct ns_inode *inode)
     lost_unlock(lost);
 }
 
-bool lost_just_before(struct ns_inode *inode, uint64_t offset)
+bool lost_note_just_before(struct ns_inode *inode, uint64_t offset)
 {
     struct inode_lost *lost = lost_of(inode);
     if (!lost)

@@ -14,26 +14,26 @@ struct lost_note {
 };
 // A copy of the note. Who holds no lock copies it before reading the record: a loss that moves from
 // the note into the store meanwhile is then seen at least once.
-struct lost_note lost_noted(struct ns_inode *inode);
+struct lost_note lost_note_get(struct ns_inode *inode);
 
 // Where the part of the note begins that counts for a file of that size; it ends at note.to.
-static inline uint64_t lost_from(struct lost_note note, uint64_t size)
+static inline uint64_t lost_note_from(struct lost_note note, uint64_t size)
 {
     return note.unsaved || note.from > size ? note.from : size;
 }
 
 // Whether a write at `offset` is beyond something that has just been lost. Bytes that were buffered
 // together with what was lost should not be stored behind it.
-bool lost_just_before(struct ns_inode *inode, uint64_t offset);
+bool lost_note_just_before(struct ns_inode *inode, uint64_t offset);
 
 // Adds to the note. -ENOMEM.
-int lost_note(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
+int lost_note_add(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
     REQUIRES(inode_held);
 void lost_note_free(struct inode_lost *lost); // NULL is legal
 
-// lost_stored: after a commit that left the file `size` bytes long. lost_cut: after one that has
-// set the file's size, so that nothing is lost beyond it any more.
-void lost_stored(struct ns_inode *inode, uint64_t size) REQUIRES(inode_held);
-void lost_cut(struct ns_inode *inode) REQUIRES(inode_held);
+// lost_note_stored: after a commit that left the file `size` bytes long. lost_note_cut: after one
+// that has set the file's size, so that nothing is lost beyond it any more.
+void lost_note_stored(struct ns_inode *inode, uint64_t size) REQUIRES(inode_held);
+void lost_note_cut(struct ns_inode *inode) REQUIRES(inode_held);
 
 #endif

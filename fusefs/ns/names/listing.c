@@ -54,7 +54,7 @@ uint64_t listing_cookie(const struct listings *listings, struct slice name)
 
 // ------------------------------------------------------------------------------- pieces
 
-struct listing_piece *piece_new(uint64_t dir, uint64_t version)
+struct listing_piece *listing_piece_new(uint64_t dir, uint64_t version)
 {
     struct listing_piece *piece = calloc(1, sizeof *piece);
     if (!piece)
@@ -70,8 +70,8 @@ struct listing_piece *piece_new(uint64_t dir, uint64_t version)
     return piece;
 }
 
-int piece_add(struct listing_piece *piece, const struct listings *listings, struct slice name,
-              uint64_t ino, uint32_t type)
+int listing_piece_add(struct listing_piece *piece, const struct listings *listings,
+                      struct slice name, uint64_t ino, uint32_t type)
 {
     assert(piece->count < LISTING_PIECE && name.size <= UINT8_MAX);
     piece->names[piece->count] = (struct listed_name){.cookie = listing_cookie(listings, name),
@@ -85,7 +85,7 @@ int piece_add(struct listing_piece *piece, const struct listings *listings, stru
     return 0;
 }
 
-void piece_put(struct listing_piece *piece)
+void listing_piece_put(struct listing_piece *piece)
 {
     if (!piece || atomic_fetch_sub(&piece->refs, 1) != 1)
         return;
@@ -145,7 +145,7 @@ static void drop_oldest(struct listings *listings) REQUIRES(listings_mutex)
     unlink_piece(listings, piece);
     assert(listings->bytes >= piece_bytes(piece));
     listings->bytes -= piece_bytes(piece);
-    piece_put(piece);
+    listing_piece_put(piece);
 }
 
 // Nobody else has them any more.

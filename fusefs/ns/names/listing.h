@@ -58,14 +58,14 @@ void listings_free(struct listings *listings);
 // The position behind a name; more than 2, less than 2^63.
 uint64_t listing_cookie(const struct listings *listings, struct slice name);
 
-// An empty piece with one reference; NULL: no memory. It is filled by piece_add, 0 or -ENOMEM, and
-// from listings_keep on it stays as it is.
-struct listing_piece *piece_new(uint64_t dir, uint64_t version);
-int piece_add(struct listing_piece *piece, const struct listings *listings, struct slice name,
-              uint64_t ino, uint32_t type);
-void piece_put(struct listing_piece *piece); // NULL is legal
+// An empty piece with one reference; NULL: no memory. It is filled by listing_piece_add, 0 or
+// -ENOMEM, and from listings_keep on it stays as it is.
+struct listing_piece *listing_piece_new(uint64_t dir, uint64_t version);
+int listing_piece_add(struct listing_piece *piece, const struct listings *listings,
+                      struct slice name, uint64_t ino, uint32_t type);
+void listing_piece_put(struct listing_piece *piece); // NULL is legal
 
-static inline struct slice piece_name(const struct listing_piece *piece, size_t i)
+static inline struct slice listing_piece_name(const struct listing_piece *piece, size_t i)
 {
     return slice_of(piece->bytes.data + piece->names[i].at, piece->names[i].size);
 }

@@ -25,7 +25,7 @@ int ns_lookup_scanned(struct ns *ns, struct ns_inode *dir, struct slice name, st
 
 // Where a lookup puts the beginning of a file's content if it has read it anyway: short content is
 // in the record.
-struct content_head {
+struct lookup_content {
     void *data;
     size_t size; // room
     size_t got;
@@ -36,7 +36,8 @@ struct content_head {
 // caller knew that this is the key of what it looks for. -ESTALE: a directory is there, or that is
 // not sure any more. `head` may be NULL.
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
-                  struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct content_head *head);
+                  struct ns_inode **ret_inode, struct ns_attr *ret_attr,
+                  struct lookup_content *head);
 
 // The prefix of the directory that `rec` is the record of, found under `name` in the directory
 // that owns `dir_prefix`. Points into rec or into space.

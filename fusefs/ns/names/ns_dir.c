@@ -27,7 +27,7 @@
 #define COOKIE_DOTS 2u
 
 // An entry on its way to the callback.
-struct found {
+struct listed_entry {
     struct slice name;
     uint64_t ino;
     uint32_t type;
@@ -46,7 +46,7 @@ static int walk_open(struct ns *ns, const struct ns_inode *dir, struct lsm_iter 
 
 // The entry the iterator is on, valid until the iterator moves. 0, 1 at the end, -EIO if the entry
 // is malformed.
-static int walk_entry(struct lsm_iter *iter, struct found *ret_found)
+static int walk_entry(struct lsm_iter *iter, struct listed_entry *ret_found)
 {
     size_t key_size, value_size;
     struct slice prefix;
@@ -90,7 +90,7 @@ static void walk_behind(const struct ns_inode *dir, struct lsm_iter *iter, struc
 // Puts the iterator on the first entry behind the name of that position. -ESTALE: there is none.
 static int walk_to_cookie(struct ns *ns, struct lsm_iter *iter, uint64_t cookie)
 {
-    struct found found;
+    struct listed_entry found;
     int rc;
     lsm_iter_seek_first(iter);
     while (!(rc = walk_entry(iter, &found))) {
@@ -104,7 +104,7 @@ static int walk_to_cookie(struct ns *ns, struct lsm_iter *iter, uint64_t cookie)
 
 // ------------------------------------------------------------------------------- delivering
 
-struct reading {
+struct dir_reading {
     struct ns *ns;
     struct ns_inode *dir;
     bool plus;
@@ -116,7 +116,7 @@ struct reading {
 
 // Passes one entry on: 0, 1 if the callback stopped before it, or -errno. `inode`, of which it
 // takes the caller's reference, and `attr` may be NULL.
-static int deliver(struct reading *reading, const struct found *found, uint64_t cookie,
+static int deliver(struct dir_reading *reading, const struct listed_entry *found, uint64_t cookie,
                    struct ns_inode *inode, const struct ns_attr *attr)
 {
     struct ns_dirent entry = {.name = (const char *)found->name.data,
@@ -147,10 +147,11 @@ static int deliver(struct reading *reading, const struct found *found, uint64_t 
     return 0;
 }
 
-static int deliver_dots(struct reading *reading, uint64_t cookie)
+static int deliver_dots(struct dir_reading *reading, uint64_t cookie)
 {
     struct ns_inode *parent;
-    struct found found = {.name = slice_of(".", 1), .ino = reading->dir->ino, .type = S_IFDIR};
+    struct listed_entry found = {
+        .name = slice_of(".", 1), .ino = reading->dir->ino, .type = S_IFDIR};
     int rc = cookie < COOKIE_DOT ? deliver(reading, &found, COOKIE_DOT, NULL, NULL) : 0;
     if (rc || cookie >= COOKIE_DOTS)
         return rc;
@@ -164,7 +165,7 @@ static int deliver_dots(struct reading *reading, uint64_t cookie)
 }
 
 // Passes on what a scan is on, with inode and attributes. As deliver().
-static int deliver_scanned(struct reading *reading, struct found *found, uint64_t cookie,
+static int deliver_scanned(struct dir_reading *reading, struct listed_entry *found, uint64_t cookie,
                            uint64_t moves)
 {
     struct ns_inode *inode;
@@ -181,12 +182,12 @@ static int deliver_scanned(struct reading *reading, struct found *found, uint64_
 // Takes what the iterator comes to into the piece and, with `reading`, passes it on until that is
 // enough: 1 then. `moves` was table.moves before the iterator was made.
 static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece *piece,
-                      struct reading *reading, uint64_t moves)
+                      struct dir_reading *reading, uint64_t moves)
 {
-    struct found found;
+    struct listed_entry found;
     int rc;
     while (!(rc = walk_entry(iter, &found)) && piece->count < LISTING_PIECE) {
-        rc = piece_add(piece, ns->listings, found.name, found.ino, found.type);
+        rc = listing_piece_add(piece, ns->listings, found.name, found.ino, found.type);
         if (!rc && reading)
             rc = deliver_scanned(reading, &found, piece->names[piece->count - 1].cookie, moves);
         if (rc)
@@ -201,16 +202,16 @@ static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece
 // Makes the piece behind `name` or, without one, behind the position; from the beginning if that is
 // 0 too. With `reading`, that gets the piece's entries too; 1 if it has had enough.
 static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t cookie,
-                      struct reading *reading, struct listing_piece **ret_piece)
+                      struct dir_reading *reading, struct listing_piece **ret_piece)
 {
     struct lsm_iter *iter;
     uint64_t moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
-    struct listing_piece *piece = piece_new(dir->ino, atomic_load(&dir->names));
+    struct listing_piece *piece = listing_piece_new(dir->ino, atomic_load(&dir->names));
     if (!piece)
         return -ENOMEM;
     int rc = walk_open(ns, dir, &iter);
     if (rc) {
-        piece_put(piece);
+        listing_piece_put(piece);
         return rc;
     }
     piece->is_beginning = !name.size && !cookie;
@@ -226,7 +227,7 @@ static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, ui
     }
     lsm_iter_free(iter);
     if (rc < 0) {
-        piece_put(piece);
+        listing_piece_put(piece);
         return rc;
     }
     listings_keep(ns->listings, piece);
@@ -234,14 +235,15 @@ static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, ui
     return rc;
 }
 
-static int deliver_piece(struct reading *reading, const struct listing_piece *piece, size_t index)
+static int deliver_piece(struct dir_reading *reading, const struct listing_piece *piece,
+                         size_t index)
 {
     int rc = 0;
     for (; !rc && index < piece->count; index++) {
         const struct listed_name *name = &piece->names[index];
-        struct found found = {.name = piece_name(piece, index),
-                              .ino = name->ino,
-                              .type = (uint32_t)name->type_bits << 12};
+        struct listed_entry found = {.name = listing_piece_name(piece, index),
+                                     .ino = name->ino,
+                                     .type = (uint32_t)name->type_bits << 12};
         rc = deliver(reading, &found, name->cookie, NULL, NULL);
     }
     return rc;
@@ -269,7 +271,7 @@ static int find_piece(struct ns *ns, struct ns_inode *dir, uint64_t cookie, stru
 }
 
 // Reads on from the position without inodes.
-static int list_names(struct reading *reading, uint64_t cookie, struct slice name)
+static int list_names(struct dir_reading *reading, uint64_t cookie, struct slice name)
 {
     struct ns *ns = reading->ns;
     struct listing_piece *piece, *next;
@@ -278,14 +280,15 @@ static int list_names(struct reading *reading, uint64_t cookie, struct slice nam
     if (rc)
         return rc;
     while (!(rc = deliver_piece(reading, piece, index)) && !piece->is_end) {
-        rc = piece_make(ns, reading->dir, piece_name(piece, piece->count - 1), 0, NULL, &next);
+        rc = piece_make(ns, reading->dir, listing_piece_name(piece, piece->count - 1), 0, NULL,
+                        &next);
         if (rc)
             break;
-        piece_put(piece);
+        listing_piece_put(piece);
         piece = next;
         index = 0;
     }
-    piece_put(piece);
+    listing_piece_put(piece);
     return rc;
 }
 
@@ -300,17 +303,17 @@ static bool find_name(struct ns *ns, const struct ns_inode *dir, uint64_t cookie
         *ret_name = slice_of(space, listings_marked(ns->listings, dir->ino, cookie, space));
         return false;
     }
-    struct slice name = piece_name(piece, next - 1);
+    struct slice name = listing_piece_name(piece, next - 1);
     memcpy(space, name.data, name.size);
     *ret_name = slice_of(space, name.size);
     assert(next > 0 && next <= piece->count);
     bool is_end = piece->is_end && next == piece->count;
-    piece_put(piece);
+    listing_piece_put(piece);
     return is_end;
 }
 
 // Reads on from the position with inodes.
-static int list_files(struct reading *reading, uint64_t cookie, struct slice name)
+static int list_files(struct dir_reading *reading, uint64_t cookie, struct slice name)
 {
     struct ns *ns = reading->ns;
     struct listing_piece *piece = NULL, *next;
@@ -321,20 +324,20 @@ static int list_files(struct reading *reading, uint64_t cookie, struct slice nam
         return 0;
     for (;;) {
         int rc = piece_make(ns, reading->dir, name, cookie, reading, &next);
-        piece_put(piece);
+        listing_piece_put(piece);
         if (rc < 0)
             return rc;
         piece = next;
         if (rc || piece->is_end) {
-            piece_put(piece);
+            listing_piece_put(piece);
             return rc;
         }
-        name = piece_name(piece, piece->count - 1);
+        name = listing_piece_name(piece, piece->count - 1);
         cookie = 0;
     }
 }
 
-static int list_from(struct reading *reading, uint64_t cookie, struct slice name)
+static int list_from(struct dir_reading *reading, uint64_t cookie, struct slice name)
 {
     int rc = cookie < COOKIE_DOTS ? deliver_dots(reading, cookie) : 0;
     if (!rc)
@@ -350,7 +353,7 @@ int ns_list(struct ns *ns, struct ns_inode *dir, uint64_t cookie, bool plus, ns_
 {
     if (!inode_is_dir(dir))
         return -ENOTDIR;
-    struct reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
+    struct dir_reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
     struct ns_attr attr;
     int rc = ns->follows ? ns_getattr(ns, dir, &attr) : 0; // its prefix may be another's by now
     return rc ? rc : list_from(&reading, cookie, slice_of(NULL, 0));
@@ -392,7 +395,7 @@ int ns_list_behind(struct ns *ns, struct ns_inode *dir, const char *name, size_t
 {
     if (!inode_is_dir(dir))
         return -ENOTDIR;
-    struct reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
+    struct dir_reading reading = {.ns = ns, .dir = dir, .plus = plus, .fn = fn, .arg = arg};
     struct slice behind = slice_of(name, name_size);
     return list_from(&reading, listing_cookie(ns->listings, behind), behind);
 }

@@ -145,11 +145,11 @@ struct lookup {
     struct prefix *dir_prefix;
     struct slice name;
     struct pathkey key;
-    uint64_t moves;            // as of before rec was read
-    struct content_head *head; // may be NULL
+    uint64_t moves;              // as of before rec was read
+    struct lookup_content *head; // may be NULL
 };
 
-static void content_head_fill(struct content_head *head, const struct record *rec)
+static void lookup_content_fill(struct lookup_content *head, const struct record *rec)
 {
     if (!S_ISREG(rec->mode) || !rec->is_inline)
         return;
@@ -219,7 +219,7 @@ static int lookup_run(struct ns *ns, struct lookup *lookup, struct ns_inode **re
     } else if (!rc)
         atimes_apply(inode, &rec->rec);
     if (!rc && lookup->head)
-        content_head_fill(lookup->head, &rec->rec);
+        lookup_content_fill(lookup->head, &rec->rec);
     if (!rc && ret_attr)
         ns_attr_from(&rec->rec, ret_attr);
     if (rc)
@@ -265,7 +265,8 @@ int ns_lookup_scanned(struct ns *ns, struct ns_inode *dir, struct slice name, st
 }
 
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
-                  struct ns_inode **ret_inode, struct ns_attr *ret_attr, struct content_head *head)
+                  struct ns_inode **ret_inode, struct ns_attr *ret_attr,
+                  struct lookup_content *head)
 {
     struct lookup lookup = {.dir_prefix = dir_prefix, .name = name, .moves = moves, .head = head};
     pathkey_entry(&lookup.key, prefix_slice(dir_prefix), name);

@@ -52,7 +52,7 @@ static int path_split(const char *text, struct path *ret_path)
 
 // One get of the whole path's key. -ESTALE or -ENOENT: walk.
 static int resolve_direct(struct ns *ns, const struct path *path, struct ns_inode **ret_inode,
-                          struct ns_attr *ret_attr, struct content_head *head)
+                          struct ns_attr *ret_attr, struct lookup_content *head)
 {
     assert(path->count > 0);
     uint64_t moves = atomic_load_explicit(&ns->table.moves, memory_order_acquire);
@@ -101,7 +101,7 @@ static int resolve_walk(struct ns *ns, const struct path *path, struct ns_inode 
 }
 
 static int resolve(struct ns *ns, const char *path_text, struct ns_inode **ret_inode,
-                   struct ns_attr *ret_attr, struct content_head *head)
+                   struct ns_attr *ret_attr, struct lookup_content *head)
 {
     struct path path;
     int rc = path_split(path_text, &path);
@@ -132,7 +132,7 @@ int ns_resolve(struct ns *ns, const char *path, struct ns_inode **ret_inode,
 ssize_t ns_resolve_read(struct ns *ns, const char *path, void *data, size_t size,
                         struct ns_inode **ret_inode, struct ns_attr *ret_attr)
 {
-    struct content_head head = {.data = data, .size = size};
+    struct lookup_content head = {.data = data, .size = size};
     struct ns_inode *inode;
     int rc = resolve(ns, path, &inode, ret_attr, &head);
     if (rc)
