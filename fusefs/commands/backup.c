@@ -368,7 +368,7 @@ static bool is_own_mount(struct ctl *ctl, const char *path)
 {
     struct mount_info info;
     struct stat target, mount;
-    if (!ctl->live || !mount_info_of_store(0, ctl->live->directory, &info) ||
+    if (!ctl->live || !mount_info_of_store(0, ctl->live->directory, NULL, &info) ||
         stat(info.mountpoint, &mount))
         return false;
     if (stat(path, &target)) {

@@ -124,13 +124,14 @@ static bool begins(const char *text, const char *with)
 static uint64_t judge_mount(const char *db, const struct holder *holder, char *text, size_t size)
 {
     char *resolved = realpath(db, NULL);
+    const char *mountpoint = holder->note + strlen(BUSY_MOUNTED);
     struct mount_info info;
     long pid = holder->pid;
     uint64_t patience = 0;
-    if (resolved && mount_info_of_store(0, resolved, &info)) {
+    if (resolved && mount_info_of_store(0, resolved, mountpoint, &info)) {
         snprintf(text, size, "mounted on %s", info.mountpoint);
-    } else if (resolved && (mount_info_of_store(pid, resolved, &info) ||
-                            mount_info_anywhere(resolved, &info, &pid))) {
+    } else if (resolved && (mount_info_of_store(pid, resolved, mountpoint, &info) ||
+                            mount_info_anywhere(resolved, mountpoint, &info, &pid))) {
         snprintf(text, size, "mounted on %s in another mount namespace, that of process %ld",
                  info.mountpoint, pid);
         patience = pid == holder->pid ? 0 : UNMOUNTED_US;

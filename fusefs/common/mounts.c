@@ -1,5 +1,6 @@
 // /proc/PID/mountinfo, read line by line:
 //   ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS
+// The last options are those of the file system.
 //
 // Thread-safe: no state. What cannot be read counts as empty.
 #include "common/mounts.h"
@@ -41,8 +42,11 @@ static bool parse_mount(char *line, struct mount_info *ret_info)
         p = strtok_r(NULL, " ", &save);
     char *type = strtok_r(NULL, " ", &save);
     char *source = strtok_r(NULL, " ", &save);
+    const char *options = strtok_r(NULL, " ", &save); // of the file system, not of this mount
     if (!p || !type || !source)
         return false;
+    ret_info->is_read_only =
+        options && (strcmp(options, "ro") == 0 || strncmp(options, "ro,", 3) == 0);
     unescape(fields[3]);
     unescape(fields[4]);
     unescape(source);
@@ -88,17 +92,25 @@ bool mount_info_find(const char *mountpoint, struct mount_info *ret_info)
     return find_in("/proc/self/mountinfo", is_at, (char *)(uintptr_t)mountpoint, ret_info);
 }
 
+struct store_mount {
+    const char *db, *reader; // reader: where a read-only mount counts
+};
+
 static bool is_of_store(void *arg, const struct mount_info *info)
 {
-    return strcmp(info->type, LSMFS_TYPE) == 0 && strcmp(info->source, arg) == 0;
+    const struct store_mount *wanted = arg;
+    return strcmp(info->type, LSMFS_TYPE) == 0 && strcmp(info->source, wanted->db) == 0 &&
+           (!info->is_read_only ||
+            (wanted->reader && strcmp(info->mountpoint, wanted->reader) == 0));
 }
 
-bool mount_info_of_store(long pid, const char *db, struct mount_info *ret_info)
+bool mount_info_of_store(long pid, const char *db, const char *reader, struct mount_info *ret_info)
 {
     char list[64] = "/proc/self/mountinfo";
+    struct store_mount wanted = {.db = db, .reader = reader};
     if (pid)
         snprintf(list, sizeof list, "/proc/%ld/mountinfo", pid);
-    return find_in(list, is_of_store, (char *)(uintptr_t)db, ret_info);
+    return find_in(list, is_of_store, &wanted, ret_info);
 }
 
 struct wanted {
@@ -141,7 +153,8 @@ static bool is_new_namespace(const char *pid, ino_t *seen, size_t *count)
     return true;
 }
 
-bool mount_info_anywhere(const char *db, struct mount_info *ret_info, long *ret_pid)
+bool mount_info_anywhere(const char *db, const char *reader, struct mount_info *ret_info,
+                         long *ret_pid)
 {
     ino_t seen[NAMESPACES_MAX];
     size_t count = 0;
@@ -153,7 +166,7 @@ bool mount_info_anywhere(const char *db, struct mount_info *ret_info, long *ret_
         long pid = strtol(entry->d_name, &end, 10);
         if (pid <= 0 || *end || !is_new_namespace(entry->d_name, seen, &count))
             continue;
-        found = mount_info_of_store(pid, db, ret_info);
+        found = mount_info_of_store(pid, db, reader, ret_info);
         if (found)
             *ret_pid = pid;
     }

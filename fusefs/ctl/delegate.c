@@ -165,7 +165,7 @@ static int truncate_in_mount(struct delegate *delegate, const char *path)
                                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
     bool is_remote = store_place_is_remote(delegate->ctl->db);
     char *db = is_remote ? strdup(delegate->ctl->db) : realpath(delegate->ctl->db, NULL);
-    bool found = db && mount_info_of_store(0, db, &info);
+    bool found = db && mount_info_of_store(0, db, NULL, &info);
     free(db);
     if (!found)
         return -ETXTBSY;
