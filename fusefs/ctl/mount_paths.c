@@ -1,5 +1,6 @@
 // See mount_paths.h. Which mount a path is in is known by its device; where it is in there, by the
-// longest mount point that the path begins with.
+// longest mount point that the path begins with. What is in .snapshots, and the directory itself,
+// have inode numbers that nothing of the tree has.
 //
 // Thread safety: one thread.
 #include "ctl/mount_paths.h"
@@ -14,6 +15,7 @@
 #include <sys/sysmacros.h>
 
 #include "common/mounts.h"
+#include "ns/namespace.h"
 
 static char store_path[PATH_MAX];
 static char paths[2][PATH_MAX];
@@ -44,8 +46,9 @@ static int resolve(const char *path, char absolute[PATH_MAX])
     return n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-// The device of what is there, or of the directory in which it would be.
-static int device_of(const char *absolute, char device[32])
+// The device of what is there, or of the directory in which it would be; whether that is in
+// .snapshots.
+static int device_of(const char *absolute, char device[32], bool *ret_in_snapshots)
 {
     char parent[PATH_MAX];
     struct stat st;
@@ -59,17 +62,18 @@ static int device_of(const char *absolute, char device[32])
             return -errno;
     }
     snprintf(device, 32, "%u:%u", major(st.st_dev), minor(st.st_dev));
+    *ret_in_snapshots = st.st_ino >= NS_INO_LAST;
     return 0;
 }
 
 // One of the two paths: its place in the mount's store.
 static bool find(struct ctl *ctl, const char *path, char inside[PATH_MAX],
-                 struct mount_info *ret_info)
+                 struct mount_info *ret_info, bool *ret_in_snapshots)
 {
     char absolute[PATH_MAX], device[32];
     int rc = resolve(path, absolute);
     if (!rc)
-        rc = device_of(absolute, device);
+        rc = device_of(absolute, device, ret_in_snapshots);
     if (rc) {
         complain(ctl, "%s: %s", path, strerror(-rc));
         return false;
@@ -92,15 +96,31 @@ static bool find(struct ctl *ctl, const char *path, char inside[PATH_MAX],
     return true;
 }
 
+// What a command of the store would do elsewhere than the paths say: it knows no snapshots, and
+// works on the present, whatever the mount shows.
+static bool may_clone(struct ctl *ctl, const char *from, const char *to, bool from_snapshot,
+                      bool to_read_only)
+{
+    if (to_read_only)
+        complain(ctl, "%s: %s", to, strerror(EROFS));
+    else if (from_snapshot)
+        complain(ctl, "%s: is of a snapshot: 'cp -a' copies it, and shares its content", from);
+    return !to_read_only && !from_snapshot;
+}
+
 bool mount_paths(struct ctl *ctl, char *from, char *to)
 {
     struct mount_info info[2];
-    if (!find(ctl, from, paths[0], &info[0]) || !find(ctl, to, paths[1], &info[1]))
+    bool in_snapshots[2];
+    if (!find(ctl, from, paths[0], &info[0], &in_snapshots[0]) ||
+        !find(ctl, to, paths[1], &info[1], &in_snapshots[1]))
         return false;
     if (strcmp(info[0].device, info[1].device) != 0) {
         complain(ctl, "%s and %s are not in one store", from, to);
         return false;
     }
+    if (!may_clone(ctl, from, to, in_snapshots[0], in_snapshots[1] || info[1].is_read_only))
+        return false;
     snprintf(store_path, sizeof store_path, "%s", info[0].source);
     ctl->db = store_path;
     ctl->args = args;

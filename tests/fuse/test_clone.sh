@@ -45,6 +45,22 @@ check_not "to what is there" "$ctl" clone "$mnt/tree" "$mnt/copy"
 check_not "to another file system" "$ctl" clone "$mnt/tree" "$work/elsewhere"
 check_not "from another file system" "$ctl" clone "$work" "$mnt/elsewhere"
 check_not "what is not there" "$ctl" clone "$mnt/nothing" "$mnt/elsewhere"
+
+# Snapshots, and mounts that are only read: what the paths name is not what a clone would work on.
+check "a snapshot" "$ctl" snapshot create "$db" old
+out=$("$ctl" clone "$mnt/.snapshots/old/tree" "$mnt/elsewhere" 2>&1)
+matches "from a snapshot" "$out" "lsmfsctl: $mnt/.snapshots/old/tree: is of a snapshot: 'cp -a' *"
+for to in .snapshots .snapshots/new .snapshots/old/new; do
+    out=$("$ctl" clone "$mnt/tree" "$mnt/$to" 2>&1)
+    same "to $to: status" $? 1
+    same "to $to" "$out" "lsmfsctl: $mnt/$to: Read-only file system"
+done
+mount_store "$db" "$work/follower" -o ro,follow
+out=$("$ctl" clone "$work/follower/tree" "$work/follower/new" 2>&1)
+same "in a mount that follows" "$out" "lsmfsctl: $work/follower/new: Read-only file system"
+same "nothing was made" "$("$ctl" ls "$db" | tr '\n' ' ')" "copy tree whole "
+umount_store "$work/follower"
+check "no snapshot" "$ctl" snapshot delete "$db" old
 rm -rf "${mnt:?}"/whole "$mnt"/copy/{by-path,again,linked,dangling,dangling2,bound}
 
 # --- an unfinished copy is nowhere to be seen
