@@ -256,8 +256,8 @@ static void handle_free(struct lsm *db) NOT_CHECKED
 }
 
 // Whoever follows needs no lock, but tells the writer that there is somebody. The writer holds that
-// file for a moment when it looks (db_is_followed).
-static int take_lock(struct lsm *db)
+// file for a moment when it looks (db_is_followed). *ret_waited: somebody else had the store.
+static int take_lock(struct lsm *db, bool *ret_waited)
 {
     char name[STORE_NAME_MAX];
     const struct lsm_options *options = &db->options;
@@ -271,7 +271,7 @@ static int take_lock(struct lsm *db)
         if (again && options->follow && (again = ++tries < ENTER_TRIES))
             usleep(ENTER_PAUSE_US);
         else if (again && !options->follow)
-            again = options->lock_wait && options->lock_wait(options->lock_wait_arg);
+            *ret_waited = again = options->lock_wait && options->lock_wait(options->lock_wait_arg);
     } while (again);
     if (!rc && options->lock_note) {
         db_lock(db);
@@ -282,24 +282,32 @@ static int take_lock(struct lsm *db)
 }
 
 // Comes out with the lock, and with db->fresh, which is decided under it. A directory that is
-// removed in between is looked for, or made, again.
+// removed in between is looked for, or made, again; but a store that was waited for is not made
+// anew.
 static int place_enter(struct lsm *db)
 {
-    bool fresh;
+    bool fresh = false, waited = false, awaited = false;
     int rc;
     for (unsigned tries = 0; tries < ENTER_TRIES; tries++) {
         rc = place_open(db);
         if (!rc)
             rc = place_judge(db, &fresh);
         if (!rc)
-            rc = take_lock(db);
+            rc = take_lock(db, &waited);
+        awaited = awaited || (waited && !fresh);
+        db->options.create_if_missing = db->options.create_if_missing && !awaited;
         if (rc != LSM_NOT_FOUND)
             break;
         db->base->ops->close_dir(db->env);
         db->env = NULL;
     }
     db->options.lock_note = NULL; // the string is the caller's and must not be kept
-    return rc ? rc : place_judge(db, &db->fresh);
+    if (!rc)
+        rc = place_judge(db, &db->fresh);
+    if (awaited && (rc == LSM_NOT_FOUND || rc == LSM_NOT_A_STORE))
+        return status_fail(LSM_NOT_FOUND, "%s: the store was removed while it was waited for",
+                           db->dir);
+    return rc;
 }
 
 void lsm_lock_note(struct lsm *db, const char *note)

@@ -62,4 +62,21 @@ check "unmount" umount_store "$two"
 wait "$standby"
 same "an unmount ends it with 0" $? 0
 check "nothing is wrong" lsmfsctl check -q "$db"
+
+# ---- the store is removed meanwhile: no empty one is mounted in its place
+mount_store "$work/other" "$one"
+"$lsmfs" -f -o standby "$work/other" "$two" 2>"$work/err" &
+standby=$!
+check "one that is to be disappointed" eventually grep -qs "standing by" "$work/err"
+kill -STOP "$standby"
+check "unmount before the removal" umount_store "$one"
+check "the store is removed" lsmfsctl destroy --yes "$work/other"
+kill -CONT "$standby"
+eventually gone "$standby" || { fail "it does not end" && kill "$standby"; }
+wait "$standby"
+same "a removed store: status" $? 1
+same "a removed store" "$(tail -n 1 "$work/err")" \
+    "lsmfs: $work/other: the store was removed while it was waited for"
+check_not "it is not made again" test -e "$work/other"
+
 finish
