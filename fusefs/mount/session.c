@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "common/mounts.h"
-#include "common/say.h"
 #include "mount/messages.h"
 
 #define READAHEAD_KIB 1024
@@ -124,8 +123,8 @@ struct fuse_session *session_mount(const struct mount_options *options,
         if (text)
             fputs(text, stderr);
     } else {
-        say("lsmfs", "%s: cannot be mounted on: %s", options->mountpoint,
-            text ? last_line(text) : "libfuse gave no reason");
+        messages_write(LOG_ERR, "%s: cannot be mounted on: %s", options->mountpoint,
+                       text ? last_line(text) : "libfuse gave no reason");
         if (session)
             fuse_session_destroy(session);
         session = NULL;

@@ -78,5 +78,4 @@ same "a removed store: status" $? 1
 same "a removed store" "$(tail -n 1 "$work/err")" \
     "lsmfs: $work/other: the store was removed while it was waited for"
 check_not "it is not made again" test -e "$work/other"
-
 finish
