@@ -20,11 +20,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/cond.h"
 #include "base/lock_check.h"
+#include "common/store_place.h"
 #include "mount/fuse_api.h"
 #include "mount/messages.h"
 #include "mount/transport.h"
@@ -45,7 +47,10 @@ struct follower {
     pthread_t thread;
     bool joined;                 // follower_stop's
     uint64_t every_us, limit_us; // constant
-    _Atomic uint64_t fresh_us;   // when the last refresh began; stored under the mutex
+    dev_t device;                // of the store's directory; constant, as is the next one
+    ino_t directory;
+    bool said_replaced;        // who refreshes has it
+    _Atomic uint64_t fresh_us; // when the last refresh began; stored under the mutex
     pthread_mutex_t mutex;
     pthread_cond_t changed;                     // of anything below
     bool refreshing GUARDED_BY(follower_mutex); // somebody is reading what is new
@@ -91,16 +96,42 @@ static void drop(struct lsmfs *fs, const struct stale *stale)
     }
 }
 
-static void say(const struct lsmfs *fs, int rc, uint64_t failures, uint64_t slept_us, bool all)
+// The store that is followed has another directory, or none: what is there now is another one.
+static bool is_replaced(const struct follower *follower)
 {
-    if (rc < 0 && failures == 0)
-        messages_write(LOG_WARNING, "%s: cannot be followed, what was read last is shown: %s",
-                       fs->options.db, lsm_error_detail());
-    else if (rc >= 0 && failures)
-        messages_write(LOG_NOTICE, "%s: is followed again", fs->options.db);
-    if (slept_us >= SLEPT_US)
-        messages_write(LOG_NOTICE, "%s: was not followed for %" PRIu64 " s%s", fs->options.db,
-                       slept_us / 1000000, all ? ": read anew" : "");
+    struct stat st;
+    const char *db = follower->fs->options.db;
+    return !store_place_is_remote(db) &&
+           (stat(db, &st) || st.st_dev != follower->device || st.st_ino != follower->directory);
+}
+
+static void say_failed(struct follower *follower, uint64_t failures)
+{
+    const char *db = follower->fs->options.db;
+    if (failures == 0)
+        messages_write(
+            LOG_WARNING,
+            "%s: cannot be followed, what was read last is shown, as far as it can still "
+            "be read: %s",
+            db, lsm_error_detail());
+    if (follower->said_replaced || !is_replaced(follower))
+        return;
+    follower->said_replaced = true;
+    messages_write(
+        LOG_ERR, "%s: was removed, or another store is in its place: unmount %s and mount it again",
+        db, follower->fs->options.mountpoint);
+}
+
+static void say(struct follower *follower, int rc, uint64_t failures, uint64_t slept_us)
+{
+    const char *db = follower->fs->options.db;
+    if (rc < 0)
+        say_failed(follower, failures);
+    else if (failures)
+        messages_write(LOG_NOTICE, "%s: is followed again", db);
+    if (slept_us >= SLEPT_US && rc >= 0)
+        messages_write(LOG_NOTICE, "%s: was not followed for %" PRIu64 " s%s", db,
+                       slept_us / 1000000, follower->stale.all ? ": read anew" : "");
 }
 
 // Reads what is new. With the mutex, which is not held meanwhile.
@@ -114,7 +145,7 @@ static void refresh(struct follower *follower) REQUIRES(follower_mutex)
     // `stale` is whose who refreshes.
     uint64_t begin = clock_us(), slept_us = begin - atomic_load(&follower->fresh_us);
     int rc = ns_refresh(fs->ns, note_stale, &follower->stale);
-    say(fs, rc, failures, slept_us, follower->stale.all);
+    say(follower, rc, failures, slept_us);
     follower_lock(follower);
     follower->refreshing = false;
     follower->failures = rc < 0 ? failures + 1 : 0;
@@ -151,6 +182,11 @@ NOT_CHECKED int follower_start(struct lsmfs *fs, struct follower **ret_follower)
     struct follower *follower = calloc(1, sizeof *follower);
     if (!follower)
         return -ENOMEM;
+    struct stat st;
+    if (!stat(fs->options.db, &st)) {
+        follower->device = st.st_dev;
+        follower->directory = st.st_ino;
+    }
     follower->fs = fs;
     follower->every_us = (uint64_t)fs->options.follow_ms * 1000 / 4;
     follower->limit_us = (uint64_t)fs->options.follow_ms * 1000 / 2;

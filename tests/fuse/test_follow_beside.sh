@@ -38,4 +38,33 @@ same "a reader that came before the end" "$(cat got)" two
 umount_store "$f"
 check "the store" "$bin/lsmfsctl" check -q "$db"
 
+# A store that is moved is followed on; the end of the mount is waited for.
+"$bin/lsmfsctl" snapshot create "$db" base
+"$bin/lsmfsctl" send -q "$db" base | "$bin/lsmfsctl" receive -q "$work/copy"
+"$bin/lsmfsctl" put "$db" /file <<<three
+"$bin/lsmfsctl" snapshot create "$db" next
+mount_store "$db" "$f" -o ro,follow,follow_ms=200
+pid=$(head -n 1 "$db/FOLLOWERS")
+mv "$db" "$work/moved"
+"$bin/lsmfsctl" put "$work/moved" /file <<<four
+is() { [ "$(cat "$f/file")" = "$1" ]; }
+check "a store that was moved" eventually is four
+check "unmount" umount_store "$f"
+check "its end is waited for" gone "$pid"
+db=$work/moved
+
+# receive puts another directory in the store's place: what to do is said, once.
+"$lsmfs" -f -o ro,follow,follow_ms=20 "$work/copy" "$f" 2>said &
+pid=$!
+check "a copy" eventually is two
+"$bin/lsmfsctl" send -q --from base "$db" next | "$bin/lsmfsctl" receive -q "$work/copy"
+replaced="lsmfs: $work/copy: was removed, or another store is in its place: unmount $f and mount it again"
+check "it says that it was replaced" eventually grep -qxF "$replaced" said
+umount_store "$f"
+wait "$pid"
+same "its status" $? 0
+same "it says so once" "$(grep -cF 'another store is in its place' said)" 1
+mount_store "$work/copy" "$f" -o ro,follow
+check "mounted again" is three
+umount_store "$f"
 finish
