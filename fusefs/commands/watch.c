@@ -90,11 +90,11 @@ enum exit_status command_watch(struct ctl *ctl)
         complain_usage(ctl, "PATH begins with a slash");
         return EXIT_USAGE;
     }
-    if (!ctl->live) {
-        complain(ctl, "%s: not mounted: nothing changes", ctl->db);
-        return EXIT_FAILED;
-    }
     if (!tree_open(ctl, OPEN_READ))
         return EXIT_FAILED;
+    if (!ctl->live) {
+        complain(ctl, "%s: not mounted: nothing changes", ctl->db);
+        return ctl_store_close(ctl, EXIT_FAILED);
+    }
     return ctl_store_close(ctl, run(ctl, &watching));
 }

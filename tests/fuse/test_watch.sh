@@ -5,7 +5,8 @@ cd "$work" || exit 1
 mnt=$work/mnt db=$work/db ctl=$bin/lsmfsctl
 
 "$ctl" mkdir -cp "$db" /kept/sub
-check_not "not mounted" "$ctl" watch "$db"
+same "not mounted" "$("$ctl" watch "$db" 2>&1)" "lsmfsctl: $db: not mounted: nothing changes"
+same "no store" "$("$ctl" watch "$db.not" 2>&1)" "lsmfsctl: $db.not does not exist"
 mount_store "$db" "$mnt"
 check_not "no such snapshot" "$ctl" watch --from nothing "$db"
 "$ctl" watch "$db" relative >out 2>&1
