@@ -35,7 +35,7 @@ static int check_new_name(const struct snapshot_set *set, const char *name)
     if (!snapshot_name_legal(slice_str(name)))
         return status_fail(LSM_INVALID,
                            "a snapshot cannot be called \"%s\": 1 to %u bytes, no '/', no control "
-                           "characters",
+                           "characters, not '.' or '..'",
                            name, LSM_SNAPSHOT_NAME_MAX);
     if (snapshot_set_find(set, slice_str(name)))
         return status_fail(LSM_EXISTS, "there is a snapshot %s already", name);

@@ -16,6 +16,10 @@ setfattr -n user.note -v then "$mnt/d/small"
 for i in $(seq 2000); do echo "$i" >"$mnt/moved/f$i"; done
 cp -a "$mnt" then
 umount_store "$mnt"
+for name in . .. a/b ""; do
+    matches "no name: '$name'" "$("$ctl" snapshot create "$db" "$name" 2>&1)" \
+        "lsmfsctl: $db: a snapshot cannot be called \"$name\": *no '/', *, not '.' or '..'"
+done
 check "snapshot" "$ctl" snapshot create "$db" "before the change"
 
 mount_store "$db" "$mnt"
