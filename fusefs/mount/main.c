@@ -48,7 +48,7 @@
 #define STANDBY_LOOK_MS 100
 
 // Says what to do about a store that does not open, unless the failure's own line says it.
-static const char *open_hint(int status, const char *what)
+static const char *open_hint(const struct mount_options *options, int status, const char *what)
 {
     if (strstr(what, "lsmfsctl"))
         return "";
@@ -61,6 +61,9 @@ static const char *open_hint(int status, const char *what)
         return ": try 'lsmfsctl check', then 'lsmfsctl repair'";
     case LSM_READ_ONLY:
         return ": '-o ro' mounts it to be read";
+    case LSM_BUSY:
+        return options->snapshot ? ""
+                                 : ": '-o ro,follow' reads it meanwhile, '-o standby' waits for it";
     default:
         return "";
     }
@@ -93,7 +96,7 @@ static bool stand_by(void *arg)
 
 static void say_not_opened(const struct lsmfs *fs, int status, const char *what, bool in_background)
 {
-    const char *db = fs->options.db, *hint = open_hint(status, what);
+    const char *db = fs->options.db, *hint = open_hint(&fs->options, status, what);
     bool named = strncmp(what, db, strlen(db)) == 0;
     if (in_background)
         messages_write(LOG_ERR, "%s%s%s%s", named ? "" : db, named ? "" : ": ", what, hint);

@@ -69,7 +69,7 @@ check_not "already mounted: no store made" test -e over2
 # --- a store in use
 out=$("$lsmfs" over mnt 2>&1)
 same "in use: status" $? 1
-matches "in use: by whom and where" "$out" "lsmfs: $work/over*$(daemon_of over)*mounted on $work/full*"
+matches "in use: by whom and where" "$out" "lsmfs: $work/over*$(daemon_of over)*mounted on $work/full*'-o ro,follow'*"
 same "in use: one line" "$(wc -l <<<"$out")" 1
 check "in use: nothing mounted" not_mounted "$work/mnt"
 umount_store full
