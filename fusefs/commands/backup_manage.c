@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/numbers.h"
 #include "commands/backup_copy.h"
@@ -19,7 +20,12 @@ bool backup_parse(char *text, uint64_t *ret_number)
     const char *behind = at && at != text ? number_read(at + 1, 10, &number) : NULL;
     if (!behind || *behind || !number)
         return false;
+    bool is_whole = access(text, F_OK) == 0;
     *at = 0;
+    if (is_whole && access(text, F_OK)) {
+        *at = '@';
+        return false;
+    }
     *ret_number = number;
     return true;
 }

@@ -28,7 +28,8 @@ enum backup_mode {
 bool backup_open(struct ctl *ctl, const char *path, const char *shown, enum backup_mode mode,
                  struct backup *ret_backup);
 void backup_close(struct backup *backup);
-// Cuts "@NUMBER" off the end of a path; false: there is none, *ret_number is 0.
+// Cuts "@NUMBER" off the end of a path, unless only the whole is there; false: there is none,
+// *ret_number is 0.
 bool backup_parse(char *path, uint64_t *ret_number);
 // A message: `name` in the backup's directory, and errno in words. Returns false.
 bool backup_failed(const struct backup *backup, const char *name);

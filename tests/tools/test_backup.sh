@@ -34,6 +34,17 @@ expect 0 backup verify t
 same "verified" "$(cat out)" "t: no problem found"
 expect 0 backup verify t@2
 
+# A backup whose name ends like the number of a generation.
+expect 0 backup db odd@2
+expect 0 backup list odd@2
+expect 0 backup verify odd@2
+expect 0 restore odd@2 r
+expect 0 destroy --yes r
+expect 0 restore odd@2@1 r
+expect 0 destroy --yes r
+expect 2 backup delete odd@2
+rm -r odd@2
+
 # Restoring: only into a new directory; what comes back is what was.
 expect 0 restore t r
 expect 0 check r
