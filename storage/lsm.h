@@ -141,7 +141,13 @@ struct lsm_options {
                                  // store; at most 1/128 of the disk, but 512 KiB
     unsigned blob_garbage_ratio; // 25 [5, 95]: per cent of garbage in all blob files beyond which
                                  // it is reclaimed
-    lsm_log_fn *log;             // NULL: messages are dropped
+    // Of a store in a cluster: a directory on the local disk, made if it is absent, that keeps
+    // copies of what was read and written of tables and blob files; copied. NULL: none. It may be
+    // removed at any time. One store at a time uses it: LSM_INVALID otherwise, but with lock_wait
+    // the store is opened without it
+    const char *disk_cache_dir;
+    uint64_t disk_cache_size; // 10 GiB [1 MiB, 1 PiB]: what it may take there
+    lsm_log_fn *log;          // NULL: messages are dropped
     void *log_arg;
     const char *lock_note; // NULL or one line kept in LOCK for whoever finds the store in
                            // use, e.g. "mounted on /mnt"; copied. lsm_close() puts "closing; "
@@ -525,6 +531,10 @@ LSM_NODISCARD LSM_API int lsm_wait_idle(struct lsm *db);
 //   "blob-garbage-bytes" are not;  "blob-bytes-written" "blob-bytes-moved"  by writes, by reclaim;
 //   "blobs-draining"  files that reclaim is emptying
 //   "write-amp-x100"  bytes written to all files per byte of the user's, since opening
+//   "disk-cache-bytes" "disk-cache-capacity" "disk-cache-files"  of the cache on the local disk;
+//   "disk-cache-hits" "disk-cache-misses" blocks; "disk-cache-hit-bytes" "disk-cache-miss-bytes";
+//   "disk-cache-bytes-written"; "disk-cache-evictions"  its files that went for lack of room;
+//   "disk-cache-damaged"  that went because they were not what had been written
 //   "latency"  a table of how long operations took (text); single figures in nanoseconds are
 //      "<op>-p50-ns" "<op>-p99-ns" "<op>-p999-ns" "<op>-max-ns"; "<op>-timed" how many were timed.
 //      <op>: "get", "seek", "write" (one in 64 is timed, its waits included), "sync" (each)

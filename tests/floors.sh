@@ -15,7 +15,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 
 # Lowest first. lsm.h lies below them all. mount and ctl share a floor and may not see each other.
-floors=(base entry memory env env_rados memtable wal cache sstable blob version compaction db ns common
+floors=(base entry memory env env_rados env_cache memtable wal cache sstable blob version compaction db ns common
         commands mount/ctl)
 max_lines=1000
 warnings=(-std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Wshadow -Wconversion

@@ -62,6 +62,8 @@ static const struct option_spec specs[] = {
     {"blob_garbage_ratio", OPT_COUNT, ENGINE(blob_garbage_ratio), 5, 95, NULL},
     {"sync", OPT_COUNT, ENGINE(sync_interval_ms), 0, 3600000, no_interval},
     {"inline_max", OPT_SIZE, FIELD(ns.inline_max), 0, 64 * KiB, NULL},
+    {"cache_dir", OPT_TEXT, FIELD(cache_dir), 0, 0, NULL},
+    {"cache_disk", OPT_SIZE, ENGINE(disk_cache_size), MiB, 1024 * TiB, NULL},
     {"threads", OPT_COUNT, FIELD(threads), 1, 64, NULL},
     {"snapshot", OPT_TEXT, FIELD(snapshot), 0, 0, NULL},
     {"snapdir", OPT_CHOICE, FIELD(snapdir), 0, 0, snapdirs},
@@ -131,6 +133,7 @@ static const char help_text[] =
     "  dirsync, sync         names, or names and data, are on disk when a call returns\n"
     "  sync=none|MS          sync the log every MS milliseconds (none)\n"
     "  cache_size=SIZE       cache of decompressed blocks (64M)\n"
+    "  cache_dir=DIR         copies of a rados: store on the local disk; cache_disk=SIZE (10G)\n"
     "  write_buffer=SIZE     memory for changes before they become a table (64M)\n"
     "  compression=C         none, lz4 or zlib (lz4);  bottom_compression=C: last level\n"
     "  blob_compression=C    the same for file content of 4K and more (lz4)\n"
@@ -367,6 +370,7 @@ enum options_result options_parse(int argc, char **argv, struct mount_options *o
         result = wrong("follow", "not with snapshot, which does not change");
     options->ns.engine.read_only = options->read_only;
     options->ns.engine.follow = options->follow;
+    options->ns.engine.disk_cache_dir = options->cache_dir;
     options->ns.snapshot = options->snapshot;
     return result;
 }
@@ -377,6 +381,7 @@ void options_release(struct mount_options *options)
     free(options->mountpoint);
     free(options->kernel);
     free(options->snapshot);
-    options->snapshot = NULL;
+    free(options->cache_dir);
+    options->snapshot = options->cache_dir = NULL;
     options->db = options->mountpoint = options->kernel = NULL;
 }

@@ -44,6 +44,7 @@ struct mount_options {
     enum transport_choice transport;
     bool enable_uring;           // turn on the kernel's switch for FUSE over io_uring
     enum snapdir_choice snapdir; // whether the root has .snapshots, and lists it
+    char *cache_dir;             // the cache on the local disk; as given, then absolute; NULL: none
     char *snapshot;              // the named snapshot to mount; NULL: the present
     struct ns_options ns;
 };

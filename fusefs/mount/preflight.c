@@ -140,8 +140,30 @@ static bool check_absent_store(const struct mount_options *options)
     return true;
 }
 
+// The daemon works in another directory than where it was started.
+static bool check_cache(struct mount_options *options)
+{
+    if (!store_place_is_remote(options->db))
+        return refuse("%s: cache_dir is for stores in a cluster only (rados:POOL/NAME)",
+                      options->db);
+    char *path = absolute(options->cache_dir);
+    if (!path)
+        return refuse("cache_dir: %s: %s", options->cache_dir,
+                      errno == ENOENT ? "the directory it would be created in does not exist"
+                                      : strerror(errno));
+    free(options->cache_dir);
+    options->cache_dir = path;
+    options->ns.engine.disk_cache_dir = path;
+    if (is_within(path, options->mountpoint))
+        return refuse("%s: the cache must not lie under the mount point %s", path,
+                      options->mountpoint);
+    return true;
+}
+
 static bool check_store(struct mount_options *options)
 {
+    if (options->cache_dir && !check_cache(options))
+        return false;
     if (store_place_is_remote(options->db))
         return true; // opening it will say what is wrong
     char *path = absolute(options->db);

@@ -7,7 +7,7 @@
 // A file is cut once, when it is no stream's current one, its last write has ended, and it is
 // synced: XFS writes out what is not when a file is cut. When space is low all that is given up
 // (blob_store_give_back()). Until it is cut a file stays on the list `dirty`, which keeps its
-// handle.
+// handle. Then the env is told that it is complete, too.
 //
 // Failure: what cannot be cut off stays; that is no reason not to use the file.
 #include "base/status.h"
@@ -36,6 +36,7 @@ bool blob_file_cut(struct blob_file *file)
     struct status_kept kept;
     uint64_t size = file->size;
     struct env_file *handle = file->handle;
+    bool complete = !file->current;
     assert(handle && !file->writing && !file->trimming);
     file->trimming = true;
     store_unlock(store);
@@ -45,6 +46,8 @@ bool blob_file_cut(struct blob_file *file)
         logger_log(&store->logger, LSM_LOG_WARN, "%s", lsm_error_detail());
         found = false;
     }
+    if (complete)
+        handle->ops->advise(handle, 0, size, ENV_ADVISE_COMPLETE);
     status_restore(&kept);
     store_lock(store);
     file->trimming = false;

@@ -39,6 +39,7 @@
 #include "entry/iter.h"
 #include "env/env.h"
 #include "env/logger.h"
+#include "env_cache/env_cache.h"
 #include "lsm.h"
 #include "memory/arena.h"
 #include "memtable/epoch.h"
@@ -90,7 +91,8 @@ struct lsm {
     // Constant after open.
     char *dir;        // the directory's name as the opening gave it; for messages
     struct env *base; // what the directory was opened from
-    struct env *env;  // the directory
+    struct env *env;  // the directory, perhaps with a cache in between (db_cache.c)
+    bool cached;      // there is one
     struct lsm_options options;
     struct logger logger;
     struct env_lock *lock;
@@ -195,6 +197,11 @@ void db_view_unref(struct read_view *view);
 // That of the view that reads the snapshot. To be asked after the view.
 uint64_t db_read_sequence(struct lsm *db, const struct read_view *view,
                           const struct lsm_snapshot *snapshot);
+
+// ---- db_cache.c
+int db_cache_begin(struct lsm *db); // with the lock, before anything else is opened
+void db_cache_end(struct lsm *db);  // after everything was closed
+struct disk_cache_stats db_cache_stats(struct lsm *db); // zeros without a cache
 
 // ---- db_error.c
 // Records the first failure of background work or logging; the store is read-only from then on.

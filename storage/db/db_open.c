@@ -237,6 +237,7 @@ static void handle_close(struct lsm *db) NOT_CHECKED
 static void handle_free(struct lsm *db) NOT_CHECKED
 {
     assert(!atomic_load(&db->view));
+    db_cache_end(db);
     if (db->lock)
         db->env->ops->unlock(db->env, db->lock);
     db->base->ops->close_dir(db->env);
@@ -337,6 +338,8 @@ static void say_closing(struct lsm *db)
 static int open_run(struct lsm *db)
 {
     int rc = place_enter(db);
+    if (!rc)
+        rc = db_cache_begin(db);
     if (!rc && db->fresh)
         rc = create_store(db);
     if (!rc)
@@ -373,6 +376,14 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
     }
     struct lsm *db = NULL;
     int rc = db_options_check(options);
+    if (!rc && options->disk_cache_dir && !options->env && !env_rados_named(path))
+        rc = status_fail(LSM_INVALID,
+                         "%s: a cache on the local disk is for stores in a cluster only", path);
+    if (!rc && options->disk_cache_dir && options->follow)
+        rc = status_fail(LSM_INVALID,
+                         "%s: a store that is followed cannot have a cache on the "
+                         "local disk yet",
+                         path);
     if (!rc)
         rc = handle_new(path, options, &db);
     if (rc)

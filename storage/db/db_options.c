@@ -31,6 +31,7 @@ void lsm_options_init(struct lsm_options *options)
         .blob_file_size = 64u << 20,
         .blob_garbage_ratio = 25,
         .follow_keep_ms = 60000,
+        .disk_cache_size = UINT64_C(10) << 30,
     };
     assert(db_options_check(options) == LSM_OK);
 }
@@ -76,6 +77,7 @@ int db_options_check(const struct lsm_options *o)
         {"blob_garbage_ratio", o->blob_garbage_ratio, 5, 95},
         {"sync_interval_ms", o->sync_interval_ms, 0, 3600000},
         {"follow_keep_ms", o->follow_keep_ms, 0, 3600000},
+        {"disk_cache_size", o->disk_cache_size, DISK_CACHE_LEAST, 1024 * tib},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         int rc = check(ranges[i].name, ranges[i].value, ranges[i].low, ranges[i].high);

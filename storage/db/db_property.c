@@ -164,6 +164,7 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
     uint64_t tables = version_files(db->version), bytes = version_bytes(db->version);
     uint64_t retries = db->jobs.retry.count;
     db_unlock(db);
+    const struct disk_cache_stats disk = db_cache_stats(db);
     const struct {
         const char *name;
         uint64_t value;
@@ -209,6 +210,16 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
         {"blob-bytes-written", blobs.written},
         {"blob-bytes-moved", blobs.moved},
         {"blobs-draining", blobs.draining},
+        {"disk-cache-bytes", disk.bytes},
+        {"disk-cache-capacity", disk.capacity},
+        {"disk-cache-files", disk.files},
+        {"disk-cache-hits", disk.hits},
+        {"disk-cache-misses", disk.misses},
+        {"disk-cache-hit-bytes", disk.hit_bytes},
+        {"disk-cache-miss-bytes", disk.miss_bytes},
+        {"disk-cache-bytes-written", disk.written},
+        {"disk-cache-evictions", disk.evictions},
+        {"disk-cache-damaged", disk.damaged},
     };
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         if (!strcmp(name, values[i].name)) {
@@ -250,6 +261,19 @@ static void print_latency(struct lsm *db, FILE *out)
     }
 }
 
+static void print_disk_cache(struct lsm *db, FILE *out)
+{
+    const struct disk_cache_stats s = db_cache_stats(db);
+    uint64_t lookups = s.hits + s.misses;
+    if (!db->cached)
+        return;
+    fprintf(out,
+            "disk cache   %" PRIu64 " of %" PRIu64 " bytes, %.1f %% of %" PRIu64
+            " look-ups hit; evicted %" PRIu64 ", damaged %" PRIu64 " files\n",
+            s.bytes, s.capacity, lookups ? 100.0 * (double)s.hits / (double)lookups : 0.0, lookups,
+            s.evictions, s.damaged);
+}
+
 static void print_stats(struct lsm *db, FILE *out)
 {
     struct totals t = totals_gather(db);
@@ -263,6 +287,7 @@ static void print_stats(struct lsm *db, FILE *out)
     fprintf(out, "block cache  %zu of %zu bytes, %.1f %% of %" PRIu64 " look-ups hit\n",
             cache.bytes, cache.capacity,
             lookups ? 100.0 * (double)cache.hits / (double)lookups : 0.0, lookups);
+    print_disk_cache(db, out);
     fprintf(out, "open tables  %u, %zu bytes of index and filters\n",
             table_cache_open_tables(db->table_cache), table_cache_memory(db->table_cache));
     struct blob_stats blobs;

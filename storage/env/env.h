@@ -45,7 +45,8 @@ enum env_advice {
     ENV_ADVISE_PRESENT, // of a file: it is brought into memory before the call returns
     // Of a shared mapping whose first page is in memory: it is made writable before the call
     // returns. Nobody else stores to the first byte meanwhile.
-    ENV_ADVISE_WRITE
+    ENV_ADVISE_WRITE,
+    ENV_ADVISE_COMPLETE // of a file: nobody writes to it any more
 };
 
 struct env_stat {
@@ -53,6 +54,10 @@ struct env_stat {
     uint64_t allocated_bytes; // on disk
     int64_t modified_ns;      // since 1970: when it was written last; 0: not known
     bool is_dir;
+    // What tells the file's content from that of every other file there ever was, in this store or
+    // another, under whatever name: a number for the store, then one for the file. 0: not known.
+    uint64_t identity[2];
+    bool is_written; // somebody may be writing it still; only with an identity
 };
 
 // What lives in a directory; `name` has no slash. Return non-zero to stop (passed on by list).

@@ -326,6 +326,8 @@ static void posix_advise_map(struct env_file *file, void *addr, size_t size, enu
         [ENV_ADVISE_DONTNEED] = MADV_DONTNEED,     [ENV_ADVISE_PRESENT] = MADV_NORMAL,
     };
     (void)file;
+    if (advice == ENV_ADVISE_COMPLETE)
+        return;
     if (advice == ENV_ADVISE_WRITE) {
         make_writable(addr, size);
         return;
@@ -355,6 +357,8 @@ static void posix_advise(struct env_file *file, uint64_t offset, uint64_t size,
         [ENV_ADVISE_DONTNEED] = POSIX_FADV_DONTNEED,
         [ENV_ADVISE_WRITE] = POSIX_FADV_NORMAL,
     };
+    if (advice == ENV_ADVISE_COMPLETE)
+        return;
     if (advice == ENV_ADVISE_PRESENT) {
         read_pages(file, offset, size);
         return;
@@ -501,10 +505,11 @@ static int posix_stat(struct env *env, const char *path, struct env_stat *ret_st
     struct stat st;
     if (fstatat(dir_fd(env), path, &st, 0))
         return fail_at("stat", env, path);
-    ret_stat->size = (uint64_t)st.st_size;
-    ret_stat->allocated_bytes = (uint64_t)st.st_blocks * 512;
-    ret_stat->modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-    ret_stat->is_dir = S_ISDIR(st.st_mode);
+    *ret_stat = (struct env_stat){
+        .size = (uint64_t)st.st_size,
+        .allocated_bytes = (uint64_t)st.st_blocks * 512,
+        .modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+        .is_dir = S_ISDIR(st.st_mode)};
     return 0;
 }
 

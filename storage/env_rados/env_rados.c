@@ -286,8 +286,14 @@ static int rados_stat(struct env *env, const char *path, struct env_stat *ret_st
     remote_lock(store);
     struct index_name *name = index_find(store, text);
     if (name) {
-        uint64_t size = name->file ? atomic_load(&name->file->size) : 0;
-        *ret_stat = (struct env_stat){.size = size, .allocated_bytes = size, .is_dir = !name->file};
+        const struct remote_file *file = name->file;
+        uint64_t size = file ? atomic_load(&file->size) : 0;
+        *ret_stat = (struct env_stat){.size = size, .allocated_bytes = size, .is_dir = !file};
+        if (file && store->identity) {
+            ret_stat->identity[0] = store->identity;
+            ret_stat->identity[1] = file->number;
+            ret_stat->is_written = file->writing || file->writers;
+        }
     } else if (store->holds && strcmp(text, FOLLOWERS_LOCK) == 0) {
         *ret_stat = (struct env_stat){0}; // its lock tells, not its name
     } else {

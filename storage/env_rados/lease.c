@@ -2,8 +2,9 @@
 //
 // Attributes of the index: `epoch`; `holder`, the present writer ("-": none) as
 // "NONCE PLACE\nADDRESS\nNOTE"; `beat`, a number that the writer raises all the time; `readers`, a
-// number that each new reader raises; `followed`, which each follower changes now and then.
-// Readers are entries "s NONCE" of the map, with a beat each.
+// number that each new reader raises; `followed`, which each follower changes now and then;
+// `identity`, random digits that the store was made with, or has got from its first writer that
+// knew of them. Readers are entries "s NONCE" of the map, with a beat each.
 //
 // No clock is compared with another machine's. Whoever wants the lease looks at the beat again and
 // again; if it has not changed for LEASE_US by the watcher's own clock, its owner has let go of the
@@ -37,6 +38,7 @@ struct seen { // the lease, as of one moment
     bool format_ok, newer;
     char epoch[EPOCH_DIGITS + 1];
     char holder[HOLDER_MAX], beat[NUMBER_MAX], readers[NUMBER_MAX], followed[SIGN_MAX];
+    char identity[EPOCH_DIGITS + 1];
 };
 
 struct reader_list {
@@ -81,6 +83,8 @@ static void see_attribute(void *arg, struct slice name, struct slice value)
         copy_text(seen->readers, sizeof seen->readers, value);
     } else if (slice_equal(name, slice_str("followed"))) {
         copy_text(seen->followed, sizeof seen->followed, value);
+    } else if (slice_equal(name, slice_str("identity"))) {
+        copy_text(seen->identity, sizeof seen->identity, value);
     }
 }
 
@@ -204,10 +208,12 @@ static struct cluster_guard guard(const char *name, const char *value)
 
 int lease_make(struct remote *store)
 {
+    char identity[EPOCH_DIGITS + 1];
+    store->cluster->ops->nonce(store->cluster, identity);
     const struct cluster_pair attributes[] = {
         attribute("format", FORMAT), attribute("epoch", "0000000000000000"),
         attribute("holder", NOBODY), attribute("beat", "0"),
-        attribute("readers", "0"),
+        attribute("readers", "0"),   attribute("identity", identity),
     };
     const struct cluster_write write = {.object = INDEX_OBJECT,
                                         .create = true,
@@ -289,8 +295,11 @@ static int take_epoch(struct remote *store, const struct seen *seen, const struc
     store->cluster->ops->nonce(store->cluster, store->nonce);
     describe(store, holder, sizeof holder, store->nonce);
     next_epoch(seen->epoch, next);
+    char identity[EPOCH_DIGITS + 1];
+    store->cluster->ops->nonce(store->cluster, identity); // for a store that has none
     const struct cluster_pair attributes[] = {attribute("epoch", next), attribute("holder", holder),
-                                              attribute("beat", "0")};
+                                              attribute("beat", "0"),
+                                              attribute("identity", identity)};
     const struct cluster_write write = {
         .object = INDEX_OBJECT,
         .guards = {guard("epoch", seen->epoch), guard("holder", seen->holder),
@@ -298,7 +307,7 @@ static int take_epoch(struct remote *store, const struct seen *seen, const struc
         .guard_count = 4,
         .force = true,
         .attributes = attributes,
-        .attribute_count = 3,
+        .attribute_count = *seen->identity ? 3 : 4,
         .unset = gone,
         .unset_count = list->count,
     };
@@ -309,9 +318,10 @@ static int take_epoch(struct remote *store, const struct seen *seen, const struc
         return rc;
     *ret_taken = !error || (strcmp(after.epoch, next) == 0 &&
                             strncmp(after.holder, store->nonce, strlen(store->nonce)) == 0);
-    if (*ret_taken)
+    if (*ret_taken) {
         memcpy(store->epoch, next, sizeof store->epoch);
-    else if (error != -ECANCELED)
+        store->identity = strtoull(*seen->identity ? seen->identity : identity, NULL, 16);
+    } else if (error != -ECANCELED)
         return status_fail(error == -ENOSPC || error == -EDQUOT ? LSM_NO_SPACE : LSM_IO_ERROR,
                            "%s: taking the lease: %s", store->path, strerror(-error));
     return 0;
@@ -416,6 +426,7 @@ static int become_reader(struct remote *store, bool *ret_done)
     if (rc || strcmp(seen.holder, NOBODY) != 0)
         return rc;
     memcpy(store->epoch, seen.epoch, sizeof store->epoch);
+    store->identity = strtoull(seen.identity, NULL, 16);
     store->cluster->ops->nonce(store->cluster, store->nonce);
     snprintf(key, sizeof key, "s%s", store->nonce);
     snprintf(head, sizeof head, "%s.0", store->nonce);

@@ -91,6 +91,7 @@ struct remote {
     struct trash *trash; // the same
     uint64_t next_number GUARDED_BY(remote_mutex);
     char epoch[EPOCH_DIGITS + 1];
+    uint64_t identity;  // tells the store from others, also of its name; 0: it has none yet
     bool holds, shares; // a lock: to write, to read
     bool threaded;      // a thread looks after the lease and the trash
     bool running;       // that thread; the opener's

@@ -263,10 +263,9 @@ static int fault_stat(struct env *env, const char *path, struct env_stat *ret_st
     const struct inode *inode = disk_lookup(fault->disk, path);
     if (!inode)
         return leave(fault, not_found("stat", path));
-    ret_stat->is_dir = inode->is_dir;
+    *ret_stat = (struct env_stat){.is_dir = inode->is_dir};
     ret_stat->size = inode->is_dir ? DISK_PAGE : inode->current->size;
     ret_stat->allocated_bytes = whole_pages(ret_stat->size) + inode->behind;
-    ret_stat->modified_ns = 0;
     return leave(fault, 0);
 }
 

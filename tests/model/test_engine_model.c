@@ -6,10 +6,13 @@
 // that reads, what the engine says is what the model says. After a power cut the store has to hold
 // a prefix of the writes that were not synced; the model is taken back to it. The same in a
 // simulated cluster, where a process that dies, however it does, loses nothing that was
-// acknowledged.
+// acknowledged; there with a cache on the local disk or without it, and whatever is done to its
+// files.
 //
 // The operations of a history are fixed by its seed; how its background threads interleave is not.
 // LSM_SEED replays one history (with LSM_HISTORIES=1); LSM_HISTORIES sets how many there are.
+#include <dirent.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -47,6 +50,7 @@ struct history {
     const char *path;
     bool in_cluster; // else on a simulated disk
     struct cluster_store cluster;
+    char cache[4096]; // a directory for a store in a cluster
     struct env *env;
     struct lsm *db;
     struct lsm_options options;
@@ -156,6 +160,40 @@ static void make_keys(struct history *h)
     }
 }
 
+// To some files of the cache: they go, or have other bytes.
+static void harm_cache(struct history *h)
+{
+    DIR *dir = opendir(h->cache);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        uint8_t bytes[64];
+        if (entry->d_name[0] == '.' || !one_in(rnd(h), 4))
+            continue;
+        if (one_in(rnd(h), 2)) {
+            (void)!unlinkat(dirfd(dir), entry->d_name, 0);
+            continue;
+        }
+        int fd = openat(dirfd(dir), entry->d_name, O_WRONLY | O_CLOEXEC);
+        for (unsigned i = 0; i < sizeof bytes; i++)
+            bytes[i] = (uint8_t)random_next(rnd(h));
+        (void)!pwrite(fd, bytes, sizeof bytes, random_below(rnd(h), 200000));
+        if (one_in(rnd(h), 2))
+            (void)!ftruncate(fd, random_below(rnd(h), 200000));
+        close(fd);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static void remove_cache(struct history *h)
+{
+    DIR *dir = opendir(h->cache);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        (void)!unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    (void)!rmdir(h->cache);
+}
+
 // Every option anew, at each opening: nothing that is on disk depends on those of an earlier one.
 static void draw_options(struct history *h)
 {
@@ -197,6 +235,11 @@ static void draw_options(struct history *h)
     o->blob_garbage_ratio = 5 + random_below(rnd(h), 60);
     o->blob_min = blob_sizes[random_below(rnd(h), 8)];
     o->blob_compression = random_below(rnd(h), 3);
+    if (h->in_cluster && one_in(rnd(h), 2)) {
+        harm_cache(h);
+        o->disk_cache_dir = h->cache;
+        o->disk_cache_size = one_in(rnd(h), 2) ? 1 << 20 : 64 << 20;
+    }
 }
 
 static struct history *history_new(uint64_t seed, bool in_cluster)
@@ -208,6 +251,9 @@ static struct history *history_new(uint64_t seed, bool in_cluster)
     h->in_cluster = in_cluster;
     h->path = in_cluster ? CLUSTER_STORE_PATH : "/db";
     if (in_cluster) {
+        const char *tmp = getenv("TMPDIR");
+        snprintf(h->cache, sizeof h->cache, "%s/engine-model-XXXXXX", tmp ? tmp : "/tmp");
+        CHECK(mkdtemp(h->cache), "no directory");
         cluster_store_init(&h->cluster, seed);
         h->env = h->cluster.env;
     } else {
@@ -224,10 +270,12 @@ static struct history *history_new(uint64_t seed, bool in_cluster)
 static void history_free(struct history *h)
 {
     lsm_buf_release(&h->buf);
-    if (h->in_cluster)
+    if (h->in_cluster) {
+        remove_cache(h);
         cluster_store_release(&h->cluster);
-    else
+    } else {
         env_fault_free(h->env);
+    }
     for (unsigned i = 0; i < h->key_count; i++)
         free(h->keys[i]);
     free(h->undo);

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # A store in a Ceph cluster, a real one that the test starts: mounted and used, commands on it,
 # kill -9 of the daemon, an object daemon that dies and comes back under load, a writer that was
-# stopped while another took its place, one that stands by.
+# stopped while another took its place, one that stands by, a cache on the local disk.
 . "$(dirname "$0")/../fuse/lib.sh"
 . "$here/../rados/cluster.sh"
 . "$here/../rados/takeovers.sh"
 
 matches "a path without a store's name" "$("$lsmfs" rados:test "$work" 2>&1)" "*rados:POOL/NAME*"
+mkdir "$work/nowhere"
+matches "a cache for a store in a directory is refused" \
+    "$("$lsmfs" -o cache_dir="$work/cache" "$work/local" "$work/nowhere" 2>&1)" "*for stores in a cluster only*"
+check_not "and nothing is made" test -e "$work/local" -o -e "$work/cache"
 if ! grep -q LSMFS_RADOS "${LSMFS_BUILD:-$root/build}/build.ninja" 2>/dev/null; then
     matches "a build without librados says so" "$("$lsmfs" rados:test/a "$work" 2>&1)" "*without librados*"
     check_not "and fails" "$lsmfs" rados:test/a "$work"
@@ -201,6 +205,45 @@ check "unmount a follower" umount_store "$other"
 check "and the other" umount_store "$work/third"
 check "and the writer" umount_store "$mnt"
 check "nothing is wrong after all that" lsmfsctl check -q $store
+
+# ---- a cache on the local disk
+cache=$work/cache
+with_cache=rados:test/c # a store of its own, so that all of it went through the cache
+cached() { mount_remote $with_cache "$mnt" -o "cache_dir=$cache,cache_disk=256M"; }
+figure() { lsmfsctl metrics $with_cache | sed -n "s/^lsmfs_disk_cache_$1 //p"; }
+tree_is_right() { trees_equal "$work/src" "$mnt/src" && cmp -s "$work/src/big" "$mnt/written"; }
+cached
+check "write with a cache" cp -r "$work/src" "$mnt/src"
+cp "$work/src/big" "$mnt/written"
+check "read with it" tree_is_right
+umount_store "$mnt"
+cached
+check "read once more, the kernel has forgotten all" tree_is_right
+umount_store "$mnt"
+cached
+check "a third time" tree_is_right
+same "warm reads do not ask the cluster" "$(figure misses_total)" 0
+check "but the cache" [ "$(figure hit_bytes_total)" -gt 18000000 ]
+matches "its figures" "$(lsmfsctl stats $with_cache)" "*disk cache *268435456 bytes*100.0 %*"
+matches "another mount has to have one of its own" \
+    "$("$lsmfs" -o cache_dir="$cache" rados:test/b "$other" 2>&1)" "*$cache/LOCK is in use*a directory of its own*"
+umount_store "$mnt"
+for f in "$cache"/*-*; do # what is damaged is read from the cluster
+    printf damaged | dd of="$f" bs=1 seek=$((4096 + 9000)) conv=notrunc status=none
+done
+cached
+check "it is damaged" tree_is_right
+check "which is noticed" [ "$(figure damaged_total)" -gt 0 ]
+umount_store "$mnt"
+cached
+rm -rf "$cache"
+check "it is removed while it is in use" tree_is_right
+check "and writing goes on" cp "$work/src/big" "$mnt/written"
+umount_store "$mnt"
+cached
+check "and nothing is lost" tree_is_right
+umount_store "$mnt"
+check "destroy it" lsmfsctl destroy --yes $with_cache
 
 # ---- standby
 mount_remote $store "$mnt"

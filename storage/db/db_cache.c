@@ -1,0 +1,76 @@
+// The cache on the local disk between a store in a cluster and the engine.
+//
+// It comes after the store's lock, since a store gets what tells it from others with its first
+// writer, and goes before that: whoever gets the lock next may use the same directory.
+//
+// Failure: a directory that cannot be used is a wrong option, and opening fails. But who stands by
+// takes another's place without a cache rather than not at all.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "db/db.h"
+#include "version/store_files.h"
+
+static bool is_written_once(const char *name)
+{
+    uint64_t number;
+    enum store_file kind = store_file_parse(name, &number);
+    return kind == STORE_TABLE || kind == STORE_BLOB;
+}
+
+static int begin(struct lsm *db)
+{
+    const struct lsm_options *options = &db->options;
+    struct disk_cache *cache;
+    struct env *env;
+    struct status_kept kept;
+    char *note = NULL;
+    if (asprintf(&note, "a cache for %s", db->dir) < 0)
+        return status_no_memory(strlen(db->dir));
+    int rc = disk_cache_open(env_posix(), options->disk_cache_dir, options->disk_cache_size, note,
+                             db->logger, &cache);
+    free(note);
+    if (rc == LSM_BUSY) { // not the store is busy: it is of no use to wait
+        status_keep(&kept);
+        return status_fail(LSM_INVALID, "%s: each mount needs a directory of its own for its cache",
+                           kept.detail);
+    }
+    if (rc)
+        return rc;
+    rc = env_cache_new(db->env, cache, is_written_once, db->logger, &env);
+    if (rc) {
+        status_keep(&kept);
+        disk_cache_close(cache);
+        status_restore(&kept);
+        return rc;
+    }
+    db->env = env;
+    db->cached = true;
+    return LSM_OK;
+}
+
+int db_cache_begin(struct lsm *db)
+{
+    int rc = db->options.disk_cache_dir ? begin(db) : LSM_OK;
+    if (rc && db->options.lock_wait) {
+        logger_log(&db->logger, LSM_LOG_WARN, "%s; going on without a cache", lsm_error_detail());
+        rc = LSM_OK;
+    }
+    db->options.disk_cache_dir = NULL; // the string is the caller's and must not be kept
+    return rc;
+}
+
+void db_cache_end(struct lsm *db)
+{
+    if (db->cached)
+        db->env = env_cache_free(db->env);
+    db->cached = false;
+}
+
+struct disk_cache_stats db_cache_stats(struct lsm *db)
+{
+    struct disk_cache_stats stats = {0};
+    if (db->cached)
+        env_cache_stats(db->env, &stats);
+    return stats;
+}
