@@ -237,9 +237,7 @@ static int read_pages(struct env_file *file, const struct segment_key *key, unsi
     unsigned count = (unsigned)((offset + size - 1) / CACHE_PAGE_DATA) - first + 1;
     size_t got, all = (size_t)count * CACHE_PAGE;
     uint64_t at = segment_block_offset(block) + (uint64_t)first * CACHE_PAGE;
-    uint8_t *pages = malloc(all);
-    if (!pages)
-        return status_no_memory(all);
+    uint8_t pages[CACHE_BLOCK_ROOM]; // of the stack: malloc may fault in its pages each time
     int rc = env_pread(file, pages, all, at, &got);
     if (!rc && got < all)
         rc = LSM_NOT_FOUND;
@@ -256,7 +254,6 @@ static int read_pages(struct env_file *file, const struct segment_key *key, unsi
         spread_put(to, pages + (size_t)i * CACHE_PAGE + skip, n);
         size -= n;
     }
-    free(pages);
     return rc;
 }
 
