@@ -227,7 +227,7 @@ check "but the cache" [ "$(figure hit_bytes_total)" -gt 18000000 ]
 matches "its figures" "$(lsmfsctl stats $with_cache)" "*disk cache *268435456 bytes*100.0 %*"
 mkdir -p "$other"
 matches "another mount has to have one of its own" \
-    "$("$lsmfs" -o cache_dir="$cache" rados:test/b "$other" 2>&1)" "*$cache/LOCK is in use*a directory of its own*"
+    "$("$lsmfs" -o cache_dir="$cache" rados:test/b "$other" 2>&1)" "*/cache/LOCK is in use*a directory of its own*"
 umount_store "$mnt"
 for f in "$cache"/*-*; do # what is damaged is read from the cluster
     printf damaged | dd of="$f" bs=1 seek=$((4096 + 9000)) conv=notrunc status=none
