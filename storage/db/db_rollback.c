@@ -114,7 +114,7 @@ static int rollback_to(struct lsm *db, const struct lsm_snapshot *then, lsm_keep
                         .keep = keep,
                         .arg = arg,
                         .sequence = db->last_sequence + 1};
-    int rc = lsm_snapshot_new(db, &now);
+    int rc = lsm_snapshot_brief(db, &now); // one of another kind would wait for writers
     if (!rc)
         rc = lsm_diff_new(db, then, now, &undo.diff);
     if (!rc)
