@@ -102,6 +102,8 @@ struct lsm_options {
     bool create_if_missing;      // default true: an absent or empty directory becomes a store
     bool error_if_exists;        // default false
     bool read_only;              // default false: no writes, no background work, no log kept
+    bool unfinished;             // default false: a store that is made takes lsm_complete() before
+                                 // it can be opened without this
     size_t write_buffer_size;    // 64 MiB [64 KiB, 4 GiB]: a memtable's arena before it is flushed;
                                  // at most 1/16 of the disk, but 256 KiB
     unsigned max_write_buffers;  // 2 [2, 16]: memtables in memory, the active one included
@@ -202,8 +204,13 @@ LSM_API int lsm_discard(struct lsm *db);
 
 // Removes the store's files from `path` and the directory if it is then empty. Refuses a store in
 // use, and what is none. If it is interrupted, the rest can only be removed: by calling it again.
-// `options` supplies env only and may be NULL.
+// `options` supplies env only and may be NULL; with `unfinished` a complete store is refused.
 LSM_NODISCARD LSM_API int lsm_destroy(const char *path, const struct lsm_options *options);
+
+// Makes a store complete that was made with the option `unfinished`, durably. Until then it can
+// only be opened with that, or destroyed, also after a crash. `options` supplies env only and may
+// be NULL.
+LSM_NODISCARD LSM_API int lsm_complete(const char *path, const struct lsm_options *options);
 
 // Rebuilds the manifest of a store from its tables and logs, keeping all that verifies; files that
 // do not are moved to `path`/lost. For a store whose CURRENT or manifest is gone or damaged.
@@ -212,7 +219,7 @@ LSM_NODISCARD LSM_API int lsm_repair(const char *path, const struct lsm_options 
 // Makes an openable copy of the store as of now in the new directory `target` (same file system:
 // tables are hard-linked), durable when the call returns 0. Writes go on meanwhile. On failure
 // nothing is left at `target`; if it is interrupted, what is left there can only be removed:
-// lsm_destroy().
+// lsm_destroy(). LSM_INVALID where a store in a cluster takes part.
 LSM_NODISCARD LSM_API int lsm_checkpoint(struct lsm *db, const char *target);
 
 // The files that the store consists of now, for copies where hard links do not reach: tables and
@@ -239,6 +246,26 @@ LSM_NODISCARD LSM_API int lsm_files_check(struct lsm_files *files, size_t index,
 // Into the directory, which is there; durable when it returns 0.
 LSM_NODISCARD LSM_API int lsm_files_finish(const struct lsm_files *files, const char *directory);
 LSM_API void lsm_files_free(struct lsm_files *files); // NULL is allowed
+
+// The other way: a new store is made at `path` of such files, and of the manifest and CURRENT that
+// were written for them. It is locked until it is freed. `options` supplies env only and may be
+// NULL. LSM_EXISTS: there is something. If it is interrupted, what is left can only be removed:
+// lsm_destroy(). Belongs to one thread.
+struct lsm_restore;
+LSM_NODISCARD LSM_API int lsm_restore_new(const char *path, const struct lsm_options *options,
+                                          struct lsm_restore **ret_restore);
+// The next file, empty. LSM_INVALID: no file of a copy is called so.
+LSM_NODISCARD LSM_API int lsm_restore_file(struct lsm_restore *restore, const char *name);
+LSM_NODISCARD LSM_API int lsm_restore_write(struct lsm_restore *restore, uint64_t offset,
+                                            const void *data, size_t size);
+// Makes the file durable, and lets go of what is in memory of it, as far as the system does that:
+// so that what is read then is what has arrived.
+LSM_NODISCARD LSM_API int lsm_restore_sync(struct lsm_restore *restore);
+LSM_NODISCARD LSM_API int lsm_restore_read(struct lsm_restore *restore, uint64_t offset, void *data,
+                                           size_t size, size_t *ret_size);
+LSM_NODISCARD LSM_API int lsm_restore_end(struct lsm_restore *restore); // complete, and durable
+// Removes what was made, unless that is complete. NULL is allowed.
+LSM_API void lsm_restore_free(struct lsm_restore *restore);
 
 // ---------------------------------------------------------------------------------------- reading
 
@@ -353,6 +380,18 @@ LSM_NODISCARD LSM_API int lsm_snapshot_usage(struct lsm *db, lsm_snapshot_usage_
 typedef bool lsm_keep_fn(void *arg, const void *key, size_t key_size);
 LSM_NODISCARD LSM_API int lsm_snapshot_rollback(struct lsm *db, const char *name, lsm_keep_fn *keep,
                                                 void *arg);
+
+// Makes all changes that `next` yields and then a snapshot as lsm_snapshot_create_as() does, as one
+// atomic change, durable when it returns 0: a crash finds all of it or nothing. `next` sets
+// *ret_change, which stays valid until it is called again, and returns 1; 0: there are no more;
+// negative: all is given up, which is returned. Keys rise. Writers wait meanwhile.
+struct lsm_change {
+    const void *key, *value; // value NULL: the key is deleted
+    size_t key_size, value_size;
+};
+typedef int lsm_change_fn(void *arg, struct lsm_change *ret_change);
+LSM_NODISCARD LSM_API int lsm_apply(struct lsm *db, lsm_change_fn *next, void *arg,
+                                    const char *name, const struct lsm_snapshot_info *origin);
 
 // The keys that differ, or may differ, between two snapshots: those that were put or deleted after
 // `from` and not after `to`, in order. What they were and are is read with lsm_get() at the two.

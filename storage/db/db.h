@@ -217,6 +217,13 @@ int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us) REQUIRES
 #define DB_RETRY_FLUSH_US 200000  // of calls that ask for the job
 
 // ---- db_snapshots.c
+struct snapshot_creation {
+    const char *name;
+    uint64_t sequence, created_us;
+    uint8_t identity[LSM_SNAPSHOT_IDENTITY];
+};
+// Has the edit add the snapshot (`arg`) that is to be made, if it can be called so.
+int db_snapshot_edit(const struct snapshot_set *set, struct version_edit *edit, void *arg);
 struct lsm_snapshot_info db_snapshot_info(const struct snapshot_record *r); // names r's name
 int db_named_check(struct lsm *db, const char *name); // whether a new snapshot can be called this
 // The sequences of all snapshots, named ones and others, ascending; the array is the caller's.
@@ -269,6 +276,11 @@ int db_lookup(struct lsm *db, const struct lsm_read_options *ro, struct slice ke
 int db_resolve(struct lsm *db, struct lsm_batch *batch, size_t min);
 void db_resolve_end(struct lsm_batch *batch);
 
+// ---- db_rollback.c
+// Waits until nothing is in memtables, and holds the lead then. False: *ret_status says why.
+bool db_lead_when_flushed(struct lsm *db, struct writer *writer, int *ret_status)
+    TRY_ACQUIRES(db_lead);
+
 // ---- db_place.c
 struct db_place {
     bool current, unfinished, lock;
@@ -279,6 +291,8 @@ struct db_place {
 };
 // What directories are looked up from: the options' env, or the one that the path means.
 struct env *db_base_env(const struct lsm_options *options, const char *path);
+// The same beside a store that is open: its own, for a path of the same kind.
+struct env *db_env_for(const struct lsm *db, const char *path);
 int db_place_look(struct env *dir, struct db_place *ret_place);
 int db_place_unfinished(const struct env *dir); // LSM_NOT_A_STORE, with what to do
 // Opens and locks the directory `path` if `check` allows it, before and under the lock.
@@ -290,6 +304,13 @@ int db_place_end(struct env *dir);
 // Removes the store from a directory that is locked, LOCK included, and `directory` itself, if it
 // is then empty. After a failure it is UNFINISHED, or was so all along.
 int db_place_remove(struct env *base, const char *path, struct env *dir, bool directory);
+// A new directory, locked, with nothing in it but LOCK and UNFINISHED. Between making and locking
+// it somebody else may have made a store there: that stays.
+int db_place_make(struct env *base, const char *path, const char *note, struct env **ret_dir,
+                  struct env_lock **ret_lock);
+// Lets go of it; with `failed` it is removed, as far as that can be done.
+void db_place_leave(struct env *base, const char *path, bool failed, struct env *dir,
+                    struct env_lock *lock);
 
 // ---- db_manage.c
 int db_check_table(struct lsm *db, struct file_meta *file); // all bytes of a table

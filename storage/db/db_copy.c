@@ -12,6 +12,7 @@
 
 #include "compaction/level_iter.h"
 #include "db/db.h"
+#include "env_rados/env_rados.h"
 
 // What a copy consists of. The caller releases both, also after a failure.
 struct held {
@@ -88,66 +89,19 @@ static int link_files(struct lsm *db, const struct held *held, struct env *targe
     return rc;
 }
 
-// The new directory, locked, with nothing in it but LOCK and the mark that it is not complete.
-// Between making and locking it somebody else may have made a store there: that stays.
-static int begin_checkpoint(struct lsm *db, const char *target, struct env **ret_dir,
-                            struct env_lock **ret_lock)
-{
-    struct env *base = db->base, *dir = NULL;
-    struct env_lock *lock = NULL;
-    struct db_place place = {0};
-    char name[STORE_NAME_MAX];
-    store_file_name(name, STORE_LOCK, 0);
-    int rc = base->ops->mkdir(base, target);
-    if (rc)
-        return rc == LSM_EXISTS ? status_fail(rc, "%s exists already", target) : rc;
-    rc = base->ops->open_dir(base, target, &dir);
-    if (!rc)
-        rc = dir->ops->lock(dir, name, false, "checkpoint", &lock);
-    if (!rc)
-        rc = db_place_look(dir, &place);
-    if (!rc && (place.current || place.data || place.rest || place.foreign || place.unfinished))
-        rc = status_fail(LSM_EXISTS, "%s exists already", target);
-    else if (!rc)
-        rc = db_place_begin(dir);
-    if (!rc) {
-        *ret_dir = dir;
-        *ret_lock = lock;
-        return LSM_OK;
-    }
-    struct status_kept kept;
-    status_keep(&kept);
-    if (lock && rc != LSM_EXISTS)
-        (void)!db_place_remove(base, target, dir, true);
-    else
-        (void)!base->ops->rmdir(base, target); // the directory stays if something is in it
-    if (lock)
-        dir->ops->unlock(dir, lock);
-    base->ops->close_dir(dir);
-    status_restore(&kept);
-    return rc;
-}
-
-static void end_checkpoint(struct lsm *db, const char *target, bool failed, struct env *dir,
-                           struct env_lock *lock)
-{
-    struct status_kept kept;
-    status_keep(&kept);
-    if (failed)
-        (void)!db_place_remove(db->base, target, dir, true);
-    dir->ops->unlock(dir, lock);
-    db->base->ops->close_dir(dir);
-    status_restore(&kept);
-}
-
 int lsm_checkpoint(struct lsm *db, const char *target)
 {
     struct env *dir = NULL;
     struct env_lock *lock = NULL;
     struct held held = {0};
+    if (env_rados_named(db->dir) || env_rados_named(target))
+        return status_fail(LSM_INVALID,
+                           "%s: a checkpoint shares its files with the store, which a cluster "
+                           "cannot do: 'lsmfsctl backup' copies them",
+                           target);
     int rc = lsm_flush(db);
     if (!rc)
-        rc = begin_checkpoint(db, target, &dir, &lock);
+        rc = db_place_make(db->base, target, "checkpoint", &dir, &lock);
     if (rc)
         return rc;
     rc = hold(db, &held);
@@ -159,7 +113,7 @@ int lsm_checkpoint(struct lsm *db, const char *target)
         rc = db_place_end(dir);
     if (!rc)
         rc = db_sync_parent(db->base, target);
-    end_checkpoint(db, target, rc != LSM_OK, dir, lock);
+    db_place_leave(db->base, target, rc != LSM_OK, dir, lock);
     held_release(&held);
     return rc;
 }
@@ -321,7 +275,7 @@ int lsm_files_check(struct lsm_files *files, size_t index, lsm_files_wanted_fn *
 
 int lsm_files_finish(const struct lsm_files *files, const char *directory)
 {
-    struct env *base = files->db->base, *dir;
+    struct env *base = db_env_for(files->db, directory), *dir;
     int rc = base->ops->open_dir(base, directory, &dir);
     if (rc)
         return rc;

@@ -224,23 +224,29 @@ int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable
     return rc;
 }
 
+int db_apply_edit_with(struct lsm *db, struct version_edit *edit,
+                       int (*change)(const struct snapshot_set *set, struct version_edit *edit,
+                                     void *arg),
+                       void *arg)
+{
+    int rc;
+    struct version *base;
+    if (!lead_take(db, &base, &rc))
+        return rc;
+    rc = change(&db->snapshots.named, edit, arg);
+    if (!rc)
+        return apply_edit(db, edit, base, false);
+    struct view_change nothing = {.base = base};
+    return view_change_end(db, edit, &nothing, false, rc, false);
+}
+
 int db_change_snapshots(struct lsm *db,
                         int (*change)(const struct snapshot_set *set, struct version_edit *edit,
                                       void *arg),
                         void *arg)
 {
     struct version_edit edit = {0};
-    int rc;
-    struct version *base;
-    if (!lead_take(db, &base, &rc))
-        return rc;
-    rc = change(&db->snapshots.named, &edit, arg);
-    if (!rc) {
-        rc = apply_edit(db, &edit, base, false);
-    } else {
-        struct view_change nothing = {.base = base};
-        rc = view_change_end(db, &edit, &nothing, false, rc, false);
-    }
+    int rc = db_apply_edit_with(db, &edit, change, arg);
     version_edit_release(&edit);
     return rc;
 }

@@ -31,8 +31,14 @@ void db_manifest_end(struct lsm *db) REQUIRES(db_mutex) RELEASES(db_manifest_lea
 // `drop_immutable` the oldest immutable memtable, which the edit makes superfluous, goes as well.
 int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable)
     EXCLUDES(db_mutex);
-// The same for an edit that `change` makes of the named snapshots as they are then. It is called
-// with the manifest lead, without locks; a failure of its own changes nothing and is returned.
+// The same for an edit to which `change` adds what it makes of the named snapshots as they are
+// then. It is called with the manifest lead, without locks; a failure of its own changes nothing
+// and is returned.
+int db_apply_edit_with(struct lsm *db, struct version_edit *edit,
+                       int (*change)(const struct snapshot_set *set, struct version_edit *edit,
+                                     void *arg),
+                       void *arg) EXCLUDES(db_mutex);
+// The same for an edit of nothing else.
 int db_change_snapshots(struct lsm *db,
                         int (*change)(const struct snapshot_set *set, struct version_edit *edit,
                                       void *arg),

@@ -55,7 +55,8 @@ static int place_judge(struct lsm *db, bool *ret_fresh)
     if (rc)
         return rc;
     // The lock is not held yet: another process may be making a store there.
-    if (place.unfinished && (db->lock || !place.lock))
+    bool takes_unfinished = options->unfinished && !options->error_if_exists;
+    if (place.unfinished && !takes_unfinished && (db->lock || !place.lock))
         return db_place_unfinished(db->env);
     bool fresh = !place.current && !place.data && !place.unfinished;
     if (fresh && place.foreign)
@@ -340,6 +341,8 @@ static int open_run(struct lsm *db)
     int rc = place_enter(db);
     if (!rc)
         rc = db_cache_begin(db);
+    if (!rc && db->fresh && db->options.unfinished)
+        rc = db_place_begin(db->env);
     if (!rc && db->fresh)
         rc = create_store(db);
     if (!rc)

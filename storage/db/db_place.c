@@ -4,7 +4,7 @@
 // make, fill, close or remove a store there. It is looked at before as well, but only to refuse: so
 // that nothing, not even LOCK, is written into a directory that is none of ours.
 //
-// A directory that is being filled by a checkpoint, or emptied, has a file UNFINISHED. It is there
+// A directory that is being filled by a copy, or emptied, has a file UNFINISHED. It is there
 // before anything else is not what it should be, durably, and goes when all is done. A store with
 // it is neither opened nor repaired: part of it may be missing without a trace. Removing it is all
 // that can be done. While that is going on LOCK is held, and goes last but for UNFINISHED: whoever
@@ -68,6 +68,13 @@ struct env *db_base_env(const struct lsm_options *options, const char *path)
     if (!env_rados_named(path))
         return env_posix();
     return options && options->follow ? env_rados_following() : env_rados();
+}
+
+struct env *db_env_for(const struct lsm *db, const char *path)
+{
+    if (env_rados_named(path) == env_rados_named(db->dir))
+        return db->base;
+    return db_base_env(NULL, path);
 }
 
 int lsm_place_key(const char *path, char key[LSM_PLACE_KEY_MAX])
@@ -283,12 +290,100 @@ int db_place_remove(struct env *base, const char *path, struct env *dir, bool di
     return LSM_OK;
 }
 
+// ------------------------------------------------------------------------------------- making
+
+int db_place_make(struct env *base, const char *path, const char *note, struct env **ret_dir,
+                  struct env_lock **ret_lock)
+{
+    struct env *dir = NULL;
+    struct env_lock *lock = NULL;
+    struct db_place place = {0};
+    char name[STORE_NAME_MAX];
+    store_file_name(name, STORE_LOCK, 0);
+    int rc = base->ops->mkdir(base, path);
+    bool made = !rc;
+    // In a cluster one that is empty may be left of a process that has died, and nobody sees it.
+    if (rc == LSM_EXISTS && env_rados_named(path))
+        rc = LSM_OK;
+    if (rc)
+        return rc == LSM_EXISTS ? status_fail(rc, "%s exists already", path) : rc;
+    rc = base->ops->open_dir(base, path, &dir);
+    if (!rc)
+        rc = dir->ops->lock(dir, name, false, note, &lock);
+    if (!rc)
+        rc = db_place_look(dir, &place);
+    if (!rc && place.unfinished)
+        rc = status_fail(LSM_EXISTS,
+                         "%s exists already, not copied or removed to the end: 'lsmfsctl destroy' "
+                         "removes it",
+                         path);
+    else if (!rc && (place.current || place.data || place.rest || place.foreign))
+        rc = status_fail(LSM_EXISTS, "%s exists already", path);
+    else if (!rc)
+        rc = db_place_begin(dir);
+    if (!rc) {
+        *ret_dir = dir;
+        *ret_lock = lock;
+        return LSM_OK;
+    }
+    if (lock) {
+        db_place_leave(base, path, rc != LSM_EXISTS, dir, lock);
+        return rc;
+    }
+    struct status_kept kept;
+    status_keep(&kept);
+    if (made)
+        (void)!base->ops->rmdir(base, path); // it stays if something is in it
+    base->ops->close_dir(dir);
+    status_restore(&kept);
+    return rc;
+}
+
+// After a failure in a cluster nothing can be changed any more by who has met it: then it is tried
+// by a new client.
+void db_place_leave(struct env *base, const char *path, bool failed, struct env *dir,
+                    struct env_lock *lock)
+{
+    struct lsm_options options = {.env = base, .unfinished = true};
+    struct status_kept kept;
+    status_keep(&kept);
+    int rc = failed ? db_place_remove(base, path, dir, true) : LSM_OK;
+    dir->ops->unlock(dir, lock);
+    base->ops->close_dir(dir);
+    if (rc && env_rados_named(path))
+        (void)!lsm_destroy(path, &options);
+    status_restore(&kept);
+}
+
+static int is_unfinished(struct env *dir)
+{
+    struct db_place place;
+    int rc = db_place_look(dir, &place);
+    if (rc || place.unfinished)
+        return rc;
+    return status_fail(LSM_NOT_A_STORE, "%s: no store that is still to be completed", dir->path);
+}
+
+int lsm_complete(const char *path, const struct lsm_options *options)
+{
+    struct env *base = db_base_env(options, path);
+    struct env *dir;
+    struct env_lock *lock;
+    int rc = db_place_lock(base, path, is_unfinished, &dir, &lock);
+    if (rc)
+        return rc;
+    rc = db_place_end(dir);
+    db_place_leave(base, path, false, dir, lock);
+    return rc;
+}
+
 int lsm_destroy(const char *path, const struct lsm_options *options)
 {
     struct env *base = db_base_env(options, path);
     struct env *dir;
     struct env_lock *lock;
-    int rc = db_place_lock(base, path, is_ours, &dir, &lock);
+    int rc = db_place_lock(base, path, options && options->unfinished ? is_unfinished : is_ours,
+                           &dir, &lock);
     if (rc)
         return rc;
     rc = db_place_remove(base, path, dir, true);

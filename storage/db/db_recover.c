@@ -187,7 +187,7 @@ static int sweep_name(void *arg, const char *name) NOT_CHECKED
     uint64_t number;
     enum store_file kind = store_file_parse(name, &number);
     bool keep = kind == STORE_UNKNOWN || kind == STORE_CURRENT || kind == STORE_LOCK ||
-                kind == STORE_FOLLOWERS;
+                kind == STORE_FOLLOWERS || kind == STORE_UNFINISHED;
     if (kind == STORE_MANIFEST)
         keep = number == manifest_number(db->manifest.writer);
     if (kind == STORE_LOG)

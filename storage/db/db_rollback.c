@@ -85,10 +85,8 @@ static int undo_install(struct lsm *db, struct undo *undo) REQUIRES(db_lead)
     return rc;
 }
 
-// Waits until nothing is in memtables, and holds the lead then. False: *ret_status says why. (Not
-// checked: clang cannot say of a function's own body that it comes out with a lock or without.)
-static bool lead_when_flushed(struct lsm *db, struct writer *writer, int *ret_status)
-    TRY_ACQUIRES(db_lead) NOT_CHECKED
+// Not checked: clang cannot say of a function's own body that it comes out with a lock or without.
+bool db_lead_when_flushed(struct lsm *db, struct writer *writer, int *ret_status) NOT_CHECKED
 {
     for (;;) {
         *ret_status = lsm_flush(db);
@@ -137,7 +135,7 @@ int lsm_snapshot_rollback(struct lsm *db, const char *name, lsm_keep_fn *keep, v
     int rc = lsm_snapshot_open(db, name, &then);
     if (rc)
         return rc;
-    if (lead_when_flushed(db, &writer, &rc)) {
+    if (db_lead_when_flushed(db, &writer, &rc)) {
         rc = rollback_to(db, then, keep, arg);
         db_lead_release(db, &writer);
     }

@@ -12,7 +12,7 @@ enum store_file {
     STORE_MANIFEST,   // MANIFEST-<number>
     STORE_CURRENT,    // CURRENT
     STORE_LOCK,       // LOCK
-    STORE_UNFINISHED, // UNFINISHED: being filled by a checkpoint, or emptied
+    STORE_UNFINISHED, // UNFINISHED: being filled by a copy, or emptied
     STORE_FOLLOWERS,  // FOLLOWERS: locked, shared, by those that follow the store
     STORE_CONTROL,    // control: the socket of who has the store open; without them, worthless
     STORE_TEMP,       // <anything>.tmp: worthless after a crash
