@@ -134,6 +134,8 @@ static bool find_copy(struct backing_up *b, size_t index, struct generation_file
 
 static bool set_modified(const struct backup *backup, int dir, const char *name, int64_t ns)
 {
+    if (!ns) // not known: in a cluster files have none
+        return true;
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
                                       {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}};
     return utimensat(dir, name, times, 0) == 0 || backup_failed(backup, "files");

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK (1u << 20)
+#define BLOCK (4u << 20) // an object of a cluster
 
 bool copier_init(struct copier *copier, struct ctl *ctl)
 {
@@ -31,102 +31,115 @@ void copier_release(struct copier *copier)
     *copier = (struct copier){0};
 }
 
-static bool failed(struct copier *copier, const char *where, const char *name)
-{
-    complain(copier->ctl, "%s/%s: %s", where, name, strerror(errno));
-    return false;
-}
-
-static bool write_all(int fd, const uint8_t *data, size_t size, uint64_t offset)
-{
-    while (size) {
-        ssize_t n = pwrite(fd, data, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        data += n;
-        size -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return true;
-}
-
-// Through the source to its end, into `fd` unless that is -1.
-static bool pass(struct copier *copier, struct copy_source *source, int fd, const char *where,
-                 const char *name, uint64_t *ret_size, uint8_t ret_hash[HASH128_SIZE])
+// Through the source to its end, into `sink` unless that is NULL; with `counts`, as progress.
+static bool pass(struct copier *copier, struct copy_source *source, struct copy_sink *sink,
+                 bool counts, uint64_t *ret_size, uint8_t ret_hash[HASH128_SIZE])
 {
     uint64_t offset = 0;
-    for (size_t got = BLOCK; got; offset += got) {
-        if (is_cancelled(copier->ctl->front) ||
-            !source->read(source, offset, copier->block, BLOCK, &got))
-            return false;
-        if (fd >= 0 && !write_all(fd, copier->block, got, offset))
-            return failed(copier, where, name);
+    bool done = true;
+    for (size_t got = BLOCK; done && got; offset += got) {
+        done = !is_cancelled(copier->ctl->front) &&
+               source->read(source, offset, copier->block, BLOCK, &got) &&
+               (!sink || !got || sink->write(sink, offset, copier->block, got));
+        if (!done)
+            break;
         hash128_add(copier->hash, copier->block, got);
-        progress_add(copier->ctl->front, got);
+        if (counts)
+            progress_add(copier->ctl->front, got);
     }
+    hash128_take(copier->hash, ret_hash); // also after a failure: it begins anew
     *ret_size = offset;
-    hash128_take(copier->hash, ret_hash);
-    return true;
+    return done;
 }
 
 bool copy_read(struct copier *copier, struct copy_source *source, uint64_t *ret_size,
                uint8_t ret_hash[HASH128_SIZE])
 {
-    bool done = pass(copier, source, -1, "", "", ret_size, ret_hash);
-    uint8_t rest[HASH128_SIZE];
-    if (!done)
-        hash128_take(copier->hash, rest);
-    return done;
+    return pass(copier, source, NULL, true, ret_size, ret_hash);
 }
 
-// Compares what the disk has with what was written to it.
-static bool read_back(struct copier *copier, int fd, const char *where, const char *name,
-                      uint64_t size, const uint8_t hash[HASH128_SIZE])
+bool copy_to(struct copier *copier, struct copy_source *source, struct copy_sink *sink,
+             uint64_t *ret_size, uint8_t ret_hash[HASH128_SIZE])
 {
     uint8_t found[HASH128_SIZE];
-    uint64_t offset = 0;
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    for (;;) {
-        if (is_cancelled(copier->ctl->front))
-            return false;
-        ssize_t n = pread(fd, copier->block, BLOCK, (off_t)offset);
+    uint64_t size;
+    if (!pass(copier, source, sink, true, ret_size, ret_hash) || !sink->sync(sink) ||
+        !pass(copier, &sink->back, NULL, false, &size, found))
+        return false;
+    if (size == *ret_size && memcmp(found, ret_hash, HASH128_SIZE) == 0)
+        return true;
+    complain(copier->ctl, "%s/%s: the disk has not kept what was written", sink->where, sink->name);
+    return false;
+}
+
+// ------------------------------------------------------------------------------- a new file
+
+struct copy_into_file {
+    struct copy_sink sink; // first
+    struct ctl *ctl;
+    int fd;
+};
+
+static bool failed(const struct copy_into_file *file)
+{
+    complain(file->ctl, "%s/%s: %s", file->sink.where, file->sink.name, strerror(errno));
+    return false;
+}
+
+static bool write_file(struct copy_sink *sink, uint64_t offset, const void *data, size_t size)
+{
+    struct copy_into_file *file = (struct copy_into_file *)sink;
+    for (size_t done = 0; done < size;) {
+        ssize_t n =
+            pwrite(file->fd, (const char *)data + done, size - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return failed(copier, where, name);
-        if (n == 0)
-            break;
-        hash128_add(copier->hash, copier->block, (size_t)n);
-        offset += (uint64_t)n;
+        if (n <= 0)
+            return failed(file);
+        done += (size_t)n;
     }
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    hash128_take(copier->hash, found);
-    if (offset == size && memcmp(found, hash, HASH128_SIZE) == 0)
-        return true;
-    complain(copier->ctl, "%s/%s: the disk has not kept what was written", where, name);
-    return false;
+    return true;
+}
+
+static bool sync_file(struct copy_sink *sink)
+{
+    struct copy_into_file *file = (struct copy_into_file *)sink;
+    if (fsync(file->fd))
+        return failed(file);
+    (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+    (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return true;
+}
+
+static bool read_back(struct copy_source *back, uint64_t offset, void *data, size_t size,
+                      size_t *ret_size)
+{
+    struct copy_into_file *file =
+        (struct copy_into_file *)((char *)back - offsetof(struct copy_into_file, sink.back));
+    ssize_t n;
+    do
+        n = pread(file->fd, data, size, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    *ret_size = n > 0 ? (size_t)n : 0;
+    return n >= 0 || failed(file);
 }
 
 bool copy_file(struct copier *copier, struct copy_source *source, int dir, const char *where,
                const char *name, uint64_t *ret_size, uint8_t ret_hash[HASH128_SIZE])
 {
-    uint8_t rest[HASH128_SIZE];
-    int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return failed(copier, where, name);
-    bool done = pass(copier, source, fd, where, name, ret_size, ret_hash);
-    if (done && fsync(fd))
-        done = failed(copier, where, name);
-    done = done && read_back(copier, fd, where, name, *ret_size, ret_hash);
-    if (close(fd) && done)
-        done = failed(copier, where, name);
-    if (!done) {
-        hash128_take(copier->hash, rest); // begins anew
+    struct copy_into_file file = {
+        .sink = {write_file, sync_file, {read_back}, where, name},
+        .ctl = copier->ctl,
+        .fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
+    };
+    if (file.fd < 0)
+        return failed(&file);
+    bool done = copy_to(copier, source, &file.sink, ret_size, ret_hash);
+    (void)posix_fadvise(file.fd, 0, 0, POSIX_FADV_DONTNEED);
+    if (close(file.fd) && done)
+        done = failed(&file);
+    if (!done)
         unlinkat(dir, name, 0);
-    }
     return done;
 }
 

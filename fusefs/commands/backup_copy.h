@@ -11,6 +11,14 @@ struct copy_source {
                  size_t *ret_size);
 };
 
+// Where they go. False, with a message: failed.
+struct copy_sink {
+    bool (*write)(struct copy_sink *sink, uint64_t offset, const void *data, size_t size);
+    bool (*sync)(struct copy_sink *sink); // what `back` reads then is what has arrived
+    struct copy_source back;
+    const char *where, *name; // for messages: a directory, the file
+};
+
 struct copier {
     struct ctl *ctl;
     struct hash128 *hash;
@@ -24,6 +32,11 @@ void copier_release(struct copier *copier);
 // message unless it was cancelled.
 bool copy_read(struct copier *copier, struct copy_source *source, uint64_t *ret_size,
                uint8_t ret_hash[HASH128_SIZE]);
+
+// Copies the source to the sink, syncs that, and compares what it has then with what was read.
+// False, with a message unless it was cancelled.
+bool copy_to(struct copier *copier, struct copy_source *source, struct copy_sink *sink,
+             uint64_t *ret_size, uint8_t ret_hash[HASH128_SIZE]);
 
 // Makes the new file `name` in directory `dir` of the source's bytes, syncs it, and reads it back
 // from the disk, as far as the kernel lets go of what it has in memory. `where` is the directory

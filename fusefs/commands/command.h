@@ -23,9 +23,10 @@ struct watch_hub;
 enum command_flags {
     COMMAND_PRINTS = 1,      // writes to standard output all the time
     COMMAND_OFFLINE = 2,     // needs the store for itself
-    COMMAND_LOCAL = 4,       // for stores in directories, not in a cluster (store_place.h)
+    COMMAND_LOCAL_DB = 4,    // DB is a directory, not a store in a cluster (store_place.h)
     COMMAND_MOUNT_PATHS = 8, // takes DB and two paths in it, or two paths below a mount point
     COMMAND_ENDLESS = 16,    // runs until a signal ends it, which then gives no message
+    COMMAND_LOCAL_ARG = 32,  // the first argument is a directory, not a store in a cluster
 };
 
 struct command {

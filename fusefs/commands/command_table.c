@@ -67,8 +67,9 @@ static const struct command commands[] = {
      "afterwards.\n",
      0, 0, COMMAND_OFFLINE},
     {"compact", command_compact, "", "DB", "merge all levels into one", "", 0, 0, 0},
-    {"checkpoint", command_checkpoint, "", "DB TARGET", "make an openable copy", "", 1, 1,
-     COMMAND_LOCAL},
+    {"checkpoint", command_checkpoint, "", "DB TARGET", "make an openable copy",
+     "It shares its files with DB: both are directories of one file system.\n", 1, 1,
+     COMMAND_LOCAL_DB | COMMAND_LOCAL_ARG},
     {"backup", command_backup, "q", "[-q] DB TARGET", "copy what is new",
      "  -q  show no progress\n"
      "TARGET is made if there is nothing. Generations in it share what has not changed. Others:\n"
@@ -77,19 +78,20 @@ static const struct command commands[] = {
      "  lsmfsctl backup delete TARGET@GENERATION\n"
      "  lsmfsctl restore [-q] TARGET[@GENERATION] DB\n"
      "A store that is called list, verify or delete is ./list, ./verify, ./delete here.\n",
-     1, 1, COMMAND_LOCAL},
+     1, 1, COMMAND_LOCAL_ARG},
     {"backup list", command_backup_list, "", "TARGET", "show the generations of a backup",
-     "ONLY is what deleting a generation alone gives back; bytes.\n", 0, 0, COMMAND_OFFLINE},
+     "ONLY is what deleting a generation alone gives back; bytes.\n", 0, 0,
+     COMMAND_OFFLINE | COMMAND_LOCAL_DB},
     {"backup verify", command_backup_verify, "q", "[-q] TARGET[@GENERATION]",
      "read all bytes of a backup, or of a generation", "  -q  show no progress\n", 0, 0,
-     COMMAND_OFFLINE},
+     COMMAND_OFFLINE | COMMAND_LOCAL_DB},
     {"backup delete", command_backup_delete, "", "TARGET@GENERATION", "delete a generation",
      "Frees what no other needs, and what an interrupted backup has left.\n", 0, 0,
-     COMMAND_OFFLINE},
+     COMMAND_OFFLINE | COMMAND_LOCAL_DB},
     {"restore", command_restore, "q", "[-q] TARGET[@GENERATION] DB", "make a store of a backup",
      "  -q  show no progress\n"
      "The newest generation if none is given. DB has to be new.\n",
-     1, 1, COMMAND_OFFLINE | COMMAND_LOCAL},
+     1, 1, COMMAND_OFFLINE | COMMAND_LOCAL_DB},
     {"send", command_send, "qF:", "[-q] [--from SNAP] DB SNAP", "write a snapshot's stream",
      "  --from SNAP  only what has changed since that one (-F)\n"
      "  -q           show no progress\n"
@@ -99,7 +101,7 @@ static const struct command commands[] = {
      "  -q  show no progress\n"
      "A whole snapshot makes a new store; changes are for one that has their base and shows it.\n"
      "A stream that is cut off or damaged changes nothing.\n",
-     0, 0, COMMAND_OFFLINE | COMMAND_LOCAL},
+     0, 0, COMMAND_OFFLINE},
     {"snapshot create", command_snapshot_create, "", "DB NAME", "keep the tree as it is now",
      "Takes two syncs, whatever the store's size. NAME: 1 to 255 bytes without '/'.\n", 1, 1, 0},
     {"snapshot list", command_snapshot_list, "n", "[-n] DB", "show snapshots and their sizes",

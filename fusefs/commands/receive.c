@@ -8,6 +8,11 @@
 //
 // A stream of changes is only for a store that has its base, by identity, and shows it still.
 //
+// In a cluster no store can get another's name. There a new one is made where it is to be, marked
+// as not complete until the end; what a crash leaves of it cannot be opened, and 'lsmfsctl destroy'
+// removes it. Changes are made in the store itself, all of them and the snapshot in one step
+// (lsm_apply).
+//
 // Thread safety: one thread. DB is locked meanwhile.
 #include <assert.h>
 #include <dirent.h>
@@ -22,6 +27,7 @@
 
 #include "commands/command.h"
 #include "commands/stream_format.h"
+#include "common/store_place.h"
 
 #define WRITE_BUFFER (16u << 20)
 
@@ -37,6 +43,8 @@ struct receiving {
     char base[LSM_SNAPSHOT_NAME_MAX + 1]; // what DB calls the stream's base
     bool has_it;                          // DB has what the stream would make
     bool made;                            // there is something at `beside`
+    bool in_place;                        // DB is in a cluster: `beside` is DB
+    int stream_rc;                        // what the stream says about its end
 };
 
 static ssize_t read_source(void *arg, void *data, size_t size)
@@ -95,6 +103,12 @@ static bool system_failed(const struct receiving *r, const char *path)
 static bool find_places(struct receiving *r)
 {
     struct stat st;
+    r->in_place = store_place_is_remote(r->ctl->db);
+    if (r->in_place) {
+        r->db = strdup(r->ctl->db);
+        r->beside = strdup(r->ctl->db);
+        return (r->db && r->beside) || out_of_memory(r);
+    }
     bool is_there = lstat(r->ctl->db, &st) == 0;
     if (stream_is_whole(&r->begin)) {
         if (is_there) {
@@ -236,17 +250,26 @@ static bool open_staged(struct receiving *r)
     set_options(&options);
     options.error_if_exists = !r->old;
     options.create_if_missing = !r->old;
-    if (!remove_remains(r))
+    options.unfinished = r->in_place;
+    if (!r->in_place && !remove_remains(r))
         return false;
     if (r->old && lsm_checkpoint(r->old, r->beside))
         return engine_failed(r);
-    r->made = true;
+    r->made = r->old != NULL;
     int rc = lsm_open(r->beside, &options, &r->staged);
+    r->made = r->made || !rc;
     if (!rc && r->old)
         rc = lsm_snapshot_rollback(r->staged, r->base, NULL, NULL); // what is not shown, too
     if (!rc)
         rc = lsm_batch_new(&r->batch);
-    return rc == 0 || engine_failed(r);
+    if (!rc)
+        return true;
+    engine_failed(r);
+    // A client that has met a failure of the cluster cannot take back what it has begun to make.
+    const struct lsm_options begun = {.unfinished = true};
+    if (r->in_place && rc == LSM_IO_ERROR)
+        (void)!lsm_destroy(r->db, &begun);
+    return false;
 }
 
 static int apply_frame(struct receiving *r)
@@ -289,6 +312,7 @@ static bool try_open(struct receiving *r)
     ns_options_init(&options);
     options.engine.read_only = true;
     options.engine.create_if_missing = false;
+    options.engine.unfinished = r->in_place;
     return (ns_open(r->beside, &options, &ns) == 0 && ns_close(ns) == 0) || engine_failed(r);
 }
 
@@ -327,6 +351,10 @@ static bool sync_parent(const struct receiving *r)
 
 static bool put_in_place(struct receiving *r)
 {
+    if (r->in_place) {
+        r->made = lsm_complete(r->db, NULL) != 0;
+        return !r->made || engine_failed(r);
+    }
     if (!r->old) {
         if (rename(r->beside, r->db))
             return system_failed(r, r->db);
@@ -363,9 +391,59 @@ static bool move_rest(const struct receiving *r)
 // Removes what is beside DB: a store that was not made to the end, or the one that DB was.
 static bool remove_beside(const struct receiving *r, bool replaced)
 {
-    if (lsm_destroy(r->beside, NULL))
+    const struct lsm_options options = {.unfinished = r->in_place};
+    if (lsm_destroy(r->beside, &options))
         return engine_failed(r);
     return !replaced || move_rest(r);
+}
+
+// ------------------------------------------------------------------------------- in DB itself
+
+static int next_change(void *arg, struct lsm_change *ret_change)
+{
+    struct receiving *r = arg;
+    struct stream_op op;
+    while (!stream_next(&r->reader, &op)) {
+        r->stream_rc = is_cancelled(r->ctl->front) ? LSM_CANCELLED : stream_read_frame(&r->reader);
+        if (r->stream_rc <= 0)
+            return r->stream_rc;
+    }
+    *ret_change = (struct lsm_change){.key = op.key.data,
+                                      .key_size = op.key.size,
+                                      .value = op.change == STREAM_PUT ? op.value.data : NULL,
+                                      .value_size = op.value.size};
+    return 1;
+}
+
+// What was received is of no file system that this program knows.
+static void go_back(struct receiving *r)
+{
+    struct lsm_options options;
+    set_options(&options);
+    if (lsm_open(r->db, &options, &r->old) || lsm_snapshot_rollback(r->old, r->base, NULL, NULL) ||
+        lsm_snapshot_delete(r->old, r->begin.name))
+        engine_failed(r);
+}
+
+static bool receive_changes(struct receiving *r)
+{
+    struct lsm_snapshot_info origin = {.created_us = r->begin.created_us};
+    memcpy(origin.identity, r->begin.identity, sizeof origin.identity);
+    int rc = lsm_snapshot_rollback(r->old, r->base, NULL, NULL); // what is not shown, too
+    if (!rc)
+        rc = lsm_apply(r->old, next_change, r, r->begin.name, &origin);
+    if (rc && r->stream_rc < 0)
+        return stream_failed(r, r->stream_rc);
+    struct lsm *old = r->old;
+    if (rc)
+        return engine_failed(r);
+    r->old = NULL;
+    if (lsm_close(old))
+        return engine_failed(r);
+    if (try_open(r))
+        return true;
+    go_back(r);
+    return false;
 }
 
 static bool receive(struct receiving *r)
@@ -377,6 +455,8 @@ static bool receive(struct receiving *r)
         return false;
     if (!stream_is_whole(&r->begin) && !open_old(r))
         return false;
+    if (r->old && r->in_place)
+        return receive_changes(r);
     return open_staged(r) && apply(r) && try_open(r) && put_in_place(r);
 }
 

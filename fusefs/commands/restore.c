@@ -1,23 +1,19 @@
 // restore: a store made of a generation of a backup.
 //
-// The new directory holds UNFINISHED until everything else is there, verified and synced: what a
-// crash leaves cannot be opened, and 'lsmfsctl destroy' removes it (docs/format.md, section 1).
+// The engine makes it (lsm_restore), in a directory or in a cluster: it cannot be opened until
+// everything is there, verified and synced. What a crash leaves 'lsmfsctl destroy' removes
+// (docs/format.md, section 1).
 //
 // Thread safety: one thread.
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "commands/backup_copy.h"
 #include "commands/backup_target.h"
-
-#define UNFINISHED "UNFINISHED"
 
 struct restoring {
     struct ctl *ctl;
@@ -27,13 +23,50 @@ struct restoring {
     struct generation generation;
     const char *db;
     char *where; // the pool, for messages
-    int dir;     // of the new store
+    struct lsm_restore *made;
 };
 
-static bool failed(const struct restoring *r, const char *name)
+static bool engine_failed(const struct restoring *r)
 {
-    complain(r->ctl, "%s%s%s: %s", r->db, *name ? "/" : "", name, strerror(errno));
+    complain(r->ctl, "%s", lsm_error_detail());
     return false;
+}
+
+// A file of the new store.
+struct copy_into_store {
+    struct copy_sink sink; // first
+    struct restoring *r;
+};
+
+static bool write_made(struct copy_sink *sink, uint64_t offset, const void *data, size_t size)
+{
+    struct restoring *r = ((struct copy_into_store *)sink)->r;
+    return lsm_restore_write(r->made, offset, data, size) == 0 || engine_failed(r);
+}
+
+static bool sync_made(struct copy_sink *sink)
+{
+    struct restoring *r = ((struct copy_into_store *)sink)->r;
+    return lsm_restore_sync(r->made) == 0 || engine_failed(r);
+}
+
+static bool read_made(struct copy_source *back, uint64_t offset, void *data, size_t size,
+                      size_t *ret_size)
+{
+    const struct copy_into_store *into =
+        (struct copy_into_store *)((char *)back - offsetof(struct copy_into_store, sink.back));
+    struct restoring *r = into->r;
+    return lsm_restore_read(r->made, offset, data, size, ret_size) == 0 || engine_failed(r);
+}
+
+static bool copy_made(struct restoring *r, struct copy_source *source, const char *name,
+                      uint64_t *ret_size, uint8_t ret_hash[HASH128_SIZE])
+{
+    struct copy_into_store into = {.sink = {write_made, sync_made, {read_made}, r->db, name},
+                                   .r = r};
+    if (lsm_restore_file(r->made, name))
+        return engine_failed(r);
+    return copy_to(&r->copier, source, &into.sink, ret_size, ret_hash);
 }
 
 // Bytes in memory as a source.
@@ -61,7 +94,7 @@ static bool restore_here(struct restoring *r, const struct generation_file *file
     struct copy_from_memory from = {.source.read = read_memory, .bytes = file->content};
     uint8_t hash[HASH128_SIZE];
     uint64_t size;
-    return copy_file(&r->copier, &from.source, r->dir, r->db, file->name, &size, hash);
+    return copy_made(r, &from.source, file->name, &size, hash);
 }
 
 static bool restore_pooled(struct restoring *r, const struct generation_file *file)
@@ -72,7 +105,7 @@ static bool restore_pooled(struct restoring *r, const struct generation_file *fi
     struct copy_from_file from;
     backup_pool_name(file, name);
     bool done = copy_from_file_open(&from, r->ctl, r->backup.files, r->where, name) &&
-                copy_file(&r->copier, &from.source, r->dir, r->db, file->name, &size, hash);
+                copy_made(r, &from.source, file->name, &size, hash);
     copy_from_file_close(&from);
     if (!done)
         return false;
@@ -80,27 +113,6 @@ static bool restore_pooled(struct restoring *r, const struct generation_file *fi
         return true;
     complain(r->ctl, "%s/%s is damaged", r->where, name);
     return false;
-}
-
-// Makes the directory, which must be new, with the mark that it is not complete.
-static bool make_directory(struct restoring *r)
-{
-    if (mkdir(r->db, 0700))
-        return failed(r, "");
-    r->dir = open(r->db, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fd = r->dir < 0 ? -1 : openat(r->dir, UNFINISHED, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    if (fd < 0 || close(fd) || fsync(r->dir))
-        return failed(r, UNFINISHED);
-    return true;
-}
-
-static bool sync_parent(const struct restoring *r)
-{
-    int fd = openat(r->dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool done = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    return done || failed(r, "..");
 }
 
 static bool fill(struct restoring *r)
@@ -116,20 +128,7 @@ static bool fill(struct restoring *r)
         if (!(file->is_here ? restore_here(r, file) : restore_pooled(r, file)))
             return false;
     }
-    if (fsync(r->dir) || unlinkat(r->dir, UNFINISHED, 0) || fsync(r->dir))
-        return failed(r, "");
-    return sync_parent(r);
-}
-
-// Removes what was made, in an order in which what is left at any moment cannot be opened.
-static void remove_made(struct restoring *r)
-{
-    if (r->dir < 0)
-        return;
-    for (size_t i = r->generation.count; i-- > 0;)
-        unlinkat(r->dir, r->generation.files[i].name, 0);
-    unlinkat(r->dir, UNFINISHED, 0);
-    rmdir(r->db);
+    return lsm_restore_end(r->made) == 0 || engine_failed(r);
 }
 
 // The generation with that number, or the newest.
@@ -168,18 +167,18 @@ static bool restore(struct restoring *r, uint64_t number)
         complain(r->ctl, "out of memory");
         return false;
     }
-    bool done = make_directory(r) && fill(r);
-    if (!done) {
-        if (is_cancelled(r->ctl->front))
-            complain(r->ctl, "%s: cancelled", r->db);
-        remove_made(r);
-    }
+    if (lsm_restore_new(r->db, NULL, &r->made))
+        return engine_failed(r);
+    bool done = fill(r);
+    if (!done && is_cancelled(r->ctl->front))
+        complain(r->ctl, "%s: cancelled", r->db);
+    lsm_restore_free(r->made);
     return done && try_open(r);
 }
 
 enum exit_status command_restore(struct ctl *ctl)
 {
-    struct restoring r = {.ctl = ctl, .db = ctl->args[0], .dir = -1};
+    struct restoring r = {.ctl = ctl, .db = ctl->args[0]};
     uint64_t number;
     char *path = strdup(ctl->db);
     if (!path || !*r.db) {
@@ -195,8 +194,6 @@ enum exit_status command_restore(struct ctl *ctl)
         done = restore(&r, number);
         backup_close(&r.backup);
     }
-    if (r.dir >= 0)
-        close(r.dir);
     copier_release(&r.copier);
     generation_release(&r.generation);
     buf_release(&r.bytes);

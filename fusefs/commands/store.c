@@ -13,6 +13,7 @@
 #include "commands/command.h"
 #include "common/nested.h"
 #include "common/option.h"
+#include "common/store_place.h"
 
 // A command runs for a short time. With a small buffer the log is made quickly, and takes less
 // memory.
@@ -159,7 +160,7 @@ static void set_options(const struct ctl *ctl, enum open_mode mode, struct ns_op
 bool ctl_store_may_create(struct ctl *ctl, const char *path)
 {
     char outer[PATH_MAX];
-    if (!is_nested_store(ctl->target ? ctl->target : path, outer))
+    if (store_place_is_remote(path) || !is_nested_store(ctl->target ? ctl->target : path, outer))
         return true;
     complain(ctl, "%s: lies inside the store %s: a store needs a directory of its own", path,
              outer);

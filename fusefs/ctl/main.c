@@ -145,16 +145,22 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
     return false;
 }
 
-// Checks that no store in a cluster is named to a command that cannot work on one. False, with a
-// message.
+// That no store in a cluster is named where a directory has to be. False, with a message.
 static bool check_places(const struct ctl *ctl)
 {
-    bool is_remote = store_place_is_remote(ctl->db);
-    for (int i = 0; i < ctl->arg_count; i++)
-        is_remote |= store_place_is_remote(ctl->args[i]);
-    if (!is_remote || !(ctl->command->flags & COMMAND_LOCAL))
+    unsigned flags = ctl->command->flags, both = COMMAND_LOCAL_DB | COMMAND_LOCAL_ARG;
+    bool is_db = flags & COMMAND_LOCAL_DB && store_place_is_remote(ctl->db);
+    bool is_arg =
+        flags & COMMAND_LOCAL_ARG && ctl->arg_count && store_place_is_remote(ctl->args[0]);
+    if (!is_db && !is_arg)
         return true;
-    complain(ctl, "works on stores in directories only, not on rados: ones");
+    if ((flags & both) == both)
+        complain(ctl,
+                 "%s: a cluster cannot share files between stores: backup and restore, or send "
+                 "and receive, copy them",
+                 is_db ? ctl->db : ctl->args[0]);
+    else
+        complain(ctl, "%s: a backup is in a directory", is_db ? ctl->db : ctl->args[0]);
     return false;
 }
 

@@ -404,13 +404,20 @@ run 1 "read-only file system: mkdir" mkdir frozen /new
 says "read-only file system: mkdir" "lsmfsctl: *Read-only file system*"
 ctl=$program
 
-# What works on files in directories refuses a store in a cluster, wherever it is named.
-for words in "backup rados:p/s to" "restore from rados:p/s" "receive rados:p/s" "checkpoint rados:p/s to" \
-    "checkpoint db rados:p/s"; do
+# Where a directory has to be named, a store in a cluster is refused.
+while IFS='|' read -r words said; do
     # shellcheck disable=SC2086
     run 1 "$words" $words
-    says "$words" "lsmfsctl: works on stores in directories only, not on rados: ones"
-done
+    says "$words" "lsmfsctl: rados:p/s*: $said"
+done <<WORDS
+checkpoint rados:p/s to|a cluster cannot share files*
+checkpoint db rados:p/s|a cluster cannot share files*
+backup db rados:p/s|a backup is in a directory
+restore rados:p/s to|a backup is in a directory
+backup list rados:p/s|a backup is in a directory
+backup verify rados:p/s|a backup is in a directory
+backup delete rados:p/s@1|a backup is in a directory
+WORDS
 [ ! -e to ] || fail "a refused command makes its target"
 
 run 2 "destroy without --yes" destroy db
