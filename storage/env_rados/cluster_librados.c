@@ -9,6 +9,8 @@
 // repeated operation. So without a time limit in ceph.conf an operation fails only if the cluster
 // has refused it.
 //
+// Monitors that do not answer hold nobody up who asks for free space: the last figures are told.
+//
 // Thread safety: librados's. The figures about space have a mutex.
 #include "env_rados/cluster.h"
 
@@ -32,7 +34,8 @@
 #define LIBRARY        "librados.so.2"
 #define CONNECT_S      "30"
 #define SPACE_AGE_US   3000000u
-#define READ_PIECES    64 // of one operation
+#define MONITOR_S      "2" // until a monitor's answer is waited for no more
+#define READ_PIECES    64  // of one operation
 #define BLOCK_S        (30u * 86400u)
 #define ADDRESS_MAX    256
 #define COMMAND_MAX    256
@@ -441,8 +444,10 @@ static int librados_space(struct cluster *cluster, uint64_t *ret_free, uint64_t 
     uint64_t now = clock_us();
     if (!rados->space_us || now - rados->space_us > SPACE_AGE_US) {
         rc = ask_space(rados, &rados->space_free, &rados->space_total);
+        if (rc && rados->space_us)
+            rc = 0; // as they were
         if (!rc)
-            rados->space_us = now;
+            rados->space_us = clock_us();
     }
     if (!rc) {
         *ret_free = rados->space_free;
@@ -468,7 +473,10 @@ static int librados_block(struct cluster *cluster, const char *address)
              "{\"prefix\":\"osd blocklist\",\"blocklistop\":\"add\",\"addr\":\"%s\","
              "\"expire\":%u.0}",
              address, BLOCK_S);
-    int rc = command(rados, text, NULL);
+    int rc;
+    do
+        rc = command(rados, text, NULL);
+    while (rc == -ETIMEDOUT);
     return rc ? rc : lib.wait_for_latest_osdmap(rados->rados);
 }
 
@@ -665,6 +673,8 @@ int cluster_open_librados(void *arg, const char *pool, const char *name,
     lib.ioctx_set_namespace(rados->io, namespace);
     lib.set_pool_full_try(rados->io);
     read_address(rados);
+    // Only now: opening has a limit of its own (CONNECT_S).
+    (void)lib.conf_set(handle, "rados_mon_op_timeout", MONITOR_S);
     *ret_cluster = &rados->base;
     return 0;
 }

@@ -278,17 +278,19 @@ static int load_removal(struct remote *store, struct slice key, struct slice val
     return rc ? rc : add_removal(store, number, get_fixed32(value.data + 4));
 }
 
-static void load_pair(void *arg, struct slice key, struct slice value) REQUIRES(remote_mutex)
+static void load_pair(void *arg, struct slice key, struct slice value)
 {
     struct load *load = arg;
     if (load->rc || !key.size)
         return;
+    remote_lock(load->store);
     if (key.data[0] == 'f')
         load->rc = load_file(load->store, key, value);
     else if (key.data[0] == 'n')
         load->rc = load_name(load->store, key, value);
     else if (key.data[0] == 'r')
         load->rc = load_removal(load->store, key, value);
+    remote_unlock(load->store);
     if (!load->rc)
         load->rc = buf_assign(&load->last, key.data, key.size);
 }
@@ -321,10 +323,10 @@ int index_load(struct remote *store)
     int error = 0;
     remote_lock(store);
     index_drop(store);
+    remote_unlock(store); // the lease's beat goes on while a long index is read
     while (more && !error && !load.rc)
         error = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&load.last),
                                          load_pair, &load, &more);
-    remote_unlock(store);
     buf_release(&load.last);
     if (error == -ENOENT)
         return status_fail(LSM_NOT_FOUND, "%s does not exist", store->path);

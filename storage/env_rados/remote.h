@@ -10,8 +10,8 @@
 //  - who becomes writer raises the epoch of the index first, and then of all objects of files that
 //    were being written (remote_file_seal()), and reads only after that.
 //
-// Locks: `mutex` guards all that can change here. It is not held while the cluster works, but for
-// index_load(): nobody but the lease's thread uses the store then.
+// Locks: `mutex` guards all that can change here. It is not held while the cluster works. During
+// index_load() nobody but the lease's thread uses the store.
 // `change_mutex` is held around each change of the index, and taken before `mutex`.
 #ifndef LSM_ENV_RADOS_REMOTE_H
 #define LSM_ENV_RADOS_REMOTE_H

@@ -285,6 +285,62 @@ START_TEST(test_reader_after_death)
 }
 END_TEST
 
+// A beat of the lease at each reading of the index by who has just got it.
+static struct {
+    struct cluster_ops ops;
+    int (*map)(struct cluster *cluster, const char *object, struct slice after, cluster_pair_fn *fn,
+               void *arg, bool *ret_more);
+    struct fake_process *process;
+    struct env *dir;
+    uint64_t writes; // before the lease was taken
+    unsigned beats;
+} beating;
+
+static int beat_and_map(struct cluster *cluster, const char *object, struct slice after,
+                        cluster_pair_fn *fn, void *arg, bool *ret_more)
+{
+    uint64_t writes = fake_process_writes(beating.process);
+    if (beating.dir && writes > beating.writes) {
+        env_rados_tick(beating.dir);
+        beating.beats += fake_process_writes(beating.process) > writes;
+    }
+    return beating.map(cluster, object, after, fn, arg, ret_more);
+}
+
+static int open_beating(void *arg, const char *pool, const char *name, struct cluster **ret_cluster,
+                        const char **ret_text)
+{
+    int rc = fake_process_open(arg, pool, name, ret_cluster, ret_text);
+    beating.ops = *(*ret_cluster)->ops;
+    beating.map = beating.ops.map;
+    beating.ops.map = beat_and_map;
+    (*ret_cluster)->ops = &beating.ops;
+    return rc;
+}
+
+// However long the index is, reading it does not hold up the lease.
+START_TEST(test_beats_while_loading)
+{
+    struct fake_cluster *cluster = fake_cluster_new(1);
+    struct program p;
+    program_open(&p, cluster);
+    put(p.dir, "a", "text");
+    program_close(&p);
+    p = (struct program){.process = fake_process_new(cluster)};
+    beating.process = p.process;
+    p.base = env_rados_new(open_beating, p.process, STRIPE, false);
+    ck_assert_int_eq(p.base->ops->open_dir(p.base, PATH, &p.dir), 0);
+    beating.dir = p.dir;
+    beating.writes = fake_process_writes(p.process);
+    ck_assert_int_eq(p.dir->ops->lock(p.dir, "LOCK", false, "", &p.lock), 0);
+    ck_assert_uint_gt(beating.beats, 0);
+    expect(p.dir, "a", "text");
+    beating.dir = NULL;
+    program_close(&p);
+    fake_cluster_free(cluster);
+}
+END_TEST
+
 START_TEST(test_full)
 {
     struct fake_cluster *cluster = fake_cluster_new(1);
@@ -520,6 +576,7 @@ int main(void)
     tcase_add_test(tc, test_removal);
     tcase_add_test(tc, test_locks);
     tcase_add_test(tc, test_reader_after_death);
+    tcase_add_test(tc, test_beats_while_loading);
     tcase_add_test(tc, test_full);
     tcase_add_test(tc, test_each_failure);
     tcase_add_test(tc, test_golden);
