@@ -16,10 +16,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -46,6 +49,7 @@
 #include "mount/uring_switch.h"
 
 #define STANDBY_LOOK_MS 100
+#define STANDBY_END_MS  500
 
 // Says what to do about a store that does not open, unless the failure's own line says it.
 static const char *open_hint(const struct mount_options *options, int status, const char *what)
@@ -73,8 +77,10 @@ static const char *open_hint(const struct mount_options *options, int status, co
 struct standby {
     const char *mountpoint;
     int signal_fd, *ready_fd;
-    bool waiting; // and the one who started it has been told so
-    bool stopped; // by a signal
+    _Atomic bool waiting; // and the one who started it has been told so
+    bool stopped;         // by a signal
+    int opened_fd;        // an eventfd: the wait is over; -1: nobody watches
+    pthread_t watcher;
 };
 
 // Tells who has the store, once, and lets a daemon go into the background. False: a signal came.
@@ -94,6 +100,41 @@ static bool stand_by(void *arg)
     return !standby->stopped;
 }
 
+// A look at the store can take as long as its writer has to give a sign of life, or the cluster to
+// answer. A signal ends the process before that, as if it were killed: which nothing suffers from.
+static void *watch_standby(void *arg)
+{
+    struct standby *standby = arg;
+    struct pollfd fds[] = {{.fd = standby->opened_fd, .events = POLLIN},
+                           {.fd = standby->signal_fd, .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        ;
+    if (fds[0].revents || poll(fds, 1, STANDBY_END_MS) != 0 || !atomic_load(&standby->waiting))
+        return NULL;
+    messages_write(LOG_NOTICE, "%s: standing by no more: a signal", standby->mountpoint);
+    _exit(EXIT_OK);
+}
+
+static void standby_start(struct standby *standby)
+{
+    standby->opened_fd = eventfd(0, EFD_CLOEXEC);
+    if (standby->opened_fd < 0 ||
+        pthread_create(&standby->watcher, NULL, watch_standby, standby) == 0)
+        return;
+    close(standby->opened_fd);
+    standby->opened_fd = -1;
+}
+
+static void standby_end(struct standby *standby)
+{
+    const uint64_t one = 1;
+    if (standby->opened_fd < 0)
+        return;
+    (void)!write(standby->opened_fd, &one, sizeof one);
+    pthread_join(standby->watcher, NULL);
+    close(standby->opened_fd);
+}
+
 static void say_not_opened(const struct lsmfs *fs, int status, const char *what, bool in_background)
 {
     const char *db = fs->options.db, *hint = open_hint(&fs->options, status, what);
@@ -109,7 +150,10 @@ static void say_not_opened(const struct lsmfs *fs, int status, const char *what,
 static enum exit_status store_open(struct lsmfs *fs, int signal_fd, int *ready_fd)
 {
     struct busy busy = {.program = "lsmfs", .stop_fd = signal_fd};
-    struct standby standby = {fs->options.mountpoint, signal_fd, ready_fd, false, false};
+    struct standby standby = {.mountpoint = fs->options.mountpoint,
+                              .signal_fd = signal_fd,
+                              .ready_fd = ready_fd,
+                              .opened_fd = -1};
     struct lsm_options *engine = &fs->options.ns.engine;
     char note[PATH_MAX + 32];
     int rc;
@@ -119,10 +163,12 @@ static enum exit_status store_open(struct lsmfs *fs, int signal_fd, int *ready_f
     if (fs->options.standby) {
         engine->lock_wait = stand_by;
         engine->lock_wait_arg = &standby;
+        standby_start(&standby);
     }
     do {
         rc = ns_open(fs->options.db, &fs->options.ns, &fs->ns);
     } while (rc == LSM_BUSY && !standby.stopped && busy_wait(&busy, fs->options.db));
+    standby_end(&standby);
     engine->lock_note = NULL;
     engine->lock_wait = NULL;
     if (rc == LSM_BUSY && standby.stopped)
