@@ -119,6 +119,7 @@ away=$SECONDS
 at=$(loaded)
 check "it goes on without a monitor" eventually later
 while [ $((SECONDS - away)) -lt 20 ]; do sleep 0.5; done
+check "df tells the last figures" timeout -s KILL 15 df "$mnt"
 check "the monitor starts" mon_start
 at=$(loaded)
 check "and with one" eventually later
@@ -247,6 +248,9 @@ check "destroy it" lsmfsctl destroy --yes $with_cache
 
 # ---- standby
 mount_remote $store "$mnt"
+stand_by $store "$other" here
+kill "$standby"
+check "a signal ends a standby" eventually gone "$standby"
 stand_by $store "$other" here
 matches "a standby says who has the store" "$(cat "$other.err")" "*standing by*mounted on $mnt*"
 echo last >"$mnt/file"
