@@ -91,7 +91,10 @@ check "unmount it again" umount_store "$mnt"
 # ---- interrupted: absent, or complete
 for signal in INT TERM; do
     timeout -s $signal 0.5 lsmfsctl restore -q to rados:test/e 2>words
-    [ $? -ne 0 ] || check "was faster" lsmfsctl destroy --yes rados:test/e
+    if lsmfsctl ls rados:test/e >/dev/null 2>&1; then # it was faster
+        same "complete after SIG$signal" "$(content rados:test/e)" "$(cat there)"
+        check "and removed" lsmfsctl destroy --yes rados:test/e
+    fi
     check "nothing is left after SIG$signal" eventually no_objects e
 done
 mkfifo pipe
@@ -102,9 +105,10 @@ head -c 3000000 one.stream >&6
 has_objects() { ! no_objects f; }
 check "it has begun" eventually has_objects
 check "nobody can open it" bash -c '! lsmfsctl ls rados:test/f 2>/dev/null'
-kill -INT $pid
-exec 6>&-
+kill -TERM $pid
 wait $pid
+same "a signal ends it" $? 143
+exec 6>&-
 check "and nothing is left of a stream" eventually no_objects f
 lsmfsctl receive rados:test/f <pipe 2>words &
 pid=$!
