@@ -80,6 +80,8 @@ struct copy_into_file {
     int fd;
 };
 
+static_assert(offsetof(struct copy_into_file, sink) == 0, "write_file() finds the file by it");
+
 static bool failed(const struct copy_into_file *file)
 {
     complain(file->ctl, "%s/%s: %s", file->sink.where, file->sink.name, strerror(errno));

@@ -428,6 +428,7 @@ static void go_back(struct receiving *r)
 static bool receive_changes(struct receiving *r)
 {
     struct lsm_snapshot_info origin = {.created_us = r->begin.created_us};
+    assert(r->in_place && r->old);
     memcpy(origin.identity, r->begin.identity, sizeof origin.identity);
     int rc = lsm_snapshot_rollback(r->old, r->base, NULL, NULL); // what is not shown, too
     if (!rc)

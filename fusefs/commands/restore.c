@@ -118,7 +118,7 @@ static bool restore_pooled(struct restoring *r, const struct generation_file *fi
 static bool fill(struct restoring *r)
 {
     uint64_t total = 0;
-    assert(r->dir >= 0); // it has the mark
+    assert(r->made);
     for (size_t i = 0; i < r->generation.count; i++)
         total += r->generation.files[i].size;
     progress_unit(r->ctl->front, PROGRESS_BYTES);

@@ -6,6 +6,7 @@
 //
 // The write lead is held from the last flush on: nothing can be written in between.
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "db/db.h"
@@ -19,6 +20,8 @@ struct applying {
     struct buf last; // the key before
     bool any;
 };
+
+static_assert(offsetof(struct applying, iter) == 0, "apply_next() finds the rest by it");
 
 static void apply_next(struct iter *it)
 {

@@ -5,6 +5,7 @@
 //
 // Failure: a directory that cannot be used is a wrong option, and opening fails. But who stands by
 // takes another's place without a cache rather than not at all.
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@ static int begin(struct lsm *db)
     struct env *env;
     struct status_kept kept;
     char *note = NULL;
+    assert(db->lock && !db->cached);
     if (asprintf(&note, "a cache for %s", db->dir) < 0)
         return status_no_memory(strlen(db->dir));
     int rc = disk_cache_open(env_posix(), options->disk_cache_dir, options->disk_cache_size, note,
@@ -62,6 +64,7 @@ int db_cache_begin(struct lsm *db)
 
 void db_cache_end(struct lsm *db)
 {
+    assert(!db->cached || db->lock);
     if (db->cached)
         db->env = env_cache_free(db->env);
     db->cached = false;

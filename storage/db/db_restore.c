@@ -4,6 +4,7 @@
 // what a crash leaves cannot be opened. Whoever makes it reads back what has arrived before that.
 //
 // Thread safety: a struct lsm_restore belongs to one thread.
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ int lsm_restore_file(struct lsm_restore *restore, const char *name)
 
 int lsm_restore_write(struct lsm_restore *restore, uint64_t offset, const void *data, size_t size)
 {
+    assert(restore->file && !restore->complete);
     return env_pwrite(restore->file, data, size, offset);
 }
 
@@ -77,6 +79,7 @@ int lsm_restore_read(struct lsm_restore *restore, uint64_t offset, void *data, s
 
 int lsm_restore_end(struct lsm_restore *restore)
 {
+    assert(restore->lock && !restore->complete);
     int rc = end_file(restore);
     if (!rc)
         rc = restore->dir->ops->sync_dir(restore->dir, ENV_HERE);

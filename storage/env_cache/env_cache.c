@@ -104,6 +104,7 @@ static int read_missing(struct cached_file *file, uint64_t block, uint64_t offse
     until = until < most ? until : most;
     size_t size = (size_t)(until - from), got;
     uint8_t *data = malloc(size);
+    assert(from <= offset && offset < until);
     if (!data)
         return status_no_memory(size);
     int rc = env_pread(file->inner, data, size, from, &got);
@@ -166,6 +167,7 @@ static int cache_pread(struct env_file *file, void *data, size_t size, uint64_t 
 // What is gathered is a whole block, or the file's last one.
 static void keep_gathered(struct cached_file *file) REQUIRES(gather_mutex)
 {
+    assert(file->end > 0 && file->gathered);
     uint64_t block = (file->end - 1) / CACHE_BLOCK;
     disk_cache_write(file->cache, file->id, block, file->gathered,
                      (size_t)(file->end - block * CACHE_BLOCK));

@@ -88,6 +88,7 @@ static void following_close_dir(struct env *env)
     if (!env)
         return;
     struct following_env *dir = env_of(env);
+    assert(dir->view.cluster); // a base env is not closed
     dir->view.cluster->ops->close(dir->view.cluster);
     free(dir->view.path);
     free(dir);
@@ -286,6 +287,7 @@ static void following_lock_note(struct env *env, struct env_lock *lock, const ch
 
 static void following_unlock(struct env *env, struct env_lock *lock)
 {
+    assert((struct env *)lock == env);
     (void)env, (void)lock;
 }
 
