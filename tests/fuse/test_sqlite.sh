@@ -52,6 +52,7 @@ killed_writer() { # database
     before=$(sqlite3 "$1" 'SELECT count(*), sum(length(v)) FROM t')
     feed=$work/feed
     mkfifo "$feed"
+    rm -f "$work/said"
     sqlite3 "$1" <"$feed" >"$work/said" &
     local writer=$!
     exec 7>"$feed"

@@ -42,9 +42,9 @@ check "another standby" "$lsmfs" -o standby "$db" "$two"
 standby=$(waiting_pid "$two")
 kill "$standby"
 check "SIGTERM ends it" eventually gone "$standby"
-"$lsmfs" -f -o standby "$db" "$two" 2>"$work/err" &
+"$lsmfs" -f -o standby "$db" "$two" 2>"$work/foreground.err" &
 standby=$!
-check "one in the foreground says that it waits" eventually grep -qs "standing by" "$work/err"
+check "one in the foreground says that it waits" eventually grep -qs "standing by" "$work/foreground.err"
 kill "$standby"
 wait "$standby"
 same "and ends with 0" $? 0
@@ -53,9 +53,9 @@ check "the writer is not disturbed" serves "$one" second
 
 # ---- a store that cannot be taken over
 check_not "a reader does not stand by" "$lsmfs" -o ro,standby "$db" "$two"
-"$lsmfs" -f -o standby "$db" "$two" 2>"$work/err" &
+"$lsmfs" -f -o standby "$db" "$two" 2>"$work/taking.err" &
 standby=$!
-check "one more waits" eventually grep -qs "standing by" "$work/err"
+check "one more waits" eventually grep -qs "standing by" "$work/taking.err"
 umount_store "$one"
 check "and takes over" eventually serves "$two" second
 check "unmount" umount_store "$two"
@@ -65,9 +65,9 @@ check "nothing is wrong" lsmfsctl check -q "$db"
 
 # ---- the store is removed meanwhile: no empty one is mounted in its place
 mount_store "$work/other" "$one"
-"$lsmfs" -f -o standby "$work/other" "$two" 2>"$work/err" &
+"$lsmfs" -f -o standby "$work/other" "$two" 2>"$work/removed.err" &
 standby=$!
-check "one that is to be disappointed" eventually grep -qs "standing by" "$work/err"
+check "one that is to be disappointed" eventually grep -qs "standing by" "$work/removed.err"
 kill -STOP "$standby"
 check "unmount before the removal" umount_store "$one"
 check "the store is removed" lsmfsctl destroy --yes "$work/other"
@@ -75,7 +75,7 @@ kill -CONT "$standby"
 eventually gone "$standby" || { fail "it does not end" && kill "$standby"; }
 wait "$standby"
 same "a removed store: status" $? 1
-same "a removed store" "$(tail -n 1 "$work/err")" \
+same "a removed store" "$(tail -n 1 "$work/removed.err")" \
     "lsmfs: $work/other: the store was removed while it was waited for"
 check_not "it is not made again" test -e "$work/other"
 finish
