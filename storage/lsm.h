@@ -130,7 +130,7 @@ struct lsm_options {
     enum lsm_wal_mode wal_mode;  // AUTO: mapped where the file system can pre-allocate
     // Following: the store is read while another process has it open and writes (lsm_refresh()).
     bool follow;               // default false; read_only as well. No lock is taken that a writer
-                               // needs. Not for stores in a cluster
+                               // needs. Also for stores in a cluster
     unsigned follow_keep_ms;   // 60000 [0, 3600000]: of who writes: for how long files that are not
                                // needed any more stay for those who follow, if there are any. On a
                                // full disk they go at once
@@ -154,8 +154,8 @@ struct lsm_options {
     const char *lock_note; // NULL or one line kept in LOCK for whoever finds the store in
                            // use, e.g. "mounted on /mnt"; copied. lsm_close() puts "closing; "
                            // before it
-    // Opening finds the store in use, and why is in lsm_error_detail(): whether to try again. It
-    // may sleep. NULL or false: LSM_BUSY.
+    // Called when opening finds the store in use (lsm_error_detail() says by whom). It may sleep.
+    // True: opening tries again; false, or NULL: LSM_BUSY.
     bool (*lock_wait)(void *arg);
     void *lock_wait_arg;
     struct env *env; // NULL: the real system; must outlive the store
@@ -194,8 +194,9 @@ LSM_NODISCARD LSM_API int lsm_refresh(struct lsm *db, lsm_changed_fn *fn, void *
 LSM_API void lsm_lock_note(struct lsm *db, const char *note);
 
 // Stops background work (within a second: what is running is cancelled), syncs the log, releases
-// everything. All iterators and snapshots must have been released. `db` is gone whatever is
-// returned; the result tells whether all acknowledged writes are durable. NULL is allowed.
+// everything. All iterators, snapshots, diffs and lists of files must have been freed before, and
+// staged batches written, cleared or freed. `db` is gone whatever is returned; the result tells
+// whether all acknowledged writes are durable. NULL is allowed.
 LSM_API int lsm_close(struct lsm *db);
 
 // The same, but a store that was made when this handle was opened is removed again, and so is its
@@ -226,6 +227,8 @@ LSM_NODISCARD LSM_API int lsm_checkpoint(struct lsm *db, const char *target);
 // blob files, which do not change any more. They stay until the list is freed, whatever is written
 // or compacted meanwhile. Flushes first. A copy is complete when all of them are in one directory
 // and lsm_files_finish() has written manifest and CURRENT for it, last.
+// A list belongs to one thread, and is freed before lsm_close(). lsm_files_read(): *ret_size is
+// less than `size` only at the file's end.
 struct lsm_files;
 struct lsm_file_info {
     char name[32];
@@ -243,7 +246,8 @@ LSM_NODISCARD LSM_API int lsm_files_read(struct lsm_files *files, size_t index, 
 typedef bool lsm_files_wanted_fn(void *arg, const char *name);
 LSM_NODISCARD LSM_API int lsm_files_check(struct lsm_files *files, size_t index,
                                           lsm_files_wanted_fn *wanted, void *arg);
-// Into the directory, which is there; durable when it returns 0.
+// Writes manifest and CURRENT of the copy into `directory`, which has to exist; durable when it
+// returns 0.
 LSM_NODISCARD LSM_API int lsm_files_finish(const struct lsm_files *files, const char *directory);
 LSM_API void lsm_files_free(struct lsm_files *files); // NULL is allowed
 
@@ -331,8 +335,8 @@ LSM_API void lsm_snapshots_leave(struct lsm *db, uint64_t entered);
 // whatever the store's size. LSM_EXISTS, LSM_INVALID for a name that cannot be.
 LSM_NODISCARD LSM_API int lsm_snapshot_create(struct lsm *db, const char *name);
 struct lsm_snapshot_info;
-// The same of the store's content that another store has a snapshot of: with identity and time of
-// that one.
+// The same in a store whose content is that of `origin`, a snapshot of another store: it gets the
+// identity and the time of `origin`.
 LSM_NODISCARD LSM_API int lsm_snapshot_create_as(struct lsm *db, const char *name,
                                                  const struct lsm_snapshot_info *origin);
 // LSM_NOT_FOUND if there is none. What only it could see is given back in the background. Snapshots

@@ -159,13 +159,13 @@ static int is_changed(struct lsm *db, const struct lsm_snapshot *then, struct sl
     return LSM_OK;
 }
 
-// Whether DB shows something else than its snapshot `base`.
-static int find_change(struct receiving *r, bool *ret_changed)
+// Whether DB shows something else than its snapshot of that name.
+static int find_change(struct receiving *r, const char *snapshot, bool *ret_changed)
 {
     const struct lsm_snapshot *then = NULL, *now = NULL;
     struct lsm_diff *diff = NULL;
     struct lsm_buf bufs[2] = {0};
-    int rc = lsm_snapshot_open(r->old, r->base, &then);
+    int rc = lsm_snapshot_open(r->old, snapshot, &then);
     if (!rc)
         rc = lsm_snapshot_new(r->old, &now);
     if (!rc)
@@ -201,7 +201,7 @@ static bool check_base(struct receiving *r)
                      r->ctl->db, r->begin.base_name);
         return false;
     }
-    if (find_change(r, &changed))
+    if (find_change(r, r->base, &changed))
         return engine_failed(r);
     if (changed)
         complain(r->ctl,
@@ -415,13 +415,21 @@ static int next_change(void *arg, struct lsm_change *ret_change)
     return 1;
 }
 
-// What was received is of no file system that this program knows.
+// What was received cannot be opened as a file system. It is taken back, unless somebody else has
+// had the store, and changed it, since it was closed.
 static void go_back(struct receiving *r)
 {
     struct lsm_options options;
+    bool changed;
     set_options(&options);
-    if (lsm_open(r->db, &options, &r->old) || lsm_snapshot_rollback(r->old, r->base, NULL, NULL) ||
-        lsm_snapshot_delete(r->old, r->begin.name))
+    if (lsm_open(r->db, &options, &r->old) || find_change(r, r->begin.name, &changed))
+        complain(r->ctl, "%s: has snapshot %s now, and could not be taken back: %s", r->ctl->db,
+                 r->begin.name, lsm_error_detail());
+    else if (changed)
+        complain(r->ctl, "%s: has snapshot %s now, and was changed since", r->ctl->db,
+                 r->begin.name);
+    else if (lsm_snapshot_rollback(r->old, r->base, NULL, NULL) ||
+             lsm_snapshot_delete(r->old, r->begin.name))
         engine_failed(r);
 }
 

@@ -19,7 +19,8 @@ struct dir_entry {
     char name[NS_NAME_MAX + 1]; // terminated
 };
 
-// The names of a directory but "." and "..". Memory is that of a small batch of entries.
+// The names of a directory but "." and "..". Memory is that of a small batch of entries. A reader
+// takes a reference of its own on `dir`. 0 or -ENOMEM.
 struct dir_reader;
 int dir_reader_new(struct ns *ns, struct ns_inode *dir, bool plus, struct dir_reader **ret_reader);
 void dir_reader_free(struct dir_reader *reader);
@@ -45,7 +46,8 @@ struct walk {
 };
 void walk_init(struct walk *walk, struct ns *ns);
 void walk_release(struct walk *walk);
-// Goes down into `dir`. The first `name` is the path to start from.
+// Goes down into `dir`, with a reference of its own. The first `name` is the path to start from. 0
+// or -ENOMEM.
 int walk_enter(struct walk *walk, struct ns_inode *dir, const char *name, size_t name_size);
 void walk_leave(struct walk *walk);
 

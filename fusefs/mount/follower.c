@@ -177,6 +177,7 @@ static void *follower_run(void *arg)
     return NULL;
 }
 
+// The thread begins when all is set.
 NOT_CHECKED int follower_start(struct lsmfs *fs, struct follower **ret_follower)
 {
     struct follower *follower = calloc(1, sizeof *follower);
@@ -216,6 +217,7 @@ void follower_stop(struct follower *follower)
     follower->joined = true;
 }
 
+// The thread has ended.
 NOT_CHECKED void follower_free(struct follower *follower)
 {
     if (!follower)

@@ -2,8 +2,8 @@
 // command-line tool and the tests are equal users of this interface.
 //
 // A file's key is its path (key scheme: pathkey.h; record format: record.h; both in
-// docs/format.md). Every operation that changes something is exactly one batch, so after a crash it
-// has happened whole or not at all.
+// docs/format.md). Every operation that changes something is one batch, so after a crash it has
+// happened whole or not at all. Long punches, allocations, copies and clones take several.
 //
 // Results: 0 (or a byte count) or a negative errno, as the POSIX call of the same name would give.
 // Names are byte strings of 1..255 bytes without '/' and NUL; "." and ".." are not names here
@@ -90,11 +90,10 @@ bool ns_key_is_shown(const void *key, size_t size);
 struct lsm *ns_engine(struct ns *ns); // for properties
 int ns_errno(int lsm_status);         // the one mapping of engine status to (positive) errno
 
-// Syncs everything (ns_sync) to disk.
+// Makes every change that was acknowledged before the call durable. 0 or a negative errno.
 int ns_sync(struct ns *ns);
 
-// ------------------------------------------------------------------------------- inodes,
-// attributes
+// ------------------------------------------------------------------------------- inodes
 
 struct ns_attr {
     uint64_t ino;
@@ -209,9 +208,8 @@ enum ns_access { NS_ACCESS_IGNORED = 0, NS_ACCESS_RELATIVE, NS_ACCESS_ALWAYS };
 int ns_accessed(struct ns *ns, struct ns_inode *inode, enum ns_access access);
 
 // A resolved path ("/a/b", relative to the root; "" and "/" are the root; symlinks are not
-// followed;
-// "." and ".." components are resolved textually). For tools. A path without moved ancestors costs
-// one point get.
+// followed; "." and ".." components are resolved textually). For tools. A path without moved
+// ancestors costs one point get.
 int ns_resolve(struct ns *ns, const char *path, struct ns_inode **ret_inode,
                struct ns_attr *ret_attr);
 
@@ -280,8 +278,6 @@ static inline ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data,
 // that, as zeros (ns_lose). -EIO if the range does not go to the end.
 ssize_t ns_read_end(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
                     uint64_t offset);
-// Writes all of it (one batch) or nothing; returns `size` or -errno. The new attributes into
-// ret_attr if not NULL.
 // For everything that changes content.
 enum ns_write_flags {
     NS_WRITE_KEEP_SUID = 1,  // do not clear setuid and setgid
@@ -292,6 +288,8 @@ enum ns_write_flags {
     NS_WRITE_LATE = 16,    // buffered before: -ENOSPC just after something before it was lost
                            // (ns_lose), so that the file ends with what came before that
 };
+// Writes all of it (one batch) or nothing; returns `size` or -errno. The new attributes into
+// ret_attr if not NULL.
 ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
                  uint64_t offset, unsigned flags, struct ns_attr *ret_attr);
 // fallocate(2): mode 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE (with or without KEEP_SIZE).

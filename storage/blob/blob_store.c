@@ -309,6 +309,7 @@ void blob_store_remove_unused(struct blob_store *store, uint64_t until_us)
     store_unlock(store);
 }
 
+// Nobody else has the store yet.
 int blob_store_new(const struct blob_store_options *options,
                    struct blob_store **ret_store) NOT_CHECKED
 {
@@ -339,6 +340,7 @@ int blob_store_new(const struct blob_store_options *options,
     return LSM_OK;
 }
 
+// Nobody else has the store any more.
 void blob_store_free(struct blob_store *store) NOT_CHECKED
 {
     if (!store)

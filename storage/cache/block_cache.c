@@ -186,6 +186,7 @@ int block_cache_new(size_t capacity, struct block_cache **ret_cache)
     return 0;
 }
 
+// Nobody else has the cache any more.
 void block_cache_free(struct block_cache *cache) NOT_CHECKED
 {
     if (!cache)

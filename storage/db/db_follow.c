@@ -20,15 +20,13 @@
 // What can happen beneath it, and how it is seen:
 //  - a record that is being written: its checksum does not hold yet; it is the end for now
 //  - a log is recycled: the last record read is not there any more, or there are no more records,
-//  and
-//    the manifest says that the log is not needed. What was not read is in tables: the sequence
+//    and the manifest says that the log is not needed. What was not read is in tables: the sequence
 //    number goes to theirs, and which keys have changed is not known
 //  - a new manifest, by size or because the store was opened again: CURRENT names another. All is
 //    read anew. The state may even be older then: after a power cut, by what was never synced
 //  - the writer takes back a record, since its write failed in part: the last record is not there
 //  - a file is removed: whoever writes keeps it for a while (db_files.c). Readers that meet a
-//  missing
-//    one report it, and a refresh brings a state without it
+//    missing one report it, and a refresh brings a state without it
 //
 // When a store at rest is opened its logs may have been torn by a power cut. Then the rules of
 // recovery hold: a log ends at a record whose blobs are not there unless it was synced, and at a
@@ -160,6 +158,7 @@ struct log_reading {
     bool gap;         // the next record does not continue those before
 };
 
+// Called by wal_tail_read(), with the mutex of who refreshes, which clang does not see through it.
 static int read_record(void *arg, uint64_t sequence, struct slice payload,
                        uint64_t offset) NOT_CHECKED
 {
@@ -312,8 +311,7 @@ static int read_logs(struct lsm *db, struct followed *f)
     return rc;
 }
 
-// ------------------------------------------------------------------------------------- the
-// manifest
+// ------------------------------------------------------------------------------------- manifest
 
 static int adopt_tables(struct lsm *db, const struct version *version)
 {
@@ -415,6 +413,8 @@ static void install(struct lsm *db, const struct followed *f, struct read_view *
     db_view_install(db, view);
 }
 
+// A store that is followed has no writers, so nobody leads them: who has the follower's mutex
+// writes what is the lead's.
 static int publish(struct lsm *db, struct followed *f) NOT_CHECKED
 {
     struct memtable *old[MEMTABLES_MAX];
@@ -507,6 +507,7 @@ int lsm_refresh(struct lsm *db, lsm_changed_fn *fn, void *arg)
     return rc;
 }
 
+// Nobody else has the store yet.
 int db_follow_open(struct lsm *db) NOT_CHECKED
 {
     struct db_follow *follow = calloc(1, sizeof *follow);
@@ -522,6 +523,7 @@ int db_follow_open(struct lsm *db) NOT_CHECKED
     return rc;
 }
 
+// Nobody else has the store any more.
 void db_follow_close(struct lsm *db) NOT_CHECKED
 {
     struct db_follow *follow = db->follow;

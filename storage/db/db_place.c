@@ -312,12 +312,15 @@ int db_place_make(struct env *base, const char *path, const char *note, struct e
         rc = dir->ops->lock(dir, name, false, note, &lock);
     if (!rc)
         rc = db_place_look(dir, &place);
+    // What was there before stays, whatever happens.
+    bool empty =
+        !rc && !place.unfinished && !place.current && !place.data && !place.rest && !place.foreign;
     if (!rc && place.unfinished)
         rc = status_fail(LSM_EXISTS,
                          "%s exists already, not copied or removed to the end: 'lsmfsctl destroy' "
                          "removes it",
                          path);
-    else if (!rc && (place.current || place.data || place.rest || place.foreign))
+    else if (!rc && !empty)
         rc = status_fail(LSM_EXISTS, "%s exists already", path);
     else if (!rc)
         rc = db_place_begin(dir);
@@ -327,7 +330,7 @@ int db_place_make(struct env *base, const char *path, const char *note, struct e
         return LSM_OK;
     }
     if (lock) {
-        db_place_leave(base, path, rc != LSM_EXISTS, dir, lock);
+        db_place_leave(base, path, empty, dir, lock);
         return rc;
     }
     struct status_kept kept;

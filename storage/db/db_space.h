@@ -41,8 +41,8 @@ struct db_space {
     bool reserve_busy GUARDED_BY(db_mutex);       // somebody changes its size
     uint64_t spent_end GUARDED_BY(db_mutex); // of the active log, when the reserve was given back
     _Atomic uint64_t reserve_covers;         // bytes of a flush that fit into it; set under mutex
-    uint64_t reserve_swept;                  // bytes that opening gave back; its own
-    uint64_t reserve_left;                   // bytes for the next opening; closing's own
+    uint64_t reserve_swept;                  // bytes that opening gave back; only opening uses it
+    uint64_t reserve_left;                   // bytes for the next opening; only closing uses it
     struct db_little little GUARDED_BY(db_mutex);
 
     pthread_mutex_t hold_mutex;                     // db_hold.c

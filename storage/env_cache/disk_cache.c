@@ -43,7 +43,7 @@ struct disk_cache {
     struct segment_table table GUARDED_BY(disk_cache_mutex);
     struct disk_cache_stats stats GUARDED_BY(disk_cache_mutex); // `bytes`, `capacity`: now
     bool filling GUARDED_BY(disk_cache_mutex);
-    bool said GUARDED_BY(disk_cache_mutex); // that something has failed
+    bool said[2] GUARDED_BY(disk_cache_mutex); // that reading, or writing, has failed
 };
 
 LOCK_FUNCTIONS(disk_cache, struct disk_cache, mutex, disk_cache_mutex)
@@ -73,8 +73,8 @@ static void failed(struct disk_cache *cache, int rc, bool writing) EXCLUDES(disk
     if (status_is_passing(rc))
         return;
     disk_cache_lock(cache);
-    bool first = !cache->said;
-    cache->said = true;
+    bool first = !cache->said[writing];
+    cache->said[writing] = true;
     if (writing && rc == LSM_NO_SPACE)
         cache->stats.capacity = cache->stats.bytes - cache->stats.bytes / SHRINK;
     else if (writing)

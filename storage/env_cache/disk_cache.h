@@ -15,7 +15,7 @@
 #include "env/env.h"
 #include "env/logger.h"
 
-#define DISK_CACHE_LEAST (UINT64_C(1) << 20) // bytes; a smaller limit counts as this
+#define DISK_CACHE_LEAST (UINT64_C(1) << 20) // bytes; db_options.c refuses a smaller limit
 
 struct disk_cache;
 

@@ -45,12 +45,12 @@ struct cached_file {
     bool writable;
     bool fresh;            // it was empty when it was opened
     _Atomic bool complete; // it does not change any more; release, with `size` before
-    uint64_t size;         // then
+    uint64_t size;         // in bytes, valid once it is complete
     pthread_mutex_t mutex; // of writable files
     uint8_t *gathered GUARDED_BY(gather_mutex); // CACHE_BLOCK bytes, from a block's beginning
     uint64_t end GUARDED_BY(gather_mutex);      // of what is gathered, in the file
-    uint64_t most GUARDED_BY(gather_mutex);     // it has been up to here
-    bool spoiled GUARDED_BY(gather_mutex);      // no more copies
+    uint64_t most GUARDED_BY(gather_mutex);     // end of the furthest write
+    bool spoiled GUARDED_BY(gather_mutex);      // no copies of the file are made any more
 };
 
 LOCK_FUNCTIONS(gather, struct cached_file, mutex, gather_mutex)

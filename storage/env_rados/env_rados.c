@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "env_rados/remote.h"
 
 #define SCHEME   "rados:"
@@ -290,7 +291,9 @@ static int rados_stat(struct env *env, const char *path, struct env_stat *ret_st
         uint64_t size = file ? atomic_load(&file->size) : 0;
         *ret_stat = (struct env_stat){.size = size, .allocated_bytes = size, .is_dir = !file};
         if (file && store->identity) {
-            ret_stat->identity[0] = store->identity;
+            // With its name, since a pool can be copied.
+            ret_stat->identity[0] =
+                hash64_seeded(store->path, strlen(store->path), store->identity);
             ret_stat->identity[1] = file->number;
             ret_stat->is_written = file->writing || file->writers;
         }

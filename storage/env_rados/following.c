@@ -26,7 +26,9 @@ struct following_env {
     struct remote view;    // its cluster, path and size of objects; no more is used
     cluster_open_fn *open; // of a base env, as `arg`
     void *arg;
-    _Atomic uint64_t said_us; // when the last sign was left; 0: none was
+    pthread_mutex_t mutex;
+    char identity[EPOCH_DIGITS + 1]; // mutex; of the store that was opened; "": not known yet
+    _Atomic uint64_t said_us;        // when the last sign was left; 0: none was
 };
 
 struct following_file {
@@ -70,9 +72,11 @@ static int following_open_dir(struct env *env, const char *path, struct env **re
         dir->base = (struct env){.ops = &following_ops, .path = copy};
         dir->view.path = copy;
         dir->view.stripe = from->view.stripe;
-        rc = lease_look(&dir->view);
+        rc = lease_look(&dir->view, dir->identity);
         if (rc)
             dir->view.cluster->ops->close(dir->view.cluster);
+        else
+            pthread_mutex_init(&dir->mutex, NULL);
     }
     if (rc) {
         free(dir);
@@ -90,17 +94,33 @@ static void following_close_dir(struct env *env)
     struct following_env *dir = env_of(env);
     assert(dir->view.cluster); // a base env is not closed
     dir->view.cluster->ops->close(dir->view.cluster);
+    pthread_mutex_destroy(&dir->mutex);
     free(dir->view.path);
     free(dir);
 }
 
+// Whether the store is still the one that was opened: another one of the same name has other files
+// under the same numbers.
 static int following_check_dir(struct env *env)
 {
-    return lease_look(&env_of(env)->view);
+    struct following_env *dir = env_of(env);
+    char identity[EPOCH_DIGITS + 1];
+    int rc = lease_look(&dir->view, identity);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&dir->mutex);
+    if (!*dir->identity)
+        memcpy(dir->identity, identity, sizeof identity);
+    bool same = strcmp(dir->identity, identity) == 0;
+    pthread_mutex_unlock(&dir->mutex);
+    return same ? 0
+                : status_fail(LSM_NOT_FOUND,
+                              "%s: another store is in its place: open it again, or mount it again",
+                              env->path);
 }
 
 // Two threads may both leave a sign: it is the same one.
-static void say_it(struct following_env *dir)
+static void leave_sign(struct following_env *dir)
 {
     uint64_t now = dir->view.cluster->ops->now_us(dir->view.cluster);
     uint64_t said = atomic_load(&dir->said_us);
@@ -185,8 +205,10 @@ static int following_open(struct env *env, const char *path, int flags, struct e
     uint32_t last = 0;
     if (!dir->view.cluster || flags & ENV_WRITE)
         return no_changes(path);
-    say_it(dir);
-    int rc = find(dir, path, &seen, &last);
+    leave_sign(dir);
+    int rc = following_check_dir(env);
+    if (!rc)
+        rc = find(dir, path, &seen, &last);
     if (!rc && seen.is_dir)
         rc = status_fail(LSM_IO_ERROR, "open %s/%s: Is a directory", env->path, path);
     if (rc)
@@ -222,6 +244,28 @@ static int following_size(struct env_file *base, uint64_t *ret_size)
     return rc;
 }
 
+// The file may have grown up to `end`. An object may be complete while one below it is still being
+// written: what it holds was acknowledged all the same.
+static int look_behind(struct following_file *handle, uint64_t end, uint64_t *ret_known)
+{
+    const struct remote *view = &handle->dir->view;
+    char object[CLUSTER_NAME_MAX];
+    uint64_t bytes = 0, first = (end - 1) / view->stripe * view->stripe;
+    int rc = following_size(&handle->base, ret_known);
+    if (rc || end <= *ret_known || first < *ret_known)
+        return rc;
+    stripe_name(object, handle->file.number, (uint32_t)((end - 1) / view->stripe));
+    int error = view->cluster->ops->size(view->cluster, object, &bytes);
+    if (error && error != -ENOENT)
+        return status_fail(LSM_IO_ERROR, "%s: asking for object %s: %s", view->path, object,
+                           strerror(-error));
+    if (!error && first + bytes >= end) {
+        *ret_known = end;
+        atomic_store(&handle->file.size, end);
+    }
+    return 0;
+}
+
 static int following_preadv(struct env_file *base, const struct iovec *pieces, int count,
                             uint64_t offset, size_t *ret_size)
 {
@@ -229,7 +273,7 @@ static int following_preadv(struct env_file *base, const struct iovec *pieces, i
     uint64_t end = offset, known = atomic_load(&handle->file.size);
     for (int i = 0; i < count; i++)
         end += pieces[i].iov_len;
-    int rc = end > known ? following_size(base, &known) : 0; // it may have grown
+    int rc = end > known ? look_behind(handle, end, &known) : 0;
     if (rc)
         return rc;
     return remote_file_read(&handle->dir->view, &handle->file, pieces, count, offset, ret_size);
@@ -275,7 +319,7 @@ static int following_lock(struct env *env, const char *path, bool shared, const 
     (void)note;
     if (!shared || strcmp(path, FOLLOWERS_LOCK) != 0)
         return no_changes(path);
-    say_it(env_of(env));
+    leave_sign(env_of(env));
     *ret_lock = (struct env_lock *)env;
     return 0;
 }

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cond.h"
 #include "base/hash.h"
@@ -32,6 +33,7 @@
 #define NUMBER_MAX      24
 #define TAKE_TRIES      1000u // each time somebody else was faster
 #define LAST_REMOVALS   64u   // objects that are removed before the store is let go of
+#define SIGN_AGE_US     (UINT64_C(3600) * 1000000)
 #define REMOVALS_A_BEAT 200u
 
 struct seen { // the lease, as of one moment
@@ -714,12 +716,19 @@ int lease_check(struct remote *store)
 
 // ------------------------------------------------------------------------------------- followers
 
-// Without the right to write it stays unsaid.
+static uint64_t wall_clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+// The sign is the time: so it is always another one. Without the right to write it stays unsaid.
 void lease_say_follower(struct remote *store)
 {
-    char nonce[17];
-    store->cluster->ops->nonce(store->cluster, nonce);
-    const struct cluster_pair sign = attribute("followed", nonce);
+    char text[EPOCH_DIGITS + 1];
+    snprintf(text, sizeof text, "%016" PRIx64, wall_clock_us());
+    const struct cluster_pair sign = attribute("followed", text);
     struct cluster_write write = {
         .object = INDEX_OBJECT, .force = true, .attributes = &sign, .attribute_count = 1};
     write.guards[0] = guard("format", FORMAT);
@@ -727,25 +736,42 @@ void lease_say_follower(struct remote *store)
     (void)cluster_write(store->cluster, &write);
 }
 
-// A sign that a writer sees first may be an old one: that costs some time and nothing else.
+// Whether a sign is of a follower that has long gone, even if clocks differ much. Nothing but the
+// time at which files are removed depends on it.
+static bool is_old_sign(const char *sign)
+{
+    uint64_t then = strtoull(sign, NULL, 16), now = wall_clock_us();
+    return then > now ? then - now > SIGN_AGE_US : now - then > SIGN_AGE_US;
+}
+
+// Where it cannot be found out, files had better stay.
 bool lease_is_followed(struct remote *store)
 {
     struct seen seen;
     uint64_t now = store->cluster->ops->now_us(store->cluster);
-    if (look(store, &seen) || !*seen.followed)
+    if (look(store, &seen))
+        return true;
+    if (!*seen.followed)
         return false;
     remote_lock(store);
-    if (strcmp(store->sign, seen.followed) != 0) {
+    bool first = !*store->sign, fresh = strcmp(store->sign, seen.followed) != 0;
+    if (fresh) {
         memcpy(store->sign, seen.followed, sizeof store->sign);
         store->sign_us = now;
     }
     bool followed = now - store->sign_us < FOLLOWED_US;
+    if (fresh && first && is_old_sign(seen.followed)) {
+        store->sign_us = now - FOLLOWED_US;
+        followed = false;
+    }
     remote_unlock(store);
     return followed;
 }
 
-int lease_look(struct remote *store)
+int lease_look(struct remote *store, char ret_identity[EPOCH_DIGITS + 1])
 {
     struct seen seen;
-    return look(store, &seen);
+    int rc = look(store, &seen);
+    memcpy(ret_identity, seen.identity, sizeof seen.identity);
+    return rc;
 }

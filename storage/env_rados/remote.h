@@ -185,7 +185,8 @@ void lease_note(struct remote *store, const char *note);
 // finds a new sign counts as followed for FOLLOWED_US.
 void lease_say_follower(struct remote *store);
 bool lease_is_followed(struct remote *store);
-int lease_look(struct remote *store);  // whether the index is there and can be read
+// Whether the index is there and can be read; and its identity, "" if it has none yet.
+int lease_look(struct remote *store, char ret_identity[EPOCH_DIGITS + 1]);
 int lease_check(struct remote *store); // whether the index is there and ours
 // One beat, and some trash: what the thread does all the time.
 void lease_tick(struct remote *store);

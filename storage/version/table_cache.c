@@ -47,6 +47,7 @@ struct table_cache {
 
 LOCK_FUNCTIONS(cache, struct table_cache, mutex, table_cache_mutex)
 
+// Nobody else has the cache yet.
 int table_cache_new(struct env *env, unsigned capacity, const struct sst_read_options *options,
                     struct table_cache **ret_cache) NOT_CHECKED
 {
@@ -67,6 +68,7 @@ int table_cache_new(struct env *env, unsigned capacity, const struct sst_read_op
     return 0;
 }
 
+// Nobody else has the cache any more.
 void table_cache_free(struct table_cache *cache) NOT_CHECKED
 {
     if (!cache)

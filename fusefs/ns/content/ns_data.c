@@ -1,7 +1,8 @@
 // Reading and writing files: ns_read, ns_write, ns_readlink.
 //
 // A read goes from the extents' values straight into the caller's buffer; what no extent covers is
-// zeroed. A write is one batch: content (content.h) and the record with size and times.
+// zeroed. A write is one batch: content (content.h) and the record with size and times. (If a
+// snapshot comes in between, the record is stored once more.)
 //
 // Locks: writes take the inode's exclusively; reads go by a snapshot, without any: nobody who
 // changes the file waits for a read from disk, and a read sees the whole of a write or nothing of
@@ -169,7 +170,9 @@ static int commit_content(struct ns *ns, struct op *op, struct ns_inode *inode,
         op_stored(ns, inode);
         inode->stored_at = taken;
     } else if (!rc && lsm_snapshots_taken(ns->db) != taken && op_store(op, inode, rec) == 0) {
-        (void)op_commit(ns, op); // the content may be behind that snapshot; it is written
+        // A snapshot was taken meanwhile: without a newer record a diff would not find the content.
+        // The write itself has succeeded.
+        (void)op_commit(ns, op);
     }
     lsm_snapshots_leave(ns->db, taken);
     return rc;
