@@ -375,7 +375,9 @@ static int check_stop(struct compact_job *run)
 static int run_loop(struct run_state *state, struct iter *input)
 {
     struct compact_job *run = state->run;
-    for (iter_seek_first(input); input->valid; iter_next(input)) {
+    for (; input->valid; iter_next(input)) {
+        if (run->until.data && slice_compare(input->entry.key, run->until) > 0)
+            break;
         int rc = run->entries_in++ % CHECK_ENTRIES ? LSM_OK : check_stop(run);
         if (!rc)
             rc = run_entry(state, &input->entry);

@@ -18,6 +18,7 @@ struct compact_job {
     uint64_t table_size;       // an output is finished when it reaches this; UINT64_MAX: one table
     const uint64_t *snapshots; // sequences of live snapshots, ascending
     size_t snapshot_count;
+    struct slice until;              // the last user key to take; NULL data: all
     bool bottom;                     // nothing older of these keys exists below the output
     struct file_meta **grandparents; // tables below the output, ascending; outputs are cut so that
     unsigned grandparent_count;      // none overlaps more than ten tables' worth of them
@@ -44,7 +45,8 @@ struct compact_job {
     struct blob_refs moved; // files that values went to, with a reference each
 };
 
-// Consumes `input` (not freed), which yields internal entries in order. An empty result (all
+// Consumes `input` (not freed), which yields internal entries in order, from where it stands to the
+// end or behind `until`. An empty result (all
 // dropped) gives no output. The directory has been synced if there are outputs, and so have the
 // blobs moved. Outputs know what they reference of blob files.
 int compact_job_run(struct compact_job *run, struct iter *input);

@@ -80,7 +80,7 @@ static int pick_from_level(const struct version *version, const struct pick_opti
     for (unsigned i = 0; i < count && rc == LSM_BUSY; i++) {
         struct run run = {found[i].index, found[i].index + 1};
         struct compaction *c;
-        rc = compaction_of_run(version, options, level, level + 1, run, true, &c);
+        rc = compaction_of_run(version, options, level, level + 1, run, !options->small, &c);
         if (rc)
             continue;
         assert(c->level == level && c->output_level == level + 1);
@@ -101,7 +101,7 @@ static int pick_from_level_0(const struct version *version, const struct pick_op
     assert(l0->count > 0 && base_level > 0);
     const struct file_meta *oldest = l0->files[l0->count - 1];
     return compaction_of_level_0(version, options, base_level, oldest->smallest, oldest->largest,
-                                 MAX_L0_INPUTS, ret_compaction);
+                                 options->small ? 1 : MAX_L0_INPUTS, ret_compaction);
 }
 
 // Levels that want compaction, the most urgent first.

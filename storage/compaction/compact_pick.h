@@ -25,6 +25,7 @@ struct pick_options {
     bool idle; // nothing has been written for a while: level 0 is emptied if that can free blobs,
                // or drops many tombstones; a table with 1/8 of them is worth compacting
     bool reclaim; // space is short: every table with tombstones is worth compacting
+    bool small;   // no more tables at once than there have to be
 };
 
 struct level_targets {

@@ -11,8 +11,8 @@
 // They sleep on `work`. A failure is sticky, except one that may pass, after which the job is tried
 // again soon and then ever more seldom while writers are slowed, and a full disk: then the job is
 // tried again at once with the reserve given back, and every second after that. A compaction, which
-// costs more to try, waits for up to 16 seconds unless there is more room or something else to
-// compact.
+// costs more to try, is tried in small steps first (db_compact.c), and then waits for up to 16
+// seconds unless there is more room or something else to compact.
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -320,6 +320,19 @@ static void wait_for_room(struct lsm *db, const struct version *tried) REQUIRES(
     }
 }
 
+// Ends the small steps that a compaction without room has begun, if there is room for it now. Mutex
+// held, released meanwhile.
+static void look_for_room(struct lsm *db) REQUIRES(db_mutex)
+{
+    if (!db->jobs.no_room_bytes)
+        return;
+    db_unlock(db);
+    uint64_t now = free_space(db);
+    db_lock(db);
+    if (now > db->jobs.no_room_bytes)
+        db->jobs.no_room_bytes = 0;
+}
+
 static void *compaction_thread(void *arg)
 {
     struct lsm *db = arg;
@@ -327,16 +340,20 @@ static void *compaction_thread(void *arg)
     while (!db->jobs.stopping) {
         struct version *version;
         bool picked;
+        look_for_room(db);
         struct compaction *compaction = next_compaction(db, &version, &picked);
         if (!compaction) {
             if (picked && (db->space.full | db->jobs.retry.jobs) & DB_FULL_COMPACTION &&
                 !db->jobs.compactions_running)
                 job_ended(db, LSM_OK, DB_FULL_COMPACTION, NULL);
+            if (picked && !db->jobs.compactions_running)
+                db->jobs.no_room_bytes = 0;
             if (picked)
                 wait_work(db, IDLE_WAKE_S * 1000);
             continue;
         }
         const struct version *tried = version; // no reference is held: the pointer is only compared
+        uint64_t input_bytes = compaction->input_bytes;
         db->jobs.compactions_running++;
         db_unlock(db);
         int rc = db_run_compaction(db, version, compaction, NULL);
@@ -353,6 +370,10 @@ static void *compaction_thread(void *arg)
         }
         if (!pause || db->jobs.stopping)
             continue;
+        if (!db->jobs.no_room_bytes) { // once more, in small steps
+            db->jobs.no_room_bytes = input_bytes;
+            continue;
+        }
         bool urgent = db_disk_is_full(db);
         db_unlock(db);
         bool released = urgent && db_reserve_release(db);

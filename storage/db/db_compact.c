@@ -71,6 +71,7 @@ int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit
     run.separate_size = separate_size(db);
     run.progress = &db->pace.flush_done;
     run.cancel = &db->jobs.cancel; // nothing is lost: the log, or the caller, still has the entries
+    iter_seek_first(input);
     rc = compact_job_run(&run, input);
     free(snapshots);
     if (rc)
@@ -184,22 +185,23 @@ static int compaction_input(struct lsm *db, const struct compaction *c, struct i
     return rc;
 }
 
-static int edit_remove_inputs(const struct compaction *c, struct version_edit *edit)
+static int edit_remove(struct version_edit *edit, const struct compaction *c, unsigned side,
+                       unsigned first, unsigned end)
 {
     int rc = LSM_OK;
-    for (unsigned side = 0; side < 2; side++)
-        for (unsigned i = 0; i < c->input_count[side] && !rc; i++)
-            rc = version_edit_remove(edit, side ? c->output_level : c->level,
-                                     c->inputs[side][i]->number);
+    for (unsigned i = first; i < end && !rc; i++)
+        rc = version_edit_remove(edit, side ? c->output_level : c->level,
+                                 c->inputs[side][i]->number);
     return rc;
 }
 
 static int run_move(struct lsm *db, const struct compaction *c)
 {
     struct version_edit edit = {0};
-    int rc = edit_remove_inputs(c, &edit);
-    for (unsigned i = 0; i < c->input_count[0] && !rc; i++)
-        rc = version_edit_add(&edit, c->output_level, c->inputs[0][i]);
+    assert(c->input_count[0] == 1 && c->input_count[1] == 0);
+    int rc = edit_remove(&edit, c, 0, 0, 1);
+    if (!rc)
+        rc = version_edit_add(&edit, c->output_level, c->inputs[0][0]);
     if (!rc)
         rc = db_apply_edit(db, &edit, false);
     if (!rc)
@@ -227,57 +229,119 @@ static uint64_t move_most(struct lsm *db)
                                                          : MOVE_JOB_BYTES;
 }
 
-static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch *watch)
-{
-    struct compact_job run = run_init(db, c->bottom);
-    uint64_t *snapshots, start = clock_us();
+// A compaction on its way. Where it might not fit beside all of its inputs it goes in steps: each
+// merges what lies in the key range of one table of the output level, puts the outputs into the
+// version and has that table removed. The other side's tables stay, as long as there are steps to
+// come: what a step has merged of them they hold in versions as new as those below, and are read
+// first. So the store is whole after each step, and no step needs more room than its part of the
+// upper tables and the one table.
+struct merge {
+    struct lsm *db;
+    const struct compaction *c;
+    struct db_watch *watch;
     struct iter *input;
-    int rc = snapshots_collect(db, &snapshots, &run.snapshot_count);
-    if (rc)
-        return rc;
-    run.snapshots = snapshots;
+    const uint64_t *snapshots;
+    size_t snapshot_count;
+    unsigned side;            // the inputs that go one by one: those of the output level
+    unsigned done;            // so many of these are gone
+    struct file_meta **added; // by earlier steps: marked as inputs are, and a reference to each
+    unsigned added_count;
+    unsigned outputs;
+    uint64_t bytes_written;
+};
+
+// The inputs up to which the next step goes. Tables that share a user key go together.
+static unsigned step_end(const struct merge *merge)
+{
+    struct file_meta *const *files = merge->c->inputs[merge->side];
+    unsigned count = merge->c->input_count[merge->side], end = merge->done;
+    if (end < count)
+        end++;
+    while (end > 0 && end < count && slice_equal(files[end - 1]->largest, files[end]->smallest))
+        end++;
+    return end;
+}
+
+static struct compact_job step_job(const struct merge *merge, unsigned end, bool in_steps)
+{
+    const struct compaction *c = merge->c;
+    struct lsm *db = merge->db;
+    struct compact_job run = run_init(db, c->bottom);
+    run.snapshots = merge->snapshots;
+    run.snapshot_count = merge->snapshot_count;
     run.table_size = db->options.table_size;
-    run.grandparents = c->grandparents;
-    run.grandparent_count = c->grandparent_count;
     run.cancel = &db->jobs.cancel;
     run.pressure = &db->pace.pressure;
-    if (watch) {
+    if (!in_steps) { // else these may be gone
+        run.grandparents = c->grandparents;
+        run.grandparent_count = c->grandparent_count;
+    } else if (end < c->input_count[merge->side]) {
+        run.until = c->inputs[merge->side][end - 1]->largest;
+    }
+    if (merge->watch) {
         run.told = watch_told;
-        run.told_arg = watch;
+        run.told_arg = merge->watch;
     }
     run.move_bytes = move_most(db);
     if (run.move_bytes == MOVE_JOB_BYTES && c->move_blobs &&
         run.move_bytes < MOVE_PER_TABLE * c->input_bytes)
         run.move_bytes = MOVE_PER_TABLE * c->input_bytes;
-    rc = compaction_input(db, c, &input);
-    if (!rc) {
-        rc = compact_job_run(&run, input);
-        iter_free(input);
+    return run;
+}
+
+// Keeps other compactions off what a step has added. Before it is in a version.
+static int keep_added(struct merge *merge, const struct compact_job *run)
+{
+    size_t size = (merge->added_count + run->output_count) * sizeof(struct file_meta *);
+    struct file_meta **added = realloc(merge->added, size);
+    if (!added)
+        return status_no_memory(size);
+    merge->added = added;
+    for (unsigned i = 0; i < run->output_count; i++) {
+        run->outputs[i]->compacting = true;
+        file_meta_ref(run->outputs[i]);
+        added[merge->added_count++] = run->outputs[i];
     }
-    free(snapshots);
+    return LSM_OK;
+}
+
+// The outputs take the place of inputs up to `end`; with the last of these, of all inputs.
+static int step_apply(struct merge *merge, const struct compact_job *run, unsigned end)
+{
+    const struct compaction *c = merge->c;
+    struct version_edit edit = {0};
+    bool last = end == c->input_count[merge->side];
+    unsigned kept = merge->added_count;
+    int rc = edit_remove(&edit, c, merge->side, merge->done, end);
+    if (!rc && last)
+        rc = edit_remove(&edit, c, !merge->side, 0, c->input_count[!merge->side]);
+    for (unsigned i = 0; i < run->output_count && !rc; i++)
+        rc = version_edit_add(&edit, c->output_level, run->outputs[i]);
+    if (!rc && !last && run->output_count)
+        rc = keep_added(merge, run);
+    if (!rc)
+        rc = db_apply_edit(merge->db, &edit, false);
+    for (; rc && merge->added_count > kept; merge->added_count--)
+        file_meta_unref(merge->added[merge->added_count - 1]);
+    version_edit_release(&edit);
+    return rc;
+}
+
+static int merge_step(struct merge *merge, unsigned end, bool in_steps)
+{
+    struct compact_job run = step_job(merge, end, in_steps);
+    int rc = compact_job_run(&run, merge->input);
     if (rc)
         return rc;
-    if (watch)
-        watch->done += run.entries_in;
-
-    struct version_edit edit = {0};
-    rc = edit_remove_inputs(c, &edit);
-    for (unsigned i = 0; i < run.output_count && !rc; i++)
-        rc = version_edit_add(&edit, c->output_level, run.outputs[i]);
-    if (!rc)
-        rc = db_apply_edit(db, &edit, false);
-    bool remove = rc && !atomic_load_explicit(&db->files.keep, memory_order_acquire);
+    if (merge->watch)
+        merge->watch->done += run.entries_in;
+    rc = step_apply(merge, &run, end);
     if (!rc) {
-        counter_add(&db->counters.compactions, 1);
-        counter_add(&db->counters.compact_read, c->input_bytes);
-        counter_add(&db->counters.compact_written, run.bytes_written);
-        logger_log(&db->logger, LSM_LOG_INFO,
-                   "compacted %u+%u tables of level %u to %u of level %u: %" PRIu64 " to %" PRIu64
-                   " bytes in %" PRIu64 " ms",
-                   c->input_count[0], c->input_count[1], c->level, run.output_count,
-                   c->output_level, c->input_bytes, run.bytes_written, (clock_us() - start) / 1000);
+        merge->outputs += run.output_count;
+        merge->bytes_written += run.bytes_written;
+        counter_add(&merge->db->counters.compact_written, run.bytes_written);
     }
-    version_edit_release(&edit);
+    bool remove = rc && !atomic_load_explicit(&merge->db->files.keep, memory_order_acquire);
     struct status_kept kept;
     status_keep(&kept);
     compact_job_release(&run, remove);
@@ -285,19 +349,103 @@ static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch
     return rc;
 }
 
-int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction,
+// Lets go of inputs [merge->done, end) of the side whose tables go one by one.
+static void forget_inputs(struct merge *merge, unsigned end)
+{
+    struct file_meta **files = merge->c->inputs[merge->side];
+    db_lock(merge->db);
+    for (unsigned i = merge->done; i < end; i++) {
+        assert(files[i]->compacting);
+        files[i]->compacting = false;
+    }
+    db_unlock(merge->db);
+    for (; merge->done < end; merge->done++) {
+        file_meta_unref(files[merge->done]);
+        files[merge->done] = NULL;
+    }
+}
+
+static int run_steps(struct merge *merge, bool in_steps)
+{
+    unsigned count = merge->c->input_count[merge->side], end;
+    int rc;
+    iter_seek_first(merge->input);
+    do {
+        end = in_steps ? step_end(merge) : count;
+        rc = merge_step(merge, end, in_steps);
+        if (!rc && end < count) {
+            forget_inputs(merge, end);
+            db_remove_obsolete(merge->db);
+        }
+    } while (!rc && end < count);
+    return rc;
+}
+
+static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch *watch,
+                     bool in_steps)
+{
+    struct merge merge = {
+        .db = db, .c = c, .watch = watch, .side = c->level == c->output_level ? 0 : 1};
+    uint64_t *snapshots, start = clock_us();
+    int rc = snapshots_collect(db, &snapshots, &merge.snapshot_count);
+    if (rc)
+        return rc;
+    merge.snapshots = snapshots;
+    rc = compaction_input(db, c, &merge.input);
+    if (!rc) {
+        rc = run_steps(&merge, in_steps);
+        iter_free(merge.input);
+    }
+    free(snapshots);
+    if (!rc) {
+        counter_add(&db->counters.compactions, 1);
+        counter_add(&db->counters.compact_read, c->input_bytes);
+        logger_log(&db->logger, LSM_LOG_INFO,
+                   "compacted %u+%u tables of level %u to %u of level %u: %" PRIu64 " to %" PRIu64
+                   " bytes in %" PRIu64 " ms%s",
+                   c->input_count[0], c->input_count[1], c->level, merge.outputs, c->output_level,
+                   c->input_bytes, merge.bytes_written, (clock_us() - start) / 1000,
+                   in_steps ? ", in steps" : "");
+    }
+    db_lock(db);
+    for (unsigned i = 0; i < merge.added_count; i++)
+        merge.added[i]->compacting = false;
+    db_unlock(db);
+    for (unsigned i = 0; i < merge.added_count; i++)
+        file_meta_unref(merge.added[i]);
+    free(merge.added);
+    return rc;
+}
+
+int db_run_compaction(struct lsm *db, struct version *version, struct compaction *c,
                       struct db_watch *watch)
 {
-    int rc = compaction->trivial_move ? run_move(db, compaction) : run_merge(db, compaction, watch);
+    db_lock(db);
+    bool in_steps = db_space_short(db) || db->jobs.no_room_bytes;
+    db_unlock(db);
+    // The inputs are kept one by one: a version would keep all of them.
+    for (unsigned side = 0; side < 2; side++)
+        for (unsigned i = 0; i < c->input_count[side]; i++)
+            file_meta_ref(c->inputs[side][i]);
+    if (in_steps)
+        version_unref(version);
+    int rc = c->trivial_move ? run_move(db, c) : run_merge(db, c, watch, in_steps);
     db_lock(db);
     for (unsigned side = 0; side < 2; side++) {
-        for (unsigned i = 0; i < compaction->input_count[side]; i++) {
-            assert(compaction->inputs[side][i]->compacting);
-            compaction->inputs[side][i]->compacting = false;
+        for (unsigned i = 0; i < c->input_count[side]; i++) {
+            if (!c->inputs[side][i]) // gone before
+                continue;
+            assert(c->inputs[side][i]->compacting);
+            c->inputs[side][i]->compacting = false;
         }
     }
     db_unlock(db);
-    compaction_free(compaction);
-    version_unref(version);
+    for (unsigned side = 0; side < 2; side++)
+        for (unsigned i = 0; i < c->input_count[side]; i++)
+            if (c->inputs[side][i])
+                file_meta_unref(c->inputs[side][i]);
+    compaction_free(c);
+    if (!in_steps)
+        version_unref(version);
     return rc;
 }

@@ -31,9 +31,12 @@ struct db_jobs {
     pthread_t threads[DB_MAX_THREADS];
     bool flush_running GUARDED_BY(db_mutex);
     unsigned compactions_running GUARDED_BY(db_mutex);
-    bool manual_running GUARDED_BY(db_mutex); // a manual compaction keeps automatic ones off
-    _Atomic bool cancel;                      // stops running compactions
-    bool drain_first GUARDED_BY(db_mutex);    // whose turn it was: reclaim's
+    bool manual_running GUARDED_BY(db_mutex);    // a manual compaction keeps automatic ones off
+    _Atomic bool cancel;                         // stops running compactions
+    uint64_t no_room_bytes GUARDED_BY(db_mutex); // of a compaction's inputs that found no room,
+                                                 // until there is as much: they are smaller, and go
+                                                 // in steps (db_compact.c)
+    bool drain_first GUARDED_BY(db_mutex); // whose turn it was: reclaim's
     struct buf cursors[VERSION_LEVELS] GUARDED_BY(db_mutex);
     uint64_t idle_sequence GUARDED_BY(db_mutex); // the last one seen (db_note_writes)
     uint64_t idle_since_us GUARDED_BY(db_mutex); // since when; 0: never looked

@@ -21,6 +21,8 @@
 #define BLOB_LEAST        ((uint64_t)512 << 10) // but so large it may be
 #define BUFFER_DISK_SHARE 16                    // as large as a memtable may be
 #define BUFFER_LEAST      ((uint64_t)256 << 10)
+#define TABLE_DISK_SHARE  64 // as large as a table may be
+#define TABLE_LEAST       ((uint64_t)256 << 10)
 #define FILES_SPARE       128
 #define FILES_LEAST       8
 #define ENTER_TRIES       100
@@ -148,9 +150,9 @@ static void fit_to_limit(struct lsm *db, unsigned *ret_tables, unsigned *ret_blo
     *ret_blobs = (unsigned)blobs;
 }
 
-// On a full disk there must be room for a memtable's table beside its log, and for the live values
-// of a blob file that are copied before its garbage is free. Both are small on a small disk, so
-// that what counts as low (db_space.c) is enough for them.
+// On a full disk there must be room for a memtable's table beside its log, for one more table and
+// for the live values of a blob file that are copied before its garbage is free. All are small on a
+// small disk, so that what counts as low (db_space.c) is enough for them.
 static void fit_to_disk(struct lsm *db)
 {
     uint64_t free_bytes, total;
@@ -163,6 +165,10 @@ static void fit_to_disk(struct lsm *db)
         total / BUFFER_DISK_SHARE < BUFFER_LEAST ? BUFFER_LEAST : total / BUFFER_DISK_SHARE;
     if (db->options.write_buffer_size > buffer)
         db->options.write_buffer_size = (size_t)buffer;
+    uint64_t table =
+        total / TABLE_DISK_SHARE < TABLE_LEAST ? TABLE_LEAST : total / TABLE_DISK_SHARE;
+    if (db->options.table_size > table)
+        db->options.table_size = table;
 }
 
 static int caches_new(struct lsm *db)

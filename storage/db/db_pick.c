@@ -34,6 +34,7 @@ struct pick_options db_pick_options(struct lsm *db)
         .table_size = db->options.table_size,
         .idle = db_nothing_written(db),
         .reclaim = db_space_short(db),
+        .small = db->jobs.no_room_bytes > 0,
         .oldest_snapshot = db_oldest_snapshot(db),
     };
 }

@@ -456,6 +456,7 @@ static int rewrite(struct repair *repair)
     rc = merge_iter_new(repair->sources, repair->source_count, &input);
     repair->source_count = 0; // the merge has taken the sources over
     if (!rc) {
+        iter_seek_first(input);
         rc = compact_job_run(&run, input);
         iter_free(input);
     }

@@ -252,6 +252,7 @@ bool db_reserve_release(struct lsm *db)
         db->space.spent_end = wal_end(db->logs.active->wal);
         db_update_pressure(db);
         pthread_cond_broadcast(&db->changed);
+        pthread_cond_broadcast(&db->work); // the flush thread makes room
         logger_log(&db->logger, LSM_LOG_WARN,
                    "%s: the disk is full; only what frees space may write until there is room",
                    db->dir);

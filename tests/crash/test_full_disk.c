@@ -7,7 +7,7 @@
 
 #include "engine_util.h"
 
-#define KEYS_MAX 20000
+#define KEYS_MAX 200000
 
 struct test {
     struct env *env;
@@ -16,11 +16,15 @@ struct test {
     struct random random;
     uint32_t sizes[KEYS_MAX];
     bool deleted[KEYS_MAX];
-    int count; // keys written
+    int count;      // keys written
+    bool scattered; // keys are not in the order in which they are written
+    uint32_t small; // what size_small() says
 };
 
-static size_t key_of(char *key, int i)
+static size_t key_of(const struct test *t, char *key, int i)
 {
+    if (t->scattered)
+        return (size_t)sprintf(key, "%08x", (uint32_t)i * 2654435761u);
     return (size_t)sprintf(key, "key%08d", i);
 }
 
@@ -30,7 +34,7 @@ static int put(struct test *t, int i)
     char key[32];
     struct value v = {.seed = (uint64_t)i * 2 + 1, .size = t->sizes[i]};
     value_bytes(&v, data);
-    return lsm_put(t->db, NULL, key, key_of(key, i), data, v.size);
+    return lsm_put(t->db, NULL, key, key_of(t, key, i), data, v.size);
 }
 
 static void expect_all(struct test *t)
@@ -39,7 +43,7 @@ static void expect_all(struct test *t)
     for (int i = 0; i < t->count; i++) {
         char key[32];
         struct value v = {.seed = (uint64_t)i * 2 + 1, .size = t->sizes[i]};
-        int rc = lsm_get(t->db, NULL, key, key_of(key, i), &buf);
+        int rc = lsm_get(t->db, NULL, key, key_of(t, key, i), &buf);
         EXPECT(rc == (t->deleted[i] ? LSM_NOT_FOUND : 0), "key %d: %d %s", i, rc,
                lsm_error_detail());
         EXPECT(rc || value_equal(&v, buf.data, buf.size), "wrong bytes of key %d", i);
@@ -48,11 +52,11 @@ static void expect_all(struct test *t)
 }
 
 // Writes values of sizes that `size_of` draws until the disk is full, and stays so.
-static void fill_with(struct test *t, uint32_t (*size_of)(struct random *random))
+static void fill_with(struct test *t, uint32_t (*size_of)(struct test *t))
 {
     for (int refused = 0; refused < 20;) {
         EXPECT(t->count < KEYS_MAX, "the disk does not fill up");
-        t->sizes[t->count] = size_of(&t->random);
+        t->sizes[t->count] = size_of(t);
         int rc = put(t, t->count);
         EXPECT(rc == 0 || rc == LSM_NO_SPACE, "put: %d %s", rc, lsm_error_detail());
         refused += rc != 0;
@@ -62,33 +66,41 @@ static void fill_with(struct test *t, uint32_t (*size_of)(struct random *random)
     }
 }
 
-static uint32_t size_mixed(struct random *random)
+static uint32_t size_mixed(struct test *t)
 {
-    return 1 + random_below(random, one_in(random, 10) ? 20000 : 1500);
+    return 1 + random_below(&t->random, one_in(&t->random, 10) ? 20000 : 1500);
 }
 
-static uint32_t size_large(struct random *random)
+static uint32_t size_large(struct test *t)
 {
-    return 3000 + random_below(random, 30000);
+    return 3000 + random_below(&t->random, 30000);
 }
 
-static uint32_t size_huge(struct random *random)
+static uint32_t size_huge(struct test *t)
 {
-    return 30000 + random_below(random, 60000);
+    return 30000 + random_below(&t->random, 60000);
+}
+
+static uint32_t size_small(struct test *t)
+{
+    return t->small;
+}
+
+static void delete_one(struct test *t, int i)
+{
+    struct lsm_write_options wo = {.use_reserve = true};
+    char key[32];
+    int rc = lsm_delete(t->db, &wo, key, key_of(t, key, i));
+    EXPECT(rc == 0, "delete %d of %d: %d %s", i, t->count, rc, lsm_error_detail());
+    t->deleted[i] = true;
 }
 
 // Most of the first `count` keys.
 static void delete_most(struct test *t, int count)
 {
-    struct lsm_write_options wo = {.use_reserve = true};
-    for (int i = 0; i < count; i++) {
-        char key[32];
-        if (t->deleted[i] || one_in(&t->random, 20))
-            continue;
-        int rc = lsm_delete(t->db, &wo, key, key_of(key, i));
-        EXPECT(rc == 0, "delete %d of %d: %d %s", i, count, rc, lsm_error_detail());
-        t->deleted[i] = true;
-    }
+    for (int i = 0; i < count; i++)
+        if (!t->deleted[i] && !one_in(&t->random, 20))
+            delete_one(t, i);
 }
 
 static void expect_writable(struct test *t)
@@ -295,15 +307,9 @@ START_TEST(test_large_values)
     fill_with(t, size_large);
     printf("%d values fit\n", t->count);
     for (int round = 0; round < 3; round++) { // every file keeps some values, up to the last round
-        struct lsm_write_options wo = {.use_reserve = true};
-        for (int i = 0; i < t->count; i++) {
-            char key[32];
-            if (t->deleted[i] || (uint32_t)i % 8 < (uint32_t)(4 - round))
-                continue;
-            int rc = lsm_delete(t->db, &wo, key, key_of(key, i));
-            EXPECT(rc == 0, "delete %d of %d: %d %s", i, t->count, rc, lsm_error_detail());
-            t->deleted[i] = true;
-        }
+        for (int i = 0; i < t->count; i++)
+            if (!t->deleted[i] && (uint32_t)i % 8 >= (uint32_t)(4 - round))
+                delete_one(t, i);
         expect_writable(t);
         expect_all(t);
     }
@@ -359,6 +365,97 @@ START_TEST(test_filled_by_others)
 }
 END_TEST
 
+// Puts values until there are `count`, or one is refused.
+static void put_until(struct test *t, int count)
+{
+    int rc = 0;
+    while (t->count < count && !rc) {
+        t->sizes[t->count] = t->small;
+        rc = put(t, t->count);
+        EXPECT(rc == 0 || rc == LSM_NO_SPACE, "put: %d %s", rc, lsm_error_detail());
+        t->count += rc == 0;
+    }
+}
+
+static uint64_t data_bytes(struct test *t)
+{
+    uint64_t tables, blobs;
+    EXPECT(lsm_property_uint(t->db, "table-bytes", &tables) &&
+               lsm_property_uint(t->db, "blob-bytes", &blobs),
+           "no such property");
+    return tables + blobs;
+}
+
+// Deletes keys [first, end) on a full disk, which another program has filled, or the store itself.
+// What that frees comes back soon: to writers, or at first to the reserve.
+static void delete_range(struct test *t, int first, int end, bool other)
+{
+    uint64_t bytes = 0;
+    // A job that met the full disk now would give the reserve back for the other to take. It fails
+    // where the store has filled the disk.
+    (void)!lsm_flush(t->db);
+    (void)!lsm_wait_idle(t->db);
+    if (other)
+        fill_by_other(t);
+    uint64_t before = data_bytes(t);
+    for (int i = first; i < end; i++) {
+        bytes += t->sizes[i];
+        delete_one(t, i);
+    }
+    if (!other) {
+        expect_writable(t);
+        return;
+    }
+    int count = t->count;
+    for (int tries = 0; t->count == count && data_bytes(t) + bytes / 2 > before; tries++) {
+        EXPECT(tries < 2000, "%" PRIu64 " bytes were deleted, %" PRIu64 " became %" PRIu64, bytes,
+               before, data_bytes(t));
+        put_until(t, count + 1);
+        usleep(10000);
+    }
+}
+
+// Any store: default sizes that are cut to the disk, values in tables and in blob files, keys in
+// order or not. Where a compaction of all that level 0 holds does not fit, what is deleted comes
+// back all the same, a part at a time, and soon.
+START_TEST(test_any_store)
+{
+    static const uint64_t disks[] = {16 << 20, 32 << 20, 100 << 20};
+    uint64_t seed = seed_from_env() + (uint64_t)_i;
+    struct test *t = calloc(1, sizeof *t);
+    t->random.state = seed;
+    t->env = env_fault_new();
+    lsm_options_init(&t->options);
+    t->options.env = t->env;
+    t->options.compaction_threads = 1 + random_below(&t->random, 3);
+    t->scattered = one_in(&t->random, 2);
+    uint64_t disk = disks[random_below(&t->random, 3)];
+    int large = (int)(disk / 90000 * (10 + random_below(&t->random, 30)) / 100);
+    t->small = 1000 + random_below(&t->random, 3000);
+    bool other = one_in(&t->random, 2);
+    env_fault_limit(t->env, disk);
+    open_store(t);
+    for (int i = 0; i < large; i++) {
+        t->sizes[t->count] = 90000;
+        EXPECT(put(t, t->count++) == 0, "%s", lsm_error_detail());
+    }
+    if (other)
+        put_until(t, large + (int)random_below(&t->random, (uint32_t)(disk / t->small)));
+    else
+        fill_with(t, size_small);
+    printf("seed %" PRIu64 ": %" PRIu64 " MiB, %d large values, %d of %u bytes%s\n", seed,
+           disk >> 20, large, t->count - large, t->small, other ? ", another program" : "");
+    fflush(stdout);
+    delete_range(t, 0, large, other);
+    if (!other)
+        fill_with(t, size_small);
+    int end = large + (t->count - large) / (2 + (int)random_below(&t->random, 6));
+    delete_range(t, large, end, other);
+    expect_all(t);
+    test_end(t);
+}
+END_TEST
+
 // What a store that was emptied keeps for itself when it has nothing to do is little, and enough.
 START_TEST(test_emptied)
 {
@@ -373,7 +470,7 @@ START_TEST(test_emptied)
         put_more(t, KEYS, 8000, &peak[i]);
         for (int k = 0; k < KEYS - KEPT; k++) {
             char key[32];
-            EXPECT(lsm_delete(t->db, NULL, key, key_of(key, k)) == 0, "%s", lsm_error_detail());
+            EXPECT(lsm_delete(t->db, NULL, key, key_of(t, key, k)) == 0, "%s", lsm_error_detail());
             t->deleted[k] = true;
         }
         stores[i] = t;
@@ -476,7 +573,7 @@ START_TEST(test_open_full)
     for (int i = 0; i < 10; i++) {
         char key[32];
         open_store(t);
-        EXPECT(lsm_delete(t->db, &wo, key, key_of(key, i)) == 0, "%s", lsm_error_detail());
+        EXPECT(lsm_delete(t->db, &wo, key, key_of(t, key, i)) == 0, "%s", lsm_error_detail());
         t->deleted[i] = true;
         if (i == 5)
             env_fault_kill(t->env);
@@ -538,7 +635,7 @@ START_TEST(test_open_without_reserve)
         }
         EXPECT(rc == 0, "no way to open it: %s", lsm_error_detail());
         expect_all(t);
-        EXPECT(lsm_delete(t->db, &wo, key, key_of(key, i)) == 0, "%s", lsm_error_detail());
+        EXPECT(lsm_delete(t->db, &wo, key, key_of(t, key, i)) == 0, "%s", lsm_error_detail());
         t->deleted[i] = true;
         if (i % 3 == 1)
             env_fault_kill(t->env);
@@ -592,6 +689,10 @@ int main(void)
     tc = tcase_create("filled by others");
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, test_filled_by_others, 0, 12);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("any store");
+    tcase_set_timeout(tc, 600);
+    tcase_add_loop_test(tc, test_any_store, 0, 8);
     suite_add_tcase(suite, tc);
     tc = tcase_create("opening");
     tcase_set_timeout(tc, 600);

@@ -57,6 +57,7 @@ static int merge(const uint64_t *sequences, size_t count, uint64_t *ret_entries)
                               .snapshot_count = 2,
                               .new_number = next_number,
                               .arg = &number};
+    list_first(&it.base);
     int rc = compact_job_run(&run, &it.base);
     *ret_entries = run.entries_out;
     compact_job_release(&run, true);
