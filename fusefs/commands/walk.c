@@ -12,8 +12,7 @@
 #include "base/array.h"
 #include "commands/command.h"
 
-#define BATCH_FIRST 4u
-#define BATCH_MOST  64u
+#define BATCH_MOST 64u
 
 struct dir_reader {
     struct ns *ns;
@@ -67,19 +66,12 @@ void dir_reader_free(struct dir_reader *reader)
 // Room for one more entry in the batch; false: it is full, or there is no memory.
 static bool batch_grow(struct dir_reader *reader)
 {
-    if (reader->count < reader->capacity)
+    if (reader->count == BATCH_MOST)
+        return false;
+    if (array_grow(&reader->batch, &reader->capacity, reader->count, sizeof *reader->batch))
         return true;
-    if (reader->capacity == BATCH_MOST)
-        return false;
-    size_t capacity = reader->capacity ? 2 * reader->capacity : BATCH_FIRST;
-    struct dir_entry *batch = realloc(reader->batch, capacity * sizeof *batch);
-    if (!batch) {
-        reader->error = -ENOMEM;
-        return false;
-    }
-    reader->batch = batch;
-    reader->capacity = capacity;
-    return true;
+    reader->error = -ENOMEM;
+    return false;
 }
 
 static int batch_add(void *arg, const struct ns_dirent *dirent)

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "version/table_cache.h"
@@ -121,14 +122,11 @@ static int output_finish(struct run_state *state)
     int rc = sst_builder_finish(state->out.builder, &info);
     if (!rc) {
         rc = output_to_meta(&state->out, &info, &state->blobs, &state->kept, &file);
-        struct file_meta **grown =
-            rc ? NULL : realloc(run->outputs, (run->output_count + 1) * sizeof(struct file_meta *));
-        if (!rc && !grown) {
-            rc = status_no_memory(sizeof *grown);
+        if (!rc && !array_grow(&run->outputs, &run->output_capacity, run->output_count,
+                               sizeof(struct file_meta *))) {
+            rc = status_no_memory(sizeof(struct file_meta *));
             file_meta_unref(file);
         }
-        if (grown)
-            run->outputs = grown;
         sst_info_release(&info);
     }
     int close_rc = output_close(state, rc == LSM_OK);
@@ -427,6 +425,7 @@ void compact_job_release(struct compact_job *run, bool remove)
     free(run->outputs);
     run->outputs = NULL;
     run->output_count = 0;
+    run->output_capacity = 0;
     blob_refs_drop(&run->moved);
     blob_refs_release(&run->moved);
 }

@@ -40,6 +40,7 @@ struct compact_job {
     // Results. On failure all output files have been removed again.
     struct file_meta **outputs; // one reference each, the caller's; the array too
     unsigned output_count;
+    size_t output_capacity;
     uint64_t bytes_written;
     uint64_t entries_in, entries_out;
     struct blob_refs moved; // files that values went to, with a reference each

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cond.h"
 #include "base/lock_check.h"
 #include "base/status.h"
@@ -426,7 +427,7 @@ struct found_segment {
 struct search {
     struct env *dir;
     struct found_segment *found;
-    size_t count, room;
+    size_t count, capacity;
 };
 
 static int find_segment(void *arg, const char *name)
@@ -436,14 +437,8 @@ static int find_segment(void *arg, const char *name)
     struct env_stat stat;
     if (!segment_name_parse(name, &key) || search->dir->ops->stat(search->dir, name, &stat))
         return 0; // not ours, or just gone
-    if (search->count == search->room) {
-        size_t room = search->room ? 2 * search->room : 64;
-        struct found_segment *found = realloc(search->found, room * sizeof *found);
-        if (!found)
-            return status_no_memory(room * sizeof *found);
-        search->found = found;
-        search->room = room;
-    }
+    if (!array_grow(&search->found, &search->capacity, search->count, sizeof *search->found))
+        return status_no_memory((search->count + 1) * sizeof *search->found);
     search->found[search->count++] =
         (struct found_segment){key, stat.allocated_bytes, stat.modified_ns};
     return 0;

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "base/lock_check.h"
+#include "base/numbers.h"
 #include "base/status.h"
 #include "env_cache/cache_format.h"
 
@@ -547,8 +548,7 @@ static const struct env_ops cache_ops = {
 struct census {
     struct cache_env *env;
     uint64_t store;
-    uint64_t *files;
-    size_t count, room;
+    struct number_list files;
     bool nameless; // there is one whose identity nobody knows
 };
 
@@ -563,23 +563,8 @@ static int count_file(void *arg, const char *name)
         census->nameless = true;
         return 0;
     }
-    if (census->count == census->room) {
-        size_t room = census->room ? 2 * census->room : 64;
-        uint64_t *files = realloc(census->files, room * sizeof *files);
-        if (!files)
-            return status_no_memory(room * sizeof *files);
-        census->files = files;
-        census->room = room;
-    }
     census->store = stat.identity[0];
-    census->files[census->count++] = stat.identity[1];
-    return 0;
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
+    return number_list_add(&census->files, stat.identity[1]);
 }
 
 int env_cache_new(struct env *inner, struct disk_cache *cache, env_cache_wanted_fn *wanted,
@@ -594,11 +579,11 @@ int env_cache_new(struct env *inner, struct disk_cache *cache, env_cache_wanted_
                               .wanted = wanted};
     struct census census = {.env = env};
     int rc = inner->ops->list(inner, ENV_HERE, count_file, &census);
-    if (!rc && census.count) {
-        qsort(census.files, census.count, sizeof *census.files, compare_numbers);
-        disk_cache_keep(cache, census.store, census.files, census.count);
+    if (!rc && census.files.count) {
+        numbers_sort(census.files.at, census.files.count);
+        disk_cache_keep(cache, census.store, census.files.at, census.files.count);
     }
-    free(census.files);
+    number_list_release(&census.files);
     if (rc) {
         free(env);
         return rc;

@@ -61,7 +61,7 @@ struct remote_file {
     unsigned writers GUARDED_BY(remote_mutex);
     bool writing;                           // the index says so: its size is what its objects say
     uint8_t *made GUARDED_BY(remote_mutex); // by stripe: it has this epoch
-    uint32_t made_count GUARDED_BY(remote_mutex);
+    size_t made_count GUARDED_BY(remote_mutex);
     uint32_t touched GUARDED_BY(remote_mutex); // the stripes below have it
 };
 

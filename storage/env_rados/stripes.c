@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "env_rados/remote.h"
 
 #define FORCED_MAX (64u << 10) // bytes of a small write
@@ -98,17 +99,11 @@ static int expect_stripes(struct remote *store, struct remote_file *file, uint32
 {
     int rc = 0;
     remote_lock(store);
-    if (count > file->made_count) {
-        uint32_t room = count > 2 * file->made_count ? count : 2 * file->made_count;
-        uint8_t *made = realloc(file->made, room);
-        if (made) {
-            memset(made + file->made_count, 0, room - file->made_count);
-            file->made = made;
-            file->made_count = room;
-        } else {
-            rc = status_no_memory(room);
-        }
-    }
+    size_t before = file->made_count;
+    if (!array_reserve(&file->made, &file->made_count, count, sizeof *file->made))
+        rc = status_no_memory(count);
+    if (file->made_count > before)
+        memset(file->made + before, 0, file->made_count - before);
     if (!rc && count > file->high)
         file->high = count;
     remote_unlock(store);

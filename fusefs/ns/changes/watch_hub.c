@@ -288,7 +288,7 @@ int watcher_join(struct watcher *watcher, struct watch_hub *hub, const struct ls
 void watcher_leave(struct watcher *watcher)
 {
     struct watch_hub *hub = watcher->hub;
-    free(watcher->bytes);
+    buf_release(&watcher->piece);
     if (!hub)
         return;
     hub_lock(hub);
@@ -316,35 +316,23 @@ void watcher_leave(struct watcher *watcher)
     hub_unlock(hub);
 }
 
-static bool make_room(struct watcher *watcher, size_t size)
-{
-    if (size <= watcher->capacity)
-        return true;
-    uint8_t *bytes = realloc(watcher->bytes, size);
-    if (!bytes)
-        return false;
-    watcher->bytes = bytes;
-    watcher->capacity = size;
-    return true;
-}
-
 // Copies what is there, a piece at most, or one change if that is larger.
 static int take(struct watcher *watcher) REQUIRES(watch_hub_mutex)
 {
     const struct watch_hub *hub = watcher->hub;
     struct ring_change first;
     uint64_t there = hub->head - watcher->at;
-    watcher->size = 0;
+    watcher->piece.size = 0;
     if (there > RING)
         return -EOVERFLOW;
     if (!there)
         return 0;
     ring_get(hub, watcher->at, (uint8_t *)&first, sizeof first);
     size_t size = first.size > PIECE ? first.size : there < PIECE ? (size_t)there : PIECE;
-    if (!make_room(watcher, size))
+    if (buf_reserve(&watcher->piece, size))
         return -ENOMEM;
-    ring_get(hub, watcher->at, watcher->bytes, size);
-    watcher->size = size;
+    ring_get(hub, watcher->at, watcher->piece.data, size);
+    watcher->piece.size = size;
     return 0;
 }
 
@@ -353,11 +341,12 @@ static int tell(struct watcher *watcher, ns_change_fn *fn, void *arg)
 {
     struct ring_change c;
     int rc = 0;
-    for (size_t at = 0; !rc && watcher->size - at >= sizeof c;) {
-        memcpy(&c, watcher->bytes + at, sizeof c);
-        if (c.size > watcher->size - at)
+    const struct buf *piece = &watcher->piece;
+    for (size_t at = 0; !rc && piece->size - at >= sizeof c;) {
+        memcpy(&c, piece->data + at, sizeof c);
+        if (c.size > piece->size - at)
             break;
-        const char *path = (const char *)watcher->bytes + at + sizeof c;
+        const char *path = (const char *)piece->data + at + sizeof c;
         const struct ns_change change = {.kind = (enum ns_change_kind)c.kind,
                                          .what = c.what,
                                          .ino = c.ino,

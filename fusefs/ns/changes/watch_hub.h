@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "base/lock_check.h"
+#include "base/slice.h"
 #include "ns/changes/diff.h"
 
 struct ns;
@@ -42,9 +43,8 @@ void watch_hub_wake(struct watch_hub *hub);
 
 struct watcher {
     struct watch_hub *hub;
-    uint64_t at; // read so far
-    uint8_t *bytes;
-    size_t size, capacity;
+    uint64_t at;      // read so far
+    struct buf piece; // of the ring, to be told
 };
 
 // Begins to watch. With `from` (may be NULL, not a brief one) `fn` is told first what has changed

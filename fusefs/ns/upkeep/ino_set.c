@@ -28,7 +28,7 @@ struct ino_chunk {
         void *members;
     };
     uint32_t count;
-    uint32_t capacity; // of the array; 0: it is a bitmap
+    size_t capacity; // of the array; 0: it is a bitmap
 };
 
 // The index of the first chunk whose number is not lower.
@@ -74,28 +74,20 @@ static int chunk_to_bitmap(struct ino_chunk *chunk)
     return 0;
 }
 
-static int chunk_grow(struct ino_chunk *chunk)
+static int chunk_make_room(struct ino_chunk *chunk)
 {
     if (chunk->count == ARRAY_MAX)
         return chunk_to_bitmap(chunk);
-    uint32_t capacity = chunk->capacity + chunk->capacity / 2;
-    if (capacity > ARRAY_MAX)
-        capacity = ARRAY_MAX;
-    uint16_t *array = realloc(chunk->array, capacity * sizeof *array);
-    if (!array)
-        return -ENOMEM;
-    chunk->array = array;
-    chunk->capacity = capacity;
-    return 0;
+    return array_grow(&chunk->array, &chunk->capacity, chunk->count, sizeof *chunk->array)
+               ? 0
+               : -ENOMEM;
 }
 
 static int chunk_add(struct ino_chunk *chunk, uint16_t low_bits)
 {
-    if (chunk->capacity && chunk->count == chunk->capacity) {
-        int rc = chunk_grow(chunk);
-        if (rc)
-            return rc;
-    }
+    int rc = chunk->capacity ? chunk_make_room(chunk) : 0;
+    if (rc)
+        return rc;
     if (chunk->capacity) {
         uint32_t i = array_index(chunk, low_bits);
         memmove(&chunk->array[i + 1], &chunk->array[i],
@@ -114,9 +106,8 @@ static int chunk_insert(struct ino_set *set, size_t index, uint64_t number)
 {
     if (!array_grow(&set->chunks, &set->capacity, set->count, sizeof *set->chunks))
         return -ENOMEM;
-    struct ino_chunk chunk = {.number = number, .capacity = 8};
-    chunk.array = malloc(chunk.capacity * sizeof chunk.array[0]);
-    if (!chunk.array)
+    struct ino_chunk chunk = {.number = number};
+    if (!array_grow(&chunk.array, &chunk.capacity, 0, sizeof *chunk.array))
         return -ENOMEM;
     memmove(&set->chunks[index + 1], &set->chunks[index],
             (set->count - index) * sizeof(set->chunks[0]));

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A set of inode numbers. Zero-initialise. At most 2 bytes a member and 24 bytes for each 65,536
+// A set of inode numbers. Zero-initialise. At most 4 bytes a member and 96 bytes for each 65,536
 // consecutive numbers of which one is a member; from 4,096 members of these on, 8 KiB.
 struct ino_chunk;
 struct ino_set {
