@@ -157,15 +157,19 @@ static void see_reader(void *arg, struct slice key, struct slice value)
 {
     struct reader_list *list = arg;
     char text[HOLDER_MAX];
-    if (list->rc || !key.size || buf_assign(&list->last, key.data, key.size)) {
-        list->rc = list->rc ? list->rc : LSM_NO_MEMORY;
+    if (list->rc)
         return;
-    }
-    if (key.data[0] != 's' || key.size > 255)
+    list->rc = key.size ? buf_assign(&list->last, key.data, key.size)
+                        : status_fail(LSM_CORRUPTION, "%s: the index: an entry without a name",
+                                      list->store->path);
+    if (list->rc || key.data[0] != 's' || key.size > 255)
         return;
     uint8_t length = (uint8_t)key.size;
-    if (buf_append(&list->keys, &length, 1) || buf_append(&list->keys, key.data, key.size))
-        list->rc = LSM_NO_MEMORY;
+    list->rc = buf_append(&list->keys, &length, 1);
+    if (!list->rc)
+        list->rc = buf_append(&list->keys, key.data, key.size);
+    if (list->rc)
+        return;
     list->hash = hash64_seeded(key.data, key.size, list->hash);
     list->hash = hash64_seeded(value.data, value.size, list->hash);
     list->count++;
@@ -181,12 +185,15 @@ static int look_readers(struct remote *store, struct reader_list *list)
 {
     *list = (struct reader_list){.store = store, .all_gone = true};
     bool more = true;
-    int error = buf_assign(&list->last, "s", 1);
+    int error = 0, rc = buf_assign(&list->last, "s", 1);
+    if (rc)
+        return rc;
     while (!error && more && !list->rc)
         error = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&list->last),
                                          see_reader, list, &more);
     if (error)
-        return status_fail(LSM_IO_ERROR, "%s: reading the lease", store->path);
+        return status_fail(LSM_IO_ERROR, "%s: reading the lease: %s", store->path,
+                           strerror(-error));
     return list->rc;
 }
 
@@ -480,8 +487,10 @@ static int start_thread(struct remote *store)
     remote_lock(store);
     store->stopping = false;
     remote_unlock(store);
-    if (pthread_create(&store->thread, NULL, tick_all_the_time, store))
-        return status_fail(LSM_NO_MEMORY, "%s: no thread for the lease", store->path);
+    int error = pthread_create(&store->thread, NULL, tick_all_the_time, store);
+    if (error)
+        return status_fail(LSM_NO_MEMORY, "%s: no thread for the lease: %s", store->path,
+                           strerror(error));
     pthread_setname_np(store->thread, "lsm-lease");
     store->running = true;
     return 0;
