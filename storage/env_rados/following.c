@@ -21,15 +21,21 @@
 
 #define SAY_US 1000000u // between two signs
 
+extern struct lock_role following_mutex;
+
 struct following_env {
     struct env base;
-    struct remote view;    // its cluster, path and size of objects; no more is used
-    cluster_open_fn *open; // of a base env, as `arg`
+    struct remote *store; // of which nothing is loaded; NULL: a base env, which has the next three
+    uint64_t stripe;
+    cluster_open_fn *open;
     void *arg;
     pthread_mutex_t mutex;
-    char identity[EPOCH_DIGITS + 1]; // mutex; of the store that was opened; "": not known yet
-    _Atomic uint64_t said_us;        // when the last sign was left; 0: none was
+    // Of the store that was opened; "": not known yet.
+    char identity[EPOCH_DIGITS + 1] GUARDED_BY(following_mutex);
+    _Atomic uint64_t said_us; // when the last sign was left; 0: none was
 };
+
+LOCK_FUNCTIONS(identity, struct following_env, mutex, following_mutex)
 
 struct following_file {
     struct env_file base;
@@ -57,32 +63,32 @@ static int no_changes(const char *name)
 
 // ------------------------------------------------------------------------------------ directories
 
-static int following_open_dir(struct env *env, const char *path, struct env **ret_dir)
+// Nobody else has the env yet.
+static int following_open_dir(struct env *env, const char *path, struct env **ret_dir) NOT_CHECKED
 {
     struct following_env *from = env_of(env);
-    if (from->view.cluster)
+    struct cluster *cluster;
+    if (from->store)
         return status_fail(LSM_NOT_FOUND, "%s/%s: not in a store that is followed", env->path,
                            path);
     struct following_env *dir = calloc(1, sizeof *dir);
-    char *copy = strdup(path);
-    int rc = dir && copy ? 0 : status_no_memory(sizeof *dir);
-    if (!rc)
-        rc = remote_connect(from->open, from->arg, path, &dir->view.cluster);
+    if (!dir)
+        return status_no_memory(sizeof *dir);
+    int rc = remote_connect(from->open, from->arg, path, &cluster);
     if (!rc) {
-        dir->base = (struct env){.ops = &following_ops, .path = copy};
-        dir->view.path = copy;
-        dir->view.stripe = from->view.stripe;
-        rc = lease_look(&dir->view, dir->identity);
+        rc = remote_new(cluster, path, from->stripe, false, &dir->store);
         if (rc)
-            dir->view.cluster->ops->close(dir->view.cluster);
-        else
-            pthread_mutex_init(&dir->mutex, NULL);
+            cluster->ops->close(cluster);
     }
+    if (!rc)
+        rc = lease_look(dir->store, dir->identity);
     if (rc) {
+        remote_unref(dir->store);
         free(dir);
-        free(copy);
         return rc;
     }
+    dir->base = (struct env){.ops = &following_ops, .path = dir->store->path};
+    pthread_mutex_init(&dir->mutex, NULL);
     *ret_dir = &dir->base;
     return 0;
 }
@@ -92,10 +98,9 @@ static void following_close_dir(struct env *env)
     if (!env)
         return;
     struct following_env *dir = env_of(env);
-    assert(dir->view.cluster); // a base env is not closed
-    dir->view.cluster->ops->close(dir->view.cluster);
+    assert(dir->store); // a base env is not closed
+    remote_unref(dir->store);
     pthread_mutex_destroy(&dir->mutex);
-    free(dir->view.path);
     free(dir);
 }
 
@@ -105,14 +110,14 @@ static int following_check_dir(struct env *env)
 {
     struct following_env *dir = env_of(env);
     char identity[EPOCH_DIGITS + 1];
-    int rc = lease_look(&dir->view, identity);
+    int rc = lease_look(dir->store, identity);
     if (rc)
         return rc;
-    pthread_mutex_lock(&dir->mutex);
+    identity_lock(dir);
     if (!*dir->identity)
         memcpy(dir->identity, identity, sizeof identity);
     bool same = strcmp(dir->identity, identity) == 0;
-    pthread_mutex_unlock(&dir->mutex);
+    identity_unlock(dir);
     return same ? 0
                 : status_fail(LSM_NOT_FOUND,
                               "%s: another store is in its place: open it again, or mount it again",
@@ -122,12 +127,12 @@ static int following_check_dir(struct env *env)
 // Two threads may both leave a sign: it is the same one.
 static void leave_sign(struct following_env *dir)
 {
-    uint64_t now = dir->view.cluster->ops->now_us(dir->view.cluster);
+    uint64_t now = dir->store->cluster->ops->now_us(dir->store->cluster);
     uint64_t said = atomic_load(&dir->said_us);
     if (said && now - said < SAY_US)
         return;
     atomic_store(&dir->said_us, now ? now : 1);
-    lease_say_follower(&dir->view);
+    lease_say_follower(dir->store);
 }
 
 static int following_list(struct env *env, const char *path, env_list_fn *fn, void *arg)
@@ -135,7 +140,7 @@ static int following_list(struct env *env, const char *path, env_list_fn *fn, vo
     struct buf names = {0};
     if (strcmp(path, ENV_HERE) != 0)
         return status_fail(LSM_NOT_FOUND, "%s/%s: No such directory", env->path, path);
-    int rc = index_see_names(&env_of(env)->view, &names);
+    int rc = index_see_names(env_of(env)->store, &names);
     for (size_t at = 0; at < names.size && !rc; at += strlen((char *)names.data + at) + 1)
         rc = fn(arg, (char *)names.data + at);
     buf_release(&names);
@@ -146,7 +151,7 @@ static int following_list(struct env *env, const char *path, env_list_fn *fn, vo
 
 // How long the file is: where its objects end. *last is the object in which the end was found
 // before, and is found now.
-static int look_at_end(const struct remote *view, uint64_t number, _Atomic uint32_t *last,
+static int look_at_end(const struct remote *store, uint64_t number, _Atomic uint32_t *last,
                        uint64_t *ret_size)
 {
     uint32_t stripe = atomic_load(last), first = stripe;
@@ -155,9 +160,9 @@ static int look_at_end(const struct remote *view, uint64_t number, _Atomic uint3
         char object[CLUSTER_NAME_MAX];
         uint64_t bytes = 0;
         stripe_name(object, number, stripe);
-        int error = view->cluster->ops->size(view->cluster, object, &bytes);
+        int error = store->cluster->ops->size(store->cluster, object, &bytes);
         if (error && error != -ENOENT)
-            return status_fail(LSM_IO_ERROR, "%s: asking for object %s: %s", view->path, object,
+            return status_fail(LSM_IO_ERROR, "%s: asking for object %s: %s", store->path, object,
                                strerror(-error));
         if (bytes == 0 && stripe > 0 && stripe == first) { // it was cut, or is gone
             stripe = first = 0;
@@ -165,8 +170,8 @@ static int look_at_end(const struct remote *view, uint64_t number, _Atomic uint3
         }
         if (bytes)
             atomic_store(last, stripe);
-        size = stripe * view->stripe + bytes;
-        if (bytes < view->stripe)
+        size = stripe * store->stripe + bytes;
+        if (bytes < store->stripe)
             break;
         stripe++;
     }
@@ -178,11 +183,11 @@ static int look_at_end(const struct remote *view, uint64_t number, _Atomic uint3
 static int find(struct following_env *dir, const char *name, struct index_seen *ret_seen,
                 uint32_t *ret_last)
 {
-    int rc = index_see(&dir->view, name, ret_seen);
+    int rc = index_see(dir->store, name, ret_seen);
     if (rc || ret_seen->is_dir)
         return rc;
-    _Atomic uint32_t last = (uint32_t)(ret_seen->size / dir->view.stripe);
-    rc = look_at_end(&dir->view, ret_seen->number, &last, &ret_seen->size);
+    _Atomic uint32_t last = (uint32_t)(ret_seen->size / dir->store->stripe);
+    rc = look_at_end(dir->store, ret_seen->number, &last, &ret_seen->size);
     *ret_last = atomic_load(&last);
     return rc;
 }
@@ -203,7 +208,7 @@ static int following_open(struct env *env, const char *path, int flags, struct e
     struct following_env *dir = env_of(env);
     struct index_seen seen;
     uint32_t last = 0;
-    if (!dir->view.cluster || flags & ENV_WRITE)
+    if (!dir->store || flags & ENV_WRITE)
         return no_changes(path);
     leave_sign(dir);
     int rc = following_check_dir(env);
@@ -238,7 +243,7 @@ static int following_close(struct env_file *base)
 static int following_size(struct env_file *base, uint64_t *ret_size)
 {
     struct following_file *handle = file_of(base);
-    int rc = look_at_end(&handle->dir->view, handle->file.number, &handle->last, ret_size);
+    int rc = look_at_end(handle->dir->store, handle->file.number, &handle->last, ret_size);
     if (!rc)
         atomic_store(&handle->file.size, *ret_size);
     return rc;
@@ -248,16 +253,16 @@ static int following_size(struct env_file *base, uint64_t *ret_size)
 // written: what it holds was acknowledged all the same.
 static int look_behind(struct following_file *handle, uint64_t end, uint64_t *ret_known)
 {
-    const struct remote *view = &handle->dir->view;
+    const struct remote *store = handle->dir->store;
     char object[CLUSTER_NAME_MAX];
-    uint64_t bytes = 0, first = (end - 1) / view->stripe * view->stripe;
+    uint64_t bytes = 0, first = (end - 1) / store->stripe * store->stripe;
     int rc = following_size(&handle->base, ret_known);
     if (rc || end <= *ret_known || first < *ret_known)
         return rc;
-    stripe_name(object, handle->file.number, (uint32_t)((end - 1) / view->stripe));
-    int error = view->cluster->ops->size(view->cluster, object, &bytes);
+    stripe_name(object, handle->file.number, (uint32_t)((end - 1) / store->stripe));
+    int error = store->cluster->ops->size(store->cluster, object, &bytes);
     if (error && error != -ENOENT)
-        return status_fail(LSM_IO_ERROR, "%s: asking for object %s: %s", view->path, object,
+        return status_fail(LSM_IO_ERROR, "%s: asking for object %s: %s", store->path, object,
                            strerror(-error));
     if (!error && first + bytes >= end) {
         *ret_known = end;
@@ -276,7 +281,7 @@ static int following_preadv(struct env_file *base, const struct iovec *pieces, i
     int rc = end > known ? look_behind(handle, end, &known) : 0;
     if (rc)
         return rc;
-    return remote_file_read(&handle->dir->view, &handle->file, pieces, count, offset, ret_size);
+    return remote_file_read(handle->dir->store, &handle->file, pieces, count, offset, ret_size);
 }
 
 static int following_pread(struct env_file *file, void *data, size_t size, uint64_t offset,
@@ -344,7 +349,7 @@ static void following_limits(struct env *env, uint64_t *ret_files, uint64_t *ret
 static int following_space(struct env *env, const char *path, uint64_t *ret_free,
                            uint64_t *ret_total)
 {
-    struct cluster *cluster = env_of(env)->view.cluster;
+    struct cluster *cluster = env_of(env)->store->cluster;
     (void)path;
     int error = cluster->ops->space(cluster, ret_free, ret_total);
     return error ? status_fail(LSM_IO_ERROR, "%s: asking for free space: %s", env->path,
@@ -459,9 +464,8 @@ static const struct env_ops following_ops = {
 
 struct env *env_rados_following(void)
 {
-    static struct following_env base = {.base = {.ops = &following_ops},
-                                        .view = {.stripe = STRIPE_SIZE},
-                                        .open = cluster_open_librados};
+    static struct following_env base = {
+        .base = {.ops = &following_ops}, .stripe = STRIPE_SIZE, .open = cluster_open_librados};
     return &base.base;
 }
 
@@ -471,7 +475,7 @@ struct env *env_rados_following_new(cluster_open_fn *open, void *arg, uint64_t s
     if (!base)
         return NULL;
     base->base.ops = &following_ops;
-    base->view.stripe = stripe;
+    base->stripe = stripe;
     base->open = open;
     base->arg = arg;
     return &base->base;

@@ -62,8 +62,8 @@ int remote_failed(struct remote *store, int error, const char *what)
 }
 
 // Nobody else has the store yet.
-int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
-                struct remote **ret_store) NOT_CHECKED
+int remote_new(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
+               struct remote **ret_store) NOT_CHECKED
 {
     struct remote *store = calloc(1, sizeof *store);
     char *copy = strdup(path);
@@ -80,7 +80,18 @@ int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool
     pthread_mutex_init(&store->change_mutex, NULL);
     pthread_mutex_init(&store->mutex, NULL);
     cond_init(&store->changed);
-    int rc = index_load(store);
+    *ret_store = store;
+    return 0;
+}
+
+int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
+                struct remote **ret_store)
+{
+    struct remote *store;
+    int rc = remote_new(cluster, path, stripe, threaded, &store);
+    if (rc)
+        return rc;
+    rc = index_load(store);
     if (rc) {
         store->cluster = NULL; // the caller's still
         remote_unref(store);
@@ -100,6 +111,8 @@ void remote_ref(struct remote *store)
 
 void remote_unref(struct remote *store)
 {
+    if (!store)
+        return;
     remote_lock(store);
     assert(store->refs > 0);
     bool last = --store->refs == 0;

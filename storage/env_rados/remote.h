@@ -121,10 +121,15 @@ int remote_check(struct remote *store);
 // What a failed operation of the cluster means. One that may have been done, or that says that the
 // lease is lost, ends all changes by this store.
 int remote_failed(struct remote *store, int error, const char *what);
+// A store of which nothing is known but where it is, which is enough to look at it: the lease,
+// names as of now, files of known numbers. On success `cluster` is the store's, below too.
+int remote_new(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
+               struct remote **ret_store);
+// The same with its index loaded.
 int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
                 struct remote **ret_store);
 void remote_ref(struct remote *store);
-void remote_unref(struct remote *store);
+void remote_unref(struct remote *store); // NULL is allowed
 
 // ---- env_rados.c
 // A client for the store that "rados:POOL/NAME" names.
