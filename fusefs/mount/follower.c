@@ -35,6 +35,7 @@
 #define SLEPT_US 10000000u // after so long without a refresh it is said
 
 extern struct lock_role follower_mutex;
+extern struct lock_role follower_refresh; // not a lock: being who has set `refreshing`
 
 struct stale {
     uint64_t *inos;
@@ -49,12 +50,12 @@ struct follower {
     uint64_t every_us, limit_us; // constant
     dev_t device;                // of the store's directory; constant, as is the next one
     ino_t directory;
-    bool said_replaced;        // who refreshes has it
+    bool said_replaced GUARDED_BY(follower_refresh);
     _Atomic uint64_t fresh_us; // when the last refresh began; stored under the mutex
     pthread_mutex_t mutex;
-    pthread_cond_t changed;                     // of anything below
-    bool refreshing GUARDED_BY(follower_mutex); // somebody is reading what is new
-    struct stale stale; // what the kernel is to be told; that one's, else the mutex's
+    pthread_cond_t changed;                          // of anything below
+    bool refreshing GUARDED_BY(follower_mutex);      // somebody is reading what is new
+    struct stale stale GUARDED_BY(follower_refresh); // what the kernel is to be told
     uint64_t failures GUARDED_BY(follower_mutex);
     bool stopping GUARDED_BY(follower_mutex);
 };
@@ -105,7 +106,7 @@ static bool is_replaced(const struct follower *follower)
            (stat(db, &st) || st.st_dev != follower->device || st.st_ino != follower->directory);
 }
 
-static void say_failed(struct follower *follower, uint64_t failures)
+static void say_failed(struct follower *follower, uint64_t failures) REQUIRES(follower_refresh)
 {
     const char *db = follower->fs->options.db;
     if (failures == 0)
@@ -123,6 +124,7 @@ static void say_failed(struct follower *follower, uint64_t failures)
 }
 
 static void say(struct follower *follower, int rc, uint64_t failures, uint64_t slept_us)
+    REQUIRES(follower_refresh)
 {
     const char *db = follower->fs->options.db;
     if (rc < 0)
@@ -134,24 +136,36 @@ static void say(struct follower *follower, int rc, uint64_t failures, uint64_t s
                        slept_us / 1000000, follower->stale.all ? ": read anew" : "");
 }
 
+static void refresh_begin(struct follower *follower) REQUIRES(follower_mutex)
+    ACQUIRES(follower_refresh) NOT_CHECKED
+{
+    assert(!follower->refreshing);
+    follower->refreshing = true;
+}
+
+static void refresh_end(struct follower *follower) REQUIRES(follower_mutex)
+    RELEASES(follower_refresh) NOT_CHECKED
+{
+    assert(follower->refreshing);
+    follower->refreshing = false;
+    pthread_cond_broadcast(&follower->changed);
+}
+
 // Reads what is new. With the mutex, which is not held meanwhile.
 static void refresh(struct follower *follower) REQUIRES(follower_mutex)
 {
     struct lsmfs *fs = follower->fs;
     uint64_t failures = follower->failures;
-    assert(!follower->refreshing);
-    follower->refreshing = true;
+    refresh_begin(follower);
     follower_unlock(follower);
-    // `stale` is whose who refreshes.
     uint64_t begin = clock_us(), slept_us = begin - atomic_load(&follower->fresh_us);
     int rc = ns_refresh(fs->ns, note_stale, &follower->stale);
     say(follower, rc, failures, slept_us);
     follower_lock(follower);
-    follower->refreshing = false;
     follower->failures = rc < 0 ? failures + 1 : 0;
     if (rc >= 0)
         atomic_store(&follower->fresh_us, begin);
-    pthread_cond_broadcast(&follower->changed);
+    refresh_end(follower);
 }
 
 static void *follower_run(void *arg)
@@ -163,8 +177,10 @@ static void *follower_run(void *arg)
             refresh(follower);
         while (follower->refreshing)
             pthread_cond_wait(&follower->changed, &follower->mutex);
+        refresh_begin(follower); // with the mutex all along, so nobody waits for it
         struct stale stale = follower->stale;
         follower->stale = (struct stale){0};
+        refresh_end(follower);
         follower_unlock(follower);
         drop(follower->fs, &stale);
         free(stale.inos);

@@ -9,6 +9,7 @@
 #include "blob/blob_store.h"
 
 extern struct lock_role blob_mutex; // of a blob store; a leaf
+extern struct lock_role blob_roll;  // being who makes the next file of a stream; before blob_mutex
 
 struct blob_file {
     struct blob_store *store; // constant
@@ -39,6 +40,11 @@ struct blob_file {
     bool trimmed GUARDED_BY(blob_mutex);
     bool listed GUARDED_BY(blob_mutex);        // on the list of unused files
     uint64_t unused_us GUARDED_BY(blob_mutex); // since when
+};
+
+struct blob_tail {                                    // of a stream
+    pthread_mutex_t mutex;                            // blob_roll
+    struct blob_file *current GUARDED_BY(blob_mutex); // one reference
 };
 
 struct blob_store {
@@ -75,13 +81,11 @@ struct blob_store {
     struct status_kept sync_kept;           // its detail
     pthread_cond_t sync_done; // or trimming, or the last write to a file that was ended
 
-    struct {
-        pthread_mutex_t roll;                             // creating the next file
-        struct blob_file *current GUARDED_BY(blob_mutex); // one reference
-    } streams[BLOB_STREAMS];
+    struct blob_tail streams[BLOB_STREAMS];
 };
 
 LOCK_FUNCTIONS(store, struct blob_store, mutex, blob_mutex)
+LOCK_FUNCTIONS(roll, struct blob_tail, mutex, blob_roll)
 
 static inline void blob_store_wait(struct blob_store *store) REQUIRES(blob_mutex) // for sync_done
 {

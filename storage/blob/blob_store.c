@@ -335,7 +335,7 @@ int blob_store_new(const struct blob_store_options *options,
     pthread_mutex_init(&store->mutex, NULL);
     pthread_cond_init(&store->sync_done, NULL);
     for (int i = 0; i < BLOB_STREAMS; i++)
-        pthread_mutex_init(&store->streams[i].roll, NULL);
+        pthread_mutex_init(&store->streams[i].mutex, NULL);
     *ret_store = store;
     return LSM_OK;
 }
@@ -354,7 +354,7 @@ void blob_store_free(struct blob_store *store) NOT_CHECKED
         }
     }
     for (int i = 0; i < BLOB_STREAMS; i++)
-        pthread_mutex_destroy(&store->streams[i].roll);
+        pthread_mutex_destroy(&store->streams[i].mutex);
     pthread_cond_destroy(&store->sync_done);
     pthread_mutex_destroy(&store->mutex);
     free(store->buckets);
@@ -491,6 +491,7 @@ int blob_file_verify_head(struct blob_file *file, const struct blob_pointer *poi
 // -------------------------------------------------------------------------------------- appending
 
 static int create_file(struct blob_store *store, uint64_t number, struct env_file **ret_handle)
+    REQUIRES(blob_roll)
 {
     char name[BLOB_NAME_MAX];
     uint8_t header[BLOB_FILE_HEADER];
@@ -538,10 +539,11 @@ void blob_stream_end(struct blob_store *store, enum blob_stream stream)
 
 // Begins a new file of the stream, unless somebody else has meanwhile.
 static int roll(struct blob_store *store, enum blob_stream stream, uint64_t size)
+    EXCLUDES(blob_mutex)
 {
     struct env_file *handle = NULL;
     int rc = LSM_OK;
-    pthread_mutex_lock(&store->streams[stream].roll);
+    roll_lock(&store->streams[stream]);
     store_lock(store);
     bool done = fits(store, store->streams[stream].current, size);
     store_unlock(store);
@@ -567,7 +569,7 @@ static int roll(struct blob_store *store, enum blob_stream stream, uint64_t size
     } else {
         free(file);
     }
-    pthread_mutex_unlock(&store->streams[stream].roll);
+    roll_unlock(&store->streams[stream]);
     return rc;
 }
 

@@ -7,7 +7,7 @@
 //
 // Threads: everything may be called from any thread. Appending threads share a file: each reserves
 // its range under the lock and writes outside of it.
-// Locks: the roll mutex of a stream (held while its next file is created), then the store's mutex,
+// Locks: a stream's mutex (held while its next file is created), then the store's mutex,
 // a leaf that is never held across I/O and is taken in epoch callbacks.
 #ifndef LSM_BLOB_STORE_H
 #define LSM_BLOB_STORE_H

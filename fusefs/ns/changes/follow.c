@@ -34,6 +34,7 @@ static void note_change(void *arg, const void *key, size_t size)
 
 // The live inode that an entry leads to now. *ret_ino: its number, 0 if there is no entry.
 static int entry_moved(struct ns *ns, struct slice key, struct loaded *rec, uint64_t *ret_ino)
+    REQUIRES(ns_follow_mutex)
 {
     struct pathkey entry;
     *ret_ino = 0;
@@ -75,6 +76,7 @@ static uint64_t ino_of(struct slice key)
 }
 
 static int take_in(struct ns *ns, const struct changes *changes, uint64_t **inos, size_t *count)
+    REQUIRES(ns_follow_mutex)
 {
     const uint8_t *p = changes->keys.data, *end = p + changes->keys.size;
     struct loaded rec = {0};
@@ -106,12 +108,12 @@ int ns_refresh(struct ns *ns, ns_stale_fn *fn, void *arg)
     struct changes changes = {0};
     uint64_t *inos = NULL;
     size_t count = 0;
-    pthread_mutex_lock(&ns->follow_mutex);
+    following_lock(ns);
     int rc = lsm_refresh(ns->db, note_change, &changes);
     // What could not be noted is found out by lookups.
     if (rc > 0 && !changes.unknown)
         changes.unknown = take_in(ns, &changes, &inos, &count) != 0;
-    pthread_mutex_unlock(&ns->follow_mutex);
+    following_unlock(ns);
     if (rc > 0 && changes.unknown)
         fn(arg, 0);
     for (size_t i = 0; rc > 0 && !changes.unknown && i < count; i++)

@@ -37,7 +37,7 @@ struct counter {
     _Atomic int64_t value;   // changed under mutex
 };
 
-extern struct lock_role ns_rename_mutex, ns_ino_mutex, ns_op_mutex;
+extern struct lock_role ns_rename_mutex, ns_ino_mutex, ns_op_mutex, ns_follow_mutex;
 
 // Someone who is told of the next commit. While `wanted` is not set this costs a commit one load.
 struct ns_watch {
@@ -98,6 +98,7 @@ struct ns {
 
 LOCK_FUNCTIONS(numbers, struct ns, ino_mutex, ns_ino_mutex)
 LOCK_FUNCTIONS(tree_shape, struct ns, rename_mutex, ns_rename_mutex)
+LOCK_FUNCTIONS(following, struct ns, follow_mutex, ns_follow_mutex)
 
 // A moment for several reads that belong together, to be ended soon: now, or the snapshot that was
 // opened. 0 or -errno.

@@ -216,8 +216,8 @@ int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
             sched_yield();
         rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
         if (!rc && !found && ns->follows && i) { // it is not where it was
-            pthread_mutex_lock(&ns->follow_mutex);
-            pthread_mutex_unlock(&ns->follow_mutex);
+            following_lock(ns);
+            following_unlock(ns);
             rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
             return rc || found ? rc : -ESTALE;
         }
