@@ -10,7 +10,7 @@
 
 struct totals { // gathered once under mutex
     bool disk_full, stalled;
-    uint64_t memtable_bytes, entries, wal_bytes, snapshots, writers;
+    uint64_t tables, table_bytes, memtable_bytes, entries, wal_bytes, snapshots, writers, retries;
 };
 
 static struct totals totals_gather(struct lsm *db)
@@ -23,6 +23,9 @@ static struct totals totals_gather(struct lsm *db)
     db_lock(db);
     t.disk_full = db_disk_is_full(db);
     t.stalled = db->pace.stalled;
+    t.retries = db->jobs.retry.count;
+    t.tables = version_files(db->version);
+    t.table_bytes = version_bytes(db->version);
     t.memtable_bytes = memtable_bytes(db->active);
     t.entries = memtable_entries(db->active);
     t.wal_bytes = db_log_bytes(db->logs.active);
@@ -104,6 +107,28 @@ static uint64_t space_amp_x100(struct lsm *db, uint64_t table_bytes)
     return wanted ? (table_bytes + blobs.bytes) * 100 / wanted : 100;
 }
 
+// ------------------------------------------------------------------------------------- figures
+
+struct figure {
+    const char *name;
+    uint64_t value;
+};
+
+static bool find_figure(const struct figure *figures, size_t count, const char *name,
+                        uint64_t *ret_value)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!strcmp(name, figures[i].name)) {
+            *ret_value = figures[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+#define FIND_FIGURE(figures, name, ret_value)                                                      \
+    find_figure(figures, sizeof(figures) / sizeof(figures)[0], name, ret_value)
+
 static bool level_property(struct lsm *db, const char *name, uint64_t *ret_value)
 {
     static const char prefix[] = "num-tables-at-level";
@@ -128,59 +153,44 @@ static bool latency_property(struct lsm *db, const char *name, uint64_t *ret_val
             continue;
         struct latency_summary summary;
         latency_summarize(&db->latency[op], &summary);
-        const struct {
-            const char *name;
-            uint64_t value;
-        } values[] = {
+        const struct figure figures[] = {
             {"p50-ns", summary.p50_ns}, {"p99-ns", summary.p99_ns}, {"p999-ns", summary.p999_ns},
             {"max-ns", summary.max_ns}, {"timed", summary.count},
         };
-        for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
-            if (!strcmp(name + size + 1, values[i].name)) {
-                *ret_value = values[i].value;
-                return true;
-            }
-        }
+        if (FIND_FIGURE(figures, name + size + 1, ret_value))
+            return true;
     }
     return false;
 }
 
-bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
+// What the store holds, and what it is doing.
+static bool state_property(struct lsm *db, const char *name, uint64_t *ret_value)
 {
-    if (level_property(db, name, ret_value) || latency_property(db, name, ret_value))
-        return true;
-    if (!strcmp(name, "disk-bytes")) {
-        *ret_value = disk_bytes(db);
-        return true;
-    }
     struct totals t = totals_gather(db);
-    struct block_cache_stats cache;
-    struct blob_stats blobs;
-    block_cache_stats(db->block_cache, &cache);
-    blob_store_stats(db->blobs, &blobs);
-    const struct db_counters *c = &db->counters;
-    const struct db_tally reads = tally_sum(db);
-    db_lock(db);
-    uint64_t tables = version_files(db->version), bytes = version_bytes(db->version);
-    uint64_t retries = db->jobs.retry.count;
-    db_unlock(db);
-    const struct disk_cache_stats disk = db_cache_stats(db);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } values[] = {
-        {"num-tables", tables},
-        {"retries", retries},
-        {"table-bytes", bytes},
-        {"wal-bytes", t.wal_bytes},
+    const struct figure figures[] = {
+        {"num-tables", t.tables},
+        {"table-bytes", t.table_bytes},
         {"entries", t.entries},
         {"memtable-bytes", t.memtable_bytes},
-        {"cache-bytes", cache.bytes},
-        {"cache-capacity", cache.capacity},
-        {"cache-hits", cache.hits},
-        {"cache-misses", cache.misses},
-        {"open-tables", table_cache_open_tables(db->table_cache)},
-        {"table-mem-bytes", table_cache_memory(db->table_cache)},
+        {"wal-bytes", t.wal_bytes},
+        {"last-sequence", atomic_load(&db->visible)},
+        {"snapshots", t.snapshots},
+        {"writers-waiting", t.writers},
+        {"stalled", t.stalled},
+        {"disk-full", t.disk_full},
+        {"retries", t.retries},
+        {"write-amp-x100", write_amp_x100(db)},
+        {"space-amp-x100", space_amp_x100(db, t.table_bytes)},
+    };
+    return FIND_FIGURE(figures, name, ret_value);
+}
+
+// What it has done since it was opened.
+static bool work_property(struct lsm *db, const char *name, uint64_t *ret_value)
+{
+    const struct db_counters *c = &db->counters;
+    const struct db_tally reads = tally_sum(db);
+    const struct figure figures[] = {
         {"gets", reads.gets},
         {"iterators", reads.iters},
         {"iter-searches", reads.searches},
@@ -196,13 +206,30 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
         {"trivial-moves", counter(&c->trivial_moves)},
         {"stall-us", counter(&c->stall_us)},
         {"slowdown-us", counter(&c->slowdown_us)},
-        {"last-sequence", atomic_load(&db->visible)},
-        {"snapshots", t.snapshots},
-        {"writers-waiting", t.writers},
-        {"stalled", t.stalled},
-        {"disk-full", t.disk_full},
-        {"write-amp-x100", write_amp_x100(db)},
-        {"space-amp-x100", space_amp_x100(db, bytes)},
+    };
+    return FIND_FIGURE(figures, name, ret_value);
+}
+
+static bool cache_property(struct lsm *db, const char *name, uint64_t *ret_value)
+{
+    struct block_cache_stats cache;
+    block_cache_stats(db->block_cache, &cache);
+    const struct figure figures[] = {
+        {"cache-bytes", cache.bytes},
+        {"cache-capacity", cache.capacity},
+        {"cache-hits", cache.hits},
+        {"cache-misses", cache.misses},
+        {"open-tables", table_cache_open_tables(db->table_cache)},
+        {"table-mem-bytes", table_cache_memory(db->table_cache)},
+    };
+    return FIND_FIGURE(figures, name, ret_value);
+}
+
+static bool blob_property(struct lsm *db, const char *name, uint64_t *ret_value)
+{
+    struct blob_stats blobs;
+    blob_store_stats(db->blobs, &blobs);
+    const struct figure figures[] = {
         {"num-blobs", blobs.files},
         {"blob-bytes", blobs.bytes},
         {"blob-live-bytes", blobs.live},
@@ -210,25 +237,36 @@ bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
         {"blob-bytes-written", blobs.written},
         {"blob-bytes-moved", blobs.moved},
         {"blobs-draining", blobs.draining},
-        {"disk-cache-bytes", disk.bytes},
-        {"disk-cache-capacity", disk.capacity},
-        {"disk-cache-files", disk.files},
-        {"disk-cache-hits", disk.hits},
-        {"disk-cache-misses", disk.misses},
-        {"disk-cache-hit-bytes", disk.hit_bytes},
-        {"disk-cache-miss-bytes", disk.miss_bytes},
-        {"disk-cache-bytes-written", disk.written},
-        {"disk-cache-evictions", disk.evictions},
-        {"disk-cache-damaged", disk.damaged},
     };
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
-        if (!strcmp(name, values[i].name)) {
-            *ret_value = values[i].value;
-            return true;
-        }
-    }
-    return false;
+    return FIND_FIGURE(figures, name, ret_value);
 }
+
+static bool disk_cache_property(struct lsm *db, const char *name, uint64_t *ret_value)
+{
+    const struct disk_cache_stats disk = db_cache_stats(db);
+    const struct figure figures[] = {
+        {"disk-cache-bytes", disk.bytes},           {"disk-cache-capacity", disk.capacity},
+        {"disk-cache-files", disk.files},           {"disk-cache-hits", disk.hits},
+        {"disk-cache-misses", disk.misses},         {"disk-cache-hit-bytes", disk.hit_bytes},
+        {"disk-cache-miss-bytes", disk.miss_bytes}, {"disk-cache-bytes-written", disk.written},
+        {"disk-cache-evictions", disk.evictions},   {"disk-cache-damaged", disk.damaged},
+    };
+    return FIND_FIGURE(figures, name, ret_value);
+}
+
+bool lsm_property_uint(struct lsm *db, const char *name, uint64_t *ret_value)
+{
+    if (!strcmp(name, "disk-bytes")) {
+        *ret_value = disk_bytes(db);
+        return true;
+    }
+    return level_property(db, name, ret_value) || latency_property(db, name, ret_value) ||
+           state_property(db, name, ret_value) || work_property(db, name, ret_value) ||
+           cache_property(db, name, ret_value) || blob_property(db, name, ret_value) ||
+           disk_cache_property(db, name, ret_value);
+}
+
+// ------------------------------------------------------------------------------------- texts
 
 static void print_levels(struct lsm *db, FILE *out)
 {
