@@ -249,6 +249,8 @@ LSM_NODISCARD LSM_API int lsm_files_check(struct lsm_files *files, size_t index,
 // Writes manifest and CURRENT of the copy into `directory`, which has to exist; durable when it
 // returns 0.
 LSM_NODISCARD LSM_API int lsm_files_finish(const struct lsm_files *files, const char *directory);
+// The name of that manifest. Valid until the list is freed.
+LSM_API const char *lsm_files_manifest(const struct lsm_files *files);
 LSM_API void lsm_files_free(struct lsm_files *files); // NULL is allowed
 
 // The other way: a new store is made at `path` of such files, and of the manifest and CURRENT that

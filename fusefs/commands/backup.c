@@ -206,32 +206,16 @@ static bool keep_file(struct backing_up *b, int dir, const char *name)
     copy_from_file_close(&from);
     file.content = buf_slice(bytes);
     file.size = bytes->size;
+    assert(strlen(name) <= GENERATION_NAME_MAX);
     strcpy(file.name, name);
     return done && generation_add(&b->generation, &file) == 0;
-}
-
-// CURRENT is text whose second line is the name of the manifest.
-static bool manifest_named(int dir, char name[GENERATION_NAME_MAX + 1])
-{
-    char text[256], *line, *end;
-    int fd = openat(dir, "CURRENT", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    text[n > 0 ? n : 0] = 0;
-    line = strchr(text, '\n');
-    end = line ? strchr(line + 1, '\n') : NULL;
-    if (!end || end - line - 1 > (ptrdiff_t)GENERATION_NAME_MAX)
-        return false;
-    *end = 0;
-    strcpy(name, line + 1);
-    return true;
 }
 
 static bool add_manifest(struct backing_up *b)
 {
     const struct backup *backup = &b->backup;
-    char *path = NULL, name[GENERATION_NAME_MAX + 1];
+    const char *name = lsm_files_manifest(b->files);
+    char *path = NULL;
     if (mkdirat(backup->temporary, MANIFESTS, 0700))
         return backup_failed(backup, "tmp");
     if (asprintf(&path, "%s/tmp/" MANIFESTS, backup->path) < 0) {
@@ -247,8 +231,7 @@ static bool add_manifest(struct backing_up *b)
     int dir = openat(backup->temporary, MANIFESTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return backup_failed(backup, "tmp");
-    done = manifest_named(dir, name) ? keep_file(b, dir, name) && keep_file(b, dir, "CURRENT")
-                                     : backup_failed(backup, "tmp");
+    done = keep_file(b, dir, name) && keep_file(b, dir, "CURRENT");
     unlinkat(dir, name, 0);
     unlinkat(dir, "CURRENT", 0);
     close(dir);

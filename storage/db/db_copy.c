@@ -123,6 +123,7 @@ int lsm_checkpoint(struct lsm *db, const char *target)
 struct lsm_files {
     struct lsm *db;
     struct held held;
+    char manifest[STORE_NAME_MAX]; // the copy's
     struct lsm_file_info *infos;
     struct file_meta **tables; // of each file: the version's, NULL: a blob file
     size_t count;
@@ -179,6 +180,7 @@ int lsm_files_new(struct lsm *db, struct lsm_files **ret_files)
     rc = hold(db, &files->held);
     if (!rc)
         rc = add_files(files);
+    store_file_name(files->manifest, STORE_MANIFEST, files->held.manifest);
     if (rc) {
         struct status_kept kept;
         status_keep(&kept);
@@ -282,6 +284,11 @@ int lsm_files_finish(const struct lsm_files *files, const char *directory)
     rc = write_manifest(&files->held, dir);
     base->ops->close_dir(dir);
     return rc;
+}
+
+const char *lsm_files_manifest(const struct lsm_files *files)
+{
+    return files->manifest;
 }
 
 void lsm_files_free(struct lsm_files *files)

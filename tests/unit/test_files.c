@@ -58,8 +58,11 @@ static void copy_all(void)
     ck_assert_int_eq(env->ops->open_dir(env, "/copy", &dir), 0);
     for (size_t i = 0; i < lsm_files_count(files); i++)
         copy_file(dir, i);
-    env->ops->close_dir(dir);
     ck_assert_int_eq(lsm_files_finish(files, "/copy"), 0);
+    struct env_stat stat;
+    ck_assert_int_eq(dir->ops->stat(dir, lsm_files_manifest(files), &stat), 0);
+    ck_assert_int_eq(dir->ops->stat(dir, "CURRENT", &stat), 0);
+    env->ops->close_dir(dir);
 }
 
 START_TEST(test_copies)
