@@ -74,6 +74,17 @@ bool copy_to(struct copier *copier, struct copy_source *source, struct copy_sink
 
 // ------------------------------------------------------------------------------- a new file
 
+// False: an error, which errno tells.
+static bool read_at(int fd, uint64_t offset, void *data, size_t size, size_t *ret_size)
+{
+    ssize_t n;
+    do
+        n = pread(fd, data, size, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    *ret_size = n > 0 ? (size_t)n : 0;
+    return n >= 0;
+}
+
 struct copy_into_file {
     struct copy_sink sink; // first
     struct ctl *ctl;
@@ -118,12 +129,7 @@ static bool read_back(struct copy_source *back, uint64_t offset, void *data, siz
 {
     struct copy_into_file *file =
         (struct copy_into_file *)((char *)back - offsetof(struct copy_into_file, sink.back));
-    ssize_t n;
-    do
-        n = pread(file->fd, data, size, (off_t)offset);
-    while (n < 0 && errno == EINTR);
-    *ret_size = n > 0 ? (size_t)n : 0;
-    return n >= 0 || failed(file);
+    return read_at(file->fd, offset, data, size, ret_size) || failed(file);
 }
 
 bool copy_file(struct copier *copier, struct copy_source *source, int dir, const char *where,
@@ -153,14 +159,10 @@ static bool read_file(struct copy_source *source, uint64_t offset, void *data, s
                       size_t *ret_size)
 {
     struct copy_from_file *file = (struct copy_from_file *)source;
-    ssize_t n;
-    do
-        n = pread(file->fd, data, size, (off_t)offset);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        complain(file->ctl, "%s/%s: %s", file->where, file->name, strerror(errno));
-    *ret_size = n > 0 ? (size_t)n : 0;
-    return n >= 0;
+    if (read_at(file->fd, offset, data, size, ret_size))
+        return true;
+    complain(file->ctl, "%s/%s: %s", file->where, file->name, strerror(errno));
+    return false;
 }
 
 bool copy_from_file_open(struct copy_from_file *file, struct ctl *ctl, int dir, const char *where,
