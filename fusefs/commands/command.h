@@ -7,6 +7,7 @@
 #ifndef COMMANDS_COMMAND_H
 #define COMMANDS_COMMAND_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -155,6 +156,11 @@ enum exit_status for_each_path(struct ctl *ctl,
 
 const struct command *command_at(size_t index); // in the order of the help; NULL: no more
 const struct command *command_find(const char *name);
+// The long options of all commands, for getopt_long(): `val` is the option's letter.
+extern const struct option command_long_options[];
+// How an option with a value is written: by its long name if it has one. "-L", "--keep-last".
+#define COMMAND_OPTION_NAME_SIZE 32
+void command_option_name(char letter, char ret_name[COMMAND_OPTION_NAME_SIZE]);
 
 // Tell the daemon, in which the command runs, what it has changed. They do nothing in the program.
 void ctl_name_changed(struct ctl *ctl, struct ns_inode *dir, const char *name, size_t name_size);

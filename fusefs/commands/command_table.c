@@ -1,4 +1,4 @@
-// The table of all commands; those of two words are about snapshots.
+// The table of all commands, those of two words are about snapshots; and that of long options.
 //
 // Thread safety: no state.
 #include <assert.h>
@@ -146,6 +146,30 @@ static const struct command commands[] = {
      "  --yes  needed: there is no way back\n", 0, 0, COMMAND_OFFLINE},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
+
+const struct option command_long_options[] = {{"help", no_argument, NULL, 'h'},
+                                              {"create", no_argument, NULL, 'c'},
+                                              {"yes", no_argument, NULL, 'y'},
+                                              {"names", no_argument, NULL, 'n'},
+                                              {"dry-run", no_argument, NULL, 'n'},
+                                              {"json", no_argument, NULL, 'j'},
+                                              {"from", required_argument, NULL, 'F'},
+                                              {"keep-last", required_argument, NULL, 'A'},
+                                              {"keep-hourly", required_argument, NULL, 'H'},
+                                              {"keep-daily", required_argument, NULL, 'D'},
+                                              {"keep-weekly", required_argument, NULL, 'W'},
+                                              {NULL, 0, NULL, 0}};
+
+void command_option_name(char letter, char ret_name[COMMAND_OPTION_NAME_SIZE])
+{
+    const struct option *option = command_long_options;
+    while (option->name && !(option->val == letter && option->has_arg == required_argument))
+        option++;
+    if (option->name)
+        snprintf(ret_name, COMMAND_OPTION_NAME_SIZE, "--%s", option->name);
+    else
+        snprintf(ret_name, COMMAND_OPTION_NAME_SIZE, "-%c", letter);
+}
 
 const struct command *command_at(size_t index)
 {

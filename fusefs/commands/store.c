@@ -59,15 +59,11 @@ int ctl_progress(struct ctl *ctl, uint64_t done, uint64_t total)
 
 bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uint64_t *ret_value)
 {
-    static const char *const long_names[128] = {['A'] = "--keep-last",
-                                                ['D'] = "--keep-daily",
-                                                ['H'] = "--keep-hourly",
-                                                ['W'] = "--keep-weekly"};
     const char *value = ctl->options[(unsigned char)letter];
-    const char *long_name = long_names[(unsigned char)letter], short_name[] = {'-', letter, 0};
-    const struct option_spec spec = {.name = long_name ? long_name : short_name,
-                                     .kind = base == 8 ? OPT_OCTAL : OPT_COUNT,
-                                     .max = most};
+    char name[COMMAND_OPTION_NAME_SIZE];
+    command_option_name(letter, name);
+    const struct option_spec spec = {
+        .name = name, .kind = base == 8 ? OPT_OCTAL : OPT_COUNT, .max = most};
     char message[OPTION_MESSAGE_SIZE];
     if (!value || option_read(&spec, value, ret_value, message))
         return true;

@@ -16,19 +16,6 @@
 #include "ctl/signals.h"
 #include "ctl/terminal.h"
 
-static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
-                                             {"create", no_argument, NULL, 'c'},
-                                             {"yes", no_argument, NULL, 'y'},
-                                             {"names", no_argument, NULL, 'n'},
-                                             {"dry-run", no_argument, NULL, 'n'},
-                                             {"json", no_argument, NULL, 'j'},
-                                             {"from", required_argument, NULL, 'F'},
-                                             {"keep-last", required_argument, NULL, 'A'},
-                                             {"keep-hourly", required_argument, NULL, 'H'},
-                                             {"keep-daily", required_argument, NULL, 'D'},
-                                             {"keep-weekly", required_argument, NULL, 'W'},
-                                             {NULL, 0, NULL, 0}};
-
 // In two columns, the first one filled first: all on a screen of 24 lines and 80 columns.
 static void print_commands(void)
 {
@@ -109,7 +96,8 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
     opterr = 0;
     *ret_status = EXIT_USAGE;
     for (int code, index = -1;
-         (code = getopt_long(argc, argv, letters, long_options, &index)) != -1; index = -1) {
+         (code = getopt_long(argc, argv, letters, command_long_options, &index)) != -1;
+         index = -1) {
         if (code == '?' || code == ':') {
             wrong_option(command, code, argv);
             return false;
