@@ -12,6 +12,7 @@
 
 #include "commands/command.h"
 #include "common/nested.h"
+#include "common/open_hint.h"
 #include "common/option.h"
 #include "common/store_place.h"
 
@@ -73,27 +74,6 @@ bool ctl_number(const struct ctl *ctl, char letter, int base, uint64_t most, uin
 
 // ------------------------------------------------------------------------------- the store
 
-// What the user can do about a store that does not open. `what`: the message before the hint.
-static const char *open_hint(const struct ctl *ctl, int status, const char *what)
-{
-    if (strstr(what, "lsmfsctl"))
-        return "";
-    switch (status) {
-    case LSM_NOT_A_STORE:
-        return strchr(ctl->command->options, 'c') && !ctl_has(ctl, 'c')
-                   ? ": --create makes one where there is nothing"
-                   : "";
-    case LSM_NEWER_FORMAT:
-        return ": a newer lsmfs is needed";
-    case LSM_CORRUPTION:
-        return ": try 'lsmfsctl repair' on a copy";
-    case LSM_READ_ONLY:
-        return ": it can only be read there";
-    default:
-        return "";
-    }
-}
-
 // If *text begins with `inside`, appends `shown` to ctl->words in its place, and goes on behind it.
 // False: it does not.
 static bool put_words(struct ctl *ctl, size_t *at, const char **text, const char *inside,
@@ -127,8 +107,15 @@ void ctl_store_failed(struct ctl *ctl, int status)
     const char *detail = status == LSM_BUSY ? ctl->busy.text : lsm_error_detail();
     const char *what = ctl_store_words(ctl, *detail ? detail : lsm_strerror(status));
     bool named = strncmp(what, ctl->db, strlen(ctl->db)) == 0;
+    bool could_create = strchr(ctl->command->options, 'c') && !ctl_has(ctl, 'c');
+    const struct open_hints hints = {
+        .not_a_store = could_create ? ": --create makes one where there is nothing" : "",
+        .damaged = ": try 'lsmfsctl repair' on a copy",
+        .read_only = ": it can only be read there",
+        .busy = "",
+    };
     complain(ctl, "%s%s%s%s", named ? "" : ctl->db, named ? "" : ": ", what,
-             open_hint(ctl, status, what));
+             open_hint(&hints, status, what));
 }
 
 bool ctl_store_retry(struct ctl *ctl, int status)

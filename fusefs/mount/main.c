@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "common/busy.h"
+#include "common/open_hint.h"
 #include "common/process_limits.h"
 #include "common/say.h"
 #include "mount/control.h"
@@ -50,28 +51,6 @@
 
 #define STANDBY_LOOK_MS 100
 #define STANDBY_END_MS  500
-
-// Says what to do about a store that does not open, unless the failure's own line says it.
-static const char *open_hint(const struct mount_options *options, int status, const char *what)
-{
-    if (strstr(what, "lsmfsctl"))
-        return "";
-    switch (status) {
-    case LSM_NOT_A_STORE:
-        return ": give an existing store, or a new or empty directory";
-    case LSM_NEWER_FORMAT:
-        return ": a newer lsmfs is needed";
-    case LSM_CORRUPTION:
-        return ": try 'lsmfsctl check', then 'lsmfsctl repair'";
-    case LSM_READ_ONLY:
-        return ": '-o ro' mounts it to be read";
-    case LSM_BUSY:
-        return options->snapshot ? ""
-                                 : ": '-o ro,follow' reads it meanwhile, '-o standby' waits for it";
-    default:
-        return "";
-    }
-}
 
 // Option standby: what is known while another has the store.
 struct standby {
@@ -137,7 +116,15 @@ static void standby_end(struct standby *standby)
 
 static void say_not_opened(const struct lsmfs *fs, int status, const char *what, bool in_background)
 {
-    const char *db = fs->options.db, *hint = open_hint(&fs->options, status, what);
+    const struct open_hints hints = {
+        .not_a_store = ": give an existing store, or a new or empty directory",
+        .damaged = ": try 'lsmfsctl check', then 'lsmfsctl repair'",
+        .read_only = ": '-o ro' mounts it to be read",
+        .busy = fs->options.snapshot
+                    ? ""
+                    : ": '-o ro,follow' reads it meanwhile, '-o standby' waits for it",
+    };
+    const char *db = fs->options.db, *hint = open_hint(&hints, status, what);
     bool named = strncmp(what, db, strlen(db)) == 0;
     if (in_background)
         messages_write(LOG_ERR, "%s%s%s%s", named ? "" : db, named ? "" : ": ", what, hint);
