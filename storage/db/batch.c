@@ -140,13 +140,14 @@ int lsm_batch_put(struct lsm_batch *batch, const void *key, size_t key_size, con
     return rc;
 }
 
-int batch_put_encoded(struct lsm_batch *batch, struct slice encoded)
+int batch_put_encoded(struct lsm_batch *batch, struct slice encoded, uint32_t count)
 {
-    int rc = batch_grow(batch, encoded.size);
-    if (rc)
+    int rc = count ? batch_grow(batch, encoded.size) : LSM_OK;
+    if (rc || !count)
         return rc;
     uint8_t *p = batch->payload.data + batch->payload.size;
     memcpy(p, encoded.data, encoded.size);
+    batch->count += count - 1; // batch_finish() counts one
     batch_finish(batch, p + encoded.size);
     return LSM_OK;
 }

@@ -83,8 +83,8 @@ int batch_put_blob(struct lsm_batch *batch, struct slice key, struct slice point
 // the batch.
 int batch_put_room(struct lsm_batch *batch, struct slice key, size_t size, uint8_t **ret_value);
 
-// Appends an operation as it is encoded in another batch.
-int batch_put_encoded(struct lsm_batch *batch, struct slice encoded);
+// Appends `count` operations as they are encoded in another batch, one behind the other.
+int batch_put_encoded(struct lsm_batch *batch, struct slice encoded, uint32_t count);
 
 // Frees what the batch holds, but not the batch.
 void batch_release(struct lsm_batch *batch);

@@ -111,33 +111,46 @@ static int resolve_part(struct lsm *db, const struct batch_op *op, struct resolv
     return file ? share(op, file, &pointer, db_blob_inline_size(&db->options), to) : rc;
 }
 
-// `encoded` is the operation as the batch has it.
-static int resolve_op(struct lsm *db, const struct batch_op *op, struct slice encoded,
-                      struct resolving *to)
+// Whether the operation is logged as the batch has it.
+static bool stays(const struct batch_op *op, const struct resolving *to)
+{
+    return op->type == BATCH_DELETE || op->type == BATCH_PUT_BLOB || // batch_pin() has its file
+           (op->type == BATCH_PUT && op->value.size < to->min);
+}
+
+static int replace(struct lsm *db, const struct batch_op *op, struct resolving *to)
 {
     if (op->type == BATCH_PUT_PART)
         return resolve_part(db, op, to);
-    if (op->type == BATCH_PUT_BORROWED || (op->type == BATCH_PUT && op->value.size >= to->min))
-        return resolve_put(db, op->key, op->value, to);
-    if (op->type == BATCH_PUT && op->value.size > to->batch->largest)
-        to->batch->largest = op->value.size;
-    assert(op->type == BATCH_PUT || op->type == BATCH_DELETE || op->type == BATCH_PUT_BLOB);
-    return batch_put_encoded(to->batch, encoded); // batch_pin() has the file of a pointer
+    assert(op->type == BATCH_PUT_BORROWED || op->type == BATCH_PUT);
+    return resolve_put(db, op->key, op->value, to);
 }
 
+// What stays is not encoded again, but copied: each run of such operations at once.
 static int resolve_all(struct lsm *db, struct slice payload, struct resolving *to)
 {
-    uint32_t count;
+    uint32_t count, run_count = 0;
     const uint8_t *p = batch_begin(payload, &count), *end = payload.data + payload.size;
+    const uint8_t *run = p;
     int rc = LSM_OK;
     while (!rc && p < end) {
         struct batch_op op;
         const uint8_t *begin = p;
-        rc = batch_next(&p, end, &op);
-        rc = rc ? status_fail(rc, "malformed batch in memory")
-                : resolve_op(db, &op, slice_of(begin, (size_t)(p - begin)), to);
+        if (batch_next(&p, end, &op))
+            return status_fail(LSM_CORRUPTION, "malformed batch in memory");
+        if (stays(&op, to)) {
+            run_count++;
+            if (op.type == BATCH_PUT && op.value.size > to->batch->largest)
+                to->batch->largest = op.value.size;
+            continue;
+        }
+        rc = batch_put_encoded(to->batch, slice_of(run, (size_t)(begin - run)), run_count);
+        if (!rc)
+            rc = replace(db, &op, to);
+        run = p;
+        run_count = 0;
     }
-    return rc;
+    return rc ? rc : batch_put_encoded(to->batch, slice_of(run, (size_t)(end - run)), run_count);
 }
 
 int db_resolve(struct lsm *db, struct lsm_batch *batch, size_t min)
