@@ -178,7 +178,7 @@ static void push_deletes(struct lsm *db)
 }
 
 // On a disk that was full: whether it is not any more, and what can be done about it.
-static void make_room(struct lsm *db)
+static void ease_full_disk(struct lsm *db)
 {
     db_lock(db);
     bool spent = db->space.reserve == RESERVE_SPENT;
@@ -212,7 +212,7 @@ static void *flush_thread(void *arg)
             if (rc == LSM_NO_SPACE && db_reserve_release(db))
                 rc = LSM_OK; // there is room: the flush is tried once more
             else if (!rc)
-                db_reserve_follow(db);
+                db_reserve_grow(db);
             db_lock(db);
             db->jobs.flush_running = false;
             bool pause = job_ended(db, rc, DB_FULL_FLUSH, "flush failed") && !db->jobs.stopping;
@@ -225,7 +225,7 @@ static void *flush_thread(void *arg)
             db_unlock(db);
             db_remove_obsolete(db);
             if (space_short) {
-                make_room(db);
+                ease_full_disk(db);
             } else if (quiet) {
                 db_log_settle(db);
                 idle_switch(db);
@@ -359,7 +359,7 @@ static void *compaction_thread(void *arg)
         int rc = db_run_compaction(db, version, compaction, NULL);
         db_remove_obsolete(db);
         if (!rc)
-            db_reserve_follow(db);
+            db_reserve_grow(db);
         db_lock(db);
         assert(db->jobs.compactions_running > 0);
         db->jobs.compactions_running--;

@@ -69,7 +69,7 @@ static uint64_t flush_progress(const struct lsm *db)
     return done < total ? done * FLUSH_ENTRIES / total : PER_MILLE;
 }
 
-void db_pace(struct lsm *db)
+void db_keep_pace(struct lsm *db)
 {
     size_t bytes = memtable_bytes(db->active), size = db->options.write_buffer_size;
     if (bytes == db->pace.bytes)

@@ -38,7 +38,7 @@ struct db_pace {
 void db_slow_down(struct lsm *db, unsigned pressure, size_t bytes) REQUIRES(db_lead);
 // Sleeps for a millisecond if the active memtable fills faster than the flush proceeds that must
 // end before it can be switched.
-void db_pace(struct lsm *db) REQUIRES(db_lead);
+void db_keep_pace(struct lsm *db) REQUIRES(db_lead);
 // Recomputes the write pressure from the current version; mutex held.
 void db_update_pressure(struct lsm *db) REQUIRES(db_mutex);
 

@@ -12,7 +12,7 @@
 // Its size follows that of the store: it has to hold the flush of any memtable, a compaction's
 // output before its inputs can go (that of a small store at most, or a write buffer's worth), what
 // deletes add to the log meanwhile, and what small changes may take. It is made larger after the
-// write or the job that needs it (db_reserve_follow), and smaller by the flush thread once the
+// write or the job that needs it (db_reserve_grow), and smaller by the flush thread once the
 // store is idle. While space is short the memtable counts as full where the reserve would end, and
 // a write waits for the flush before it (db_reserve_cramped).
 //
@@ -208,7 +208,7 @@ static int resize(struct lsm *db, bool shrink)
     return rc;
 }
 
-void db_reserve_follow(struct lsm *db)
+void db_reserve_grow(struct lsm *db)
 {
     db_lock(db);
     bool full = db_space_short(db);

@@ -75,7 +75,7 @@ uint64_t db_reserve_wanted(struct lsm *db)
 void db_reserve_make(struct lsm *db)
     EXCLUDES(db_mutex); // when there is none, or it is spent; no locks held
 // Makes the reserve as large as the store needs it. No locks held.
-void db_reserve_follow(struct lsm *db) EXCLUDES(db_mutex);
+void db_reserve_grow(struct lsm *db) EXCLUDES(db_mutex);
 void db_reserve_shrink(struct lsm *db) EXCLUDES(db_mutex); // back to what they need; no locks held
 bool db_reserve_exceeded(struct lsm *db)
     REQUIRES(db_lead); // the active memtable is larger than it covers

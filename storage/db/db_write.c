@@ -172,7 +172,7 @@ static int make_room(struct lsm *db, const struct writer *writer, bool *ret_coun
     }
     if (writer->reserve == RESERVE_USE_NOT) {
         db_slow_down(db, pressure, writer->batch->payload.size + writer->batch->resolved_bytes);
-        db_pace(db);
+        db_keep_pace(db);
     }
     return LSM_OK;
 }
@@ -369,7 +369,7 @@ static void lead(struct lsm *db, struct writer *leader) RELEASES(db_lead)
     if (rc == LSM_NO_SPACE && leader->reserve == RESERVE_USE_LITTLE && !group.counted)
         rc = lead_once(db, leader, &group);
     if (!rc && db_reserve_exceeded(db))
-        db_reserve_follow(db);
+        db_reserve_grow(db);
     for (unsigned i = 0; i < group.count; i++) {
         group.writers[i]->status = rc;
         if (rc && group.writers[i] != leader)

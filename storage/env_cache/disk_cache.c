@@ -113,7 +113,7 @@ static void remove_segment(struct disk_cache *cache, struct segment *segment)
 }
 
 // Room for so much more, or false.
-static bool make_room(struct disk_cache *cache, uint64_t size) REQUIRES(disk_cache_mutex)
+static bool evict_for(struct disk_cache *cache, uint64_t size) REQUIRES(disk_cache_mutex)
 {
     while (cache->stats.bytes + size > cache->stats.capacity) {
         struct segment *oldest = segment_oldest(&cache->table);
@@ -317,7 +317,7 @@ static struct segment *begin_block(struct disk_cache *cache, struct cached_id id
 {
     const struct segment_key key = key_of(id, block);
     if (!cache->filling || block / CACHE_SEGMENT_BLOCKS > UINT32_MAX ||
-        !make_room(cache, room + CACHE_PAGE))
+        !evict_for(cache, room + CACHE_PAGE))
         return NULL;
     struct segment *segment = segment_find(&cache->table, &key);
     if (segment && (segment->leaving || segment->present & bit_of(block)))
@@ -468,7 +468,7 @@ static int take_stock(struct disk_cache *cache)
         cache->stats.bytes += segment->bytes;
     }
     if (!rc)
-        (void)make_room(cache, 0);
+        (void)evict_for(cache, 0);
     disk_cache_unlock(cache);
     free(search.found);
     return rc;
