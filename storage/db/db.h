@@ -24,9 +24,9 @@
 
 #include "base/cond.h"
 #include "base/status.h"
-#include "blob/blob_store.h"
 #include "cache/block_cache.h"
 #include "compaction/compact_pick.h"
+#include "db/db_compact.h"
 #include "db/db_files.h"
 #include "db/db_follow.h"
 #include "db/db_jobs.h"
@@ -35,7 +35,9 @@
 #include "db/db_manifest.h"
 #include "db/db_pace.h"
 #include "db/db_queue.h"
+#include "db/db_snapshots.h"
 #include "db/db_space.h"
+#include "db/db_view.h"
 #include "entry/iter.h"
 #include "env/env.h"
 #include "env/logger.h"
@@ -47,32 +49,6 @@
 #include "version/manifest.h"
 #include "version/table_cache.h"
 #include "wal/wal_writer.h"
-
-#define DB_MAX_IMMUTABLES 16
-#define DB_BLOB_HANDLES   512 // blob files that stay open for reading, if the system allows
-
-// What readers look at: one consistent set of memtables and tables. Immutable.
-struct read_view {
-    struct epoch_node retire;
-    _Atomic uint32_t refs; // the current pointer's, and iterators'
-    struct memtable *active;
-    struct memtable *immutables[DB_MAX_IMMUTABLES]; // newest first
-    unsigned immutable_count;
-    struct version *version;
-    uint64_t sequence; // of a store that is followed: of the last write in it; else 0
-};
-
-// A brief snapshot holds the view it is read from and is in no list: what compaction drops after
-// its making is still in that view. For all other snapshots compaction keeps what they see.
-struct lsm_snapshot {
-    uint64_t sequence;
-    uint64_t id;            // of the named one that was opened, or 0
-    struct read_view *view; // a reference; NULL unless brief
-    // The list ordered by sequence, unless brief.
-    struct lsm_snapshot *prev GUARDED_BY(db_mutex);
-    struct lsm_snapshot *next GUARDED_BY(db_mutex);
-    bool collected GUARDED_BY(db_mutex); // a flush or compaction has kept something for it
-};
 
 struct db_counters { // relaxed; for properties
     _Atomic uint64_t user_bytes, wal_bytes, flush_bytes, compact_read, compact_written;
@@ -186,18 +162,6 @@ static inline struct db_tally *db_tally(struct lsm *db)
     return &db->tallies[index % DB_TALLIES];
 }
 
-// ---- db_view.c
-// Installing a view has two steps, so that it cannot fail after a change was made: memory first;
-// then, with mutex held, a view of the current memtables and version replaces the current view.
-int db_view_new(struct read_view **ret_view);
-void db_view_install(struct lsm *db, struct read_view *view) REQUIRES(db_mutex);
-// The one to read from, with a reference: the snapshot's, or the current one.
-struct read_view *db_view_ref(struct lsm *db, const struct lsm_snapshot *snapshot);
-void db_view_unref(struct read_view *view);
-// That of the view that reads the snapshot. To be asked after the view.
-uint64_t db_read_sequence(struct lsm *db, const struct read_view *view,
-                          const struct lsm_snapshot *snapshot);
-
 // ---- db_cache.c
 int db_cache_begin(struct lsm *db); // with the lock, before anything else is opened
 void db_cache_end(struct lsm *db);  // after everything was closed
@@ -216,53 +180,6 @@ int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us) REQUIRES
 #define DB_RETRY_WRITE_US 5000000 // of writes
 #define DB_RETRY_FLUSH_US 200000  // of calls that ask for the job
 
-// ---- db_snapshots.c
-struct snapshot_creation {
-    const char *name;
-    uint64_t sequence, created_us;
-    uint8_t identity[LSM_SNAPSHOT_IDENTITY];
-};
-// Has the edit add the snapshot (`arg`) that is to be made, if it can be called so.
-int db_snapshot_edit(const struct snapshot_set *set, struct version_edit *edit, void *arg);
-struct lsm_snapshot_info db_snapshot_info(const struct snapshot_record *r); // names r's name
-int db_named_check(struct lsm *db, const char *name); // whether a new snapshot can be called this
-// The sequences of all snapshots, named ones and others, ascending; the array is the caller's.
-// Mutex held.
-int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
-    REQUIRES(db_mutex);
-// Counts what tables keep for snapshots that are gone, if that may have changed. Mutex held.
-int db_count_dead(struct lsm *db) REQUIRES(db_mutex);
-// The last visible sequence if there is no snapshot; mutex held.
-uint64_t db_oldest_snapshot(struct lsm *db) REQUIRES(db_mutex);
-
-// ---- db_blob.c
-int db_blob_store_new(struct env *env, const struct lsm_options *options, unsigned handles_max,
-                      struct logger logger, uint64_t (*new_number)(void *arg), void *arg,
-                      struct blob_store **ret_store);
-// Values shorter than this are kept in the tree when they are sliced or moved.
-size_t db_blob_inline_size(const struct lsm_options *options);
-// From which size on values go to blob files in this write; SIZE_MAX: none do.
-size_t db_blob_min(const struct lsm *db, const struct lsm_write_options *wo);
-// Decodes a pointer and references its file. The caller is pinned, or otherwise holds whatever the
-// pointer was found in.
-int db_blob_open(struct lsm *db, struct slice encoded, struct blob_pointer *ret_pointer,
-                 struct blob_file **ret_file);
-// A memtable that keeps references to the blob files its entries point into. They are registered
-// before the entries are added; db_blob_flushed() says that its table counts instead.
-int db_memtable_new(struct lsm *db, struct memtable **ret_memtable);
-int db_blob_register(struct memtable *memtable, const struct blob_refs *refs, uint64_t written);
-uint64_t db_memtable_blob_bytes(const struct memtable *memtable); // appended for it
-uint64_t db_blob_flush_bytes(struct lsm *db); // ... beyond which it had better be flushed
-const struct blob_refs *db_memtable_blobs(const struct memtable *memtable);
-void db_blob_flushed(struct memtable *memtable);
-// Takes and drops a table's references to blob files.
-int db_blob_adopt(struct lsm *db, struct file_meta *file);
-void db_blob_abandon(struct file_meta *file);
-// Keeps count of what the current version references. Mutex held.
-void db_blob_account_version(const struct version *version);
-void db_blob_account(const struct version *base, const struct version_edit *edit);
-int db_blob_before_sync(void *db);
-
 // ---- db_read.c
 // The newest version of `key` that is visible: its tag and value, which may be a pointer. Pinned.
 // LSM_NOT_FOUND also for a delete.
@@ -280,37 +197,6 @@ void db_resolve_end(struct lsm_batch *batch);
 // Waits until nothing is in memtables, and holds the lead then. False: *ret_status says why.
 bool db_lead_when_flushed(struct lsm *db, struct writer *writer, int *ret_status)
     TRY_ACQUIRES(db_lead);
-
-// ---- db_place.c
-struct db_place {
-    bool current, unfinished, lock;
-    bool data;    // tables, logs, blob files
-    bool sources; // tables, logs: what repair works from
-    bool rest;    // other names of ours
-    bool foreign; // names that are no store's
-};
-// What directories are looked up from: the options' env, or the one that the path means.
-struct env *db_base_env(const struct lsm_options *options, const char *path);
-// The same beside a store that is open: its own, for a path of the same kind.
-struct env *db_env_for(const struct lsm *db, const char *path);
-int db_place_look(struct env *dir, struct db_place *ret_place);
-int db_place_unfinished(const struct env *dir); // LSM_NOT_A_STORE, with what to do
-// Opens and locks the directory `path` if `check` allows it, before and under the lock.
-int db_place_lock(struct env *base, const char *path, int (*check)(struct env *dir),
-                  struct env **ret_dir, struct env_lock **ret_lock);
-// Marks a directory that is locked as UNFINISHED, durably, and takes the mark away.
-int db_place_begin(struct env *dir);
-int db_place_end(struct env *dir);
-// Removes the store from a directory that is locked, LOCK included, and `directory` itself, if it
-// is then empty. After a failure it is UNFINISHED, or was so all along.
-int db_place_remove(struct env *base, const char *path, struct env *dir, bool directory);
-// A new directory, locked, with nothing in it but LOCK and UNFINISHED. Between making and locking
-// it somebody else may have made a store there: that stays.
-int db_place_make(struct env *base, const char *path, const char *note, struct env **ret_dir,
-                  struct env_lock **ret_lock);
-// Lets go of it; with `failed` it is removed, as far as that can be done.
-void db_place_leave(struct env *base, const char *path, bool failed, struct env *dir,
-                    struct env_lock *lock);
 
 // ---- db_manage.c
 int db_check_table(struct lsm *db, struct file_meta *file); // all bytes of a table

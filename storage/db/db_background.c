@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "db/db.h"
+#include "db/db_pick.h"
 
 #define IDLE_WAKE_S       5  // idle threads look for garbage this often
 #define IDLE_SHARE        64 // an idle store flushes deletes of 1/64 of all its entries

@@ -10,6 +10,8 @@
 //
 // Thread safety: a memtable's set is added to by the write leader alone, and read when the memtable
 // is immutable.
+#include "db/db_blob.h"
+
 #include <assert.h>
 #include <stdlib.h>
 

@@ -3,6 +3,8 @@
 // Both run in background threads without locks; only gathering the snapshots and the final switch
 // take the mutex. On failure everything written is removed and the version is as before, except
 // after a failed manifest write, which keeps all files.
+#include "db/db_compact.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@
 #include "compaction/level_iter.h"
 #include "compaction/merge_iter.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 
 // Bytes of blobs that one job moves: level 0 has to wait for it. More, if the tables to rewrite for
 // it are large.

@@ -12,6 +12,8 @@
 
 #include "compaction/level_iter.h"
 #include "db/db.h"
+#include "db/db_blob.h"
+#include "db/db_place.h"
 #include "env_rados/env_rados.h"
 
 // What a copy consists of. The caller releases both, also after a failure.

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 
 uint64_t db_new_file_number(void *arg)
 {

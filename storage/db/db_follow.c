@@ -47,6 +47,7 @@
 #include "base/numbers.h"
 #include "db/batch.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 #include "db/db_replay.h"
 #include "wal/wal_reader.h"
 

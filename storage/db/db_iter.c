@@ -22,6 +22,7 @@
 #include "compaction/level_iter.h"
 #include "compaction/merge_iter.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 
 // Versions of one key that are stepped over before a search is made instead. A step back in a
 // memtable is a search itself.

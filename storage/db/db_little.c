@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "db/db.h"
+#include "db/db_pick.h"
 
 #define SETTLE_US    500000  // how long to wait for flushes and compactions to give space back
 #define SETTLE_MAX   5000000 // where as much as may be granted without that is used up

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "db/db.h"
+#include "db/db_blob.h"
 #include "wal/wal_format.h"
 
 #define CAPACITY_MIN ((size_t)1 << 20)

@@ -8,6 +8,8 @@
 #include "base/cond.h"
 #include "compaction/level_iter.h"
 #include "db/db.h"
+#include "db/db_blob.h"
+#include "db/db_pick.h"
 
 // ------------------------------------------------------------------------------------- compaction
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "db/db.h"
+#include "db/db_blob.h"
 
 #define MANIFEST_MAX_BYTES (4u << 20) // beyond it a new one is started with a snapshot
 

@@ -14,6 +14,8 @@
 
 #include "base/cond.h"
 #include "db/db.h"
+#include "db/db_blob.h"
+#include "db/db_place.h"
 #include "env_rados/env_rados.h"
 
 // Open files that are left for logs, for writing, and for the program that uses the library.

@@ -1,10 +1,11 @@
 // What is to be done next, and whether there is anything.
 //
 // Mutex held in all of it.
-#include "base/clock.h"
+#include "db/db_pick.h"
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "db/db.h"
 
 #define IDLE_US 4000000

@@ -11,6 +11,8 @@
 // makes and takes a new LOCK meets UNFINISHED, or an empty directory.
 //
 // Thread-safe: no state. On failure outputs are untouched.
+#include "db/db_place.h"
+
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>

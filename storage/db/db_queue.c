@@ -8,6 +8,7 @@
 
 #include "base/waits.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 
 // The lead is no lock that clang knows, so what takes it and gives it up is not checked.
 bool db_lead_or_wait(struct lsm *db, struct writer *writer) NOT_CHECKED

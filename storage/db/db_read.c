@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "db/batch.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 
 // Scratch for a get: a block as large as they usually are.
 #define SCRATCH_SIZE 8192

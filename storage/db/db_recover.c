@@ -29,6 +29,7 @@
 
 #include "base/numbers.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 #include "db/db_replay.h"
 #include "wal/wal_format.h"
 #include "wal/wal_reader.h"

@@ -28,6 +28,8 @@
 #include "compaction/merge_iter.h"
 #include "db/batch.h"
 #include "db/db.h"
+#include "db/db_blob.h"
+#include "db/db_place.h"
 #include "wal/wal_reader.h"
 
 struct repair {

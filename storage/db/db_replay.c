@@ -9,6 +9,7 @@
 
 #include "db/batch.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 
 // References the blob files that the pointers name and, with `verify`, reads what they point to.
 // *ret_there: it is there.

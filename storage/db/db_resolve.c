@@ -14,6 +14,7 @@
 
 #include "db/batch.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 
 #define KEPT_MAX ((size_t)1 << 20) // a batch that resolved into more does not keep the memory
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "db/db.h"
+#include "db/db_place.h"
 
 struct lsm_restore {
     struct env *base, *dir;

@@ -8,6 +8,8 @@
 //
 // The set is changed by whoever has the manifest lead, with the mutex; so it may be read with
 // either. What compaction keeps are the set's sequences and those of the snapshots in memory.
+#include "db/db_snapshots.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/random.h>

@@ -3,6 +3,8 @@
 // The current view is one atomic pointer. A reader pins an epoch, loads it, and may use everything
 // it refers to until it unpins; an iterator takes a reference while pinned. A replaced view is
 // retired: its own reference is dropped once no reader can be looking at it any more.
+#include "db/db_view.h"
+
 #include <assert.h>
 #include <stdlib.h>
 

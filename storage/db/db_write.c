@@ -23,6 +23,7 @@
 #include "base/waits.h"
 #include "db/batch.h"
 #include "db/db.h"
+#include "db/db_blob.h"
 
 #define GROUP_MAX_BATCHES 64
 #define GROUP_MAX_BYTES   (1u << 20)

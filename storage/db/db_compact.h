@@ -1,0 +1,36 @@
+// Flushes and compactions, each a job of a thread that holds no lock (db_compact.c).
+#ifndef LSM_DB_DB_COMPACT_H
+#define LSM_DB_DB_COMPACT_H
+
+#include <stdint.h>
+
+#include "compaction/compact_pick.h"
+#include "db/db_roles.h"
+#include "lsm.h"
+
+struct iter;
+struct memtable;
+struct version;
+struct version_edit;
+
+// One flush of the oldest immutable memtable.
+int db_flush_oldest(struct lsm *db) EXCLUDES(db_mutex);
+// Removes the tables that a flush which failed has added.
+void db_remove_added(struct lsm *db, const struct version_edit *edit);
+// Runs a picked compaction; its inputs are marked compacting. Takes it over.
+// `watch` (NULL: nobody) is told how many entries have been merged, and may cancel it.
+struct db_watch {
+    lsm_progress_fn *progress;
+    void *arg;
+    uint64_t done; // entries of the jobs that have ended
+};
+int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction,
+                      struct db_watch *watch) EXCLUDES(db_mutex);
+// Writes a memtable to a level-0 table; the edit gets it added. For flush and recovery.
+int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
+    EXCLUDES(db_mutex);
+// The same of what an iterator yields, which is not freed.
+int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit)
+    EXCLUDES(db_mutex);
+
+#endif

@@ -1,0 +1,48 @@
+// Snapshots: those in memory, which a struct lsm_snapshot is, and the named ones of the manifest.
+//
+// Lock: the store's mutex. The set of named ones is changed with the manifest lead as well.
+#ifndef LSM_DB_DB_SNAPSHOTS_H
+#define LSM_DB_DB_SNAPSHOTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db/db_roles.h"
+#include "lsm.h"
+#include "version/snapshot_set.h"
+
+struct read_view;
+struct version_edit;
+
+// A brief snapshot holds the view it is read from and is in no list: what compaction drops after
+// its making is still in that view. For all other snapshots compaction keeps what they see.
+struct lsm_snapshot {
+    uint64_t sequence;
+    uint64_t id;            // of the named one that was opened, or 0
+    struct read_view *view; // a reference; NULL unless brief
+    // The list ordered by sequence, unless brief.
+    struct lsm_snapshot *prev GUARDED_BY(db_mutex);
+    struct lsm_snapshot *next GUARDED_BY(db_mutex);
+    bool collected GUARDED_BY(db_mutex); // a flush or compaction has kept something for it
+};
+
+struct snapshot_creation {
+    const char *name;
+    uint64_t sequence, created_us;
+    uint8_t identity[LSM_SNAPSHOT_IDENTITY];
+};
+// Has the edit add the snapshot (`arg`) that is to be made, if it can be called so.
+int db_snapshot_edit(const struct snapshot_set *set, struct version_edit *edit, void *arg);
+struct lsm_snapshot_info db_snapshot_info(const struct snapshot_record *r); // names r's name
+int db_named_check(struct lsm *db, const char *name); // whether a new snapshot can be called this
+// The sequences of all snapshots, named ones and others, ascending; the array is the caller's.
+// Mutex held.
+int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
+    REQUIRES(db_mutex);
+// Counts what tables keep for snapshots that are gone, if that may have changed. Mutex held.
+int db_count_dead(struct lsm *db) REQUIRES(db_mutex);
+// The last visible sequence if there is no snapshot; mutex held.
+uint64_t db_oldest_snapshot(struct lsm *db) REQUIRES(db_mutex);
+
+#endif
