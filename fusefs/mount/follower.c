@@ -97,25 +97,23 @@ static void drop(struct lsmfs *fs, const struct stale *stale)
     }
 }
 
-// The store that is followed has another directory, or none: what is there now is another one.
-static bool is_replaced(const struct follower *follower)
+// Whether another store is in the place of the one that is followed, or `gone` and nothing is.
+static bool is_replaced(const struct follower *follower, bool gone)
 {
     struct stat st;
     const char *db = follower->fs->options.db;
-    return !store_place_is_remote(db) &&
-           (stat(db, &st) || st.st_dev != follower->device || st.st_ino != follower->directory);
+    if (store_place_is_remote(db))
+        return false;
+    if (stat(db, &st))
+        return gone;
+    return st.st_dev != follower->device || st.st_ino != follower->directory;
 }
 
-static void say_failed(struct follower *follower, uint64_t failures) REQUIRES(follower_refresh)
+// A store that was moved is followed on; a new one at its path is not, until it is mounted again.
+static void say_replaced(struct follower *follower, bool gone) REQUIRES(follower_refresh)
 {
     const char *db = follower->fs->options.db;
-    if (failures == 0)
-        messages_write(
-            LOG_WARNING,
-            "%s: cannot be followed, what was read last is shown, as far as it can still "
-            "be read: %s",
-            db, lsm_error_detail());
-    if (follower->said_replaced || !is_replaced(follower))
+    if (follower->said_replaced || !is_replaced(follower, gone))
         return;
     follower->said_replaced = true;
     messages_write(
@@ -127,10 +125,15 @@ static void say(struct follower *follower, int rc, uint64_t failures, uint64_t s
     REQUIRES(follower_refresh)
 {
     const char *db = follower->fs->options.db;
-    if (rc < 0)
-        say_failed(follower, failures);
-    else if (failures)
+    if (rc < 0 && failures == 0)
+        messages_write(
+            LOG_WARNING,
+            "%s: cannot be followed, what was read last is shown, as far as it can still "
+            "be read: %s",
+            db, lsm_error_detail());
+    else if (rc >= 0 && failures)
         messages_write(LOG_NOTICE, "%s: is followed again", db);
+    say_replaced(follower, rc < 0);
     if (slept_us >= SLEPT_US && rc >= 0)
         messages_write(LOG_NOTICE, "%s: was not followed for %" PRIu64 " s%s", db,
                        slept_us / 1000000, follower->stale.all ? ": read anew" : "");
