@@ -78,4 +78,20 @@ same "a removed store: status" $? 1
 same "a removed store" "$(tail -n 1 "$work/removed.err")" \
     "lsmfs: $work/other: the store was removed while it was waited for"
 check_not "it is not made again" test -e "$work/other"
+
+# ---- the mount point is removed meanwhile: that is said, and another can have the store
+mount_store "$db" "$one"
+mkdir "$work/three"
+"$lsmfs" -f -o standby "$db" "$work/three" 2>"$work/no_place.err" &
+standby=$!
+check "one that loses its place" eventually grep -qs "standing by" "$work/no_place.err"
+rmdir "$work/three"
+check "unmount before the loss shows" umount_store "$one"
+eventually gone "$standby" || { fail "it does not end without a place" && kill "$standby"; }
+wait "$standby"
+same "no mount point: status" $? 1
+matches "no mount point" "$(tail -n 1 "$work/no_place.err")" "lsmfs: $work/three: cannot be mounted on: *"
+mount_store "$db" "$one"
+check "the store is free" serves "$one" second
+umount_store "$one"
 finish
