@@ -387,17 +387,39 @@ typedef bool lsm_keep_fn(void *arg, const void *key, size_t key_size);
 LSM_NODISCARD LSM_API int lsm_snapshot_rollback(struct lsm *db, const char *name, lsm_keep_fn *keep,
                                                 void *arg);
 
-// Makes all changes that `next` yields and then a snapshot as lsm_snapshot_create_as() does, as one
-// atomic change, durable when it returns 0: a crash finds all of it or nothing. `next` sets
-// *ret_change, which stays valid until it is called again, and returns 1; 0: there are no more;
-// negative: all is given up, which is returned. Keys rise. Writers wait meanwhile.
+// Taking in changes that were made elsewhere to what a named snapshot shows, the base: read as they
+// come, then made the present at once.
+
 struct lsm_change {
-    const void *key, *value; // value NULL: the key is deleted
+    const void *key, *value;
     size_t key_size, value_size;
+    bool is_delete;
 };
+// 1: the next change, valid until the next call, of a greater key than the one before; 0: that was
+// the last; or a failure. Called without locks, and may take its time.
 typedef int lsm_change_fn(void *arg, struct lsm_change *ret_change);
-LSM_NODISCARD LSM_API int lsm_apply(struct lsm *db, lsm_change_fn *next, void *arg,
-                                    const char *name, const struct lsm_snapshot_info *origin);
+// Writes the changes to a table, and long values to blob files, which nobody sees. The store goes
+// on being used. Returns what `next` failed with. *ret_ingest is to be freed.
+struct lsm_ingest;
+LSM_NODISCARD LSM_API int lsm_ingest_read(struct lsm *db, lsm_change_fn *next, void *arg,
+                                          struct lsm_ingest **ret_ingest);
+
+// What becomes of keys that were written here since the base; both may be NULL.
+struct lsm_ingest_rules {
+    lsm_keep_fn *keep;  // true: it stays as it is here
+    lsm_keep_fn *fixed; // true, and its value is not the base's: nothing is done
+    void *arg;
+};
+// Makes the present what the base shows with the changes, with a new named snapshot of that: name,
+// identity and time are those of `origin`. Keys that are kept have their values in the present
+// only. One atomic change, durable when it returns 0; 1: a fixed key has changed. It costs what was
+// written since the base, and two syncs. Writers wait meanwhile; none may be between two writes
+// (lsm_snapshots_enter). After a failure it can be tried again. LSM_EXISTS, LSM_NOT_FOUND: of the
+// names.
+LSM_NODISCARD LSM_API int lsm_ingest_apply(struct lsm *db, struct lsm_ingest *ingest,
+                                           const char *base, const struct lsm_snapshot_info *origin,
+                                           const struct lsm_ingest_rules *rules);
+LSM_API void lsm_ingest_free(struct lsm *db, struct lsm_ingest *ingest); // NULL is allowed
 
 // The keys that differ, or may differ, between two snapshots: those that were put or deleted after
 // `from` and not after `to`, in order. What they were and are is read with lsm_get() at the two.

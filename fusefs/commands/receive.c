@@ -1,17 +1,15 @@
 // receive: a stream of send becomes a store, or the next state of one, in one step.
 //
-// It is applied to a store beside DB, called DB.receiving: an empty one, or for a stream of changes
-// a checkpoint of DB that shares its files. When the stream has been read to its end and all of it
-// is durable, with a snapshot of the same name, identity and time, that store gets DB's name: by a
-// rename, or by an exchange of the two directories, after which the old one is removed. Until then
-// DB is as it was, also after a crash; what is left beside it then the next receive removes.
+// A whole snapshot makes a new store: at first beside DB, called DB.receiving. When the stream has
+// been read to its end and all of it is durable, with a snapshot of the same name, identity and
+// time, that store gets DB's name. What is left of it after a crash the next receive removes. In a
+// cluster no store can get another's name. There it is made where it is to be, marked as not
+// complete until the end; what a crash leaves of it cannot be opened, and 'lsmfsctl destroy'
+// removes it.
 //
-// A stream of changes is only for a store that has its base, by identity, and shows it still.
-//
-// In a cluster no store can get another's name. There a new one is made where it is to be, marked
-// as not complete until the end; what a crash leaves of it cannot be opened, and 'lsmfsctl destroy'
-// removes it. Changes are made in the store itself, all of them and the snapshot in one step
-// (lsm_apply).
+// Changes are for a store that has their base, by identity, and shows it still. They go into a
+// table of DB that nobody sees (lsm_ingest_read), and become the present, with the snapshot, when
+// the stream has been read to its end (intake.h). Until then DB is as it was, also after a crash.
 //
 // Thread safety: one thread. DB is locked meanwhile.
 #include <assert.h>
@@ -28,6 +26,7 @@
 #include "commands/command.h"
 #include "commands/stream_format.h"
 #include "common/store_place.h"
+#include "ns/changes/intake.h"
 
 #define WRITE_BUFFER (16u << 20)
 
@@ -35,16 +34,18 @@ struct receiving {
     struct ctl *ctl;
     struct stream_reader reader;
     struct stream_begin begin;
-    ssize_t source_rc;  // the last read's
-    char *db, *beside;  // directories
-    struct lsm *old;    // of a stream of changes: DB, locked
-    struct lsm *staged; // the one that is made
+    ssize_t source_rc;         // the last read's
+    char *db, *beside;         // directories
+    struct lsm *old;           // of a stream of changes: DB, locked
+    struct lsm *staged;        // of a whole snapshot: the one that is made
+    struct lsm_ingest *ingest; // of changes
+    struct intake intake;
+    int stream_rc; // why they could not be read
     struct lsm_batch *batch;
     char base[LSM_SNAPSHOT_NAME_MAX + 1]; // what DB calls the stream's base
     bool has_it;                          // DB has what the stream would make
     bool made;                            // there is something at `beside`
     bool in_place;                        // DB is in a cluster: `beside` is DB
-    int stream_rc;                        // what the stream says about its end
 };
 
 static ssize_t read_source(void *arg, void *data, size_t size)
@@ -88,6 +89,14 @@ static bool stream_failed(const struct receiving *r, int rc)
 static bool engine_failed(const struct receiving *r)
 {
     complain(r->ctl, "%s", lsm_error_detail());
+    return false;
+}
+
+static bool was_changed(const struct receiving *r)
+{
+    complain(r->ctl,
+             "%s: was changed after snapshot %s: 'lsmfsctl snapshot rollback' gives that up",
+             r->ctl->db, r->base);
     return false;
 }
 
@@ -159,13 +168,13 @@ static int is_changed(struct lsm *db, const struct lsm_snapshot *then, struct sl
     return LSM_OK;
 }
 
-// Whether DB shows something else than its snapshot of that name.
-static int find_change(struct receiving *r, const char *snapshot, bool *ret_changed)
+// Whether DB shows something else than the base.
+static int find_change(struct receiving *r, bool *ret_changed)
 {
     const struct lsm_snapshot *then = NULL, *now = NULL;
     struct lsm_diff *diff = NULL;
     struct lsm_buf bufs[2] = {0};
-    int rc = lsm_snapshot_open(r->old, snapshot, &then);
+    int rc = lsm_snapshot_open(r->old, r->base, &then);
     if (!rc)
         rc = lsm_snapshot_new(r->old, &now);
     if (!rc)
@@ -174,7 +183,7 @@ static int find_change(struct receiving *r, const char *snapshot, bool *ret_chan
     while (!rc && !*ret_changed && (rc = lsm_diff_next(diff)) > 0) {
         struct slice key;
         key.data = lsm_diff_key(diff, &key.size);
-        rc = ns_key_is_shown(key.data, key.size) ? is_changed(r->old, then, key, bufs, ret_changed)
+        rc = intake_is_shown(key.data, key.size) ? is_changed(r->old, then, key, bufs, ret_changed)
                                                  : LSM_OK;
     }
     lsm_diff_free(diff);
@@ -201,13 +210,9 @@ static bool check_base(struct receiving *r)
                      r->ctl->db, r->begin.base_name);
         return false;
     }
-    if (find_change(r, r->base, &changed))
+    if (find_change(r, &changed))
         return engine_failed(r);
-    if (changed)
-        complain(r->ctl,
-                 "%s: was changed after snapshot %s: 'lsmfsctl snapshot rollback' gives that up",
-                 r->ctl->db, r->base);
-    return !changed;
+    return !changed || was_changed(r);
 }
 
 static void set_options(struct lsm_options *options)
@@ -237,6 +242,8 @@ static bool open_old(struct receiving *r)
 static bool remove_remains(struct receiving *r)
 {
     struct stat st;
+    if (r->in_place)
+        return true;
     if (lstat(r->beside, &st))
         return errno == ENOENT || system_failed(r, r->beside);
     if (rmdir(r->beside) == 0) // a power cut has left no more of it
@@ -248,18 +255,10 @@ static bool open_staged(struct receiving *r)
 {
     struct lsm_options options;
     set_options(&options);
-    options.error_if_exists = !r->old;
-    options.create_if_missing = !r->old;
+    options.error_if_exists = true;
     options.unfinished = r->in_place;
-    if (!r->in_place && !remove_remains(r))
-        return false;
-    if (r->old && lsm_checkpoint(r->old, r->beside))
-        return engine_failed(r);
-    r->made = r->old != NULL;
     int rc = lsm_open(r->beside, &options, &r->staged);
-    r->made = r->made || !rc;
-    if (!rc && r->old)
-        rc = lsm_snapshot_rollback(r->staged, r->base, NULL, NULL); // what is not shown, too
+    r->made = !rc;
     if (!rc)
         rc = lsm_batch_new(&r->batch);
     if (!rc)
@@ -284,10 +283,17 @@ static int apply_frame(struct receiving *r)
     return rc ? rc : lsm_write(r->staged, NULL, r->batch);
 }
 
-// Applies the stream to its end. Then all is durable, with the snapshot.
-static bool apply(struct receiving *r)
+static struct lsm_snapshot_info origin_of(const struct stream_begin *begin)
 {
-    struct lsm_snapshot_info origin = {.created_us = r->begin.created_us};
+    struct lsm_snapshot_info origin = {.name = begin->name, .created_us = begin->created_us};
+    memcpy(origin.identity, begin->identity, sizeof origin.identity);
+    return origin;
+}
+
+// To the end of the stream; then all is durable, with the snapshot.
+static bool stage(struct receiving *r)
+{
+    const struct lsm_snapshot_info origin = origin_of(&r->begin);
     int rc;
     while ((rc = stream_read_frame(&r->reader)) > 0)
         if (is_cancelled(r->ctl->front))
@@ -296,7 +302,6 @@ static bool apply(struct receiving *r)
             return engine_failed(r);
     if (rc)
         return stream_failed(r, rc);
-    memcpy(origin.identity, r->begin.identity, sizeof origin.identity);
     if (lsm_snapshot_create_as(r->staged, r->begin.name, &origin))
         return engine_failed(r);
     struct lsm *staged = r->staged;
@@ -314,26 +319,6 @@ static bool try_open(struct receiving *r)
     options.engine.create_if_missing = false;
     options.engine.unfinished = r->in_place;
     return (ns_open(r->beside, &options, &ns) == 0 && ns_close(ns) == 0) || engine_failed(r);
-}
-
-// ------------------------------------------------------------------------------- in one step
-
-// Gives the new directory the owner and mode of DB, and the files in it DB's owner.
-static bool keep_owner(struct receiving *r)
-{
-    struct stat st;
-    if (stat(r->db, &st) || chmod(r->beside, st.st_mode & 07777))
-        return system_failed(r, r->beside);
-    DIR *dir = geteuid() == 0 ? opendir(r->beside) : NULL;
-    bool done = true;
-    for (struct dirent *entry; dir && done && (entry = readdir(dir));)
-        done = strcmp(entry->d_name, "..") == 0 ||
-               fchownat(dirfd(dir), entry->d_name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!done)
-        system_failed(r, r->beside);
-    if (dir)
-        closedir(dir);
-    return done;
 }
 
 static bool sync_parent(const struct receiving *r)
@@ -355,104 +340,77 @@ static bool put_in_place(struct receiving *r)
         r->made = lsm_complete(r->db, NULL) != 0;
         return !r->made || engine_failed(r);
     }
-    if (!r->old) {
-        if (rename(r->beside, r->db))
-            return system_failed(r, r->db);
-        r->made = false;
-        return sync_parent(r);
-    }
-    if (!keep_owner(r))
-        return false;
-    if (renameat2(AT_FDCWD, r->beside, AT_FDCWD, r->db, RENAME_EXCHANGE))
-        return system_failed(r, r->db); // from here on `beside` is the old one
+    if (rename(r->beside, r->db))
+        return system_failed(r, r->db);
+    r->made = false;
     return sync_parent(r);
 }
 
-// Moves into DB what the old directory has besides the store, such as what a repair has put aside.
-static bool move_rest(const struct receiving *r)
-{
-    int to = open(r->db, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = opendir(r->beside);
-    bool done = to >= 0 && (dir || errno == ENOENT); // mostly there was nothing else
-    for (struct dirent *entry; dir && done && (entry = readdir(dir));)
-        done = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-               renameat(dirfd(dir), entry->d_name, to, entry->d_name) == 0;
-    if (dir)
-        done = done && rmdir(r->beside) == 0;
-    if (!done)
-        system_failed(r, r->beside);
-    if (dir)
-        closedir(dir);
-    if (to >= 0)
-        close(to);
-    return done;
-}
-
-// Removes what is beside DB: a store that was not made to the end, or the one that DB was.
-static bool remove_beside(const struct receiving *r, bool replaced)
-{
-    const struct lsm_options options = {.unfinished = r->in_place};
-    if (lsm_destroy(r->beside, &options))
-        return engine_failed(r);
-    return !replaced || move_rest(r);
-}
-
-// ------------------------------------------------------------------------------- in DB itself
+// ------------------------------------------------------------------------------- changes
 
 static int next_change(void *arg, struct lsm_change *ret_change)
 {
     struct receiving *r = arg;
     struct stream_op op;
     while (!stream_next(&r->reader, &op)) {
-        r->stream_rc = is_cancelled(r->ctl->front) ? LSM_CANCELLED : stream_read_frame(&r->reader);
-        if (r->stream_rc <= 0)
-            return r->stream_rc;
+        int rc = is_cancelled(r->ctl->front) ? LSM_CANCELLED : stream_read_frame(&r->reader);
+        if (rc <= 0) {
+            r->stream_rc = rc;
+            return rc;
+        }
     }
     *ret_change = (struct lsm_change){.key = op.key.data,
                                       .key_size = op.key.size,
-                                      .value = op.change == STREAM_PUT ? op.value.data : NULL,
-                                      .value_size = op.value.size};
-    return 1;
+                                      .value = op.value.data,
+                                      .value_size = op.value.size,
+                                      .is_delete = op.change == STREAM_DELETE};
+    int rc = intake_check(&r->intake, ret_change);
+    return rc ? rc : 1;
 }
 
-// What was received cannot be opened as a file system. It is taken back, unless somebody else has
-// had the store, and changed it, since it was closed.
-static void go_back(struct receiving *r)
+static bool take_in(struct receiving *r)
 {
-    struct lsm_options options;
-    bool changed;
-    set_options(&options);
-    if (lsm_open(r->db, &options, &r->old) || find_change(r, r->begin.name, &changed))
-        complain(r->ctl, "%s: has snapshot %s now, and could not be taken back: %s", r->ctl->db,
-                 r->begin.name, lsm_error_detail());
-    else if (changed)
-        complain(r->ctl, "%s: has snapshot %s now, and was changed since", r->ctl->db,
-                 r->begin.name);
-    else if (lsm_snapshot_rollback(r->old, r->base, NULL, NULL) ||
-             lsm_snapshot_delete(r->old, r->begin.name))
-        engine_failed(r);
+    const struct lsm_snapshot_info origin = origin_of(&r->begin);
+    int rc = lsm_ingest_read(r->old, next_change, r, &r->ingest);
+    if (r->stream_rc || is_cancelled(r->ctl->front))
+        return stream_failed(r, r->stream_rc);
+    if (!rc)
+        rc = intake_apply(r->old, &r->intake, r->ingest, r->base, &origin);
+    if (rc > 0)
+        return was_changed(r);
+    if (rc)
+        ctl_store_failed(r->ctl, rc);
+    return !rc;
+}
+
+// What was made in it belongs to whom the directory does.
+static bool keep_owner(struct receiving *r)
+{
+    struct stat st;
+    if (geteuid() != 0 || r->in_place)
+        return true;
+    DIR *dir = opendir(r->db);
+    bool done = dir && fstat(dirfd(dir), &st) == 0;
+    for (struct dirent *entry; done && (entry = readdir(dir));)
+        done = strcmp(entry->d_name, "..") == 0 ||
+               fchownat(dirfd(dir), entry->d_name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!done)
+        system_failed(r, r->db);
+    if (dir)
+        closedir(dir);
+    return done;
 }
 
 static bool receive_changes(struct receiving *r)
 {
-    struct lsm_snapshot_info origin = {.created_us = r->begin.created_us};
-    assert(r->in_place && r->old);
-    memcpy(origin.identity, r->begin.identity, sizeof origin.identity);
-    int rc = lsm_snapshot_rollback(r->old, r->base, NULL, NULL); // what is not shown, too
-    if (!rc)
-        rc = lsm_apply(r->old, next_change, r, r->begin.name, &origin);
-    if (rc && r->stream_rc < 0)
-        return stream_failed(r, r->stream_rc);
-    struct lsm *old = r->old;
-    if (rc)
-        return engine_failed(r);
-    r->old = NULL;
-    if (lsm_close(old))
-        return engine_failed(r);
-    if (try_open(r))
-        return true;
-    go_back(r);
-    return false;
+    assert(!r->old && !r->staged);
+    bool done = open_old(r) && remove_remains(r) && take_in(r);
+    if (!r->old)
+        return done;
+    lsm_ingest_free(r->old, r->ingest);
+    if (lsm_close(r->old) && done)
+        done = engine_failed(r);
+    return keep_owner(r) && done;
 }
 
 static bool receive(struct receiving *r)
@@ -462,11 +420,9 @@ static bool receive(struct receiving *r)
         return stream_failed(r, rc);
     if (!find_places(r) || !ctl_store_may_create(r->ctl, r->db))
         return false;
-    if (!stream_is_whole(&r->begin) && !open_old(r))
-        return false;
-    if (r->old && r->in_place)
+    if (!stream_is_whole(&r->begin))
         return receive_changes(r);
-    return open_staged(r) && apply(r) && try_open(r) && put_in_place(r);
+    return remove_remains(r) && open_staged(r) && stage(r) && try_open(r) && put_in_place(r);
 }
 
 enum exit_status command_receive(struct ctl *ctl)
@@ -478,10 +434,9 @@ enum exit_status command_receive(struct ctl *ctl)
     lsm_batch_free(r.batch);
     if (r.staged)
         (void)lsm_close(r.staged);
-    if (r.old)
-        (void)lsm_close(r.old);
-    if (r.made && !remove_beside(&r, done))
-        done = false;
+    const struct lsm_options options = {.unfinished = r.in_place};
+    if (r.made && lsm_destroy(r.beside, &options))
+        done = engine_failed(&r);
     stream_reader_release(&r.reader);
     free(r.db);
     free(r.beside);

@@ -294,12 +294,6 @@ static bool is_reserved_key(void *arg, const void *key, size_t size)
     return size == reserved.size && memcmp(key, reserved.data, size) == 0;
 }
 
-bool ns_key_is_shown(const void *key, size_t size)
-{
-    static const char shown[] = {KEY_ENTRY, KEY_INODE, KEY_ROOT, KEY_XATTR};
-    return size && memchr(shown, *(const char *)key, sizeof shown);
-}
-
 int ns_rollback(struct lsm *db, const char *name)
 {
     return lsm_snapshot_rollback(db, name, is_reserved_key, NULL);

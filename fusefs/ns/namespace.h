@@ -83,10 +83,6 @@ int ns_discard(struct ns *ns);
 // nothing else meanwhile. Fails as lsm_snapshot_rollback().
 int ns_rollback(struct lsm *db, const char *name);
 
-// Whether a key of the store holds something that a mount shows: names, attributes, what files
-// hold. A file's content does not change without its record; other keys change by themselves.
-bool ns_key_is_shown(const void *key, size_t size);
-
 struct lsm *ns_engine(struct ns *ns); // for properties
 int ns_errno(int lsm_status);         // the one mapping of engine status to (positive) errno
 

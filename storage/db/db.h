@@ -194,6 +194,18 @@ int db_resolve(struct lsm *db, struct lsm_batch *batch, size_t min);
 void db_resolve_end(struct lsm_batch *batch);
 
 // ---- db_rollback.c
+// Entries that undo what was written from `then` to `now`, or do it again, as a table of level 0.
+struct db_undo {
+    const struct lsm_snapshot *then, *now;
+    const struct lsm_snapshot *shown; // one of them: the entries' values are as it has them
+    uint64_t sequence;                // of all entries
+    lsm_keep_fn *skip;                // keys to leave out; NULL: none
+    lsm_keep_fn *fixed; // NULL, or keys that must not have changed: LSM_CANCELLED, has_changed
+    void *arg;
+    bool has_changed;
+};
+int db_undo_write(struct lsm *db, struct db_undo *undo, struct version_edit *edit)
+    REQUIRES(db_lead);
 // Waits until nothing is in memtables, and holds the lead then. False: *ret_status says why.
 bool db_lead_when_flushed(struct lsm *db, struct writer *writer, int *ret_status)
     TRY_ACQUIRES(db_lead);

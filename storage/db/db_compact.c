@@ -62,7 +62,9 @@ static size_t separate_size(struct lsm *db)
     return space_short ? 0 : db_blob_min(db, NULL);
 }
 
-int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit)
+// `progress` may be NULL.
+static int write_level0(struct lsm *db, struct iter *input, _Atomic uint64_t *progress,
+                        struct version_edit *edit)
 {
     uint64_t *snapshots;
     struct compact_job run = run_init(db, false);
@@ -72,14 +74,15 @@ int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit
     run.snapshots = snapshots;
     run.move_bytes = MOVE_JOB_BYTES;
     run.separate_size = separate_size(db);
-    run.progress = &db->pace.flush_done;
+    run.progress = progress;
     run.cancel = &db->jobs.cancel; // nothing is lost: the log, or the caller, still has the entries
     iter_seek_first(input);
     rc = compact_job_run(&run, input);
     free(snapshots);
     if (rc)
         return rc;
-    atomic_store_explicit(&db->pace.flush_done, run.entries_in, memory_order_relaxed);
+    if (progress)
+        atomic_store_explicit(progress, run.entries_in, memory_order_relaxed);
     rc = blob_store_sync(db->blobs);
     for (unsigned i = 0; i < run.output_count && !rc; i++) {
         struct file_meta *file = run.outputs[i];
@@ -95,6 +98,11 @@ int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit
     return rc;
 }
 
+int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit)
+{
+    return write_level0(db, input, NULL, edit);
+}
+
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
 {
     struct iter *input;
@@ -103,7 +111,7 @@ int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_ed
     int rc = memtable_iter_new(memtable, &input);
     if (rc)
         return rc;
-    rc = db_write_level0_from(db, input, edit);
+    rc = write_level0(db, input, &db->pace.flush_done, edit);
     iter_free(input);
     return rc;
 }

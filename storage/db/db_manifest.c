@@ -94,23 +94,35 @@ static bool lead_take(struct lsm *db, struct version **ret_base, int *ret_status
     return usable;
 }
 
-// Readers see `version` from here on. Mutex held.
-static void install(struct lsm *db, struct version *version, struct read_view *view,
-                    const struct version_edit *edit, bool drop_immutable) REQUIRES(db_mutex)
-    REQUIRES(db_manifest_lead)
+// What an edit is going to change, made before it is logged.
+struct view_change {
+    struct version *base, *version;
+    struct read_view *view;
+    struct snapshot_set named; // as they will be, if the edit changes them
+    bool drop_immutable;       // the oldest immutable memtable goes
+    bool publish;              // see db_publish()
+};
+
+// Readers see the change from here on.
+static void install(struct lsm *db, const struct view_change *change,
+                    const struct version_edit *edit) REQUIRES(db_mutex) REQUIRES(db_manifest_lead)
 {
     if (edit->has_log_number)
         db->manifest.log_number = edit->log_number;
     if (edit->has_last_sequence)
         db->manifest.last_sequence = edit->last_sequence;
-    db->version = version;
-    if (drop_immutable) {
+    db->version = change->version;
+    if (change->drop_immutable) {
         assert(db->immutable_count > 0);
         db->immutable_count--;
         for (unsigned i = 0; i < db->immutable_count; i++)
             db->immutables[i] = db->immutables[i + 1];
     }
-    db_view_install(db, view);
+    db_view_install(db, change->view);
+    if (change->publish) { // before a compaction or a snapshot can come in: they need the mutex
+        atomic_fetch_add(&db->snapshots_taken, 1); // as lsm_snapshot_new() does
+        atomic_store_explicit(&db->visible, edit->last_sequence, memory_order_release);
+    }
     db_update_pressure(db);
 }
 
@@ -124,13 +136,6 @@ static int manifest_log(struct lsm *db, struct version *version,
         return manifest_roll(db, version, snapshots, edit);
     return manifest_append(db->manifest.writer, edit);
 }
-
-// What an edit is going to change, made before it is logged.
-struct view_change {
-    struct version *base, *version;
-    struct read_view *view;
-    struct snapshot_set named; // as they will be, if the edit changes them
-};
 
 static int view_change_prepare(struct lsm *db, struct version_edit *edit,
                                struct view_change *change) REQUIRES(db_manifest_lead)
@@ -153,7 +158,7 @@ static int view_change_prepare(struct lsm *db, struct version_edit *edit,
 // Ends the manifest lead: shows the change, or gives it up after the failure `rc`. Takes over what
 // `change` has.
 static int view_change_end(struct lsm *db, struct version_edit *edit, struct view_change *change,
-                           bool drop_immutable, int rc, bool unknown) RELEASES(db_manifest_lead)
+                           int rc, bool unknown) RELEASES(db_manifest_lead)
 {
     struct memtable *memtable = NULL;
     struct db_log *log = NULL;
@@ -161,7 +166,7 @@ static int view_change_end(struct lsm *db, struct version_edit *edit, struct vie
     if (!rc) {
         mark_obsolete(change->base, edit);
         db_blob_account(change->base, edit);
-        if (drop_immutable) {
+        if (change->drop_immutable) {
             memtable = db->immutables[0].memtable;
             db_blob_flushed(memtable);
             log = db->immutables[0].log;
@@ -171,7 +176,7 @@ static int view_change_end(struct lsm *db, struct version_edit *edit, struct vie
             db->snapshots.named = change->named;
             change->named = old;
         }
-        install(db, change->version, change->view, edit, drop_immutable);
+        install(db, change, edit);
     } else if (unknown) {
         atomic_store_explicit(&db->files.keep, true, memory_order_release);
         db_set_error(db, rc, "writing the manifest failed");
@@ -193,7 +198,7 @@ static int view_change_end(struct lsm *db, struct version_edit *edit, struct vie
         return rc;
     }
     version_unref(change->base); // the store's own reference to the replaced version
-    if (drop_immutable) {
+    if (change->drop_immutable) {
         memtable_unref(memtable);
         db_log_retire(db, log);
     }
@@ -201,53 +206,58 @@ static int view_change_end(struct lsm *db, struct version_edit *edit, struct vie
 }
 
 // Applies the edit. The caller has the manifest lead, which ends here.
-static int apply_edit(struct lsm *db, struct version_edit *edit, struct version *base,
-                      bool drop_immutable) RELEASES(db_manifest_lead)
+static int apply_edit(struct lsm *db, struct version_edit *edit, struct view_change *change)
+    RELEASES(db_manifest_lead)
 {
-    struct view_change change = {.base = base};
     bool unknown = false; // whether the edit is in the manifest
-    int rc = view_change_prepare(db, edit, &change);
+    int rc = view_change_prepare(db, edit, change);
     if (!rc) {
         const struct snapshot_set *named =
-            version_edit_has_snapshots(edit) ? &change.named : &db->snapshots.named;
-        rc = manifest_log(db, change.version, named, edit);
+            version_edit_has_snapshots(edit) ? &change->named : &db->snapshots.named;
+        rc = manifest_log(db, change->version, named, edit);
         unknown = rc && !status_is_clean(rc);
     }
-    return view_change_end(db, edit, &change, drop_immutable, rc, unknown);
+    return view_change_end(db, edit, change, rc, unknown);
 }
 
 int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable)
 {
+    struct view_change change = {.drop_immutable = drop_immutable};
     int rc;
-    struct version *base;
-    if (lead_take(db, &base, &rc))
-        rc = apply_edit(db, edit, base, drop_immutable);
+    if (lead_take(db, &change.base, &rc))
+        rc = apply_edit(db, edit, &change);
     return rc;
 }
 
-int db_apply_edit_with(struct lsm *db, struct version_edit *edit,
-                       int (*change)(const struct snapshot_set *set, struct version_edit *edit,
-                                     void *arg),
-                       void *arg)
+// `add` may be NULL.
+static int apply_edit_with(struct lsm *db, struct version_edit *edit, db_edit_fn *add, void *arg,
+                           bool publish)
 {
+    struct view_change change = {.publish = publish};
     int rc;
-    struct version *base;
-    if (!lead_take(db, &base, &rc))
+    if (!lead_take(db, &change.base, &rc))
         return rc;
-    rc = change(&db->snapshots.named, edit, arg);
-    if (!rc)
-        return apply_edit(db, edit, base, false);
-    struct view_change nothing = {.base = base};
-    return view_change_end(db, edit, &nothing, false, rc, false);
+    rc = add ? add(&db->snapshots.named, edit, arg) : LSM_OK;
+    return rc ? view_change_end(db, edit, &change, rc, false) : apply_edit(db, edit, &change);
 }
 
-int db_change_snapshots(struct lsm *db,
-                        int (*change)(const struct snapshot_set *set, struct version_edit *edit,
-                                      void *arg),
-                        void *arg)
+int db_publish(struct lsm *db, struct version_edit *edit, uint64_t sequence, db_edit_fn *add,
+               void *arg)
+{
+    assert(memtable_entries(db->active) == 0);
+    assert(sequence > db->last_sequence);
+    edit->has_last_sequence = true;
+    edit->last_sequence = sequence;
+    int rc = apply_edit_with(db, edit, add, arg, true);
+    if (!rc)
+        db->last_sequence = sequence;
+    return rc;
+}
+
+int db_change_snapshots(struct lsm *db, db_edit_fn *change, void *arg)
 {
     struct version_edit edit = {0};
-    int rc = db_apply_edit_with(db, &edit, change, arg);
+    int rc = apply_edit_with(db, &edit, change, arg, false);
     version_edit_release(&edit);
     return rc;
 }

@@ -31,17 +31,15 @@ void db_manifest_end(struct lsm *db) REQUIRES(db_mutex) RELEASES(db_manifest_lea
 // `drop_immutable` the oldest immutable memtable, which the edit makes superfluous, goes as well.
 int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable)
     EXCLUDES(db_mutex);
-// The same for an edit to which `change` adds what it makes of the named snapshots as they are
-// then. It is called with the manifest lead, without locks; a failure of its own changes nothing
-// and is returned.
-int db_apply_edit_with(struct lsm *db, struct version_edit *edit,
-                       int (*change)(const struct snapshot_set *set, struct version_edit *edit,
-                                     void *arg),
-                       void *arg) EXCLUDES(db_mutex);
-// The same for an edit of nothing else.
-int db_change_snapshots(struct lsm *db,
-                        int (*change)(const struct snapshot_set *set, struct version_edit *edit,
-                                      void *arg),
-                        void *arg) EXCLUDES(db_mutex);
+// Adds to an edit what it makes of the named snapshots as they are then. It is called with the
+// manifest lead, without locks; a failure of its own changes nothing and is returned.
+typedef int db_edit_fn(const struct snapshot_set *set, struct version_edit *edit, void *arg);
+// The same for an edit of the named snapshots and nothing else.
+int db_change_snapshots(struct lsm *db, db_edit_fn *change, void *arg) EXCLUDES(db_mutex);
+// The same for an edit that adds tables of what is newer than all writes, up to `sequence`, as if
+// it had been written: readers see it from then on, and writes go on behind it. All memtables are
+// empty. `add` may be NULL. A failure changes nothing; the tables are the caller's to remove.
+int db_publish(struct lsm *db, struct version_edit *edit, uint64_t sequence, db_edit_fn *add,
+               void *arg) REQUIRES(db_lead) EXCLUDES(db_mutex);
 
 #endif

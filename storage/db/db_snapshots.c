@@ -46,9 +46,9 @@ static int check_new_name(const struct snapshot_set *set, const char *name)
 
 // ------------------------------------------------------------------------------------- changing
 
-int db_snapshot_edit(const struct snapshot_set *set, struct version_edit *edit, void *arg)
+int db_edit_create(const struct snapshot_set *set, struct version_edit *edit,
+                   const struct lsm_snapshot_info *creation)
 {
-    const struct snapshot_creation *creation = arg;
     int rc = check_new_name(set, creation->name);
     uint64_t id = set->next_id ? set->next_id : 1;
     if (!rc && id >= LSM_SNAPSHOT_ID_MAX)
@@ -61,7 +61,12 @@ int db_snapshot_edit(const struct snapshot_set *set, struct version_edit *edit, 
     return rc;
 }
 
-static int snapshot_create(struct lsm *db, const char *name, struct snapshot_creation *creation)
+static int edit_create(const struct snapshot_set *set, struct version_edit *edit, void *arg)
+{
+    return db_edit_create(set, edit, arg);
+}
+
+static int snapshot_create(struct lsm *db, const char *name, struct lsm_snapshot_info *creation)
 {
     const struct lsm_snapshot *held;
     if (db->options.read_only)
@@ -76,7 +81,7 @@ static int snapshot_create(struct lsm *db, const char *name, struct snapshot_cre
     creation->sequence = held->sequence;
     rc = lsm_sync(db);
     if (!rc)
-        rc = db_change_snapshots(db, db_snapshot_edit, creation);
+        rc = db_change_snapshots(db, edit_create, creation);
     struct status_kept kept;
     status_keep(&kept);
     lsm_snapshot_free(db, held);
@@ -86,7 +91,7 @@ static int snapshot_create(struct lsm *db, const char *name, struct snapshot_cre
 
 int lsm_snapshot_create(struct lsm *db, const char *name)
 {
-    struct snapshot_creation creation = {.created_us = wall_clock_us()};
+    struct lsm_snapshot_info creation = {.created_us = wall_clock_us()};
     uint8_t identity[LSM_SNAPSHOT_IDENTITY];
     // Without, it is made of what else is known of the snapshot (db_snapshot_info).
     if (getrandom(identity, sizeof identity, GRND_NONBLOCK) == (ssize_t)sizeof identity)
@@ -96,7 +101,7 @@ int lsm_snapshot_create(struct lsm *db, const char *name)
 
 int lsm_snapshot_create_as(struct lsm *db, const char *name, const struct lsm_snapshot_info *origin)
 {
-    struct snapshot_creation creation = {.created_us = origin->created_us};
+    struct lsm_snapshot_info creation = {.created_us = origin->created_us};
     memcpy(creation.identity, origin->identity, sizeof creation.identity);
     return snapshot_create(db, name, &creation);
 }

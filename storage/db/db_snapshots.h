@@ -27,13 +27,9 @@ struct lsm_snapshot {
     bool collected GUARDED_BY(db_mutex); // a flush or compaction has kept something for it
 };
 
-struct snapshot_creation {
-    const char *name;
-    uint64_t sequence, created_us;
-    uint8_t identity[LSM_SNAPSHOT_IDENTITY];
-};
-// Has the edit add the snapshot (`arg`) that is to be made, if it can be called so.
-int db_snapshot_edit(const struct snapshot_set *set, struct version_edit *edit, void *arg);
+// Adds to the edit a snapshot of that name, sequence, time and identity.
+int db_edit_create(const struct snapshot_set *set, struct version_edit *edit,
+                   const struct lsm_snapshot_info *creation);
 struct lsm_snapshot_info db_snapshot_info(const struct snapshot_record *r); // names r's name
 int db_named_check(struct lsm *db, const char *name); // whether a new snapshot can be called this
 // The sequences of all snapshots, named ones and others, ascending; the array is the caller's.

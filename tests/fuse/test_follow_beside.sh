@@ -53,18 +53,29 @@ check "unmount" umount_store "$f"
 check "its end is waited for" gone "$pid"
 db=$work/moved
 
-# receive puts another directory in the store's place: what to do is said, once.
+# What is received is followed.
 "$lsmfs" -f -o ro,follow,follow_ms=20 "$work/copy" "$f" 2>said &
 pid=$!
 check "a copy" eventually is two
 "$bin/lsmfsctl" send -q --from base "$db" next | "$bin/lsmfsctl" receive -q "$work/copy"
+check "received changes" eventually is three
+same "nothing is said" "$(cat said)" ""
+
+# Another store is put in its place: what to do is said, once. The one that was moved is shown.
+"$bin/lsmfsctl" send -q "$db" base | "$bin/lsmfsctl" receive -q "$work/other"
+mv "$work/copy" "$work/aside"
+mv "$work/other" "$work/copy"
 replaced="lsmfs: $work/copy: was removed, or another store is in its place: unmount $f and mount it again"
 check "it says that it was replaced" eventually grep -qxF "$replaced" said
+check "and shows what it did" is three
+# The same if it is removed.
+check "removed" "$bin/lsmfsctl" destroy --yes "$work/aside"
+check "it cannot be followed" eventually grep -q 'cannot be followed' said
 umount_store "$f"
 wait "$pid"
 same "its status" $? 0
 same "it says so once" "$(grep -cF 'another store is in its place' said)" 1
 mount_store "$work/copy" "$f" -o ro,follow
-check "mounted again" is three
+check "mounted again" is two
 umount_store "$f"
 finish

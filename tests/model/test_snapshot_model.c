@@ -1,10 +1,11 @@
 // Random histories of named snapshots against maps in memory, on a simulated disk.
 //
-// A history writes, overwrites and deletes, makes, renames and deletes snapshots, compacts, copies
-// the store, closes it, kills it and cuts its power. Every snapshot has to go on showing what the
-// store held when it was made; the difference of two has to name every key whose value differs, in
-// order, and none that was not written in between. What is to be seen of the present after a power
-// cut is the engine model's matter: here everything is synced before.
+// A history writes, overwrites and deletes, makes, renames and deletes snapshots, rolls back, takes
+// in changes, compacts, copies the store, closes it, kills it and cuts its power. Every snapshot
+// has to go on showing what the store held when it was made; the difference of two has to name
+// every key whose value differs, in order, and none that was not written in between. What is to be
+// seen of the present after a power cut is the engine model's matter: here everything is synced
+// before.
 //
 // LSM_SEED replays one history (with LSM_HISTORIES=1); there are a tenth as many as LSM_HISTORIES
 // says.
@@ -288,6 +289,136 @@ static void do_rollback(struct history *h)
     compare_all(h, h->db);
 }
 
+// Every fifth key is kept as it is here; in some histories every seventh must not have changed.
+static bool is_kept(void *arg, const void *key, size_t size)
+{
+    (void)arg;
+    return number_of(key, size) % 5 == 0;
+}
+
+static bool is_fixed(void *arg, const void *key, size_t size)
+{
+    (void)arg;
+    return number_of(key, size) % 7 == 0;
+}
+
+struct incoming {
+    struct history *h;
+    struct map map;   // what the base shows, with the changes
+    bool given[KEYS]; // or to be left out
+    uint8_t data[3000];
+    char key[16];
+};
+
+// The least key that was not given yet; in between the store is written.
+static int next_change(void *arg, struct lsm_change *ret_change)
+{
+    struct incoming *in = arg;
+    struct random *r = &in->h->random;
+    unsigned least = KEYS;
+    char text[16];
+    for (unsigned i = 0; i < KEYS; i++)
+        if (!in->given[i]) {
+            key_of(i, text);
+            if (least == KEYS || strcmp(text, in->key) < 0) {
+                strcpy(in->key, text);
+                least = i;
+            }
+        }
+    if (least == KEYS)
+        return 0;
+    in->given[least] = true;
+    if (one_in(r, 30))
+        do_write(in->h);
+    struct value v = {.seed = random_next(r),
+                      .size = one_in(r, 3)   ? NO_VALUE
+                              : one_in(r, 5) ? random_below(r, sizeof in->data)
+                                             : random_below(r, 300)};
+    in->map.values[least] = v;
+    *ret_change = (struct lsm_change){.key = in->key, .key_size = strlen(in->key)};
+    ret_change->is_delete = v.size == NO_VALUE;
+    if (v.size != NO_VALUE) {
+        value_bytes(&v, in->data);
+        ret_change->value = in->data;
+        ret_change->value_size = v.size;
+    }
+    return 1;
+}
+
+static bool same_value(const struct value *a, const struct value *b)
+{
+    static uint8_t bytes[3000];
+    if (a->size != b->size || a->size == NO_VALUE)
+        return a->size == b->size;
+    value_bytes(a, bytes);
+    return value_equal(b, bytes, a->size);
+}
+
+// What the store is to show after the changes to `base` were taken in.
+static void ingested(struct history *h, const struct named *base, const struct incoming *in,
+                     struct named *named)
+{
+    uint64_t changes = ++h->writes, again = ++h->writes;
+    for (unsigned i = 0; i < KEYS; i++) {
+        bool since = h->map.written[i] > base->writes;
+        named->map.values[i] = in->map.values[i];
+        if (since || in->map.written[i])
+            named->map.written[i] = changes;
+        else
+            named->map.written[i] = h->map.written[i];
+        if (since && i % 5 == 0) {
+            h->map.written[i] = again;
+        } else {
+            h->map.values[i] = in->map.values[i];
+            h->map.written[i] = named->map.written[i];
+        }
+    }
+    named->writes = changes;
+}
+
+static void do_ingest(struct history *h)
+{
+    struct random *r = &h->random;
+    struct named *base = draw_named(h), *named = draw_named(h);
+    static struct incoming in;
+    struct lsm_ingest *ingest;
+    struct lsm_ingest_rules rules = {.keep = is_kept, .fixed = one_in(r, 3) ? is_fixed : NULL};
+    if (!base->name[0] || named->name[0])
+        return;
+    in = (struct incoming){.h = h, .map = base->map};
+    unsigned share = 1 + random_below(r, 8);
+    for (unsigned i = 0; i < KEYS; i++) {
+        in.given[i] = random_below(r, 8) >= share;
+        in.map.written[i] = !in.given[i]; // by the changes
+    }
+    OK(lsm_ingest_read(h->db, next_change, &in, &ingest));
+    if (one_in(r, 2))
+        do_write(h);
+    bool refused = false;
+    for (unsigned i = 0; rules.fixed && i < KEYS; i += 7)
+        refused = refused || (i % 5 && h->map.written[i] > base->writes &&
+                              !same_value(&h->map.values[i], &base->map.values[i]));
+    char name[16];
+    snprintf(name, sizeof name, "s%u", h->names++);
+    struct lsm_snapshot_info origin = {.name = name, .created_us = 1};
+    int rc = lsm_ingest_apply(h->db, ingest, base->name, &origin, &rules);
+    EXPECT(rc == (refused ? 1 : 0), "%d, seed %" PRIu64 ": %s", rc, current_seed,
+           lsm_error_detail());
+    lsm_ingest_free(h->db, ingest);
+    if (!refused) {
+        OK(lsm_snapshot_list(h->db, see_id, h));
+        strcpy(named->name, name);
+        named->id = h->last_id;
+        ingested(h, base, &in, named);
+    }
+    if (!refused && one_in(r, 2)) { // what was acknowledged is durable
+        env_fault_power_cut(h->env, one_in(r, 2) ? 0 : random_next(r));
+        (void)!lsm_close(h->db);
+        OK(lsm_open("/db", &h->options, &h->db));
+    }
+    compare_all(h, h->db);
+}
+
 static void do_maintain(struct history *h)
 {
     switch (random_below(&h->random, 4)) {
@@ -348,7 +479,7 @@ static void run_history(uint64_t seed)
     OK(lsm_open("/db", &h->options, &h->db));
     unsigned steps = 20 + random_below(&h->random, 100);
     for (unsigned n = 0; n < steps; n++) {
-        unsigned what = random_below(&h->random, 40);
+        unsigned what = random_below(&h->random, 42);
         if (what < 20)
             do_write(h);
         else if (what < 28)
@@ -363,6 +494,8 @@ static void run_history(uint64_t seed)
             do_reopen(h);
         else if (what < 39)
             do_rollback(h);
+        else if (what < 41)
+            do_ingest(h);
         else if (draw_named(h)->name[0])
             compare_all(h, h->db);
     }

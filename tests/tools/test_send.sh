@@ -123,32 +123,52 @@ for stream in one two; do
 done
 
 # ---- killed in the middle: unchanged; what is left goes with the next one
+# Waits until process $1 has the store open.
+has_begun() {
+    local i
+    for ((i = 0; i < 600; i++)); do
+        find "/proc/$1/fd" -lname '*/target/MANIFEST*' 2>/dev/null | grep -q . && return
+        sleep 0.05
+    done
+    fail "it does not open the store"
+}
 head -c 100000 two >part
 mkfifo pipe
 "$ctl" receive target <pipe >/dev/null 2>&1 &
 exec 6>pipe
 cat part >&6
-for ((i = 0; i < 600; i++)); do [ ! -e target.receiving/CURRENT ] || break; sleep 0.05; done
-[ -e target.receiving/CURRENT ] || fail "nothing is prepared beside the store"
+has_begun $!
 # A signal ends it cleanly, a second receive does not get the store.
 in=two expect 1 receive target
 kill -TERM $!
 wait $!
 same "ended by a signal" "$?" 143
 exec 6>&-
-[ ! -e target.receiving ] || fail "left after a signal"
+same "unchanged by a signal" "$(state target)" "$(cat state.one)"
 "$ctl" receive target <pipe >/dev/null 2>&1 &
 exec 6>pipe
 cat part >&6
-for ((i = 0; i < 600; i++)); do [ ! -e target.receiving/CURRENT ] || break; sleep 0.05; done
+has_begun $!
 kill -9 $!
 wait $! 2>/dev/null
 exec 6>&-
 same "unchanged" "$(state target)" "$(cat state.one)"
 in=two expect 0 receive target
 same "and received" "$(state target)" "$(cat state.two)"
-[ ! -e target.receiving ] || fail "left after a kill"
 expect 0 check target
+# So does what is left beside a new store.
+"$ctl" receive fresh <pipe >/dev/null 2>&1 &
+exec 6>pipe
+head -c 100000 one >&6
+for ((i = 0; i < 600; i++)); do [ ! -e fresh.receiving/CURRENT ] || break; sleep 0.05; done
+[ -e fresh.receiving/CURRENT ] || fail "nothing is prepared beside the store"
+kill -9 $!
+wait $! 2>/dev/null
+exec 6>&-
+[ ! -e fresh ] || fail "a store was made of a part"
+in=one expect 0 receive fresh
+same "a new one" "$(state fresh)" "$(cat state.one)"
+[ ! -e fresh.receiving ] || fail "fresh.receiving is left"
 
 # ---- what is beside the store's files in its directory stays
 rm -rf target

@@ -480,88 +480,6 @@ START_TEST(test_rollback)
 }
 END_TEST
 
-// Changes that lsm_apply() takes: "key value", "key" alone is a delete; then the end, which is 0 or
-// a failure.
-struct change_list {
-    const char *const *texts;
-    int end;
-    char key[16];
-};
-
-static int next_change(void *arg, struct lsm_change *ret_change)
-{
-    struct change_list *list = arg;
-    if (!*list->texts)
-        return list->end;
-    const char *text = *list->texts++, *space = strchr(text, ' ');
-    size_t size = space ? (size_t)(space - text) : strlen(text);
-    memcpy(list->key, text, size);
-    *ret_change = (struct lsm_change){.key = list->key,
-                                      .key_size = size,
-                                      .value = space ? space + 1 : NULL,
-                                      .value_size = space ? strlen(space + 1) : 0};
-    return 1;
-}
-
-static int apply(const char *const *texts, int end, const char *name)
-{
-    struct change_list list = {texts, end, ""};
-    const struct lsm_snapshot_info origin = {.created_us = 77, .identity = "0123456789abcde"};
-    return lsm_apply(db, next_change, &list, name, &origin);
-}
-
-static int check_origin(void *arg, const struct lsm_snapshot_info *info)
-{
-    if (strcmp(info->name, arg) == 0) {
-        ck_assert_uint_eq(info->created_us, 77);
-        ck_assert_mem_eq(info->identity, "0123456789abcde", LSM_SNAPSHOT_IDENTITY);
-    }
-    return 0;
-}
-
-START_TEST(test_apply)
-{
-    static const char *const none[] = {NULL};
-    static const char *const changes[] = {"a 2", "b", "c new", NULL};
-    static const char *const unordered[] = {"b 1", "a 1", NULL};
-    open_db();
-    put("a", "1");
-    put("b", "1");
-    ck_assert_int_eq(lsm_snapshot_create(db, "base"), 0);
-    // What fails changes nothing.
-    ck_assert_int_eq(apply(changes, LSM_CANCELLED, "next"), LSM_CANCELLED);
-    ck_assert_int_eq(apply(changes, 0, "base"), LSM_EXISTS);
-    ck_assert_int_eq(apply(changes, 0, "a/b"), LSM_INVALID);
-    ck_assert_int_eq(apply(unordered, 0, "next"), LSM_INVALID);
-    check_list("base=1 ");
-    check_value(NULL, "a", "1");
-    check_value(NULL, "c", NULL);
-
-    ck_assert_int_eq(apply(changes, 0, "next"), 0);
-    for (unsigned i = 0; i < 3; i++) {
-        check_named("base", "a", "1");
-        check_named("base", "b", "1");
-        check_named("next", "a", "2");
-        check_named("next", "b", NULL);
-        check_named("next", "c", "new");
-        ck_assert_int_eq(lsm_snapshot_list(db, check_origin, "next"), 0);
-        if (i == 0)
-            reopen_db();
-        if (i == 1)
-            ck_assert_int_eq(lsm_compact_range(db, NULL, 0, NULL, 0), 0);
-    }
-    check_value(NULL, "a", "2");
-    put("a", "3"); // goes on
-    ck_assert_int_eq(apply(none, 0, "last"), 0);
-    put("a", "4");
-    reopen_db();
-    check_list("base=1 next=2 last=3 ");
-    check_named("last", "a", "3");
-    check_named("next", "a", "2");
-    check_value(NULL, "a", "4");
-}
-END_TEST
-
 static void *take_snapshot(void *arg)
 {
     const struct lsm_snapshot **ret_snapshot = arg;
@@ -612,7 +530,6 @@ int main(void)
     tcase_add_test(tc, test_space_of_blobs);
     tcase_add_test(tc, test_space_of_unnamed);
     tcase_add_test(tc, test_rollback);
-    tcase_add_test(tc, test_apply);
     tcase_add_test(tc, test_entered);
     tcase_add_test(tc, test_power_cuts);
     tcase_add_test(tc, test_failing_calls);

@@ -226,6 +226,7 @@ int ns_mark_feature(struct ns *ns, enum ns_feature feature);
 #define NS_SUPER_SIZE 20u // magic, format version u32, incompatible features u32, reserved u32
 void super_make(uint8_t *ret_super, uint32_t features);
 int super_read(struct ns *ns);
+int super_check(const char *path, struct slice value); // a superblock's bytes; `path`: for messages
 bool super_has(struct ns *ns, enum ns_feature feature);
 
 int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG

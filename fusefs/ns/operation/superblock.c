@@ -49,28 +49,33 @@ int ns_mark_feature(struct ns *ns, enum ns_feature feature)
     return rc;
 }
 
+int super_check(const char *path, struct slice value)
+{
+    const uint8_t *p = value.data;
+    if (value.size < 12 || memcmp(p, super_magic, sizeof(super_magic)) != 0)
+        return status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store of something else", path);
+    if (get_fixed32(p + 8) > NS_FORMAT_VERSION)
+        return status_fail(LSM_NEWER_FORMAT, "%s: file system format %u, this program knows %u",
+                           path, get_fixed32(p + 8), NS_FORMAT_VERSION);
+    if (value.size != NS_SUPER_SIZE)
+        return status_fail(LSM_CORRUPTION, "%s: superblock of %zu bytes", path, value.size);
+    if (get_fixed32(p + 12) & ~(uint32_t)FEATURES_KNOWN)
+        return status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", path,
+                           get_fixed32(p + 12));
+    return LSM_OK;
+}
+
 int super_read(struct ns *ns)
 {
     struct lsm_buf value = {0};
     struct pathkey key;
     pathkey_single(&key, KEY_SUPER);
     int rc = lsm_get(ns->db, &ns->at, key.data, key.size, &value);
-    const uint8_t *p = value.data;
-    if (rc) {
-        // the failure of reading the superblock is returned as it is
-    } else if (value.size < 12 || memcmp(p, super_magic, sizeof(super_magic)) != 0) {
-        rc = status_fail(LSM_NOT_A_STORE, "%s: a tinylsm store of something else", ns->path);
-    } else if (get_fixed32(p + 8) > NS_FORMAT_VERSION) {
-        rc = status_fail(LSM_NEWER_FORMAT, "%s: file system format %u, this program knows %u",
-                         ns->path, get_fixed32(p + 8), NS_FORMAT_VERSION);
-    } else if (value.size != NS_SUPER_SIZE) {
-        rc = status_fail(LSM_CORRUPTION, "%s: superblock of %zu bytes", ns->path, value.size);
-    } else if (get_fixed32(p + 12) & ~(uint32_t)FEATURES_KNOWN) {
-        rc = status_fail(LSM_NEWER_FORMAT, "%s: unknown file system features 0x%x", ns->path,
-                         get_fixed32(p + 12));
-    } else {
+    if (!rc)
+        rc = super_check(ns->path, slice_of(value.data, value.size));
+    if (!rc) {
         numbers_lock(ns);
-        ns->features = get_fixed32(p + 12);
+        ns->features = get_fixed32((const uint8_t *)value.data + 12);
         numbers_unlock(ns);
     }
     lsm_buf_release(&value);
