@@ -34,7 +34,7 @@
 #define TAKE_TRIES      1000u // each time somebody else was faster
 #define LAST_REMOVALS   64u   // objects that are removed before the store is let go of
 #define SIGN_AGE_US     (UINT64_C(3600) * 1000000)
-#define REMOVALS_A_BEAT 200u
+#define REMOVALS_A_BEAT 200u // if they take less time than that
 
 struct seen { // the lease, as of one moment
     bool format_ok, newer;
@@ -399,16 +399,16 @@ static int wait_for_turn(struct remote *store, bool shared, struct seen *seen,
     }
 }
 
-static int become_writer(struct remote *store)
+// *ret_last: whose place it has taken.
+static int become_writer(struct remote *store, struct seen *ret_last)
 {
     assert(!store->holds && !store->shares && !store->running);
     for (unsigned tries = 0; tries < TAKE_TRIES; tries++) {
-        struct seen seen;
         struct reader_list list = {0};
         bool taken = false;
-        int rc = wait_for_turn(store, false, &seen, &list);
+        int rc = wait_for_turn(store, false, ret_last, &list);
         if (!rc)
-            rc = take_epoch(store, &seen, &list, &taken);
+            rc = take_epoch(store, ret_last, &list, &taken);
         release_readers(&list);
         if (rc)
             return rc;
@@ -419,7 +419,6 @@ static int become_writer(struct remote *store)
         store->beat = 0;
         store->next_number = (uint64_t)strtoull(store->epoch, NULL, 16) << 32 | 1;
         remote_unlock(store);
-        block_holder(store, seen.holder);
         return 0;
     }
     return status_fail(LSM_BUSY, "%s is in use by others all the time", store->path);
@@ -535,9 +534,19 @@ static void set_note(struct remote *store, const char *note)
     remote_unlock(store);
 }
 
+// Lets go of the lease; what the thread knows of a failure stays.
+static void drop_after(struct remote *store)
+{
+    struct status_kept kept;
+    status_keep(&kept);
+    lease_drop(store);
+    status_restore(&kept);
+}
+
 static int take_writer(struct remote *store, const char *lock_name)
 {
-    int rc = become_writer(store);
+    struct seen last;
+    int rc = become_writer(store, &last);
     if (rc)
         return rc;
     rc = start_thread(store);
@@ -545,13 +554,10 @@ static int take_writer(struct remote *store, const char *lock_name)
         store->holds = false;
         return rc;
     }
+    block_holder(store, last.holder); // waits for monitors that are away, so the lease must be kept
     rc = settle(store, lock_name);
-    if (rc) {
-        struct status_kept kept;
-        status_keep(&kept);
-        lease_drop(store);
-        status_restore(&kept);
-    }
+    if (rc)
+        drop_after(store);
     return rc;
 }
 
@@ -577,13 +583,15 @@ static int take_reader(struct remote *store)
         if (!rc && !dead)
             rc = become_reader(store, &done);
         if (!rc && done)
+            rc = start_thread(store); // before the index, which may be long, is read
+        if (!rc && done)
             rc = index_load(store);
+        if (!rc && done && !anything_unsettled(store))
+            return 0;
+        if (done)
+            drop_after(store);
         if (rc)
             return rc;
-        if (done && !anything_unsettled(store))
-            return start_thread(store);
-        if (done)
-            lease_drop(store);
         if (done || dead)
             rc = take_writer(store, NULL);
         if (rc)
@@ -673,9 +681,12 @@ void lease_tick(struct remote *store)
     }
     if (remote_check(store))
         return;
+    const struct cluster_ops *ops = store->cluster->ops;
+    uint64_t start = ops->now_us(store->cluster);
     beat_writer(store);
     for (unsigned i = 0; i < REMOVALS_A_BEAT && remove_one(store); i++)
-        ;
+        if (ops->now_us(store->cluster) - start >= BEAT_US)
+            break; // the next beat is due
 }
 
 void lease_drop(struct remote *store)

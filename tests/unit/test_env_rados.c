@@ -1,9 +1,11 @@
 // The env over a simulated cluster: names, bytes, locks, a full pool, and every write that fails.
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/status.h"
 #include "disk/fake_cluster.h"
@@ -341,6 +343,153 @@ START_TEST(test_beats_while_loading)
 }
 END_TEST
 
+// A cluster in which whoever takes the lease waits for a beat of its own thread, where it can be
+// held up for long: in shutting the last writer out, and in reading the index.
+static struct {
+    struct cluster_ops ops;
+    const struct cluster_ops *plain;
+    pthread_t taker;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool taken;     // the mutex guards these
+    unsigned beats; // writes of another thread than the taker
+    unsigned waits;
+} keeping = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void keeping_write(struct cluster *cluster, const struct cluster_write *write,
+                          cluster_done_fn *done, void *arg)
+{
+    bool taker = pthread_equal(pthread_self(), keeping.taker);
+    keeping.plain->write_begin(cluster, write, done, arg);
+    pthread_mutex_lock(&keeping.mutex);
+    keeping.taken = keeping.taken || taker;
+    keeping.beats += !taker;
+    pthread_cond_broadcast(&keeping.changed);
+    pthread_mutex_unlock(&keeping.mutex);
+}
+
+static void wait_for_beat(void)
+{
+    struct timespec until;
+    int error = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 120;
+    pthread_mutex_lock(&keeping.mutex);
+    unsigned before = keeping.beats;
+    keeping.waits += keeping.taken;
+    while (keeping.taken && keeping.beats == before && !error)
+        error = pthread_cond_timedwait(&keeping.changed, &keeping.mutex, &until);
+    pthread_mutex_unlock(&keeping.mutex);
+    ck_assert_msg(!error, "the lease is taken, and nobody keeps it");
+}
+
+static int keeping_block(struct cluster *cluster, const char *address)
+{
+    wait_for_beat();
+    return keeping.plain->block(cluster, address);
+}
+
+static int keeping_map(struct cluster *cluster, const char *object, struct slice after,
+                       cluster_pair_fn *fn, void *arg, bool *ret_more)
+{
+    wait_for_beat();
+    return keeping.plain->map(cluster, object, after, fn, arg, ret_more);
+}
+
+static int open_keeping(void *arg, const char *pool, const char *name, struct cluster **ret_cluster,
+                        const char **ret_text)
+{
+    int rc = fake_process_open(arg, pool, name, ret_cluster, ret_text);
+    keeping.plain = (*ret_cluster)->ops;
+    keeping.ops = *keeping.plain;
+    keeping.ops.write_begin = keeping_write;
+    keeping.ops.block = keeping_block;
+    keeping.ops.map = keeping_map;
+    (*ret_cluster)->ops = &keeping.ops;
+    return rc;
+}
+
+// The lease is kept from the moment on that it is taken: by a writer (0) whose predecessor has
+// died, by a reader (1). Else others would find it unkept while monitors are away, and take it.
+START_TEST(test_kept_from_the_start)
+{
+    struct fake_cluster *cluster = fake_cluster_new(1);
+    struct program p;
+    bool reads = _i == 1;
+    program_open(&p, cluster);
+    put(p.dir, "a", "text");
+    if (reads)
+        program_close(&p);
+    else
+        program_kill(&p);
+    p = (struct program){.process = fake_process_new(cluster)};
+    keeping.taker = pthread_self();
+    p.base = env_rados_new(open_keeping, p.process, STRIPE, true);
+    ck_assert_int_eq(p.base->ops->open_dir(p.base, PATH, &p.dir), 0);
+    ck_assert_int_eq(p.dir->ops->lock(p.dir, "LOCK", reads, "", &p.lock), 0);
+    ck_assert_uint_ge(keeping.waits, reads ? 1 : 2); // it was there
+    expect(p.dir, "a", "text");
+    program_close(&p);
+    fake_cluster_free(cluster);
+}
+END_TEST
+
+// A cluster in which it takes long to remove an object.
+static struct {
+    struct cluster_ops ops;
+    const struct cluster_ops *plain;
+    struct fake_cluster *cluster;
+    unsigned removals;
+} slow;
+
+static void slow_write(struct cluster *cluster, const struct cluster_write *write,
+                       cluster_done_fn *done, void *arg)
+{
+    if (write->remove) {
+        slow.removals++;
+        fake_advance_us(slow.cluster, 300000);
+    }
+    slow.plain->write_begin(cluster, write, done, arg);
+}
+
+static int open_slow(void *arg, const char *pool, const char *name, struct cluster **ret_cluster,
+                     const char **ret_text)
+{
+    int rc = fake_process_open(arg, pool, name, ret_cluster, ret_text);
+    slow.plain = (*ret_cluster)->ops;
+    slow.ops = *slow.plain;
+    slow.ops.write_begin = slow_write;
+    (*ret_cluster)->ops = &slow.ops;
+    return rc;
+}
+
+// Removing objects does not hold up the beats.
+START_TEST(test_slow_removal)
+{
+    struct program p = {0};
+    struct env_file *file;
+    uint8_t bytes[STRIPE * 50] = {0};
+    slow.cluster = fake_cluster_new(1);
+    p.process = fake_process_new(slow.cluster);
+    p.base = env_rados_new(open_slow, p.process, STRIPE, false);
+    ck_assert_int_eq(p.base->ops->mkdir(p.base, PATH), 0);
+    ck_assert_int_eq(p.base->ops->open_dir(p.base, PATH, &p.dir), 0);
+    ck_assert_int_eq(p.dir->ops->lock(p.dir, "LOCK", false, "", &p.lock), 0);
+    ck_assert_int_eq(env_open(p.dir, "f", ENV_WRITE | ENV_CREATE, &file), 0);
+    ck_assert_int_eq(env_pwrite(file, bytes, sizeof bytes, 0), 0);
+    ck_assert_int_eq(env_close(file), 0);
+    ck_assert_int_eq(p.dir->ops->unlink(p.dir, "f"), 0);
+    for (unsigned before = 0; slow.removals < 50; before = slow.removals) {
+        uint64_t start = fake_now_us(slow.cluster);
+        env_rados_tick(p.dir);
+        ck_assert_uint_gt(slow.removals, before);
+        ck_assert_uint_lt(fake_now_us(slow.cluster) - start, 2000000); // of a lease of 5 s
+    }
+    program_close(&p);
+    fake_cluster_free(slow.cluster);
+}
+END_TEST
+
 START_TEST(test_full)
 {
     struct fake_cluster *cluster = fake_cluster_new(1);
@@ -577,6 +726,8 @@ int main(void)
     tcase_add_test(tc, test_locks);
     tcase_add_test(tc, test_reader_after_death);
     tcase_add_test(tc, test_beats_while_loading);
+    tcase_add_loop_test(tc, test_kept_from_the_start, 0, 2);
+    tcase_add_test(tc, test_slow_removal);
     tcase_add_test(tc, test_full);
     tcase_add_test(tc, test_each_failure);
     tcase_add_test(tc, test_golden);
