@@ -1,10 +1,12 @@
 // See the header.
 //
-// One mutex; each task has a condition, and `running` says whose turn it is. A process that was
-// killed has its tasks run to their ends without waiting for anything: all their calls fail.
+// Each task has a semaphore and waits for it; who hands on posts that of the next one. So one
+// thread runs at a time, and what it has written the next one sees. A process that was killed has
+// its tasks run to their ends without waiting for anything: all their calls fail.
 #include "disk/fake_schedule.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,18 +23,16 @@ struct task {
     fake_task_fn *fn;
     void *arg;
     pthread_t thread;
-    pthread_cond_t turn;
+    sem_t turn;
     uint64_t until_us; // sleeps
     bool waits, ended;
 };
 
 struct fake_schedule {
     struct fake_cluster *cluster;
-    pthread_mutex_t mutex;
-    pthread_cond_t over;
+    sem_t over; // all tasks have ended
     struct task tasks[TASKS_MAX];
-    unsigned count, running;
-    bool begun, ended;
+    unsigned count;
     unsigned timeouts;
     struct fake_write *writes; // in the order in which they were begun
 };
@@ -43,8 +43,7 @@ struct fake_schedule *schedule_new(struct fake_cluster *cluster)
     if (!schedule)
         abort();
     schedule->cluster = cluster;
-    pthread_mutex_init(&schedule->mutex, NULL);
-    pthread_cond_init(&schedule->over, NULL);
+    sem_init(&schedule->over, 0, 0);
     fake_cluster_use(cluster, schedule);
     return schedule;
 }
@@ -61,8 +60,7 @@ void schedule_free(struct fake_schedule *schedule)
         next = schedule->writes->next;
         fake_write_free(schedule->writes);
     }
-    pthread_cond_destroy(&schedule->over);
-    pthread_mutex_destroy(&schedule->mutex);
+    sem_destroy(&schedule->over);
     free(schedule);
 }
 
@@ -135,18 +133,15 @@ static void move_on(struct fake_schedule *schedule)
     fake_advance_us(schedule->cluster, first > now ? first - now : 0);
 }
 
-// Draws whose turn it is. The mutex is held.
-static void draw(struct fake_schedule *schedule)
+// Draws whose turn it is; NULL: all have ended.
+static struct task *draw(struct fake_schedule *schedule)
 {
     struct fake_cluster *cluster = schedule->cluster;
     unsigned left = 0;
     for (unsigned i = 0; i < schedule->count; i++)
         left += !schedule->tasks[i].ended;
-    if (!left) {
-        schedule->ended = true;
-        pthread_cond_signal(&schedule->over);
-        return;
-    }
+    if (!left)
+        return NULL;
     fake_advance_us(cluster, fake_random(cluster, PASS_US));
     if (fake_random(cluster, 2))
         do_some_write(schedule);
@@ -160,22 +155,26 @@ static void draw(struct fake_schedule *schedule)
             move_on(schedule);
             continue;
         }
-        schedule->running = able[fake_random(cluster, count)];
-        pthread_cond_signal(&schedule->tasks[schedule->running].turn);
-        return;
+        return &schedule->tasks[able[fake_random(cluster, count)]];
     }
 }
 
 static _Thread_local struct task *self;
 
+static void wait_for(sem_t *semaphore)
+{
+    while (sem_wait(semaphore)) // a signal
+        ;
+}
+
 // Hands on, and comes back when it is this task's turn.
 static void hand_on(struct fake_schedule *schedule)
 {
-    pthread_mutex_lock(&schedule->mutex);
-    draw(schedule);
-    while (&schedule->tasks[schedule->running] != self)
-        pthread_cond_wait(&self->turn, &schedule->mutex);
-    pthread_mutex_unlock(&schedule->mutex);
+    struct task *next = draw(schedule);
+    if (next == self)
+        return;
+    sem_post(&next->turn);
+    wait_for(&self->turn);
 }
 
 void schedule_pass(struct fake_schedule *schedule)
@@ -258,15 +257,11 @@ static void *task_main(void *arg)
     struct task *task = arg;
     struct fake_schedule *schedule = task->schedule;
     self = task;
-    pthread_mutex_lock(&schedule->mutex);
-    while (!schedule->begun || &schedule->tasks[schedule->running] != task)
-        pthread_cond_wait(&task->turn, &schedule->mutex);
-    pthread_mutex_unlock(&schedule->mutex);
+    wait_for(&task->turn);
     task->fn(task->arg);
-    pthread_mutex_lock(&schedule->mutex);
     task->ended = true;
-    draw(schedule);
-    pthread_mutex_unlock(&schedule->mutex);
+    struct task *next = draw(schedule);
+    sem_post(next ? &next->turn : &schedule->over);
     return NULL;
 }
 
@@ -275,7 +270,7 @@ void schedule_add_task(struct fake_schedule *schedule, struct fake_process *proc
 {
     struct task *task = &schedule->tasks[schedule->count++];
     *task = (struct task){.schedule = schedule, .process = process, .fn = fn, .arg = arg};
-    pthread_cond_init(&task->turn, NULL);
+    sem_init(&task->turn, 0, 0);
 }
 
 void schedule_run(struct fake_schedule *schedule)
@@ -283,14 +278,11 @@ void schedule_run(struct fake_schedule *schedule)
     for (unsigned i = 0; i < schedule->count; i++)
         if (pthread_create(&schedule->tasks[i].thread, NULL, task_main, &schedule->tasks[i]))
             abort();
-    pthread_mutex_lock(&schedule->mutex);
-    schedule->begun = true;
-    draw(schedule);
-    while (!schedule->ended)
-        pthread_cond_wait(&schedule->over, &schedule->mutex);
-    pthread_mutex_unlock(&schedule->mutex);
+    struct task *first = draw(schedule);
+    sem_post(first ? &first->turn : &schedule->over);
+    wait_for(&schedule->over);
     for (unsigned i = 0; i < schedule->count; i++) {
         pthread_join(schedule->tasks[i].thread, NULL);
-        pthread_cond_destroy(&schedule->tasks[i].turn);
+        sem_destroy(&schedule->tasks[i].turn);
     }
 }
