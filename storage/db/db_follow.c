@@ -30,7 +30,8 @@
 //
 // When a store at rest is opened its logs may have been torn by a power cut. Then the rules of
 // recovery hold: a log ends at a record whose blobs are not there unless it was synced, and at a
-// gap.
+// gap. Each refresh looks at such a record again: blobs that could not be read may be there by now,
+// or tables with what the record says.
 //
 // Thread safety: refreshes take turns. Failure: what was read so far is thrown away, what readers
 // see stays, and the next refresh reads all anew.
@@ -70,7 +71,8 @@ struct followed {
     struct wal_tail *tail;     // the log that is read; NULL: none was found yet
     struct wal_tail *next;     // the one after it, which is made before it is used; NULL: not found
     bool loading;              // from the start: not all may be there
-    bool torn;                 // ends with a record that lacks its blobs
+    bool torn;                 // what was read ends before a record that lacks its blobs
+    bool doubted;              // it did when it was read before
 };
 
 struct db_follow {
@@ -174,13 +176,13 @@ static int read_record(void *arg, uint64_t sequence, struct slice payload,
     int rc = memtable_for(r->db, f, r->log, &memtable);
     if (!rc)
         rc = db_replay_batch(r->db, memtable, &f->hint, payload, sequence,
-                             f->loading && offset >= r->durable, &last);
-    if (rc > 0) {
+                             (f->loading || f->doubted) && offset >= r->durable, &last);
+    if (rc > 0)
         f->torn = true;
+    if (rc > 0 && !f->doubted)
         logger_log(&r->db->logger, LSM_LOG_INFO,
                    "log %" PRIu64 ": the unsynced record at %" PRIu64 " lacks its blobs: %s",
                    r->log, offset, lsm_error_detail());
-    }
     if (rc)
         return rc;
     f->sequence = last;
@@ -229,35 +231,13 @@ static bool log_exists(struct lsm *db, const struct wal_tail *tail)
     return !db->env->ops->stat(db->env, name, &stat);
 }
 
-static int skip_record(void *arg, uint64_t sequence, struct slice payload, uint64_t offset)
-{
-    (void)arg, (void)sequence, (void)payload, (void)offset;
-    return LSM_OK;
-}
-
-// How far the log says that it was synced.
-static int find_durable(struct lsm *db, uint64_t log, uint64_t *ret_durable)
-{
-    char name[STORE_NAME_MAX];
-    struct wal_tail *tail;
-    uint64_t count;
-    store_file_name(name, STORE_LOG, log);
-    int rc = wal_tail_open(db->env, name, log, &tail);
-    if (rc)
-        return rc;
-    rc = wal_tail_read(tail, skip_record, NULL, &count);
-    *ret_durable = wal_tail_durable(tail);
-    wal_tail_free(tail);
-    return rc;
-}
-
 // Reads a log on. *ret_gap: it goes on with a record that does not continue those before.
 static int read_log(struct lsm *db, struct followed *f, struct wal_tail *tail, uint64_t *ret_count,
                     bool *ret_gap)
 {
     struct log_reading reading = {.db = db, .f = f, .log = wal_tail_number(tail)};
     *ret_count = 0;
-    int rc = f->loading ? find_durable(db, reading.log, &reading.durable) : LSM_OK;
+    int rc = f->loading || f->doubted ? wal_tail_ahead(tail, &reading.durable) : LSM_OK;
     if (!rc)
         rc = wal_tail_read(tail, read_record, &reading, ret_count);
     *ret_gap = reading.gap;
@@ -299,11 +279,14 @@ static int next_log(struct lsm *db, struct followed *f, bool *ret_moved)
     return LSM_OK;
 }
 
-// Reads the logs to their end.
+// Reads the logs to their end. Where a record lacked its blobs it is tried again: its writer may
+// have been at it still.
 static int read_logs(struct lsm *db, struct followed *f)
 {
     bool moved = true, gap;
     uint64_t count;
+    f->doubted = f->torn;
+    f->torn = false;
     int rc = f->tail ? LSM_OK : open_log(db, f, 0, &f->tail);
     if (!rc && f->tail)
         rc = read_log(db, f, f->tail, &count, &gap);
@@ -332,6 +315,7 @@ static bool skip_to_tables(struct db_follow *follow, struct followed *f) REQUIRE
         wal_tail_free(f->tail);
         wal_tail_free(f->next);
         f->tail = f->next = NULL;
+        f->torn = false;
         again = true;
     }
     if (f->sequence < f->state.last_sequence) {
@@ -471,7 +455,7 @@ static int refresh(struct lsm *db) REQUIRES(db_follow_mutex)
     follow->unpublished = follow->unpublished || changed;
     if (!rc && changed)
         rc = adopt_tables(db, f->state.version);
-    if (!rc && !f->torn)
+    if (!rc)
         rc = catch_up(db, f);
     if (!rc)
         return LSM_OK;

@@ -286,11 +286,6 @@ uint64_t wal_tail_number(const struct wal_tail *tail)
     return tail->number;
 }
 
-uint64_t wal_tail_durable(const struct wal_tail *tail)
-{
-    return tail->durable;
-}
-
 // Whether the header is that of this log by now. One that is none, or another log's, is that of a
 // file that is being made, or of one that is about to be recycled.
 static int tail_header(struct wal_tail *tail)
@@ -369,5 +364,27 @@ int wal_tail_read(struct wal_tail *tail, wal_record_fn *fn, void *arg, uint64_t 
         *ret_count = count;
     if (log->buffer.capacity > 2 * READ_CHUNK)
         buf_release(&log->buffer);
+    return rc;
+}
+
+static int pass_over(void *arg, uint64_t sequence, struct slice payload, uint64_t offset)
+{
+    (void)arg, (void)sequence, (void)payload, (void)offset;
+    return 0;
+}
+
+int wal_tail_ahead(struct wal_tail *tail, uint64_t *ret_durable)
+{
+    const uint64_t last = tail->last, next = tail->next, durable = tail->durable;
+    uint8_t head[WAL_RECORD_HEADER];
+    uint64_t count;
+    memcpy(head, tail->head, sizeof head);
+    int rc = wal_tail_read(tail, pass_over, NULL, &count);
+    if (!rc)
+        *ret_durable = tail->durable;
+    tail->last = last;
+    tail->next = next;
+    tail->durable = durable;
+    memcpy(tail->head, head, sizeof head);
     return rc;
 }

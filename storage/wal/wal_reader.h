@@ -37,7 +37,8 @@ void wal_tail_free(struct wal_tail *tail); // NULL is allowed
 // included, the tail is good for nothing but being freed.
 int wal_tail_read(struct wal_tail *tail, wal_record_fn *fn, void *arg, uint64_t *ret_count);
 uint64_t wal_tail_number(const struct wal_tail *tail);
-// The highest durable offset in any record that was handed out.
-uint64_t wal_tail_durable(const struct wal_tail *tail);
+// Up to where the log says that it was synced: the highest durable offset in any record that there
+// is, also of those that wal_tail_read() has still to hand out. Fails as that one does.
+int wal_tail_ahead(struct wal_tail *tail, uint64_t *ret_durable);
 
 #endif

@@ -8,6 +8,7 @@
 //  histories    random writes, syncs, flushes, compactions, snapshots, rollbacks, new openings,
 //  deaths
 //               and power cuts; refreshes in between; some views are kept for long
+//  blobs late   the follower opens the store while blobs of unsynced records cannot be read
 //  every call   the follower refreshes before every system call that the writer makes, also while
 //               writes fail for lack of space
 //  threads      both work at the same time
@@ -20,6 +21,7 @@
 
 #include "base/status.h"
 #include "disk/cluster_store.h"
+#include "version/store_files.h"
 
 #define KEYS    40
 #define BATCHES 3000
@@ -428,6 +430,71 @@ START_TEST(test_nothing_kept)
 }
 END_TEST
 
+struct renaming {
+    struct env *dir;
+    unsigned count;
+    bool back;
+};
+
+static int rename_blobs(void *arg, const char *name)
+{
+    struct renaming *renaming = arg;
+    uint64_t number;
+    char hidden[64], plain[64];
+    snprintf(hidden, sizeof hidden, "hidden-%s", name);
+    snprintf(plain, sizeof plain, "%s", name);
+    if (renaming->back ? strncmp(name, "hidden-", 7) == 0
+                       : store_file_parse(name, &number) == STORE_BLOB) {
+        EXPECT(renaming->dir->ops->rename(renaming->dir, name,
+                                          renaming->back ? plain + 7 : hidden) == 0,
+               "%s", lsm_error_detail());
+        renaming->count++;
+    }
+    return 0;
+}
+
+// Takes the names of all blob files away, or gives them back.
+static void hide_blobs(struct world *w, bool back)
+{
+    struct renaming renaming = {.back = back};
+    EXPECT(w->env->ops->open_dir(w->env, w->path, &renaming.dir) == 0, "%s", lsm_error_detail());
+    EXPECT(renaming.dir->ops->list(renaming.dir, ENV_HERE, rename_blobs, &renaming) == 0, "%s",
+           lsm_error_detail());
+    renaming.dir->ops->close_dir(renaming.dir);
+    EXPECT(renaming.count > 0, "no blob file");
+}
+
+// A follower that opens the store while blobs of unsynced records cannot be read shows what is
+// before them, and the rest when they can be: at once (0), when more has been written and synced
+// (1), when tables have it (2).
+START_TEST(test_blobs_come_late)
+{
+    struct world w;
+    world_init(&w, seed_from_env(), false);
+    w.options.blob_min = 1;
+    w.options.write_buffer_size = 16 << 20; // nothing goes to tables by itself
+    w.options.blob_file_size = 16 << 20;
+    writer_open(&w);
+    for (int i = 0; i < 10; i++)
+        EXPECT(batch_write(&w, false) == 0, "%s", lsm_error_detail());
+    hide_blobs(&w, false);
+    follower_open(&w);
+    int at = shown(&w, NULL, "without blobs");
+    EXPECT(at < w.written, "shows %d of %d batches without their blobs", at, w.written);
+    EXPECT(lsm_refresh(w.follower, NULL, NULL) >= 0, "%s", lsm_error_detail());
+    EXPECT(shown(&w, NULL, "without blobs still") == at, "it has changed");
+    hide_blobs(&w, true);
+    if (_i == 1)
+        EXPECT(batch_write(&w, true) == 0, "%s", lsm_error_detail());
+    if (_i == 2)
+        EXPECT(lsm_flush(w.writer) == 0, "%s", lsm_error_detail());
+    refresh(&w, "with blobs");
+    EXPECT(batch_write(&w, false) == 0, "%s", lsm_error_detail());
+    refresh(&w, "and one more batch");
+    world_release(&w);
+}
+END_TEST
+
 // ------------------------------------------------------------------------------------- every call
 
 static struct world *called;
@@ -537,6 +604,7 @@ int main(void)
     tcase_add_test(tc, test_histories);
     tcase_add_test(tc, test_cluster);
     tcase_add_test(tc, test_nothing_kept);
+    tcase_add_loop_test(tc, test_blobs_come_late, 0, 3);
     tcase_add_loop_test(tc, test_every_call, 0, 4);
     tcase_add_loop_test(tc, test_threads, 0, 2);
     suite_add_tcase(suite, tc);
