@@ -8,13 +8,16 @@
 #include <unistd.h>
 
 #include "base/slice.h"
+#include "disk/cluster_store.h"
 #include "model/ns_model.h"
 #include "ns_util.h"
 #include "version_util.h"
 
 struct history {
     uint64_t seed, rng;
-    struct env *env;
+    struct env *env; // a simulated disk, or
+    struct cluster_store cluster;
+    bool in_cluster;
     struct ns *ns;
     struct ns_options options;
     struct model model;

@@ -1,18 +1,20 @@
 // Random histories of namespace operations against a tree in memory.
 //
-// Each history has a store of its own on a simulated disk, with small buffers, and a seed. Inodes
-// of some nodes are held for a while, as the kernel does, so that what was looked up before a
-// rename, link or unlink is used after it. The store is reopened now and then, after a close or the
-// death of the process. All results, attributes, times, contents and listings are compared.
+// Each history has a store of its own, with small buffers, and a seed: on a simulated disk, or in a
+// simulated cluster, where a process may also die at a write. Inodes of some nodes are held for a
+// while, as the kernel does, so that what was looked up before a rename, link or unlink is used
+// after it. The store is reopened now and then, after a close or the death of the process. All
+// results, attributes, times, contents and listings are compared.
 //
-// LSM_HISTORIES sets how many; LSM_SEED replays one.
+// LSM_HISTORIES sets how many, of which a twentieth are in a cluster; LSM_SEED replays one.
 #include <linux/falloc.h>
 #include <signal.h>
 
 #include "model/ns_history.h"
 
-#define LARGE_FILE 1400000
-#define HISTORY_S  300 // one that takes longer hangs
+#define LARGE_FILE     1400000
+#define HISTORY_S      300 // one that takes longer hangs
+#define CLUSTER_ONE_IN 20
 
 // ------------------------------------------------------------------------------- choices
 
@@ -667,7 +669,7 @@ static void draw_options(struct history *h)
     static const size_t blob_min[] = {0, 0, 1, 4096, 65536};
     static const unsigned blooms[] = {0, 1, 10, 32};
     struct lsm_options *engine = &h->options.engine;
-    h->options = ns_small_options(h->env);
+    h->options = ns_small_options(h->in_cluster ? h->cluster.env : h->env);
     h->options.inline_max = inline_max[below(h, 8)];
     h->options.cut_extents = one_in(h, 2) ? (unsigned)below(h, 4) : 1024;
     h->options.merge_delay_ms = one_in(h, 4) ? 0 : 2000;
@@ -676,6 +678,8 @@ static void draw_options(struct history *h)
         h->options.root_mode = 0700;
     }
     engine->wal_mode = one_in(h, 2) ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
+    if (h->in_cluster) // which cannot map
+        engine->wal_mode = LSM_WAL_WRITTEN;
     engine->blob_min = one_in(h, 2) ? blob_min[below(h, 5)] : 1 + (size_t)below(h, 4000);
     engine->blob_file_size = one_in(h, 4) ? 4 << 10 : 64 << 10;
     engine->blob_compression = below(h, 3);
@@ -698,9 +702,21 @@ static void draw_options(struct history *h)
 static void open_store(struct history *h)
 {
     draw_options(h);
-    int status = ns_open("/fs", &h->options, &h->ns);
+    const char *path = h->in_cluster ? CLUSTER_STORE_PATH : "/fs";
+    int status = ns_open(path, &h->options, &h->ns);
     if (status)
         broken(h, "ns_open: %d %s", status, lsm_error_detail());
+}
+
+// Now; in a cluster perhaps at one of the next writes, which are those of the store's closing.
+static void kill_process(struct history *h)
+{
+    if (!h->in_cluster)
+        env_fault_kill(h->env);
+    else if (one_in(h, 2))
+        fake_process_kill(h->cluster.process);
+    else
+        fake_process_kill_at(h->cluster.process, 1 + below(h, 10));
 }
 
 static void do_reopen(struct history *h)
@@ -710,7 +726,7 @@ static void do_reopen(struct history *h)
     if (!held)
         let_all_go(h);
     if (killed)
-        env_fault_kill(h->env);
+        kill_process(h);
     for (struct node *node = h->model.nodes; node; node = node->next) {
         node->held = NULL; // gone with the store
         node->open = false;
@@ -719,6 +735,11 @@ static void do_reopen(struct history *h)
     int status = ns_close(h->ns);
     if (status && !killed)
         broken(h, "ns_close: %d %s", status, lsm_error_detail());
+    if (h->in_cluster && killed) {
+        fake_process_kill(h->cluster.process);
+        cluster_store_end(&h->cluster);
+        cluster_store_start(&h->cluster);
+    }
     open_store(h);
     if (one_in(h, 3))
         check_structure(h);
@@ -759,10 +780,14 @@ static void step(struct history *h)
     operations[i].run(h);
 }
 
-static void start(struct history *h, uint64_t seed)
+static void start(struct history *h, uint64_t seed, bool in_cluster)
 {
     h->seed = h->rng = seed;
-    h->env = env_fault_new();
+    h->in_cluster = in_cluster;
+    if (in_cluster)
+        cluster_store_init(&h->cluster, seed);
+    else
+        h->env = env_fault_new();
     h->deep = one_in(h, 8);
     h->large = one_in(h, 8);
     h->flagged = one_in(h, 3);
@@ -776,10 +801,10 @@ static void start(struct history *h, uint64_t seed)
     pend_change(h, h->model.root);
 }
 
-static void run_history(uint64_t seed)
+static void run_history(uint64_t seed, bool in_cluster)
 {
     struct history h = {0};
-    start(&h, seed);
+    start(&h, seed, in_cluster);
     unsigned steps = 30 + (unsigned)below(&h, 50);
     for (unsigned i = 0; i < steps; i++)
         step(&h);
@@ -793,7 +818,10 @@ static void run_history(uint64_t seed)
         broken(&h, "%" PRIu64 " live inodes are left", ns_live_inodes(h.ns));
     if (ns_close(h.ns))
         broken(&h, "ns_close: %s", lsm_error_detail());
-    env_fault_free(h.env);
+    if (in_cluster)
+        cluster_store_release(&h.cluster);
+    else
+        env_fault_free(h.env);
     model_release(&h.model);
     buf_release(&h.trace);
 }
@@ -806,6 +834,7 @@ static void tell_hanging(int signal)
     _exit(128 + signal);
 }
 
+// On a simulated disk (0), in a simulated cluster (1).
 START_TEST(test_random_histories)
 {
     const char *count_text = getenv("LSM_HISTORIES"), *seed_text = getenv("LSM_SEED");
@@ -813,15 +842,18 @@ START_TEST(test_random_histories)
                      : getenv("LSMFS_LONG") ? 200000
                                             : 10000;
     uint64_t first = test_seed("ns_model", 1);
+    bool in_cluster = _i == 1;
+    if (in_cluster)
+        count = count / CLUSTER_ONE_IN + 1;
     if (seed_text && !count_text)
         count = 1;
     signal(SIGALRM, tell_hanging);
     for (uint64_t i = 0; i < count; i++) {
         snprintf(hanging, sizeof hanging, "hangs: LSM_SEED=%" PRIu64 "\n", first + i);
         alarm(HISTORY_S);
-        run_history(first + i);
+        run_history(first + i, in_cluster);
     }
-    printf("ns_model: %" PRIu64 " histories\n", count);
+    printf("ns_model: %" PRIu64 " histories%s\n", count, in_cluster ? " in a cluster" : "");
 }
 END_TEST
 
@@ -830,7 +862,7 @@ int main(void)
     Suite *suite = suite_create("namespace model");
     TCase *tc = tcase_create("histories");
     tcase_set_timeout(tc, 0);
-    tcase_add_test(tc, test_random_histories);
+    tcase_add_loop_test(tc, test_random_histories, 0, 2);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }
