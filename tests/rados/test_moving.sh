@@ -124,9 +124,9 @@ check "but removed" lsmfsctl destroy --yes rados:test/f
 check "and made" bash -c "lsmfsctl receive rados:test/f <one.stream"
 
 # ---- a full pool
-tell osd pool set-quota test max_bytes 1000000 >/dev/null 2>&1
+pool_quota 1000000 >/dev/null
 is_full() { refuses "pool is full" restore -q to rados:test/g || { lsmfsctl destroy --yes rados:test/g; false; }; }
 check "a full pool refuses a new store" eventually is_full
 check "and nothing is left" eventually no_objects g
-tell osd pool set-quota test max_bytes 0 >/dev/null 2>&1
+pool_quota 0 >/dev/null
 finish

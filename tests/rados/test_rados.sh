@@ -127,7 +127,7 @@ load_ends
 
 # ---- a full pool: a quota, which the cluster learns of some seconds later
 echo before >"$mnt/before" && sync "$mnt/before"
-tell osd pool set-quota test max_bytes 1000000 >/dev/null 2>&1
+pool_quota 1000000 >/dev/null
 fill() { head -c 1000000 "$work/src/big" >"$mnt/fill.$1" && sync "$mnt/fill.$1"; }
 is_full() {
     filled=$((filled + 1))
@@ -138,7 +138,7 @@ check "a full pool refuses writes" eventually is_full
 matches "as a full disk does" "$(cat "$work/fill.err")" "*[Nn]o space left*"
 same "what is there can be read" "$(cat "$mnt/before")" before
 check "removing works" rm "$mnt"/fill.*
-tell osd pool set-quota test max_bytes 0 >/dev/null 2>&1
+pool_quota 0 >/dev/null
 again() { { echo again >"$mnt/again" && sync "$mnt/again"; } 2>/dev/null; }
 check "with room again it can be written" eventually again
 same "all of it" "$(cat "$mnt/again")" again
