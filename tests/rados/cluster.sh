@@ -1,6 +1,6 @@
 # A Ceph cluster of one machine for the tests in this folder: a monitor, a manager and three object
 # daemons on loopback, each with a file of 4 GiB (sparse), with a pool named "test". Source it after
-# fuse/lib.sh:
+# fuse/lib.sh (cluster_on_disk=1: the files are on the disk in any case):
 #   cluster_start    in $work/ceph; sets CEPH_CONF. Status 1, with words, where it cannot be had
 #   osd_kill ID      kill -9 of an object daemon
 #   osd_start ID     starts it again
@@ -8,7 +8,22 @@
 # At the end of the test its processes are ended by their pids, before $work is removed.
 # shellcheck shell=bash disable=SC2154 # $work is lib.sh's
 cluster=$work/ceph
+disks=$cluster # where the object daemons keep their files
 osds=3
+
+# An object daemon syncs each write, which on a busy disk is most of what the tests wait for, and what a
+# tmpfs keeps survives kill -9. They write about 1 GiB; where memory has not several times as much, or
+# the tmpfs cannot be opened with O_DIRECT (before Linux 6.6), they stay on the disk.
+disks_in_memory() {
+    local free
+    free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+    [ "${free:-0}" -gt $((8 << 20)) ] && [ "$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt $((6 << 20)) ] ||
+        return 0
+    disks=$(mktemp -d /dev/shm/lsmfs-test.XXXXXX) || { disks=$cluster; return; }
+    dd if=/dev/zero of="$disks/probe" bs=4096 count=1 oflag=direct 2>/dev/null && rm "$disks/probe" && return
+    rm -rf "$disks"
+    disks=$cluster
+}
 
 cluster_programs() {
     local program missing=
@@ -80,7 +95,7 @@ paxos propose interval = 0.05
 mgr data = $cluster/mgr
 mgr disabled modules = $(cd /usr/share/ceph/mgr 2>/dev/null && printf '%s,' *)
 [osd]
-osd data = $cluster/osd.\$id
+osd data = $disks/osd.\$id
 osd objectstore = bluestore
 bluestore block size = 4294967296
 bluestore block create = true
@@ -172,7 +187,7 @@ cluster_make() {
         read -r uuid </proc/sys/kernel/random/uuid
         commands+=('{"prefix": "osd new", "uuid": "'"$uuid"'", "id": '"$id"'}')
         commands+=('{"prefix": "osd crush add", "id": '"$id"', "weight": 1.0, "args": ["root=default"]}')
-        mkdir -p "$cluster/osd.$id"
+        mkdir -p "$disks/osd.$id"
         echo "$uuid" >"$cluster/uuid.$id"
     done
     ask "${commands[@]}" '{"prefix": "osd pool create", "pool": "test", "pg_num": 8}' \
@@ -204,6 +219,7 @@ cluster_start() {
     mkdir -p "$cluster"/{mgr,log,run}
     export CEPH_CONF=$cluster/ceph.conf
     trap 'cleanup_mounts_first' EXIT
+    [ -n "${cluster_on_disk-}" ] || disks_in_memory
     if ! cluster_make >>"$cluster/log/start" 2>&1 || ! eventually cluster_is_clean; then
         echo "the cluster does not start; what its programs said last:"
         cluster_words
@@ -223,6 +239,7 @@ cleanup_mounts_first() {
         [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" = "$lsmfs" ] && kill -9 "$pid"
     done
     cluster_stop
+    [ "$disks" = "$cluster" ] || rm -rf --one-file-system "$disks"
     cleanup
 }
 
