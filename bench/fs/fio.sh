@@ -10,6 +10,7 @@
 #     --systems=LIST   (ext4,passthrough,lsmfs)
 #     --jobs=LIST      (all; names as in the table below)
 #     --bin=DIR        of lsmfs (build/bin)
+#     --before=DIR     of another build of it, for the system `before`: --systems=before,lsmfs
 #     --options=LIST   mount options of lsmfs
 #     --name=NAME      of the files written: fio-NAME.md, fio-NAME.svg (today's date)
 #     --keep=DIR       keep fio's own output there
@@ -20,8 +21,8 @@
 . "$(dirname "$0")/systems.sh"
 
 rounds=3 size=1024 seconds=8 systems=ext4,passthrough,lsmfs bin=$root/build/bin
-jobs=all name=$(date +%F) keep='' options=''
-parse_options "rounds size seconds systems jobs bin options name keep" "$@"
+before='' jobs=all name=$(date +%F) keep='' options=''
+parse_options "rounds size seconds systems jobs bin before options name keep" "$@"
 [ ${#arguments[@]} -gt 0 ] || usage
 dir=${arguments[0]} out=${arguments[1]:-$root/bench/results}
 systems_check "$systems" "$dir"

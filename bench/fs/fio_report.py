@@ -10,7 +10,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "engine"))
-from ratios import row_of, spread, svg, table  # noqa: E402
+from ratios import base_of, row_of, spread, svg, table  # noqa: E402
 from report import command, machine  # noqa: E402
 
 # job, title, unit, ratio to ext4 that is wanted
@@ -65,8 +65,9 @@ def markdown(args, rows):
         command("df", "--output=fstype,source", args.dir).splitlines()[-1].split()))
     out.append(f"- {command('fio', '--version')}; passthrough: {server}")
     out.append(f"- lsmfs at commit {commit}, options: {args.options or 'defaults'}")
-    out += ["", f"![fio, relative to ext4]({os.path.basename(args.svg)})", ""]
-    out += table(rows, args.systems, "fio job")
+    others = ["before"] if "before" in args.systems else []
+    out += ["", f"![fio, relative to {base_of(args.systems)}]({os.path.basename(args.svg)})", ""]
+    out += table(rows, args.systems, "fio job", others)
     out += ["", spread(rows)]
     return "\n".join(out) + "\n"
 
@@ -81,7 +82,7 @@ def main():
     args.systems = args.systems.split(",")
     rows = collect(args)
     with open(args.svg, "w", encoding="utf-8") as file:
-        file.write(svg(rows, args.systems, "fio, relative to ext4"))
+        file.write(svg(rows, args.systems, "fio"))
     with open(args.markdown, "w", encoding="utf-8") as file:
         file.write(markdown(args, rows))
     print("\n".join(table(rows, args.systems, "fio job")))

@@ -7,7 +7,8 @@ lsmfs to ext4 that is aimed at, or None), samples (system: values of the rounds)
 import html
 import statistics
 
-COLORS = {"ext4": "#8c8c8c", "passthrough": "#d9822b", "lsmfs": "#1f6f8b", "floor": "#b9b0d8"}
+COLORS = {"ext4": "#8c8c8c", "passthrough": "#d9822b", "lsmfs": "#1f6f8b", "floor": "#b9b0d8",
+          "before": "#9fc5b3"}
 
 
 def row_of(title, unit, wanted, samples):
@@ -53,6 +54,11 @@ def table(rows, systems, heading, more=()):
     return lines
 
 
+def base_of(systems):
+    """What the bars of a chart are relative to."""
+    return "ext4" if "ext4" in systems else systems[0]
+
+
 def svg(rows, systems, heading):
     bar, gap, left, width, top, limit = 13, 14, 300, 480, 60, 3.0
     step = bar * len(systems) + gap
@@ -61,8 +67,8 @@ def svg(rows, systems, heading):
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{total}" height="{bottom + 40}" '
            f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" '
            'fill="#ffffff"/>',
-           f'<text x="{left}" y="20" font-size="15" font-weight="bold">{html.escape(heading)}'
-           '</text>']
+           f'<text x="{left}" y="20" font-size="15" font-weight="bold">'
+           f'{html.escape(heading)}, relative to {base_of(systems)}</text>']
     for i, system in enumerate(systems):
         out.append(f'<rect x="{left + 110 * i}" y="32" width="11" height="11" '
                    f'fill="{COLORS[system]}"/><text x="{left + 110 * i + 16}" y="42">{system}</text>')
@@ -77,7 +83,7 @@ def svg(rows, systems, heading):
         out.append(f'<text x="{left - 8}" y="{y + bar * len(systems) / 2 + 4:.1f}" '
                    f'text-anchor="end">{html.escape(row["title"])}</text>')
         for i, system in enumerate(systems):
-            ratio = ratio_of(row, system)
+            ratio = ratio_of(row, system, base_of(systems))
             if ratio is None:
                 continue
             length = width * min(ratio, limit) / limit

@@ -5,8 +5,13 @@
 #   bench/fs/snapshots.sh measure DIR    three rounds on copies of both: processor time of a read and a write
 #   bench/fs/snapshots.sh create DIR     how long `snapshot create` takes with 1,000 and with 100,000 files, and
 #                                        in turn how long dd takes to write and sync a page on that disk
+#   bench/fs/snapshots.sh diff DIR       how long `diff` takes of 100 changed files among 1,000,000 (which it
+#                                        makes first, unless DIR has them): cold, and again
+#   bench/fs/snapshots.sh backup DIR     latencies of a process that creates, reads and appends in that store,
+#                                        alone and beside a backup of it with a file of 2 GiB
 # LSMFS_BIN: the programs of a Release build (build/bin).
 set -eu
+here=$(cd "$(dirname "$0")" && pwd)
 bin=$(realpath -- "${LSMFS_BIN:-$(dirname "$0")/../../build/bin}")
 work=$2
 files=20000 steps=1000
@@ -67,6 +72,63 @@ create() {
         down "$work/c$count"
         rm -rf "$work/c$count"
     done
+}
+
+drop_caches() {
+    sync
+    echo 3 >/proc/sys/vm/drop_caches
+}
+
+million() {
+    [ ! -e "$work/million" ] || return 0
+    up "$work/million"
+    mkdir "$work/mnt/d"
+    loops create "$work/mnt/d" 1000000 2 >/dev/null
+    down "$work/million"
+}
+
+timed() { # WHAT COMMAND...
+    local start=${EPOCHREALTIME/./} lines
+    lines=$("${@:2}" | wc -l)
+    echo "$1: $(((${EPOCHREALTIME/./} - start) / 1000)) ms, $lines lines"
+}
+
+diff() {
+    local i db=$work/million a=a$$ b=b$$
+    million
+    up "$db"
+    "$bin/lsmfsctl" snapshot create "$db" "$a"
+    for ((i = 0; i < 100; i++)); do echo changed >"$work/mnt/d/p$((i % 2))/f$((i * 4999))"; done
+    "$bin/lsmfsctl" snapshot create "$db" "$b"
+    down "$db"
+    for i in 1 2 3; do
+        drop_caches
+        timed "not mounted, cold" "$bin/lsmfsctl" diff "$db" "$a" "$b"
+        drop_caches
+        timed "not mounted, cold, to the present" "$bin/lsmfsctl" diff "$db" "$a"
+        drop_caches
+        up "$db"
+        timed "mounted, cold" "$bin/lsmfsctl" diff "$db" "$a" "$b"
+        timed "again" "$bin/lsmfsctl" diff "$db" "$a" "$b"
+        down "$db"
+    done
+}
+
+backup() {
+    local round db=$work/million
+    million
+    up "$db"
+    head -c 2G /dev/urandom >"$work/mnt/big"
+    sync -f "$work/mnt"
+    for round in 1 2 3; do
+        python3 "$here/latencies.py" "$work/mnt" 4 alone
+        rm -rf "$work/backup"
+        "$bin/lsmfsctl" backup -q "$db" "$work/backup" &
+        python3 "$here/latencies.py" "$work/mnt" 0 "beside backup" $!
+        wait
+    done
+    rm -rf "$work/backup" "$work/mnt/big"
+    down "$db"
 }
 
 "$1"

@@ -4,6 +4,7 @@
 #   passthrough  a FUSE server that passes everything on to a directory in DIR: $PASSTHROUGH if set
 #                (libfuse's passthrough_hp: SOURCE MOUNTPOINT), else bindfs
 #   lsmfs        its store in DIR
+#   before       the same of another build, which is in $before (--before=DIR)
 #   floor        a FUSE server that does nothing (floor.c), over the same transport and, as lsmfs,
 #                without OPEN: what the requests alone cost
 # shellcheck shell=bash
@@ -13,6 +14,7 @@ systems_check() { # SYSTEMS DIR
     [ -d "$2" ] || die "$2: no such directory"
     [ -x "$bin/lsmfs" ] || die "$bin/lsmfs: build it first (Release)"
     [ "$(id -u)" -eq 0 ] || die "run it as root: it drops caches and mounts"
+    [[ $1 != *before* || -x ${before-}/lsmfs ]] || die "no lsmfs in '${before-}': give --before=DIR"
     [[ $1 != *floor* ]] || [ -x "$bin/lsmfs_floor" ] || die "$bin/lsmfs_floor: build it first"
     if [[ $1 == *passthrough* ]] && [ -z "${PASSTHROUGH-}" ] && ! command -v bindfs >/dev/null; then
         die "no passthrough server: apt install bindfs, or set PASSTHROUGH"
@@ -56,6 +58,7 @@ place() { # SYSTEM
         fi
         ;;
     lsmfs) PATH=$bin:$PATH lsmfs ${options:+-o "$options"} "$work/db" "$work/mnt" ;;
+    before) PATH=$before:$PATH lsmfs ${options:+-o "$options"} "$work/before" "$work/mnt" ;;
     floor) "$bin/lsmfs_floor" --no-open ${options:+-o "$options"} "$work/mnt" ;;
     *) die "no such system: $1" ;;
     esac
@@ -69,7 +72,7 @@ drop_caches() {
 # Nothing of the system is left in a cache: unmounted, caches dropped, mounted again. DIR itself stays
 # mounted, and so does the floor, which has nothing but its memory.
 cold() { # SYSTEM
-    case $1 in passthrough | lsmfs) unmount ;; esac
+    case $1 in passthrough | lsmfs | before) unmount ;; esac
     drop_caches
     place "$1"
 }

@@ -11,6 +11,7 @@
 #     --quick          one round, 2,000 files, loops of 4,000: for development
 #     --systems=LIST   (ext4,passthrough,lsmfs,floor)
 #     --bin=DIR        of lsmfs (build/bin)
+#     --before=DIR     of another build of it, for the system `before`: --systems=before,lsmfs
 #     --options=LIST   mount options of lsmfs
 #     --name=NAME      of the files written: trees-NAME.md, trees-NAME.svg (today's date)
 #     --keep=DIR       keep the times there
@@ -21,8 +22,8 @@
 . "$(dirname "$0")/systems.sh"
 
 rounds='' files='' loop='' tree='' quick='' systems=ext4,passthrough,lsmfs,floor bin=$root/build/bin
-options='' name=$(date +%F) keep=''
-parse_options "rounds files loop tree quick! systems bin options name keep" "$@"
+before='' options='' name=$(date +%F) keep=''
+parse_options "rounds files loop tree quick! systems bin before options name keep" "$@"
 [ ${#arguments[@]} -gt 0 ] || usage
 dir=${arguments[0]} out=${arguments[1]:-$root/bench/results}
 rounds=${rounds:-${quick:-3}} files=${files:-$((quick ? 2000 : 10000))} loop=${loop:-$((quick ? 4000 : 20000))}
@@ -126,7 +127,7 @@ IFS=, read -ra system_list <<<"$systems"
 for ((round = 1; round <= rounds; round++)); do
     for system in "${system_list[@]}"; do
         echo "round $round of $rounds: $system" >&2
-        rm -rf "$work/db"
+        rm -rf "$work/db" "$work/before"
         place "$system"
         for kind in generated ${tree:+real}; do
             run_tree

@@ -9,7 +9,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "engine"))
-from ratios import row_of, spread, svg, table  # noqa: E402
+from ratios import base_of, row_of, spread, svg, table  # noqa: E402
 from report import command, machine  # noqa: E402
 
 # job, title, ratio to ext4 that is wanted
@@ -87,7 +87,7 @@ def markdown(args, tables):
         command("df", "--output=fstype,source", args.dir).splitlines()[-1].split()))
     out.append(f"- passthrough: {server}; floor: a FUSE server that does nothing")
     out.append(f"- lsmfs at commit {commit}, options: {args.options or 'defaults'}")
-    out += ["", f"![trees, relative to ext4]({os.path.basename(args.svg)})"]
+    out += ["", f"![trees, relative to {base_of(args.systems)}]({os.path.basename(args.svg)})"]
     for heading, rows in tables:
         out += ["", *table(rows, args.systems, heading, others(args))]
     out += ["", spread([row for _, rows in tables for row in rows])]
@@ -95,7 +95,7 @@ def markdown(args, tables):
 
 
 def others(args):
-    return [system for system in ("passthrough", "floor") if system in args.systems]
+    return [system for system in ("before", "passthrough", "floor") if system in args.systems]
 
 
 def main():
@@ -109,7 +109,7 @@ def main():
     tables = sections(args)
     with open(args.svg, "w", encoding="utf-8") as file:
         file.write(svg([row for _, rows in tables for row in rows], args.systems,
-                       "trees of small files, relative to ext4"))
+                       "trees of small files"))
     with open(args.markdown, "w", encoding="utf-8") as file:
         file.write(markdown(args, tables))
     for heading, rows in tables:
