@@ -53,6 +53,10 @@ def collect(args):
     return rows
 
 
+def fio_table(args, rows):
+    return table(rows, args.systems, "fio job", ["before"] if "before" in args.systems else [])
+
+
 def markdown(args, rows):
     commit = command("git", "-C", os.path.dirname(os.path.abspath(__file__)), "rev-parse", "--short",
                      "HEAD")
@@ -65,9 +69,8 @@ def markdown(args, rows):
         command("df", "--output=fstype,source", args.dir).splitlines()[-1].split()))
     out.append(f"- {command('fio', '--version')}; passthrough: {server}")
     out.append(f"- lsmfs at commit {commit}, options: {args.options or 'defaults'}")
-    others = ["before"] if "before" in args.systems else []
     out += ["", f"![fio, relative to {base_of(args.systems)}]({os.path.basename(args.svg)})", ""]
-    out += table(rows, args.systems, "fio job", others)
+    out += fio_table(args, rows)
     out += ["", spread(rows)]
     return "\n".join(out) + "\n"
 
@@ -85,7 +88,7 @@ def main():
         file.write(svg(rows, args.systems, "fio"))
     with open(args.markdown, "w", encoding="utf-8") as file:
         file.write(markdown(args, rows))
-    print("\n".join(table(rows, args.systems, "fio job")))
+    print("\n".join(fio_table(args, rows)))
 
 
 if __name__ == "__main__":
