@@ -115,12 +115,12 @@ diff() {
 }
 
 backup() {
-    local round db=$work/million
+    local db=$work/million
     million
     up "$db"
     head -c 2G /dev/urandom >"$work/mnt/big"
     sync -f "$work/mnt"
-    for round in 1 2 3; do
+    for _ in 1 2 3; do
         python3 "$here/latencies.py" "$work/mnt" 4 alone
         rm -rf "$work/backup"
         "$bin/lsmfsctl" backup -q "$db" "$work/backup" &
