@@ -109,10 +109,10 @@ struct lsm_options {
     unsigned max_write_buffers;  // 2 [2, 16]: memtables in memory, the active one included
     size_t block_cache_size;     // 64 MiB [0, 1 TiB]: decompressed blocks
     uint64_t map_budget;         // 128 MiB [0, 1 PiB]: compressed tables of this many bytes in all
-                                 // are read through memory maps, as uncompressed ones always are.
-                                 // That is faster than pread, but what the page cache holds of them
-                                 // counts as the process's memory, and a disk's read error in them
-                                 // is a SIGBUS
+                                 // are read through memory maps, as uncompressed ones always are;
+                                 // 0: no table is. Maps are faster than pread, but what the page
+                                 // cache holds of them counts as the process's memory, a disk's read
+                                 // error in them is a SIGBUS, and nothing is read ahead
     unsigned max_open_tables;    // 1000 [16, 1000000]: tables with index and filter resident
     size_t block_size;           // 4 KiB [512, 1 MiB]: uncompressed bytes of a data block
     unsigned restart_interval;   // 16 [1, 1024]: keys between restart points

@@ -29,8 +29,8 @@ void ns_options_init(struct ns_options *options)
     *options = (struct ns_options){
         .inline_max = 2048, .cut_extents = 1024, .merge_delay_ms = 2000, .root_mode = 0755};
     lsm_options_init(&options->engine);
-    // No compressed table is mapped, so that an error of the disk is an errno and does not end the
-    // daemon.
+    // No table is mapped, so that an error of the disk is an errno and does not end the daemon, and
+    // whoever walks a tree that the kernel does not hold has it read ahead.
     options->engine.map_budget = 0;
     // Overwriting a part of an extent leaves parts of it, so more garbage is not known yet than
     // with whole values. With this ratio blob files stay within 1.5 times the data all the same.

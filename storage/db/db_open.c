@@ -187,7 +187,8 @@ static int caches_new(struct lsm *db)
     atomic_init(&db->map_budget.left, db->options.map_budget);
     struct sst_read_options options = {.checksums = db->options.checksums,
                                        .cache = db->block_cache,
-                                       .map_budget = &db->map_budget};
+                                       .map_budget = &db->map_budget,
+                                       .unmapped = db->options.map_budget == 0};
     return table_cache_new(db->env, tables, &options, &db->table_cache);
 }
 

@@ -5,8 +5,8 @@
 // the whole file. A compressed one is decompressed into the cache, from the mapping while the
 // budget for that lasts (a system call costs as much as the rest of a get), else from what pread
 // brings; then the process holds no memory for the table but blocks in the cache. If the file
-// cannot be mapped (the system limits the number of mappings) all blocks are read with pread and go
-// through the cache.
+// cannot be mapped (the system limits the number of mappings), or is not to be, all blocks are read
+// with pread and go through the cache.
 //
 // Checksums. Footer, filter, index and properties are verified when the table is opened. A data
 // block in the mapping is verified at its first use (ONCE), at each (ALWAYS) or not at all (NEVER).
@@ -193,7 +193,6 @@ static int open_parts(struct sst_reader *r)
         return status_no_memory(words * sizeof(*r->verified));
     r->plain = is_plain(&r->index);
     r->file->ops->advise(r->file, 0, r->size, ENV_ADVISE_RANDOM);
-    map_file(r);
     return LSM_OK;
 }
 
@@ -232,6 +231,8 @@ int sst_open(struct env *env, const char *path, uint64_t number, uint64_t file_s
         reader_free(r);
         return rc;
     }
+    if (!options->unmapped)
+        map_file(r);
     *ret_reader = r;
     return LSM_OK;
 }

@@ -18,7 +18,7 @@ struct sst_reader {
     struct sst_index index;
     uint64_t number, size;
     struct env_file *file;
-    uint8_t *map;                  // the whole file; NULL if it could not be mapped
+    uint8_t *map;                  // the whole file; NULL if it is not mapped
     bool plain;                    // most of it is not compressed
     struct block_cache *cache;     // borrowed
     struct sst_map_budget *budget; // borrowed; NULL: compressed blocks are read with pread

@@ -81,7 +81,8 @@ static void read_table(const uint8_t *data, size_t size, enum lsm_checksums chec
     assert(rc == 0);
 
     struct sst_map_budget budget = {1u << 30};
-    struct sst_read_options options = {checksums, cache, &budget};
+    struct sst_read_options options = {
+        .checksums = checksums, .cache = cache, .map_budget = &budget};
     struct sst_reader *reader;
     rc = sst_open(env, PATH, NUMBER, size, &options, &reader);
     if (rc == 0) {

@@ -2,6 +2,7 @@
 // docs/reference.md; a number that goes up is a failure, and one that goes down has to be written
 // there.
 #include <fcntl.h>
+#include <stdatomic.h>
 
 #include "ns_util.h"
 
@@ -295,6 +296,58 @@ START_TEST(test_appends)
 }
 END_TEST
 
+// How often tables were read with pread, and mapped.
+struct table_calls {
+    atomic_uint reads, maps;
+};
+
+static void note_table_call(void *arg, const char *what, const char *path)
+{
+    struct table_calls *calls = arg;
+    if (!strstr(path, ".sst"))
+        return;
+    if (strcmp(what, "map") == 0)
+        atomic_fetch_add(&calls->maps, 1);
+    else if (strcmp(what, "read") == 0)
+        atomic_fetch_add(&calls->reads, 1);
+}
+
+// No table is mapped, also not one whose blocks do not compress: a page of a mapping that the disk
+// cannot return would end the process, and each would be a request to the disk of its own.
+START_TEST(test_no_table_is_mapped)
+{
+    enum { FILES = 40, SIZE = 2000 };
+    static struct table_calls calls;
+    uint8_t data[FILES][SIZE], back[SIZE];
+    uint64_t state = 1;
+    for (size_t i = 0; i < sizeof data; i++) {
+        state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        ((uint8_t *)data)[i] = (uint8_t)(state >> 56);
+    }
+    env_fault_on_call(env, note_table_call, &calls);
+    for (int i = 0; i < FILES; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "/d/noise%d", i);
+        ck_assert_int_eq(ns_test_create(ns, path), 0);
+        struct ns_inode *inode = ns_test_get(ns, path);
+        ck_assert_int_eq(ns_write(ns, inode, data[i], SIZE, 0, 0, NULL), SIZE);
+        ns_inode_put(ns, inode, 1);
+    }
+    ck_assert_int_eq(lsm_flush(ns_engine(ns)), LSM_OK);
+    unsigned reads = atomic_load(&calls.reads);
+    for (int i = 0; i < FILES; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "/d/noise%d", i);
+        struct ns_inode *inode = ns_test_get(ns, path);
+        ck_assert_int_eq(ns_read(ns, inode, back, SIZE, 0), SIZE);
+        ck_assert_mem_eq(back, data[i], SIZE);
+        ns_inode_put(ns, inode, 1);
+    }
+    ck_assert_uint_gt(atomic_load(&calls.reads), reads); // they came from the table
+    ck_assert_uint_eq(atomic_load(&calls.maps), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("ns_costs");
@@ -307,6 +360,7 @@ int main(void)
     tcase_add_test(t, test_removed);
     tcase_add_test(t, test_reclaimed);
     tcase_add_test(t, test_appends);
+    tcase_add_test(t, test_no_table_is_mapped);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

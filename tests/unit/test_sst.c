@@ -34,7 +34,8 @@ static struct sst_reader *open_table(uint64_t number, uint64_t size, enum lsm_ch
     static struct sst_map_budget budget;
     static unsigned opened;
     atomic_store(&budget.left, opened++ % 2 ? 1u << 30 : 0);
-    struct sst_read_options options = {checksums, cache, &budget};
+    struct sst_read_options options = {
+        .checksums = checksums, .cache = cache, .map_budget = &budget};
     int status = sst_open(env, TABLE_PATH, number, size, &options, &reader);
     ck_assert_msg(status == 0, "%s", lsm_error_detail());
     return reader;
@@ -354,7 +355,7 @@ START_TEST(test_failing_calls)
     ck_assert_int_eq(env->ops->stat(env, TABLE_PATH, &st), 0);
     done = false;
     for (uint64_t call = 1; !done; call++) {
-        struct sst_read_options read = {LSM_CHECKSUMS_ONCE, cache, NULL};
+        struct sst_read_options read = {.checksums = LSM_CHECKSUMS_ONCE, .cache = cache};
         struct sst_reader *reader;
         env_fault_fail_at(env, call, LSM_IO_ERROR, false);
         int status = sst_open(env, TABLE_PATH, 1, st.size, &read, &reader);
@@ -467,7 +468,8 @@ START_TEST(test_map_budget)
     build_table(env, &m, 3, &build, &info);
     struct sst_map_budget budget;
     atomic_init(&budget.left, info.file_size + 10);
-    struct sst_read_options options = {LSM_CHECKSUMS_ONCE, cache, &budget};
+    struct sst_read_options options = {
+        .checksums = LSM_CHECKSUMS_ONCE, .cache = cache, .map_budget = &budget};
     struct sst_reader *first, *second;
     ck_assert_int_eq(sst_open(env, TABLE_PATH, 3, info.file_size, &options, &first), 0);
     ck_assert_int_eq(sst_open(env, TABLE_PATH, 3, info.file_size, &options, &second), 0);

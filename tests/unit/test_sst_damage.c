@@ -50,7 +50,8 @@ static int open_table(uint64_t number, uint64_t size, enum lsm_checksums checksu
     static struct sst_map_budget budget;
     static unsigned opened;
     atomic_store(&budget.left, opened++ % 2 ? 1u << 30 : 0);
-    struct sst_read_options options = {checksums, cache, &budget};
+    struct sst_read_options options = {
+        .checksums = checksums, .cache = cache, .map_budget = &budget};
     return sst_open(env, TABLE_PATH, number, size, &options, ret_reader);
 }
 
