@@ -28,11 +28,17 @@ static uint32_t pack(struct state s)
            (uint32_t)s.step << 24;
 }
 
-// `arg`: the file's number.
+struct use {
+    uint64_t ino; // of the file
+    bool is_read;
+};
+
+// `arg`: a struct use.
 static uint32_t used(void *arg, uint32_t before)
 {
+    const struct use *use = arg;
     struct state s = unpack(before);
-    uint8_t last = (uint8_t) * (uint64_t *)arg;
+    uint8_t last = (uint8_t)use->ino;
     if (s.used >= USED_ENOUGH) { // known by now
         s.used = USED_ENOUGH + 1;
         return pack(s);
@@ -41,7 +47,9 @@ static uint32_t used(void *arg, uint32_t before)
         return before;
     s.used++;
     s.last = last;
-    if (s.used == USED_ENOUGH) { // relist_used() sees it this once
+    // relist_used() sees it this once. What is read is made stale by that, and whoever asks after
+    // reading tells nothing new: then one listing brings all, and the next one may be kept.
+    if (s.used == USED_ENOUGH && !use->is_read) {
         s.step = s.step == 0 ? 2 : s.step < LISTS_MOST ? (uint8_t)(2 * s.step) : s.step;
         s.left = s.step;
         assert(s.step >= 2 && s.step <= LISTS_MOST);
@@ -66,12 +74,13 @@ static uint32_t same(void *arg, uint32_t before)
     return before;
 }
 
-void relist_used(struct lsmfs *fs, struct ns_inode *file)
+void relist_used(struct lsmfs *fs, struct ns_inode *file, bool is_read)
 {
-    uint64_t dir_ino, ino = ns_inode_ino(file);
+    struct use use = {ns_inode_ino(file), is_read};
+    uint64_t dir_ino;
     if (!fs->no_opendir || !S_ISREG(ns_inode_type(file)))
         return;
-    struct state s = unpack(ns_dir_word(fs->ns, file, used, &ino, &dir_ino));
+    struct state s = unpack(ns_dir_word(fs->ns, file, used, &use, &dir_ino));
     if (s.used != USED_ENOUGH)
         return;
     struct ns_inode *dir = ns_inode_find(fs->ns, dir_ino);

@@ -25,7 +25,7 @@ void serve_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     // With a handle it is write(2) who asks, or a read or seek at the end.
     int rc = fi && ns_loss_to_tell(node.inode) ? -ENOSPC : node_attr(&node, &attr);
     if (!node.shown)
-        relist_used(lsmfs_of(req), node.inode);
+        relist_used(lsmfs_of(req), node.inode, false);
     node_done(&node);
     if (rc < 0) {
         fuse_reply_err(req, -rc);

@@ -229,7 +229,7 @@ void serve_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     if (!protocol_is_direct() && !node.shown)
         pages_cached(node.inode);
     if (offset == 0 && !node.shown)
-        relist_used(fs, node.inode);
+        relist_used(fs, node.inode, true);
     ssize_t n = data ? ns_read_with(node.ns, node.inode, data, size, (uint64_t)offset,
                                     node_access(&node, fi->flags))
                      : -ENOMEM;

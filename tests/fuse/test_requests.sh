@@ -120,6 +120,18 @@ common_jobs() {
     at_most "grep -r, cold: OPEN, RELEASE" 3 OPEN RELEASE
     at_most "grep -r, cold: READ" 100 READ
     at_most "grep -r, cold, with listings" 130
+    # One listing, after the kernel was told to forget the one before, brings the attributes of what
+    # was read; the next one is the kernel's own.
+    lists_again() {
+        measured find "$mnt/tree" -type f -newer "$work/tree.tar"
+        [ "$(requests READDIRPLUS)" -gt 0 ]
+    }
+    eventually lists_again
+    at_most "find after reading: listings" 15 READDIR READDIRPLUS
+    at_most "find after reading: attributes" 5 LOOKUP GETATTR
+    measured find "$mnt/tree" -type f -newer "$work/tree.tar"
+    at_most "find after that: listings" 0 READDIR READDIRPLUS
+    at_most "find after that: attributes of directories" 5 LOOKUP GETATTR
     unmount_traced
 }
 undisturbed common_jobs
