@@ -99,28 +99,29 @@ typedef void lsm_log_fn(void *arg, enum lsm_log_level level, const char *message
 // the range given in brackets make lsm_open() fail with LSM_INVALID and a detail that names the
 // option.
 struct lsm_options {
-    bool create_if_missing;      // default true: an absent or empty directory becomes a store
-    bool error_if_exists;        // default false
-    bool read_only;              // default false: no writes, no background work, no log kept
-    bool unfinished;             // default false: a store that is made takes lsm_complete() before
-                                 // it can be opened without this
-    size_t write_buffer_size;    // 64 MiB [64 KiB, 4 GiB]: a memtable's arena before it is flushed;
-                                 // at most 1/16 of the disk, but 256 KiB
-    unsigned max_write_buffers;  // 2 [2, 16]: memtables in memory, the active one included
-    size_t block_cache_size;     // 64 MiB [0, 1 TiB]: decompressed blocks
-    uint64_t map_budget;         // 128 MiB [0, 1 PiB]: compressed tables of this many bytes in all
-                                 // are read through memory maps, as uncompressed ones always are;
-                                 // 0: no table is. Maps are faster than pread, but what the page
-                                 // cache holds of them counts as the process's memory, a disk's read
-                                 // error in them is a SIGBUS, and nothing is read ahead
-    unsigned max_open_tables;    // 1000 [16, 1000000]: tables with index and filter resident
-    size_t block_size;           // 4 KiB [512, 1 MiB]: uncompressed bytes of a data block
-    unsigned restart_interval;   // 16 [1, 1024]: keys between restart points
-    unsigned bloom_bits_per_key; // 10 [0, 32]: 0 means no filters
+    bool create_if_missing;     // default true: an absent or empty directory becomes a store
+    bool error_if_exists;       // default false
+    bool read_only;             // default false: no writes, no background work, no log kept
+    bool unfinished;            // default false: a store that is made takes lsm_complete() before
+                                // it can be opened without this
+    size_t write_buffer_size;   // 64 MiB [64 KiB, 4 GiB]: a memtable's arena before it is flushed;
+                                // at most 1/16 of the disk, but 256 KiB
+    unsigned max_write_buffers; // 2 [2, 16]: memtables in memory, the active one included
+    size_t block_cache_size;    // 64 MiB [0, 1 TiB]: decompressed blocks
+    uint64_t map_budget;        // 128 MiB [0, 1 PiB]: compressed tables of this many bytes in all
+                                // are read through memory maps, as uncompressed ones always are;
+                                // 0: no table is. Maps are faster than pread, but what the page
+                                // cache holds of them counts as the process's memory, a disk's read
+                                // error in them is a SIGBUS, and nothing is read ahead
+    unsigned max_open_tables;   // 1000 [16, 1000000]: tables with index and filter resident
+    size_t block_size;          // 4 KiB [512, 1 MiB]: uncompressed bytes of a data block
+    unsigned restart_interval;  // 16 [1, 1024]: keys between restart points
+    unsigned bloom_bits_per_key;             // 10 [0, 32]: 0 means no filters
     enum lsm_compression compression;        // LZ4
     enum lsm_compression bottom_compression; // LZ4: for tables of the last level
     enum lsm_checksums checksums;            // ONCE: a block is verified when it is first read
-    size_t table_size;                       // 32 MiB [64 KiB, 4 GiB]: target size of a table
+    size_t table_size;                       // 32 MiB [64 KiB, 4 GiB]: target size of a table;
+                                             // at most 1/64 of the disk, but 256 KiB
     size_t level_base_size;      // 256 MiB [128 KiB, 1 TiB]: target of the first sorted level
     unsigned level_ratio;        // 10 [2, 100]: size ratio between neighbouring levels
     unsigned l0_compact;         // 4 [1, 1000]: level-0 tables that start a compaction
