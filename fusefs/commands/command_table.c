@@ -191,5 +191,5 @@ enum exit_status ctl_run(struct ctl *ctl)
     ctl->out = front->out;
     enum exit_status status = ctl->command->run(ctl);
     assert(!ctl->ns && !ctl->engine); // the command has closed what it has opened
-    return is_cancelled(front) && status == EXIT_OK ? EXIT_FAILED : status;
+    return atomic_load(&front->has_seen) && status == EXIT_OK ? EXIT_FAILED : status;
 }

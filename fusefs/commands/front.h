@@ -19,7 +19,8 @@ struct front {
     FILE *out;              // standard output
     bool out_is_terminal;   // names are shown with control characters escaped
     struct ns_cred cred;    // the user on whose behalf the command runs
-    _Atomic bool cancelled; // set by any thread: the command ends soon, and fails
+    _Atomic bool cancelled; // set by any thread: the command ends soon
+    _Atomic bool has_seen;  // that it is cancelled: it fails, since it has left something out
     enum progress_unit unit;
     uint64_t done, total; // what progress shows; total 0: not known
 };
@@ -55,9 +56,14 @@ struct front_ops {
                      uint64_t *ret_inode);
 };
 
-static inline bool is_cancelled(const struct front *front)
+// Whether the command is to leave out what is not done yet. Any thread. A command that has done all
+// does not ask: then it has succeeded, whatever came meanwhile.
+static inline bool is_cancelled(struct front *front)
 {
-    return atomic_load_explicit(&front->cancelled, memory_order_relaxed);
+    if (!atomic_load_explicit(&front->cancelled, memory_order_relaxed))
+        return false;
+    atomic_store_explicit(&front->has_seen, true, memory_order_relaxed);
+    return true;
 }
 
 void progress_unit(struct front *front, enum progress_unit unit); // and nothing is done yet

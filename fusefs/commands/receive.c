@@ -441,6 +441,6 @@ enum exit_status command_receive(struct ctl *ctl)
     free(r.db);
     free(r.beside);
     // What came after the last moment at which it could be cancelled does not count.
-    atomic_store(&ctl->front->cancelled, false);
+    atomic_store(&ctl->front->has_seen, false);
     return done ? EXIT_OK : EXIT_FAILED;
 }

@@ -29,7 +29,8 @@ struct client_session {
     struct buf send;
     struct wire_message answer;
     bool wants_progress;
-    bool broken; // the socket; `cancelled` too
+    bool broken;   // the socket; `cancelled` too
+    bool has_sent; // something that the command has said
     unsigned progress_calls;
     uint64_t progress_us; // when it was told last
 };
@@ -53,6 +54,7 @@ static void break_off(struct client_session *session)
 
 static void send_now(struct client_session *session)
 {
+    session->has_sent |= session->send.size > 0;
     if (!session->broken && session->send.size &&
         wire_send(session->client->fd, buf_slice(&session->send)))
         break_off(session);
@@ -101,6 +103,7 @@ static int64_t ask(struct client_session *session, enum wire_type type, const vo
     struct slice body = buf_slice(&session->answer.body);
     if (rc || session->answer.type != WIRE_ANSWER || !wire_get_u64(&body, &result)) {
         atomic_store(&session->client->front.cancelled, true);
+        atomic_store(&session->client->front.has_seen, true);
         return -ECANCELED;
     }
     if (ret_bytes)
@@ -333,11 +336,18 @@ static void run_command(struct lsmfs *fs, struct control_client *client, struct 
     kernel_live_init(&live, fs);
     ctl->front = &client->front;
     ctl->live = &live.live;
+    if (atomic_load(&client->stopping))
+        return; // not accepted: lsmfsctl waits for the store
     add(session, WIRE_ACCEPTED, NULL, 0);
     send_now(session);
+    session->has_sent = false;
     uint32_t status = (uint32_t)ctl_run(ctl);
-    if (status && atomic_load(&client->stopping))
+    if (status && atomic_load(&client->stopping) && atomic_load(&client->front.has_seen)) {
         status = WIRE_STATUS_UNMOUNTED;
+        fflush(client->front.out);
+        if (ctl->command->flags & COMMAND_PRINTS && !session->has_sent)
+            session->send.size = 0; // nothing was shown: lsmfsctl does all of it again
+    }
     uint8_t body[4];
     put_fixed32(body, status);
     add_in_order(session, WIRE_EXIT, body, sizeof body);
