@@ -5,6 +5,9 @@
 // needs the lock of a store is called with one, not with whose. A role is declared, never defined;
 // the functions that take and give up the lock name it.
 //
+// It cannot be told of a field that two locks are held to change it and either one to read it. Such
+// fields say so in a comment, as do those that one thread sets before there are others.
+//
 // Other compilers see nothing of it.
 #ifndef LSM_BASE_LOCK_CHECK_H
 #define LSM_BASE_LOCK_CHECK_H

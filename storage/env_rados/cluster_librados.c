@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock_check.h"
 
 #define LIBRARY        "librados.so.2"
 #define CONNECT_S      "30"
@@ -103,14 +104,21 @@ static_assert(sizeof lib == sizeof function_names / sizeof *function_names * siz
 static pthread_once_t lib_once = PTHREAD_ONCE_INIT;
 static char lib_text[512]; // why there is no library; "" if there is
 
+extern struct lock_role librados_space_mutex; // a leaf
+
 struct librados {
     struct cluster base;
     rados_t rados;
     rados_ioctx_t io;
     char pool[128], address[ADDRESS_MAX];
     pthread_mutex_t mutex;
-    uint64_t space_us, space_free, space_total; // mutex, as of space_us; 0: never asked
+    // As of space_us; 0: never asked.
+    uint64_t space_us GUARDED_BY(librados_space_mutex);
+    uint64_t space_free GUARDED_BY(librados_space_mutex);
+    uint64_t space_total GUARDED_BY(librados_space_mutex);
 };
+
+LOCK_FUNCTIONS(space, struct librados, mutex, librados_space_mutex)
 
 static void lib_load(void)
 {
@@ -440,7 +448,7 @@ static int librados_space(struct cluster *cluster, uint64_t *ret_free, uint64_t 
 {
     struct librados *rados = of(cluster);
     int rc = 0;
-    pthread_mutex_lock(&rados->mutex);
+    space_lock(rados);
     uint64_t now = clock_us();
     if (!rados->space_us || now - rados->space_us > SPACE_AGE_US) {
         rc = ask_space(rados, &rados->space_free, &rados->space_total);
@@ -453,7 +461,7 @@ static int librados_space(struct cluster *cluster, uint64_t *ret_free, uint64_t 
         *ret_free = rados->space_free;
         *ret_total = rados->space_total;
     }
-    pthread_mutex_unlock(&rados->mutex);
+    space_unlock(rados);
     return rc;
 }
 

@@ -51,7 +51,11 @@ static void *map_memory(size_t size)
 #define POOL_ON true
 #endif
 
-void arena_pool_init(struct arena_pool *pool, size_t limit)
+LOCK_FUNCTIONS(pool, struct arena_pool, lock, arena_pool_mutex)
+LOCK_FUNCTIONS(grow, struct arena, grow_lock, arena_grow_mutex)
+
+// Nobody else has the pool yet.
+void arena_pool_init(struct arena_pool *pool, size_t limit) NOT_CHECKED
 {
     *pool = (struct arena_pool){.limit = POOL_ON ? limit : 0};
     pthread_mutex_init(&pool->lock, NULL); // cannot fail on Linux
@@ -60,20 +64,20 @@ void arena_pool_init(struct arena_pool *pool, size_t limit)
 static struct arena_chunk *pool_take(struct arena_pool *pool, size_t size)
 {
     struct arena_chunk *chunk = NULL;
-    pthread_mutex_lock(&pool->lock);
+    pool_lock(pool);
     if (pool->chunks && pool->chunk_size == size) {
         chunk = pool->chunks;
         pool->chunks = chunk->next;
         assert(pool->bytes >= size);
         pool->bytes -= size;
     }
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool);
     return chunk;
 }
 
 static bool pool_give(struct arena_pool *pool, struct arena_chunk *chunk)
 {
-    pthread_mutex_lock(&pool->lock);
+    pool_lock(pool);
     if (!pool->chunks)
         pool->chunk_size = chunk->size;
     bool wanted = chunk->size == pool->chunk_size && pool->bytes + chunk->size <= pool->limit;
@@ -83,7 +87,7 @@ static bool pool_give(struct arena_pool *pool, struct arena_chunk *chunk)
         pool->bytes += chunk->size;
     }
     assert(pool->bytes <= pool->limit);
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool);
     return wanted;
 }
 
@@ -98,15 +102,16 @@ static void unmap_all(struct arena_chunk *chunk)
 
 void arena_pool_trim(struct arena_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    pool_lock(pool);
     struct arena_chunk *chunks = pool->chunks;
     pool->chunks = NULL;
     pool->bytes = 0;
-    pthread_mutex_unlock(&pool->lock);
+    pool_unlock(pool);
     unmap_all(chunks);
 }
 
-void arena_pool_free(struct arena_pool *pool)
+// Nobody else has the pool any more.
+void arena_pool_free(struct arena_pool *pool) NOT_CHECKED
 {
     unmap_all(pool->chunks);
     pthread_mutex_destroy(&pool->lock);
@@ -126,7 +131,7 @@ static struct arena_chunk *chunk_get(struct arena *arena, size_t size)
 }
 
 // A chunk of `size` bytes, or a page more, that was set aside, or NULL. grow_lock is held.
-static struct arena_chunk *spare_take(struct arena *arena, size_t size)
+static struct arena_chunk *spare_take(struct arena *arena, size_t size) REQUIRES(arena_grow_mutex)
 {
     struct arena_chunk **link = &arena->spare;
     while (*link && (*link)->size != size && (*link)->size != size + ARENA_PAGE)
@@ -147,6 +152,7 @@ static size_t chunk_bytes(size_t size, size_t need)
 
 // A chunk that holds at least `need` bytes, the first `need` of them claimed. grow_lock is held.
 static struct arena_chunk *chunk_new(struct arena *arena, size_t size, size_t need)
+    REQUIRES(arena_grow_mutex)
 {
     if (need > SIZE_MAX / 4) {
         status_no_memory(need);
@@ -164,7 +170,8 @@ static struct arena_chunk *chunk_new(struct arena *arena, size_t size, size_t ne
     return chunk;
 }
 
-int arena_init(struct arena *arena, size_t chunk_size, struct arena_pool *pool)
+// Nobody else has the arena yet.
+int arena_init(struct arena *arena, size_t chunk_size, struct arena_pool *pool) NOT_CHECKED
 {
     if (chunk_size > SIZE_MAX / 4)
         return status_no_memory(chunk_size);
@@ -193,7 +200,8 @@ static void release_all(struct arena *arena, struct arena_chunk *chunk)
     }
 }
 
-void arena_release(struct arena *arena)
+// Nobody else has the arena any more.
+void arena_release(struct arena *arena) NOT_CHECKED
 {
     release_all(arena, atomic_load_explicit(&arena->current, memory_order_acquire));
     release_all(arena, arena->spare);
@@ -205,14 +213,14 @@ void arena_release(struct arena *arena)
 
 static void *alloc_large(struct arena *arena, size_t size)
 {
-    pthread_mutex_lock(&arena->grow_lock);
+    grow_lock(arena);
     struct arena_chunk *chunk = chunk_new(arena, 0, size);
     if (chunk) {
         struct arena_chunk *head = atomic_load_explicit(&arena->current, memory_order_relaxed);
         chunk->next = head->next;
         head->next = chunk;
     }
-    pthread_mutex_unlock(&arena->grow_lock);
+    grow_unlock(arena);
     return chunk ? chunk + 1 : NULL;
 }
 
@@ -220,7 +228,7 @@ static void *alloc_large(struct arena *arena, size_t size)
 static void *alloc_grow(struct arena *arena, struct arena_chunk *full, size_t size, bool *ret_raced)
 {
     void *p = NULL;
-    pthread_mutex_lock(&arena->grow_lock);
+    grow_lock(arena);
     *ret_raced = atomic_load_explicit(&arena->current, memory_order_relaxed) != full;
     if (!*ret_raced) {
         struct arena_chunk *chunk = chunk_new(arena, arena->chunk_size, size);
@@ -230,7 +238,7 @@ static void *alloc_grow(struct arena *arena, struct arena_chunk *full, size_t si
             atomic_store_explicit(&arena->current, chunk, memory_order_release);
         }
     }
-    pthread_mutex_unlock(&arena->grow_lock);
+    grow_unlock(arena);
     return p;
 }
 
@@ -253,7 +261,7 @@ void *arena_alloc(struct arena *arena, size_t size)
 }
 
 // Sets aside as many chunks of `size` bytes as make it `count` of them. grow_lock is held.
-static int set_aside(struct arena *arena, size_t size, size_t count)
+static int set_aside(struct arena *arena, size_t size, size_t count) REQUIRES(arena_grow_mutex)
 {
     for (struct arena_chunk *chunk = arena->spare; chunk && count; chunk = chunk->next)
         count -= chunk->size == size;
@@ -276,9 +284,9 @@ int arena_reserve(struct arena *arena, size_t size)
     // A chunk is full when a request of a quarter of its size does not fit any more, so at least
     // three quarters of each chunk can be counted on.
     size_t each = arena->chunk_size / 4 * 3 - sizeof(struct arena_chunk);
-    pthread_mutex_lock(&arena->grow_lock);
+    grow_lock(arena);
     int rc = set_aside(arena, chunk_bytes(arena->chunk_size, 0), size / each + 1);
-    pthread_mutex_unlock(&arena->grow_lock);
+    grow_unlock(arena);
     return rc;
 }
 
@@ -286,13 +294,13 @@ int arena_reserve_large(struct arena *arena, size_t size)
 {
     if (size > SIZE_MAX / 4)
         return status_no_memory(size);
-    pthread_mutex_lock(&arena->grow_lock);
+    grow_lock(arena);
     size = chunk_bytes(0, size);
     size_t count = 1; // beside the chunks that were set aside for other requests of this size
     for (struct arena_chunk *chunk = arena->spare; chunk; chunk = chunk->next)
         count += chunk->size == size;
     int rc = set_aside(arena, size, count);
-    pthread_mutex_unlock(&arena->grow_lock);
+    grow_unlock(arena);
     return rc;
 }
 

@@ -11,18 +11,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/lock_check.h"
+
 struct arena_chunk;
+
+extern struct lock_role arena_pool_mutex, arena_grow_mutex; // both leaves
 
 // Chunks that earlier arenas gave back, kept for later arenas of the same chunk size, so that
 // writers need not wait for the system to zero memory. All of its functions but init and free may
 // be called from any thread.
 struct arena_pool {
-    pthread_mutex_t lock;
-    struct arena_chunk *chunks; // lock, as the next two
+    pthread_mutex_t lock; // arena_pool_mutex
+    struct arena_chunk *chunks GUARDED_BY(arena_pool_mutex);
     // Size of the chunks that are kept; if none is kept, of the next one that is given back.
-    size_t chunk_size;
-    size_t bytes;
-    size_t limit; // of `bytes`
+    size_t chunk_size GUARDED_BY(arena_pool_mutex);
+    size_t bytes GUARDED_BY(arena_pool_mutex);
+    size_t limit; // of `bytes`; constant
 };
 
 void arena_pool_init(struct arena_pool *pool, size_t limit);
@@ -36,8 +40,9 @@ struct arena {
     _Atomic size_t allocated_bytes;        // bytes of all chunks; relaxed
     size_t chunk_size;
     struct arena_pool *pool;   // borrowed; or NULL
-    pthread_mutex_t grow_lock; // held while a chunk is added
-    struct arena_chunk *spare; // chunks set aside by arena_reserve(); grow_lock
+    pthread_mutex_t grow_lock; // arena_grow_mutex: held while a chunk is added
+    // Chunks set aside by arena_reserve().
+    struct arena_chunk *spare GUARDED_BY(arena_grow_mutex);
 };
 
 // `chunk_size` bytes a chunk; larger requests get a chunk of their own. `pool` may be NULL.

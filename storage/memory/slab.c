@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/lock_check.h"
 #include "base/status.h"
 #include "memory/span.h"
 
@@ -29,6 +30,8 @@
 #define CLASSES       (DOUBLINGS * STEPS)
 #define CLASS_PAYLOAD (PAYLOAD_MIN << DOUBLINGS)
 
+extern struct lock_role slab_class_mutex; // a class's lock; a leaf
+
 struct free_block {
     struct free_block *next;
 };
@@ -36,18 +39,19 @@ struct free_block {
 struct slab_chunk {
     struct slab_class *class; // constant
     struct slab *slab;        // constant
-    // The class's lock.
-    struct slab_chunk *prev, *next; // in the class's list, if `listed`
-    struct free_block *free;
-    size_t fresh; // offset of the first block never used
-    unsigned used;
-    bool listed;
+    // In the class's list, if `listed`.
+    struct slab_chunk *prev GUARDED_BY(slab_class_mutex);
+    struct slab_chunk *next GUARDED_BY(slab_class_mutex);
+    struct free_block *free GUARDED_BY(slab_class_mutex);
+    size_t fresh GUARDED_BY(slab_class_mutex); // offset of the first block never used
+    unsigned used GUARDED_BY(slab_class_mutex);
+    bool listed GUARDED_BY(slab_class_mutex);
 };
 
 struct slab_class {
     pthread_mutex_t lock;
-    size_t block_size;         // constant
-    struct slab_chunk *chunks; // with a free block; the lock
+    size_t block_size;                                      // constant
+    struct slab_chunk *chunks GUARDED_BY(slab_class_mutex); // with a free block
 } __attribute__((aligned(64)));
 
 struct slab {
@@ -86,6 +90,8 @@ size_t slab_block_size(size_t size)
     return class_block_size(index);
 }
 
+LOCK_FUNCTIONS(class, struct slab_class, lock, slab_class_mutex)
+
 int slab_new(bool huge, struct slab **ret_slab)
 {
     struct slab *slab = aligned_alloc(_Alignof(struct slab), sizeof(*slab));
@@ -115,7 +121,7 @@ static void slab_unref(struct slab *slab)
 
 // --------------------------------------------------------------------------------- chunks
 
-static void list_push(struct slab_class *class, struct slab_chunk *chunk)
+static void list_push(struct slab_class *class, struct slab_chunk *chunk) REQUIRES(slab_class_mutex)
 {
     assert(!chunk->listed);
     chunk->listed = true;
@@ -127,6 +133,7 @@ static void list_push(struct slab_class *class, struct slab_chunk *chunk)
 }
 
 static void list_remove(struct slab_class *class, struct slab_chunk *chunk)
+    REQUIRES(slab_class_mutex)
 {
     assert(chunk->listed);
     *(chunk->prev ? &chunk->prev->next : &class->chunks) = chunk->next;
@@ -136,7 +143,7 @@ static void list_remove(struct slab_class *class, struct slab_chunk *chunk)
 }
 
 // A new chunk in the class's list, or false. The class's lock is held.
-static bool add_chunk(struct slab *slab, struct slab_class *class)
+static bool add_chunk(struct slab *slab, struct slab_class *class) REQUIRES(slab_class_mutex)
 {
     struct slab_chunk *chunk = huge_map(CHUNK_SIZE, slab->huge);
     if (!chunk)
@@ -148,7 +155,7 @@ static bool add_chunk(struct slab *slab, struct slab_class *class)
     return true;
 }
 
-static bool chunk_full(const struct slab_chunk *chunk)
+static bool chunk_full(const struct slab_chunk *chunk) REQUIRES(slab_class_mutex)
 {
     return !chunk->free && chunk->fresh + chunk->class->block_size > CHUNK_SIZE;
 }
@@ -160,11 +167,21 @@ static void drop_chunk(struct slab_chunk *chunk)
     slab_unref(slab);
 }
 
+// Chunks that are in no class's list any more.
+static void drop_chunks(struct slab_chunk *chunk) NOT_CHECKED
+{
+    while (chunk) {
+        struct slab_chunk *next = chunk->next;
+        drop_chunk(chunk);
+        chunk = next;
+    }
+}
+
 // The owner has gone: empty chunks that were kept go too.
 static void drop_empty_chunks(struct slab_class *class)
 {
     struct slab_chunk *gone = NULL;
-    pthread_mutex_lock(&class->lock);
+    class_lock(class);
     for (struct slab_chunk *chunk = class->chunks, *next; chunk; chunk = next) {
         next = chunk->next;
         if (chunk->used == 0) {
@@ -173,12 +190,8 @@ static void drop_empty_chunks(struct slab_class *class)
             gone = chunk;
         }
     }
-    pthread_mutex_unlock(&class->lock);
-    while (gone) {
-        struct slab_chunk *next = gone->next;
-        drop_chunk(gone);
-        gone = next;
-    }
+    class_unlock(class);
+    drop_chunks(gone);
 }
 
 void slab_free(struct slab *slab)
@@ -200,7 +213,7 @@ void *slab_alloc(struct slab *slab, size_t size)
         return aligned_alloc(BLOCK_ALIGN, slab_block_size(size));
     struct slab_class *class = &slab->classes[index];
     void *block = NULL;
-    pthread_mutex_lock(&class->lock);
+    class_lock(class);
     if (class->chunks || add_chunk(slab, class)) {
         struct slab_chunk *chunk = class->chunks;
         chunk->used++;
@@ -214,7 +227,7 @@ void *slab_alloc(struct slab *slab, size_t size)
         if (chunk_full(chunk))
             list_remove(class, chunk);
     }
-    pthread_mutex_unlock(&class->lock);
+    class_unlock(class);
     return block;
 }
 
@@ -229,7 +242,7 @@ void slab_dealloc(void *block, size_t size)
     struct slab_class *class = chunk->class;
     struct free_block *free_block = block;
     assert(class == &chunk->slab->classes[class_of(size)]);
-    pthread_mutex_lock(&class->lock);
+    class_lock(class);
     assert(chunk->used > 0);
     free_block->next = chunk->free;
     chunk->free = free_block;
@@ -240,7 +253,7 @@ void slab_dealloc(void *block, size_t size)
                 (!only || atomic_load_explicit(&chunk->slab->closed, memory_order_seq_cst));
     if (drop)
         list_remove(class, chunk);
-    pthread_mutex_unlock(&class->lock);
+    class_unlock(class);
     if (drop)
         drop_chunk(chunk);
 }
