@@ -6,22 +6,15 @@
 // Files are opened close-on-exec and created readable by their owner only: a store holds what its
 // users protected with modes of their own. EINTR and short transfers are handled here.
 //
-// Locks are flock()s, which vanish with the process. Some file systems emulate flock with locks
-// that belong to a process and not to an open file: there one process would get the same lock
-// twice. So a list of the lock files that this process holds is looked at first.
-//
-// Thread safety: as env.h says; the lock list has a mutex. On failure outputs are untouched.
+// Thread safety: as env.h says. On failure outputs are untouched. Locks: env_posix_lock.c.
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -31,49 +24,25 @@
 
 #include "base/status.h"
 #include "base/waits.h"
-#include "env/env.h"
+#include "env/env_posix_impl.h"
 
 #define FILE_MODE      0600
 #define DIRECTORY_MODE 0700
 #define TRANSFER_MAX   ((size_t)1 << 30)
-#define HOLDERS_MAX    4096
-#define NOTE_MAX       1024
 
 // These file systems write to a new place what is overwritten. So a store into a mapping may find
 // no room on the disk although the file's space is allocated.
 #define BTRFS_MAGIC    0x9123683eL
 #define BCACHEFS_MAGIC 0xca451a4eL
 
-struct posix_dir {
-    struct env base;
-    int fd; // AT_FDCWD: the process's directory
-};
-
 struct posix_file {
     struct env_file base;
     int fd;
 };
 
-struct env_lock {
-    struct env_lock *next; // lock_mutex
-    bool shared;
-    int fd;              // -1: a reader's on a read-only file system that has no lock file
-    char note[NOTE_MAX]; // as written; lock_mutex
-    dev_t device;
-    ino_t inode;
-};
-
-static pthread_mutex_t lock_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct env_lock *lock_list; // held by this process; lock_mutex
-
 static int file_fd(const struct env_file *file)
 {
     return ((const struct posix_file *)file)->fd;
-}
-
-static int dir_fd(const struct env *env)
-{
-    return ((const struct posix_dir *)env)->fd;
 }
 
 static int fail(const char *what, const char *path)
@@ -81,8 +50,7 @@ static int fail(const char *what, const char *path)
     return status_from_errno(errno, what, path);
 }
 
-// The same for a name that is looked up from `env`.
-static int fail_at(const char *what, const struct env *env, const char *name)
+int posix_fail_at(const char *what, const struct env *env, const char *name)
 {
     int error = errno;
     char path[STATUS_DETAIL_MAX];
@@ -402,12 +370,10 @@ static int open_repeatedly(int dir, const char *name, int flags)
     return fd;
 }
 
-// Nobody asks when a store's files were read last, and noting the time costs each read a little. So
-// files are opened with O_NOATIME where the system allows it: only their owner may use it.
-static int open_fd(const struct env *env, const char *name, int flags)
+int posix_open_fd(const struct env *env, const char *name, int flags)
 {
-    int fd = open_repeatedly(dir_fd(env), name, flags | O_NOATIME);
-    return fd < 0 && errno == EPERM ? open_repeatedly(dir_fd(env), name, flags) : fd;
+    int fd = open_repeatedly(posix_dir_fd(env), name, flags | O_NOATIME);
+    return fd < 0 && errno == EPERM ? open_repeatedly(posix_dir_fd(env), name, flags) : fd;
 }
 
 static char *copy_full_name(const struct env *env, const char *name)
@@ -426,7 +392,7 @@ static int posix_open(struct env *env, const char *path, int flags, struct env_f
         rc = status_no_memory(sizeof(*file) + strlen(path));
         goto fail;
     }
-    file->fd = open_fd(env, path, open_flags(flags));
+    file->fd = posix_open_fd(env, path, open_flags(flags));
     if (file->fd < 0) {
         rc = fail("open", copy);
         goto fail;
@@ -452,7 +418,7 @@ static int posix_open_dir(struct env *env, const char *path, struct env **ret_di
         rc = status_no_memory(sizeof(*dir) + strlen(path));
         goto fail;
     }
-    dir->fd = open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    dir->fd = posix_open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir->fd < 0) {
         rc = errno == ENOTDIR ? status_fail(LSM_NOT_A_STORE, "%s: not a directory", copy)
                               : fail("open", copy);
@@ -471,7 +437,7 @@ static void posix_close_dir(struct env *env)
 {
     if (!env)
         return;
-    close(dir_fd(env));
+    close(posix_dir_fd(env));
     free((char *)env->path);
     free((struct posix_dir *)env);
 }
@@ -483,11 +449,11 @@ static int posix_check_dir(struct env *env)
 {
     char link[64], path[PATH_MAX];
     struct stat here, there;
-    if (fstat(dir_fd(env), &here))
+    if (fstat(posix_dir_fd(env), &here))
         return fail("stat", env->path);
     if (here.st_nlink == 0)
         return status_fail(LSM_NOT_FOUND, "%s was removed while it was in use", env->path);
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd(env));
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", posix_dir_fd(env));
     ssize_t n = readlink(link, path, sizeof(path) - 1);
     if (n < 0 || n >= (ssize_t)sizeof(path) - 1)
         return 0; // no /proc, or a long name: nobody can tell
@@ -503,48 +469,52 @@ static int posix_check_dir(struct env *env)
 static int posix_stat(struct env *env, const char *path, struct env_stat *ret_stat)
 {
     struct stat st;
-    if (fstatat(dir_fd(env), path, &st, 0))
-        return fail_at("stat", env, path);
-    *ret_stat = (struct env_stat){
-        .size = (uint64_t)st.st_size,
-        .allocated_bytes = (uint64_t)st.st_blocks * 512,
-        .modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
-        .is_dir = S_ISDIR(st.st_mode)};
+    if (fstatat(posix_dir_fd(env), path, &st, 0))
+        return posix_fail_at("stat", env, path);
+    *ret_stat = (struct env_stat){.size = (uint64_t)st.st_size,
+                                  .allocated_bytes = (uint64_t)st.st_blocks * 512,
+                                  .modified_ns =
+                                      (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+                                  .is_dir = S_ISDIR(st.st_mode)};
     return 0;
 }
 
 static int posix_unlink(struct env *env, const char *path)
 {
-    return unlinkat(dir_fd(env), path, 0) ? fail_at("unlink", env, path) : 0;
+    return unlinkat(posix_dir_fd(env), path, 0) ? posix_fail_at("unlink", env, path) : 0;
 }
 
 static int posix_rename(struct env *env, const char *from, const char *to)
 {
-    return renameat(dir_fd(env), from, dir_fd(env), to) ? fail_at("rename", env, from) : 0;
+    return renameat(posix_dir_fd(env), from, posix_dir_fd(env), to)
+               ? posix_fail_at("rename", env, from)
+               : 0;
 }
 
 static int posix_link(struct env *env, const char *from, struct env *to_dir, const char *to)
 {
-    return linkat(dir_fd(env), from, dir_fd(to_dir), to, 0) ? fail_at("link", to_dir, to) : 0;
+    return linkat(posix_dir_fd(env), from, posix_dir_fd(to_dir), to, 0)
+               ? posix_fail_at("link", to_dir, to)
+               : 0;
 }
 
 static int posix_mkdir(struct env *env, const char *path)
 {
-    return mkdirat(dir_fd(env), path, DIRECTORY_MODE) ? fail_at("mkdir", env, path) : 0;
+    return mkdirat(posix_dir_fd(env), path, DIRECTORY_MODE) ? posix_fail_at("mkdir", env, path) : 0;
 }
 
 static int posix_rmdir(struct env *env, const char *path)
 {
-    return unlinkat(dir_fd(env), path, AT_REMOVEDIR) ? fail_at("rmdir", env, path) : 0;
+    return unlinkat(posix_dir_fd(env), path, AT_REMOVEDIR) ? posix_fail_at("rmdir", env, path) : 0;
 }
 
 static int posix_list(struct env *env, const char *path, env_list_fn *fn, void *arg)
 {
     // A descriptor of its own, since a descriptor has the place that reading has reached.
-    int fd = open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = posix_open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
-        int rc = fail_at("list", env, path);
+        int rc = posix_fail_at("list", env, path);
         if (fd >= 0)
             close(fd);
         return rc;
@@ -555,7 +525,7 @@ static int posix_list(struct env *env, const char *path, env_list_fn *fn, void *
         struct dirent *entry = readdir(dir);
         if (!entry) {
             if (errno)
-                rc = fail_at("list", env, path);
+                rc = posix_fail_at("list", env, path);
             break;
         }
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
@@ -568,11 +538,12 @@ static int posix_list(struct env *env, const char *path, env_list_fn *fn, void *
 // The env's own directory is synced through the descriptor that is open already.
 static int posix_sync_dir(struct env *env, const char *path)
 {
-    bool here = !strcmp(path, ENV_HERE) && dir_fd(env) != AT_FDCWD;
-    int fd = here ? dir_fd(env) : open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool here = !strcmp(path, ENV_HERE) && posix_dir_fd(env) != AT_FDCWD;
+    int fd =
+        here ? posix_dir_fd(env) : posix_open_fd(env, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return fail_at("open", env, path);
-    int rc = fsync(fd) ? fail_at("sync", env, path) : 0;
+        return posix_fail_at("open", env, path);
+    int rc = fsync(fd) ? posix_fail_at("sync", env, path) : 0;
     if (status_is_passing(rc))
         rc = LSM_IO_ERROR; // a failed sync is final, as in fail_finally()
     if (!here)
@@ -597,201 +568,14 @@ static void posix_limits(struct env *env, uint64_t *ret_files, uint64_t *ret_fil
 static int posix_space(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
 {
     struct statvfs fs;
-    bool here = !strcmp(path, ENV_HERE) && dir_fd(env) != AT_FDCWD;
-    while (here ? fstatvfs(dir_fd(env), &fs) : statvfs(path, &fs)) {
+    bool here = !strcmp(path, ENV_HERE) && posix_dir_fd(env) != AT_FDCWD;
+    while (here ? fstatvfs(posix_dir_fd(env), &fs) : statvfs(path, &fs)) {
         if (errno != EINTR)
-            return fail_at("statfs", env, path);
+            return posix_fail_at("statfs", env, path);
     }
     *ret_free = (uint64_t)fs.f_bavail * fs.f_frsize;
     *ret_total = (uint64_t)fs.f_blocks * fs.f_frsize;
     return 0;
-}
-
-// ------------------------------------------------------------------------------------------- locks
-
-static bool is_alive(long pid)
-{
-    return kill((pid_t)pid, 0) == 0 || errno == EPERM;
-}
-
-// Takes the next holder from the text of a lock file, which is changed. False at its end.
-static bool next_holder(char **text, long *ret_pid, char **ret_note)
-{
-    char *note;
-    long pid = strtol(*text, &note, 10);
-    if (pid <= 0 || *note != '\n')
-        return false;
-    char *end = strchrnul(++note, '\n');
-    *text = *end ? end + 1 : end;
-    *end = 0;
-    *ret_pid = pid;
-    *ret_note = note;
-    return true;
-}
-
-static void read_holders(int fd, char text[HOLDERS_MAX])
-{
-    ssize_t n = pread(fd, text, HOLDERS_MAX - 1, 0);
-    text[n > 0 ? n : 0] = 0;
-}
-
-static int lock_busy(int fd, const char *path)
-{
-    char text[HOLDERS_MAX], *rest = text, *note;
-    long pid;
-    read_holders(fd, text);
-    while (next_holder(&rest, &pid, &note)) {
-        if (!is_alive(pid))
-            continue;
-        if (!*note)
-            return status_fail(LSM_BUSY, "%s is in use by process %ld", path, pid);
-        return status_fail(LSM_BUSY, "%s is in use by process %ld (%s)", path, pid, note);
-    }
-    return status_fail(LSM_BUSY, "%s is in use by another process", path);
-}
-
-static size_t add_holder(char *text, size_t size, long pid, const char *note)
-{
-    int n = snprintf(text + size, HOLDERS_MAX - size, "%ld\n%s\n", pid, note);
-    return n > 0 && (size_t)n < HOLDERS_MAX - size ? size + (size_t)n : size; // if it fits
-}
-
-// Puts this holder first in the list (`note` NULL: takes it out) and drops those that are gone. A
-// full disk must not keep a store from being opened, so failures do no harm. Overwrites before it
-// cuts, as that needs no new block. Two readers that write at once may lose one entry.
-static void lock_describe(struct env_lock *lock, const char *note)
-{
-    char text[HOLDERS_MAX], old[HOLDERS_MAX], line[NOTE_MAX] = "", *rest = old, *other;
-    long pid, self = getpid();
-    if (note)
-        snprintf(line, sizeof line, "%.*s", (int)strcspn(note, "\n"), note);
-    size_t size = note ? add_holder(text, 0, self, line) : 0;
-    if (lock->shared) {
-        read_holders(lock->fd, old);
-        while (next_holder(&rest, &pid, &other))
-            if (is_alive(pid) && (pid != self || strcmp(other, lock->note) != 0))
-                size = add_holder(text, size, pid, other);
-    }
-    off_t end = pwrite(lock->fd, text, size, 0) == (ssize_t)size ? (off_t)size : 0;
-    if (ftruncate(lock->fd, end))
-        return;
-    memcpy(lock->note, line, sizeof line);
-}
-
-// lock_mutex is held.
-static bool lock_excluded_here(dev_t device, ino_t inode, bool shared)
-{
-    for (const struct env_lock *lock = lock_list; lock; lock = lock->next) {
-        if (lock->device == device && lock->inode == inode && !(shared && lock->shared))
-            return true;
-    }
-    return false;
-}
-
-// The descriptor, or -1 with errno. A reader is content with a file that cannot be written.
-static int open_lock(const struct env *env, const char *name, bool shared)
-{
-    int fd = open_fd(env, name, O_RDWR | O_CLOEXEC | (shared ? 0 : O_CREAT));
-    if (fd < 0 && shared && errno != ENOENT)
-        fd = open_fd(env, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && shared && errno == ENOENT)
-        fd = open_fd(env, name, O_RDWR | O_CREAT | O_CLOEXEC);
-    return fd;
-}
-
-// Locks the open `fd`. *ret_stale if `name` names another file by now: whoever held the lock before
-// has removed this one.
-static int lock_fd(const struct env *env, int fd, const char *name, struct env_lock *lock,
-                   bool *ret_stale)
-{
-    struct stat here, there;
-    char path[STATUS_DETAIL_MAX];
-    env_full_name(env, name, path, sizeof(path));
-    if (fstat(fd, &here))
-        return fail("stat", path);
-    if (lock_excluded_here(here.st_dev, here.st_ino, lock->shared))
-        return lock_busy(fd, path);
-    while (flock(fd, (lock->shared ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
-        if (errno == EWOULDBLOCK)
-            return lock_busy(fd, path);
-        if (errno != EINTR)
-            return fail("lock", path);
-    }
-    *ret_stale = fstatat(dir_fd(env), name, &there, 0) || there.st_dev != here.st_dev ||
-                 there.st_ino != here.st_ino;
-    lock->fd = fd;
-    lock->device = here.st_dev;
-    lock->inode = here.st_ino;
-    return 0;
-}
-
-// lock_mutex is held.
-static int lock_file(const struct env *env, const char *path, struct env_lock *lock)
-{
-    bool stale;
-    do {
-        stale = false;
-        int fd = open_lock(env, path, lock->shared);
-        if (fd < 0 && errno == EROFS && lock->shared)
-            return 0; // on a read-only file system without a lock file nobody else can write either
-        if (fd < 0)
-            return fail_at("open", env, path);
-        int rc = lock_fd(env, fd, path, lock, &stale);
-        if (rc || stale)
-            close(fd);
-        if (rc)
-            return rc;
-    } while (stale);
-    return 0;
-}
-
-static int posix_lock(struct env *env, const char *path, bool shared, const char *note,
-                      struct env_lock **ret_lock)
-{
-    struct env_lock *lock = calloc(1, sizeof(*lock));
-    if (!lock)
-        return status_no_memory(sizeof(*lock));
-    lock->shared = shared;
-    lock->fd = -1;
-    pthread_mutex_lock(&lock_mutex);
-    int rc = lock_file(env, path, lock);
-    if (!rc) {
-        lock_describe(lock, note ? note : "");
-        lock->next = lock_list;
-        lock_list = lock;
-        *ret_lock = lock;
-    }
-    pthread_mutex_unlock(&lock_mutex);
-    if (rc)
-        free(lock);
-    return rc;
-}
-
-static void posix_lock_note(struct env *env, struct env_lock *lock, const char *note)
-{
-    (void)env;
-    pthread_mutex_lock(&lock_mutex);
-    lock_describe(lock, note);
-    pthread_mutex_unlock(&lock_mutex);
-}
-
-static void posix_unlock(struct env *env, struct env_lock *lock)
-{
-    (void)env;
-    if (!lock)
-        return;
-    pthread_mutex_lock(&lock_mutex);
-    struct env_lock **link = &lock_list;
-    while (*link && *link != lock)
-        link = &(*link)->next;
-    assert(*link);
-    *link = lock->next;
-    if (lock->shared)
-        lock_describe(lock, NULL);
-    if (lock->fd >= 0)
-        close(lock->fd);
-    pthread_mutex_unlock(&lock_mutex);
-    free(lock);
 }
 
 static const struct env_ops posix_ops = {
