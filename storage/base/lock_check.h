@@ -49,4 +49,15 @@ struct LOCK_ATTRIBUTE(capability("lock")) lock_role {
         pthread_mutex_unlock(&x->mutex);                                                           \
     }
 
+// NAME_lock() and NAME_unlock() for a mutex of which there is one in the process.
+#define STATIC_LOCK_FUNCTIONS(name, mutex, role)                                                   \
+    static inline void name##_lock(void) ACQUIRES(role) NOT_CHECKED                                \
+    {                                                                                              \
+        pthread_mutex_lock(&mutex);                                                                \
+    }                                                                                              \
+    static inline void name##_unlock(void) RELEASES(role) NOT_CHECKED                              \
+    {                                                                                              \
+        pthread_mutex_unlock(&mutex);                                                              \
+    }
+
 #endif

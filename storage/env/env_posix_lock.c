@@ -39,15 +39,7 @@ struct env_lock {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct env_lock *lock_list GUARDED_BY(posix_lock_mutex); // held by this process
 
-static void list_lock(void) ACQUIRES(posix_lock_mutex) NOT_CHECKED
-{
-    pthread_mutex_lock(&mutex);
-}
-
-static void list_unlock(void) RELEASES(posix_lock_mutex) NOT_CHECKED
-{
-    pthread_mutex_unlock(&mutex);
-}
+STATIC_LOCK_FUNCTIONS(list, mutex, posix_lock_mutex)
 
 static bool is_alive(long pid)
 {

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "base/array.h"
+#include "base/lock_check.h"
 
 #define UNIT      ((size_t)32 << 10)
 #define UNITS     (HUGE_PAGE / UNIT) // a bit each
@@ -27,9 +28,13 @@ struct span_chunk {
     uint64_t used;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct span_chunk *chunks; // the lock, as the next two
-static size_t chunk_count, chunk_capacity;
+extern struct lock_role span_mutex; // a leaf
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct span_chunk *chunks GUARDED_BY(span_mutex);
+static size_t chunk_count GUARDED_BY(span_mutex), chunk_capacity GUARDED_BY(span_mutex);
+
+STATIC_LOCK_FUNCTIONS(span, mutex, span_mutex)
 
 _Static_assert(UNITS == 64, "a chunk's units are the bits of a word");
 
@@ -70,8 +75,7 @@ static size_t find_run(uint64_t used, size_t units)
     return starts ? (size_t)__builtin_ctzll(starts) : UNITS;
 }
 
-// The lock is held.
-static struct span_chunk *add_chunk(void)
+static struct span_chunk *add_chunk(void) REQUIRES(span_mutex)
 {
     if (!array_grow(&chunks, &chunk_capacity, chunk_count, sizeof *chunks))
         return NULL;
@@ -85,7 +89,7 @@ static struct span_chunk *add_chunk(void)
 static void *units_alloc(size_t units)
 {
     void *span = NULL;
-    pthread_mutex_lock(&lock);
+    span_lock();
     struct span_chunk *chunk = NULL;
     size_t at = UNITS;
     for (size_t i = 0; i < chunk_count && at == UNITS; i++) {
@@ -101,14 +105,14 @@ static void *units_alloc(size_t units)
         chunk->used |= run_mask(units) << at;
         span = chunk->base + at * UNIT;
     }
-    pthread_mutex_unlock(&lock);
+    span_unlock();
     return span;
 }
 
 static void units_free(char *span, size_t units)
 {
     char *base = span - ((uintptr_t)span & (HUGE_PAGE - 1));
-    pthread_mutex_lock(&lock);
+    span_lock();
     size_t i = 0;
     while (chunks[i].base != base)
         i++;
@@ -123,7 +127,7 @@ static void units_free(char *span, size_t units)
         chunks = NULL;
         chunk_capacity = 0;
     }
-    pthread_mutex_unlock(&lock);
+    span_unlock();
     if (empty)
         munmap(base, HUGE_PAGE);
 }

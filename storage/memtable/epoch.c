@@ -26,7 +26,7 @@
 // that cannot get one (no memory) counts itself in `slotless_pins` instead; while that is not zero
 // nothing is freed.
 //
-// Locks: `reclaim_lock` guards `limbo` and is held while free functions run; only epoch_barrier
+// Locks: `reclaim_mutex` guards `limbo` and is held while free functions run; only epoch_barrier
 // waits for it, everyone else tries it and leaves the work to the holder. No failure is possible.
 #include "memtable/epoch.h"
 
@@ -36,9 +36,13 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/lock_check.h"
+
 // Retired nodes that make the retiring thread try to reclaim. Enough to spread the cost of reading
 // the slots; few enough that evicted 4 KiB blocks waiting here are no matter.
 #define EPOCH_BATCH 32
+
+extern struct lock_role epoch_reclaim_mutex;
 
 _Atomic uint64_t epoch_global = 1;
 __thread struct epoch_slot *epoch_self;
@@ -53,9 +57,16 @@ static _Atomic uint64_t outstanding;         // retired and not yet freed; relax
 static _Atomic uint64_t nested_retires;      // made by free functions; relaxed, read under the lock
 static __thread bool freeing;                // this thread is inside free functions
 
-static pthread_mutex_t reclaim_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct epoch_node *limbo;                // guarded by reclaim_lock
-static struct epoch_node **limbo_tail = &limbo; // guarded by reclaim_lock
+static pthread_mutex_t reclaim_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct epoch_node *limbo GUARDED_BY(epoch_reclaim_mutex);
+static struct epoch_node **limbo_tail GUARDED_BY(epoch_reclaim_mutex) = &limbo;
+
+STATIC_LOCK_FUNCTIONS(reclaim, reclaim_mutex, epoch_reclaim_mutex)
+
+static bool reclaim_trylock(void) TRY_ACQUIRES(epoch_reclaim_mutex) NOT_CHECKED
+{
+    return pthread_mutex_trylock(&reclaim_mutex) == 0;
+}
 
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
@@ -177,9 +188,9 @@ static uint64_t lowest_pinned(void)
     return lowest;
 }
 
-// Moves what is pending to limbo, stamped with the epoch that ends here. Under reclaim_lock.
-// Returns the stamp.
-static uint64_t advance(void)
+// Moves what is pending to limbo, stamped with the epoch that ends here. Returns the
+// stamp.
+static uint64_t advance(void) REQUIRES(epoch_reclaim_mutex)
 {
     struct epoch_node *node = atomic_exchange_explicit(&pending, NULL, memory_order_acquire);
     uint64_t stamp = atomic_fetch_add_explicit(&epoch_global, 1, memory_order_seq_cst);
@@ -200,9 +211,9 @@ static uint64_t advance(void)
     return stamp;
 }
 
-// One round: advance and free what no pin protects. Under reclaim_lock. Returns the stamp of what
-// was pending when it began.
-static uint64_t reclaim_round(void)
+// One round: advance and free what no pin protects. Returns the stamp of what was pending when it
+// began.
+static uint64_t reclaim_round(void) REQUIRES(epoch_reclaim_mutex)
 {
     uint64_t stamp = advance();
     uint64_t lowest = lowest_pinned();
@@ -224,10 +235,10 @@ static uint64_t reclaim_round(void)
 
 static void try_reclaim(void)
 {
-    if (freeing || pthread_mutex_trylock(&reclaim_lock))
+    if (freeing || !reclaim_trylock())
         return;
     reclaim_round();
-    pthread_mutex_unlock(&reclaim_lock);
+    reclaim_unlock();
 }
 
 void epoch_retire(struct epoch_node *node, void (*free_node)(struct epoch_node *node))
@@ -269,7 +280,7 @@ void epoch_barrier(void)
     uint64_t nested;
 
     assert(!freeing && !epoch_is_pinned());
-    pthread_mutex_lock(&reclaim_lock);
+    reclaim_lock();
     do {
         nested = atomic_load_explicit(&nested_retires, memory_order_relaxed);
         uint64_t stamp = reclaim_round();
@@ -278,5 +289,5 @@ void epoch_barrier(void)
             reclaim_round();
         }
     } while (atomic_load_explicit(&nested_retires, memory_order_relaxed) != nested);
-    pthread_mutex_unlock(&reclaim_lock);
+    reclaim_unlock();
 }
