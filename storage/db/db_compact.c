@@ -221,10 +221,10 @@ static int run_move(struct lsm *db, const struct compaction *c)
     return rc;
 }
 
-static int watch_told(void *arg, uint64_t entries)
+static int tell_merged(void *arg, uint64_t entries)
 {
-    struct db_watch *watch = arg;
-    return watch->progress(watch->arg, watch->done + entries, 0);
+    struct db_progress *progress = arg;
+    return progress->tell(progress->arg, progress->done + entries, 0);
 }
 
 // Bytes of blobs that a job may move: while space is short, no more than there is room for.
@@ -249,7 +249,7 @@ static uint64_t move_most(struct lsm *db)
 struct merge {
     struct lsm *db;
     const struct compaction *c;
-    struct db_watch *watch;
+    struct db_progress *progress;
     struct iter *input;
     const uint64_t *snapshots;
     size_t snapshot_count;
@@ -289,9 +289,9 @@ static struct compact_job step_job(const struct merge *merge, unsigned end, bool
     } else if (end < c->input_count[merge->side]) {
         run.until = c->inputs[merge->side][end - 1]->largest;
     }
-    if (merge->watch) {
-        run.told = watch_told;
-        run.told_arg = merge->watch;
+    if (merge->progress) {
+        run.told = tell_merged;
+        run.told_arg = merge->progress;
     }
     run.move_bytes = move_most(db);
     if (run.move_bytes == MOVE_JOB_BYTES && c->move_blobs &&
@@ -344,8 +344,8 @@ static int merge_step(struct merge *merge, unsigned end, bool in_steps)
     int rc = compact_job_run(&run, merge->input);
     if (rc)
         return rc;
-    if (merge->watch)
-        merge->watch->done += run.entries_in;
+    if (merge->progress)
+        merge->progress->done += run.entries_in;
     rc = step_apply(merge, &run, end);
     if (!rc) {
         merge->outputs += run.output_count;
@@ -392,11 +392,11 @@ static int run_steps(struct merge *merge, bool in_steps)
     return rc;
 }
 
-static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch *watch,
+static int run_merge(struct lsm *db, const struct compaction *c, struct db_progress *progress,
                      bool in_steps)
 {
     struct merge merge = {
-        .db = db, .c = c, .watch = watch, .side = c->level == c->output_level ? 0 : 1};
+        .db = db, .c = c, .progress = progress, .side = c->level == c->output_level ? 0 : 1};
     uint64_t *snapshots, start = clock_us();
     int rc = snapshots_collect(db, &snapshots, &merge.snapshot_count);
     if (rc)
@@ -429,7 +429,7 @@ static int run_merge(struct lsm *db, const struct compaction *c, struct db_watch
 }
 
 int db_run_compaction(struct lsm *db, struct version *version, struct compaction *c,
-                      struct db_watch *watch)
+                      struct db_progress *progress)
 {
     db_lock(db);
     bool in_steps = db_space_short(db) || db->jobs.no_room_bytes;
@@ -440,7 +440,7 @@ int db_run_compaction(struct lsm *db, struct version *version, struct compaction
             file_meta_ref(c->inputs[side][i]);
     if (in_steps)
         version_unref(version);
-    int rc = c->trivial_move ? run_move(db, c) : run_merge(db, c, watch, in_steps);
+    int rc = c->trivial_move ? run_move(db, c) : run_merge(db, c, progress, in_steps);
     db_lock(db);
     for (unsigned side = 0; side < 2; side++) {
         for (unsigned i = 0; i < c->input_count[side]; i++) {

@@ -17,15 +17,16 @@ struct version_edit;
 int db_flush_oldest(struct lsm *db) EXCLUDES(db_mutex);
 // Removes the tables that a flush which failed has added.
 void db_remove_added(struct lsm *db, const struct version_edit *edit);
-// Runs a picked compaction; its inputs are marked compacting. Takes it over.
-// `watch` (NULL: nobody) is told how many entries have been merged, and may cancel it.
-struct db_watch {
-    lsm_progress_fn *progress;
+// Who is told how many entries have been merged, and may cancel the compaction.
+struct db_progress {
+    lsm_progress_fn *tell;
     void *arg;
     uint64_t done; // entries of the jobs that have ended
 };
+// Runs a picked compaction; its inputs are marked compacting. Takes it over. `progress` NULL:
+// nobody is told.
 int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction,
-                      struct db_watch *watch) EXCLUDES(db_mutex);
+                      struct db_progress *progress) EXCLUDES(db_mutex);
 // Writes a memtable to a level-0 table; the edit gets it added. For flush and recovery.
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
     EXCLUDES(db_mutex);

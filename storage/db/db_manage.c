@@ -24,36 +24,36 @@ static void manual_end(struct lsm *db)
     db_remove_obsolete(db);
 }
 
-#define PIECE_TABLES 2u      // of a level that one job of a watched manual compaction merges
+#define PIECE_TABLES 2u      // of a level that one job merges which tells its progress
 #define WATCH_US     100000u // from one call of the progress function to the next, while waiting
 
-// Waits for a change, mutex held. False: who watches has cancelled.
-static bool wait_watched(struct lsm *db, struct db_watch *watch) REQUIRES(db_mutex)
+// Waits for a change, mutex held. False: whoever is told has cancelled.
+static bool wait_change(struct lsm *db, struct db_progress *progress) REQUIRES(db_mutex)
 {
-    if (!watch) {
+    if (!progress) {
         db_wait(db, &db->changed);
         return true;
     }
     struct timespec until = time_after_us(WATCH_US);
     pthread_cond_timedwait(&db->changed, &db->mutex, &until);
     db_unlock(db);
-    bool goes_on = watch->progress(watch->arg, watch->done, 0) == 0;
+    bool goes_on = progress->tell(progress->arg, progress->done, 0) == 0;
     db_lock(db);
     return goes_on;
 }
 
 // Keeps automatic compactions off and waits for running ones.
-static int manual_begin(struct lsm *db, struct db_watch *watch)
+static int manual_begin(struct lsm *db, struct db_progress *progress)
 {
     bool goes_on = true;
     db_lock(db);
     while (goes_on && db->jobs.manual_running && !db->background_error && !db->jobs.stopping)
-        goes_on = wait_watched(db, watch);
+        goes_on = wait_change(db, progress);
     int rc = goes_on ? db_check_error(db) : LSM_CANCELLED;
     if (!rc)
         db->jobs.manual_running = true;
     while (!rc && goes_on && db->jobs.compactions_running && !db->jobs.stopping)
-        goes_on = wait_watched(db, watch);
+        goes_on = wait_change(db, progress);
     db_unlock(db);
     if (!rc && !goes_on)
         manual_end(db);
@@ -62,7 +62,7 @@ static int manual_begin(struct lsm *db, struct db_watch *watch)
 
 // Compacts what overlaps the range from `level` to `output`, if anything does.
 static int compact_level(struct lsm *db, unsigned level, unsigned output, struct slice lower,
-                         struct slice upper, struct db_watch *watch)
+                         struct slice upper, struct db_progress *progress)
 {
     struct compaction *compaction = NULL;
     db_lock(db);
@@ -79,7 +79,7 @@ static int compact_level(struct lsm *db, unsigned level, unsigned output, struct
     db_unlock(db);
     if (rc || !compaction)
         return rc;
-    return db_run_compaction(db, version, compaction, watch);
+    return db_run_compaction(db, version, compaction, progress);
 }
 
 // The smallest key of the table that comes PIECE_TABLES after the first one that is not before
@@ -101,7 +101,7 @@ static bool piece_end(struct lsm *db, unsigned level, struct slice lower, struct
 }
 
 // Lets automatic compactions go on until level 0 needs none.
-static int manual_pause(struct lsm *db, struct db_watch *watch)
+static int manual_pause(struct lsm *db, struct db_progress *progress)
 {
     db_lock(db);
     bool due = db->version->levels[0].count >= db->options.l0_compact;
@@ -113,17 +113,17 @@ static int manual_pause(struct lsm *db, struct db_watch *watch)
     bool goes_on = true;
     while (due && goes_on && !db->background_error && !db->jobs.stopping &&
            db->version->levels[0].count >= db->options.l0_compact)
-        goes_on = wait_watched(db, watch);
+        goes_on = wait_change(db, progress);
     db_unlock(db);
     if (!due)
         return LSM_OK;
-    return goes_on ? manual_begin(db, watch) : status_fail(LSM_CANCELLED, "cancelled");
+    return goes_on ? manual_begin(db, progress) : status_fail(LSM_CANCELLED, "cancelled");
 }
 
 // A sorted level in pieces, so that level 0 need not wait for all of it. *held: manual_begin() is
 // in force.
 static int compact_pieces(struct lsm *db, unsigned level, unsigned output, struct slice lower,
-                          struct slice upper, struct db_watch *watch, bool *held)
+                          struct slice upper, struct db_progress *progress, bool *held)
 {
     struct buf start = {0}, end = {0};
     int rc = LSM_OK;
@@ -133,9 +133,9 @@ static int compact_pieces(struct lsm *db, unsigned level, unsigned output, struc
         more = piece_end(db, level, buf_slice(&start), &end) &&
                (!upper.size || slice_compare(buf_slice(&end), upper) < 0);
         rc = compact_level(db, level, output, buf_slice(&start), more ? buf_slice(&end) : upper,
-                           watch);
+                           progress);
         if (!rc && more) {
-            rc = manual_pause(db, watch);
+            rc = manual_pause(db, progress);
             *held = !rc;
             struct buf used = start;
             start = end;
@@ -190,7 +190,7 @@ int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size, cons
 int lsm_compact_range_with(struct lsm *db, const void *lower, size_t lower_size, const void *upper,
                            size_t upper_size, lsm_progress_fn *progress, void *arg)
 {
-    struct db_watch watch = {.progress = progress, .arg = arg}, *told = progress ? &watch : NULL;
+    struct db_progress merged = {.tell = progress, .arg = arg}, *told = progress ? &merged : NULL;
     struct slice low = slice_of(lower, lower ? lower_size : 0);
     struct slice high = slice_of(upper, upper ? upper_size : 0);
     int rc = lsm_flush(db);
