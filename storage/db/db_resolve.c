@@ -6,6 +6,10 @@
 // in a blob file becomes a pointer into that file, unless it is shorter than `inline_size`; all
 // other parts are copied.
 //
+// The result is a second payload, which the batch keeps for its memory: the operations themselves
+// stay as they are, since the batch may be used again, and a copied part or a pointer can be longer
+// than what it replaces. Operations that stay as they are are copied, not encoded again.
+//
 // Each pointer keeps its file: from the append, or from the moment a part's source is found (while
 // still pinned, so that the table or memtable it is in holds the file), the batch has a reference,
 // which the write leader hands to the active memtable (db_blob.c).
