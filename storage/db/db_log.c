@@ -36,15 +36,28 @@ void db_log_note_used(struct lsm *db, uint64_t bytes)
         db->logs.used = bytes;
 }
 
+// A file for the log, that of log `recycle` if that is not 0. Each attempt has a number of its own:
+// whoever follows may have opened the file of the one before, and finds the next by its number.
+static int open_wal(struct lsm *db, struct db_log *log, size_t capacity, uint64_t recycle)
+{
+    char old_name[STORE_NAME_MAX];
+    struct wal_options options = {.env = db->env,
+                                  .mode = db->options.wal_mode,
+                                  .capacity = capacity,
+                                  .growth = GROWTH,
+                                  .before_sync = db_blob_before_sync,
+                                  .arg = db};
+    log->number = db_new_file_number(db);
+    store_file_name(log->name, STORE_LOG, log->number);
+    store_file_name(old_name, STORE_RECYCLED, recycle);
+    return wal_writer_new(&options, log->name, log->number, recycle ? old_name : NULL, &log->wal);
+}
+
 int db_log_new(struct lsm *db, struct db_log **ret_log)
 {
-    uint64_t number = db_new_file_number(db);
-    char old_name[STORE_NAME_MAX];
     struct db_log *log = calloc(1, sizeof *log);
     if (!log)
         return status_no_memory(sizeof *log);
-    store_file_name(log->name, STORE_LOG, number);
-    log->number = number;
     atomic_init(&log->refs, 1);
 
     db_lock(db);
@@ -56,16 +69,9 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     if (!recycle && db_space_low(db))
         capacity = 0;
 
-    struct wal_options options = {.env = db->env,
-                                  .mode = db->options.wal_mode,
-                                  .capacity = capacity,
-                                  .growth = GROWTH,
-                                  .before_sync = db_blob_before_sync,
-                                  .arg = db};
-    store_file_name(old_name, STORE_RECYCLED, recycle);
-    int rc = wal_writer_new(&options, log->name, number, recycle ? old_name : NULL, &log->wal);
+    int rc = open_wal(db, log, capacity, recycle);
     if (rc == LSM_NO_SPACE && recycle) // the recycled file is gone, so there is some room now
-        rc = wal_writer_new(&options, log->name, number, NULL, &log->wal);
+        rc = open_wal(db, log, capacity, 0);
     if (!rc) {
         rc = db->env->ops->sync_dir(db->env, ENV_HERE);
         if (rc) {

@@ -11,6 +11,9 @@
 //  blobs late   the follower opens the store while blobs of unsynced records cannot be read
 //  every call   the follower refreshes before every system call that the writer makes, also while
 //               writes fail for lack of space
+//  made anew    a log cannot be made for lack of space and is made again; the follower has looked
+//  at
+//               the first attempt
 //  threads      both work at the same time
 //  cluster      the same histories in a simulated cluster, the writer and the follower as two
 //               processes; a death is that of the writer's process
@@ -56,7 +59,8 @@ struct world {
     const struct lsm_snapshot *kept; // of the follower
     int kept_at;
     uint64_t checks;
-    unsigned missed; // files that were gone when they were read
+    bool keeps_nothing; // the writer removes files at once; on a full disk it always does
+    unsigned missed;    // files that were gone when they were read
 };
 
 static void state_at(const struct world *w, int at, struct value state[KEYS])
@@ -79,7 +83,7 @@ static void key_text(char text[16], unsigned key)
 // A writer that keeps nothing may have removed what is read; it is to be refreshed then.
 static bool is_gone(struct world *w, int rc)
 {
-    return rc == LSM_CORRUPTION && w->options.follow_keep_ms == 0 && ++w->missed < 10000;
+    return rc == LSM_CORRUPTION && w->keeps_nothing && ++w->missed < 10000;
 }
 
 // The number of the batch that a reader shows last; all keys are as they were then.
@@ -417,6 +421,7 @@ START_TEST(test_nothing_kept)
     uint64_t seed = seed_from_env();
     world_init(&w, seed, false);
     w.options.follow_keep_ms = 0;
+    w.keeps_nothing = true;
     writer_open(&w);
     follower_open(&w);
     for (int n = 0; n < 40; n++) {
@@ -536,6 +541,7 @@ START_TEST(test_every_call)
     world_init(&w, seed, false);
     w.options.wal_mode = _i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED;
     every = _i < 2 ? 1 : 3;
+    w.keeps_nothing = _i < 2;
     writer_open(&w);
     follower_open(&w);
     called = &w;
@@ -554,6 +560,46 @@ START_TEST(test_every_call)
     stop_calling(&w);
     refresh(&w, "the end");
     printf("%" PRIu64 " calls, %" PRIu64 " states compared\n", calls, w.checks);
+    world_release(&w);
+}
+END_TEST
+
+// ------------------------------------------------------------------------------------- made anew
+
+static const struct env_ops *real_ops;
+static struct env_ops scarce_ops;
+static _Atomic unsigned scarce; // so often a log was made anew
+
+// No log gets the file of another one: it is there under its name, the follower looks, and it is
+// not made after all for lack of space.
+static int scarce_open(struct env *env, const char *path, int flags, struct env_file **ret_file)
+{
+    size_t size = strlen(path);
+    if (flags != ENV_WRITE || size < 4 || strcmp(path + size - 4, ".log") != 0)
+        return real_ops->open(env, path, flags, ret_file);
+    EXPECT(lsm_refresh(called->follower, NULL, NULL) >= 0, "%s", lsm_error_detail());
+    scarce++;
+    return status_fail(LSM_NO_SPACE, "%s: is to be made anew", path);
+}
+
+START_TEST(test_made_anew)
+{
+    struct world w;
+    world_init(&w, seed_from_env(), false);
+    w.options.wal_mode = LSM_WAL_MAPPED;
+    w.options.max_write_buffers = 4;
+    real_ops = w.env->ops;
+    scarce_ops = *real_ops;
+    scarce_ops.open = scarce_open;
+    w.env->ops = &scarce_ops;
+    called = &w;
+    writer_open(&w);
+    follower_open(&w);
+    while (w.attempted < BATCHES - 10) {
+        EXPECT(batch_write(&w, false) == 0, "%s", lsm_error_detail());
+        refresh(&w, "after a batch");
+    }
+    EXPECT(scarce > 0, "no log was made anew");
     world_release(&w);
 }
 END_TEST
@@ -606,6 +652,7 @@ int main(void)
     tcase_add_test(tc, test_nothing_kept);
     tcase_add_loop_test(tc, test_blobs_come_late, 0, 3);
     tcase_add_loop_test(tc, test_every_call, 0, 4);
+    tcase_add_test(tc, test_made_anew);
     tcase_add_loop_test(tc, test_threads, 0, 2);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
