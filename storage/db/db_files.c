@@ -24,8 +24,8 @@ uint64_t db_new_file_number(void *arg)
 
 static void list_obsolete(struct lsm *db, struct obsolete_file *node)
 {
-    node->since_us = clock_us();
     db_files_lock(db);
+    node->since_us = clock_us();
     node->next = db->files.obsolete;
     db->files.obsolete = node;
     db_files_unlock(db);
@@ -101,7 +101,7 @@ bool db_is_followed(struct lsm *db)
     return followed;
 }
 
-// Files that were let go before this moment can be removed.
+// Files that were let go up to this moment can be removed; 0: none.
 static uint64_t removable_until(struct lsm *db)
 {
     uint64_t now = clock_us(), keep = (uint64_t)db->options.follow_keep_ms * 1000;
@@ -111,10 +111,10 @@ static uint64_t removable_until(struct lsm *db)
     bool any = db->files.obsolete;
     db_files_unlock(db);
     any = any || (db->blobs && blob_store_has_unused(db->blobs));
-    if (!any) // what is let go meanwhile has its turn
+    if (!any) // what is let go from here on stays until it was found out whether somebody follows
+        return 0;
+    if (!db_is_followed(db)) // whoever comes from here on does not see what was let go before
         return now;
-    if (!db_is_followed(db))
-        return UINT64_MAX;
     db_lock(db);
     bool space_short = db_space_short(db);
     db_unlock(db);
