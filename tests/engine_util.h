@@ -41,12 +41,28 @@ static inline uint64_t from_env(const char *name, uint64_t fallback)
     return text && *text ? strtoull(text, NULL, 10) : fallback;
 }
 
-// LSM_SEED, or one that differs from run to run.
+// A sanitizer's, in builds that have one: `say` has its last words.
+__attribute__((weak)) void __sanitizer_set_death_callback(void (*say)(void));
+
+static uint64_t seed_used __attribute__((unused));
+
+static inline void say_seed(void)
+{
+    fprintf(stderr, "LSM_SEED=%" PRIu64 "\n", seed_used);
+}
+
+// LSM_SEED, or one that differs from run to run. It is said at once, and again behind what a
+// sanitizer reports: a test that crashes or hangs cannot say it.
 static inline uint64_t seed_from_env(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return from_env("LSM_SEED", (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec % 1000003u);
+    seed_used =
+        from_env("LSM_SEED", (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec % 1000003u);
+    say_seed();
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(say_seed);
+    return seed_used;
 }
 
 // ---------------------------------------------------------------------------------------- random
