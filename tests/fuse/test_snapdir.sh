@@ -96,6 +96,7 @@ make_tree
 cp -a "$mnt" then
 echo unsynced >"$mnt/late" # only the kernel has it
 cp -a "$mnt/late" then/
+touch -r "$mnt" then
 snapshot create one
 same "as it is" "$(differs then "$dir/one")" ""
 change_tree
