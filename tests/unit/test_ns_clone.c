@@ -347,6 +347,77 @@ START_TEST(test_unseen)
 }
 END_TEST
 
+#define MOMENTS 400
+
+static const struct lsm_snapshot *moments[MOMENTS];
+static unsigned moment_count;
+
+// Before each write to the log: between any two changes.
+static void take_moment(void *arg, const char *what, const char *path)
+{
+    size_t size = strlen(path);
+    (void)arg;
+    if (strcmp(what, "write") || size < 4 || strcmp(path + size - 4, ".log"))
+        return;
+    ck_assert_uint_lt(moment_count, MOMENTS);
+    ck_assert_int_eq(lsm_snapshot_new(ns_engine(ns), &moments[moment_count]), 0);
+    moment_count++;
+}
+
+static void expect_told(const struct lsm_snapshot *from, const struct lsm_snapshot *to,
+                        const struct seen *whole)
+{
+    struct seen *seen = changes_between(from, to);
+    ck_assert_uint_eq(seen->count, whole->count);
+    for (size_t i = 0; i < whole->count; i++)
+        ck_assert_str_eq(seen->at[i], whole->at[i]);
+    free(seen);
+}
+
+// Also where a directory is moved out of the copy before anybody looks.
+START_TEST(test_told_from_any_moment)
+{
+    const struct lsm_snapshot *done, *after;
+    env = env_fault_new();
+    struct ns_options options = ns_small_options(env);
+    options.engine.wal_mode = LSM_WAL_WRITTEN;
+    options.engine.write_buffer_size = 64 << 20; // one log
+    ck_assert_int_eq(ns_open("/fs", &options, &ns), 0);
+    make_tree(40);
+    moment_count = 0;
+    env_fault_on_call(env, take_moment, NULL);
+    ck_assert_int_eq(clone_tree("/t", "/copy", NULL), 0);
+    env_fault_on_call(env, NULL, NULL);
+    ck_assert_int_eq(lsm_snapshot_new(ns_engine(ns), &done), 0);
+    ck_assert_int_eq(ns_test_rename(ns, "/copy/many", "/many", 0), 0);
+    ck_assert_int_eq(lsm_snapshot_new(ns_engine(ns), &after), 0);
+    struct seen *whole = changes_between(moments[0], done);
+    struct seen *moved = changes_between(moments[0], after), *left;
+    ck_assert_uint_gt(whole->count, 48);
+    ck_assert_uint_eq(moved->count, whole->count);
+    unsigned told = 0;
+    for (; told < moment_count; told++) {
+        left = changes_between(moments[told], done);
+        bool there = left->count == 0; // the copy is
+        free(left);
+        if (there)
+            break;
+        expect_told(moments[told], done, whole);
+        expect_told(moments[told], after, moved);
+    }
+    printf("told from %u of %u moments\n", told, moment_count);
+    ck_assert_uint_gt(told, 4);
+    free(whole);
+    free(moved);
+    for (unsigned i = 0; i < moment_count; i++)
+        lsm_snapshot_free(ns_engine(ns), moments[i]);
+    lsm_snapshot_free(ns_engine(ns), done);
+    lsm_snapshot_free(ns_engine(ns), after);
+    ck_assert_int_eq(ns_close(ns), 0);
+    env_fault_free(env);
+}
+END_TEST
+
 // The power goes at each call in turn.
 START_TEST(test_cut_off)
 {
@@ -387,6 +458,7 @@ int main(void)
     tcase_add_test(tc, test_large_file);
     tcase_add_test(tc, test_cancelled);
     tcase_add_test(tc, test_unseen);
+    tcase_add_test(tc, test_told_from_any_moment);
     tcase_add_test(tc, test_cut_off);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

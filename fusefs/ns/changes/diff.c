@@ -43,6 +43,7 @@ struct line {
     uint16_t key_size, old_key_size;
     uint8_t kind; // enum ns_change_kind
     uint8_t what, type;
+    bool moved_in; // a tree that has come out of an unfinished clone
 };
 
 struct list {
@@ -435,17 +436,43 @@ static bool covers(const struct path_set *set, const struct buf *path)
     return set->count && path_set_covers(set, (const char *)path->data, path->size);
 }
 
+static bool is_below(const struct path_set *set, const struct buf *path)
+{
+    const char *slash = memrchr(path->data, '/', path->size);
+    return set->count && slash &&
+           path_set_covers(set, (const char *)path->data,
+                           (size_t)(slash - (const char *)path->data));
+}
+
+// Whether the line is of a tree that has come out of a clone that was unfinished. What was in the
+// clone already is renamed. A directory that was made in it later has come, but what is in it has
+// keys that were passed over: those of its prefix.
+static int has_moved_in(struct diff *diff, const struct line *line, const struct buf *old_path,
+                        bool *ret_has)
+{
+    *ret_has = line->kind == NS_RENAMED && covers(&diff->old_unfinished, old_path);
+    if (line->kind != NS_CREATED || line->type != S_IFDIR >> 12)
+        return 0;
+    struct slice key = slice_of(diff->keys.data + line->key, line->key_size);
+    int rc = load_at(diff, diff->to, key, &diff->new_rec);
+    if (!rc)
+        *ret_has = path_set_made(&diff->old_unfinished, diff->new_rec.rec.prefix);
+    return rc;
+}
+
 // Finds what has come out of unfinished clones in between.
 static int find_moved_in(struct diff *diff)
 {
-    const struct line *lines = diff->lines.at;
+    struct line *lines = diff->lines.at;
     struct buf path = {0}, old_path = {0};
     int rc = 0;
     for (size_t i = 0; !rc && diff->old_unfinished.count && i < diff->lines.count; i++) {
-        if (lines[i].kind != NS_RENAMED)
+        if (lines[i].kind != NS_RENAMED && lines[i].kind != NS_CREATED)
             continue;
         rc = paths_of(diff, &lines[i], &path, &old_path);
-        if (!rc && covers(&diff->old_unfinished, &old_path))
+        if (!rc)
+            rc = has_moved_in(diff, &lines[i], &old_path, &lines[i].moved_in);
+        if (!rc && lines[i].moved_in)
             rc = path_set_add(&diff->moved_in, (const char *)path.data, path.size);
     }
     buf_release(&path);
@@ -463,7 +490,9 @@ static int tell(struct diff *diff, ns_change_fn *fn, void *arg)
         rc = paths_of(diff, line, &path, &old_path);
         if (rc)
             break;
-        if (line->kind == NS_RENAMED && covers(&diff->old_unfinished, &old_path)) {
+        if (line->moved_in) {
+            if (is_below(&diff->moved_in, &path)) // of a tree that is told
+                continue;
             struct slice key = slice_of(diff->keys.data + line->key, line->key_size);
             rc = tell_created(diff->db, diff->to, key, buf_slice(&path), fn, arg);
             continue;

@@ -33,18 +33,24 @@ bool path_set_covers(const struct path_set *set, const char *path, size_t size)
     return false;
 }
 
-bool path_set_owns(const struct path_set *set, struct slice entry_key)
+bool path_set_made(const struct path_set *set, struct slice prefix)
 {
     size_t at = 0, one;
     for (unsigned i = 0; i < set->count; i++, at += one) {
         memcpy(&one, set->paths.data + at, sizeof one);
         at += sizeof one;
         // The prefix of the path is the path without its slash, and 01 is behind it in those below.
-        if (entry_key.size > one && entry_key.data[one] == 1 &&
-            memcmp(entry_key.data + 1, set->paths.data + at + 1, one - 1) == 0)
+        if (prefix.size >= one && prefix.data[one - 1] == 1 &&
+            memcmp(prefix.data, set->paths.data + at + 1, one - 1) == 0)
             return true;
     }
     return false;
+}
+
+bool path_set_owns(const struct path_set *set, struct slice entry_key)
+{
+    assert(entry_key.size > 0);
+    return path_set_made(set, slice_of(entry_key.data + 1, entry_key.size - 1));
 }
 
 static int add_unfinished(void *arg, struct slice name)

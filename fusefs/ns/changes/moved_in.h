@@ -21,7 +21,9 @@ static inline void path_set_release(struct path_set *set)
 int path_set_add(struct path_set *set, const char *path, size_t size); // 0 or -ENOMEM
 // Whether the path is one of them or below one.
 bool path_set_covers(const struct path_set *set, const char *path, size_t size);
-// Whether the entry is in a directory that was made below one of them, which are in the root.
+// Whether the prefix is that of a directory that was made below one of them, which are in the root;
+// and whether the entry is in such a directory.
+bool path_set_made(const struct path_set *set, struct slice prefix);
 bool path_set_owns(const struct path_set *set, struct slice entry_key);
 
 // Adds the paths of all unfinished clones that the root has in the snapshot. 0 or -errno.
