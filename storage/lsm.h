@@ -191,7 +191,8 @@ LSM_NODISCARD LSM_API int lsm_place_key(const char *path, char key[LSM_PLACE_KEY
 typedef void lsm_changed_fn(void *arg, const void *key, size_t key_size);
 LSM_NODISCARD LSM_API int lsm_refresh(struct lsm *db, lsm_changed_fn *fn, void *arg);
 
-// Another line for LOCK: a courtesy, failures are not reported. Any thread. NULL: none.
+// Another line for LOCK: a courtesy, failures are not reported. Any thread. NULL: none. It waits
+// for the disk; nothing else of the store waits for it.
 LSM_API void lsm_lock_note(struct lsm *db, const char *note);
 
 // Stops background work (within a second: what is running is cancelled), syncs the log, releases

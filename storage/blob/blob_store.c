@@ -220,15 +220,6 @@ void blob_store_hold(struct blob_store *store, bool hold)
     store_unlock(store);
 }
 
-static void close_handle(struct blob_store *store, struct blob_file *file) REQUIRES(blob_mutex)
-{
-    if (!file->handle)
-        return;
-    (void)env_close(file->handle); // all bytes that somebody refers to were synced
-    file->handle = NULL;
-    store->handles--;
-}
-
 // Files that will not be written any more, are synced and trimmed leave the list, as do those that
 // nobody refers to but the list. Mutex held.
 static void tidy_dirty(struct blob_store *store) REQUIRES(blob_mutex)
@@ -349,7 +340,7 @@ void blob_store_free(struct blob_store *store) NOT_CHECKED
         while (store->buckets[i]) {
             struct blob_file *file = store->buckets[i];
             store->buckets[i] = file->next;
-            close_handle(store, file);
+            (void)env_close(file->handle); // all bytes that somebody refers to were synced
             free(file);
         }
     }

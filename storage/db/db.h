@@ -12,6 +12,7 @@
 //                               writing side; held across its I/O
 //   follow->mutex               reading a store that is followed (db_follow.c); held across I/O
 //   space.hold_mutex            the file of held space (db_hold.c); held across that file's calls
+//   note_mutex                  what LOCK says of the holder; held across the writing of that file
 //   mutex                       all other shared state; never held across I/O
 //   files.mutex                 the list of files to remove; a leaf, taken in epoch callbacks
 //
@@ -75,7 +76,8 @@ struct lsm {
     bool made_dir; // the directory was made by this handle
     bool fresh;    // the store was made by this handle; decided under the lock
     // What LOCK says of this holder; NULL: nothing.
-    char *lock_note GUARDED_BY(db_mutex);
+    pthread_mutex_t note_mutex;
+    char *lock_note GUARDED_BY(db_note_mutex);
     struct block_cache *block_cache;
     struct sst_map_budget map_budget;
     struct table_cache *table_cache;
@@ -135,6 +137,7 @@ LOCK_FUNCTIONS(db, struct lsm, mutex, db_mutex)
 LOCK_FUNCTIONS(db_queue, struct lsm, queue.mutex, db_queue_mutex)
 LOCK_FUNCTIONS(db_files, struct lsm, files.mutex, db_files_mutex)
 LOCK_FUNCTIONS(db_hold, struct lsm, space.hold_mutex, db_hold_mutex)
+LOCK_FUNCTIONS(db_note, struct lsm, note_mutex, db_note_mutex)
 
 static inline void db_wait(struct lsm *db, pthread_cond_t *cond) REQUIRES(db_mutex)
 {

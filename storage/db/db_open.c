@@ -100,6 +100,7 @@ static void locks_init(struct lsm *db)
     pthread_mutex_init(&db->queue.mutex, NULL);
     pthread_mutex_init(&db->files.mutex, NULL);
     pthread_mutex_init(&db->space.hold_mutex, NULL);
+    pthread_mutex_init(&db->note_mutex, NULL);
     cond_init(&db->work);
     cond_init(&db->changed);
 }
@@ -259,6 +260,7 @@ static void handle_free(struct lsm *db) NOT_CHECKED
     pthread_cond_destroy(&db->changed);
     pthread_cond_destroy(&db->work);
     pthread_mutex_destroy(&db->files.mutex);
+    pthread_mutex_destroy(&db->note_mutex);
     pthread_mutex_destroy(&db->space.hold_mutex);
     pthread_mutex_destroy(&db->queue.mutex);
     pthread_mutex_destroy(&db->mutex);
@@ -285,9 +287,9 @@ static int take_lock(struct lsm *db, bool *ret_waited)
             *ret_waited = again = options->lock_wait && options->lock_wait(options->lock_wait_arg);
     } while (again);
     if (!rc && options->lock_note) {
-        db_lock(db);
+        db_note_lock(db);
         db->lock_note = strdup(options->lock_note);
-        db_unlock(db);
+        db_note_unlock(db);
     }
     return rc;
 }
@@ -323,11 +325,11 @@ static int place_enter(struct lsm *db)
 
 void lsm_lock_note(struct lsm *db, const char *note)
 {
-    db_lock(db);
+    db_note_lock(db);
     free(db->lock_note);
     db->lock_note = note ? strdup(note) : NULL;
     db->env->ops->lock_note(db->env, db->lock, note ? note : "");
-    db_unlock(db);
+    db_note_unlock(db);
 }
 
 // Whoever finds the store in use from now on may wait for it.
@@ -335,11 +337,11 @@ static void say_closing(struct lsm *db)
 {
     static const char closing[] = "closing";
     char *note = NULL;
-    db_lock(db);
+    db_note_lock(db);
     bool said = db->lock_note && strncmp(db->lock_note, closing, sizeof closing - 1) == 0;
     if (!said && db->lock_note && asprintf(&note, "%s; %s", closing, db->lock_note) < 0)
         note = NULL;
-    db_unlock(db);
+    db_note_unlock(db);
     if (!said)
         lsm_lock_note(db, note ? note : closing);
     free(note);

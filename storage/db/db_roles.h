@@ -9,6 +9,7 @@ extern struct lock_role db_queue_mutex;   // of the write queue
 extern struct lock_role db_lead;          // being the write leader
 extern struct lock_role db_manifest_lead; // being who changes the version
 extern struct lock_role db_hold_mutex;    // of the file of held space
+extern struct lock_role db_note_mutex;    // of what LOCK says of the holder
 extern struct lock_role db_follow_mutex;  // of reading a store that is followed
 extern struct lock_role db_files_mutex;   // of the list of files to remove
 

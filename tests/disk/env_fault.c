@@ -439,6 +439,23 @@ static int fault_space(struct env *env, const char *path, uint64_t *ret_free, ui
     return leave(fault, rc);
 }
 
+// ----------------------------------------------------------------------------- a slow, frozen disk
+
+static bool has_suffix(const char *path, const char *suffix)
+{
+    size_t size = strlen(suffix), length = strlen(path);
+    return size && length >= size && memcmp(path + length - size, suffix, size) == 0;
+}
+
+// Waits while calls for which `suffix` (of the fault) stands are held; mutex held.
+static void wait_while_held(struct fault *fault, const char *path, const char *suffix)
+{
+    fault->held++;
+    while (has_suffix(path, suffix))
+        pthread_cond_wait(&fault->hold_changed, &fault->mutex);
+    fault->held--;
+}
+
 // ------------------------------------------------------------------------------------------- locks
 
 // The simulated lock file names the last holder only.
@@ -496,6 +513,7 @@ static void fault_lock_note(struct env *env, struct env_lock *lock, const char *
 {
     struct fault *fault = fault_of(env);
     pthread_mutex_lock(&fault->mutex);
+    wait_while_held(fault, "LOCK", fault->frozen);
     if (lock->held)
         describe_lock(lock, note);
     leave(fault, 0);
@@ -525,28 +543,12 @@ static void fault_unlock(struct env *env, struct env_lock *lock)
 
 // ------------------------------------------------------------------------------------------- files
 
-static bool has_suffix(const struct fault_file *file, const char *suffix)
-{
-    size_t size = strlen(suffix), path = strlen(file->base.path);
-    return size && path >= size && memcmp(file->base.path + path - size, suffix, size) == 0;
-}
-
-// Waits while calls for which `suffix` (of the fault) stands are held; mutex held.
-static void wait_while_held(struct fault_file *file, const char *suffix)
-{
-    struct fault *fault = file->fault;
-    fault->held++;
-    while (has_suffix(file, suffix))
-        pthread_cond_wait(&fault->hold_changed, &fault->mutex);
-    fault->held--;
-}
-
 static int fault_pread(struct env_file *base, void *data, size_t size, uint64_t offset,
                        size_t *ret_size)
 {
     struct fault_file *file = file_of(base);
     int rc = enter_file(file, "read");
-    wait_while_held(file, file->fault->hold);
+    wait_while_held(file->fault, file->base.path, file->fault->hold);
     if (!rc) {
         uint64_t end = file->inode->current->size;
         size_t n = offset >= end ? 0 : end - offset < size ? (size_t)(end - offset) : size;
@@ -631,7 +633,7 @@ static int fault_pwrite(struct env_file *base, const void *data, size_t size, ui
 {
     struct fault_file *file = file_of(base);
     int rc = enter_file_space(file, "write");
-    wait_while_held(file, file->fault->frozen);
+    wait_while_held(file->fault, file->base.path, file->fault->frozen);
     if (!rc)
         return leave(file->fault, write_some(file, data, size, offset));
     // A failing write may have written a part, in whole sectors: neither the page cache nor a disk
@@ -651,7 +653,7 @@ static int fault_sync(struct env_file *base)
 {
     struct fault_file *file = file_of(base);
     int rc = enter_file(file, "sync");
-    wait_while_held(file, file->fault->frozen);
+    wait_while_held(file->fault, file->base.path, file->fault->frozen);
     if (!rc)
         inode_sync(file->inode);
     return leave(file->fault, rc);

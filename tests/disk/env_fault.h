@@ -38,7 +38,7 @@ uint64_t env_fault_space_calls(struct env *env); // counted so far
 // A slow disk: reads of files whose names end in `suffix` (copied; at most 31 bytes) wait in the
 // call until it is lifted with NULL. env_fault_held() says how many wait. Mappings are not held.
 void env_fault_hold(struct env *env, const char *suffix);
-// A frozen disk: the same for writes and syncs.
+// A frozen disk: the same for writes and syncs, and for another note in "LOCK".
 void env_fault_freeze(struct env *env, const char *suffix);
 unsigned env_fault_held(struct env *env);
 

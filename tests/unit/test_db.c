@@ -1,6 +1,7 @@
 // The store through its public interface, on a simulated disk.
 #include "store_util.h"
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -563,6 +564,34 @@ START_TEST(test_threads)
 }
 END_TEST
 
+static void *say_note(void *arg)
+{
+    (void)arg;
+    lsm_lock_note(db, "another note");
+    return NULL;
+}
+
+// Whoever writes to LOCK may wait for the disk; nobody waits for him.
+START_TEST(test_lock_note_holds_nobody_up)
+{
+    pthread_t sayer;
+    open_db();
+    env_fault_freeze(env, "LOCK");
+    ck_assert_int_eq(pthread_create(&sayer, NULL, say_note, NULL), 0);
+    while (env_fault_held(env) == 0)
+        sched_yield();
+    put("a", "1");
+    const struct lsm_snapshot *snapshot;
+    ck_assert_int_eq(lsm_snapshot_new(db, &snapshot), 0);
+    ck_assert_int_eq(lsm_flush(db), 0);
+    expect_at(snapshot, "a", "1");
+    lsm_snapshot_free(db, snapshot);
+    ck_assert_uint_eq(env_fault_held(env), 1);
+    env_fault_freeze(env, NULL);
+    ck_assert_int_eq(pthread_join(sayer, NULL), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("db");
@@ -585,5 +614,10 @@ int main(void)
     tcase_add_test(tc, test_full_disk);
     tcase_add_test(tc, test_threads);
     suite_add_tcase(suite, tc);
+    TCase *frozen = tcase_create("frozen disk"); // what holds somebody up is seen as a timeout
+    tcase_set_timeout(frozen, 60);
+    tcase_add_checked_fixture(frozen, setup, teardown);
+    tcase_add_test(frozen, test_lock_note_holds_nobody_up);
+    suite_add_tcase(suite, frozen);
     return run_suite(suite);
 }
