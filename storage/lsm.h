@@ -481,10 +481,11 @@ LSM_NODISCARD LSM_API int lsm_iter_read(const struct lsm_iter *iter, uint64_t of
 // ---------------------------------------------------------------------------------------- writing
 
 struct lsm_write_options {
-    bool sync;      // durable when the call returns
-    bool sync_soon; // an lsm_sync() is going to follow at once. As with `sync`, values below 64 KiB
-                    // then go with the log, one device flush instead of two, and to a blob file, if
-                    // they are for one, only when the memtable is flushed
+    bool sync;        // durable when the call returns
+    bool sync_soon;   // an lsm_sync() is going to follow at once, and the disk begins with it. As
+                      // with `sync`, values below 64 KiB then go with the log, one device flush
+                      // instead of two, and to a blob file, if they are for one, only when the
+                      // memtable is flushed
     bool use_reserve; // this write frees space (deletes): it may use the reserve kept for a full
                       // disk
     bool use_little;  // this write takes next to no space in the end (it replaces a small value):

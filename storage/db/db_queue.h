@@ -23,10 +23,10 @@ enum reserve_use { RESERVE_USE_NOT, RESERVE_USE_LITTLE, RESERVE_USE_ALL };
 struct writer {
     const struct lsm_batch *batch; // resolved; NULL: only wants to become leader
     enum reserve_use reserve;
-    bool sync;
+    bool sync, sync_soon;
     bool done GUARDED_BY(db_queue_mutex); // someone else wrote the batch: `status` is the result
     int status;
-    struct db_log *sync_log; // the log with the record of a writer that syncs (one reference)
+    struct db_log *sync_log; // the log with the record of one that syncs, or will (one reference)
     uint64_t sync_end;
     struct status_kept *kept; // of the waiting thread, for the detail of a failure
     pthread_cond_t wake;      // done, or became head

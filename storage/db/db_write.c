@@ -332,7 +332,7 @@ static int group_write(struct lsm *db, struct write_group *group) REQUIRES(db_le
     db->last_sequence = group->next_sequence - 1;
     atomic_store_explicit(&db->visible, db->last_sequence, memory_order_release);
     for (unsigned i = 0; i < group->count; i++) {
-        if (group->writers[i]->sync) {
+        if (group->writers[i]->sync || (i == 0 && group->writers[i]->sync_soon)) {
             db_log_ref(db->logs.active);
             group->writers[i]->sync_log = db->logs.active;
             group->writers[i]->sync_end = end;
@@ -391,8 +391,11 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
 {
     struct status_kept kept;
     assert(batch->count > 0 && batch->unresolved == 0);
-    struct writer writer = {
-        .batch = batch, .sync = wo && wo->sync, .reserve = reserve_use(wo), .kept = &kept};
+    struct writer writer = {.batch = batch,
+                            .sync = wo && wo->sync,
+                            .sync_soon = wo && wo->sync_soon,
+                            .reserve = reserve_use(wo),
+                            .kept = &kept};
     if (db_lead_or_wait(db, &writer)) {
         lead(db, &writer);
     } else if (writer.status) {
@@ -401,7 +404,10 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
     }
     int rc = writer.status;
     if (writer.sync_log) {
-        rc = db_log_sync(db, writer.sync_log, writer.sync_end);
+        if (writer.sync)
+            rc = db_log_sync(db, writer.sync_log, writer.sync_end);
+        else
+            wal_write_out(writer.sync_log->wal, writer.sync_end);
         db_log_unref(db, writer.sync_log);
     }
     return rc;

@@ -46,7 +46,8 @@ enum env_advice {
     // Of a shared mapping whose first page is in memory: it is made writable before the call
     // returns. Nobody else stores to the first byte meanwhile.
     ENV_ADVISE_WRITE,
-    ENV_ADVISE_COMPLETE // of a file: nobody writes to it any more
+    ENV_ADVISE_COMPLETE, // of a file: nobody writes to it any more
+    ENV_ADVISE_WRITE_OUT // of a file: what was written begins to go to the disk; it is synced soon
 };
 
 struct env_stat {

@@ -331,6 +331,10 @@ static void posix_advise(struct env_file *file, uint64_t offset, uint64_t size,
         read_pages(file, offset, size);
         return;
     }
+    if (advice == ENV_ADVISE_WRITE_OUT) { // a failure is the sync's to report
+        (void)sync_file_range(file_fd(file), (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+        return;
+    }
     (void)posix_fadvise(file_fd(file), (off_t)offset, (off_t)size, how[advice]);
 }
 

@@ -50,10 +50,11 @@
 #define PREPARE            ((uint64_t)64 << 10)
 #define PREPARE_AFTER      ((uint64_t)256 << 10) // bytes not synced
 #define PREPARE_SYNCED     ((uint64_t)1 << 20)
-#define PREPARE_SYNCS      8u                  // during the last PREPARE bytes
-#define PREPARE_ALIGN      ((uint64_t)65536)   // whole pages of any size
-#define LET_GO             ((uint64_t)8 << 20) // of the mapping at a time
-#define LET_GO_ALIGN       ((uint64_t)65536)   // of pages of any size
+#define PREPARE_SYNCS      8u                   // during the last PREPARE bytes
+#define PREPARE_ALIGN      ((uint64_t)65536)    // whole pages of any size
+#define LET_GO             ((uint64_t)8 << 20)  // of the mapping at a time
+#define LET_GO_ALIGN       ((uint64_t)65536)    // of pages of any size
+#define WRITE_OUT_MAX      ((uint64_t)64 << 10) // more is no single short write
 #define GATHER_US_MAX      10000u
 #define GATHER_PAUSE       16u // syncs without a wait for company after one in vain
 
@@ -476,6 +477,19 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
     }
     int rc = atomic_load_explicit(&wal->status, memory_order_acquire);
     return rc ? failed(wal, rc) : 0;
+}
+
+// What fails is left dirty, or noted by the file, for the sync to find.
+void wal_write_out(struct wal_writer *wal, uint64_t end)
+{
+    uint64_t durable = wal_durable(wal);
+    if (end <= durable || end - durable > WRITE_OUT_MAX)
+        return;
+    sync_lock(wal);
+    bool synced_anyway = wal->pending > 0;
+    sync_unlock(wal);
+    if (!synced_anyway)
+        wal->file->ops->advise(wal->file, durable, end - durable, ENV_ADVISE_WRITE_OUT);
 }
 
 uint64_t wal_end(const struct wal_writer *wal)

@@ -50,6 +50,11 @@ int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t 
 // Returns when everything up to offset `end` is durable.
 int wal_sync(struct wal_writer *wal, uint64_t end);
 
+// Has the disk begin with what is appended up to `end` and not durable, because a sync of it
+// follows at once: that has less to wait for. Only a hint: does nothing while there is a sync under
+// way, whose successor writes all, or if there is much to write.
+void wal_write_out(struct wal_writer *wal, uint64_t end);
+
 uint64_t wal_end(const struct wal_writer *wal);     // bytes appended, header included
 uint64_t wal_durable(const struct wal_writer *wal); // bytes known to be durable
 

@@ -758,10 +758,16 @@ static void fault_advise_map(struct env_file *file, void *addr, size_t size, enu
     (void)file, (void)addr, (void)size, (void)advice;
 }
 
-static void fault_advise(struct env_file *file, uint64_t offset, uint64_t size,
+static void fault_advise(struct env_file *base, uint64_t offset, uint64_t size,
                          enum env_advice advice)
 {
-    (void)file, (void)offset, (void)size, (void)advice;
+    struct fault *fault = file_of(base)->fault;
+    (void)offset;
+    if (advice != ENV_ADVISE_WRITE_OUT)
+        return;
+    pthread_mutex_lock(&fault->mutex);
+    fault->written_out += size;
+    pthread_mutex_unlock(&fault->mutex);
 }
 
 static int fault_close(struct env_file *base)

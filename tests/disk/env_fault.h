@@ -42,6 +42,9 @@ void env_fault_hold(struct env *env, const char *suffix);
 void env_fault_freeze(struct env *env, const char *suffix);
 unsigned env_fault_held(struct env *env);
 
+// Bytes of files that were asked to go to the disk early (ENV_ADVISE_WRITE_OUT); they do not.
+uint64_t env_fault_written_out(struct env *env);
+
 // Power cut: open handles and mappings become dead (their calls fail; stores into old mappings go
 // nowhere), locks are dropped, failures asked for are forgotten, and the disk is what was durable.
 // Handles must still be closed, mappings unmapped and locks unlocked. With `seed` != 0 a random

@@ -67,6 +67,15 @@ uint64_t env_fault_space_calls(struct env *env)
     return calls;
 }
 
+uint64_t env_fault_written_out(struct env *env)
+{
+    struct fault *fault = fault_of(env);
+    pthread_mutex_lock(&fault->mutex);
+    uint64_t bytes = fault->written_out;
+    pthread_mutex_unlock(&fault->mutex);
+    return bytes;
+}
+
 uint64_t env_fault_calls(struct env *env)
 {
     struct fault *fault = fault_of(env);

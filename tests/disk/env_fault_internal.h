@@ -32,6 +32,7 @@ struct fault {
     uint64_t space_calls; // of the calls, those that may take space
     uint64_t full_at;     // the number of such a call; 0: none
     bool full_sticky;
+    uint64_t written_out;
     uint64_t cut_at; // 0: none
     bool down;       // the call cut_at has come: all calls fail until env_fault_power_cut()
     uint64_t random;

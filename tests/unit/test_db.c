@@ -58,6 +58,30 @@ static void expect_filled(int from, int to, const char *mark)
     }
 }
 
+// A write that is going to be synced at once begins to go to the disk; others do not, and those
+// that are synced anyway have no use for it.
+START_TEST(test_sync_soon)
+{
+    const struct lsm_write_options soon = {.sync_soon = true},
+                                   both = {.sync_soon = true, .sync = true};
+    open_db();
+    put("a", "1");
+    ck_assert_int_eq(lsm_put(db, &both, "b", 1, "2", 1), 0);
+    ck_assert_uint_eq(env_fault_written_out(env), 0);
+    ck_assert_int_eq(lsm_put(db, &soon, "c", 1, "3", 1), 0);
+    uint64_t before = env_fault_written_out(env);
+    ck_assert_uint_gt(before, 0);
+    ck_assert_int_eq(lsm_sync(db), 0);
+    ck_assert_uint_eq(env_fault_written_out(env), before);
+    env_fault_power_cut(env, 0);
+    (void)!lsm_close(db);
+    open_db();
+    expect("a", "1");
+    expect("b", "2");
+    expect("c", "3");
+}
+END_TEST
+
 START_TEST(test_put_get_delete)
 {
     open_db();
@@ -598,6 +622,7 @@ int main(void)
     TCase *tc = tcase_create("db");
     tcase_set_timeout(tc, 300);
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, test_sync_soon);
     tcase_add_test(tc, test_put_get_delete);
     tcase_add_test(tc, test_batch_is_applied_in_order);
     tcase_add_test(tc, test_slices);

@@ -493,6 +493,58 @@ START_TEST(test_failed_write_is_undone)
 }
 END_TEST
 
+// What is about to be synced begins to go to the disk, which makes none of it durable.
+START_TEST(test_write_out)
+{
+    struct wal_writer *wal = open_wal(modes[_i], 1 << 20, 7, NULL);
+    uint64_t before = wal_end(wal);
+    wal_write_out(wal, before);
+    ck_assert_uint_eq(env_fault_written_out(env), 0); // there is nothing
+    append_many(wal, 1, 5);
+    uint64_t synced = wal_end(wal);
+    wal_write_out(wal, synced);
+    ck_assert_uint_eq(env_fault_written_out(env), synced - before);
+    ck_assert_uint_eq(wal_durable(wal), before);
+    ck_assert_int_eq(wal_sync(wal, synced), 0);
+    wal_write_out(wal, synced);
+    ck_assert_uint_eq(env_fault_written_out(env), synced - before); // it is durable
+    append_many(wal, 5, 9);
+    uint64_t last = wal_end(wal);
+    wal_write_out(wal, last);
+    ck_assert_uint_eq(env_fault_written_out(env), last - before);
+    append_many(wal, 9, 1000);
+    wal_write_out(wal, wal_end(wal));
+    ck_assert_uint_eq(env_fault_written_out(env), last - before); // too much for one short write
+    env_fault_power_cut(env, 0);
+    wal_writer_free(wal, false);
+    expect_count(7, 1, 4);
+}
+END_TEST
+
+static int write_out_now(void *arg)
+{
+    struct wal_writer *wal = *(struct wal_writer **)arg;
+    wal_write_out(wal, wal_end(wal));
+    return 0;
+}
+
+// Nothing is written out while a sync is under way: what follows writes all there is then.
+START_TEST(test_write_out_beside_sync)
+{
+    struct wal_writer *wal = NULL;
+    struct wal_options options = {
+        .env = env, .capacity = 65536, .before_sync = write_out_now, .arg = &wal};
+    ck_assert_int_eq(wal_writer_new(&options, PATH, 7, NULL, &wal), 0);
+    append_many(wal, 1, 5);
+    ck_assert_int_eq(wal_sync(wal, wal_end(wal)), 0);
+    ck_assert_uint_eq(env_fault_written_out(env), 0);
+    append_many(wal, 5, 9);
+    wal_write_out(wal, wal_end(wal));
+    ck_assert_uint_gt(env_fault_written_out(env), 0);
+    wal_writer_free(wal, false);
+}
+END_TEST
+
 START_TEST(test_sync_failure_is_sticky)
 {
     struct wal_writer *wal = open_wal(modes[_i], 65536, 7, NULL);
@@ -699,6 +751,7 @@ START_TEST(test_posix)
         pthread_t thread;
         ck_assert_int_eq(pthread_create(&thread, NULL, sync_loop, &sharing), 0);
         append_many(sharing.wal, 1, 2000);
+        wal_write_out(sharing.wal, wal_end(sharing.wal));
         atomic_store(&sharing.done, true);
         pthread_join(thread, NULL);
         struct seen seen = {1, 0};
@@ -735,6 +788,8 @@ int main(void)
     tcase_add_loop_test(tc, test_power_cuts, 0, 2);
     tcase_add_loop_test(tc, test_disk_full, 0, 2);
     tcase_add_test(tc, test_failed_write_is_undone);
+    tcase_add_loop_test(tc, test_write_out, 0, 2);
+    tcase_add_test(tc, test_write_out_beside_sync);
     tcase_add_loop_test(tc, test_sync_failure_is_sticky, 0, 2);
     tcase_add_loop_test(tc, test_creation_failures, 0, 2);
     tcase_add_loop_test(tc, test_concurrent_sync, 0, 2);
