@@ -60,6 +60,9 @@ struct live {
     // Before a snapshot is made; after one was made, deleted, or given this name or another.
     void (*snapshot_begin)(struct live *live);
     void (*snapshot_changed)(struct live *live, const char *name);
+    // After the tree has become what the new snapshot shows instead of the base. Not 0: the kernel
+    // was not told of all of it.
+    int (*changes_taken)(struct live *live, const char *base, const char *snapshot);
     struct watch_hub *watch;
     // What the mount has counted.
     void (*figures)(struct live *live, struct mount_figures *ret_figures);

@@ -101,7 +101,7 @@ static const struct command commands[] = {
      "  -q  show no progress\n"
      "A whole snapshot makes a new store; changes are for one that has their base and shows it.\n"
      "A stream that is cut off or damaged changes nothing.\n",
-     0, 0, COMMAND_OFFLINE},
+     0, 0, 0},
     {"snapshot create", command_snapshot_create, "", "DB NAME", "keep the tree as it is now",
      "Takes two syncs, whatever the store's size. NAME: 1 to 255 bytes without '/'.\n", 1, 1, 0},
     {"snapshot list", command_snapshot_list, "n", "[-n] DB", "show snapshots and their sizes",

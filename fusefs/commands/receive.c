@@ -11,6 +11,8 @@
 // table of DB that nobody sees (lsm_ingest_read), and become the present, with the snapshot, when
 // the stream has been read to its end (intake.h). Until then DB is as it was, also after a crash.
 //
+// The daemon that has DB mounted does the same, beside all other use of it.
+//
 // Thread safety: one thread. DB is locked meanwhile.
 #include <assert.h>
 #include <dirent.h>
@@ -75,7 +77,9 @@ static bool out_of_memory(const struct receiving *r)
 
 static bool stream_failed(const struct receiving *r, int rc)
 {
-    if (is_cancelled(r->ctl->front))
+    // The client of a daemon says at first only that its reading was interrupted.
+    bool is_interrupted = rc == LSM_IO_ERROR && r->source_rc == -EINTR;
+    if (is_cancelled(r->ctl->front) || is_interrupted)
         complain(r->ctl, "%s: cancelled, and unchanged", r->ctl->db);
     else if (rc == LSM_IO_ERROR)
         complain(r->ctl, "standard input: %s", strerror((int)-r->source_rc));
@@ -88,7 +92,7 @@ static bool stream_failed(const struct receiving *r, int rc)
 
 static bool engine_failed(const struct receiving *r)
 {
-    complain(r->ctl, "%s", lsm_error_detail());
+    complain(r->ctl, "%s", ctl_store_words(r->ctl, lsm_error_detail()));
     return false;
 }
 
@@ -108,11 +112,19 @@ static bool system_failed(const struct receiving *r, const char *path)
 
 // ------------------------------------------------------------------------------- DB
 
+static bool exists_already(const struct receiving *r)
+{
+    complain(r->ctl, "%s: exists already: a whole snapshot makes a new store", r->ctl->db);
+    return false;
+}
+
 // Where DB is, and where the other one goes.
 static bool find_places(struct receiving *r)
 {
     struct stat st;
-    r->in_place = store_place_is_remote(r->ctl->db);
+    r->in_place = store_place_is_remote(r->ctl->db) || r->ctl->live;
+    if (r->ctl->live && stream_is_whole(&r->begin))
+        return exists_already(r);
     if (r->in_place) {
         r->db = strdup(r->ctl->db);
         r->beside = strdup(r->ctl->db);
@@ -120,10 +132,8 @@ static bool find_places(struct receiving *r)
     }
     bool is_there = lstat(r->ctl->db, &st) == 0;
     if (stream_is_whole(&r->begin)) {
-        if (is_there) {
-            complain(r->ctl, "%s: exists already: a whole snapshot makes a new store", r->ctl->db);
-            return false;
-        }
+        if (is_there)
+            return exists_already(r);
         r->db = strdup(r->ctl->db);
     } else {
         r->db = realpath(r->ctl->db, NULL);
@@ -183,8 +193,10 @@ static int find_change(struct receiving *r, bool *ret_changed)
     while (!rc && !*ret_changed && (rc = lsm_diff_next(diff)) > 0) {
         struct slice key;
         key.data = lsm_diff_key(diff, &key.size);
-        rc = intake_is_shown(key.data, key.size) ? is_changed(r->old, then, key, bufs, ret_changed)
-                                                 : LSM_OK;
+        if (intake_is_shown(r->old, then, key.data, key.size))
+            rc = is_changed(r->old, then, key, bufs, ret_changed);
+        else
+            rc = LSM_OK;
     }
     lsm_diff_free(diff);
     if (now)
@@ -225,6 +237,10 @@ static void set_options(struct lsm_options *options)
 static bool open_old(struct receiving *r)
 {
     struct lsm_options options;
+    if (r->ctl->live) {
+        r->old = ns_engine(r->ctl->live->ns);
+        return check_base(r);
+    }
     set_options(&options);
     options.create_if_missing = false;
     int rc;
@@ -368,6 +384,19 @@ static int next_change(void *arg, struct lsm_change *ret_change)
     return rc ? rc : 1;
 }
 
+// A status, or what intake.h has.
+static int apply_changes(struct receiving *r, const struct lsm_snapshot_info *origin)
+{
+    struct live *live = r->ctl->live;
+    if (!live)
+        return intake_apply(r->old, &r->intake, r->ingest, r->base, origin);
+    live->snapshot_begin(live); // what programs have written is a change
+    int rc = intake_apply_live(live->ns, &r->intake, r->ingest, r->base, origin);
+    if ((!rc || rc == INTAKE_HALF) && live->changes_taken(live, r->base, r->begin.name))
+        rc = INTAKE_HALF;
+    return rc;
+}
+
 static bool take_in(struct receiving *r)
 {
     const struct lsm_snapshot_info origin = origin_of(&r->begin);
@@ -375,10 +404,15 @@ static bool take_in(struct receiving *r)
     if (r->stream_rc || is_cancelled(r->ctl->front))
         return stream_failed(r, r->stream_rc);
     if (!rc)
-        rc = intake_apply(r->old, &r->intake, r->ingest, r->base, &origin);
-    if (rc > 0)
+        rc = apply_changes(r, &origin);
+    if (rc == INTAKE_CHANGED)
         return was_changed(r);
-    if (rc)
+    if (rc == INTAKE_NAMELESS)
+        complain(r->ctl, "%s: a file without a name is open: nothing is changed", r->ctl->db);
+    else if (rc == INTAKE_HALF)
+        complain(r->ctl, "%s: is changed, but the mount may not show it: mount it again: %s",
+                 r->ctl->db, ctl_store_words(r->ctl, lsm_error_detail()));
+    else if (rc)
         ctl_store_failed(r->ctl, rc);
     return !rc;
 }
@@ -408,6 +442,8 @@ static bool receive_changes(struct receiving *r)
     if (!r->old)
         return done;
     lsm_ingest_free(r->old, r->ingest);
+    if (r->ctl->live)
+        return done;
     if (lsm_close(r->old) && done)
         done = engine_failed(r);
     return keep_owner(r) && done;
@@ -418,7 +454,7 @@ static bool receive(struct receiving *r)
     int rc = stream_read_begin(&r->reader, &r->begin);
     if (rc)
         return stream_failed(r, rc);
-    if (!find_places(r) || !ctl_store_may_create(r->ctl, r->db))
+    if (!find_places(r) || (!r->ctl->live && !ctl_store_may_create(r->ctl, r->db)))
         return false;
     if (!stream_is_whole(&r->begin))
         return receive_changes(r);

@@ -120,8 +120,9 @@ static int answer_time(struct delegate *delegate, struct slice body)
 static int answer_source(struct delegate *delegate, struct slice body)
 {
     uint32_t most;
+    const char *name = delegate->ctl->command->name;
     if (!wire_get_u32(&body, &most) || most > WIRE_PIECE ||
-        strcmp(delegate->ctl->command->name, "put") != 0)
+        (strcmp(name, "put") != 0 && strcmp(name, "receive") != 0))
         return -EPROTO;
     delegate->piece.size = 0;
     if (buf_reserve(&delegate->piece, WIRE_PIECE))

@@ -23,6 +23,7 @@
 #include "mount/session.h"
 #include "mount/snapdir.h"
 #include "mount/transport.h"
+#include "ns/changes/intake.h"
 
 #define FORGET_TRIES 100
 #define FORGET_MS    2
@@ -116,6 +117,42 @@ static void kernel_snapshot_changed(struct live *live, const char *name)
     snapdir_changed(fs_of(live)->snapdir, name);
 }
 
+struct taken {
+    struct lsmfs *fs;
+    bool renews, renewed;
+};
+
+static void was_taken(void *arg, struct ns_inode *dir, const void *name, size_t name_size,
+                      struct ns_inode *inode, bool is_other)
+{
+    struct taken *taken = arg;
+    if (inode) {
+        forget_pages(taken->fs, inode);
+        if (is_other && taken->renews && S_ISREG(ns_inode_type(inode))) {
+            generations_renew(&taken->fs->generations, ns_inode_ino(inode));
+            taken->renewed = true;
+        }
+    } else {
+        forget_name(taken->fs, dir, name, name_size);
+        forget_pages(taken->fs, dir);
+    }
+}
+
+// To forget a name waits for lookups under way. So the first time ends all that were answered from
+// before the changes; a file that the kernel knows still is open, or it may have its old size and
+// times. It gets another generation, and its names are forgotten once more.
+static int kernel_changes_taken(struct live *live, const char *base, const char *snapshot)
+{
+    struct lsmfs *fs = fs_of(live);
+    struct taken taken = {.fs = fs, .renews = fs->writeback};
+    int rc = intake_tell(fs->ns, base, snapshot, was_taken, &taken);
+    taken.renews = false;
+    if (!rc && taken.renewed)
+        rc = intake_tell(fs->ns, base, snapshot, was_taken, &taken);
+    snapdir_changed(fs->snapdir, snapshot);
+    return rc;
+}
+
 static void kernel_figures(struct live *live, struct mount_figures *ret_figures)
 {
     counts_figures(fs_of(live), ret_figures);
@@ -132,6 +169,7 @@ void kernel_live_init(struct kernel_live *kernel, struct lsmfs *fs)
                  .content_end = kernel_content_end,
                  .snapshot_begin = kernel_snapshot_begin,
                  .snapshot_changed = kernel_snapshot_changed,
+                 .changes_taken = kernel_changes_taken,
                  .watch = &fs->watch,
                  .figures = kernel_figures},
         .fs = fs,

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "mount/generations.h"
 #include "mount/options.h"
 #include "ns/changes/watch_hub.h"
 #include "ns/namespace.h"
@@ -27,6 +28,7 @@ struct lsmfs {
     struct control *control;   // while they are; NULL: there is none
     struct watch_hub watch;    // for commands, while there is a control
     struct follower *follower; // NULL: the store is not followed
+    struct generations generations;
     double keep_s;             // how long the kernel may keep entries and attributes
     int holder_fd;             // holder.h; main thread
     bool acl;     // agreed with the kernel: it checks access control lists, and leaves applying the

@@ -373,6 +373,7 @@ int main(int argc, char **argv)
     struct lsmfs fs = {.holder_fd = -1};
     enum exit_status status = EXIT_FAILED;
     int ready_fd = -1;
+    generations_init(&fs.generations);
     switch (options_parse(argc, argv, &fs.options)) {
     case OPTIONS_DONE:
         status = EXIT_OK;
@@ -399,6 +400,7 @@ int main(int argc, char **argv)
     }
     status = run(&fs, ready_fd);
 out:
+    generations_release(&fs.generations);
     options_release(&fs.options);
     return (int)status;
 }

@@ -68,11 +68,11 @@ void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat)
     };
 }
 
-void fill_entry(const struct lsmfs *fs, const struct ns_attr *attr,
-                struct fuse_entry_param *ret_entry)
+void fill_entry(struct lsmfs *fs, const struct ns_attr *attr, struct fuse_entry_param *ret_entry)
 {
     *ret_entry = (struct fuse_entry_param){
         .ino = attr->ino,
+        .generation = generations_of(&fs->generations, attr->ino),
         .attr_timeout = fs->keep_s,
         .entry_timeout = fs->keep_s,
     };

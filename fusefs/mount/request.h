@@ -38,8 +38,7 @@ void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat);
 
 // What the kernel is told about an inode it may keep; it may do so without asking again, as all
 // changes go through it.
-void fill_entry(const struct lsmfs *fs, const struct ns_attr *attr,
-                struct fuse_entry_param *ret_entry);
+void fill_entry(struct lsmfs *fs, const struct ns_attr *attr, struct fuse_entry_param *ret_entry);
 
 // Replies with the inode, whose one reference becomes the kernel's; if the kernel does not take the
 // reply (the caller was killed), the reference is given back.

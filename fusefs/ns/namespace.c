@@ -111,28 +111,12 @@ static int check_super(struct ns *ns, const struct ns_options *options)
 
 // ---- inode numbers, counters
 
-static int load_number(struct ns *ns, const struct pathkey *key, uint64_t *ret_value)
-{
-    uint8_t bytes[8];
-    size_t got;
-    uint64_t size;
-    int rc =
-        lsm_get_range(ns->db, &ns->at, key->data, key->size, 0, bytes, sizeof(bytes), &got, &size);
-    if (rc)
-        return rc;
-    if (size != sizeof(bytes) || got != sizeof(bytes))
-        return status_fail(LSM_CORRUPTION, "%s: key '%c': a number of %llu bytes", ns->path,
-                           key->data[0], (unsigned long long)size);
-    *ret_value = get_fixed64(bytes);
-    return 0;
-}
-
 static int load_numbers(struct ns *ns)
 {
     struct pathkey key;
     uint64_t value;
     pathkey_single(&key, KEY_RESERVED);
-    int rc = load_number(ns, &key, &value);
+    int rc = ns_number_read(ns, &key, &value);
     if (rc == LSM_NOT_FOUND || (!rc && value <= NS_ROOT_INO))
         return status_fail(LSM_CORRUPTION, "%s: inode numbers are missing", ns->path);
     if (rc)
@@ -140,14 +124,7 @@ static int load_numbers(struct ns *ns)
     numbers_lock(ns);
     ns->ino_next = ns->ino_reserved = value;
     numbers_unlock(ns);
-    for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++) {
-        pathkey_counter(&key, i);
-        rc = load_number(ns, &key, &value);
-        if (rc && rc != LSM_NOT_FOUND)
-            return rc;
-        ns->counters[i].value = rc ? 0 : (int64_t)value;
-    }
-    return 0;
+    return counters_read(ns);
 }
 
 // ---- open, close
@@ -198,6 +175,7 @@ static struct ns *ns_new(const char *path, const struct ns_options *options)
     pthread_mutex_init(&ns->rename_mutex, NULL);
     pthread_mutex_init(&ns->ino_mutex, NULL);
     pthread_mutex_init(&ns->op_mutex, NULL);
+    pthread_cond_init(&ns->gate_changed, NULL);
     promise_init(ns);
     for (size_t i = 0; i < NS_COUNTER_STRIPES; i++)
         pthread_mutex_init(&ns->counters[i].mutex, NULL);
@@ -316,6 +294,7 @@ static int close_with(struct ns *ns, int (*close_engine)(struct lsm *db))
     int rc = ns->shares_db ? 0 : close_engine(ns->db);
     pthread_mutex_destroy(&ns->rename_mutex);
     pthread_mutex_destroy(&ns->ino_mutex);
+    pthread_cond_destroy(&ns->gate_changed);
     pthread_mutex_destroy(&ns->op_mutex);
     pthread_mutex_destroy(&ns->follow_mutex);
     promise_release(ns);

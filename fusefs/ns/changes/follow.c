@@ -32,9 +32,7 @@ static void note_change(void *arg, const void *key, size_t size)
                        buf_append(&changes->keys, key, size);
 }
 
-// The live inode that an entry leads to now. *ret_ino: its number, 0 if there is no entry.
-static int entry_moved(struct ns *ns, struct slice key, struct loaded *rec, uint64_t *ret_ino)
-    REQUIRES(ns_follow_mutex)
+int follow_entry(struct ns *ns, struct slice key, struct loaded *rec, uint64_t *ret_ino)
 {
     struct pathkey entry;
     *ret_ino = 0;
@@ -56,8 +54,7 @@ static int entry_moved(struct ns *ns, struct slice key, struct loaded *rec, uint
     return rc;
 }
 
-// The number of the inode that a key of another kind belongs to; 0: none.
-static uint64_t ino_of(struct slice key)
+uint64_t follow_ino_of(struct slice key)
 {
     switch (key.data[0]) {
     case KEY_EXTENT:
@@ -92,9 +89,9 @@ static int take_in(struct ns *ns, const struct changes *changes, uint64_t **inos
         struct slice key = slice_of(p + 4, get_fixed32(p));
         uint64_t ino = 0;
         if (key.size && key.data[0] == KEY_ENTRY)
-            rc = entry_moved(ns, key, &rec, &ino);
+            rc = follow_entry(ns, key, &rec, &ino);
         else if (key.size)
-            ino = ino_of(key);
+            ino = follow_ino_of(key);
         assert(*count < most);
         if (ino && (*count == 0 || (*inos)[*count - 1] != ino))
             (*inos)[(*count)++] = ino;

@@ -8,10 +8,24 @@
 #include "base/status.h"
 #include "ns/operation/ns_internal.h"
 
-bool intake_is_shown(const void *key, size_t size)
+static bool is_of_orphan(struct lsm *db, const struct lsm_snapshot *base, struct slice key)
+{
+    struct pathkey orphan;
+    struct slice name;
+    uint64_t ino;
+    size_t got;
+    const struct lsm_read_options at = {.snapshot = base};
+    if (!pathkey_parse_xattr(key, &ino, &name))
+        return false;
+    pathkey_number(&orphan, KEY_ORPHAN, ino);
+    return lsm_get_range(db, &at, orphan.data, orphan.size, 0, NULL, 0, &got, NULL) == LSM_OK;
+}
+
+bool intake_is_shown(struct lsm *db, const struct lsm_snapshot *base, const void *key, size_t size)
 {
     static const char shown[] = {KEY_ENTRY, KEY_INODE, KEY_ROOT, KEY_XATTR};
-    return size && memchr(shown, *(const char *)key, sizeof shown);
+    return size && memchr(shown, *(const char *)key, sizeof shown) &&
+           !is_of_orphan(db, base, slice_of(key, size));
 }
 
 static bool is_number(struct slice value, uint64_t least)
@@ -64,8 +78,8 @@ static bool is_kept(void *arg, const void *key, size_t size)
 
 static bool is_fixed(void *arg, const void *key, size_t size)
 {
-    (void)arg;
-    return intake_is_shown(key, size);
+    const struct intake *intake = arg;
+    return intake_is_shown(intake->db, intake->base, key, size);
 }
 
 static int read_reserved(struct lsm *db, uint64_t *ret_reserved)
@@ -88,5 +102,16 @@ int intake_apply(struct lsm *db, struct intake *intake, struct lsm_ingest *inges
     const struct lsm_ingest_rules rules = {.keep = is_kept, .fixed = is_fixed, .arg = intake};
     int rc = read_reserved(db, &intake->reserved_here);
     assert(!intake->reserved || intake->reserved > NS_ROOT_INO);
-    return rc ? rc : lsm_ingest_apply(db, ingest, base, origin, &rules);
+    if (!rc)
+        rc = lsm_snapshot_open(db, base, &intake->base);
+    if (rc)
+        return rc;
+    intake->db = db;
+    rc = lsm_ingest_apply(db, ingest, base, origin, &rules);
+    struct status_kept kept;
+    status_keep(&kept);
+    lsm_snapshot_free(db, intake->base);
+    status_restore(&kept);
+    intake->base = NULL;
+    return rc;
 }

@@ -275,6 +275,21 @@ struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count)
     return dirs;
 }
 
+bool inode_table_nameless(struct inode_table *table, uint64_t from)
+{
+    bool found = false;
+    for (size_t i = 0; i < INODE_SHARDS && !found; i++) {
+        struct inode_shard *shard = &table->shards[i];
+        shard_lock(shard);
+        for (size_t b = 0; b < shard->bucket_count; b++)
+            for (const struct ns_inode *inode = shard->buckets[b]; inode; inode = inode->hash_next)
+                found = found || inode_location(inode) == AT_ORPHAN ||
+                        (inode_is_unlinked(inode) && inode->ino >= from);
+        shard_unlock(shard);
+    }
+    return found;
+}
+
 uint64_t *inode_table_numbers(struct inode_table *table, size_t *ret_count)
 {
     uint64_t *numbers = NULL;

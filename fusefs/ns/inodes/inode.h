@@ -125,6 +125,9 @@ uint64_t inode_table_count(struct inode_table *table);
 // *ret_count 0: there is none, or no memory.
 struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count);
 
+// Whether one of them has no name, and has something in the store or a number of `from` or above.
+bool inode_table_nameless(struct inode_table *table, uint64_t from);
+
 // The numbers of all, in the same way.
 uint64_t *inode_table_numbers(struct inode_table *table, size_t *ret_count);
 

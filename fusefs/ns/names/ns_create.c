@@ -146,17 +146,17 @@ static int create(struct ns *ns, const struct ns_cred *cred, struct ns_inode *di
         return rc;
     if (!inode_is_dir(dir))
         return -ENOTDIR;
-    rc = ns_ino_new(ns, &rec->ino);
-    if (rc)
-        return rc;
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
     struct ns_inode *inode = NULL;
     struct inode_lock lock;
-    inode_hold(&ns->table.locks, &lock, dir->ino);
-    rc = create_locked(ns, op, cred, dir, slice_of(name, name_size), rec, &inode);
-    inode_release(&ns->table.locks, &lock);
+    rc = ns_ino_new(ns, &rec->ino);
+    if (!rc) {
+        inode_hold(&ns->table.locks, &lock, dir->ino);
+        rc = create_locked(ns, op, cred, dir, slice_of(name, name_size), rec, &inode);
+        inode_release(&ns->table.locks, &lock);
+    }
     op_end(ns, op);
     if (rc)
         return rc;
@@ -242,13 +242,12 @@ int ns_tmpfile(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, 
     struct ns_inode *inode = NULL;
     if (!inode_is_dir(dir))
         return -ENOTDIR;
-    int rc = ns_ino_new(ns, &rec.ino);
-    if (rc)
-        return rc;
     struct op *op = op_begin(ns);
     if (!op)
         return -ENOMEM;
-    rc = tmpfile(ns, op, cred, dir, &rec, &inode);
+    int rc = ns_ino_new(ns, &rec.ino);
+    if (!rc)
+        rc = tmpfile(ns, op, cred, dir, &rec, &inode);
     op_end(ns, op);
     if (rc)
         return rc;

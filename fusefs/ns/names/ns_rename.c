@@ -409,13 +409,14 @@ int ns_rename_as(struct ns *ns, const struct ns_cred *cred, struct ns_inode *fro
     int rc = side_init(&r.from, from_dir, from, from_size);
     if (!rc)
         rc = side_init(&r.to, to_dir, to, to_size);
-    if (!rc && whiteout)
-        rc = ns_ino_new(ns, &r.whiteout);
     while (!rc) {
         struct op *op = op_begin(ns);
         if (!op)
             return -ENOMEM;
-        rc = rename_try(ns, op, &r);
+        if (whiteout)
+            rc = ns_ino_new(ns, &r.whiteout);
+        if (!rc)
+            rc = rename_try(ns, op, &r);
         op_end(ns, op);
         if (rc != -EAGAIN)
             break;

@@ -100,6 +100,24 @@ static int resolve_walk(struct ns *ns, const struct path *path, struct ns_inode 
     return rc;
 }
 
+static int resolve_path(struct ns *ns, const struct path *path, struct ns_inode **ret_inode,
+                        struct ns_attr *ret_attr, struct lookup_content *head)
+{
+    bool is_unfinished = false;
+    int rc = 0;
+    if (path->count)
+        rc = unfinished_is(ns->db, &ns->at, path->names[0], &is_unfinished);
+    if (rc || is_unfinished)
+        return rc ? rc : -ENOENT;
+    rc = -ESTALE;
+    if (path->count && !path->must_be_dir)
+        rc = resolve_direct(ns, path, ret_inode, ret_attr, head);
+    if (rc == -ESTALE || rc == -ENOENT)
+        rc = resolve_walk(ns, path, ret_inode, ret_attr);
+    return rc;
+}
+
+// The whole way is in one tree: none comes in its place meanwhile.
 static int resolve(struct ns *ns, const char *path_text, struct ns_inode **ret_inode,
                    struct ns_attr *ret_attr, struct lookup_content *head)
 {
@@ -107,18 +125,9 @@ static int resolve(struct ns *ns, const char *path_text, struct ns_inode **ret_i
     int rc = path_split(path_text, &path);
     if (rc)
         return rc;
-    bool is_unfinished = false;
-    if (path.count)
-        rc = unfinished_is(ns->db, &ns->at, path.names[0], &is_unfinished);
-    if (rc || is_unfinished) {
-        free(path.names);
-        return rc ? rc : -ENOENT;
-    }
-    rc = -ESTALE;
-    if (path.count && !path.must_be_dir)
-        rc = resolve_direct(ns, &path, ret_inode, ret_attr, head);
-    if (rc == -ESTALE || rc == -ENOENT)
-        rc = resolve_walk(ns, &path, ret_inode, ret_attr);
+    op_pass(ns);
+    rc = resolve_path(ns, &path, ret_inode, ret_attr, head);
+    op_passed(ns);
     free(path.names);
     return rc;
 }

@@ -3,7 +3,7 @@
 // They are counted by hash at ns_open, so that a path without moved directories costs nothing to
 // verify; past MARKERS_COUNTED markers every prefix is treated as perhaps marked instead.
 //
-// Thread safety: any thread; markers_count() before there are others.
+// Thread safety: any thread; markers_count() while nobody else is behind the gate (op_pass).
 #include <assert.h>
 
 #include "base/hash.h"
@@ -58,6 +58,8 @@ int markers_count(struct ns *ns)
     if (rc)
         return rc;
     size_t count = 0;
+    for (size_t i = 0; i < NS_MARKER_BUCKETS; i++)
+        atomic_store_explicit(&ns->markers[i], 0, memory_order_relaxed);
     for (lsm_iter_seek_first(iter); lsm_iter_valid(iter) && count < MARKERS_COUNTED; count++) {
         size_t size;
         const uint8_t *key = lsm_iter_key(iter, &size);

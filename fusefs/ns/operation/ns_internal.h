@@ -84,6 +84,11 @@ struct ns {
     pthread_mutex_t op_mutex; // leaf
     struct op *idle_ops GUARDED_BY(ns_op_mutex);
     unsigned idle_op_count GUARDED_BY(ns_op_mutex);
+    // The gate (op_pass): who is behind it, and whether it is closed. Signalled when either
+    // changes.
+    pthread_cond_t gate_changed;
+    unsigned passed GUARDED_BY(ns_op_mutex);
+    bool gate_closed GUARDED_BY(ns_op_mutex);
 
     struct ns_watch watch; // who wants to know of commits
 
@@ -167,7 +172,15 @@ struct op {
     bool small_change;     // ... a little of it: no more than records are changed
 };
 
-struct op *op_begin(struct ns *ns); // NULL: no memory
+// The gate, which all pass who are going to change the tree. Closing it waits until nobody is
+// behind it, and keeps others out until it is opened again. Who is behind it, or has closed it, may
+// pass again. No lock of an inode, nor the rename mutex, is held when it is passed.
+void op_pass(struct ns *ns);
+void op_passed(struct ns *ns); // comes back
+void op_gate_close(struct ns *ns);
+void op_gate_open(struct ns *ns);
+
+struct op *op_begin(struct ns *ns); // passes the gate. NULL: no memory
 void op_end(struct ns *ns, struct op *op);
 void op_free_idle(struct ns *ns); // at close
 
@@ -200,6 +213,7 @@ int ns_delete_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey 
 int op_count(struct ns *ns, struct op *op, int64_t delta); // at most once in an op; last before
                                                            // op_commit
 int op_commit(struct ns *ns, struct op *op);               // the batch is empty afterwards
+void op_tell_watcher(struct ns *ns);                       // that something was committed
 // The same for a batch that changes names of the two directories, which may be one.
 int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other)
     REQUIRES(inode_held);
@@ -228,6 +242,9 @@ void super_make(uint8_t *ret_super, uint32_t features);
 int super_read(struct ns *ns);
 int super_check(const char *path, struct slice value); // a superblock's bytes; `path`: for messages
 bool super_has(struct ns *ns, enum ns_feature feature);
+// The value of a key that is a number; the counters of files. Lsm_statuses.
+int ns_number_read(struct ns *ns, const struct pathkey *key, uint64_t *ret_value);
+int counters_read(struct ns *ns);
 
 int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG
 void ns_inode_drop(struct ns *ns, struct ns_inode *inode); // puts one reference; NULL is legal
@@ -248,7 +265,7 @@ bool ns_may_be_marked(struct ns *ns, struct slice prefix);
 int ns_is_marked(struct ns *ns, struct slice prefix, bool *ret_marked);
 void ns_marker_added(struct ns *ns, struct slice prefix);
 void ns_marker_removed(struct ns *ns, struct slice prefix);
-int markers_count(struct ns *ns); // at ns_open. An lsm_status
+int markers_count(struct ns *ns); // while no operation is under way. An lsm_status
 
 // The inode was read when its record was `rec`: as ns_accessed().
 int ns_note_access(struct ns *ns, struct ns_inode *inode, const struct record *rec,

@@ -41,9 +41,71 @@ static void op_free(struct op *op)
     free(op);
 }
 
+// How often the thread is behind the gate of a tree that can be changed. It has one such tree.
+static _Thread_local unsigned passes;
+
+// With the mutex.
+static void pass(struct ns *ns) REQUIRES(ns_op_mutex)
+{
+    if (ns->read_only)
+        return;
+    while (ns->gate_closed && passes == 0)
+        pthread_cond_wait(&ns->gate_changed, &ns->op_mutex);
+    passes++;
+    ns->passed++;
+}
+
+static void come_back(struct ns *ns) REQUIRES(ns_op_mutex)
+{
+    if (ns->read_only)
+        return;
+    assert(passes > 0 && ns->passed > 0);
+    passes--;
+    if (--ns->passed == 0 && ns->gate_closed)
+        pthread_cond_broadcast(&ns->gate_changed);
+}
+
+void op_pass(struct ns *ns)
+{
+    idle_ops_lock(ns);
+    pass(ns);
+    idle_ops_unlock(ns);
+}
+
+void op_passed(struct ns *ns)
+{
+    idle_ops_lock(ns);
+    come_back(ns);
+    idle_ops_unlock(ns);
+}
+
+void op_gate_close(struct ns *ns)
+{
+    assert(passes == 0 && !ns->read_only);
+    idle_ops_lock(ns);
+    while (ns->gate_closed)
+        pthread_cond_wait(&ns->gate_changed, &ns->op_mutex);
+    ns->gate_closed = true;
+    while (ns->passed)
+        pthread_cond_wait(&ns->gate_changed, &ns->op_mutex);
+    passes = ns->passed = 1;
+    idle_ops_unlock(ns);
+}
+
+void op_gate_open(struct ns *ns)
+{
+    idle_ops_lock(ns);
+    assert(ns->gate_closed && passes == 1 && ns->passed == 1);
+    passes = ns->passed = 0;
+    ns->gate_closed = false;
+    pthread_cond_broadcast(&ns->gate_changed);
+    idle_ops_unlock(ns);
+}
+
 struct op *op_begin(struct ns *ns)
 {
     idle_ops_lock(ns);
+    pass(ns);
     struct op *op = ns->idle_ops;
     if (op) {
         ns->idle_ops = op->next;
@@ -59,6 +121,8 @@ struct op *op_begin(struct ns *ns)
         op_free(op);
         op = NULL;
     }
+    if (!op)
+        op_passed(ns);
     return op;
 }
 
@@ -88,6 +152,7 @@ void op_end(struct ns *ns, struct op *op)
     lsm_batch_clear(op->batch);
     lsm_batch_clear(op->staged);
     idle_ops_lock(ns);
+    come_back(ns);
     bool keep = !large && ns->idle_op_count < IDLE_OPS_MAX;
     if (keep) {
         op->next = ns->idle_ops;
@@ -300,7 +365,7 @@ int op_count(struct ns *ns, struct op *op, int64_t delta)
 }
 
 // Pairs with the fence of watch_hub.c: who looks for a commit after arming sees it, or is told.
-static void tell_watcher(struct ns *ns)
+void op_tell_watcher(struct ns *ns)
 {
     struct ns_watch *watch = &ns->watch;
     if (!atomic_load_explicit(&watch->wanted, memory_order_acquire))
@@ -326,7 +391,7 @@ int op_commit(struct ns *ns, struct op *op)
     op->batch_was_large |= lsm_batch_size(op->batch) > KEEP_BUFFER_MAX;
     lsm_batch_clear(op->batch);
     if (!rc)
-        tell_watcher(ns);
+        op_tell_watcher(ns);
     return ns_err(rc);
 }
 

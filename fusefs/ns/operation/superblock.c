@@ -1,4 +1,5 @@
-// The superblock: that a store is a namespace, and which features it uses. See docs/format.md.
+// The superblock: that a store is a namespace, and which features it uses; the numbers of the store
+// as a whole. See docs/format.md.
 //
 // Thread safety: super_read() before there are other threads; ns_mark_feature() any thread.
 #include <assert.h>
@@ -80,4 +81,34 @@ int super_read(struct ns *ns)
     }
     lsm_buf_release(&value);
     return rc;
+}
+
+int ns_number_read(struct ns *ns, const struct pathkey *key, uint64_t *ret_value)
+{
+    uint8_t bytes[8];
+    size_t got;
+    uint64_t size;
+    int rc =
+        lsm_get_range(ns->db, &ns->at, key->data, key->size, 0, bytes, sizeof(bytes), &got, &size);
+    if (rc)
+        return rc;
+    if (size != sizeof(bytes) || got != sizeof(bytes))
+        return status_fail(LSM_CORRUPTION, "%s: key '%c': a number of %llu bytes", ns->path,
+                           key->data[0], (unsigned long long)size);
+    *ret_value = get_fixed64(bytes);
+    return 0;
+}
+
+int counters_read(struct ns *ns)
+{
+    struct pathkey key;
+    uint64_t value;
+    for (unsigned i = 0; i < NS_COUNTER_STRIPES; i++) {
+        pathkey_counter(&key, i);
+        int rc = ns_number_read(ns, &key, &value);
+        if (rc && rc != LSM_NOT_FOUND)
+            return rc;
+        ns->counters[i].value = rc ? 0 : (int64_t)value;
+    }
+    return 0;
 }

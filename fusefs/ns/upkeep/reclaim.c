@@ -37,18 +37,19 @@ struct orphan_parts {
     bool unwritten, lost, xattrs;
 };
 
-// What of an orphan there may be to delete, by its record; all of it if there is none.
+// What of an orphan there may be to delete, by its record. -ENOENT: it is none any more.
 static int orphan_parts(struct ns *ns, uint64_t ino, struct orphan_parts *ret_parts)
 {
     struct loaded orphan = {0};
     struct pathkey key;
     pathkey_number(&key, KEY_ORPHAN, ino);
     int rc = op_load_key(ns, &key, &orphan);
-    ret_parts->unwritten = rc || orphan.rec.unwritten_bytes;
-    ret_parts->lost = rc || orphan.rec.lost_bytes;
-    ret_parts->xattrs = rc || orphan.rec.has_xattrs;
+    if (!rc)
+        *ret_parts = (struct orphan_parts){.unwritten = orphan.rec.unwritten_bytes,
+                                           .lost = orphan.rec.lost_bytes,
+                                           .xattrs = orphan.rec.has_xattrs};
     lsm_buf_release(&orphan.raw);
-    return rc == -ENOENT ? 0 : rc;
+    return rc;
 }
 
 // Adds up to *left of the orphan's keys to the batch: extents, unwritten ranges (of *ret_promised
@@ -63,6 +64,10 @@ static int orphan_keys(struct ns *ns, uint64_t ino, struct lsm_batch *batch, uns
     *ret_done = false;
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
     int rc = orphan_parts(ns, ino, &parts);
+    if (rc == -ENOENT) { // what was taken in has made something else of the number
+        *ret_done = true;
+        return 0;
+    }
     if (!rc) {
         rc = ns_err(ns_delete_keys(ns, batch, &lower, &upper, *left, &count));
         assert(count <= *left);
@@ -135,10 +140,14 @@ static int reclaim_jobs(struct reclaim *reclaim)
     while (!rc && reclaim->count && !reclaim_queue_is_stopping(reclaim->queue)) {
         bool done = false;
         if (reclaim->jobs[0].is_tail) {
+            op_pass(reclaim->ns);
             rc = locked_tail_step(reclaim->ns, reclaim->jobs[0].ino, reclaim->batch, &done);
+            op_passed(reclaim->ns);
             reclaim->count -= done;
         } else {
+            op_pass(reclaim->ns);
             rc = orphans_step(reclaim->ns, reclaim->jobs, &reclaim->count, reclaim->batch);
+            op_passed(reclaim->ns);
         }
     }
     return rc;
@@ -154,13 +163,13 @@ static void *reclaim_thread(void *arg)
     return NULL;
 }
 
-static int queue_leftovers(struct reclaim *reclaim, enum pathkey_type type)
+static int queue_leftovers(struct ns *ns, enum pathkey_type type)
 {
     struct pathkey lower, upper;
     struct lsm_iter *iter;
     pathkey_type_bounds(type, &lower, &upper);
     struct lsm_iter_options options = ns_between(NULL, &lower, &upper);
-    int rc = lsm_iter_new(reclaim->ns->db, &options, &iter);
+    int rc = lsm_iter_new(ns->db, &options, &iter);
     if (rc)
         return ns_err(rc);
     for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter)) {
@@ -168,11 +177,17 @@ static int queue_leftovers(struct reclaim *reclaim, enum pathkey_type type)
         struct reclaim_job job = {.is_tail = type == KEY_TAIL};
         const void *key = lsm_iter_key(iter, &size);
         if (pathkey_parse_number(slice_of(key, size), type, &job.ino))
-            reclaim_queue_add(reclaim->queue, job);
+            reclaim_queue_add(ns->to_reclaim, job);
     }
     rc = lsm_iter_status(iter);
     lsm_iter_free(iter);
     return ns_err(rc);
+}
+
+int reclaim_leftovers(struct ns *ns)
+{
+    int rc = queue_leftovers(ns, KEY_ORPHAN);
+    return rc ? rc : queue_leftovers(ns, KEY_TAIL);
 }
 
 int reclaim_start(struct ns *ns, struct reclaim **ret_reclaim)
@@ -184,9 +199,7 @@ int reclaim_start(struct ns *ns, struct reclaim **ret_reclaim)
     reclaim->queue = ns->to_reclaim;
     int rc = ns_err(lsm_batch_new(&reclaim->batch));
     if (!rc)
-        rc = queue_leftovers(reclaim, KEY_ORPHAN);
-    if (!rc)
-        rc = queue_leftovers(reclaim, KEY_TAIL);
+        rc = reclaim_leftovers(ns);
     if (!rc)
         rc = -pthread_create(&reclaim->thread, NULL, reclaim_thread, reclaim);
     if (rc) {
