@@ -28,8 +28,8 @@ static struct slow_limit {
 
 LOCK_FUNCTIONS(limit, struct slow_limit, mutex, slow_mutex)
 
-// False: too many lines. *ret_left_out: how many were not logged before.
-static bool may_log(uint64_t now_ns, uint64_t *ret_left_out)
+// Counts a line. False: too many, it is left out. *ret_left_out: how many were not logged before.
+static bool count_line(uint64_t now_ns, uint64_t *ret_left_out)
 {
     uint64_t second = now_ns / 1000000000;
     limit_lock(&limit);
@@ -73,7 +73,7 @@ void slow_note(struct lsmfs *fs, const struct counted *counted, uint64_t ns)
     uint64_t left_out;
     char where[256], number[40];
     char *path = NULL;
-    if (!may_log(counted->start_ns + ns, &left_out))
+    if (!count_line(counted->start_ns + ns, &left_out))
         return;
     where_it_went(counted, ns, where, sizeof where);
     struct ns_inode *inode = ns_inode_find(fs->ns, counted->nodeid);

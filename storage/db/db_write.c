@@ -72,8 +72,9 @@ static bool is_stuck(struct lsm *db) REQUIRES(db_mutex)
                                               db->version->levels[0].count >= db->options.l0_stop);
 }
 
-// Whether the writer may write while space is short.
-static bool may_use_reserve(struct lsm *db, const struct writer *writer, bool *ret_counted)
+// Whether the writer may write while space is short; a small change takes its bytes of what small
+// changes may have.
+static bool take_of_reserve(struct lsm *db, const struct writer *writer, bool *ret_counted)
     REQUIRES(db_lead)
 {
     if (writer->reserve != RESERVE_USE_LITTLE)
@@ -89,7 +90,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
     REQUIRES(db_lead)
 {
     int rc;
-    bool use_reserve = may_use_reserve(db, writer, ret_counted);
+    bool use_reserve = take_of_reserve(db, writer, ret_counted);
     uint64_t give_up_us = clock_us() + (use_reserve ? SPACE_WAIT_US : 0);
     db_lock(db);
     for (;;) {
