@@ -139,6 +139,7 @@ static void say(struct follower *follower, int rc, uint64_t failures, uint64_t s
                        slept_us / 1000000, follower->stale.all ? ": read anew" : "");
 }
 
+// Being who refreshes is the flag `refreshing`; these two are that lock's own functions.
 static void refresh_begin(struct follower *follower) REQUIRES(follower_mutex)
     ACQUIRES(follower_refresh) NOT_CHECKED
 {

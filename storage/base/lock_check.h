@@ -30,8 +30,8 @@
 #define REQUIRES_SHARED(role) LOCK_ATTRIBUTE(requires_shared_capability(role))
 #define ACQUIRES_SHARED(role) LOCK_ATTRIBUTE(acquire_shared_capability(role))
 #define RELEASES_SHARED(role) LOCK_ATTRIBUTE(release_shared_capability(role))
-// The function is not looked at: it is the lock's own, or nobody else has the object yet or any
-// more.
+// The function is not looked at: it is the lock's own, or nobody else has the object (yet, or any
+// more). Where there is another reason, the function's comment says it.
 #define NOT_CHECKED LOCK_ATTRIBUTE(no_thread_safety_analysis)
 
 struct LOCK_ATTRIBUTE(capability("lock")) lock_role {

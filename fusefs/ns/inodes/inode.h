@@ -80,7 +80,7 @@ struct ns_inode {
     struct prefix *dir_prefix;   // AT_ENTRY; place
     struct inode_name *name;     // AT_ENTRY; place
     struct inode_ghost *ghost;   // AT_NONE; place (see inode_set_ghost)
-    struct ns_inode *atime_next; // the next in the list of atimes.c; that list's mutex
+    struct ns_inode *atime_next; // in a list of atimes.c: under its mutex; once taken, the taker's
     _Atomic(struct inode_lost *) lost; // of lost_note.c; set once, under the exclusive lock
     _Atomic int64_t atime_ns; // time of access that is newer than the record's; 0: it is not
     _Atomic uint64_t names;   // directories: changes before and after every change of a name in
