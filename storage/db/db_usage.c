@@ -74,7 +74,7 @@ static int count_entry(struct usage *usage, const struct entry *entry)
     return LSM_OK;
 }
 
-static int walk(struct lsm *db, struct usage *usage, lsm_progress_fn *progress, void *arg)
+static int usage_walk(struct lsm *db, struct usage *usage, lsm_progress_fn *progress, void *arg)
 {
     struct read_view *view = db_view_ref(db, NULL);
     struct sst_iter_options options = {.fill_cache = false};
@@ -135,7 +135,7 @@ int lsm_snapshot_usage(struct lsm *db, lsm_snapshot_usage_fn *fn, lsm_progress_f
     struct usage usage = {.newer = UINT64_MAX};
     int rc = usage_init(db, &usage);
     if (!rc && usage.set.count)
-        rc = walk(db, &usage, progress, arg);
+        rc = usage_walk(db, &usage, progress, arg);
     int64_t refers = 0;
     for (size_t i = 0; i < usage.set.count && !rc; i++) {
         const struct snapshot_record *r = &usage.set.at[i];

@@ -23,7 +23,7 @@ int extent_list_add(struct extent_list *list, struct extent extent)
 }
 
 // The extent the iterator is on, or none (size 0) at the end.
-static int walk_load(struct extent_walk *walk)
+static int extent_walk_load(struct extent_walk *walk)
 {
     size_t size;
     uint64_t ino;
@@ -54,7 +54,7 @@ int extent_walk_start(struct ns *ns, const struct lsm_snapshot *snapshot, uint64
     lsm_iter_seek_prev(ret_walk->iter, key.data, key.size);
     if (!lsm_iter_valid(ret_walk->iter) && !lsm_iter_status(ret_walk->iter))
         lsm_iter_seek(ret_walk->iter, key.data, key.size);
-    rc = walk_load(ret_walk);
+    rc = extent_walk_load(ret_walk);
     if (!rc && ret_walk->at.size && ret_walk->at.start + ret_walk->at.size <= from)
         rc = extent_walk_next(ret_walk);
     if (rc)
@@ -65,7 +65,7 @@ int extent_walk_start(struct ns *ns, const struct lsm_snapshot *snapshot, uint64
 int extent_walk_next(struct extent_walk *walk)
 {
     lsm_iter_next(walk->iter);
-    return walk_load(walk);
+    return extent_walk_load(walk);
 }
 
 void extent_walk_end(struct extent_walk *walk)

@@ -36,7 +36,7 @@ struct listed_entry {
 
 // ------------------------------------------------------------------------------- reading entries
 
-static int walk_open(struct ns *ns, const struct ns_inode *dir, struct lsm_iter **ret_iter)
+static int listing_start(struct ns *ns, const struct ns_inode *dir, struct lsm_iter **ret_iter)
 {
     struct pathkey lower, upper;
     pathkey_dir_bounds(prefix_slice(dir->own_prefix), &lower, &upper);
@@ -46,7 +46,7 @@ static int walk_open(struct ns *ns, const struct ns_inode *dir, struct lsm_iter 
 
 // The entry the iterator is on, valid until the iterator moves. 0, 1 at the end, -EIO if the entry
 // is malformed.
-static int walk_entry(struct lsm_iter *iter, struct listed_entry *ret_found)
+static int listing_entry(struct lsm_iter *iter, struct listed_entry *ret_found)
 {
     size_t key_size, value_size;
     struct slice prefix;
@@ -70,7 +70,7 @@ static int walk_entry(struct lsm_iter *iter, struct listed_entry *ret_found)
 }
 
 // Puts the iterator on the first entry behind `name`, on the first of all without one.
-static void walk_behind(const struct ns_inode *dir, struct lsm_iter *iter, struct slice name)
+static void listing_behind(const struct ns_inode *dir, struct lsm_iter *iter, struct slice name)
 {
     struct pathkey key;
     size_t size;
@@ -88,12 +88,12 @@ static void walk_behind(const struct ns_inode *dir, struct lsm_iter *iter, struc
 }
 
 // Puts the iterator on the first entry behind the name of that position. -ESTALE: there is none.
-static int walk_to_cookie(struct ns *ns, struct lsm_iter *iter, uint64_t cookie)
+static int listing_to_cookie(struct ns *ns, struct lsm_iter *iter, uint64_t cookie)
 {
     struct listed_entry found;
     int rc;
     lsm_iter_seek_first(iter);
-    while (!(rc = walk_entry(iter, &found))) {
+    while (!(rc = listing_entry(iter, &found))) {
         bool is_it = listing_cookie(ns->listings, found.name) == cookie;
         lsm_iter_next(iter);
         if (is_it)
@@ -186,7 +186,7 @@ static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece
 {
     struct listed_entry found;
     int rc;
-    while (!(rc = walk_entry(iter, &found)) && piece->count < LISTING_PIECE) {
+    while (!(rc = listing_entry(iter, &found)) && piece->count < LISTING_PIECE) {
         rc = listing_piece_add(piece, ns->listings, found.name, found.ino, found.type);
         if (!rc && reading)
             rc = deliver_scanned(reading, &found, piece->names[piece->count - 1].cookie, moves);
@@ -209,7 +209,7 @@ static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, ui
     struct listing_piece *piece = listing_piece_new(dir->ino, atomic_load(&dir->names));
     if (!piece)
         return -ENOMEM;
-    int rc = walk_open(ns, dir, &iter);
+    int rc = listing_start(ns, dir, &iter);
     if (rc) {
         listing_piece_put(piece);
         return rc;
@@ -219,9 +219,9 @@ static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, ui
         piece->is_end = true;
     } else {
         if (cookie && !name.size)
-            rc = walk_to_cookie(ns, iter, cookie);
+            rc = listing_to_cookie(ns, iter, cookie);
         else
-            walk_behind(dir, iter, name);
+            listing_behind(dir, iter, name);
         if (!rc)
             rc = piece_fill(ns, iter, piece, reading, moves);
     }
