@@ -106,7 +106,7 @@ static unsigned blob_pressure(struct lsm *db) REQUIRES(db_mutex)
 {
     struct blob_stats stats = {0};
     uint64_t file = db->options.blob_file_size, ratio = db->options.blob_garbage_ratio;
-    uint64_t little = BLOB_SLOW_FILES * file;
+    uint64_t little = BLOB_SLOW_FILES * file, worth_a_flush = file / 2;
     if (little < BLOB_SLOW_MIN)
         little = BLOB_SLOW_MIN;
     if (blob_store_bytes(db->blobs) >= little)
@@ -115,7 +115,7 @@ static unsigned blob_pressure(struct lsm *db) REQUIRES(db_mutex)
     if (stats.unsettled >= little)
         pressure = pressure_between(stats.unsettled * 100, stats.in_use * (ratio + UNSETTLED_SLOW),
                                     stats.in_use * (ratio + UNSETTLED_STOP));
-    bool soon = stats.waiting >= file / 2 || (pressure && stats.mem >= file / 2);
+    bool soon = stats.waiting >= worth_a_flush || (pressure && stats.mem >= worth_a_flush);
     atomic_store_explicit(&db->pace.flush_soon, soon, memory_order_relaxed);
     return pressure;
 }
