@@ -13,8 +13,8 @@
 #include "mount/fuse_api.h"
 #include "mount/lsmfs.h"
 
-// How long the kernel may keep entries and attributes: 31 years. All changes go through it; of a
-// store that is followed: fs->keep_s.
+// How long the kernel may keep entries and attributes: 31 years. Changes go through it, or it is
+// told of them (lsmfsctl's). Of a store that is followed: fs->keep_s.
 #define CACHE_FOREVER_S 1e9
 
 static inline struct lsmfs *lsmfs_of(fuse_req_t req)

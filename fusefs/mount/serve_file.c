@@ -61,7 +61,7 @@ static int handle_open(struct lsmfs *fs, struct ns_inode *inode, struct fuse_fil
     if (rc == 0 && may_write(fi))
         ns_inode_writers(inode, 1);
     fi->fh = (uintptr_t)inode;
-    fi->keep_cache = 1; // all changes go through the kernel
+    fi->keep_cache = 1; // changes go through the kernel, or it is told of them
     fi->direct_io = fi->flags & O_DIRECT && !fs->writeback && protocol_maps_direct_files();
     assert(!fs->no_open);
     return rc;

@@ -14,10 +14,10 @@
 __attribute__((format(printf, 2, 3))) int status_fail(int status, const char *format, ...);
 
 // The same for a failed system call: maps `error` (an errno) to a status and writes
-// "<what> <path>: <strerror>". ENOSPC, EDQUOT: NO_SPACE; ENOENT: NOT_FOUND; EACCES, EPERM, EROFS:
-// PERMISSION; ENOMEM: NO_MEMORY; EEXIST: EXISTS; EMFILE, ENFILE: NO_FILES; EINTR, EAGAIN:
-// TRY_AGAIN; EFBIG (the file would be larger than this process may write): NO_SPACE; all others:
-// IO_ERROR.
+// "<what> <path>: <strerror>". ENOSPC, EDQUOT: NO_SPACE; ENOENT: NOT_FOUND; EACCES, EPERM:
+// PERMISSION; EROFS: READ_ONLY; ENOMEM: NO_MEMORY; EEXIST: EXISTS; EMFILE, ENFILE: NO_FILES; EINTR,
+// EAGAIN: TRY_AGAIN; EFBIG (the file would be larger than this process may write): NO_SPACE; all
+// others: IO_ERROR.
 int status_from_errno(int error, const char *what, const char *path);
 
 // Whether what failed may succeed later although nobody does anything about it.

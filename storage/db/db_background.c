@@ -26,7 +26,7 @@
 #define IDLE_SHARE        64 // an idle store flushes deletes of 1/64 of all its entries
 #define RETRY_MS          1000
 #define RETRY_COMPACTIONS 16 // pauses of RETRY_MS after a compaction that found no room
-#define RETRY_FIRST_MS    10 // after a failure that may pass; doubled up to RETRY_MS
+#define RETRY_FIRST_MS    10 // after a failure that may pass; doubled while below RETRY_MS
 #define RESERVE_RETRY_MS  200
 
 // Waits on `work` for at most `ms`; mutex held.

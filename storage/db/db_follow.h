@@ -2,7 +2,7 @@
 //
 // Lock: a mutex of its own, held over the I/O of a refresh; before the store's mutex.
 //
-// Touched by: db_follow db_open
+// Touched by: db_follow
 #ifndef LSM_DB_DB_FOLLOW_H
 #define LSM_DB_DB_FOLLOW_H
 

@@ -25,7 +25,7 @@
 #define HOLDERS_MAX 4096
 #define NOTE_MAX    1024
 
-extern struct lock_role posix_lock_mutex; // a leaf
+extern struct lock_role posix_lock_mutex; // held across calls for lock files; no other is taken
 
 struct env_lock {
     struct env_lock *next GUARDED_BY(posix_lock_mutex);

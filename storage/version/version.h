@@ -19,8 +19,8 @@
 struct version_level {
     struct file_meta **files; // level 0: newest first (by max_sequence, then number); else by key
     unsigned count;
-    struct slice common;      // what all largest keys of a sorted level begin with; borrowed of one
-    uint64_t *prefixes;       // the 8 bytes of each after that (base/key_prefix.h); NULL in level 0
+    struct slice common; // what all largest keys of a sorted level begin with; borrowed of one
+    uint64_t *prefixes;  // the 8 bytes of each after that (entry/key_prefix.h); NULL in level 0
     unsigned tombstone_heavy; // how many tables of the level are tombstone-heavy
     uint64_t bytes;
     uint64_t blob_bytes; // bytes of blobs that the tables reference

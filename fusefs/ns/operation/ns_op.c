@@ -2,7 +2,8 @@
 //
 // Every operation that changes something takes a struct op, loads records into it, changes them,
 // adds what changed to the batch and commits the batch once. Nothing in memory changes before the
-// commit succeeded, so a failure leaves everything as it was.
+// commit succeeded, so a failure leaves everything as it was; but a directory's count of changes
+// rises before it too (op_commit_names).
 //
 // Contexts are kept on a short list between operations together with their buffers; a buffer that
 // grew large is released. Thread safety: a context belongs to one thread; the list has a mutex.
