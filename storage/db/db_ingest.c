@@ -22,7 +22,7 @@
 
 #include "db/db.h"
 
-// Writes that there may be while the changes are read. Sequence numbers last for 2^26 times as many.
+// Writes that there may be while the changes are read. Sequence numbers last for 2^26 times that.
 #define AHEAD (UINT64_C(1) << 30)
 
 struct lsm_ingest {

@@ -33,7 +33,7 @@ struct db_jobs {
     uint64_t no_room_bytes GUARDED_BY(db_mutex); // of a compaction's inputs that found no room,
                                                  // until there is as much: they are smaller, and go
                                                  // in steps (db_compact.c)
-    bool drain_first GUARDED_BY(db_mutex); // whose turn it was: reclaim's
+    bool drain_first GUARDED_BY(db_mutex);       // the latest one chosen was reclaim's
     struct buf cursors[VERSION_LEVELS] GUARDED_BY(db_mutex);
     uint64_t idle_sequence GUARDED_BY(db_mutex); // the last one seen (db_note_writes)
     uint64_t idle_since_us GUARDED_BY(db_mutex); // since when; 0: never looked

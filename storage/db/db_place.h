@@ -11,7 +11,7 @@
 struct db_place {
     bool current, unfinished, lock;
     bool data;    // tables, logs, blob files
-    bool sources; // tables, logs: what repair works from
+    bool sources; // tables, logs: repair makes a store of them
     bool rest;    // other names of ours
     bool foreign; // names that are no store's
 };

@@ -58,7 +58,7 @@ uint64_t segment_block_offset(unsigned block)
     return CACHE_PAGE + (uint64_t)block * CACHE_BLOCK_ROOM;
 }
 
-// Of the 4088 bytes of a page.
+// The checksum of the 4088 bytes of a page.
 static uint64_t page_sum(const struct segment_key *key, unsigned block, unsigned page,
                          const uint8_t *data)
 {

@@ -35,13 +35,13 @@ static void merge_smallest(struct kept_ranges *kept)
     uint64_t bytes = a->bytes + b->bytes;
     remove_at(kept, best);
     remove_at(kept, best);
-    kept_add(kept, first, last, bytes); // to where it belongs by its new end
+    kept_add(kept, first, last, bytes); // where its new end puts it
 }
 
 void kept_add(struct kept_ranges *kept, uint64_t first, uint64_t last, uint64_t bytes)
 {
     assert(first <= last && kept->count <= KEPT_RANGES_MAX);
-    size_t at = 0, high = kept->count; // behind the last one that is not greater
+    size_t at = 0, high = kept->count; // sought: the first greater one
     while (at < high) {
         size_t middle = at + (high - at) / 2;
         if (compare(&kept->at[middle], first, last) <= 0)

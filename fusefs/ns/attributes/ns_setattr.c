@@ -44,7 +44,7 @@ static int check_times(const struct ns_attr *attr, unsigned mask)
     return bad ? -EINVAL : 0;
 }
 
-// Of a file that is nowhere any more (AT_NONE) but in memory: there it stays.
+// A file that is in memory only (AT_NONE): its new record is kept there, as the inode's ghost.
 static int keep_in_ghost(struct ns *ns, struct op *op, struct ns_inode *inode) REQUIRES(inode_held)
 {
     struct inode_ghost *ghost;
@@ -81,7 +81,7 @@ static int setattr_locked(struct ns *ns, struct op *op, struct ns_inode *inode,
     if (rec->flags && ns_setattr_is_forbidden(rec, attr, mask))
         return -EPERM;
     struct timespec now = ns_now();
-    op->small_change = true; // of a full disk: a longer file has a hole
+    op->small_change = true; // allowed on a full disk: a longer file gets a hole
     if (mask & NS_SET_SIZE) {
         op->frees_space = attr->size < rec->size;
         if (attr->size != rec->size && !(mask & NS_SET_KEEP_TIMES))

@@ -214,7 +214,7 @@ static int load_copy(struct clone *clone, const struct copied_link *link, struct
         rec->lost_bytes = now.rec.lost_bytes;
     }
     lsm_buf_release(&now.raw);
-    return rc == -ENOENT ? 0 : rc; // it is in this batch
+    return rc == -ENOENT ? 0 : rc; // not stored yet: this batch creates it
 }
 
 static int copy_link(struct clone *clone, struct op *op, struct added *added, struct slice name,

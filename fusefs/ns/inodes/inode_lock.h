@@ -60,8 +60,8 @@ void inode_locks_take(struct inode_lock_table *table, struct inode_locks *locks)
 void inode_locks_drop(struct inode_lock_table *table, struct inode_locks *locks)
     RELEASES(inode_held);
 
-// The same for one inode: what the others are made of. inode_hold() is what operations use that
-// change something, inode_share() keeps them away.
+// Locks one inode; the functions above are made of these. Operations that change something use
+// inode_hold(); inode_share() keeps such operations away.
 void inode_lock(struct inode_lock_table *table, struct inode_lock *lock, uint64_t ino,
                 bool exclusive);
 void inode_unlock(struct inode_lock_table *table, struct inode_lock *lock);

@@ -16,7 +16,7 @@ static int check_extents(struct check *check, const struct check_subject *subjec
     struct lsm_iter *iter = check->extents;
     assert(iter && !rec->is_inline && rec->nlink);
     struct pathkey lower, upper;
-    uint64_t bytes = 0, behind = 0; // the end of the extent before
+    uint64_t bytes = 0, behind = 0; // where the previous extent ends
     bool in_tail = false;
     int rc = 0;
     pathkey_ino_bounds(KEY_EXTENT, rec->ino, &lower, &upper);

@@ -26,9 +26,9 @@ struct reclaim {
     struct ns *ns;
     struct reclaim_queue *queue;
     pthread_t thread;
-    // The thread's; made before it starts, so that it never lacks memory for the batch.
+    // Used by the thread alone; made before it starts, so that it never lacks memory for the batch.
     struct lsm_batch *batch;
-    // What the thread works on: a tail, or orphans. The thread's.
+    // What the thread works on, a tail or orphans. Used by the thread alone.
     struct reclaim_job jobs[RECLAIM_AT_ONCE];
     size_t count;
 };
