@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/numbers.h"
 #include "db/db.h"
 
 #define PROGRESS_ENTRIES 4096
@@ -29,15 +30,7 @@ struct usage {
 // The first snapshot that is not older than `sequence`.
 static size_t first_at(const struct usage *usage, uint64_t sequence)
 {
-    size_t low = 0, high = usage->set.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (usage->sequences[middle] < sequence)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return numbers_find(usage->sequences, usage->set.count, sizeof *usage->sequences, 0, sequence);
 }
 
 static uint64_t entry_bytes(const struct entry *entry)

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "entry/iter.h"
 
 static int compare(const struct kept_range *range, uint64_t first, uint64_t last)
@@ -69,14 +70,7 @@ uint64_t kept_dead_bytes(const struct kept_range *ranges, size_t count, const ui
 {
     uint64_t dead = 0;
     for (size_t i = 0; i < count; i++) {
-        size_t low = 0, high = snapshot_count; // the first snapshot >= first
-        while (low < high) {
-            size_t middle = low + (high - low) / 2;
-            if (snapshots[middle] < ranges[i].first)
-                low = middle + 1;
-            else
-                high = middle;
-        }
+        size_t low = numbers_find(snapshots, snapshot_count, sizeof *snapshots, 0, ranges[i].first);
         if (low == snapshot_count || snapshots[low] > ranges[i].last)
             dead += ranges[i].bytes;
     }
