@@ -239,59 +239,63 @@ static void test_rename2(const char *path)
     MUST(unlink(b) == 0 && rmdir(c) == 0);
 }
 
-// Entries that exist throughout are listed exactly once while others come and go.
-static void test_readdir(const char *path)
+enum { LISTED = 3000 };
+
+// Every file that was never removed was seen once; of the others some, not twice.
+static void check_seen(const int seen[LISTED])
 {
-    enum { COUNT = 3000 };
+    for (int i = 0; i < LISTED; i++)
+        MUST(seen[i] == 1 || (seen[i] == 0 && i % 3 == 0));
+}
+
+// Entries that exist throughout are listed exactly once while others come and go.
+static void list_while_changing(const char *path, int round)
+{
     char name[4200];
-    static int seen[COUNT];
-    MUST(mkdir(path, 0755) == 0);
-    for (int i = 0; i < COUNT; i++) {
-        snprintf(name, sizeof name, "%s/file-%05d", path, i);
-        close(must_open(name, O_RDWR | O_CREAT | O_EXCL));
-    }
-    for (int round = 0; round < 3; round++) { // the second and third from the kernel's cache, maybe
-        DIR *dir = opendir(path);
-        MUST(dir);
-        const struct dirent *entry;
-        int n = 0, i, dots = 0;
-        memset(seen, 0, sizeof seen);
-        while ((entry = readdir(dir))) {
-            if (sscanf(entry->d_name, "file-%d", &i) == 1) {
-                MUST(i < COUNT);
-                seen[i]++;
-            } else if (entry->d_name[0] == '.') {
-                dots++;
-            }
-            if (++n % 100 == 0) { // remove every third, add new ones on both sides
-                int gone = (n / 100 * 71 + round * 997) % COUNT / 3 * 3;
-                snprintf(name, sizeof name, "%s/file-%05d", path, gone);
-                MUST(unlink(name) == 0 || errno == ENOENT);
-                snprintf(name, sizeof name, "%s/new-%d-%d", path, round, n);
-                close(must_open(name, O_RDWR | O_CREAT | O_EXCL));
-                snprintf(name, sizeof name, "%s/a-%d-%d", path, round, n);
-                close(must_open(name, O_RDWR | O_CREAT | O_EXCL));
-            }
-        }
-        MUST(dots == 2);
-        for (i = 0; i < COUNT; i++)
-            MUST(seen[i] == 1 || (seen[i] == 0 && i % 3 == 0));
-        closedir(dir);
-    }
-    // A listing begun from the kernel's cache of an earlier one goes on with the daemon when the
-    // cache is dropped, from a position that another handle was given.
-    DIR *dir = opendir(path), *again;
+    int seen[LISTED] = {0}, n = 0, i, dots = 0;
     const struct dirent *entry;
-    int n = 0, i;
+    DIR *dir = opendir(path);
+    MUST(dir);
+    while ((entry = readdir(dir))) {
+        if (sscanf(entry->d_name, "file-%d", &i) == 1) {
+            MUST(i < LISTED);
+            seen[i]++;
+        } else if (entry->d_name[0] == '.') {
+            dots++;
+        }
+        if (++n % 100 == 0) { // remove every third, add new ones on both sides
+            int gone = (n / 100 * 71 + round * 997) % LISTED / 3 * 3;
+            snprintf(name, sizeof name, "%s/file-%05d", path, gone);
+            MUST(unlink(name) == 0 || errno == ENOENT);
+            snprintf(name, sizeof name, "%s/new-%d-%d", path, round, n);
+            close(must_open(name, O_RDWR | O_CREAT | O_EXCL));
+            snprintf(name, sizeof name, "%s/a-%d-%d", path, round, n);
+            close(must_open(name, O_RDWR | O_CREAT | O_EXCL));
+        }
+    }
+    MUST(dots == 2);
+    check_seen(seen);
+    closedir(dir);
+}
+
+// A listing begun from the kernel's cache of an earlier one goes on with the daemon when the cache
+// is dropped, from a position that another handle was given.
+static void list_from_dropped_cache(const char *path)
+{
+    char name[4200];
+    int seen[LISTED] = {0}, n = 0, i;
+    const struct dirent *entry;
+    DIR *dir = opendir(path), *again;
     MUST(dir);
     while (readdir(dir))
         ;
     closedir(dir);
-    memset(seen, 0, sizeof seen);
     MUST((dir = opendir(path)));
     while ((entry = readdir(dir))) {
-        if (sscanf(entry->d_name, "file-%d", &i) == 1)
+        if (sscanf(entry->d_name, "file-%d", &i) == 1) {
+            MUST(i < LISTED);
             seen[i]++;
+        }
         if (++n == 10) {
             snprintf(name, sizeof name, "%s/a-first", path);
             close(must_open(name, O_RDWR | O_CREAT | O_EXCL));
@@ -302,11 +306,15 @@ static void test_readdir(const char *path)
         }
     }
     closedir(dir);
-    for (i = 0; i < COUNT; i++)
-        MUST(seen[i] == 1 || (seen[i] == 0 && i % 3 == 0));
-    // Positions: what follows one is the same after going back to it.
-    MUST((dir = opendir(path)));
-    for (i = 0; i < 777; i++)
+    check_seen(seen);
+}
+
+// What follows a position is the same after going back to it.
+static void list_from_position(DIR *dir)
+{
+    char name[4200];
+    const struct dirent *entry;
+    for (int i = 0; i < 777; i++)
         MUST(readdir(dir));
     long at = telldir(dir);
     MUST((entry = readdir(dir)));
@@ -316,15 +324,32 @@ static void test_readdir(const char *path)
     seekdir(dir, at);
     entry = readdir(dir);
     MUST(entry && strcmp(entry->d_name, name) == 0);
+}
+
+static void test_readdir(const char *path)
+{
+    char name[4200];
+    const struct dirent *entry;
+    int n = 0;
+    MUST(mkdir(path, 0755) == 0);
+    for (int i = 0; i < LISTED; i++) {
+        snprintf(name, sizeof name, "%s/file-%05d", path, i);
+        close(must_open(name, O_RDWR | O_CREAT | O_EXCL));
+    }
+    for (int round = 0; round < 3; round++) // the second and third from the kernel's cache, maybe
+        list_while_changing(path, round);
+    list_from_dropped_cache(path);
+    DIR *dir = opendir(path);
+    MUST(dir);
+    list_from_position(dir);
     rewinddir(dir);
-    n = 0;
     while ((entry = readdir(dir)))
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..")) {
             MUST(unlinkat(dirfd(dir), entry->d_name, 0) == 0); // rm -r does this
             n++;
         }
     closedir(dir);
-    MUST(n > COUNT / 2 && rmdir(path) == 0);
+    MUST(n > LISTED / 2 && rmdir(path) == 0);
 }
 
 // 8 processes append lines; none is lost, none is torn.
