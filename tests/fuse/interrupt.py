@@ -36,7 +36,7 @@ def run(name, delay, command):
     child.send_signal(number)
     status = None
     try:
-        code = child.wait(20)
+        code = child.wait(120)
         status = code if code >= 0 else 128 - code
     except subprocess.TimeoutExpired:
         child.kill()

@@ -41,10 +41,11 @@ cleanup() {
     rm -rf --one-file-system "$work"
 }
 
-# eventually COMMAND...: waits until the command succeeds, 20 s at most.
+# eventually COMMAND...: waits until the command succeeds, for a minute at least: a slow machine that
+# does other things as well takes its time.
 eventually() {
     local i
-    for ((i = 0; i < 400; i++)); do
+    for ((i = 0; i < 1200; i++)); do
         "$@" && return 0
         sleep 0.05
     done

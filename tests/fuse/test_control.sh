@@ -240,7 +240,7 @@ idle() { ! commands_running; }
 # Long before a check would end by itself.
 soon() {
     local i
-    for ((i = 0; i < 100; i++)); do "$@" && return; sleep 0.05; done
+    for ((i = 0; i < 200; i++)); do "$@" && return; sleep 0.05; done
     return 1
 }
 mkdir "$mnt/big"
