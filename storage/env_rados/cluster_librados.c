@@ -36,7 +36,6 @@
 #define CONNECT_S      "30"
 #define SPACE_AGE_US   3000000u
 #define MONITOR_S      "2" // until a monitor's answer is waited for no more
-#define READ_PIECES    64  // of one operation
 #define BLOCK_S        (30u * 86400u)
 #define ADDRESS_MAX    256
 #define COMMAND_MAX    256
@@ -153,6 +152,14 @@ struct pending {
     rados_write_op_t op;
 };
 
+static size_t pieces_size(const struct iovec *pieces, int count)
+{
+    size_t size = 0;
+    for (int i = 0; i < count; i++)
+        size += pieces[i].iov_len;
+    return size;
+}
+
 static void write_ended(rados_completion_t completion, void *arg)
 {
     struct pending pending = *(struct pending *)arg;
@@ -176,14 +183,27 @@ static void add_guards(rados_write_op_t op, const struct cluster_write *write)
     }
 }
 
-static void add_bytes(rados_write_op_t op, const struct cluster_write *write)
+// As one range, whatever pieces it comes in: the daemons work off each range of an operation by
+// itself, and a blob has two pieces for each of its pages. False: no memory.
+static bool add_bytes(rados_write_op_t op, const struct cluster_write *write)
 {
-    uint64_t offset = write->offset;
-    for (int i = 0; i < write->piece_count; i++) {
-        if (write->pieces[i].iov_len)
-            lib.write_op_write(op, write->pieces[i].iov_base, write->pieces[i].iov_len, offset);
-        offset += write->pieces[i].iov_len;
+    size_t size = pieces_size(write->pieces, write->piece_count), at = 0;
+    if (!size)
+        return true;
+    if (write->piece_count == 1) {
+        lib.write_op_write(op, write->pieces[0].iov_base, size, write->offset);
+        return true;
     }
+    char *bytes = malloc(size);
+    for (int i = 0; bytes && i < write->piece_count; i++) {
+        if (write->pieces[i].iov_len)
+            memcpy(bytes + at, write->pieces[i].iov_base, write->pieces[i].iov_len);
+        at += write->pieces[i].iov_len;
+    }
+    if (bytes)
+        lib.write_op_write(op, bytes, size, write->offset); // copies them
+    free(bytes);
+    return bytes;
 }
 
 // The entries of the map in the arrays that the library wants. False: no memory.
@@ -223,12 +243,12 @@ static bool add_parts(rados_write_op_t op, const struct cluster_write *write)
         lib.write_op_remove(op);
     if (write->truncate)
         lib.write_op_truncate(op, write->size);
-    add_bytes(op, write);
+    bool ok = add_bytes(op, write);
     for (size_t i = 0; i < write->attribute_count; i++)
         lib.write_op_setxattr(op, (const char *)write->attributes[i].key.data,
                               (const char *)write->attributes[i].value.data,
                               write->attributes[i].value.size);
-    return add_map(op, write);
+    return add_map(op, write) && ok;
 }
 
 static void librados_write_begin(struct cluster *cluster, const struct cluster_write *write,
@@ -258,54 +278,44 @@ static void librados_write_begin(struct cluster *cluster, const struct cluster_w
 
 // ------------------------------------------------------------------------------------ reading
 
-// Up to READ_PIECES pieces as one operation. A short one ends it.
-static int read_pieces(struct librados *rados, const char *object, uint64_t offset,
-                       const struct iovec *pieces, int count, size_t *ret_size)
+// One range, as one operation: the daemons work off each range of an operation by itself.
+static int read_range(struct librados *rados, const char *object, uint64_t offset, size_t size,
+                      char *data, size_t *ret_size)
 {
-    size_t got[READ_PIECES] = {0}, size = 0;
-    int results[READ_PIECES] = {0};
-    assert(count <= READ_PIECES);
-    uint64_t at = offset;
+    size_t got = 0;
+    int read_rc = 0;
     rados_read_op_t op = lib.create_read_op();
     if (!op)
         return -ENOMEM;
-    for (int i = 0; i < count; i++) {
-        lib.read_op_read(op, at, pieces[i].iov_len, pieces[i].iov_base, &got[i], &results[i]);
-        at += pieces[i].iov_len;
-    }
+    lib.read_op_read(op, offset, size, data, &got, &read_rc);
     int rc = lib.read_op_operate(op, rados->io, object, 0);
     lib.release_read_op(op);
-    if (rc < 0)
-        return rc;
-    for (int i = 0; i < count; i++) {
-        if (results[i] < 0)
-            return results[i];
-        size += got[i];
-        if (got[i] < pieces[i].iov_len)
-            break;
-    }
-    *ret_size = size;
-    return 0;
+    rc = rc < 0 ? rc : read_rc < 0 ? read_rc : 0;
+    if (!rc)
+        *ret_size = got;
+    return rc;
 }
 
 static int librados_read(struct cluster *cluster, const char *object, uint64_t offset,
                          const struct iovec *pieces, int count, size_t *ret_size)
 {
-    size_t size = 0;
-    for (int i = 0; i < count; i += READ_PIECES) {
-        int n = count - i < READ_PIECES ? count - i : READ_PIECES;
-        size_t wanted = 0, got;
-        for (int k = 0; k < n; k++)
-            wanted += pieces[i + k].iov_len;
-        int rc = read_pieces(of(cluster), object, offset + size, pieces + i, n, &got);
-        if (rc)
-            return rc;
-        size += got;
-        if (got < wanted)
-            break;
+    size_t size = pieces_size(pieces, count), got = 0, at = 0;
+    if (count == 1)
+        return read_range(of(cluster), object, offset, size, pieces->iov_base, ret_size);
+    char *data = malloc(size ? size : 1);
+    if (!data)
+        return -ENOMEM;
+    int rc = read_range(of(cluster), object, offset, size, data, &got);
+    for (int i = 0; i < count && at < got && !rc; i++) {
+        size_t n = pieces[i].iov_len < got - at ? pieces[i].iov_len : got - at;
+        if (n)
+            memcpy(pieces[i].iov_base, data + at, n);
+        at += n;
     }
-    *ret_size = size;
-    return 0;
+    free(data);
+    if (!rc)
+        *ret_size = got;
+    return rc;
 }
 
 static int librados_size(struct cluster *cluster, const char *object, uint64_t *ret_size)
