@@ -18,12 +18,15 @@
 
 #include "common/option.h"
 #include "common/say.h"
+#include "common/store_place.h"
 #include "mount/fuse_api.h"
 
 #define KiB (UINT64_C(1) << 10)
 #define MiB (UINT64_C(1) << 20)
 #define GiB (UINT64_C(1) << 30)
 #define TiB (UINT64_C(1) << 40)
+
+#define REMOTE_THREADS 16u
 
 // What becomes of an option beside the kinds of common/option.h.
 enum {
@@ -313,12 +316,17 @@ static void set_defaults(struct mount_options *options)
     options->ns.root_uid = getuid();
     options->ns.root_gid = getgid();
     options->allow_other = getuid() == 0;
-    // More threads than processors, because a thread that waits for the disk in an fsync serves
-    // nobody.
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     options->spin_us = 100;
     options->follow_ms = 1000;
-    options->threads = cpus < 2 ? 4 : cpus > 16 ? 32 : 2 * (unsigned)cpus;
+}
+
+// More threads than processors, because a thread that waits for the disk in an fsync serves nobody;
+// and more still where each change waits for a cluster.
+static unsigned default_threads(const char *db)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned threads = cpus < 2 ? 4 : cpus > 16 ? 32 : 2 * (unsigned)cpus;
+    return db && store_place_is_remote(db) && threads < REMOTE_THREADS ? REMOTE_THREADS : threads;
 }
 
 // The default from the environment; an option overrules it.
@@ -353,6 +361,8 @@ enum options_result options_parse(int argc, char **argv, struct mount_options *o
                 result = set_flag(options, *p);
         }
     }
+    if (!options->threads)
+        options->threads = default_threads(options->db);
     if (result == OPTIONS_RUN && !options->mountpoint)
         result = usage_error(
             options->db ? "MOUNTPOINT is missing" : "DB and MOUNTPOINT are missing", NULL);

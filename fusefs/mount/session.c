@@ -21,9 +21,12 @@
 #include <unistd.h>
 
 #include "common/mounts.h"
+#include "common/store_place.h"
 #include "mount/messages.h"
 
 #define READAHEAD_KIB 1024
+// Of a store in a cluster: several reads of 1 MiB on the way.
+#define READAHEAD_REMOTE_KIB 8192
 // Half for the mount's pages, half for those of the disk that the store is on.
 #define DIRTY_RATIO 50
 
@@ -199,6 +202,7 @@ static void set_bdi(const struct mount_options *options, const char *name, unsig
 void session_set_kernel(const struct mount_options *options)
 {
     unsigned asked = options->dirty_ratio;
-    set_bdi(options, "read_ahead_kb", READAHEAD_KIB, LOG_INFO);
+    unsigned ahead = store_place_is_remote(options->db) ? READAHEAD_REMOTE_KIB : READAHEAD_KIB;
+    set_bdi(options, "read_ahead_kb", ahead, LOG_INFO);
     set_bdi(options, "max_ratio", asked ? asked : DIRTY_RATIO, asked ? LOG_WARNING : LOG_INFO);
 }
