@@ -50,6 +50,12 @@ struct hash_table {
     size_t size, count;
 };
 
+enum stripe_state {
+    STRIPE_OTHER = 0, // not there, or of an earlier epoch, or not known
+    STRIPE_MADE,      // it has this epoch
+    STRIPE_BEGUN,     // a write that gives it this epoch is on its way
+};
+
 struct remote_file {
     struct hash_node node; // by number
     uint64_t number;
@@ -60,9 +66,10 @@ struct remote_file {
     unsigned handles GUARDED_BY(remote_mutex);
     unsigned writers GUARDED_BY(remote_mutex);
     bool writing;                           // the index says so: its size is what its objects say
-    uint8_t *made GUARDED_BY(remote_mutex); // by stripe: it has this epoch
+    uint8_t *made GUARDED_BY(remote_mutex); // by stripe: an enum stripe_state
     size_t made_count GUARDED_BY(remote_mutex);
-    uint32_t touched GUARDED_BY(remote_mutex); // the stripes below have it
+    uint32_t touched GUARDED_BY(remote_mutex);            // the stripes below have this epoch
+    struct joined_write *writes GUARDED_BY(remote_mutex); // that have not ended (joining.c)
 };
 
 struct index_name {
@@ -166,10 +173,22 @@ int index_see(const struct remote *store, const char *text, struct index_seen *r
 // caller, also after a failure.
 int index_see_names(const struct remote *store, struct buf *names);
 
-// ---- stripes.c
-void stripe_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t stripe);
+// ---- joining.c
+// Writes; in one operation with what other threads write beside it at the same time.
 int remote_file_write(struct remote *store, struct remote_file *file, const struct iovec *pieces,
                       int count, uint64_t offset);
+
+// ---- stripes.c
+void stripe_name(char object[CLUSTER_NAME_MAX], uint64_t number, uint32_t stripe);
+struct write_part {
+    const struct iovec *pieces;
+    int count;
+    struct write_part *next; // the bytes behind
+};
+// Writes `size` bytes, more than none. Nobody else writes to the same stripes meanwhile. `force`:
+// also in a full pool.
+int stripes_write(struct remote *store, struct remote_file *file, const struct write_part *parts,
+                  uint64_t offset, uint64_t size, bool force);
 int remote_file_read(struct remote *store, struct remote_file *file, const struct iovec *pieces,
                      int count, uint64_t offset, size_t *ret_size);
 int remote_file_truncate(struct remote *store, struct remote_file *file, uint64_t size);

@@ -6,9 +6,11 @@
 // writer looks whether its epoch is still that of the index: only then was the object made in time
 // to be found by the next writer.
 //
-// No stripe is written before all of those below are there, but for the STRIPES_AT_ONE that are
-// written at once. remote_file_seal() needs that: it touches stripes from the first on until it has
-// made as many in a row that were missing. Beyond them nothing can be written any more.
+// A stripe is first written when all of those below are there, but for the STRIPES_AT_ONE less one
+// before it, which may be on their way at the same time. remote_file_seal() needs that: it touches
+// stripes from the first on until it has made STRIPES_AT_ONE in a row that were missing. Beyond
+// them nothing can be written any more. No write returns before all stripes below it are there, so
+// a file has no holes below its size, whichever of the writes at work fail.
 //
 // A stripe is never removed from a file that has a name, only emptied: its epoch must stay.
 //
@@ -18,8 +20,10 @@
 // Writes return when they are on the disks: sync has nothing to wait for. What a failed write has
 // left is told by its kind (remote.c).
 //
-// Thread safety: `made` and `high` of a file are under the store's mutex. Two threads may touch the
-// same new stripe at once: the second is told that it exists, and raises its epoch to what it is.
+// Thread safety: `made` and `high` of a file are under the store's mutex. Two threads do not write
+// to one stripe at once (joining.c), but one may make a stripe, since it is missing below its own,
+// that another begins to write: the second is told that it exists, and raises its epoch to what it
+// is.
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -29,8 +33,6 @@
 
 #include "base/array.h"
 #include "env_rados/remote.h"
-
-#define FORCED_MAX (64u << 10) // bytes of a small write
 
 enum touch {
     TOUCH_MAKE,  // there is no object
@@ -48,7 +50,7 @@ struct stripe_write {
     char object[CLUSTER_NAME_MAX];
     uint32_t stripe;
     enum touch touch;
-    struct iovec pieces[ENV_PIECES_MAX + 1];
+    struct iovec *pieces; // in struct writing's
     int count;
     uint64_t offset;
     bool force;
@@ -86,7 +88,7 @@ static enum touch touch_of(struct remote *store, const struct remote_file *file,
 {
     enum touch touch = TOUCH_MAKE;
     remote_lock(store);
-    if (stripe < file->made_count && file->made[stripe])
+    if (stripe < file->made_count && file->made[stripe] == STRIPE_MADE)
         touch = TOUCH_NONE;
     else if (stripe < file->loaded)
         touch = TOUCH_RAISE;
@@ -114,8 +116,8 @@ static void note_made(struct remote *store, struct remote_file *file, uint32_t s
 {
     remote_lock(store);
     assert(stripe < file->made_count);
-    file->made[stripe] = 1;
-    while (file->touched < file->made_count && file->made[file->touched])
+    file->made[stripe] = STRIPE_MADE;
+    while (file->touched < file->made_count && file->made[file->touched] == STRIPE_MADE)
         file->touched++;
     remote_unlock(store);
 }
@@ -202,14 +204,22 @@ static void stripe_begin(struct stripe_write *part)
 struct cursor {
     const struct iovec *pieces;
     int count;
-    size_t skip; // of the first
+    size_t skip;                   // of the first
+    const struct write_part *next; // what follows
 };
 
 static uint64_t cursor_take(struct cursor *cursor, uint64_t most, struct iovec *pieces, int *count)
 {
     uint64_t taken = 0;
     *count = 0;
-    while (cursor->count && taken < most) {
+    while (taken < most) {
+        if (!cursor->count) {
+            if (!cursor->next)
+                break;
+            *cursor =
+                (struct cursor){cursor->next->pieces, cursor->next->count, 0, cursor->next->next};
+            continue;
+        }
         size_t left = cursor->pieces->iov_len - cursor->skip;
         size_t n = left < most - taken ? left : (size_t)(most - taken);
         if (n)
@@ -225,8 +235,23 @@ static uint64_t cursor_take(struct cursor *cursor, uint64_t most, struct iovec *
     return taken;
 }
 
-// Touches the stripes below `stripe`, so that they are there.
-static int fill_below(struct remote *store, struct remote_file *file, uint32_t stripe)
+// Whether the stripe is on its way with another thread's write. Without `may_be` that is waited
+// for.
+static bool is_begun(struct remote *store, const struct remote_file *file, uint32_t stripe,
+                     bool may_be)
+{
+    remote_lock(store);
+    while (file->made[stripe] == STRIPE_BEGUN && !may_be)
+        store->cluster->ops->wait(store->cluster, &store->changed, &store->mutex);
+    bool begun = file->made[stripe] == STRIPE_BEGUN;
+    remote_unlock(store);
+    return begun;
+}
+
+// Touches the stripes below `stripe`, so that they are there. Those from `may_be_begun` on may be
+// on their way instead.
+static int fill_below(struct remote *store, struct remote_file *file, uint32_t stripe,
+                      uint32_t may_be_begun)
 {
     static const struct cluster_write nothing;
     remote_lock(store);
@@ -234,8 +259,9 @@ static int fill_below(struct remote *store, struct remote_file *file, uint32_t s
     remote_unlock(store);
     int rc = i < stripe ? expect_stripes(store, file, stripe) : 0;
     for (; i < stripe && !rc; i++) {
-        int error =
-            touch_of(store, file, i) == TOUCH_NONE ? 0 : touch_and(store, file, i, &nothing);
+        if (is_begun(store, file, i, i >= may_be_begun) || touch_of(store, file, i) == TOUCH_NONE)
+            continue;
+        int error = touch_and(store, file, i, &nothing);
         if (error)
             rc = remote_failed(store, error, "making an object");
     }
@@ -267,42 +293,84 @@ static int end_parts(struct remote *store, struct remote_file *file, struct stri
     return rc || !error ? rc : remote_failed(store, error, "writing");
 }
 
+// One run of bytes on its way.
+struct writing {
+    struct remote *store;
+    struct remote_file *file;
+    bool force;
+    struct cursor cursor;
+    struct iovec *pieces; // room for what is left at the cursor, and one more for each part
+    struct stripe_write parts[STRIPES_AT_ONE];
+};
+
+// Says that the stripes are on their way, or are not any more and may not be there.
+static void note_begun(struct writing *writing, unsigned count, bool begun)
+{
+    struct remote_file *file = writing->file;
+    remote_lock(writing->store);
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t *state = &file->made[writing->parts[i].stripe];
+        if (*state != STRIPE_MADE)
+            *state = begun ? STRIPE_BEGUN : STRIPE_OTHER;
+    }
+    if (!begun)
+        pthread_cond_broadcast(&writing->store->changed);
+    remote_unlock(writing->store);
+}
+
+// Begins a write for each of the stripes from `offset` on. Returns how many bytes are on their way.
+static uint64_t begin_parts(struct writing *writing, unsigned count, uint64_t offset,
+                            unsigned *waiting)
+{
+    struct remote *store = writing->store;
+    struct iovec *room = writing->pieces;
+    uint64_t size = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct stripe_write *part = &writing->parts[i];
+        uint64_t at = (offset + size) % store->stripe;
+        *part = (struct stripe_write){.store = store,
+                                      .stripe = (uint32_t)((offset + size) / store->stripe),
+                                      .pieces = room,
+                                      .offset = at,
+                                      .force = writing->force,
+                                      .waiting = waiting};
+        stripe_name(part->object, writing->file->number, part->stripe);
+        part->touch = touch_of(store, writing->file, part->stripe);
+        size += cursor_take(&writing->cursor, store->stripe - at, room, &part->count);
+        room += part->count;
+    }
+    *waiting = count;
+    note_begun(writing, count, true);
+    for (unsigned i = 0; i < count; i++)
+        stripe_begin(&writing->parts[i]);
+    return size;
+}
+
 // Writes up to STRIPES_AT_ONE stripes from `offset` on, at once. *ret_size: the bytes written, if
 // all succeed.
-static int write_some(struct remote *store, struct remote_file *file, struct stripe_write *parts,
-                      struct cursor *cursor, uint64_t offset, uint64_t left, uint64_t *ret_size)
+static int write_some(struct writing *writing, uint64_t offset, uint64_t left, uint64_t *ret_size)
 {
-    unsigned n = 0, waiting = 0;
-    uint64_t size = 0;
+    struct remote *store = writing->store;
+    unsigned waiting;
     uint32_t first = (uint32_t)(offset / store->stripe);
     uint32_t count = (uint32_t)((offset + left - 1) / store->stripe) - first + 1;
     if (count > STRIPES_AT_ONE)
         count = STRIPES_AT_ONE;
-    int rc = fill_below(store, file, first);
+    uint32_t end = first + count;
+    int rc =
+        fill_below(store, writing->file, first, end < STRIPES_AT_ONE ? 0 : end - STRIPES_AT_ONE);
     if (!rc)
-        rc = expect_stripes(store, file, first + count);
+        rc = expect_stripes(store, writing->file, end);
     if (rc)
         return rc;
-    for (; n < count; n++) {
-        struct stripe_write *part = &parts[n];
-        uint64_t at = (offset + size) % store->stripe;
-        *part = (struct stripe_write){
-            .store = store, .stripe = first + n, .offset = at, .force = left <= FORCED_MAX};
-        part->waiting = &waiting;
-        stripe_name(part->object, file->number, part->stripe);
-        part->touch = touch_of(store, file, part->stripe);
-        size += cursor_take(cursor, store->stripe - at, part->pieces, &part->count);
-    }
-    waiting = n;
-    for (unsigned i = 0; i < n; i++)
-        stripe_begin(&parts[i]);
+    *ret_size = begin_parts(writing, count, offset, &waiting);
     remote_lock(store);
     while (waiting)
         store->cluster->ops->wait(store->cluster, &store->changed, &store->mutex);
     remote_unlock(store);
-    rc = end_parts(store, file, parts, n);
-    *ret_size = size;
-    return rc;
+    rc = end_parts(store, writing->file, writing->parts, count);
+    note_begun(writing, count, false);
+    return rc ? rc : fill_below(store, writing->file, first, UINT32_MAX);
 }
 
 static void grow_to(struct remote_file *file, uint64_t size)
@@ -312,31 +380,35 @@ static void grow_to(struct remote_file *file, uint64_t size)
         ;
 }
 
-int remote_file_write(struct remote *store, struct remote_file *file, const struct iovec *pieces,
-                      int count, uint64_t offset)
+int stripes_write(struct remote *store, struct remote_file *file, const struct write_part *parts,
+                  uint64_t offset, uint64_t size, bool force)
 {
-    struct cursor cursor = {pieces, count, 0};
-    uint64_t size = 0;
-    for (int i = 0; i < count; i++)
-        size += pieces[i].iov_len;
-    if (offset + size < offset || (offset + size) / store->stripe > UINT32_MAX - 2 * STRIPES_AT_ONE)
-        return status_fail(LSM_INVALID, "%s: offset out of range", store->path);
+    size_t room = STRIPES_AT_ONE;
+    for (const struct write_part *part = parts; part; part = part->next)
+        room += (size_t)part->count;
     int rc = remote_check(store);
-    if (!rc && size)
+    if (!rc)
         rc = index_note_file(store, file, true);
-    struct stripe_write *parts = rc || !size ? NULL : malloc(STRIPES_AT_ONE * sizeof *parts);
-    if (!rc && size && !parts)
-        rc = status_no_memory(STRIPES_AT_ONE * sizeof *parts);
+    if (rc)
+        return rc;
+    struct writing *writing = malloc(sizeof *writing + room * sizeof(struct iovec));
+    if (!writing)
+        return status_no_memory(sizeof *writing + room * sizeof(struct iovec));
+    *writing = (struct writing){.store = store,
+                                .file = file,
+                                .force = force,
+                                .cursor = {.next = parts},
+                                .pieces = (struct iovec *)(writing + 1)};
     while (!rc && size) {
         uint64_t done;
-        rc = write_some(store, file, parts, &cursor, offset, size, &done);
+        rc = write_some(writing, offset, size, &done);
         if (rc)
             break;
         offset += done;
         size -= done;
         grow_to(file, offset);
     }
-    free(parts);
+    free(writing);
     return rc;
 }
 
@@ -366,7 +438,7 @@ int remote_file_truncate(struct remote *store, struct remote_file *file, uint64_
             rc = status_final(remote_failed(store, error, "cutting a file"));
     }
     if (!rc && size > atomic_load(&file->size)) // so that it reads as zeros
-        rc = fill_below(store, file, keep + (size % store->stripe != 0));
+        rc = fill_below(store, file, keep + (size % store->stripe != 0), UINT32_MAX);
     if (!rc)
         atomic_store(&file->size, size);
     return rc;
@@ -396,7 +468,7 @@ int remote_file_read(struct remote *store, struct remote_file *file, const struc
         left = 0;
     else if (left > end - offset)
         left = end - offset;
-    for (struct cursor cursor = {pieces, count, 0}; left;) {
+    for (struct cursor cursor = {pieces, count, 0, NULL}; left;) {
         uint64_t at = (offset + done) % store->stripe;
         uint64_t most = left < store->stripe - at ? left : store->stripe - at;
         int part_count;
