@@ -14,9 +14,9 @@
 //  - Key and value bytes passed in are copied before the call returns.
 //  - The library never prints, never exits and installs no signal handler.
 //
-// Durability: what a write call has acknowledged survives the death of the process. What was
-// written with `sync`, or before a successful lsm_sync(), survives power loss; of what came after,
-// a prefix in write order survives. A batch is atomic under both.
+// Durability: what a write call has acknowledged survives the death of the process (unless wal_mode
+// is HELD). What was written with `sync`, or before a successful lsm_sync(), survives power loss; of
+// what came after, a prefix in write order survives. A batch is atomic under both.
 //
 // Failure: the first failed background write or sync makes the store read-only (LSM_READ_ONLY with
 // the cause in the detail); reads go on. Running out of space is not such a failure: writes return
@@ -90,7 +90,10 @@ enum lsm_compression {
     LSM_COMPRESSION_ZLIB = 2
 };
 enum lsm_checksums { LSM_CHECKSUMS_ONCE = 0, LSM_CHECKSUMS_ALWAYS = 1, LSM_CHECKSUMS_NEVER = 2 };
-enum lsm_wal_mode { LSM_WAL_AUTO = 0, LSM_WAL_MAPPED = 1, LSM_WAL_WRITTEN = 2 };
+// HELD: what is acknowledged survives the death of the process only once it is synced, by anybody
+// or by sync_interval_ms; a write costs no call of the file system before. A prefix survives. For
+// stores whose writes take long: in a cluster.
+enum lsm_wal_mode { LSM_WAL_AUTO = 0, LSM_WAL_MAPPED = 1, LSM_WAL_WRITTEN = 2, LSM_WAL_HELD = 3 };
 enum lsm_log_level { LSM_LOG_ERROR = 0, LSM_LOG_WARN = 1, LSM_LOG_INFO = 2, LSM_LOG_DEBUG = 3 };
 
 typedef void lsm_log_fn(void *arg, enum lsm_log_level level, const char *message);

@@ -10,6 +10,7 @@
 #     --bin=DIR      of lsmfs (build/bin)
 #     --name=NAME    of the file written: rados-NAME.md (today's date)
 #
+# Each job of small writes, and the archive, with the default log and with wal=held (lsmfs(8)).
 # Streams are of objects of 4 MiB, 16 at a time for `rados bench`; reads of both are after a remount,
 # with the kernel's caches dropped. What the object daemons have in their memory stays. Needs root.
 . "$(dirname "$0")/../common.sh"
@@ -27,7 +28,7 @@ cluster_start || die "no cluster"
 figures=$work/figures mnt=$work/mnt archive=$work/files.tar
 store=rados:test/bench
 
-up() { mount_remote "$1" "$mnt"; }
+up() { mount_remote "$1" "$mnt" ${2:+-o "$2"}; } # STORE [OPTIONS]
 down() { umount_store "$mnt" 2>/dev/null || die "cannot unmount"; }
 drop_caches() { sync -f "$work" && echo 3 >/proc/sys/vm/drop_caches; }
 note() { echo "$1 $2" | tee -a "$figures" >&2; } # WHAT FIGURE
@@ -68,18 +69,18 @@ streams() {
 }
 
 # 4 KiB each, into a file of its own for each job, each followed by fdatasync.
-small() { # JOBS
-    up $store
-    note "sync_$1" "$(job iops --directory="$mnt" --filename_format='small.$jobnum' --size=16M --bs=4k \
+small() { # JOBS WHAT [OPTIONS]
+    up $store "${3-}"
+    note "sync_$2_$1" "$(job iops --directory="$mnt" --filename_format='small.$jobnum' --size=16M --bs=4k \
         --rw=randwrite --fdatasync=1 --numjobs="$1" --time_based --runtime="$seconds")"
     rm "$mnt"/small.*
     down
 }
 
-# untar WHAT STORE FILES: files a second, as tar sees it: nothing is synced.
+# untar WHAT STORE FILES [OPTIONS]: files a second, as tar sees it: nothing is synced.
 untar() {
     local start took
-    up "$2"
+    up "$2" "${4-}"
     drop_caches
     start=${EPOCHREALTIME/./}
     tar -xf "$archive.$3" -C "$mnt" || die "tar"
@@ -103,10 +104,13 @@ PY
 done
 for ((round = 1; round <= rounds; round++)); do
     streams
-    small 1
-    small 8
+    for jobs in 1 8; do
+        small $jobs default
+        small $jobs held wal=held
+    done
     untar local "$work/plain" "$files"
-    untar cluster $store $few
+    untar held $store "$files" wal=held
+    untar default $store $few
 done
 
 middle() { sed -n "s/^$1 //p" "$figures" | median; }
@@ -126,8 +130,10 @@ row() { # WHAT OURS OTHER WANTED
     echo "|---|---|---|---|---|"
     row "stream of $size MB written and synced, MB/s; \`rados bench\` 16 at a time" write pool_write 0.8
     row "the same read, MB/s" read pool_read 0.8
-    row "writes of 4 KiB, each synced, a second: 8 jobs; one job" sync_8 sync_1 4
-    row "untar of $few small files, files a second; of $files, a store in a directory" untar_cluster untar_local 0.7
+    row "writes of 4 KiB, each synced, a second: 8 jobs; one job" sync_default_8 sync_default_1 4
+    row "the same with wal=held" sync_held_8 sync_held_1 4
+    row "untar of $files small files, files a second, wal=held; a store in a directory" untar_held untar_local 0.7
+    row "untar of $few, the default log" untar_default untar_local 0.7
 } >"$out/rados-$name.md"
 cat "$out/rados-$name.md"
 finish

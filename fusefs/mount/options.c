@@ -37,13 +37,15 @@ enum {
 
 static const char *const compressions[] = {"none", "lz4", "zlib", NULL};
 static const char *const checksum_modes[] = {"once", "always", "never", NULL};
-static const char *const wal_modes[] = {"auto", "mapped", "written", NULL};
+static const char *const wal_modes[] = {"auto", "mapped", "written", "held", NULL};
 static const char *const transports[] = {"auto", "uring", "poll", "plain", NULL};
 static const char *const snapdirs[] = {"hidden", "visible", "none", NULL};
 static const char *const no_interval[] = {"none", NULL};
 static const char *const no_remount[] = {
     "a mounted store cannot be remounted: unmount it, then mount it again", NULL};
 static const char *const no_symfollow[] = {"FUSE file systems cannot be mounted with it", NULL};
+
+#define HELD_SYNC_MS 1000 // what the death of the daemon can lose with wal=held
 
 #define FIELD(f)  OPTION_FIELD(struct mount_options, f)
 #define ENGINE(f) FIELD(ns.engine.f)
@@ -377,6 +379,8 @@ enum options_result options_parse(int argc, char **argv, struct mount_options *o
         result = wrong("follow", "only with ro");
     if (result == OPTIONS_RUN && options->follow && options->snapshot)
         result = wrong("follow", "not with snapshot, which does not change");
+    if (options->ns.engine.wal_mode == LSM_WAL_HELD && !options->ns.engine.sync_interval_ms)
+        options->ns.engine.sync_interval_ms = HELD_SYNC_MS;
     options->ns.engine.read_only = options->read_only;
     options->ns.engine.follow = options->follow;
     options->ns.engine.disk_cache_dir = options->cache_dir;

@@ -70,7 +70,7 @@ int db_options_check(const struct lsm_options *o)
         {"l0_slowdown", o->l0_slowdown, 2, 1000},
         {"l0_stop", o->l0_stop, 3, 1000},
         {"compaction_threads", o->compaction_threads, 1, DB_COMPACTION_THREADS_MAX},
-        {"wal_mode", (uint64_t)o->wal_mode, 0, LSM_WAL_WRITTEN},
+        {"wal_mode", (uint64_t)o->wal_mode, 0, LSM_WAL_HELD},
         {"blob_min", o->blob_min, 0, gib},
         {"blob_compression", (uint64_t)o->blob_compression, 0, LSM_COMPRESSION_ZLIB},
         {"blob_file_size", o->blob_file_size, 4 * kib, gib},

@@ -4,7 +4,9 @@
 // that was never used from one whose header was damaged.
 //
 // Appending copies each record into the mapping (or into one buffer for a single pwrite) and then
-// publishes the new `end`. It takes no lock and, mapped, makes no system call except to grow.
+// publishes the new `end`. It takes no lock and, mapped, makes no system call except to grow. A
+// held log's appends gather in one buffer; whoever writes it takes it whole and leaves an empty
+// one.
 //
 // wal_sync() is a group commit: the first caller becomes the leader, notes `end` and syncs the
 // file; those who come meanwhile wait, and the first of them whose records that sync did not
@@ -20,8 +22,9 @@
 // records. After a failed sync the page cache may have forgotten what it could not write, so no
 // later sync can be trusted: the failure is final.
 //
-// Threads: the fields of the appender are its own; sync state is under sync_mutex; `end`, `durable`
-// and `status` are read without.
+// Threads: the fields of the appender are its own; sync state and what is held are under
+// sync_mutex, what is being written of it is under out_mutex, so that it is written in order;
+// `end`, `durable` and `status` are read without.
 #include "wal/wal_writer.h"
 
 #include <assert.h>
@@ -56,9 +59,12 @@
 #define LET_GO_ALIGN       ((uint64_t)65536)    // of pages of any size
 #define WRITE_OUT_MAX      ((uint64_t)64 << 10) // more is no single short write
 #define GATHER_US_MAX      10000u
-#define GATHER_PAUSE       16u // syncs without a wait for company after one in vain
+#define HELD_MAX           ((size_t)1 << 20)  // bytes of a held log that were not written
+#define HELD_PIECE         ((size_t)64 << 10) // a full pool of a cluster takes that much at a time
+#define GATHER_PAUSE       16u                // syncs without a wait for company after one in vain
 
 extern struct lock_role wal_sync_mutex; // of the log's writing side; a leaf
+extern struct lock_role wal_out_mutex;  // of a held log, while it is written; before that one
 
 struct wal_writer {
     // The appender's.
@@ -68,7 +74,7 @@ struct wal_writer {
     uint64_t prepared_syncs;       // `syncs` at that time
     uint64_t fresh_from;           // nothing has been written to the file from here on; constant
     uint64_t let_go;               // mapped logs: the mapping holds no pages below this
-    bool mapped;                   // constant
+    bool mapped, holds;            // constant
     uint32_t tag;                  // constant
     uint64_t number;               // constant
     struct env_file *file;         // constant
@@ -93,10 +99,17 @@ struct wal_writer {
     _Atomic uint64_t syncs;                      // begun; written under sync_mutex
     unsigned pause GUARDED_BY(wal_sync_mutex);   // syncs until the next gathering
     uint64_t sync_us GUARDED_BY(wal_sync_mutex); // what a sync takes, averaged; 0: not known yet
+
+    // Held logs.
+    struct buf held GUARDED_BY(wal_sync_mutex);    // appended and not written
+    uint64_t held_from GUARDED_BY(wal_sync_mutex); // where it belongs
+    pthread_mutex_t out_mutex;
+    struct buf out GUARDED_BY(wal_out_mutex); // being written
     struct status_kept kept; // the detail of `status`; written once, before it is set
 };
 
 LOCK_FUNCTIONS(sync, struct wal_writer, sync_mutex, wal_sync_mutex)
+LOCK_FUNCTIONS(out, struct wal_writer, out_mutex, wal_out_mutex)
 
 // --------------------------------------------------------------------------------------- creation
 
@@ -161,7 +174,7 @@ static int set_up(struct wal_writer *wal, const struct wal_options *options)
         rc = wal->file->ops->truncate(wal->file, capacity);
         size = capacity;
     }
-    if (rc || options->mode == LSM_WAL_WRITTEN)
+    if (rc || options->mode == LSM_WAL_WRITTEN || options->mode == LSM_WAL_HELD)
         return rc;
     size_t growth = options->growth ? options->growth : capacity;
     uint64_t least = size > CAPACITY_MIN ? size : CAPACITY_MIN;
@@ -204,6 +217,7 @@ static struct wal_writer *writer_alloc(uint64_t number)
         free(wal);
         return NULL;
     }
+    pthread_mutex_init(&wal->out_mutex, NULL);
     return wal;
 }
 
@@ -215,6 +229,7 @@ int wal_writer_new(const struct wal_options *options, const char *path, uint64_t
         return status_no_memory(sizeof(*wal));
     wal->before_sync = options->before_sync;
     wal->arg = options->arg;
+    wal->holds = options->mode == LSM_WAL_HELD;
     int rc = open_file(options, path, recycle_path, &wal->file);
     if (rc)
         goto fail;
@@ -235,7 +250,8 @@ fail:
     return rc;
 }
 
-void wal_writer_free(struct wal_writer *wal, bool trim)
+// Nobody else has it any more. What is held still is of no use.
+void wal_writer_free(struct wal_writer *wal, bool trim) NOT_CHECKED
 {
     if (!wal)
         return;
@@ -247,6 +263,9 @@ void wal_writer_free(struct wal_writer *wal, bool trim)
         (void)env_close(wal->file);
     }
     buf_release(&wal->batch);
+    buf_release(&wal->held);
+    buf_release(&wal->out);
+    pthread_mutex_destroy(&wal->out_mutex);
     pthread_cond_destroy(&wal->sync_done);
     pthread_mutex_destroy(&wal->sync_mutex);
     free(wal);
@@ -306,6 +325,62 @@ static int append_written(struct wal_writer *wal, const struct wal_record *recor
         rc = undo_write(wal, at, rc);
     if (wal->batch.capacity > BATCH_BUFFER_KEPT)
         buf_release(&wal->batch);
+    return rc;
+}
+
+// Writes what a held log holds. A failure is final: the records were acknowledged.
+static int write_held(struct wal_writer *wal)
+{
+    out_lock(wal);
+    sync_lock(wal);
+    struct buf taken = wal->held;
+    uint64_t at = wal->held_from;
+    wal->held = wal->out; // empty
+    wal->held_from = at + taken.size;
+    wal->out = taken;
+    sync_unlock(wal);
+    int rc = LSM_OK;
+    for (size_t done = 0, piece = wal->out.size; done < wal->out.size && !rc;) {
+        size_t n = wal->out.size - done < piece ? wal->out.size - done : piece;
+        rc = env_pwrite(wal->file, wal->out.data + done, n, at + done);
+        if (rc == LSM_NO_SPACE && n > HELD_PIECE) {
+            piece = HELD_PIECE;
+            rc = LSM_OK;
+        } else {
+            done += n;
+        }
+    }
+    wal->out.size = 0;
+    if (wal->out.capacity > 2 * HELD_MAX)
+        buf_release(&wal->out);
+    out_unlock(wal);
+    if (rc)
+        set_failed(wal, status_final(rc));
+    return atomic_load_explicit(&wal->status, memory_order_acquire); // of another's write as well
+}
+
+// The first record of an empty buffer says where the buffer belongs.
+static int append_held(struct wal_writer *wal, const struct wal_record *records, size_t count,
+                       uint64_t at, uint64_t size)
+{
+    sync_lock(wal);
+    size_t before = wal->held.size;
+    sync_unlock(wal);
+    int rc = before >= HELD_MAX ? write_held(wal) : LSM_OK;
+    if (rc)
+        return rc;
+    sync_lock(wal);
+    rc = buf_reserve(&wal->held, (size_t)size);
+    if (!rc) {
+        if (!wal->held.size)
+            wal->held_from = at;
+        assert(wal->held_from + wal->held.size == at);
+        encode_all(wal, wal->held.data + wal->held.size, records, count);
+        wal->held.size += (size_t)size;
+        // Before the lock is released: whoever writes what is held has written up to here.
+        atomic_store_explicit(&wal->end, at + size, memory_order_release);
+    }
+    sync_unlock(wal);
     return rc;
 }
 
@@ -386,8 +461,9 @@ int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t 
     if (size > WAL_SIZE_MAX - at)
         return status_fail(LSM_INVALID, "%s: the log would exceed %" PRIu64 " bytes",
                            wal->file->path, WAL_SIZE_MAX);
-    rc = wal->mapped ? append_mapped(wal, records, count, at, size)
-                     : append_written(wal, records, count, at, size);
+    rc = wal->mapped  ? append_mapped(wal, records, count, at, size)
+         : wal->holds ? append_held(wal, records, count, at, size)
+                      : append_written(wal, records, count, at, size);
     if (rc)
         return rc;
     atomic_store_explicit(&wal->end, at + size, memory_order_release);
@@ -409,6 +485,8 @@ static void lead_sync(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
     uint64_t target = wal_end(wal), start = clock_us();
     sync_unlock(wal);
     int rc = wal->before_sync ? wal->before_sync(wal->arg) : 0;
+    if (!rc && wal->holds)
+        rc = write_held(wal);
     if (!rc)
         rc = env_sync(wal->file);
     if (rc)

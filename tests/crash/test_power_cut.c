@@ -165,7 +165,13 @@ START_TEST(test_power_cut_written)
 }
 END_TEST
 
-// Whatever was acknowledged survives the death of the process.
+START_TEST(test_power_cut_held)
+{
+    sweep(LSM_WAL_HELD);
+}
+END_TEST
+
+// Whatever was acknowledged survives the death of the process; with a held log, what was synced.
 static void kill_sweep(enum lsm_wal_mode mode)
 {
     for (int stop = 1; stop <= BATCHES; stop += 7) {
@@ -177,14 +183,17 @@ static void kill_sweep(enum lsm_wal_mode mode)
         char what[64];
         ck_assert_int_eq(lsm_batch_new(&batch), 0);
         ck_assert_int_eq(lsm_open("/db", &options, &db), 0);
-        for (int i = 1; i <= stop; i++)
-            ck_assert_int_eq(write_one(db, batch, i, false), 0);
+        for (int i = 1; i <= stop; i++) {
+            bool sync = mode == LSM_WAL_HELD && i % 5 == 0;
+            ck_assert_int_eq(write_one(db, batch, i, sync), 0);
+            out.synced = sync ? i : out.synced;
+        }
         out.acknowledged = stop;
         env_fault_kill(env);
         (void)!lsm_close(db); // its handles are dead: only memory is given back
         lsm_batch_free(batch);
         snprintf(what, sizeof what, "mode %d, killed after batch %d", mode, stop);
-        expect_prefix(env, mode, out, true, what);
+        expect_prefix(env, mode, out, mode != LSM_WAL_HELD, what);
         env_fault_free(env);
     }
 }
@@ -230,20 +239,26 @@ END_TEST
 START_TEST(test_power_cut_blobs)
 {
     blob_min = 1024;
-    sweep(_i ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED);
+    sweep(LSM_WAL_MAPPED + _i);
 }
 END_TEST
 
 START_TEST(test_kill_blobs)
 {
     blob_min = 1024;
-    kill_sweep(_i ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED);
+    kill_sweep(LSM_WAL_MAPPED + _i);
 }
 END_TEST
 
 START_TEST(test_kill_written)
 {
     kill_sweep(LSM_WAL_WRITTEN);
+}
+END_TEST
+
+START_TEST(test_kill_held)
+{
+    kill_sweep(LSM_WAL_HELD);
 }
 END_TEST
 
@@ -282,12 +297,14 @@ int main(void)
     tcase_set_timeout(tc, 600);
     tcase_add_test(tc, test_power_cut_mapped);
     tcase_add_test(tc, test_power_cut_written);
+    tcase_add_test(tc, test_power_cut_held);
     tcase_add_test(tc, test_kill_mapped);
     tcase_add_test(tc, test_kill_written);
+    tcase_add_test(tc, test_kill_held);
     tcase_add_loop_test(tc, test_cluster_kill, 0, 2);
     tcase_add_test(tc, test_killed_at_creation);
-    tcase_add_loop_test(tc, test_power_cut_blobs, 0, 2);
-    tcase_add_loop_test(tc, test_kill_blobs, 0, 2);
+    tcase_add_loop_test(tc, test_power_cut_blobs, 0, 3);
+    tcase_add_loop_test(tc, test_kill_blobs, 0, 3);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

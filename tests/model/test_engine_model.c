@@ -49,6 +49,7 @@ struct history {
     struct random random;
     const char *path;
     bool in_cluster; // else on a simulated disk
+    bool held;       // the log of `db`: a death loses what was not synced
     struct cluster_store cluster;
     char cache[4096]; // a directory for a store in a cluster
     struct env *env;
@@ -227,7 +228,7 @@ static void draw_options(struct history *h)
     o->l0_slowdown = o->l0_compact + 1 + random_below(rnd(h), 8);
     o->l0_stop = o->l0_slowdown + 1 + random_below(rnd(h), 8);
     o->compaction_threads = 1 + random_below(rnd(h), 2);
-    o->wal_mode = random_below(rnd(h), 3);
+    o->wal_mode = random_below(rnd(h), 4);
     if (h->in_cluster && o->wal_mode == LSM_WAL_MAPPED) // a cluster cannot
         o->wal_mode = LSM_WAL_AUTO;
     o->sync_interval_ms = intervals[random_below(rnd(h), 5)];
@@ -696,10 +697,16 @@ static void release_readers(struct history *h)
     }
 }
 
-static void open_store(struct history *h)
+static void open_writer(struct history *h)
 {
     draw_options(h);
     OK(lsm_open(h->path, &h->options, &h->db));
+    h->held = h->options.wal_mode == LSM_WAL_HELD;
+}
+
+static void open_store(struct history *h)
+{
+    open_writer(h);
     all_durable(h); // recovery writes to tables what it replays
 }
 
@@ -761,7 +768,7 @@ static void find_prefix(struct history *h)
         }
         if (equal)
             return;
-        CHECK(h->undo_count > 0, "after the power cut the store is no prefix of what was written");
+        CHECK(h->undo_count > 0, "the store is no prefix of what was written since it was synced");
         unsigned write = h->undo[h->undo_count - 1].write;
         while (h->undo_count > 0 && h->undo[h->undo_count - 1].write == write) {
             h->undo_count--;
@@ -796,8 +803,7 @@ static void do_power_cut(struct history *h)
     release_readers(h);
     env_fault_power_cut(h->env, seed);
     (void)!lsm_close(h->db);
-    draw_options(h);
-    OK(lsm_open(h->path, &h->options, &h->db));
+    open_writer(h);
     find_prefix(h);
     all_durable(h);
 }
@@ -852,6 +858,13 @@ static void do_reopen(struct history *h)
         return;
     }
     release_readers(h);
+    if (killed && h->held) {
+        do_kill(h);
+        open_writer(h);
+        find_prefix(h);
+        all_durable(h);
+        return;
+    }
     if (killed) {
         do_kill(h);
     } else {

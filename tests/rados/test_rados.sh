@@ -70,6 +70,21 @@ check "within 10 s of what a mount takes" [ "$took" -lt $((10000 + usual)) ]
 same "files that were closed" "$(cat "$mnt"/ack.? "$mnt"/ack.?? | sort -n | tail -n 1)" 40
 check "a large one" cmp -s "$work/src/big" "$mnt/ack.big"
 
+# ---- a held log: what was synced is there after a kill -9, and all of it after an unmount
+umount_store "$mnt"
+mount_remote $store "$mnt" -o wal=held,sync=3600000
+for i in {1..100}; do echo "$i" >"$mnt/held.$i" || break; done
+check "fsync the last of them" sync "$mnt/held.100"
+echo perhaps >"$mnt/perhaps"
+check "the daemon is killed" kill -9 "$daemon"
+umount -i -l "$mnt"
+mount_remote $store "$mnt" -o wal=held,sync=3600000
+same "what came before the fsync" "$(cat "$mnt"/held.? "$mnt"/held.?? "$mnt"/held.??? | sort -n | uniq | wc -l)" 100
+echo later >"$mnt/later"
+check "unmount" umount_store "$mnt"
+mount_remote $store "$mnt"
+same "nothing is lost by an unmount" "$(cat "$mnt/later")" later
+
 # ---- an object daemon dies under load and comes back
 load() { # until the file goes
     local n=0

@@ -1,4 +1,4 @@
-// The log: both modes, what recovery makes of every kind of damage, group commit, failures.
+// The log: all modes, what recovery makes of every kind of damage, group commit, failures.
 #include "quick_check.h"
 #include <limits.h>
 #include <pthread.h>
@@ -18,7 +18,7 @@
 #define PATH "/db/7.log"
 
 static struct env *env;
-static const enum lsm_wal_mode modes[] = {LSM_WAL_MAPPED, LSM_WAL_WRITTEN};
+static const enum lsm_wal_mode modes[] = {LSM_WAL_MAPPED, LSM_WAL_WRITTEN, LSM_WAL_HELD};
 
 static void setup(void)
 {
@@ -106,6 +106,50 @@ static void expect_count(uint64_t number, uint64_t first, uint64_t count)
     ck_assert_msg(rc == 0, "%s", lsm_error_detail());
     ck_assert_uint_eq(got, count);
 }
+
+// A held log is written by a sync, or when much has gathered.
+START_TEST(test_held)
+{
+    struct wal_writer *wal = open_wal(LSM_WAL_HELD, 0, 7, NULL);
+    uint64_t size;
+    uint64_t next = 1;
+    struct env_stat st;
+    append_many(wal, next, 100);
+    next = 100;
+    expect_count(7, 1, 0);
+    ck_assert_int_eq(wal_sync(wal, wal_end(wal)), 0);
+    expect_count(7, 1, 99);
+    size = wal_end(wal);
+    do {
+        append_many(wal, next, next + 100);
+        next += 100;
+        ck_assert_int_eq(env->ops->stat(env, PATH, &st), 0);
+    } while (st.size == size && next < 1000000);
+    ck_assert_uint_gt(st.size, size);
+    ck_assert_uint_lt(st.size, wal_end(wal));
+    ck_assert_uint_eq(wal_durable(wal), size); // written, not synced
+    ck_assert_int_eq(wal_sync(wal, wal_end(wal)), 0);
+    ck_assert_uint_eq(wal_durable(wal), wal_end(wal));
+    expect_count(7, 1, next - 1);
+    append_many(wal, next, next + 10);
+    wal_writer_free(wal, false);
+    expect_count(7, 1, next - 1);
+}
+END_TEST
+
+// What was acknowledged cannot be written: nothing is acknowledged any more.
+START_TEST(test_held_write_failure)
+{
+    struct wal_writer *wal = open_wal(LSM_WAL_HELD, 0, 7, NULL);
+    append_many(wal, 1, 10);
+    env_fault_fail_at(env, 1, LSM_NO_SPACE, false);
+    ck_assert_int_ne(wal_sync(wal, wal_end(wal)), 0);
+    ck_assert_uint_eq(wal_durable(wal), WAL_HEADER_SIZE);
+    ck_assert_int_ne(wal_sync(wal, wal_end(wal)), 0);
+    ck_assert_int_ne(append(wal, 10), 0);
+    wal_writer_free(wal, false);
+}
+END_TEST
 
 static void set_file(const char *path, const uint8_t *data, size_t size)
 {
@@ -777,6 +821,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, test_round_trip, 0, 2);
     tcase_add_loop_test(tc, test_group_and_large_records, 0, 2);
+    tcase_add_test(tc, test_held);
+    tcase_add_test(tc, test_held_write_failure);
     tcase_add_test(tc, test_golden_bytes);
     tcase_add_test(tc, test_newer_format);
     tcase_add_loop_test(tc, test_recycling, 0, 2);
@@ -785,16 +831,16 @@ int main(void)
     tcase_add_loop_test(tc, test_every_truncation, 0, 2);
     tcase_add_test(tc, test_every_bit);
     tcase_add_test(tc, test_missing_header);
-    tcase_add_loop_test(tc, test_power_cuts, 0, 2);
+    tcase_add_loop_test(tc, test_power_cuts, 0, 3);
     tcase_add_loop_test(tc, test_disk_full, 0, 2);
     tcase_add_test(tc, test_failed_write_is_undone);
     tcase_add_loop_test(tc, test_write_out, 0, 2);
     tcase_add_test(tc, test_write_out_beside_sync);
-    tcase_add_loop_test(tc, test_sync_failure_is_sticky, 0, 2);
+    tcase_add_loop_test(tc, test_sync_failure_is_sticky, 0, 3);
     tcase_add_loop_test(tc, test_creation_failures, 0, 2);
-    tcase_add_loop_test(tc, test_concurrent_sync, 0, 2);
+    tcase_add_loop_test(tc, test_concurrent_sync, 0, 3);
     tcase_add_test(tc, test_syncs_are_shared);
-    tcase_add_loop_test(tc, test_failure_ends_waiting, 0, 2);
+    tcase_add_loop_test(tc, test_failure_ends_waiting, 0, 3);
     tcase_add_loop_test(tc, test_posix, 0, 3);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
