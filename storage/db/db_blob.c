@@ -17,6 +17,7 @@
 
 #include "db/batch.h"
 #include "db/db.h"
+#include "env_rados/env_rados.h"
 
 #define INLINE_SIZE 1024u       // shorter parts and moved values are not worth a pointer
 #define SYNCED_MIN  (64u << 10) // shorter values, synced at once, are not worth a second flush
@@ -89,7 +90,9 @@ uint64_t db_memtable_blob_bytes(const struct memtable *memtable)
 uint64_t db_blob_flush_bytes(struct lsm *db)
 {
     uint64_t bytes = blob_store_bytes(db->blobs) / 64, size = db->options.blob_file_size;
-    bytes = bytes < size / 4 ? size / 4 : bytes > 4 * size ? 4 * size : bytes;
+    // A flush is some twenty operations one after another, which a stream would soon wait for.
+    uint64_t least = env_rados_named(db->dir) ? 2 * size : size / 4;
+    bytes = bytes < least ? least : bytes > 4 * size ? 4 * size : bytes;
     return atomic_load_explicit(&db->pace.flush_soon, memory_order_relaxed) ? bytes / 16 : bytes;
 }
 

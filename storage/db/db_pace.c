@@ -11,6 +11,7 @@
 
 #include "base/waits.h"
 #include "db/db.h"
+#include "env_rados/env_rados.h"
 
 #define OWED_MIN_NS          UINT64_C(1000000)  // less than this is not worth a sleep
 #define OWED_MAX_NS          UINT64_C(10000000) // more is remitted
@@ -30,6 +31,7 @@
 #define UNSETTLED_STOP  12
 #define BLOB_SLOW_FILES 2                   // never for less than the size of so many blob files
 #define BLOB_SLOW_MIN   ((uint64_t)1 << 20) // or for less than these bytes
+#define REMOTE_MORE     8                   // times as much in a cluster, where flushes take long
 
 static void sleep_ns(struct lsm *db, uint64_t ns)
 {
@@ -109,6 +111,8 @@ static unsigned blob_pressure(struct lsm *db) REQUIRES(db_mutex)
     uint64_t little = BLOB_SLOW_FILES * file, worth_a_flush = file / 2;
     if (little < BLOB_SLOW_MIN)
         little = BLOB_SLOW_MIN;
+    if (env_rados_named(db->dir))
+        little *= REMOTE_MORE;
     if (blob_store_bytes(db->blobs) >= little)
         blob_store_stats(db->blobs, &stats);
     unsigned pressure = 0;
