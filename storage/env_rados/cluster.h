@@ -28,7 +28,6 @@ struct cluster;
 #define CLUSTER_NAME_MAX  64 // of an object or an attribute, with its end
 #define CLUSTER_GUARDS    4
 #define CLUSTER_MAP_PAGE  1024 // entries of a map that are read at a time
-#define CLUSTER_ID_MAX    64
 #define CLUSTER_PLACE_MAX 128
 
 enum cluster_compare {
