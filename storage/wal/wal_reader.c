@@ -50,7 +50,7 @@ static int fetch(struct log_reader *log, uint64_t offset, uint64_t size, const u
         if (rc)
             return rc;
         if (got < size)
-            return status_fail(LSM_IO_ERROR, "%s: cut short while it was read", log->file->path);
+            return status_fail(LSM_TRY_AGAIN, "%s: cut short while it was read", log->file->path);
         log->buffer.size = got;
         log->at = offset;
         log->chunk = READ_CHUNK;

@@ -19,7 +19,8 @@ struct wal_read_result {
 // Replays the log at `path`. A log whose header is missing, or is that of another log (a file that
 // was about to be recycled), was never used: torn, with no records and `end` 0. A damaged header,
 // or damage before a point that a later record says was synced: LSM_CORRUPTION with path and
-// offset, after the records before it have been handed out. Only reads.
+// offset, after the records before it have been handed out. LSM_TRY_AGAIN: whoever writes the log
+// has cut it meanwhile, as at its end. Only reads.
 int wal_read(struct env *env, const char *path, uint64_t number, wal_record_fn *fn, void *arg,
              struct wal_read_result *ret_result);
 
