@@ -172,8 +172,10 @@ static void push_deletes(struct lsm *db)
     db_unlock(db);
     if (wait || !db_lead_try(db, &writer))
         return;
-    if (memtable_deletes(db->active))
-        // A failure is not reported: the flush thread tries again soon.
+    // A failure is not reported: the flush thread tries again soon. Where there is no room for a log
+    // that deletes wait for, the reserve is what it is kept for.
+    if (memtable_deletes(db->active) && db_switch_memtable(db) == LSM_NO_SPACE &&
+        db_reserve_release(db))
         (void)!db_switch_memtable(db);
     db_lead_release(db, &writer);
 }
