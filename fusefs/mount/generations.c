@@ -2,10 +2,12 @@
 #include "mount/generations.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
+#include "base/numbers.h"
 
 LOCK_FUNCTIONS(generations, struct generations, mutex, generations_mutex)
 
@@ -26,15 +28,8 @@ NOT_CHECKED void generations_release(struct generations *generations)
 static size_t place_of(const struct generations *generations, uint64_t ino)
     REQUIRES(generations_mutex)
 {
-    size_t low = 0, high = generations->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (generations->files[middle].ino < ino)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return numbers_find(generations->files, generations->count, sizeof *generations->files,
+                        offsetof(struct file_generation, ino), ino);
 }
 
 uint64_t generations_of(struct generations *generations, uint64_t ino)
