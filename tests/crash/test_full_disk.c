@@ -16,10 +16,9 @@ struct test {
     struct random random;
     uint32_t sizes[KEYS_MAX];
     bool deleted[KEYS_MAX];
-    int count;          // keys written
-    _Atomic bool spent; // the reserve; only test_any_store knows
-    bool scattered;     // keys are not in the order in which they are written
-    uint32_t small;     // what size_small() says
+    int count;      // keys written
+    bool scattered; // keys are not in the order in which they are written
+    uint32_t small; // what size_small() says
 };
 
 static size_t key_of(const struct test *t, char *key, int i)
@@ -387,24 +386,6 @@ static uint64_t data_bytes(struct test *t)
     return tables + blobs;
 }
 
-static void note_reserve(void *arg, enum lsm_log_level level, const char *message)
-{
-    struct test *t = arg;
-    (void)level;
-    if (strstr(message, "the disk is full; only what frees space may write"))
-        t->spent = true;
-    if (strstr(message, "there is room again"))
-        t->spent = false;
-}
-
-// Whether the store has spent its reserve, and makes no other soon.
-static bool is_spent(struct test *t)
-{
-    for (int tries = 0; t->spent && tries < 100; tries++)
-        usleep(10000);
-    return t->spent;
-}
-
 // Deletes keys [first, end) on a full disk, which another program has filled, or the store itself.
 // What that frees comes back soon: to writers, or at first to the reserve.
 static void delete_range(struct test *t, int first, int end, bool other)
@@ -414,10 +395,6 @@ static void delete_range(struct test *t, int first, int end, bool other)
     // where the store has filled the disk.
     (void)!lsm_flush(t->db);
     (void)!lsm_wait_idle(t->db);
-    // Who takes what is free when the reserve is spent leaves nothing to work with.
-    if (other && is_spent(t))
-        other = false;
-    printf("%s\n", other ? "another program fills the disk" : "the store has filled the disk");
     if (other)
         fill_by_other(t);
     uint64_t before = data_bytes(t);
@@ -458,8 +435,6 @@ START_TEST(test_any_store)
     t->small = 1000 + random_below(&t->random, 3000);
     bool other = one_in(&t->random, 2);
     env_fault_limit(t->env, disk);
-    t->options.log = note_reserve;
-    t->options.log_arg = t;
     open_store(t);
     for (int i = 0; i < large; i++) {
         t->sizes[t->count] = 90000;
