@@ -110,15 +110,11 @@ struct lsm {
     } immutables[DB_MAX_IMMUTABLES] GUARDED_BY(db_mutex); // oldest first
     unsigned immutable_count GUARDED_BY(db_mutex);
     struct version *version GUARDED_BY(db_mutex); // current; also in the view
-    struct {
-        struct lsm_snapshot list;  // list head
-        struct snapshot_set named; // changed with the manifest lead as well
-        bool dead_stale;           // the tables' dead_bytes have to be counted anew
-    } snapshots GUARDED_BY(db_mutex);
-    int background_error GUARDED_BY(db_mutex); // sticky
+    int background_error GUARDED_BY(db_mutex);    // sticky
     char background_detail[STATUS_DETAIL_MAX] GUARDED_BY(db_mutex);
 
     // The parts, each with the lock that its header names.
+    struct db_snapshots snapshots;
     struct db_queue queue;
     struct db_logs logs;
     struct db_manifest manifest;

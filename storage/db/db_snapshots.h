@@ -1,6 +1,9 @@
 // Snapshots: those in memory, which a struct lsm_snapshot is, and the named ones of the manifest.
 //
 // Lock: the store's mutex. The set of named ones is changed with the manifest lead as well.
+//
+// Touched by: db_compact db_copy db_follow db_manifest db_open db_property db_read
+//   db_recover db_snapshots db_usage
 #ifndef LSM_DB_DB_SNAPSHOTS_H
 #define LSM_DB_DB_SNAPSHOTS_H
 
@@ -25,6 +28,12 @@ struct lsm_snapshot {
     struct lsm_snapshot *prev GUARDED_BY(db_mutex);
     struct lsm_snapshot *next GUARDED_BY(db_mutex);
     bool collected GUARDED_BY(db_mutex); // a flush or compaction has kept something for it
+};
+
+struct db_snapshots {
+    struct lsm_snapshot list GUARDED_BY(db_mutex);  // the list's head
+    struct snapshot_set named GUARDED_BY(db_mutex); // changed with the manifest lead as well
+    bool dead_stale GUARDED_BY(db_mutex); // the tables' dead_bytes have to be counted anew
 };
 
 // Adds to the edit a snapshot of that name, sequence, time and identity.

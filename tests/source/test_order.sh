@@ -105,7 +105,7 @@ check_part() {
     header=$(grep -l "^struct $2 {" storage/db/*.h)
     named=$(awk '/^#ifndef/ { exit } /^\/\/ Touched by:/ { on = 1; sub(/.*:/, "") }
                  on { sub(/^\/\//, ""); print }' "$header" | tr -s ' ' '\n' | sed '/^$/d' | sort)
-    found=$(grep -lE "(->|\.)$1\." storage/db/*.c | sed 's:.*/::; s/\.c$//' | sort)
+    found=$(grep -lE "\<db->$1\." storage/db/*.c | sed 's:.*/::; s/\.c$//' | sort)
     [ "$named" = "$found" ] && return
     echo "$header: db->$1 is touched by other files than it names:"
     diff <(echo "$named") <(echo "$found") | sed -n 's/^</  not by/p; s/^>/  also by/p'
@@ -121,5 +121,5 @@ while read -r type part; do
     check_part "$part" "$type"
     parts=$((parts + 1))
 done < <(sed -nE '/[/][/] The parts/,/[/][/] Figures/s/^    struct (db_[a-z]+) ([a-z]+);/\1 \2/p' storage/db/db.h)
-[ "$parts" -ge 7 ] || { echo "only $parts parts found in storage/db/db.h"; exit 2; }
+[ "$parts" -ge 8 ] || { echo "only $parts parts found in storage/db/db.h"; exit 2; }
 exit $((problems > 0))
