@@ -34,6 +34,7 @@
 #include "db/db_latency.h"
 #include "db/db_log.h"
 #include "db/db_manifest.h"
+#include "db/db_memtables.h"
 #include "db/db_pace.h"
 #include "db/db_queue.h"
 #include "db/db_snapshots.h"
@@ -46,7 +47,6 @@
 #include "lsm.h"
 #include "memory/arena.h"
 #include "memtable/epoch.h"
-#include "memtable/memtable.h"
 #include "version/manifest.h"
 #include "version/table_cache.h"
 #include "wal/wal_writer.h"
@@ -96,24 +96,18 @@ struct lsm {
     _Atomic uint32_t entered[2], entered_waits;
 
     // The lead's.
-    struct memtable *active; // changed under mutex as well
-    struct memtable_hint hint GUARDED_BY(db_lead);
     uint64_t last_sequence GUARDED_BY(db_lead);
 
     // mutex
     pthread_mutex_t mutex;
     pthread_cond_t work;    // background threads wait: something may be due
     pthread_cond_t changed; // users wait: a flush or compaction ended, state moved on
-    struct {
-        struct memtable *memtable;
-        struct db_log *log;
-    } immutables[DB_MAX_IMMUTABLES] GUARDED_BY(db_mutex); // oldest first
-    unsigned immutable_count GUARDED_BY(db_mutex);
     struct version *version GUARDED_BY(db_mutex); // current; also in the view
     int background_error GUARDED_BY(db_mutex);    // sticky
     char background_detail[STATUS_DETAIL_MAX] GUARDED_BY(db_mutex);
 
     // The parts, each with the lock that its header names.
+    struct db_memtables memtables;
     struct db_snapshots snapshots;
     struct db_queue queue;
     struct db_logs logs;

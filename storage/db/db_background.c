@@ -101,7 +101,7 @@ static bool job_ended(struct lsm *db, int rc, unsigned full, const char *what) R
 
 bool db_flush_due(struct lsm *db)
 {
-    return db->immutable_count > 0 && !db->background_error;
+    return db->memtables.immutable_count > 0 && !db->background_error;
 }
 
 // Mutex held; released meanwhile.
@@ -124,7 +124,7 @@ static void make_spare(struct lsm *db) REQUIRES(db_mutex)
 static bool is_quiet(struct lsm *db) REQUIRES(db_mutex)
 {
     // A compaction that found no room may wait for just the deletes that the memtable holds.
-    return db_nothing_written(db) && db->immutable_count == 0 && !db->background_error &&
+    return db_nothing_written(db) && db->memtables.immutable_count == 0 && !db->background_error &&
            !(db->space.full & ~(unsigned)DB_FULL_COMPACTION);
 }
 
@@ -135,11 +135,11 @@ static bool idle_flush_due(struct lsm *db) REQUIRES(db_mutex)
     if (!is_quiet(db))
         return false;
     if (blob_store_bytes(db->blobs) > 0)
-        return memtable_entries(db->active) > 0;
+        return memtable_entries(db->memtables.active) > 0;
     uint64_t entries = 0;
     for (unsigned level = 0; level < VERSION_LEVELS; level++)
         entries += version_level_entries(&db->version->levels[level]);
-    return memtable_deletes(db->active) > entries / IDLE_SHARE;
+    return memtable_deletes(db->memtables.active) > entries / IDLE_SHARE;
 }
 
 // Makes the memtable immutable if that is due, so that the flush thread flushes it. Failures are
@@ -167,14 +167,14 @@ static void push_deletes(struct lsm *db)
 {
     struct writer writer;
     db_lock(db);
-    bool wait = db->jobs.compactions_running || db->immutable_count || db->jobs.manual_running ||
-                db->version->levels[0].count >= db->options.l0_compact;
+    bool wait = db->jobs.compactions_running || db->memtables.immutable_count ||
+                db->jobs.manual_running || db->version->levels[0].count >= db->options.l0_compact;
     db_unlock(db);
     if (wait || !db_lead_try(db, &writer))
         return;
-    // A failure is not reported: the flush thread tries again soon. Where there is no room for a log
-    // that deletes wait for, the reserve is what it is kept for.
-    if (memtable_deletes(db->active) && db_switch_memtable(db) == LSM_NO_SPACE &&
+    // A failure is not reported: the flush thread tries again soon. Where there is no room for a
+    // log that deletes wait for, the reserve is what it is kept for.
+    if (memtable_deletes(db->memtables.active) && db_switch_memtable(db) == LSM_NO_SPACE &&
         db_reserve_release(db))
         (void)!db_switch_memtable(db);
     db_lead_release(db, &writer);

@@ -133,10 +133,10 @@ void db_remove_added(struct lsm *db, const struct version_edit *edit)
 int db_flush_oldest(struct lsm *db)
 {
     db_lock(db);
-    assert(db->immutable_count > 0);
-    struct memtable *memtable = db->immutables[0].memtable;
-    uint64_t next_log =
-        db->immutable_count > 1 ? db->immutables[1].log->number : db->logs.active->number;
+    assert(db->memtables.immutable_count > 0);
+    struct memtable *memtable = db->memtables.immutables[0].memtable;
+    uint64_t next_log = db->memtables.immutable_count > 1 ? db->memtables.immutables[1].log->number
+                                                          : db->logs.active->number;
     uint64_t last = db->manifest.last_sequence;
     db_unlock(db);
 

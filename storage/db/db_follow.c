@@ -382,13 +382,13 @@ static void install(struct lsm *db, const struct followed *f, struct read_view *
     REQUIRES(db_mutex) REQUIRES(db_lead)
 {
     assert(f->count > 0 && !f->loading);
-    db->active = f->memtables[f->count - 1].memtable;
-    memtable_ref(db->active);
-    db->immutable_count = f->count - 1;
-    for (unsigned i = 0; i < db->immutable_count; i++) {
-        db->immutables[i].memtable = f->memtables[i].memtable;
-        db->immutables[i].log = NULL;
-        memtable_ref(db->immutables[i].memtable);
+    db->memtables.active = f->memtables[f->count - 1].memtable;
+    memtable_ref(db->memtables.active);
+    db->memtables.immutable_count = f->count - 1;
+    for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
+        db->memtables.immutables[i].memtable = f->memtables[i].memtable;
+        db->memtables.immutables[i].log = NULL;
+        memtable_ref(db->memtables.immutables[i].memtable);
     }
     db->version = f->state.version;
     version_ref(db->version);
@@ -416,10 +416,10 @@ static int publish(struct lsm *db, struct followed *f) NOT_CHECKED
         return rc;
     }
     db_lock(db);
-    for (unsigned i = 0; i < db->immutable_count; i++)
-        old[count++] = db->immutables[i].memtable;
-    if (db->active)
-        old[count++] = db->active;
+    for (unsigned i = 0; i < db->memtables.immutable_count; i++)
+        old[count++] = db->memtables.immutables[i].memtable;
+    if (db->memtables.active)
+        old[count++] = db->memtables.active;
     struct version *version = db->version;
     struct snapshot_set old_named = db->snapshots.named;
     db->snapshots.named = named;

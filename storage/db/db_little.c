@@ -46,7 +46,8 @@ static bool is_settled(struct lsm *db) REQUIRES(db_mutex)
 {
     // Such a compaction is tried again only now and then, so it is not waited for.
     if (db->space.full & DB_FULL_COMPACTION)
-        return !db->immutable_count && !db->jobs.flush_running && !db->jobs.compactions_running;
+        return !db->memtables.immutable_count && !db->jobs.flush_running &&
+               !db->jobs.compactions_running;
     return db_jobs_done(db);
 }
 
@@ -56,7 +57,7 @@ static bool settle(struct lsm *db, uint64_t wait_us) REQUIRES(db_lead)
     uint64_t give_up_us = clock_us() + wait_us, now;
     db_log_drop_recyclable(db); // a log that is kept for recycling is only a convenience
     db_lock(db);
-    bool due = memtable_entries(db->active) > 0;
+    bool due = memtable_entries(db->memtables.active) > 0;
     bool settled = true;
     for (int round = 0; round < 2 && settled; round++) { // before the flush, and after it
         while (!(settled = is_settled(db)) && !db->background_error &&

@@ -223,8 +223,8 @@ static int sync_older(struct lsm *db, const struct db_log *log)
     struct db_log *older[DB_MAX_IMMUTABLES];
     unsigned count = 0;
     db_lock(db);
-    for (unsigned i = 0; i < db->immutable_count; i++) {
-        struct db_log *each = db->immutables[i].log;
+    for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
+        struct db_log *each = db->memtables.immutables[i].log;
         if (each->wal && each->number < log->number &&
             wal_durable(each->wal) < wal_end(each->wal)) {
             assert(count == 0 || older[count - 1]->number < each->number);

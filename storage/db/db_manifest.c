@@ -113,10 +113,10 @@ static void install(struct lsm *db, const struct view_change *change,
         db->manifest.last_sequence = edit->last_sequence;
     db->version = change->version;
     if (change->drop_immutable) {
-        assert(db->immutable_count > 0);
-        db->immutable_count--;
-        for (unsigned i = 0; i < db->immutable_count; i++)
-            db->immutables[i] = db->immutables[i + 1];
+        assert(db->memtables.immutable_count > 0);
+        db->memtables.immutable_count--;
+        for (unsigned i = 0; i < db->memtables.immutable_count; i++)
+            db->memtables.immutables[i] = db->memtables.immutables[i + 1];
     }
     db_view_install(db, change->view);
     if (change->publish) { // before a compaction or a snapshot can come in: they need the mutex
@@ -167,9 +167,9 @@ static int view_change_end(struct lsm *db, struct version_edit *edit, struct vie
         mark_obsolete(change->base, edit);
         db_blob_account(change->base, edit);
         if (change->drop_immutable) {
-            memtable = db->immutables[0].memtable;
+            memtable = db->memtables.immutables[0].memtable;
             db_blob_flushed(memtable);
-            log = db->immutables[0].log;
+            log = db->memtables.immutables[0].log;
         }
         if (version_edit_has_snapshots(edit)) {
             struct snapshot_set old = db->snapshots.named;
@@ -244,7 +244,7 @@ static int apply_edit_with(struct lsm *db, struct version_edit *edit, db_edit_fn
 int db_publish(struct lsm *db, struct version_edit *edit, uint64_t sequence, db_edit_fn *add,
                void *arg)
 {
-    assert(memtable_entries(db->active) == 0);
+    assert(memtable_entries(db->memtables.active) == 0);
     assert(sequence > db->last_sequence);
     edit->has_last_sequence = true;
     edit->last_sequence = sequence;

@@ -206,9 +206,9 @@ static void free_obsolete_list(struct lsm *db) NOT_CHECKED
 
 static void free_logs(struct lsm *db) NOT_CHECKED
 {
-    for (unsigned i = 0; i < db->immutable_count; i++) {
-        memtable_unref(db->immutables[i].memtable);
-        db_log_unref(db, db->immutables[i].log);
+    for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
+        memtable_unref(db->memtables.immutables[i].memtable);
+        db_log_unref(db, db->memtables.immutables[i].log);
     }
     if (db->logs.spare)
         db->logs.spare->remove = true;
@@ -227,8 +227,8 @@ static void handle_close(struct lsm *db) NOT_CHECKED
     db_follow_close(db);
     struct read_view *view = atomic_exchange(&db->view, NULL);
     db_view_unref(view);
-    if (db->active)
-        memtable_unref(db->active);
+    if (db->memtables.active)
+        memtable_unref(db->memtables.active);
     free_logs(db);
     if (db->version)
         version_unref(db->version);

@@ -73,11 +73,11 @@ static uint64_t flush_progress(const struct lsm *db)
 
 void db_keep_pace(struct lsm *db)
 {
-    size_t bytes = memtable_bytes(db->active), size = db->options.write_buffer_size;
+    size_t bytes = memtable_bytes(db->memtables.active), size = db->options.write_buffer_size;
     if (bytes == db->pace.bytes)
         return;
     db_lock(db);
-    bool flush_needed = db->immutable_count + 1 >= db->options.max_write_buffers;
+    bool flush_needed = db->memtables.immutable_count + 1 >= db->options.max_write_buffers;
     db_unlock(db);
     uint64_t allowed = FREE_PART + flush_progress(db) * (PER_MILLE - FREE_PART) / PER_MILLE;
     if (flush_needed && bytes < size && bytes * PER_MILLE / size > allowed)

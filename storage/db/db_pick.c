@@ -71,7 +71,7 @@ bool db_jobs_done(struct lsm *db)
 {
     if (db->background_error)
         return true;
-    if (db->immutable_count || db->jobs.flush_running || db->jobs.compactions_running ||
+    if (db->memtables.immutable_count || db->jobs.flush_running || db->jobs.compactions_running ||
         db->jobs.manual_running)
         return false;
     struct buf cursors[VERSION_LEVELS] = {{0}};

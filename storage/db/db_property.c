@@ -26,13 +26,13 @@ static struct totals totals_gather(struct lsm *db)
     t.retries = db->jobs.retry.count;
     t.tables = version_files(db->version);
     t.table_bytes = version_bytes(db->version);
-    t.memtable_bytes = memtable_bytes(db->active);
-    t.entries = memtable_entries(db->active);
+    t.memtable_bytes = memtable_bytes(db->memtables.active);
+    t.entries = memtable_entries(db->memtables.active);
     t.wal_bytes = db_log_bytes(db->logs.active);
-    for (unsigned i = 0; i < db->immutable_count; i++) {
-        t.memtable_bytes += memtable_bytes(db->immutables[i].memtable);
-        t.entries += memtable_entries(db->immutables[i].memtable);
-        t.wal_bytes += db_log_bytes(db->immutables[i].log);
+    for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
+        t.memtable_bytes += memtable_bytes(db->memtables.immutables[i].memtable);
+        t.entries += memtable_entries(db->memtables.immutables[i].memtable);
+        t.wal_bytes += db_log_bytes(db->memtables.immutables[i].log);
     }
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
         t.entries += version_level_entries(&db->version->levels[n]);

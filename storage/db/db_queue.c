@@ -116,14 +116,15 @@ int db_switch_memtable(struct lsm *db)
         return rc;
     }
     db_lock(db);
-    assert(db->immutable_count < DB_MAX_IMMUTABLES && log->number > db->logs.active->number);
-    db->immutables[db->immutable_count].memtable = db->active;
-    db->immutables[db->immutable_count].log = db->logs.active;
-    db->immutable_count++;
+    assert(db->memtables.immutable_count < DB_MAX_IMMUTABLES &&
+           log->number > db->logs.active->number);
+    db->memtables.immutables[db->memtables.immutable_count].memtable = db->memtables.active;
+    db->memtables.immutables[db->memtables.immutable_count].log = db->logs.active;
+    db->memtables.immutable_count++;
     db_log_note_used(db, wal_end(db->logs.active->wal));
-    db->active = memtable;
+    db->memtables.active = memtable;
     db->logs.active = log;
-    memset(&db->hint, 0, sizeof db->hint);
+    memset(&db->memtables.hint, 0, sizeof db->memtables.hint);
     db->pace.watched_blobs = 0;
     db->space.spent_end = wal_end(log->wal);
     db_view_install(db, view);

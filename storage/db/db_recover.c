@@ -290,10 +290,10 @@ static int make_immutable(struct lsm *db, struct replay *replay, uint64_t first)
         memtable_unref(fresh);
         return rc;
     }
-    assert(db->immutable_count == 0);
-    db->immutables[0].memtable = replay->memtable;
-    db->immutables[0].log = old;
-    db->immutable_count = 1;
+    assert(db->memtables.immutable_count == 0);
+    db->memtables.immutables[0].memtable = replay->memtable;
+    db->memtables.immutables[0].log = old;
+    db->memtables.immutable_count = 1;
     replay->memtable = fresh;
     return LSM_OK;
 }
@@ -362,7 +362,7 @@ static int recover_run(struct lsm *db, struct found_files *found,
     if (!rc && !db->options.read_only)
         rc = start_writing(db, &replay, found, state);
     if (!rc) {
-        db->active = replay.memtable;
+        db->memtables.active = replay.memtable;
         db->last_sequence = replay.sequence;
         atomic_store(&db->visible, replay.sequence);
         struct read_view *view;

@@ -49,11 +49,11 @@ static uint64_t to_cover(const struct lsm *db) REQUIRES(db_mutex)
 {
     uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
     uint64_t bytes = store < db->options.write_buffer_size ? store : db->options.write_buffer_size;
-    if (memtable_bytes(db->active) > bytes)
-        bytes = memtable_bytes(db->active);
-    for (unsigned i = 0; i < db->immutable_count; i++)
-        if (memtable_bytes(db->immutables[i].memtable) > bytes)
-            bytes = memtable_bytes(db->immutables[i].memtable);
+    if (memtable_bytes(db->memtables.active) > bytes)
+        bytes = memtable_bytes(db->memtables.active);
+    for (unsigned i = 0; i < db->memtables.immutable_count; i++)
+        if (memtable_bytes(db->memtables.immutables[i].memtable) > bytes)
+            bytes = memtable_bytes(db->memtables.immutables[i].memtable);
     return round_up(bytes, db_reserve_step(db));
 }
 
@@ -224,7 +224,7 @@ void db_reserve_shrink(struct lsm *db)
 
 bool db_reserve_exceeded(struct lsm *db)
 {
-    return memtable_bytes(db->active) >
+    return memtable_bytes(db->memtables.active) >
            atomic_load_explicit(&db->space.reserve_covers, memory_order_relaxed);
 }
 
@@ -271,8 +271,9 @@ void db_reserve_leave(struct lsm *db)
     uint64_t covers = to_cover(db), most = db->options.write_buffer_size / CLOSED_SHARE;
     if (covers > most)
         covers = most;
-    for (unsigned i = 0; i <= db->immutable_count; i++) {
-        struct memtable *memtable = i ? db->immutables[i - 1].memtable : db->active;
+    for (unsigned i = 0; i <= db->memtables.immutable_count; i++) {
+        struct memtable *memtable =
+            i ? db->memtables.immutables[i - 1].memtable : db->memtables.active;
         if (memtable_bytes(memtable) > covers)
             covers = memtable_bytes(memtable);
     }

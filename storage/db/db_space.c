@@ -43,7 +43,7 @@ void db_little_end(struct lsm *db)
 static uint64_t low_mark(struct lsm *db, uint64_t total)
 {
     db_lock(db);
-    unsigned memtables = db->immutable_count + 1;
+    unsigned memtables = db->memtables.immutable_count + 1;
     db_unlock(db);
     return db_space_bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
 }

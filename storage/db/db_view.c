@@ -45,11 +45,11 @@ static void view_retired(struct epoch_node *node)
 void db_view_install(struct lsm *db, struct read_view *view)
 {
     assert(!view->active && !view->version && view->immutable_count == 0);
-    view->active = db->active;
+    view->active = db->memtables.active;
     memtable_ref(view->active);
-    for (unsigned i = db->immutable_count; i-- > 0;) {
-        view->immutables[view->immutable_count++] = db->immutables[i].memtable;
-        memtable_ref(db->immutables[i].memtable);
+    for (unsigned i = db->memtables.immutable_count; i-- > 0;) {
+        view->immutables[view->immutable_count++] = db->memtables.immutables[i].memtable;
+        memtable_ref(db->memtables.immutables[i].memtable);
     }
     view->version = db->version;
     version_ref(view->version);

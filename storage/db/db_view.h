@@ -8,15 +8,13 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "db/db_memtables.h"
 #include "db/db_roles.h"
 #include "memtable/epoch.h"
 
 struct lsm;
 struct lsm_snapshot;
-struct memtable;
 struct version;
-
-#define DB_MAX_IMMUTABLES 16
 
 struct read_view {
     struct epoch_node retire;

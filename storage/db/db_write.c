@@ -38,7 +38,7 @@
 // Whether a full memtable has to wait before it can be switched; mutex held.
 static bool must_wait(struct lsm *db) REQUIRES(db_mutex)
 {
-    return db->immutable_count + 1 >= db->options.max_write_buffers ||
+    return db->memtables.immutable_count + 1 >= db->options.max_write_buffers ||
            db->version->levels[0].count >= db->options.l0_stop;
 }
 
@@ -51,11 +51,12 @@ static bool memtable_full(struct lsm *db, bool wait) REQUIRES(db_lead)
     bool soon = atomic_load_explicit(&db->pace.flush_soon, memory_order_relaxed) && !wait;
     if (little < SOON_MIN)
         little = SOON_MIN;
-    uint64_t garbage = memtable_superseded(db->active);
-    return memtable_bytes(db->active) >= size ||
+    uint64_t garbage = memtable_superseded(db->memtables.active);
+    return memtable_bytes(db->memtables.active) >= size ||
            (!wait &&
             garbage >= atomic_load_explicit(&db->pace.garbage_max, memory_order_relaxed)) ||
-           db_memtable_blob_bytes(db->active) >= db_blob_flush_bytes(db) * (wait ? 2 : 1) ||
+           db_memtable_blob_bytes(db->memtables.active) >=
+               db_blob_flush_bytes(db) * (wait ? 2 : 1) ||
            (soon && wal_end(db->logs.active->wal) >= little);
 }
 
@@ -103,10 +104,10 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             break;
         }
         bool wait = must_wait(db);
-        bool cramped = memtable_entries(db->active) > 0 && db_reserve_cramped(db);
+        bool cramped = memtable_entries(db->memtables.active) > 0 && db_reserve_cramped(db);
         if (!memtable_full(db, wait) && !cramped)
             break;
-        if (wait || (cramped && db->immutable_count > 0)) {
+        if (wait || (cramped && db->memtables.immutable_count > 0)) {
             if (is_stuck(db) && clock_us() >= give_up_us) {
                 rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
                 break;
@@ -147,7 +148,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
 // deleting may be left to them.
 static void watch_blobs(struct lsm *db) REQUIRES(db_lead)
 {
-    uint64_t bytes = db_memtable_blob_bytes(db->active);
+    uint64_t bytes = db_memtable_blob_bytes(db->memtables.active);
     if (bytes < db->pace.watched_blobs + WATCH_BLOB_BYTES)
         return;
     db->pace.watched_blobs = bytes;
@@ -165,7 +166,7 @@ static int make_room(struct lsm *db, const struct writer *writer, bool *ret_coun
     watch_blobs(db);
     unsigned pressure = atomic_load_explicit(&db->pace.pressure, memory_order_relaxed);
     bool full = memtable_full(db, false);
-    if (pressure == 0 && !full && memtable_bytes(db->active) == db->pace.bytes)
+    if (pressure == 0 && !full && memtable_bytes(db->memtables.active) == db->pace.bytes)
         return LSM_OK;
     if (pressure || full) {
         int rc = make_room_slowly(db, writer, ret_counted);
@@ -224,8 +225,8 @@ static int batch_reserve(struct lsm *db, struct slice payload, size_t *count_sum
         struct batch_op op;
         rc = batch_next(&p, end, &op);
         size_t bytes = rc ? 0 : op.key.size + op.value.size;
-        if (!rc && memtable_is_large(db->active, bytes))
-            rc = memtable_reserve_large(db->active, bytes, &bytes);
+        if (!rc && memtable_is_large(db->memtables.active, bytes))
+            rc = memtable_reserve_large(db->memtables.active, bytes, &bytes);
         *bytes_sum += bytes;
     }
     *count_sum += count;
@@ -239,14 +240,14 @@ static int group_reserve(struct lsm *db, const struct write_group *group) REQUIR
     int rc = LSM_OK;
     for (unsigned i = 0; i < group->count && !rc; i++) {
         struct slice payload = group->records[i].payload;
-        if (memtable_is_large(db->active, payload.size)) {
+        if (memtable_is_large(db->memtables.active, payload.size)) {
             rc = batch_reserve(db, payload, &count, &bytes);
         } else {
             count += group->writers[i]->batch->count;
             bytes += payload.size;
         }
     }
-    return rc ? rc : memtable_reserve(db->active, count, bytes);
+    return rc ? rc : memtable_reserve(db->memtables.active, count, bytes);
 }
 
 static int insert_batch(struct lsm *db, const struct wal_record *record) REQUIRES(db_lead)
@@ -261,7 +262,8 @@ static int insert_batch(struct lsm *db, const struct wal_record *record) REQUIRE
         if (rc)
             return status_fail(rc, "malformed batch in memory");
         enum entry_type type = batch_entry_type(op.type);
-        rc = memtable_add(db->active, op.key, tag_make(sequence++, type), op.value, &db->hint);
+        rc = memtable_add(db->memtables.active, op.key, tag_make(sequence++, type), op.value,
+                          &db->memtables.hint);
         if (rc)
             return rc;
     }
@@ -276,7 +278,7 @@ static int group_register_blobs(struct lsm *db, struct write_group *group) REQUI
         const struct lsm_batch *batch = group->writers[i]->batch;
         if (!batch->resolved_in)
             continue;
-        rc = db_blob_register(db->active, &batch->pins, batch->resolved_bytes);
+        rc = db_blob_register(db->memtables.active, &batch->pins, batch->resolved_bytes);
         counter_add(&db->counters.user_bytes, batch->resolved_values);
     }
     return rc;
@@ -521,7 +523,7 @@ int lsm_flush(struct lsm *db)
     db_lead_acquire(db, &writer);
     db_lock(db);
     int rc = db_check_error(db);
-    while (!rc && memtable_entries(db->active) && must_wait(db)) {
+    while (!rc && memtable_entries(db->memtables.active) && must_wait(db)) {
         if (db->space.full & DB_FULL_JOBS)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
         else if (!(rc = db_check_retry(db, jobs_waited_for(db), DB_RETRY_FLUSH_US)))
@@ -531,12 +533,13 @@ int lsm_flush(struct lsm *db)
     }
     uint64_t number = db->logs.active->number;
     db_unlock(db);
-    if (!rc && memtable_entries(db->active))
+    if (!rc && memtable_entries(db->memtables.active))
         rc = db_switch_memtable(db);
     db_lead_release(db, &writer);
 
     db_lock(db);
-    while (!rc && db->immutable_count && db->immutables[0].log->number <= number) {
+    while (!rc && db->memtables.immutable_count &&
+           db->memtables.immutables[0].log->number <= number) {
         // Looked at before each wait, because after a failure nothing is flushed any more.
         rc = db_check_error(db);
         if (!rc && db->space.full & DB_FULL_FLUSH)
