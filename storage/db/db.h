@@ -16,7 +16,7 @@
 //   mutex                       all other shared state; never held across I/O
 //   files.mutex                 the list of files to remove; a leaf, taken in epoch callbacks
 //
-// Readers take none of them: they pin an epoch and load `view`.
+// Readers take none of them: they pin an epoch and load `readers.view`.
 #ifndef LSM_DB_DB_H
 #define LSM_DB_DB_H
 
@@ -85,16 +85,6 @@ struct lsm {
     struct db_follow *follow; // NULL: the store is not followed but opened
     struct arena_pool arenas; // what flushed memtables leave to the next
 
-    // Readers. `view` is stored with release under mutex, loaded with acquire while pinned.
-    // `visible`: sequence of the last write readers may see; stored with release by the leader
-    // after its inserts, loaded with acquire, after the view, by readers.
-    _Atomic(struct read_view *) view;
-    _Atomic uint64_t visible;
-    _Atomic uint64_t snapshots_taken; // of lsm_snapshots_taken(); rises before `visible` is read
-    // Who is between lsm_snapshots_enter() and _leave(): in the place of `snapshots_taken` modulo 2
-    // as it was at the entering. How many snapshots wait for one of the places.
-    _Atomic uint32_t entered[2], entered_waits;
-
     // The lead's.
     uint64_t last_sequence GUARDED_BY(db_lead);
 
@@ -107,6 +97,7 @@ struct lsm {
     char background_detail[STATUS_DETAIL_MAX] GUARDED_BY(db_mutex);
 
     // The parts, each with the lock that its header names.
+    struct db_readers readers;
     struct db_memtables memtables;
     struct db_snapshots snapshots;
     struct db_queue queue;

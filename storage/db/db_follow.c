@@ -394,7 +394,7 @@ static void install(struct lsm *db, const struct followed *f, struct read_view *
     version_ref(db->version);
     db->last_sequence = f->sequence;
     view->sequence = f->sequence;
-    atomic_store_explicit(&db->visible, f->sequence, memory_order_release);
+    atomic_store_explicit(&db->readers.visible, f->sequence, memory_order_release);
     db_view_install(db, view);
 }
 

@@ -120,8 +120,8 @@ static void install(struct lsm *db, const struct view_change *change,
     }
     db_view_install(db, change->view);
     if (change->publish) { // before a compaction or a snapshot can come in: they need the mutex
-        atomic_fetch_add(&db->snapshots_taken, 1); // as lsm_snapshot_new() does
-        atomic_store_explicit(&db->visible, edit->last_sequence, memory_order_release);
+        atomic_fetch_add(&db->readers.snapshots_taken, 1); // as lsm_snapshot_new() does
+        atomic_store_explicit(&db->readers.visible, edit->last_sequence, memory_order_release);
     }
     db_update_pressure(db);
 }

@@ -225,7 +225,7 @@ static void handle_close(struct lsm *db) NOT_CHECKED
     if (db->blobs)
         blob_store_hold(db->blobs, true); // what is let go of from here on is still needed
     db_follow_close(db);
-    struct read_view *view = atomic_exchange(&db->view, NULL);
+    struct read_view *view = atomic_exchange(&db->readers.view, NULL);
     db_view_unref(view);
     if (db->memtables.active)
         memtable_unref(db->memtables.active);
@@ -247,7 +247,7 @@ static void handle_close(struct lsm *db) NOT_CHECKED
 // After handle_close(). Nobody else has the handle any more.
 static void handle_free(struct lsm *db) NOT_CHECKED
 {
-    assert(!atomic_load(&db->view));
+    assert(!atomic_load(&db->readers.view));
     db_cache_end(db);
     if (db->lock)
         db->env->ops->unlock(db->env, db->lock);

@@ -12,7 +12,7 @@
 
 void db_note_writes(struct lsm *db)
 {
-    uint64_t visible = atomic_load_explicit(&db->visible, memory_order_relaxed);
+    uint64_t visible = atomic_load_explicit(&db->readers.visible, memory_order_relaxed);
     if (visible == db->jobs.idle_sequence && db->jobs.idle_since_us)
         return;
     db->jobs.idle_sequence = visible;
@@ -22,7 +22,8 @@ void db_note_writes(struct lsm *db)
 bool db_nothing_written(const struct lsm *db)
 {
     return db->jobs.idle_since_us &&
-           atomic_load_explicit(&db->visible, memory_order_relaxed) == db->jobs.idle_sequence &&
+           atomic_load_explicit(&db->readers.visible, memory_order_relaxed) ==
+               db->jobs.idle_sequence &&
            clock_us() - db->jobs.idle_since_us >= IDLE_US;
 }
 

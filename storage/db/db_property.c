@@ -173,7 +173,7 @@ static bool state_property(struct lsm *db, const char *name, uint64_t *ret_value
         {"entries", t.entries},
         {"memtable-bytes", t.memtable_bytes},
         {"wal-bytes", t.wal_bytes},
-        {"last-sequence", atomic_load(&db->visible)},
+        {"last-sequence", atomic_load(&db->readers.visible)},
         {"snapshots", t.snapshots},
         {"writers-waiting", t.writers},
         {"stalled", t.stalled},
@@ -350,7 +350,7 @@ static void print_stats(struct lsm *db, FILE *out)
     fprintf(out, "waits        %" PRIu64 " ms stalled, %" PRIu64 " ms slowed down\n",
             counter(&c->stall_us) / 1000, counter(&c->slowdown_us) / 1000);
     fprintf(out, "sequence     %" PRIu64 ", %" PRIu64 " snapshots\n",
-            (uint64_t)atomic_load(&db->visible), t.snapshots);
+            (uint64_t)atomic_load(&db->readers.visible), t.snapshots);
     print_latency(db, out);
 }
 

@@ -89,9 +89,9 @@ static int lookup_run(struct lsm *db, const struct lsm_read_options *ro, struct 
 {
     assert(epoch_is_pinned());
     const struct lsm_snapshot *snapshot = ro ? ro->snapshot : NULL;
-    const struct read_view *view = snapshot && snapshot->view
-                                       ? snapshot->view
-                                       : atomic_load_explicit(&db->view, memory_order_acquire);
+    const struct read_view *view =
+        snapshot && snapshot->view ? snapshot->view
+                                   : atomic_load_explicit(&db->readers.view, memory_order_acquire);
     lookup->sequence = db_read_sequence(db, view, snapshot);
     lookup->fill_cache = !ro || !ro->no_fill_cache;
     int rc = LSM_OK;
@@ -259,10 +259,10 @@ int lsm_get_range(struct lsm *db, const struct lsm_read_options *ro, const void 
 // in the other place, so that it ends. Mutex held.
 static void wait_for_entered(struct lsm *db) REQUIRES(db_mutex)
 {
-    atomic_fetch_add(&db->entered_waits, 1);
-    while (atomic_load(&db->entered[(atomic_load(&db->snapshots_taken) + 1) % 2]))
+    atomic_fetch_add(&db->readers.entered_waits, 1);
+    while (atomic_load(&db->readers.entered[(atomic_load(&db->readers.snapshots_taken) + 1) % 2]))
         db_wait(db, &db->changed);
-    atomic_fetch_sub(&db->entered_waits, 1);
+    atomic_fetch_sub(&db->readers.entered_waits, 1);
 }
 
 int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
@@ -278,9 +278,9 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     db_lock(db);
     wait_for_entered(db);
     // Pairs with the fence of lsm_snapshots_taken(): who has written before, or sees the new count.
-    atomic_fetch_add(&db->snapshots_taken, 1);
+    atomic_fetch_add(&db->readers.snapshots_taken, 1);
     atomic_thread_fence(memory_order_seq_cst);
-    snapshot->sequence = atomic_load_explicit(&db->visible, memory_order_acquire);
+    snapshot->sequence = atomic_load_explicit(&db->readers.visible, memory_order_acquire);
     snapshot->collected = false;
     snapshot->prev = db->snapshots.list.prev; // the newest: the list stays ordered
     snapshot->next = &db->snapshots.list;
@@ -307,12 +307,13 @@ int lsm_snapshot_brief(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
 uint64_t lsm_snapshots_taken(struct lsm *db)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    return atomic_load_explicit(&db->snapshots_taken, memory_order_relaxed) + 1;
+    return atomic_load_explicit(&db->readers.snapshots_taken, memory_order_relaxed) + 1;
 }
 
 static void leave(struct lsm *db, uint64_t taken)
 {
-    if (atomic_fetch_sub(&db->entered[taken % 2], 1) > 1 || !atomic_load(&db->entered_waits))
+    if (atomic_fetch_sub(&db->readers.entered[taken % 2], 1) > 1 ||
+        !atomic_load(&db->readers.entered_waits))
         return;
     db_lock(db);
     pthread_cond_broadcast(&db->changed);
@@ -322,9 +323,9 @@ static void leave(struct lsm *db, uint64_t taken)
 uint64_t lsm_snapshots_enter(struct lsm *db)
 {
     for (;;) {
-        uint64_t taken = atomic_load(&db->snapshots_taken);
-        atomic_fetch_add(&db->entered[taken % 2], 1);
-        if (atomic_load(&db->snapshots_taken) == taken)
+        uint64_t taken = atomic_load(&db->readers.snapshots_taken);
+        atomic_fetch_add(&db->readers.entered[taken % 2], 1);
+        if (atomic_load(&db->readers.snapshots_taken) == taken)
             return taken + 1;
         leave(db, taken); // counted in a place that a snapshot may not have looked at
     }
@@ -339,9 +340,9 @@ void lsm_snapshots_leave(struct lsm *db, uint64_t entered)
 uint64_t lsm_sequence(struct lsm *db)
 {
     if (!db->options.follow)
-        return atomic_load_explicit(&db->visible, memory_order_acquire);
+        return atomic_load_explicit(&db->readers.visible, memory_order_acquire);
     epoch_pin();
-    const struct read_view *view = atomic_load_explicit(&db->view, memory_order_acquire);
+    const struct read_view *view = atomic_load_explicit(&db->readers.view, memory_order_acquire);
     uint64_t sequence = db_read_sequence(db, view, NULL);
     epoch_unpin();
     return sequence;

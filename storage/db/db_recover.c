@@ -364,7 +364,7 @@ static int recover_run(struct lsm *db, struct found_files *found,
     if (!rc) {
         db->memtables.active = replay.memtable;
         db->last_sequence = replay.sequence;
-        atomic_store(&db->visible, replay.sequence);
+        atomic_store(&db->readers.visible, replay.sequence);
         struct read_view *view;
         rc = db_view_new(&view);
         if (!rc) {

@@ -274,7 +274,7 @@ uint64_t db_oldest_snapshot(struct lsm *db)
 {
     const struct lsm_snapshot *first = db->snapshots.list.next;
     uint64_t oldest = first == &db->snapshots.list
-                          ? atomic_load_explicit(&db->visible, memory_order_relaxed)
+                          ? atomic_load_explicit(&db->readers.visible, memory_order_relaxed)
                           : first->sequence;
     uint64_t named = snapshot_set_oldest(&db->snapshots.named, oldest);
     return named < oldest ? named : oldest;

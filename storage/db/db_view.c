@@ -53,7 +53,7 @@ void db_view_install(struct lsm *db, struct read_view *view)
     }
     view->version = db->version;
     version_ref(view->version);
-    struct read_view *old = atomic_exchange_explicit(&db->view, view, memory_order_acq_rel);
+    struct read_view *old = atomic_exchange_explicit(&db->readers.view, view, memory_order_acq_rel);
     if (old)
         epoch_retire(&old->retire, view_retired);
 }
@@ -65,7 +65,7 @@ struct read_view *db_view_ref(struct lsm *db, const struct lsm_snapshot *snapsho
         return snapshot->view;
     }
     epoch_pin();
-    struct read_view *view = atomic_load_explicit(&db->view, memory_order_acquire);
+    struct read_view *view = atomic_load_explicit(&db->readers.view, memory_order_acquire);
     atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
     epoch_unpin();
     return view;
@@ -78,5 +78,6 @@ uint64_t db_read_sequence(struct lsm *db, const struct read_view *view,
         return view->sequence;
     // After the view: a view holds nothing newer than what was visible when it was replaced, and
     // what compaction drops is hidden by something visible before the view was made.
-    return snapshot ? snapshot->sequence : atomic_load_explicit(&db->visible, memory_order_acquire);
+    return snapshot ? snapshot->sequence
+                    : atomic_load_explicit(&db->readers.visible, memory_order_acquire);
 }

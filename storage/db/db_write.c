@@ -333,7 +333,7 @@ static int group_write(struct lsm *db, struct write_group *group) REQUIRES(db_le
     }
     assert(group->count > 0 && group->next_sequence - 1 > db->last_sequence);
     db->last_sequence = group->next_sequence - 1;
-    atomic_store_explicit(&db->visible, db->last_sequence, memory_order_release);
+    atomic_store_explicit(&db->readers.visible, db->last_sequence, memory_order_release);
     for (unsigned i = 0; i < group->count; i++) {
         if (group->writers[i]->sync || (i == 0 && group->writers[i]->sync_soon)) {
             db_log_ref(db->logs.active);
