@@ -28,6 +28,7 @@
 #include "cache/block_cache.h"
 #include "compaction/compact_pick.h"
 #include "db/db_compact.h"
+#include "db/db_error.h"
 #include "db/db_files.h"
 #include "db/db_follow.h"
 #include "db/db_jobs.h"
@@ -93,10 +94,9 @@ struct lsm {
     pthread_cond_t work;    // background threads wait: something may be due
     pthread_cond_t changed; // users wait: a flush or compaction ended, state moved on
     struct version *version GUARDED_BY(db_mutex); // current; also in the view
-    int background_error GUARDED_BY(db_mutex);    // sticky
-    char background_detail[STATUS_DETAIL_MAX] GUARDED_BY(db_mutex);
 
     // The parts, each with the lock that its header names.
+    struct db_failure failure;
     struct db_readers readers;
     struct db_memtables memtables;
     struct db_snapshots snapshots;
@@ -130,6 +130,12 @@ static inline int db_wait_us(struct lsm *db, pthread_cond_t *cond, uint64_t us) 
     return cond_wait_us(cond, &db->mutex, us);
 }
 
+// Whether the store is read-only after a failure.
+static inline bool db_has_failed(const struct lsm *db) REQUIRES(db_mutex)
+{
+    return db->failure.status != LSM_OK;
+}
+
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
@@ -150,19 +156,6 @@ static inline struct db_tally *db_tally(struct lsm *db)
 int db_cache_begin(struct lsm *db); // with the lock, before anything else is opened
 void db_cache_end(struct lsm *db);  // after everything was closed
 struct disk_cache_stats db_cache_stats(struct lsm *db); // zeros without a cache
-
-// ---- db_error.c
-// Records the first failure of background work or logging; the store is read-only from then on.
-// Mutex held.
-void db_set_error(struct lsm *db, int status, const char *what) REQUIRES(db_mutex);
-// The sticky failure as a status of this call, or 0. Mutex held.
-int db_check_error(struct lsm *db) REQUIRES(db_mutex);
-
-// For whoever waits for the jobs `jobs` (DB_FULL_*): the status of one that has been failing for so
-// long for a reason that may pass, or 0. Mutex held.
-int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us) REQUIRES(db_mutex);
-#define DB_RETRY_WRITE_US 5000000 // of writes
-#define DB_RETRY_FLUSH_US 200000  // of calls that ask for the job
 
 // ---- db_read.c
 // The newest version of `key` that is visible: its tag and value, which may be a pointer. Pinned.

@@ -101,7 +101,7 @@ static bool job_ended(struct lsm *db, int rc, unsigned full, const char *what) R
 
 bool db_flush_due(struct lsm *db)
 {
-    return db->memtables.immutable_count > 0 && !db->background_error;
+    return db->memtables.immutable_count > 0 && !db_has_failed(db);
 }
 
 // Mutex held; released meanwhile.
@@ -124,7 +124,7 @@ static void make_spare(struct lsm *db) REQUIRES(db_mutex)
 static bool is_quiet(struct lsm *db) REQUIRES(db_mutex)
 {
     // A compaction that found no room may wait for just the deletes that the memtable holds.
-    return db_nothing_written(db) && db->memtables.immutable_count == 0 && !db->background_error &&
+    return db_nothing_written(db) && db->memtables.immutable_count == 0 && !db_has_failed(db) &&
            !(db->space.full & ~(unsigned)DB_FULL_COMPACTION);
 }
 
@@ -280,7 +280,7 @@ static struct compaction *next_compaction(struct lsm *db, struct version **ret_v
                                           bool *ret_picked) REQUIRES(db_mutex)
 {
     *ret_picked = true;
-    if (db->background_error || db->jobs.manual_running)
+    if (db_has_failed(db) || db->jobs.manual_running)
         return NULL;
     struct compaction *compaction = NULL;
     int rc = db_pick(db, db->jobs.cursors, &db->jobs.drain_first, &compaction);
@@ -314,7 +314,7 @@ static void wait_for_room(struct lsm *db, const struct version *tried) REQUIRES(
     uint64_t before = free_space(db), now = before;
     db_lock(db);
     for (unsigned i = 0; i < RETRY_COMPACTIONS && now <= before; i++) {
-        if (db->jobs.stopping || db->version != tried || db->background_error)
+        if (db->jobs.stopping || db->version != tried || db_has_failed(db))
             break;
         wait_work(db, RETRY_MS);
         db_unlock(db);

@@ -1,5 +1,7 @@
 // Sticky failures. The first failed background write or sync turns the store read-only, so that
 // nothing is built on top of a write of which nobody knows whether it is on disk.
+#include "db/db_error.h"
+
 #include <assert.h>
 #include <stdio.h>
 
@@ -9,15 +11,15 @@
 void db_set_error(struct lsm *db, int status, const char *what)
 {
     assert(status < 0);
-    if (db->background_error || status == LSM_CLOSED)
+    if (db->failure.status || status == LSM_CLOSED)
         return;
-    db->background_error = status;
+    db->failure.status = status;
     const char *detail = lsm_error_detail();
-    snprintf(db->background_detail, sizeof db->background_detail, "%s: %.400s", what,
+    snprintf(db->failure.detail, sizeof db->failure.detail, "%s: %.400s", what,
              *detail ? detail : lsm_strerror(status));
     atomic_store_explicit(&db->pace.pressure, DB_PRESSURE_STOP, memory_order_release);
     logger_log(&db->logger, LSM_LOG_ERROR, "the store is read-only from now on: %s",
-               db->background_detail);
+               db->failure.detail);
     pthread_cond_broadcast(&db->changed);
     pthread_cond_broadcast(&db->work);
 }
@@ -32,7 +34,7 @@ int db_check_retry(struct lsm *db, unsigned jobs, uint64_t patience_us)
 
 int db_check_error(struct lsm *db)
 {
-    if (!db->background_error)
+    if (!db->failure.status)
         return LSM_OK;
-    return status_fail(LSM_READ_ONLY, "read-only after a failure: %s", db->background_detail);
+    return status_fail(LSM_READ_ONLY, "read-only after a failure: %s", db->failure.detail);
 }

@@ -60,8 +60,7 @@ static bool settle(struct lsm *db, uint64_t wait_us) REQUIRES(db_lead)
     bool due = memtable_entries(db->memtables.active) > 0;
     bool settled = true;
     for (int round = 0; round < 2 && settled; round++) { // before the flush, and after it
-        while (!(settled = is_settled(db)) && !db->background_error &&
-               (now = clock_us()) < give_up_us)
+        while (!(settled = is_settled(db)) && !db_has_failed(db) && (now = clock_us()) < give_up_us)
             db_wait_us(db, &db->changed, give_up_us - now);
         if (!settled || !due || round)
             continue;

@@ -47,7 +47,7 @@ static int manual_begin(struct lsm *db, struct db_progress *progress)
 {
     bool goes_on = true;
     db_lock(db);
-    while (goes_on && db->jobs.manual_running && !db->background_error && !db->jobs.stopping)
+    while (goes_on && db->jobs.manual_running && !db_has_failed(db) && !db->jobs.stopping)
         goes_on = wait_change(db, progress);
     int rc = goes_on ? db_check_error(db) : LSM_CANCELLED;
     if (!rc)
@@ -111,7 +111,7 @@ static int manual_pause(struct lsm *db, struct db_progress *progress)
         pthread_cond_broadcast(&db->work);
     }
     bool goes_on = true;
-    while (due && goes_on && !db->background_error && !db->jobs.stopping &&
+    while (due && goes_on && !db_has_failed(db) && !db->jobs.stopping &&
            db->version->levels[0].count >= db->options.l0_compact)
         goes_on = wait_change(db, progress);
     db_unlock(db);

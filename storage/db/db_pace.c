@@ -150,7 +150,7 @@ void db_update_pressure(struct lsm *db)
     if (db->jobs.retry.jobs && pressure < RETRY_PRESSURE)
         pressure = RETRY_PRESSURE;
     bool full = db_disk_is_full(db);
-    if (db->background_error || full)
+    if (db_has_failed(db) || full)
         pressure = DB_PRESSURE_STOP;
     if (!full)
         db_little_end(db);

@@ -70,7 +70,7 @@ int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_firs
 
 bool db_jobs_done(struct lsm *db)
 {
-    if (db->background_error)
+    if (db_has_failed(db))
         return true;
     if (db->memtables.immutable_count || db->jobs.flush_running || db->jobs.compactions_running ||
         db->jobs.manual_running)

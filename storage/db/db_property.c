@@ -371,7 +371,7 @@ char *lsm_property(struct lsm *db, const char *name)
         print_latency(db, out);
     } else if (!strcmp(name, "background-error")) {
         db_lock(db);
-        fputs(db->background_error ? db->background_detail : "", out);
+        fputs(db_has_failed(db) ? db->failure.detail : "", out);
         db_unlock(db);
     } else if (!strcmp(name, "background-retry")) {
         db_lock(db);

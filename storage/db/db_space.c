@@ -64,7 +64,7 @@ uint64_t db_space_available(struct lsm *db, uint64_t free_bytes, uint64_t total)
 {
     uint64_t mark = low_mark(db, total);
     db_lock(db);
-    bool refused = db_disk_is_full(db) || db->background_error;
+    bool refused = db_disk_is_full(db) || db_has_failed(db);
     db_unlock(db);
     return refused || free_bytes < mark ? 0 : free_bytes - mark;
 }

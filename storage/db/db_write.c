@@ -81,7 +81,7 @@ static bool take_of_reserve(struct lsm *db, const struct writer *writer, bool *r
     if (writer->reserve != RESERVE_USE_LITTLE)
         return writer->reserve == RESERVE_USE_ALL;
     db_lock(db);
-    bool full = db_disk_is_full(db) && !db->background_error;
+    bool full = db_disk_is_full(db) && !db_has_failed(db);
     db_unlock(db);
     *ret_counted = full && db_little_take(db, writer->batch->payload.size);
     return *ret_counted;
