@@ -136,6 +136,84 @@ static inline bool db_has_failed(const struct lsm *db) REQUIRES(db_mutex)
     return db->failure.status != LSM_OK;
 }
 
+// ---- what two locks are held to change, and either one to read
+// But for opening and closing, when nobody else has the store, only these touch it. Which lock they
+// need is the whole difference between a function and the same ..._as_lead().
+
+static inline struct memtable *db_active(const struct lsm *db) REQUIRES(db_mutex) NOT_CHECKED
+{
+    return db->memtables.active;
+}
+
+static inline struct memtable *db_active_as_lead(const struct lsm *db) REQUIRES(db_lead) NOT_CHECKED
+{
+    return db->memtables.active;
+}
+
+static inline struct db_log *db_active_log(const struct lsm *db) REQUIRES(db_mutex) NOT_CHECKED
+{
+    return db->logs.active;
+}
+
+static inline struct db_log *db_active_log_as_lead(const struct lsm *db)
+    REQUIRES(db_lead) NOT_CHECKED
+{
+    return db->logs.active;
+}
+
+// `log` may be NULL: of a store that is followed.
+static inline void db_set_active(struct lsm *db, struct memtable *memtable, struct db_log *log)
+    REQUIRES(db_lead) REQUIRES(db_mutex)
+{
+    db->memtables.active = memtable;
+    db->logs.active = log;
+}
+
+static inline uint64_t db_manifest_sequence(const struct lsm *db) REQUIRES(db_mutex) NOT_CHECKED
+{
+    return db->manifest.last_sequence;
+}
+
+static inline uint64_t db_manifest_sequence_as_lead(const struct lsm *db)
+    REQUIRES(db_manifest_lead) NOT_CHECKED
+{
+    return db->manifest.last_sequence;
+}
+
+static inline uint64_t db_manifest_log_as_lead(const struct lsm *db)
+    REQUIRES(db_manifest_lead) NOT_CHECKED
+{
+    return db->manifest.log_number;
+}
+
+static inline void db_manifest_set(struct lsm *db, uint64_t log_number, uint64_t last_sequence)
+    REQUIRES(db_manifest_lead) REQUIRES(db_mutex)
+{
+    db->manifest.log_number = log_number;
+    db->manifest.last_sequence = last_sequence;
+}
+
+static inline const struct snapshot_set *db_named(const struct lsm *db)
+    REQUIRES(db_mutex) NOT_CHECKED
+{
+    return &db->snapshots.named;
+}
+
+static inline const struct snapshot_set *db_named_as_lead(const struct lsm *db)
+    REQUIRES(db_manifest_lead) NOT_CHECKED
+{
+    return &db->snapshots.named;
+}
+
+// The caller gets the set that was there.
+static inline void db_swap_named(struct lsm *db, struct snapshot_set *named)
+    REQUIRES(db_manifest_lead) REQUIRES(db_mutex)
+{
+    struct snapshot_set old = db->snapshots.named;
+    db->snapshots.named = *named;
+    *named = old;
+}
+
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);

@@ -135,11 +135,11 @@ static bool idle_flush_due(struct lsm *db) REQUIRES(db_mutex)
     if (!is_quiet(db))
         return false;
     if (blob_store_bytes(db->blobs) > 0)
-        return memtable_entries(db->memtables.active) > 0;
+        return memtable_entries(db_active(db)) > 0;
     uint64_t entries = 0;
     for (unsigned level = 0; level < VERSION_LEVELS; level++)
         entries += version_level_entries(&db->version->levels[level]);
-    return memtable_deletes(db->memtables.active) > entries / IDLE_SHARE;
+    return memtable_deletes(db_active(db)) > entries / IDLE_SHARE;
 }
 
 // Makes the memtable immutable if that is due, so that the flush thread flushes it. Failures are
@@ -174,7 +174,7 @@ static void push_deletes(struct lsm *db)
         return;
     // A failure is not reported: the flush thread tries again soon. Where there is no room for a
     // log that deletes wait for, the reserve is what it is kept for.
-    if (memtable_deletes(db->memtables.active) && db_switch_memtable(db) == LSM_NO_SPACE &&
+    if (memtable_deletes(db_active_as_lead(db)) && db_switch_memtable(db) == LSM_NO_SPACE &&
         db_reserve_release(db))
         (void)!db_switch_memtable(db);
     db_lead_release(db, &writer);

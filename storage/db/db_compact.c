@@ -136,8 +136,8 @@ int db_flush_oldest(struct lsm *db)
     assert(db->memtables.immutable_count > 0);
     struct memtable *memtable = db->memtables.immutables[0].memtable;
     uint64_t next_log = db->memtables.immutable_count > 1 ? db->memtables.immutables[1].log->number
-                                                          : db->logs.active->number;
-    uint64_t last = db->manifest.last_sequence;
+                                                          : db_active_log(db)->number;
+    uint64_t last = db_manifest_sequence(db);
     db_unlock(db);
 
     uint64_t start = clock_us();

@@ -43,8 +43,8 @@ static int hold(struct lsm *db, struct held *held)
     db_lock(db);
     held->state.version = db->version;
     version_ref(db->version);
-    held->state.last_sequence = db->manifest.last_sequence;
-    int rc = snapshot_set_copy(&db->snapshots.named, &held->state.snapshots);
+    held->state.last_sequence = db_manifest_sequence(db);
+    int rc = snapshot_set_copy(db_named(db), &held->state.snapshots);
     db_unlock(db);
     held->manifest = db_new_file_number(db);
     held->state.next_file = held->manifest + 1;

@@ -382,8 +382,9 @@ static void install(struct lsm *db, const struct followed *f, struct read_view *
     REQUIRES(db_mutex) REQUIRES(db_lead)
 {
     assert(f->count > 0 && !f->loading);
-    db->memtables.active = f->memtables[f->count - 1].memtable;
-    memtable_ref(db->memtables.active);
+    struct memtable *active = f->memtables[f->count - 1].memtable;
+    db_set_active(db, active, NULL);
+    memtable_ref(active);
     db->memtables.immutable_count = f->count - 1;
     for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
         db->memtables.immutables[i].memtable = f->memtables[i].memtable;
@@ -399,7 +400,7 @@ static void install(struct lsm *db, const struct followed *f, struct read_view *
 }
 
 // A store that is followed has no writers, so nobody leads them: who has the follower's mutex
-// writes what is the lead's.
+// writes what is the lead's, or the manifest lead's.
 static int publish(struct lsm *db, struct followed *f) NOT_CHECKED
 {
     struct memtable *old[MEMTABLES_MAX];
@@ -418,14 +419,13 @@ static int publish(struct lsm *db, struct followed *f) NOT_CHECKED
     db_lock(db);
     for (unsigned i = 0; i < db->memtables.immutable_count; i++)
         old[count++] = db->memtables.immutables[i].memtable;
-    if (db->memtables.active)
-        old[count++] = db->memtables.active;
+    if (db_active(db))
+        old[count++] = db_active(db);
     struct version *version = db->version;
-    struct snapshot_set old_named = db->snapshots.named;
-    db->snapshots.named = named;
+    db_swap_named(db, &named);
     install(db, f, view);
     db_unlock(db);
-    snapshot_set_release(&old_named);
+    snapshot_set_release(&named);
     for (unsigned i = 0; i < count; i++)
         memtable_unref(old[i]);
     if (version)

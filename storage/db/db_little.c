@@ -57,7 +57,7 @@ static bool settle(struct lsm *db, uint64_t wait_us) REQUIRES(db_lead)
     uint64_t give_up_us = clock_us() + wait_us, now;
     db_log_drop_recyclable(db); // a log that is kept for recycling is only a convenience
     db_lock(db);
-    bool due = memtable_entries(db->memtables.active) > 0;
+    bool due = memtable_entries(db_active(db)) > 0;
     bool settled = true;
     for (int round = 0; round < 2 && settled; round++) { // before the flush, and after it
         while (!(settled = is_settled(db)) && !db_has_failed(db) && (now = clock_us()) < give_up_us)

@@ -267,7 +267,7 @@ int lsm_sync(struct lsm *db)
         return LSM_OK;
     db_lock(db);
     int rc = db_check_error(db);
-    struct db_log *log = db->logs.active;
+    struct db_log *log = db_active_log(db);
     db_log_ref(log);
     uint64_t end = wal_end(log->wal);
     db_unlock(db);

@@ -2,8 +2,7 @@
 //
 // Lock: the store's mutex. The active log's appending side belongs to the lead.
 //
-// Touched by: db_background db_compact db_log db_open db_property db_queue db_recover
-//   db_reserve db_write
+// Touched by: db_background db_log db_open db_queue db_recover
 #ifndef LSM_DB_DB_LOG_H
 #define LSM_DB_DB_LOG_H
 
@@ -27,7 +26,8 @@ struct db_log {
 };
 
 struct db_logs {
-    struct db_log *active;
+    // db_active_log(), db_active_log_as_lead(), db_set_active()
+    struct db_log *active GUARDED_BY_BOTH(db_lead, db_mutex);
     struct db_log *spare GUARDED_BY(db_mutex); // prepared next log, or NULL
     enum { SPARE_NONE, SPARE_WANTED, SPARE_MAKING } spare_state GUARDED_BY(db_mutex);
     uint64_t used GUARDED_BY(db_mutex);          // bytes that recent logs have used

@@ -20,9 +20,10 @@ static int manifest_roll(struct lsm *db, struct version *version,
 {
     struct manifest_state state = {
         .version = version,
-        .log_number = edit->has_log_number ? edit->log_number : db->manifest.log_number,
+        .log_number = edit->has_log_number ? edit->log_number : db_manifest_log_as_lead(db),
         .next_file = atomic_load(&db->files.next),
-        .last_sequence = edit->has_last_sequence ? edit->last_sequence : db->manifest.last_sequence,
+        .last_sequence =
+            edit->has_last_sequence ? edit->last_sequence : db_manifest_sequence_as_lead(db),
         .snapshots = *snapshots,
     };
     uint64_t number = db_new_file_number(db), old_number = manifest_number(db->manifest.writer);
@@ -107,10 +108,8 @@ struct view_change {
 static void install(struct lsm *db, const struct view_change *change,
                     const struct version_edit *edit) REQUIRES(db_mutex) REQUIRES(db_manifest_lead)
 {
-    if (edit->has_log_number)
-        db->manifest.log_number = edit->log_number;
-    if (edit->has_last_sequence)
-        db->manifest.last_sequence = edit->last_sequence;
+    db_manifest_set(db, edit->has_log_number ? edit->log_number : db_manifest_log_as_lead(db),
+                    edit->has_last_sequence ? edit->last_sequence : db_manifest_sequence(db));
     db->version = change->version;
     if (change->drop_immutable) {
         assert(db->memtables.immutable_count > 0);
@@ -146,7 +145,7 @@ static int view_change_prepare(struct lsm *db, struct version_edit *edit,
     for (unsigned i = 0; i < edit->added_count && !rc; i++)
         rc = db_adopt_file(db, edit->added[i].file);
     if (!rc && version_edit_has_snapshots(edit)) {
-        rc = snapshot_set_copy(&db->snapshots.named, &change->named);
+        rc = snapshot_set_copy(db_named_as_lead(db), &change->named);
         if (!rc)
             rc = version_edit_apply_snapshots(edit, &change->named);
     }
@@ -171,11 +170,8 @@ static int view_change_end(struct lsm *db, struct version_edit *edit, struct vie
             db_blob_flushed(memtable);
             log = db->memtables.immutables[0].log;
         }
-        if (version_edit_has_snapshots(edit)) {
-            struct snapshot_set old = db->snapshots.named;
-            db->snapshots.named = change->named;
-            change->named = old;
-        }
+        if (version_edit_has_snapshots(edit))
+            db_swap_named(db, &change->named);
         install(db, change, edit);
     } else if (unknown) {
         atomic_store_explicit(&db->files.keep, true, memory_order_release);
@@ -213,7 +209,7 @@ static int apply_edit(struct lsm *db, struct version_edit *edit, struct view_cha
     int rc = view_change_prepare(db, edit, change);
     if (!rc) {
         const struct snapshot_set *named =
-            version_edit_has_snapshots(edit) ? &change->named : &db->snapshots.named;
+            version_edit_has_snapshots(edit) ? &change->named : db_named_as_lead(db);
         rc = manifest_log(db, change->version, named, edit);
         unknown = rc && !status_is_clean(rc);
     }
@@ -237,14 +233,14 @@ static int apply_edit_with(struct lsm *db, struct version_edit *edit, db_edit_fn
     int rc;
     if (!lead_take(db, &change.base, &rc))
         return rc;
-    rc = add ? add(&db->snapshots.named, edit, arg) : LSM_OK;
+    rc = add ? add(db_named_as_lead(db), edit, arg) : LSM_OK;
     return rc ? view_change_end(db, edit, &change, rc, false) : apply_edit(db, edit, &change);
 }
 
 int db_publish(struct lsm *db, struct version_edit *edit, uint64_t sequence, db_edit_fn *add,
                void *arg)
 {
-    assert(memtable_entries(db->memtables.active) == 0);
+    assert(memtable_entries(db_active_as_lead(db)) == 0);
     assert(sequence > db->last_sequence);
     edit->has_last_sequence = true;
     edit->last_sequence = sequence;

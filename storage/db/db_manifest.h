@@ -1,9 +1,10 @@
 // Changing the current version, and writing that down.
 //
 // Lock: `busy` under the store's mutex is the manifest lead, which owns the manifest's writing side
-// across its I/O; the other fields are the mutex's.
+// across its I/O. What is both the lead's and the mutex's is changed with both, and read with
+// either.
 //
-// Touched by: db_compact db_copy db_manifest db_open db_recover
+// Touched by: db_manifest db_open db_recover
 #ifndef LSM_DB_DB_MANIFEST_H
 #define LSM_DB_DB_MANIFEST_H
 
@@ -18,8 +19,9 @@ struct lsm;
 struct db_manifest {
     struct manifest *writer GUARDED_BY(db_manifest_lead);
     bool busy GUARDED_BY(db_mutex);
-    // As the manifest has them; changed with the lead and the mutex, read with either.
-    uint64_t log_number, last_sequence;
+    // As the manifest has them. db_manifest_sequence(), ..._as_lead(), db_manifest_set()
+    uint64_t log_number GUARDED_BY_BOTH(db_manifest_lead, db_mutex);
+    uint64_t last_sequence GUARDED_BY_BOTH(db_manifest_lead, db_mutex);
     uint64_t new_number; // of the one that opening starts; 0: not that far yet
 };
 

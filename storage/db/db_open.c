@@ -426,8 +426,9 @@ static void say_failed(struct lsm *db, const char *detail)
     lsm_lock_note(db, note);
 }
 
-// Whether the next opening finds the store: syncing files that have been removed succeeds.
-static int check_place(struct lsm *db)
+// Whether the next opening finds the store: syncing files that have been removed succeeds. From
+// lsm_close(), when nobody else uses the store.
+static int check_place(struct lsm *db) NOT_CHECKED
 {
     char name[STORE_NAME_MAX];
     struct env_stat stat;

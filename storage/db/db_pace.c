@@ -73,7 +73,7 @@ static uint64_t flush_progress(const struct lsm *db)
 
 void db_keep_pace(struct lsm *db)
 {
-    size_t bytes = memtable_bytes(db->memtables.active), size = db->options.write_buffer_size;
+    size_t bytes = memtable_bytes(db_active_as_lead(db)), size = db->options.write_buffer_size;
     if (bytes == db->pace.bytes)
         return;
     db_lock(db);

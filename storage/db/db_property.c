@@ -26,9 +26,9 @@ static struct totals totals_gather(struct lsm *db)
     t.retries = db->jobs.retry.count;
     t.tables = version_files(db->version);
     t.table_bytes = version_bytes(db->version);
-    t.memtable_bytes = memtable_bytes(db->memtables.active);
-    t.entries = memtable_entries(db->memtables.active);
-    t.wal_bytes = db_log_bytes(db->logs.active);
+    t.memtable_bytes = memtable_bytes(db_active(db));
+    t.entries = memtable_entries(db_active(db));
+    t.wal_bytes = db_log_bytes(db_active_log(db));
     for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
         t.memtable_bytes += memtable_bytes(db->memtables.immutables[i].memtable);
         t.entries += memtable_entries(db->memtables.immutables[i].memtable);

@@ -117,13 +117,12 @@ int db_switch_memtable(struct lsm *db)
     }
     db_lock(db);
     assert(db->memtables.immutable_count < DB_MAX_IMMUTABLES &&
-           log->number > db->logs.active->number);
-    db->memtables.immutables[db->memtables.immutable_count].memtable = db->memtables.active;
-    db->memtables.immutables[db->memtables.immutable_count].log = db->logs.active;
+           log->number > db_active_log(db)->number);
+    db->memtables.immutables[db->memtables.immutable_count].memtable = db_active(db);
+    db->memtables.immutables[db->memtables.immutable_count].log = db_active_log(db);
     db->memtables.immutable_count++;
-    db_log_note_used(db, wal_end(db->logs.active->wal));
-    db->memtables.active = memtable;
-    db->logs.active = log;
+    db_log_note_used(db, wal_end(db_active_log(db)->wal));
+    db_set_active(db, memtable, log);
     memset(&db->memtables.hint, 0, sizeof db->memtables.hint);
     db->pace.watched_blobs = 0;
     db->space.spent_end = wal_end(log->wal);

@@ -406,8 +406,8 @@ static bool may_be_in_force(struct lsm *db) NOT_CHECKED
     return db->manifest.new_number && db->env->ops->stat(db->env, name, &stat) != LSM_NOT_FOUND;
 }
 
-// After a failure: removes what this opening has made.
-static void discard(struct lsm *db)
+// After a failure: removes what this opening has made. Nobody else has the handle yet.
+static void discard(struct lsm *db) NOT_CHECKED
 {
     struct status_kept kept;
     status_keep(&kept);

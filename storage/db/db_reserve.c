@@ -49,8 +49,8 @@ static uint64_t to_cover(const struct lsm *db) REQUIRES(db_mutex)
 {
     uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
     uint64_t bytes = store < db->options.write_buffer_size ? store : db->options.write_buffer_size;
-    if (memtable_bytes(db->memtables.active) > bytes)
-        bytes = memtable_bytes(db->memtables.active);
+    if (memtable_bytes(db_active(db)) > bytes)
+        bytes = memtable_bytes(db_active(db));
     for (unsigned i = 0; i < db->memtables.immutable_count; i++)
         if (memtable_bytes(db->memtables.immutables[i].memtable) > bytes)
             bytes = memtable_bytes(db->memtables.immutables[i].memtable);
@@ -224,7 +224,7 @@ void db_reserve_shrink(struct lsm *db)
 
 bool db_reserve_exceeded(struct lsm *db)
 {
-    return memtable_bytes(db->memtables.active) >
+    return memtable_bytes(db_active_as_lead(db)) >
            atomic_load_explicit(&db->space.reserve_covers, memory_order_relaxed);
 }
 
@@ -233,7 +233,7 @@ bool db_reserve_cramped(struct lsm *db)
     if (!db_space_short(db))
         return false;
     if (db->space.reserve == RESERVE_SPENT)
-        return wal_end(db->logs.active->wal) - db->space.spent_end > db_reserve_step(db) / 2;
+        return wal_end(db_active_log(db)->wal) - db->space.spent_end > db_reserve_step(db) / 2;
     return db_reserve_exceeded(db);
 }
 
@@ -249,7 +249,7 @@ bool db_reserve_release(struct lsm *db)
     if (held) {
         db->space.reserve = RESERVE_SPENT;
         db->space.reserve_number = 0;
-        db->space.spent_end = wal_end(db->logs.active->wal);
+        db->space.spent_end = wal_end(db_active_log(db)->wal);
         db_update_pressure(db);
         pthread_cond_broadcast(&db->changed);
         pthread_cond_broadcast(&db->work); // the flush thread makes room
@@ -272,8 +272,7 @@ void db_reserve_leave(struct lsm *db)
     if (covers > most)
         covers = most;
     for (unsigned i = 0; i <= db->memtables.immutable_count; i++) {
-        struct memtable *memtable =
-            i ? db->memtables.immutables[i - 1].memtable : db->memtables.active;
+        struct memtable *memtable = i ? db->memtables.immutables[i - 1].memtable : db_active(db);
         if (memtable_bytes(memtable) > covers)
             covers = memtable_bytes(memtable);
     }

@@ -114,8 +114,7 @@ bool db_lead_when_flushed(struct lsm *db, struct writer *writer, int *ret_status
             return false;
         db_lead_acquire(db, writer);
         db_lock(db);
-        bool empty =
-            db->memtables.immutable_count == 0 && memtable_entries(db->memtables.active) == 0;
+        bool empty = db->memtables.immutable_count == 0 && memtable_entries(db_active(db)) == 0;
         db_unlock(db);
         if (empty)
             return true;

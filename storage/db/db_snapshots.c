@@ -154,7 +154,7 @@ int lsm_snapshot_rename(struct lsm *db, const char *from, const char *to)
 int db_named_check(struct lsm *db, const char *name)
 {
     db_lock(db);
-    int rc = check_new_name(&db->snapshots.named, name);
+    int rc = check_new_name(db_named(db), name);
     db_unlock(db);
     return rc;
 }
@@ -177,7 +177,7 @@ int lsm_snapshot_list(struct lsm *db, lsm_snapshot_fn *fn, void *arg)
 {
     struct snapshot_set copy;
     db_lock(db);
-    int rc = snapshot_set_copy(&db->snapshots.named, &copy);
+    int rc = snapshot_set_copy(db_named(db), &copy);
     db_unlock(db);
     if (rc)
         return rc;
@@ -208,7 +208,7 @@ int lsm_snapshot_open(struct lsm *db, const char *name, const struct lsm_snapsho
     if (!snapshot)
         return status_no_memory(sizeof *snapshot);
     db_lock(db);
-    const struct snapshot_record *r = snapshot_set_find(&db->snapshots.named, slice_str(name));
+    const struct snapshot_record *r = snapshot_set_find(db_named(db), slice_str(name));
     if (r) {
         *snapshot = (struct lsm_snapshot){.sequence = r->sequence, .id = r->id};
         if (db->options.follow) // the writer may delete it at any time
@@ -232,14 +232,14 @@ uint64_t lsm_snapshot_id(const struct lsm_snapshot *snapshot)
 
 int db_snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
 {
-    size_t count = db->snapshots.named.count, i = 0;
+    size_t count = db_named(db)->count, i = 0;
     for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         count++;
     uint64_t *sequences = malloc((count ? count : 1) * sizeof *sequences);
     if (!sequences)
         return status_no_memory(count * sizeof *sequences);
-    for (size_t n = 0; n < db->snapshots.named.count; n++)
-        sequences[i++] = db->snapshots.named.at[n].sequence;
+    for (size_t n = 0; n < db_named(db)->count; n++)
+        sequences[i++] = db_named(db)->at[n].sequence;
     for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         sequences[i++] = s->sequence;
     assert(i == count);
@@ -276,6 +276,6 @@ uint64_t db_oldest_snapshot(struct lsm *db)
     uint64_t oldest = first == &db->snapshots.list
                           ? atomic_load_explicit(&db->readers.visible, memory_order_relaxed)
                           : first->sequence;
-    uint64_t named = snapshot_set_oldest(&db->snapshots.named, oldest);
+    uint64_t named = snapshot_set_oldest(db_named(db), oldest);
     return named < oldest ? named : oldest;
 }

@@ -1,9 +1,9 @@
 // Snapshots: those in memory, which a struct lsm_snapshot is, and the named ones of the manifest.
 //
-// Lock: the store's mutex. The set of named ones is changed with the manifest lead as well.
+// Lock: the store's mutex. The set of named ones is changed with the manifest lead as well,
+// and read with either.
 //
-// Touched by: db_compact db_copy db_follow db_manifest db_open db_property db_read
-//   db_recover db_snapshots db_usage
+// Touched by: db_compact db_manifest db_open db_property db_read db_recover db_snapshots
 #ifndef LSM_DB_DB_SNAPSHOTS_H
 #define LSM_DB_DB_SNAPSHOTS_H
 
@@ -31,8 +31,9 @@ struct lsm_snapshot {
 };
 
 struct db_snapshots {
-    struct lsm_snapshot list GUARDED_BY(db_mutex);  // the list's head
-    struct snapshot_set named GUARDED_BY(db_mutex); // changed with the manifest lead as well
+    struct lsm_snapshot list GUARDED_BY(db_mutex); // the list's head
+    // db_named(), db_named_as_lead(), db_swap_named()
+    struct snapshot_set named GUARDED_BY_BOTH(db_manifest_lead, db_mutex);
     bool dead_stale GUARDED_BY(db_mutex); // the tables' dead_bytes have to be counted anew
 };
 

@@ -103,7 +103,7 @@ static int compare_records(const void *a, const void *b)
 static int usage_init(struct lsm *db, struct usage *usage)
 {
     db_lock(db);
-    int rc = snapshot_set_copy(&db->snapshots.named, &usage->set);
+    int rc = snapshot_set_copy(db_named(db), &usage->set);
     db_unlock(db);
     if (rc)
         return rc;

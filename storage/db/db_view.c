@@ -45,7 +45,7 @@ static void view_retired(struct epoch_node *node)
 void db_view_install(struct lsm *db, struct read_view *view)
 {
     assert(!view->active && !view->version && view->immutable_count == 0);
-    view->active = db->memtables.active;
+    view->active = db_active(db);
     memtable_ref(view->active);
     for (unsigned i = db->memtables.immutable_count; i-- > 0;) {
         view->immutables[view->immutable_count++] = db->memtables.immutables[i].memtable;

@@ -51,13 +51,13 @@ static bool memtable_full(struct lsm *db, bool wait) REQUIRES(db_lead)
     bool soon = atomic_load_explicit(&db->pace.flush_soon, memory_order_relaxed) && !wait;
     if (little < SOON_MIN)
         little = SOON_MIN;
-    uint64_t garbage = memtable_superseded(db->memtables.active);
-    return memtable_bytes(db->memtables.active) >= size ||
+    uint64_t garbage = memtable_superseded(db_active_as_lead(db));
+    return memtable_bytes(db_active_as_lead(db)) >= size ||
            (!wait &&
             garbage >= atomic_load_explicit(&db->pace.garbage_max, memory_order_relaxed)) ||
-           db_memtable_blob_bytes(db->memtables.active) >=
+           db_memtable_blob_bytes(db_active_as_lead(db)) >=
                db_blob_flush_bytes(db) * (wait ? 2 : 1) ||
-           (soon && wal_end(db->logs.active->wal) >= little);
+           (soon && wal_end(db_active_log_as_lead(db)->wal) >= little);
 }
 
 // The jobs that a full memtable waits for; mutex held.
@@ -104,7 +104,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             break;
         }
         bool wait = must_wait(db);
-        bool cramped = memtable_entries(db->memtables.active) > 0 && db_reserve_cramped(db);
+        bool cramped = memtable_entries(db_active(db)) > 0 && db_reserve_cramped(db);
         if (!memtable_full(db, wait) && !cramped)
             break;
         if (wait || (cramped && db->memtables.immutable_count > 0)) {
@@ -148,7 +148,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
 // deleting may be left to them.
 static void watch_blobs(struct lsm *db) REQUIRES(db_lead)
 {
-    uint64_t bytes = db_memtable_blob_bytes(db->memtables.active);
+    uint64_t bytes = db_memtable_blob_bytes(db_active_as_lead(db));
     if (bytes < db->pace.watched_blobs + WATCH_BLOB_BYTES)
         return;
     db->pace.watched_blobs = bytes;
@@ -166,7 +166,7 @@ static int make_room(struct lsm *db, const struct writer *writer, bool *ret_coun
     watch_blobs(db);
     unsigned pressure = atomic_load_explicit(&db->pace.pressure, memory_order_relaxed);
     bool full = memtable_full(db, false);
-    if (pressure == 0 && !full && memtable_bytes(db->memtables.active) == db->pace.bytes)
+    if (pressure == 0 && !full && memtable_bytes(db_active_as_lead(db)) == db->pace.bytes)
         return LSM_OK;
     if (pressure || full) {
         int rc = make_room_slowly(db, writer, ret_counted);
@@ -225,8 +225,8 @@ static int batch_reserve(struct lsm *db, struct slice payload, size_t *count_sum
         struct batch_op op;
         rc = batch_next(&p, end, &op);
         size_t bytes = rc ? 0 : op.key.size + op.value.size;
-        if (!rc && memtable_is_large(db->memtables.active, bytes))
-            rc = memtable_reserve_large(db->memtables.active, bytes, &bytes);
+        if (!rc && memtable_is_large(db_active_as_lead(db), bytes))
+            rc = memtable_reserve_large(db_active_as_lead(db), bytes, &bytes);
         *bytes_sum += bytes;
     }
     *count_sum += count;
@@ -240,14 +240,14 @@ static int group_reserve(struct lsm *db, const struct write_group *group) REQUIR
     int rc = LSM_OK;
     for (unsigned i = 0; i < group->count && !rc; i++) {
         struct slice payload = group->records[i].payload;
-        if (memtable_is_large(db->memtables.active, payload.size)) {
+        if (memtable_is_large(db_active_as_lead(db), payload.size)) {
             rc = batch_reserve(db, payload, &count, &bytes);
         } else {
             count += group->writers[i]->batch->count;
             bytes += payload.size;
         }
     }
-    return rc ? rc : memtable_reserve(db->memtables.active, count, bytes);
+    return rc ? rc : memtable_reserve(db_active_as_lead(db), count, bytes);
 }
 
 static int insert_batch(struct lsm *db, const struct wal_record *record) REQUIRES(db_lead)
@@ -262,7 +262,7 @@ static int insert_batch(struct lsm *db, const struct wal_record *record) REQUIRE
         if (rc)
             return status_fail(rc, "malformed batch in memory");
         enum entry_type type = batch_entry_type(op.type);
-        rc = memtable_add(db->memtables.active, op.key, tag_make(sequence++, type), op.value,
+        rc = memtable_add(db_active_as_lead(db), op.key, tag_make(sequence++, type), op.value,
                           &db->memtables.hint);
         if (rc)
             return rc;
@@ -278,7 +278,7 @@ static int group_register_blobs(struct lsm *db, struct write_group *group) REQUI
         const struct lsm_batch *batch = group->writers[i]->batch;
         if (!batch->resolved_in)
             continue;
-        rc = db_blob_register(db->memtables.active, &batch->pins, batch->resolved_bytes);
+        rc = db_blob_register(db_active_as_lead(db), &batch->pins, batch->resolved_bytes);
         counter_add(&db->counters.user_bytes, batch->resolved_values);
     }
     return rc;
@@ -290,23 +290,23 @@ static int group_log(struct lsm *db, const struct write_group *group, uint64_t *
     REQUIRES(db_lead)
 {
     enum reserve_use use = group->writers[0]->reserve;
-    int rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);
+    int rc = wal_append(db_active_log_as_lead(db)->wal, group->records, group->count, ret_end);
     if (use == RESERVE_USE_LITTLE && rc == LSM_NO_SPACE && group->counted && db_reserve_release(db))
-        rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);
+        rc = wal_append(db_active_log_as_lead(db)->wal, group->records, group->count, ret_end);
     if (use != RESERVE_USE_ALL)
         return rc;
     uint64_t give_up_us = clock_us() + SPACE_WAIT_US;
     while (rc == LSM_NO_SPACE && clock_us() < give_up_us) {
         if (!db_reserve_release(db))
             usleep(SPACE_RETRY_US);
-        rc = wal_append(db->logs.active->wal, group->records, group->count, ret_end);
+        rc = wal_append(db_active_log_as_lead(db)->wal, group->records, group->count, ret_end);
     }
     return rc;
 }
 
 static int group_write(struct lsm *db, struct write_group *group) REQUIRES(db_lead)
 {
-    uint64_t end, start = wal_end(db->logs.active->wal);
+    uint64_t end, start = wal_end(db_active_log_as_lead(db)->wal);
     int rc = group_reserve(db, group);
     if (!rc)
         rc = group_register_blobs(db, group);
@@ -336,8 +336,8 @@ static int group_write(struct lsm *db, struct write_group *group) REQUIRES(db_le
     atomic_store_explicit(&db->readers.visible, db->last_sequence, memory_order_release);
     for (unsigned i = 0; i < group->count; i++) {
         if (group->writers[i]->sync || (i == 0 && group->writers[i]->sync_soon)) {
-            db_log_ref(db->logs.active);
-            group->writers[i]->sync_log = db->logs.active;
+            db_log_ref(db_active_log_as_lead(db));
+            group->writers[i]->sync_log = db_active_log_as_lead(db);
             group->writers[i]->sync_end = end;
         }
     }
@@ -523,7 +523,7 @@ int lsm_flush(struct lsm *db)
     db_lead_acquire(db, &writer);
     db_lock(db);
     int rc = db_check_error(db);
-    while (!rc && memtable_entries(db->memtables.active) && must_wait(db)) {
+    while (!rc && memtable_entries(db_active(db)) && must_wait(db)) {
         if (db->space.full & DB_FULL_JOBS)
             rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
         else if (!(rc = db_check_retry(db, jobs_waited_for(db), DB_RETRY_FLUSH_US)))
@@ -531,9 +531,9 @@ int lsm_flush(struct lsm *db)
         if (!rc)
             rc = db_check_error(db);
     }
-    uint64_t number = db->logs.active->number;
+    uint64_t number = db_active_log(db)->number;
     db_unlock(db);
-    if (!rc && memtable_entries(db->memtables.active))
+    if (!rc && memtable_entries(db_active_as_lead(db)))
         rc = db_switch_memtable(db);
     db_lead_release(db, &writer);
 
