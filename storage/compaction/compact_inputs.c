@@ -73,7 +73,7 @@ static struct file_meta **run_files(const struct version_level *level, struct ru
     return run.first < run.end ? level->files + run.first : NULL;
 }
 
-static bool any_compacting(struct file_meta *const *files, unsigned count)
+static bool any_compacting(struct file_meta *const *files, unsigned count) REQUIRES(db_mutex)
 {
     for (unsigned i = 0; i < count; i++)
         if (files[i]->compacting)
@@ -81,7 +81,7 @@ static bool any_compacting(struct file_meta *const *files, unsigned count)
     return false;
 }
 
-static bool run_busy(const struct version_level *level, struct run run)
+static bool run_busy(const struct version_level *level, struct run run) REQUIRES(db_mutex)
 {
     return any_compacting(run_files(level, run), run.end - run.first);
 }
@@ -189,7 +189,7 @@ static bool passes_over_tables(const struct version *version, unsigned level, un
     return false;
 }
 
-static bool any_running(const struct version *version)
+static bool any_running(const struct version *version) REQUIRES(db_mutex)
 {
     for (unsigned level = 0; level < VERSION_LEVELS; level++)
         if (any_compacting(version->levels[level].files, version->levels[level].count))
@@ -200,6 +200,7 @@ static bool any_running(const struct version *version)
 // Fills in all that follows from the first inputs (c->inputs[0], already there) and the output run.
 static int finish(const struct version *version, const struct pick_options *options,
                   struct compaction *c, struct run output, const struct range *range)
+    REQUIRES(db_mutex)
 {
     const struct version_level *out = &version->levels[c->output_level];
     assert(c->input_count[0] > 0 && !any_compacting(c->inputs[0], c->input_count[0]));
@@ -223,13 +224,14 @@ static int finish(const struct version *version, const struct pick_options *opti
 }
 
 // Whether `run` of a level, empty or not, lies between two tables that may belong to one rewrite.
-static bool in_busy_gap(const struct version_level *level, struct run run)
+static bool in_busy_gap(const struct version_level *level, struct run run) REQUIRES(db_mutex)
 {
     return run.first > 0 && run.end < level->count && level->files[run.first - 1]->compacting &&
            level->files[run.end]->compacting;
 }
 
 static bool busy_above(const struct version *version, unsigned level, const struct range *range)
+    REQUIRES(db_mutex)
 {
     for (unsigned above = 0; above < level; above++) {
         const struct version_level *l = &version->levels[above];
@@ -279,7 +281,7 @@ static struct run output_of(const struct version *version, unsigned level, unsig
 // More of the input level for the same output tables, if the whole stays of a reasonable size.
 static struct run grow_run(const struct version *version, const struct pick_options *options,
                            unsigned level, struct run run, struct run output,
-                           const struct range *range)
+                           const struct range *range) REQUIRES(db_mutex)
 {
     const struct version_level *in = &version->levels[level], *out = &version->levels[level + 1];
     struct range wider_range;

@@ -20,12 +20,12 @@ struct run run_overlapping(const struct version_level *level, struct slice small
 // if they overlap no more of the next. 0, LSM_NO_MEMORY, or LSM_BUSY (no detail).
 int compaction_of_run(const struct version *version, const struct pick_options *options,
                       unsigned level, unsigned output_level, struct run run, bool grow,
-                      struct compaction **ret_compaction);
+                      struct compaction **ret_compaction) REQUIRES(db_mutex);
 
 // Starts with all level-0 tables that overlap [smallest, largest] (NULL data: unbounded) and takes
 // all that these overlap, and so on; of the result the oldest `max` tables.
 int compaction_of_level_0(const struct version *version, const struct pick_options *options,
                           unsigned output_level, struct slice smallest, struct slice largest,
-                          unsigned max, struct compaction **ret_compaction);
+                          unsigned max, struct compaction **ret_compaction) REQUIRES(db_mutex);
 
 #endif

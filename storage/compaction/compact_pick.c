@@ -55,6 +55,7 @@ static int compare_candidates(const void *a, const void *b)
 // The next few tables from the cursor on that are not compacting, the least overlap first.
 static unsigned find_candidates(const struct version *version, unsigned level,
                                 const struct buf *cursor, struct pick_candidate found[CANDIDATES])
+    REQUIRES(db_mutex)
 {
     const struct version_level *l = &version->levels[level];
     unsigned count = 0, start = 0;
@@ -73,6 +74,7 @@ static unsigned find_candidates(const struct version *version, unsigned level,
 
 static int pick_from_level(const struct version *version, const struct pick_options *options,
                            unsigned level, struct buf *cursor, struct compaction **ret_compaction)
+    REQUIRES(db_mutex)
 {
     struct pick_candidate found[CANDIDATES];
     unsigned count = find_candidates(version, level, cursor, found);
@@ -96,6 +98,7 @@ static int pick_from_level(const struct version *version, const struct pick_opti
 
 static int pick_from_level_0(const struct version *version, const struct pick_options *options,
                              unsigned base_level, struct compaction **ret_compaction)
+    REQUIRES(db_mutex)
 {
     const struct version_level *l0 = &version->levels[0];
     assert(l0->count > 0 && base_level > 0);
@@ -121,7 +124,7 @@ static unsigned rank_levels(const struct level_targets *targets, unsigned ranked
     return count;
 }
 
-static bool level_0_is_running(const struct version *version)
+static bool level_0_is_running(const struct version *version) REQUIRES(db_mutex)
 {
     for (unsigned i = 0; i < version->levels[0].count; i++)
         if (version->levels[0].files[i]->compacting)
@@ -131,6 +134,7 @@ static bool level_0_is_running(const struct version *version)
 
 static int pick_by_score(const struct version *version, const struct pick_options *options,
                          struct buf cursors[VERSION_LEVELS], struct compaction **ret_compaction)
+    REQUIRES(db_mutex)
 {
     struct level_targets targets;
     unsigned ranked[VERSION_LEVELS];
@@ -163,7 +167,7 @@ static bool worth_dropping(const struct pick_options *options, const struct file
 
 // A table that is mostly tombstones: one level down, or, in the last level, rewritten without them.
 static int pick_tombstones(const struct version *version, const struct pick_options *options,
-                           struct compaction **ret_compaction)
+                           struct compaction **ret_compaction) REQUIRES(db_mutex)
 {
     int rc = LSM_BUSY;
     for (unsigned level = 1; level < VERSION_LEVELS && rc == LSM_BUSY; level++) {
@@ -186,6 +190,7 @@ static int pick_tombstones(const struct version *version, const struct pick_opti
 
 // Whether enough of a table is dead to rewrite it.
 static bool worth_clearing(const struct pick_options *options, const struct file_meta *file)
+    REQUIRES(db_mutex)
 {
     uint64_t share = options->idle ? CLEAR_SHARE_IDLE : CLEAR_SHARE;
     if (options->reclaim)
@@ -226,7 +231,7 @@ static bool refers_to_draining(const struct file_meta *file)
 
 // The first table of a sorted level that refers to a draining blob file and can be rewritten.
 static int drain_level(const struct version *version, const struct pick_options *options,
-                       unsigned level, struct compaction **ret_compaction)
+                       unsigned level, struct compaction **ret_compaction) REQUIRES(db_mutex)
 {
     const struct version_level *l = &version->levels[level];
     int rc = LSM_BUSY;
@@ -263,7 +268,7 @@ int compact_pick_drain(const struct version *version, const struct pick_options 
 // Level 0, if it has tombstones, though it is small; when idle, if they are many.
 static int pick_level_0_tombstones(const struct version *version,
                                    const struct pick_options *options,
-                                   struct compaction **ret_compaction)
+                                   struct compaction **ret_compaction) REQUIRES(db_mutex)
 {
     const struct version_level *l0 = &version->levels[0];
     struct level_targets targets;

@@ -34,7 +34,7 @@ struct level_targets {
     double score[VERSION_LEVELS];    // >= 1 wants compaction; tables already compacting not counted
 };
 void pick_targets(const struct version *version, const struct pick_options *options,
-                  struct level_targets *ret_targets);
+                  struct level_targets *ret_targets) REQUIRES(db_mutex);
 
 // A picked compaction: inputs of two levels and the tables of the level after (to bound the overlap
 // of outputs). File pointers borrow the version's references: keep the version while it is used.
@@ -66,18 +66,19 @@ struct compaction {
 // tombstones can all be dropped, since max_sequence <= oldest_snapshot: the rewrite then leaves
 // none, and the table is not picked again. A manual range is compact_pick_range(). LSM_NO_MEMORY.
 int compact_pick(const struct version *version, const struct pick_options *options,
-                 struct buf cursors[VERSION_LEVELS], struct compaction **ret_compaction);
+                 struct buf cursors[VERSION_LEVELS], struct compaction **ret_compaction)
+    REQUIRES(db_mutex);
 
 // A compaction that moves values out of draining blob files: a table that refers to one, rewritten
 // in place, or level 0. For when compact_pick() has nothing, or reclaim is urgent.
 int compact_pick_drain(const struct version *version, const struct pick_options *options,
-                       struct compaction **ret_compaction);
+                       struct compaction **ret_compaction) REQUIRES(db_mutex);
 
 // A compaction that gives back what was kept for snapshots that are gone (file_meta.dead_bytes): a
 // table of which they are 1/8 (1/64 when idle, any to reclaim), rewritten in place, or level 0. For
 // when there is nothing else.
 int compact_pick_kept(const struct version *version, const struct pick_options *options,
-                      struct compaction **ret_compaction);
+                      struct compaction **ret_compaction) REQUIRES(db_mutex);
 
 // All tables of `level` that overlap [lower, upper] (NULL data: unbounded), and those that must go
 // with them, into `output_level`: a deeper one, or `level` itself, unless 0, to rewrite it
@@ -86,7 +87,7 @@ int compact_pick_kept(const struct version *version, const struct pick_options *
 // nothing overlaps. LSM_BUSY (no detail) if it has to wait for a running compaction.
 int compact_pick_range(const struct version *version, const struct pick_options *options,
                        unsigned level, unsigned output_level, struct slice lower,
-                       struct slice upper, struct compaction **ret_compaction);
+                       struct slice upper, struct compaction **ret_compaction) REQUIRES(db_mutex);
 
 void compaction_free(struct compaction *compaction);
 

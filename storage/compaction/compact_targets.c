@@ -27,6 +27,7 @@
 
 // Bytes of a level's tables that no running compaction has.
 static uint64_t idle_bytes(const struct version_level *level, unsigned *ret_count)
+    REQUIRES(db_mutex)
 {
     uint64_t bytes = 0;
     unsigned count = 0;
@@ -74,7 +75,7 @@ static void set_targets(const struct version *version, const struct pick_options
 
 // The score of level 0 for the sake of blobs.
 static double blob_score(const struct version *version, const struct pick_options *options,
-                         unsigned base_level)
+                         unsigned base_level) REQUIRES(db_mutex)
 {
     const struct version_level *l0 = &version->levels[0];
     double all = 0, idle_blobs = 0;

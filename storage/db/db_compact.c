@@ -300,8 +300,8 @@ static struct compact_job step_job(const struct merge *merge, unsigned end, bool
     return run;
 }
 
-// Keeps other compactions off what a step has added. Before it is in a version.
-static int keep_added(struct merge *merge, const struct compact_job *run)
+// Keeps other compactions off what a step has added. Before it is in a version: nobody else has it.
+static int keep_added(struct merge *merge, const struct compact_job *run) NOT_CHECKED
 {
     size_t size = (merge->added_count + run->output_count) * sizeof(struct file_meta *);
     struct file_meta **added = realloc(merge->added, size);

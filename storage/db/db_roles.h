@@ -4,7 +4,7 @@
 
 #include "base/lock_check.h"
 
-extern struct lock_role db_mutex;         // struct lsm's mutex
+extern struct lock_role db_mutex;         // struct lsm's mutex; version/file_meta.h names it too
 extern struct lock_role db_queue_mutex;   // of the write queue
 extern struct lock_role db_lead;          // being the write leader
 extern struct lock_role db_manifest_lead; // being who changes the version

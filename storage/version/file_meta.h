@@ -15,6 +15,7 @@
 struct sst_reader;
 
 extern struct lock_role table_cache_mutex; // of the table cache; a leaf
+extern struct lock_role db_mutex;          // of the store that has the table (db/db_roles.h)
 
 struct file_meta {
     // Set once, before the struct is shared; but for the reader.
@@ -36,11 +37,11 @@ struct file_meta {
     struct kept_range *kept; // what only snapshots need, as the table was written; owned
     size_t kept_count;
 
-    _Atomic uint32_t refs; // versions (and edits in flight) that hold it
-    _Atomic uint32_t used; // mark of recent use, for the table cache's eviction
-    bool compacting;       // a running compaction has it as input; the db's mutex
-    uint64_t dead_bytes;   // of `kept`, whose snapshots are gone; the db's mutex
-    _Atomic bool obsolete; // no later version has it: its file may be removed
+    _Atomic uint32_t refs;                    // versions (and edits in flight) that hold it
+    _Atomic uint32_t used;                    // mark of recent use, for the table cache's eviction
+    bool compacting GUARDED_BY(db_mutex);     // a running compaction has it as input
+    uint64_t dead_bytes GUARDED_BY(db_mutex); // of `kept`, whose snapshots are gone
+    _Atomic bool obsolete;                    // no later version has it: its file may be removed
     void *cache_slot GUARDED_BY(table_cache_mutex);             // the table cache's own
     void *owner;                                                // passed to the hook below
     void (*on_last_unref)(struct file_meta *file, void *owner); // closes the reader, schedules the

@@ -30,20 +30,20 @@ START_TEST(test_targets)
     struct version_edit edit = {0};
     struct level_targets t;
     struct version *v = build(&edit);
-    pick_targets(v, &small, &t); // empty
+    find_targets(v, &small, &t); // empty
     ck_assert_uint_eq(t.base_level, 6);
     version_unref(v);
 
     add_level(&edit, 6, 10, 100); // just the base size
     v = build(&edit);
-    pick_targets(v, &small, &t);
+    find_targets(v, &small, &t);
     ck_assert_uint_eq(t.base_level, 6);
     ck_assert_uint_eq(t.target[6], 1000);
     version_unref(v);
 
     add_level(&edit, 6, 50, 1000);
     v = build(&edit);
-    pick_targets(v, &small, &t);
+    find_targets(v, &small, &t);
     ck_assert_uint_eq(t.base_level, 4);
     ck_assert_uint_eq(t.target[5], 5000);
     ck_assert_uint_eq(t.target[4], 500);
@@ -53,7 +53,7 @@ START_TEST(test_targets)
     add_level(&edit, 6, 10, 90); // shrunk a little: the level above stays in use
     add_level(&edit, 5, 1, 9);
     v = build(&edit);
-    pick_targets(v, &small, &t);
+    find_targets(v, &small, &t);
     ck_assert_uint_eq(t.base_level, 5);
     ck_assert_uint_eq(t.target[5], 90);
     ck_assert(t.score[5] < 1);
@@ -62,7 +62,7 @@ START_TEST(test_targets)
     add_level(&edit, 6, 10, 10); // shrunk a lot: it is to be emptied
     add_level(&edit, 3, 1, 9);
     v = build(&edit);
-    pick_targets(v, &small, &t);
+    find_targets(v, &small, &t);
     ck_assert_uint_eq(t.base_level, 3);
     ck_assert_uint_eq(t.target[3], 0);
     ck_assert(t.score[3] >= 1);
@@ -189,14 +189,13 @@ START_TEST(test_one_key_in_several_tables)
         edit_add_new(&edit, 6, make_file(100 + i, 35 + i * 10, 45 + i * 10, 100, 30 - i));
     struct version *v = build(&edit);
     put_big64(key, 5);
-    ck_assert_int_eq(compact_pick_range(v, &small, 5, 6, slice_of(key, 8), slice_of(key, 8), &c),
-                     0);
+    ck_assert_int_eq(pick_range(v, &small, 5, 6, slice_of(key, 8), slice_of(key, 8), &c), 0);
     ck_assert_uint_eq(c->input_count[0], 4);
     ck_assert_uint_eq(c->input_count[1], 3);
     ck_assert(c->bottom);
     compaction_free(c);
     put_big64(key, 50);
-    ck_assert_int_eq(compact_pick_range(v, &small, 6, 6, slice_of(key, 8), none, &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 6, 6, slice_of(key, 8), none, &c), 0);
     ck_assert_uint_eq(c->input_count[0], 3);
     ck_assert_uint_eq(c->input_count[1], 0);
     compaction_free(c);
@@ -252,44 +251,41 @@ START_TEST(test_ranges)
     edit_add_new(&edit, 0, make_file(51, 20, 40, 10, 11));
     edit_add_new(&edit, 0, make_file(52, 400, 420, 10, 12));
     struct version *v = build(&edit);
-    ck_assert_int_eq(compact_pick_range(v, &small, 0, 6, none, none, &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 0, 6, none, none, &c), 0);
     ck_assert_uint_eq(c->output_level, 5); // there is data on the way
     ck_assert(!c->exclusive);
     compaction_free(c);
     put_big64(low, 390);
     put_big64(high, 405);
-    ck_assert_int_eq(compact_pick_range(v, &small, 0, 6, slice_of(low, 8), slice_of(high, 8), &c),
-                     0);
+    ck_assert_int_eq(pick_range(v, &small, 0, 6, slice_of(low, 8), slice_of(high, 8), &c), 0);
     ck_assert_uint_eq(c->output_level, 5); // 410..420 would sink below level 5's 410..490
     compaction_free(c);
-    ck_assert_int_eq(compact_pick_range(v, &small, 0, 0, none, none, &c), LSM_INVALID);
-    ck_assert_int_eq(compact_pick_range(v, &small, 5, 4, none, none, &c), LSM_INVALID);
-    ck_assert_int_eq(compact_pick_range(v, &small, 6, 7, none, none, &c), LSM_INVALID);
-    ck_assert_int_eq(compact_pick_range(v, &small, 0, 5, none, none, &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 0, 0, none, none, &c), LSM_INVALID);
+    ck_assert_int_eq(pick_range(v, &small, 5, 4, none, none, &c), LSM_INVALID);
+    ck_assert_int_eq(pick_range(v, &small, 6, 7, none, none, &c), LSM_INVALID);
+    ck_assert_int_eq(pick_range(v, &small, 0, 5, none, none, &c), 0);
     ck_assert_uint_eq(c->input_count[0], 3);
     ck_assert_uint_eq(c->input_count[1], 5);
     compaction_free(c);
     put_big64(low, 35);
-    ck_assert_int_eq(compact_pick_range(v, &small, 0, 5, none, slice_of(low, 8), &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 0, 5, none, slice_of(low, 8), &c), 0);
     ck_assert_uint_eq(c->input_count[0], 2);
     compaction_free(c);
-    ck_assert_int_eq(compact_pick_range(v, &small, 0, 5, slice_of(low, 8), none, &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 0, 5, slice_of(low, 8), none, &c), 0);
     ck_assert_uint_eq(c->input_count[0], 3); // 0-20 came along
     compaction_free(c);
     put_big64(low, 195);
     put_big64(high, 205);
-    ck_assert_int_eq(compact_pick_range(v, &small, 5, 6, slice_of(low, 8), slice_of(high, 8), &c),
-                     0);
+    ck_assert_int_eq(pick_range(v, &small, 5, 6, slice_of(low, 8), slice_of(high, 8), &c), 0);
     ck_assert_ptr_null(c);
     put_big64(high, 211);
-    ck_assert_int_eq(compact_pick_range(v, &small, 5, 6, slice_of(low, 8), slice_of(high, 8), &c),
-                     0);
+    ck_assert_int_eq(pick_range(v, &small, 5, 6, slice_of(low, 8), slice_of(high, 8), &c), 0);
     ck_assert_uint_eq(c->input_count[0], 1);
     mark(c, true);
     struct compaction *d;
-    ck_assert_int_eq(compact_pick_range(v, &small, 5, 6, none, none, &d), LSM_BUSY);
-    ck_assert_int_eq(compact_pick_range(v, &small, 6, 6, none, none, &d), LSM_BUSY);
-    ck_assert_int_eq(compact_pick_range(v, &small, 0, 5, none, none, &d), LSM_BUSY);
+    ck_assert_int_eq(pick_range(v, &small, 5, 6, none, none, &d), LSM_BUSY);
+    ck_assert_int_eq(pick_range(v, &small, 6, 6, none, none, &d), LSM_BUSY);
+    ck_assert_int_eq(pick_range(v, &small, 0, 5, none, none, &d), LSM_BUSY);
     compaction_free(c);
     version_unref(v);
 }
@@ -306,22 +302,22 @@ START_TEST(test_passing_over_a_level)
     edit_add_new(&edit, 5, make_file(3, 0, 200, 10, 3));
     edit_add_new(&edit, 6, make_file(4, 0, 200, 10, 1));
     struct version *v = build(&edit);
-    ck_assert_int_eq(compact_pick_range(v, &small, 0, 6, none, none, &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 0, 6, none, none, &c), 0);
     ck_assert_uint_eq(c->output_level, 5);
     ck_assert(c->exclusive && !c->bottom);
     mark(c, true);
     put_big64(key, 150);
-    ck_assert_int_eq(compact_pick_range(v, &small, 3, 6, slice_of(key, 8), none, &d), LSM_BUSY);
+    ck_assert_int_eq(pick_range(v, &small, 3, 6, slice_of(key, 8), none, &d), LSM_BUSY);
     mark(c, false);
     compaction_free(c);
-    ck_assert_int_eq(compact_pick_range(v, &small, 3, 6, slice_of(key, 8), none, &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 3, 6, slice_of(key, 8), none, &c), 0);
     ck_assert_uint_eq(c->output_level, 5);
     ck_assert(c->exclusive);
     compaction_free(c);
-    ck_assert_int_eq(compact_pick_range(v, &small, 3, 4, none, none, &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 3, 4, none, none, &c), 0);
     ck_assert(c->trivial_move && !c->exclusive);
     mark(c, true);
-    ck_assert_int_eq(compact_pick_range(v, &small, 0, 5, none, none, &d), LSM_BUSY);
+    ck_assert_int_eq(pick_range(v, &small, 0, 5, none, none, &d), LSM_BUSY);
     compaction_free(c);
     version_unref(v);
 }
@@ -338,14 +334,14 @@ START_TEST(test_gap_in_a_rewrite)
     edit_add_new(&edit, 5, make_file(3, 120, 180, 10, 2)); // between the two
     struct version *v = build(&edit);
     put_big64(key, 150);
-    ck_assert_int_eq(compact_pick_range(v, &small, 6, 6, none, none, &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 6, 6, none, none, &c), 0);
     mark(c, true);
-    ck_assert_int_eq(compact_pick_range(v, &small, 5, 6, none, none, &d), LSM_BUSY);
+    ck_assert_int_eq(pick_range(v, &small, 5, 6, none, none, &d), LSM_BUSY);
     mark(c, false);
     compaction_free(c);
-    ck_assert_int_eq(compact_pick_range(v, &small, 5, 6, none, none, &c), 0);
+    ck_assert_int_eq(pick_range(v, &small, 5, 6, none, none, &c), 0);
     mark(c, true);
-    ck_assert_int_eq(compact_pick_range(v, &small, 6, 6, none, none, &d), LSM_BUSY);
+    ck_assert_int_eq(pick_range(v, &small, 6, 6, none, none, &d), LSM_BUSY);
     compaction_free(c);
     version_unref(v);
 }

@@ -363,7 +363,7 @@ static void sim_print(const struct sim *sim, const char *name)
 static void expect_idle(const struct sim *sim)
 {
     struct level_targets targets;
-    pick_targets(sim->version, &sim->options, &targets);
+    find_targets(sim->version, &sim->options, &targets);
     for (unsigned level = 0; level < VERSION_LEVELS; level++)
         ck_assert(targets.score[level] < 1);
 }
