@@ -123,78 +123,117 @@ static int compare_candidates(const void *a, const void *b)
     return x->share < y->share ? 1 : x->share > y->share ? -1 : 0;
 }
 
-// Files worth draining, the ones with the largest share of garbage first. A stream's current file
-// that is worth it is ended. Mutex held.
-static size_t find_candidates(struct blob_store *store, unsigned percent,
-                              struct drain_candidate *found) REQUIRES(blob_mutex)
+static bool is_live_in_tables(const struct blob_file *file)
 {
-    size_t count = 0;
+    return atomic_load_explicit(&file->live, memory_order_relaxed) > 0;
+}
+
+static bool is_worth_draining(const struct blob_store *store, const struct blob_file *file,
+                              unsigned percent) REQUIRES(blob_mutex)
+{
+    if (file->size == 0 || file_garbage(file) * 200 < file->size * percent ||
+        blob_file_draining(file) || atomic_load_explicit(&file->damaged, memory_order_relaxed))
+        return false;
+    return !file->current || (!file->writing && file->size >= store->file_size / 8);
+}
+
+// All files worth draining, the ones with the largest share of garbage first; the first *ret_first
+// of them are for a round. The array is the caller's. NULL: no memory. Mutex held.
+static struct drain_candidate *find_candidates(const struct blob_store *store, unsigned percent,
+                                               uint64_t bytes, size_t *ret_count, size_t *ret_first)
+    REQUIRES(blob_mutex)
+{
+    struct drain_candidate *found = calloc(store->file_count + 1, sizeof *found);
+    size_t count = 0, first = 0;
+    if (!found)
+        return NULL;
     for (size_t i = 0; i < store->bucket_count; i++) {
         for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
-            uint64_t garbage = file_garbage(file);
-            if (file->size == 0 || garbage * 200 < file->size * percent ||
-                blob_file_draining(file) ||
-                atomic_load_explicit(&file->damaged, memory_order_relaxed))
+            if (!is_worth_draining(store, file, percent))
                 continue;
-            if (file->current) {
-                if (file->writing || file->size < store->file_size / 8)
-                    continue;
-                for (int k = 0; k < BLOB_STREAMS; k++)
-                    if (store->streams[k].current == file)
-                        store->streams[k].current = NULL;
-                file->current = false;
-                // Drops the stream's reference. The list of dirty files holds another one: a
-                // current file does not leave it.
-                uint64_t before = atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel);
-                assert(before > 1);
-                (void)before;
-            }
+            uint64_t garbage = file_garbage(file);
             assert(count < store->file_count);
             found[count++] =
                 (struct drain_candidate){file, garbage, (double)garbage / (double)file->size};
         }
     }
-    return count;
-}
-
-static void mark(struct blob_store *store, unsigned percent, uint64_t bytes) REQUIRES(blob_mutex)
-{
-    struct drain_candidate *found = calloc(store->file_count + 1, sizeof *found);
-    if (!found)
-        return; // no memory: the files are looked at again in the next round
-    size_t count = find_candidates(store, percent, found);
-    uint64_t sum = 0;
     qsort(found, count, sizeof *found, compare_candidates);
-    for (size_t i = 0; i < count && sum < bytes / ROUND_SHARE + 1; i++) {
-        sum += found[i].garbage;
-        atomic_store_explicit(&found[i].file->draining, true, memory_order_relaxed);
-    }
-    free(found);
+    for (uint64_t sum = 0; first < count && sum < bytes / ROUND_SHARE + 1; first++)
+        sum += found[first].garbage;
+    *ret_count = count;
+    *ret_first = first;
+    return found;
 }
 
-bool blob_store_choose_drain(struct blob_store *store, unsigned percent)
+// Ends a stream's current file.
+static void end_current(struct blob_store *store, struct blob_file *file) REQUIRES(blob_mutex)
+{
+    for (int k = 0; k < BLOB_STREAMS; k++)
+        if (store->streams[k].current == file)
+            store->streams[k].current = NULL;
+    file->current = false;
+    // Drops the stream's reference. The list of dirty files holds another one: a current file does
+    // not leave it.
+    uint64_t before = atomic_fetch_sub_explicit(&file->refs, 1, memory_order_acq_rel);
+    assert(before > 1);
+    (void)before;
+}
+
+// Whether a round is under way, or else due, and then of how many bytes.
+static bool is_round_running(const struct blob_store *store, unsigned percent, bool *ret_due,
+                             uint64_t *ret_bytes) REQUIRES(blob_mutex)
 {
     bool running = false;
     uint64_t bytes = 0, garbage = 0;
-    store_lock(store);
     for (size_t i = 0; i < store->bucket_count; i++) {
         for (struct blob_file *file = store->buckets[i]; file; file = file->next) {
             bool draining = blob_file_draining(file);
-            running = running ||
-                      (draining && atomic_load_explicit(&file->live, memory_order_relaxed) > 0);
+            running = running || (draining && is_live_in_tables(file));
             if (!draining) { // the garbage of a draining file is already on its way out
                 bytes += file->size;
                 garbage += file_garbage(file);
             }
         }
     }
-    if (!running && garbage * 100 > bytes * percent) {
-        mark(store, percent, bytes);
-        for (size_t i = 0; i < store->bucket_count && !running; i++)
-            for (struct blob_file *file = store->buckets[i]; file && !running; file = file->next)
-                running = blob_file_draining(file) &&
-                          atomic_load_explicit(&file->live, memory_order_relaxed) > 0;
+    *ret_due = !running && garbage * 100 > bytes * percent;
+    *ret_bytes = bytes;
+    return running;
+}
+
+bool blob_store_wants_drain(struct blob_store *store, unsigned percent)
+{
+    bool due;
+    uint64_t bytes;
+    size_t count, first;
+    store_lock(store);
+    bool wanted = is_round_running(store, percent, &due, &bytes);
+    struct drain_candidate *found =
+        due ? find_candidates(store, percent, bytes, &count, &first) : NULL;
+    for (size_t i = 0; found && i < first && !wanted; i++)
+        wanted = is_live_in_tables(found[i].file);
+    store_unlock(store);
+    free(found);
+    return wanted;
+}
+
+bool blob_store_choose_drain(struct blob_store *store, unsigned percent)
+{
+    bool due;
+    uint64_t bytes;
+    size_t count, first;
+    store_lock(store);
+    bool running = is_round_running(store, percent, &due, &bytes);
+    // Without memory, the files are looked at again in the next round.
+    struct drain_candidate *found =
+        due ? find_candidates(store, percent, bytes, &count, &first) : NULL;
+    for (size_t i = 0; found && i < count; i++)
+        if (found[i].file->current)
+            end_current(store, found[i].file);
+    for (size_t i = 0; found && i < first; i++) {
+        atomic_store_explicit(&found[i].file->draining, true, memory_order_relaxed);
+        running = running || is_live_in_tables(found[i].file);
     }
     store_unlock(store);
+    free(found);
     return running;
 }

@@ -113,6 +113,8 @@ void blob_store_seal(struct blob_store *store);
 // being drained: those with the most garbage, enough to be worth a pass over the tables. Returns
 // whether any file with live bytes in tables is marked, now or from before.
 bool blob_store_choose_drain(struct blob_store *store, unsigned percent);
+// Whether it would return true. Marks nothing.
+bool blob_store_wants_drain(struct blob_store *store, unsigned percent);
 
 struct blob_stats {
     uint64_t files, bytes;  // of all files

@@ -41,13 +41,11 @@ struct pick_options db_pick_options(struct lsm *db)
     };
 }
 
-// What is to be done next, by size or for the sake of blobs, which take turns when there is both:
-// *drain_first. Mutex held.
-int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_first,
-            struct compaction **ret_compaction)
+// db_pick(); `drain`: there are files to drain.
+static int pick(struct lsm *db, bool drain, struct buf cursors[VERSION_LEVELS], bool *drain_first,
+                struct compaction **ret_compaction) REQUIRES(db_mutex)
 {
     struct pick_options options = db_pick_options(db);
-    bool drain = blob_store_choose_drain(db->blobs, db->options.blob_garbage_ratio);
     int rc = db_count_dead(db);
     *ret_compaction = NULL;
     if (!rc && options.reclaim)
@@ -68,6 +66,13 @@ int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_firs
     return rc;
 }
 
+int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_first,
+            struct compaction **ret_compaction)
+{
+    bool drain = blob_store_choose_drain(db->blobs, db->options.blob_garbage_ratio);
+    return pick(db, drain, cursors, drain_first, ret_compaction);
+}
+
 bool db_jobs_done(struct lsm *db)
 {
     if (db_has_failed(db))
@@ -75,10 +80,13 @@ bool db_jobs_done(struct lsm *db)
     if (db->memtables.immutable_count || db->jobs.flush_running || db->jobs.compactions_running ||
         db->jobs.manual_running)
         return false;
+    // While nothing runs, a table that refers to a file to drain can be picked.
+    if (blob_store_wants_drain(db->blobs, db->options.blob_garbage_ratio))
+        return false;
     struct buf cursors[VERSION_LEVELS] = {{0}};
     struct compaction *compaction = NULL;
-    bool drain_first = db->jobs.drain_first;
-    int rc = db_pick(db, cursors, &drain_first, &compaction);
+    bool drain_first = false;
+    int rc = pick(db, false, cursors, &drain_first, &compaction);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
         buf_release(&cursors[i]);
     compaction_free(compaction);

@@ -22,6 +22,7 @@ struct pick_options db_pick_options(struct lsm *db) REQUIRES(db_mutex);
 // *drain_first. NULL: nothing.
 int db_pick(struct lsm *db, struct buf cursors[VERSION_LEVELS], bool *drain_first,
             struct compaction **ret_compaction) REQUIRES(db_mutex);
-bool db_jobs_done(struct lsm *db) REQUIRES(db_mutex); // nothing is running or due, or nothing can
+// Whether nothing is running or due, or nothing can. Begins nothing, and marks nothing.
+bool db_jobs_done(struct lsm *db) REQUIRES(db_mutex);
 
 #endif

@@ -553,7 +553,11 @@ START_TEST(test_drain)
     for (unsigned i = 0; i < 12; i++)               // two files, nearly all of them garbage
         if (i % 6)
             blob_file_add_live(blobs[i], -(int64_t)blob_pointer_bytes(&pointers[i]));
-    ck_assert(!blob_store_choose_drain(store, 20)); // too little
+    ck_assert(!blob_store_wants_drain(store, 20)); // too little
+    ck_assert(!blob_store_choose_drain(store, 20));
+    ck_assert(blob_store_wants_drain(store, 10));
+    for (unsigned i = 0; i < 60; i++)
+        ck_assert(!blob_file_draining(blobs[i])); // it was only asked
     ck_assert(blob_store_choose_drain(store, 10));
     unsigned draining = 0;
     for (unsigned i = 0; i < 60; i += 6)
@@ -561,15 +565,39 @@ START_TEST(test_drain)
     ck_assert_uint_ge(draining, 1);
     ck_assert(blob_file_draining(blobs[0]) || blob_file_draining(blobs[6]));
     ck_assert(!blob_file_draining(blobs[30]));
-    ck_assert(blob_store_choose_drain(store, 90)); // the round goes on whatever is asked for
+    ck_assert(blob_store_wants_drain(store, 90)); // the round goes on whatever is asked for
+    ck_assert(blob_store_choose_drain(store, 90));
     for (unsigned i = 0; i < 12; i += 6)
         blob_file_add_live(blobs[i], -(int64_t)blob_pointer_bytes(&pointers[i]));
-    ck_assert(!blob_store_choose_drain(store, 90)); // nothing is live there now
+    ck_assert(!blob_store_wants_drain(store, 90)); // nothing is live there now
+    ck_assert(!blob_store_choose_drain(store, 90));
     struct blob_ref refs[2] = {{.number = 1, .bytes = 5, .file = blobs[30]},
                                {.number = 2, .bytes = 7, .file = blobs[draining == 2 ? 0 : 6]}};
     if (blob_file_draining(refs[1].file))
         ck_assert_uint_eq(blob_refs_draining(refs, 2), 7);
     for (unsigned i = 0; i < 60; i++)
+        blob_file_unref(blobs[i]);
+}
+END_TEST
+
+// A file that is still written to is ended when it is chosen, and not when that is only asked
+// about.
+START_TEST(test_drain_of_current)
+{
+    struct blob_pointer pointers[5];
+    struct blob_file *blobs[5];
+    for (unsigned i = 0; i < 3; i++)
+        blobs[i] = append(10000, 2 * i + 1, &pointers[i]);
+    blob_file_add_live(blobs[0],
+                       (int64_t)blob_pointer_bytes(&pointers[0])); // of the others nothing
+    ck_assert(blob_store_wants_drain(store, 20));
+    blobs[3] = append(100, 1, &pointers[3]);
+    ck_assert_uint_eq(pointers[3].file, pointers[0].file);
+    ck_assert(blob_store_choose_drain(store, 20));
+    ck_assert(blob_file_draining(blobs[0]));
+    blobs[4] = append(100, 1, &pointers[4]);
+    ck_assert_uint_ne(pointers[4].file, pointers[0].file);
+    for (unsigned i = 0; i < 5; i++)
         blob_file_unref(blobs[i]);
 }
 END_TEST
@@ -695,6 +723,7 @@ int main(void)
     tcase_add_test(tc, test_give_back_waits);
     tcase_add_test(tc, test_failed_append_is_cut);
     tcase_add_test(tc, test_drain);
+    tcase_add_test(tc, test_drain_of_current);
     tcase_add_test(tc, test_drained_file_waits);
     tcase_add_test(tc, test_refs);
     tcase_add_test(tc, test_threads);
