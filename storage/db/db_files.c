@@ -81,7 +81,7 @@ int db_adopt_file(struct lsm *db, struct file_meta *file)
 }
 
 // Nobody who follows waits for this lock, and it is held for a moment.
-bool db_is_followed(struct lsm *db)
+bool db_look_for_followers(struct lsm *db)
 {
     char name[STORE_NAME_MAX];
     struct env_stat stat;
@@ -113,7 +113,8 @@ static uint64_t removable_until(struct lsm *db)
     any = any || (db->blobs && blob_store_has_unused(db->blobs));
     if (!any) // what is let go from here on stays until it was found out whether somebody follows
         return 0;
-    if (!db_is_followed(db)) // whoever comes from here on does not see what was let go before
+    // Whoever comes from here on does not see what was let go before.
+    if (!db_look_for_followers(db))
         return now;
     db_lock(db);
     bool space_short = db_space_short(db);

@@ -39,8 +39,9 @@ uint64_t db_new_file_number(void *db);
 void db_remove_obsolete(struct lsm *db) EXCLUDES(db_mutex); // no locks held
 // Puts a file that no version has on the list of those to remove.
 int db_note_obsolete(struct lsm *db, enum store_file kind, uint64_t number);
-// Whether another process follows the store just now. No locks held.
-bool db_is_followed(struct lsm *db);
+// Whether another process follows the store just now. If none does, the file that tells of
+// followers goes. No locks held.
+bool db_look_for_followers(struct lsm *db);
 // Ties a table that is going to be part of a version to this store: when its last reference goes,
 // its reader is closed and, if it is obsolete, its file is put on the list of files to remove.
 int db_adopt_file(struct lsm *db, struct file_meta *file);

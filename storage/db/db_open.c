@@ -269,7 +269,8 @@ static void handle_free(struct lsm *db) NOT_CHECKED
 }
 
 // Whoever follows needs no lock, but tells the writer that there is somebody. The writer holds that
-// file for a moment when it looks (db_is_followed). *ret_waited: somebody else had the store.
+// file for a moment when it looks (db_look_for_followers). *ret_waited: somebody else had the
+// store.
 static int take_lock(struct lsm *db, bool *ret_waited)
 {
     char name[STORE_NAME_MAX];

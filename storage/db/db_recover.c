@@ -378,7 +378,7 @@ static int recover_run(struct lsm *db, struct found_files *found,
         db_blob_account_version(db->version);
     if (!rc && !db->options.read_only) {
         db->logs.spare_state = SPARE_WANTED;
-        db->files.followed = db_is_followed(db);
+        db->files.followed = db_look_for_followers(db);
         rc = db->env->ops->list(db->env, ENV_HERE, sweep_name, db);
         blob_store_hold(db->blobs, false);
     }
