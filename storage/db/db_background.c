@@ -188,7 +188,7 @@ static void ease_full_disk(struct lsm *db)
     db_unlock(db);
     if (spent)
         db_reserve_make(db);
-    bool low = db_space_low(db);
+    bool low = db_low_after_giving_back(db);
     db_lock(db);
     if (!low && db->space.full & DB_FULL_LOW) {
         db->space.full &= ~DB_FULL_LOW;
@@ -253,7 +253,7 @@ static bool flush_goes_first(struct lsm *db) REQUIRES(db_mutex)
     if (!db_flush_due(db))
         return false;
     db_unlock(db);
-    bool low = db_space_low(db);
+    bool low = db_low_after_giving_back(db);
     db_lock(db);
     return low && db_flush_due(db);
 }

@@ -66,7 +66,7 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     size_t capacity = log_capacity(db);
     db_unlock(db);
     // Somebody else may need the space more, such as the manifest of an opening.
-    if (!recycle && db_space_low(db))
+    if (!recycle && db_low_after_giving_back(db))
         capacity = 0;
 
     int rc = open_wal(db, log, capacity, recycle);

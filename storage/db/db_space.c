@@ -48,7 +48,7 @@ static uint64_t low_mark(struct lsm *db, uint64_t total)
     return db_space_bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
 }
 
-bool db_space_low(struct lsm *db)
+bool db_low_after_giving_back(struct lsm *db)
 {
     uint64_t free_bytes, total;
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))

@@ -55,8 +55,9 @@ bool db_disk_is_full(const struct lsm *db) REQUIRES(db_mutex);
 // LSM_NO_SPACE if they are: for what takes space before it queues. No locks held.
 int db_check_space(struct lsm *db) EXCLUDES(db_mutex);
 bool db_space_short(const struct lsm *db) REQUIRES(db_mutex); // whether to make room; mutex held
-bool db_space_low(struct lsm *db)
-    EXCLUDES(db_mutex); // whether what is in memory might not fit on the disk; no locks
+// Whether what is in memory might not fit on the disk, even after blob files have given back what
+// they hold ahead of their ends, which they only do then. No locks held.
+bool db_low_after_giving_back(struct lsm *db) EXCLUDES(db_mutex);
 void db_note_full(struct lsm *db)
     EXCLUDES(db_mutex); // sets DB_FULL_LOW; the flush thread clears it. No locks held
 // Bytes that writes may take before they are refused, of those free on the disk. No locks held.

@@ -124,7 +124,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             continue;
         }
         db_unlock(db);
-        if (!use_reserve && db_space_low(db)) {
+        if (!use_reserve && db_low_after_giving_back(db)) {
             db_note_full(db);
             db_lock(db);
             continue;
@@ -155,7 +155,7 @@ static void watch_blobs(struct lsm *db) REQUIRES(db_lead)
     db_lock(db);
     db_update_pressure(db);
     db_unlock(db);
-    if (db_space_low(db))
+    if (db_low_after_giving_back(db))
         db_note_full(db);
 }
 
