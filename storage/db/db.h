@@ -86,6 +86,19 @@ struct lsm {
     struct db_follow *follow; // NULL: the store is not followed but opened
     struct arena_pool arenas; // what flushed memtables leave to the next
 
+    // The parts, each with the lock that its header names.
+    struct db_readers readers;
+    struct db_memtables memtables;
+    struct db_queue queue;
+    struct db_logs logs;
+    struct db_manifest manifest;
+    struct db_files files;
+    struct db_space space;
+    struct db_pace pace;
+    struct db_jobs jobs;
+    struct db_snapshots snapshots;
+    struct db_failure failure;
+
     // The lead's.
     uint64_t last_sequence GUARDED_BY(db_lead);
 
@@ -94,19 +107,6 @@ struct lsm {
     pthread_cond_t work;    // background threads wait: something may be due
     pthread_cond_t changed; // users wait: a flush or compaction ended, state moved on
     struct version *version GUARDED_BY(db_mutex); // current; also in the view
-
-    // The parts, each with the lock that its header names.
-    struct db_failure failure;
-    struct db_readers readers;
-    struct db_memtables memtables;
-    struct db_snapshots snapshots;
-    struct db_queue queue;
-    struct db_logs logs;
-    struct db_manifest manifest;
-    struct db_files files;
-    struct db_space space;
-    struct db_pace pace;
-    struct db_jobs jobs;
 
     // Figures.
     struct db_counters counters;
