@@ -79,7 +79,8 @@ void db_lead_release(struct lsm *db, struct writer *writer) NOT_CHECKED
     db_lead_end(db, writer, writer);
 }
 
-static int take_next_log(struct lsm *db, struct db_log **ret_log)
+// Without room for it, it is made of what the active log has allocated ahead.
+static int take_next_log(struct lsm *db, struct db_log **ret_log) REQUIRES(db_lead)
 {
     db_lock(db);
     while (db->logs.spare_state ==
@@ -93,7 +94,10 @@ static int take_next_log(struct lsm *db, struct db_log **ret_log)
         *ret_log = log;
         return LSM_OK;
     }
-    return db_log_new(db, ret_log);
+    int rc = db_log_new(db, ret_log);
+    if (rc == LSM_NO_SPACE && wal_give_back(db_active_log_as_lead(db)->wal))
+        rc = db_log_new(db, ret_log);
+    return rc;
 }
 
 int db_switch_memtable(struct lsm *db)
@@ -115,6 +119,11 @@ int db_switch_memtable(struct lsm *db)
         db_view_unref(view);
         return rc;
     }
+    db_lock(db);
+    bool space_short = db_space_short(db);
+    db_unlock(db);
+    if (space_short) // the flush may need what nobody is going to write to
+        (void)wal_give_back(db_active_log_as_lead(db)->wal);
     db_lock(db);
     assert(db->memtables.immutable_count < DB_MAX_IMMUTABLES &&
            log->number > db_active_log(db)->number);

@@ -61,6 +61,16 @@ int wal_window_grow(struct wal_window *window, uint64_t at, uint64_t size)
     return rc ? rc : map_from(window, at, limit);
 }
 
+bool wal_window_shrink(struct wal_window *window, uint64_t at)
+{
+    uint64_t limit = round_up(at + 1); // the window keeps a page, so there is something to map
+    assert(at >= window->start && at <= window->limit);
+    // Mapped anew before the file is cut, so that nothing behind its end is ever mapped.
+    if (limit >= window->limit || map_from(window, at, limit))
+        return false;
+    return window->file->ops->truncate(window->file, limit) == 0;
+}
+
 void wal_window_release(struct wal_window *window)
 {
     if (window->addr)

@@ -27,6 +27,10 @@ int wal_window_init(struct wal_window *window, struct env_file *file, uint64_t s
 // the disk has no room for them.
 int wal_window_grow(struct wal_window *window, uint64_t at, uint64_t size);
 
+// Gives back what is allocated behind the page of offset `at`, which is in the window. False if
+// that is nothing, or cannot be given back; what is in the file below `at` stays either way.
+bool wal_window_shrink(struct wal_window *window, uint64_t at);
+
 void wal_window_release(struct wal_window *window);
 
 // Where file offset `at` is mapped; `at` is in the window.

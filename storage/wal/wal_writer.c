@@ -443,6 +443,15 @@ static int append_mapped(struct wal_writer *wal, const struct wal_record *record
     return 0;
 }
 
+bool wal_give_back(struct wal_writer *wal)
+{
+    if (!wal->mapped || !wal_window_shrink(&wal->window, wal_end(wal)))
+        return false;
+    if (wal->prepared > wal->window.limit)
+        wal->prepared = wal->window.limit;
+    return true;
+}
+
 int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t count,
                uint64_t *ret_end)
 {

@@ -57,6 +57,10 @@ int wal_sync(struct wal_writer *wal, uint64_t end);
 // way, whose successor writes all, or if there is much to write.
 void wal_write_out(struct wal_writer *wal, uint64_t end);
 
+// Gives back the disk space that is allocated ahead and not used. False if there is none. By the
+// thread that appends; later appends allocate again.
+bool wal_give_back(struct wal_writer *wal);
+
 uint64_t wal_end(const struct wal_writer *wal);     // bytes appended, header included
 uint64_t wal_durable(const struct wal_writer *wal); // bytes known to be durable
 

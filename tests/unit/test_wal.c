@@ -539,6 +539,46 @@ START_TEST(test_disk_full)
 }
 END_TEST
 
+static uint64_t free_bytes(void)
+{
+    uint64_t bytes, total;
+    ck_assert_int_eq(env->ops->space(env, "/db", &bytes, &total), 0);
+    return bytes;
+}
+
+// What is allocated ahead goes back to the disk, all but the page of the end, and is allocated
+// again when there is room.
+START_TEST(test_give_back)
+{
+    bool mapped = modes[_i] == LSM_WAL_MAPPED;
+    env_fault_limit(env, 512 << 10);
+    struct wal_writer *wal = open_wal(modes[_i], 256 << 10, 7, NULL);
+    append_many(wal, 1, 100);
+    ck_assert_int_eq(wal_sync(wal, wal_end(wal)), 0);
+    uint64_t before = free_bytes(), end = wal_end(wal);
+    ck_assert_int_eq(wal_give_back(wal), mapped);
+    ck_assert_uint_eq(free_bytes() - before, mapped ? (256 << 10) - (end / 4096 + 1) * 4096 : 0);
+    ck_assert(!wal_give_back(wal)); // there is nothing more
+    ck_assert_uint_eq(wal_end(wal), end);
+    expect_count(7, 1, 99);
+
+    // Nobody else takes it: appending goes on, over many pages. Then somebody does.
+    append_many(wal, 100, 800);
+    ck_assert_int_eq(wal_sync(wal, wal_end(wal)), 0);
+    (void)wal_give_back(wal);
+    env_fault_limit(env, (512 << 10) - free_bytes());
+    uint64_t next = 800;
+    while (append(wal, next) == 0)
+        next++;
+    env_fault_power_cut(env, 3);
+    wal_writer_free(wal, false);
+    uint64_t count;
+    ck_assert_int_eq(replay(7, 1, &count, NULL), 0);
+    ck_assert_uint_ge(count, 799);
+    ck_assert_uint_le(count, next);
+}
+END_TEST
+
 START_TEST(test_failed_write_is_undone)
 {
     struct wal_writer *wal = open_wal(LSM_WAL_WRITTEN, 0, 7, NULL);
@@ -860,6 +900,7 @@ int main(void)
     tcase_add_test(tc, test_cut_while_read);
     tcase_add_loop_test(tc, test_power_cuts, 0, 3);
     tcase_add_loop_test(tc, test_disk_full, 0, 2);
+    tcase_add_loop_test(tc, test_give_back, 0, 3);
     tcase_add_test(tc, test_failed_write_is_undone);
     tcase_add_loop_test(tc, test_write_out, 0, 2);
     tcase_add_test(tc, test_write_out_beside_sync);
