@@ -46,7 +46,6 @@ struct run_state {
     struct blob_refs blobs;              // referenced by the current output
     struct kept_ranges kept;             // in the current output
     struct buf value;                    // a moved blob
-    uint64_t moved_all;                  // bytes, in all
     uint64_t moved_bytes, move_start_us; // of the present step
     uint8_t pointer[BLOB_POINTER_MAX];
 };
@@ -249,7 +248,7 @@ static int move_if_draining(struct run_state *state, struct blob_pointer *pointe
     if (rc)
         return rc;
     if (blob_file_draining(file)) {
-        state->moved_all += pointer->length;
+        state->run->moved_bytes += pointer->length;
         rc = move_blob(state, file, pointer, type, value);
         // A damaged value stays where it is, and is reported when it is read. It must not stop
         // compaction.
@@ -277,7 +276,7 @@ static int run_pointer(struct run_state *state, enum entry_type *type, struct sl
         *ret_drop = !keep;
         return rc;
     }
-    if (state->moved_all < run->move_bytes)
+    if (run->moved_bytes < run->move_bytes)
         rc = move_if_draining(state, &pointer, type, value);
     if (!rc && *type == ENTRY_BLOB)
         *ret_ref = (struct blob_ref){.number = pointer.file, .bytes = blob_pointer_bytes(&pointer)};

@@ -42,6 +42,7 @@ struct compact_job {
     unsigned output_count;
     size_t output_capacity;
     uint64_t bytes_written;
+    uint64_t moved_bytes; // of values
     uint64_t entries_in, entries_out;
     struct blob_refs moved; // files that values went to, with a reference each
 };

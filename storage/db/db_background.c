@@ -183,11 +183,7 @@ static void push_deletes(struct lsm *db)
 // On a disk that was full: whether it is not any more, and what can be done about it.
 static void ease_full_disk(struct lsm *db)
 {
-    db_lock(db);
-    bool spent = db->space.reserve == RESERVE_SPENT;
-    db_unlock(db);
-    if (spent)
-        db_reserve_make(db);
+    db_reserve_renew(db, 0);
     bool low = db_low_after_giving_back(db);
     db_lock(db);
     if (!low && db->space.full & DB_FULL_LOW) {
@@ -212,6 +208,8 @@ static void *flush_thread(void *arg)
             db_unlock(db);
             int rc = db_flush_oldest(db);
             db_remove_obsolete(db);
+            if (!rc)
+                db_reserve_renew(db, 1);
             if (rc == LSM_NO_SPACE && db_reserve_release(db))
                 rc = LSM_OK; // there is room: the flush is tried once more
             else if (!rc)
@@ -307,19 +305,23 @@ static uint64_t free_space(struct lsm *db)
     return db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total) ? 0 : free_bytes;
 }
 
-// After a compaction that found no room: until it may fare better. Mutex held, released meanwhile.
-static void wait_for_room(struct lsm *db, const struct version *tried) REQUIRES(db_mutex)
+// After a compaction that found no room: until it may fare better, since there is more room, or
+// another compaction has changed the version. Mutex held, released meanwhile.
+static void wait_for_room(struct lsm *db) REQUIRES(db_mutex)
 {
-    db_unlock(db);
-    uint64_t before = free_space(db), now = before;
-    db_lock(db);
-    for (unsigned i = 0; i < RETRY_COMPACTIONS && now <= before; i++) {
+    const struct version *tried = db->version; // no reference is held: only the pointer is compared
+    uint64_t before = 0, now = 0;
+    for (unsigned i = 0; i <= RETRY_COMPACTIONS && now <= before; i++) {
         if (db->jobs.stopping || db->version != tried || db_has_failed(db))
             break;
-        wait_work(db, RETRY_MS);
+        if (i)
+            wait_work(db, RETRY_MS);
         db_unlock(db);
         now = free_space(db);
         db_lock(db);
+        now += db_reserve_bytes(db);
+        if (!i)
+            before = now;
     }
 }
 
@@ -332,13 +334,41 @@ static void look_for_room(struct lsm *db) REQUIRES(db_mutex)
     db_unlock(db);
     uint64_t now = free_space(db);
     db_lock(db);
-    if (now > db->jobs.no_room_bytes)
+    if (now > db->jobs.no_room_bytes) {
         db->jobs.no_room_bytes = 0;
+        db->jobs.no_way = false;
+    }
+}
+
+// Whether the reserve was given back for a compaction that found no room in small steps either. The
+// flush thread leaves it to the compaction until that has ended. Mutex held, released meanwhile.
+static bool lend_reserve(struct lsm *db) REQUIRES(db_mutex)
+{
+    if (!db_disk_is_full(db))
+        return false;
+    db->space.lent++;
+    db_unlock(db);
+    bool released = db_reserve_release(db);
+    db_lock(db);
+    if (!released)
+        db->space.lent--;
+    return released;
+}
+
+// Mutex held.
+static void end_loan(struct lsm *db, bool *lent) REQUIRES(db_mutex)
+{
+    if (!*lent)
+        return;
+    assert(db->space.lent > 0);
+    db->space.lent--;
+    *lent = false;
 }
 
 static void *compaction_thread(void *arg)
 {
     struct lsm *db = arg;
+    bool lent = false; // the reserve, to this thread
     db_lock(db);
     while (!db->jobs.stopping) {
         struct version *version;
@@ -349,18 +379,25 @@ static void *compaction_thread(void *arg)
             if (picked && (db->space.full | db->jobs.retry.jobs) & DB_FULL_COMPACTION &&
                 !db->jobs.compactions_running)
                 job_ended(db, LSM_OK, DB_FULL_COMPACTION, NULL);
-            if (picked && !db->jobs.compactions_running)
+            if (picked && !db->jobs.compactions_running) {
                 db->jobs.no_room_bytes = 0;
+                db->jobs.no_way = false;
+            }
+            if (picked)
+                end_loan(db, &lent);
             if (picked)
                 wait_work(db, IDLE_WAKE_S * 1000);
             continue;
         }
-        const struct version *tried = version; // no reference is held: the pointer is only compared
         uint64_t input_bytes = compaction->input_bytes;
         db->jobs.compactions_running++;
         db_unlock(db);
         int rc = db_run_compaction(db, version, compaction, NULL);
         db_remove_obsolete(db);
+        db_lock(db);
+        end_loan(db, &lent);
+        db_unlock(db);
+        db_reserve_renew(db, 1);
         if (!rc)
             db_reserve_grow(db);
         db_lock(db);
@@ -377,13 +414,12 @@ static void *compaction_thread(void *arg)
             db->jobs.no_room_bytes = input_bytes;
             continue;
         }
-        bool urgent = db_disk_is_full(db);
-        db_unlock(db);
-        bool released = urgent && db_reserve_release(db);
-        db_lock(db);
-        if (!released)
-            wait_for_room(db, tried);
+        lent = lend_reserve(db);
+        db->jobs.no_way = !lent;
+        if (!lent)
+            wait_for_room(db);
     }
+    end_loan(db, &lent);
     db_unlock(db);
     return NULL;
 }
@@ -449,7 +485,8 @@ int lsm_wait_idle(struct lsm *db)
 {
     int rc = LSM_OK;
     db_lock(db);
-    while (!rc && !db->options.read_only && !(db->space.full & DB_FULL_JOBS) && !db_jobs_done(db)) {
+    while (!rc && !db->options.read_only && (!(db->space.full & DB_FULL_JOBS) || db->space.lent) &&
+           !db_jobs_done(db)) {
         pthread_cond_broadcast(&db->work);
         db_wait(db, &db->changed);
         rc = db_check_retry(db, DB_FULL_JOBS, DB_RETRY_FLUSH_US);

@@ -20,7 +20,7 @@
 // it are large.
 #define MOVE_JOB_BYTES  (32u << 20)
 #define MOVE_PER_TABLE  4
-#define MOVE_FREE_SHARE 4 // of what is free is for blobs that a job moves while space is short
+#define MOVE_FREE_SHARE 4 // of what a compaction in steps does not need itself
 
 static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
 {
@@ -51,15 +51,17 @@ static struct compact_job run_init(struct lsm *db, bool bottom)
 
 // ------------------------------------------------------------------------------------- flush
 
-// The size from which on a flush puts values into blob files: values that were kept in the log for
-// the sake of a sync would otherwise be rewritten by each compaction. None while space is short:
-// what a flush that fails has appended to blob files is not given back.
-static size_t separate_size(struct lsm *db)
+// What a flush does with values: large ones go to blob files, since each compaction would rewrite
+// those that were kept in the log for the sake of a sync, and those in draining files are moved.
+// Neither while space is short: what a flush that fails has appended to blob files is not given
+// back.
+static void set_blobs(struct lsm *db, struct compact_job *run)
 {
     db_lock(db);
     bool space_short = db_space_short(db);
     db_unlock(db);
-    return space_short ? 0 : db_blob_min(db, NULL);
+    run->separate_size = space_short ? 0 : db_blob_min(db, NULL);
+    run->move_bytes = space_short ? 0 : MOVE_JOB_BYTES;
 }
 
 // `progress` may be NULL.
@@ -72,8 +74,7 @@ static int write_level0(struct lsm *db, struct iter *input, _Atomic uint64_t *pr
     if (rc)
         return rc;
     run.snapshots = snapshots;
-    run.move_bytes = MOVE_JOB_BYTES;
-    run.separate_size = separate_size(db);
+    set_blobs(db, &run);
     run.progress = progress;
     run.cancel = &db->jobs.cancel; // nothing is lost: the log, or the caller, still has the entries
     iter_seek_first(input);
@@ -227,19 +228,6 @@ static int tell_merged(void *arg, uint64_t entries)
     return progress->tell(progress->arg, progress->done + entries, 0);
 }
 
-// Bytes of blobs that a job may move: while space is short, no more than there is room for.
-static uint64_t move_most(struct lsm *db)
-{
-    uint64_t free_bytes, total;
-    db_lock(db);
-    bool space_short = db_space_short(db);
-    db_unlock(db);
-    if (!space_short || db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
-        return MOVE_JOB_BYTES;
-    return free_bytes / MOVE_FREE_SHARE < MOVE_JOB_BYTES ? free_bytes / MOVE_FREE_SHARE
-                                                         : MOVE_JOB_BYTES;
-}
-
 // A compaction on its way. Where it might not fit beside all of its inputs it goes in steps: each
 // merges what lies in the key range of one table of the output level, puts the outputs into the
 // version and has that table removed. The other side's tables stay, as long as there are steps to
@@ -259,7 +247,28 @@ struct merge {
     unsigned added_count;
     unsigned outputs;
     uint64_t bytes_written;
+    uint64_t move_left; // bytes of blobs that it may still move
 };
+
+// Bytes of blobs that a compaction may move: in steps, a part of what the upper tables' entries
+// leave free in the output level until the last step, when these tables go.
+static uint64_t move_most(const struct merge *merge, bool in_steps)
+{
+    const struct compaction *c = merge->c;
+    struct lsm *db = merge->db;
+    uint64_t free_bytes, total, most = MOVE_JOB_BYTES, need = 0;
+    if (!in_steps) {
+        if (c->move_blobs && most < MOVE_PER_TABLE * c->input_bytes)
+            most = MOVE_PER_TABLE * c->input_bytes;
+        return most;
+    }
+    if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
+        return most;
+    for (unsigned i = 0; i < c->input_count[!merge->side]; i++)
+        need += (i ? 0 : 2 * db->options.table_size) + c->inputs[!merge->side][i]->size;
+    uint64_t share = free_bytes > need ? (free_bytes - need) / MOVE_FREE_SHARE : 0;
+    return share < most ? share : most;
+}
 
 // The inputs up to which the next step goes. Tables that share a user key go together.
 static unsigned step_end(const struct merge *merge)
@@ -293,10 +302,7 @@ static struct compact_job step_job(const struct merge *merge, unsigned end, bool
         run.told = tell_merged;
         run.told_arg = merge->progress;
     }
-    run.move_bytes = move_most(db);
-    if (run.move_bytes == MOVE_JOB_BYTES && c->move_blobs &&
-        run.move_bytes < MOVE_PER_TABLE * c->input_bytes)
-        run.move_bytes = MOVE_PER_TABLE * c->input_bytes;
+    run.move_bytes = merge->move_left;
     return run;
 }
 
@@ -349,6 +355,7 @@ static int merge_step(struct merge *merge, unsigned end, bool in_steps)
     rc = step_apply(merge, &run, end);
     if (!rc) {
         merge->outputs += run.output_count;
+        merge->move_left -= run.moved_bytes < merge->move_left ? run.moved_bytes : merge->move_left;
         merge->bytes_written += run.bytes_written;
         counter_add(&merge->db->counters.compact_written, run.bytes_written);
     }
@@ -402,6 +409,7 @@ static int run_merge(struct lsm *db, const struct compaction *c, struct db_progr
     if (rc)
         return rc;
     merge.snapshots = snapshots;
+    merge.move_left = move_most(&merge, in_steps);
     rc = compaction_input(db, c, &merge.input);
     if (!rc) {
         rc = run_steps(&merge, in_steps);

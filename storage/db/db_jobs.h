@@ -3,7 +3,7 @@
 // Lock: the store's mutex. Threads sleep on its `work`.
 //
 // Touched by: db_background db_compact db_error db_little db_log db_manage db_open db_pace
-//   db_pick db_property
+//   db_pick db_property db_reserve
 #ifndef LSM_DB_DB_JOBS_H
 #define LSM_DB_DB_JOBS_H
 
@@ -33,7 +33,8 @@ struct db_jobs {
     uint64_t no_room_bytes GUARDED_BY(db_mutex); // of a compaction's inputs that found no room,
                                                  // until there is as much: they are smaller, and go
                                                  // in steps (db_compact.c)
-    bool drain_first GUARDED_BY(db_mutex);       // the latest one chosen was reclaim's
+    bool no_way GUARDED_BY(db_mutex);      // small steps and the reserve have not helped either
+    bool drain_first GUARDED_BY(db_mutex); // the latest one chosen was reclaim's
     struct buf cursors[VERSION_LEVELS] GUARDED_BY(db_mutex);
     uint64_t idle_sequence GUARDED_BY(db_mutex); // the last one seen (db_note_writes)
     uint64_t idle_since_us GUARDED_BY(db_mutex); // since when; 0: never looked

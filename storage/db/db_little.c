@@ -36,7 +36,7 @@ static bool measure(struct lsm *db, uint64_t *ret_bytes)
     if (db->env->ops->space(db->env, ENV_HERE, &free_bytes, &total))
         return false;
     db_lock(db);
-    *ret_bytes = free_bytes + (db->space.reserve == RESERVE_HELD ? db->space.reserve_size : 0);
+    *ret_bytes = free_bytes + db_reserve_bytes(db);
     db_unlock(db);
     return true;
 }

@@ -52,7 +52,10 @@ static int pick(struct lsm *db, bool drain, struct buf cursors[VERSION_LEVELS], 
         rc = compact_pick_kept(db->version, &options, ret_compaction);
     if (rc || *ret_compaction)
         return rc;
-    *drain_first = drain && !*drain_first;
+    // While space is short, what is deleted is to reach the values first: they need not be moved
+    // then.
+    bool drain_waits = (options.reclaim || options.small) && !db->jobs.no_way;
+    *drain_first = drain && !drain_waits && !*drain_first;
     if (*drain_first)
         rc = compact_pick_drain(db->version, &options, ret_compaction);
     if (!rc && !*ret_compaction)

@@ -18,7 +18,12 @@
 //
 //  NONE   the file system cannot allocate, or nothing is written: there is no reserve
 //  HELD   the file is there
-//  SPENT  it was given back, or there was no room to make it; the flush thread tries again
+//  SPENT  it was given back, or there was no room to make all of it; a part of it may be there
+//
+// What was given back for a compaction is left to it until it has ended. Apart from that the
+// reserve is made again after each job, and by the flush thread now and then; if there is no room
+// for all of it, a part is taken, lest another program takes the rest. A part is given back like
+// the whole.
 //
 // State is under mutex; the file is only touched by whoever has just changed the state, or set
 // reserve_busy, outside of it. Without a reserve the store works as it would otherwise.
@@ -37,6 +42,11 @@ uint64_t db_reserve_step(const struct lsm *db)
 {
     uint64_t step = db->options.write_buffer_size / RESERVE_STEPS;
     return step < RESERVE_STEP_MIN ? RESERVE_STEP_MIN : step;
+}
+
+uint64_t db_reserve_bytes(const struct lsm *db)
+{
+    return db->space.reserve_number ? db->space.reserve_size : 0;
 }
 
 static uint64_t round_up(uint64_t bytes, uint64_t step)
@@ -121,37 +131,6 @@ void db_reserve_file(struct env *env, uint64_t number, uint64_t size)
         size -= size / 16 + DB_SPACE_MIN / 2;
 }
 
-void db_reserve_make(struct lsm *db)
-{
-    char name[STORE_NAME_MAX];
-    uint64_t number = db_new_file_number(db);
-    db_lock(db);
-    uint64_t covers = to_cover(db);
-    db_unlock(db);
-    store_file_name(name, STORE_RECYCLED, number);
-    uint64_t size = size_for(db, &covers);
-    int rc = make_file(db->env, name, size);
-    db_lock(db);
-    assert(db->space.reserve != RESERVE_HELD);
-    if (rc == LSM_OK) {
-        if (db->space.reserve == RESERVE_SPENT)
-            logger_log(&db->logger, LSM_LOG_WARN, "%s: there is room again", db->dir);
-        db->space.reserve = RESERVE_HELD;
-        db->space.reserve_number = number;
-        db->space.reserve_size = size;
-        atomic_store_explicit(&db->space.reserve_covers, covers, memory_order_relaxed);
-    } else if (rc == LSM_NO_SPACE) {
-        db->space.reserve = RESERVE_SPENT;
-    } else { // the store works without a reserve
-        logger_log(&db->logger, LSM_LOG_INFO, "no reserve: %s", lsm_error_detail());
-        db->space.reserve = RESERVE_NONE;
-        atomic_store_explicit(&db->space.reserve_covers, RESERVE_COVERS_ALL, memory_order_relaxed);
-    }
-    db_update_pressure(db);
-    pthread_cond_broadcast(&db->changed);
-    db_unlock(db);
-}
-
 static int resize_file(struct lsm *db, uint64_t number, uint64_t size, bool shrink)
 {
     struct env_file *file;
@@ -169,6 +148,97 @@ static int resize_file(struct lsm *db, uint64_t number, uint64_t size, bool shri
         rc = file->ops->truncate(file, size);
     (void)env_close(file);
     return rc;
+}
+
+// Makes file `number` of `size` bytes, or has it grow to that if it has `from` already.
+static int take_space(struct lsm *db, uint64_t number, uint64_t from, uint64_t size)
+{
+    char name[STORE_NAME_MAX];
+    store_file_name(name, STORE_RECYCLED, number);
+    if (!from)
+        return make_file(db->env, name, size);
+    return size > from ? resize_file(db, number, size, false) : LSM_OK;
+}
+
+// The same, as large as there is room for. Returns how large that is; `from` if there is none.
+static uint64_t take_part(struct lsm *db, uint64_t number, uint64_t from)
+{
+    uint64_t more, total;
+    if (db->env->ops->space(db->env, ENV_HERE, &more, &total))
+        return from;
+    for (; more >= DB_SPACE_MIN; more -= more / 16 + DB_SPACE_MIN / 2) {
+        int rc = take_space(db, number, from, from + more);
+        if (!rc)
+            return from + more;
+        if (rc != LSM_NO_SPACE)
+            break;
+    }
+    return from;
+}
+
+// What became of making the reserve. Mutex held.
+static void note_made(struct lsm *db, int rc, uint64_t number, uint64_t size, uint64_t covers)
+    REQUIRES(db_mutex)
+{
+    assert(db->space.reserve_busy && db->space.reserve != RESERVE_HELD);
+    db->space.reserve_busy = false;
+    if (rc == LSM_OK) {
+        if (db->space.reserve == RESERVE_SPENT)
+            logger_log(&db->logger, LSM_LOG_WARN, "%s: there is room again", db->dir);
+        db->space.reserve = RESERVE_HELD;
+        atomic_store_explicit(&db->space.reserve_covers, covers, memory_order_relaxed);
+    } else if (rc == LSM_NO_SPACE) {
+        db->space.reserve = RESERVE_SPENT;
+    } else { // the store works without a reserve
+        logger_log(&db->logger, LSM_LOG_INFO, "no reserve: %s", lsm_error_detail());
+        db->space.reserve = RESERVE_NONE;
+        atomic_store_explicit(&db->space.reserve_covers, RESERVE_COVERS_ALL, memory_order_relaxed);
+    }
+    db->space.reserve_size = size;
+    db->space.reserve_number = size ? number : 0;
+    db_update_pressure(db);
+    pthread_cond_broadcast(&db->changed);
+}
+
+static void make(struct lsm *db, bool part)
+{
+    uint64_t fresh = db_new_file_number(db);
+    db_lock(db);
+    while (db->space.reserve_busy)
+        db_wait(db, &db->changed);
+    bool held = db->space.reserve == RESERVE_HELD; // another thread was faster
+    db->space.reserve_busy = !held;
+    uint64_t number = db->space.reserve_number ? db->space.reserve_number : fresh;
+    uint64_t from = db->space.reserve_number ? db->space.reserve_size : 0;
+    uint64_t covers = to_cover(db);
+    db_unlock(db);
+    if (held)
+        return;
+    uint64_t size = size_for(db, &covers);
+    int rc = take_space(db, number, from, size);
+    if (size < from)
+        size = from;
+    if (rc)
+        size = rc == LSM_NO_SPACE && part ? take_part(db, number, from) : from;
+    db_lock(db);
+    note_made(db, rc, number, size, covers);
+    db_unlock(db);
+}
+
+void db_reserve_make(struct lsm *db)
+{
+    make(db, false);
+}
+
+void db_reserve_renew(struct lsm *db, unsigned jobs)
+{
+    db_lock(db);
+    bool spent = db->space.reserve == RESERVE_SPENT && !db->space.lent;
+    bool part = db->jobs.compactions_running + db->jobs.flush_running == jobs &&
+                !db->jobs.manual_running && db->memtables.immutable_count == 0;
+    db_unlock(db);
+    if (spent)
+        make(db, part);
 }
 
 // Makes the file as large as it has to be now, if it is held and too small, or with `shrink` too
@@ -246,9 +316,11 @@ bool db_reserve_release(struct lsm *db)
     store_file_name(name, STORE_RECYCLED, db->space.reserve_number);
     bool held = db->space.reserve == RESERVE_HELD;
     assert(!held || db->space.reserve_number);
+    bool part = db->space.reserve == RESERVE_SPENT && db->space.reserve_number;
+    if (held || part)
+        db->space.reserve_number = 0;
     if (held) {
         db->space.reserve = RESERVE_SPENT;
-        db->space.reserve_number = 0;
         db->space.spent_end = wal_end(db_active_log(db)->wal);
         db_update_pressure(db);
         pthread_cond_broadcast(&db->changed);
@@ -258,7 +330,7 @@ bool db_reserve_release(struct lsm *db)
                    db->dir);
     }
     db_unlock(db);
-    if (!held)
+    if (!held && !part)
         return false;
     (void)!db->env->ops->unlink(db->env, name);
     db_log_drop_recyclable(db);

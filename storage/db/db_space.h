@@ -4,8 +4,8 @@
 // Lock: the store's mutex, but for what is held: `hold_mutex`, which is taken before it and held
 // across calls that change the file of held space.
 //
-// Touched by: db_background db_hold db_little db_open db_queue db_recover db_reserve db_space
-//   db_write
+// Touched by: db_background db_hold db_little db_open db_queue db_recover db_reserve
+//   db_space db_write
 #ifndef LSM_DB_DB_SPACE_H
 #define LSM_DB_DB_SPACE_H
 
@@ -39,6 +39,7 @@ struct db_space {
     uint64_t reserve_number GUARDED_BY(db_mutex); // of the file that is held
     uint64_t reserve_size GUARDED_BY(db_mutex);   // its bytes
     bool reserve_busy GUARDED_BY(db_mutex);       // somebody changes its size
+    unsigned lent GUARDED_BY(db_mutex);           // compactions for which it was given back
     uint64_t spent_end GUARDED_BY(db_mutex); // of the active log, when the reserve was given back
     _Atomic uint64_t reserve_covers;         // bytes of a flush that fit into it; set under mutex
     uint64_t reserve_swept;                  // bytes that opening gave back; only opening uses it
@@ -71,10 +72,16 @@ uint64_t db_space_bounded(uint64_t size, uint64_t total);
 #define DB_DELETE_STEPS 2
 #define DB_LITTLE_STEPS 2
 uint64_t db_reserve_step(const struct lsm *db); // bytes
+uint64_t db_reserve_bytes(const struct lsm *db)
+    REQUIRES(db_mutex); // what is kept now, all of it or a part; mutex held
 uint64_t db_reserve_wanted(struct lsm *db)
     EXCLUDES(db_mutex); // bytes it should have now; no locks held
 void db_reserve_make(struct lsm *db)
     EXCLUDES(db_mutex); // when there is none, or it is spent; no locks held
+// Makes it again if it is spent, and nobody has it, before another program takes what has become
+// free; a part of it if there is no room for more, and no job runs that may need that, but `jobs`
+// that have just ended. No locks held.
+void db_reserve_renew(struct lsm *db, unsigned jobs) EXCLUDES(db_mutex);
 // Makes the reserve as large as the store needs it. No locks held.
 void db_reserve_grow(struct lsm *db) EXCLUDES(db_mutex);
 void db_reserve_shrink(struct lsm *db) EXCLUDES(db_mutex); // back to what they need; no locks held

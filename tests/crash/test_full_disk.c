@@ -520,6 +520,13 @@ static struct test *small_store(unsigned variant, uint64_t disk, size_t write_bu
     return t;
 }
 
+static uint64_t free_bytes(struct test *t)
+{
+    uint64_t bytes, total;
+    EXPECT(t->env->ops->space(t->env, "/", &bytes, &total) == 0, "%s", lsm_error_detail());
+    return bytes;
+}
+
 static void expect_whole(struct test *t)
 {
     open_store(t);
@@ -672,6 +679,35 @@ START_TEST(test_open_any_space)
 }
 END_TEST
 
+// Of a reserve that is spent the store takes back what there is room for, and not only all at once:
+// another program that fills the disk again and again leaves it what it needs to make room.
+START_TEST(test_part_of_reserve)
+{
+    enum { GIVEN = 200 << 10 };
+    struct test *t = small_store((unsigned)_i, 16 << 20, 1 << 20);
+    EXPECT(t->env->ops->list(t->env, "/db", is_reserve, t) == 0, "%s", lsm_error_detail());
+    fill_by_other(t);
+    give_some(t, GIVEN);
+    open_store(t);
+    for (int tries = 0; free_bytes(t) >= 4096; tries++) {
+        EXPECT(tries < 2000, "%" PRIu64 " bytes are left to others", free_bytes(t));
+        usleep(10000);
+    }
+    fill_by_other(t);
+    EXPECT(put(t, t->count) == LSM_NO_SPACE, "what is kept for deleting is used up");
+    uint64_t before = data_bytes(t);
+    delete_most(t, t->count);
+    for (int tries = 0; data_bytes(t) > before / 2; tries++) {
+        EXPECT(tries < 2000, "%" PRIu64 " bytes of %" PRIu64 " are left", data_bytes(t), before);
+        usleep(10000);
+    }
+    expect_all(t);
+    EXPECT(t->env->ops->unlink(t->env, "/other") == 0, "%s", lsm_error_detail());
+    expect_writable(t);
+    test_end(t);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("full disk");
@@ -701,6 +737,7 @@ int main(void)
     tcase_add_loop_test(tc, test_open_full, 0, 16);
     tcase_add_loop_test(tc, test_open_without_reserve, 0, 8);
     tcase_add_loop_test(tc, test_open_any_space, 0, 8);
+    tcase_add_loop_test(tc, test_part_of_reserve, 0, 4);
     suite_add_tcase(suite, tc);
     tc = tcase_create("emptied");
     tcase_set_timeout(tc, 600);
