@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "disk/env_fault.h"
+#include "from_env.h"
 #include "lsm.h"
 
 // ck_assert_msg() notes its place through a pipe each time; in loops of millions that is all it
@@ -33,12 +34,6 @@ expect_failed(const char *file, int line, const char *condition, const char *for
     fprintf(stderr, "%s:%d: %s: %s\n", file, line, condition, text);
     ck_abort_msg("%s:%d: %s: %s", file, line, condition, text);
     abort();
-}
-
-static inline uint64_t from_env(const char *name, uint64_t fallback)
-{
-    const char *text = getenv(name);
-    return text && *text ? strtoull(text, NULL, 10) : fallback;
 }
 
 // A sanitizer's, in builds that have one: `say` has its last words.

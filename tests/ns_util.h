@@ -10,17 +10,17 @@
 #include <string.h>
 
 #include "disk/env_fault.h"
+#include "from_env.h"
+#include "ns/keys/pathkey.h"
 #include "ns/namespace.h"
+#include "small_options.h"
 
 // Small everything, so that short tests flush and compact.
 static inline struct ns_options ns_small_options(struct env *env)
 {
     struct ns_options options;
     ns_options_init(&options);
-    options.engine.env = env;
-    options.engine.write_buffer_size = 64 << 10;
-    options.engine.table_size = 64 << 10;
-    options.engine.level_base_size = 128 << 10;
+    options.engine = small_options(env);
     options.engine.block_cache_size = 1 << 20;
     options.engine.l0_compact = 2;
     return options;
@@ -164,6 +164,25 @@ static inline bool ns_test_exists(struct ns *ns, const char *path)
         return false;
     ns_inode_put(ns, inode, 1);
     return true;
+}
+
+// How many keys of the type the store has.
+static inline unsigned ns_test_count_keys(struct ns *ns, enum pathkey_type type)
+{
+    struct pathkey lower, upper;
+    struct lsm_iter *iter;
+    unsigned count = 0;
+    pathkey_type_bounds(type, &lower, &upper);
+    struct lsm_iter_options options = {.lower = lower.data,
+                                       .lower_size = lower.size,
+                                       .upper = upper.data,
+                                       .upper_size = upper.size};
+    ck_assert_int_eq(lsm_iter_new(ns_engine(ns), &options, &iter), 0);
+    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter))
+        count++;
+    ck_assert_int_eq(lsm_iter_status(iter), 0);
+    lsm_iter_free(iter);
+    return count;
 }
 
 // What ns_check has to say, a line for each problem.

@@ -20,4 +20,13 @@ static inline int run_suite(Suite *suite)
     return failed != 0;
 }
 
+// The same for a suite that is one test case. `timeout_s`: of each test in it; 0: none.
+static inline int run_case(const char *suite_name, TCase *tc, double timeout_s)
+{
+    Suite *suite = suite_create(suite_name);
+    tcase_set_timeout(tc, timeout_s);
+    suite_add_tcase(suite, tc);
+    return run_suite(suite);
+}
+
 #endif

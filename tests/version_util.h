@@ -1,4 +1,5 @@
-// Shared by the tests of versions, manifests and compaction picking: made-up tables, seeds.
+// Shared by the tests of versions, manifests and compaction picking: made-up tables, random
+// numbers.
 #ifndef LSM_TESTS_VERSION_UTIL_H
 #define LSM_TESTS_VERSION_UTIL_H
 
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/coding.h"
+#include "from_env.h"
 #include "version/version.h"
 
 // splitmix64
@@ -22,15 +24,6 @@ static inline uint64_t random_next(uint64_t *state)
 static inline uint64_t random_below(uint64_t *state, uint64_t n)
 {
     return random_next(state) % n;
-}
-
-// LSM_SEED or `otherwise`; printed, so that a failure can be replayed.
-static inline uint64_t test_seed(const char *test, uint64_t otherwise)
-{
-    const char *text = getenv("LSM_SEED");
-    uint64_t seed = text ? strtoull(text, NULL, 0) : otherwise;
-    printf("%s: LSM_SEED=%" PRIu64 "\n", test, seed);
-    return seed;
 }
 
 // A table of keys [low, high], as 8 big-endian bytes, its tags at sequence `sequence`.
@@ -79,15 +72,6 @@ static inline bool version_equal(const struct version *a, const struct version *
                 return false;
     }
     return true;
-}
-
-// Runs a Check suite made of the given test case; for main().
-static inline int run_case(const char *name, TCase *tc)
-{
-    Suite *suite = suite_create(name);
-    tcase_set_timeout(tc, 300);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
 }
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "engine_util.h"
+#include "small_options.h"
 
 #define BATCHES    140
 #define DELETE_LAG 40
@@ -37,15 +38,10 @@ struct run {
 static char what[128];  // the run, for messages
 static size_t blob_min; // of the test that runs: values are in the tree or in blob files
 
-static struct lsm_options small_options(struct env *env, enum lsm_wal_mode mode)
+static struct lsm_options options_of(struct env *env, enum lsm_wal_mode mode)
 {
-    struct lsm_options options;
-    lsm_options_init(&options);
-    options.env = env;
+    struct lsm_options options = small_options(env);
     options.wal_mode = mode;
-    options.write_buffer_size = 64 << 10;
-    options.table_size = 64 << 10;
-    options.level_base_size = 128 << 10;
     options.l0_compact = 2;
     options.compression = LSM_COMPRESSION_NONE;
     options.blob_min = blob_min;
@@ -283,7 +279,7 @@ static uint64_t run_once(enum lsm_wal_mode mode, int status, bool sticky, uint64
     snprintf(what, sizeof what, "log mode %d, blob_min %zu, %s %s call %" PRIu64, mode, blob_min,
              lsm_strerror(status), sticky ? "from" : "at", call);
     env_fault_seed(run.env, call);
-    run.options = small_options(run.env, mode);
+    run.options = options_of(run.env, mode);
     if (full)
         env_fault_full_at(run.env, call, sticky);
     else

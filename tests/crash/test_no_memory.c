@@ -16,6 +16,7 @@
 
 #include "base/status.h"
 #include "engine_util.h"
+#include "small_options.h"
 
 #define BATCHES    90
 #define DELETE_LAG 30
@@ -220,10 +221,7 @@ static uint64_t run_once(uint64_t at, unsigned length)
     strcpy(run.dir, "/tmp/lsm_no_memory.XXXXXX");
     EXPECT(mkdtemp(run.dir) != NULL, "mkdtemp");
     snprintf(run.copy, sizeof run.copy, "%s.copy", run.dir);
-    lsm_options_init(&run.options);
-    run.options.write_buffer_size = 64 << 10;
-    run.options.table_size = 64 << 10;
-    run.options.level_base_size = 128 << 10;
+    run.options = small_options(NULL);
     run.options.block_cache_size = 64 << 10;
     run.options.l0_compact = 2;
     run.options.wal_mode = at % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED;

@@ -361,12 +361,6 @@ static void expect_tree(struct env *env, enum lsm_wal_mode mode, const struct no
     ck_assert_int_eq(ns_close(ns), 0);
 }
 
-static uint64_t from_env(const char *name, uint64_t fallback)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : fallback;
-}
-
 static void sweep(enum lsm_wal_mode mode, uint64_t workload)
 {
     uint64_t step = from_env("LSM_STEP", 5), seed = from_env("LSM_SEED", 1), visited = 0;

@@ -14,7 +14,9 @@
 #include "base/status.h"
 #include "disk/cluster_store.h"
 #include "disk/env_fault.h"
+#include "from_env.h"
 #include "lsm.h"
+#include "small_options.h"
 
 #define BATCHES 400
 
@@ -27,15 +29,10 @@ struct outcome {
 static size_t blob_min;          // of the test that runs
 static const char *path = "/db"; // too
 
-static struct lsm_options small_options(struct env *env, enum lsm_wal_mode mode)
+static struct lsm_options options_of(struct env *env, enum lsm_wal_mode mode)
 {
-    struct lsm_options options;
-    lsm_options_init(&options);
-    options.env = env;
+    struct lsm_options options = small_options(env);
     options.wal_mode = mode;
-    options.write_buffer_size = 64 << 10;
-    options.table_size = 64 << 10;
-    options.level_base_size = 128 << 10;
     options.l0_compact = 2;
     options.blob_min = blob_min;
     options.blob_file_size = 64 << 10;
@@ -59,7 +56,7 @@ static int write_one(struct lsm *db, struct lsm_batch *batch, int i, bool sync)
 static struct outcome work(struct env *env, enum lsm_wal_mode mode)
 {
     struct outcome out = {0, 0, 0};
-    struct lsm_options options = small_options(env, mode);
+    struct lsm_options options = options_of(env, mode);
     struct lsm *db;
     struct lsm_batch *batch;
     ck_assert_int_eq(lsm_batch_new(&batch), 0);
@@ -93,7 +90,7 @@ static struct outcome run_workload(struct env *env, enum lsm_wal_mode mode, uint
 static void expect_prefix(struct env *env, enum lsm_wal_mode mode, struct outcome out, bool all,
                           const char *what)
 {
-    struct lsm_options options = small_options(env, mode);
+    struct lsm_options options = options_of(env, mode);
     struct lsm *db;
     struct lsm_buf value = {0};
     int rc = lsm_open(path, &options, &db), last = 0;
@@ -123,12 +120,6 @@ static void expect_prefix(struct env *env, enum lsm_wal_mode mode, struct outcom
     ck_assert_msg(lsm_check(db, NULL, NULL, NULL) == 0, "%s: %s", what, lsm_error_detail());
     ck_assert_int_eq(lsm_close(db), 0);
     lsm_buf_release(&value);
-}
-
-static uint64_t from_env(const char *name, uint64_t fallback)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : fallback;
 }
 
 static void sweep(enum lsm_wal_mode mode)
@@ -176,7 +167,7 @@ static void kill_sweep(enum lsm_wal_mode mode)
 {
     for (int stop = 1; stop <= BATCHES; stop += 7) {
         struct env *env = env_fault_new();
-        struct lsm_options options = small_options(env, mode);
+        struct lsm_options options = options_of(env, mode);
         struct lsm *db;
         struct lsm_batch *batch;
         struct outcome out = {0};
@@ -211,7 +202,7 @@ START_TEST(test_killed_at_creation)
     bool created = false;
     for (uint64_t call = 1; !created; call++) {
         struct env *env = env_fault_new();
-        struct lsm_options options = small_options(env, LSM_WAL_AUTO);
+        struct lsm_options options = options_of(env, LSM_WAL_AUTO);
         struct lsm *db = NULL;
         struct lsm_buf value = {0};
         env_fault_fail_at(env, call, LSM_IO_ERROR, true);

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "engine_util.h"
+#include "small_options.h"
 
 #define STREAMS 3
 #define LIVES   10
@@ -224,12 +225,8 @@ static void expect_copies(struct life *l)
 
 static void draw_options(struct life *l)
 {
-    lsm_options_init(&l->options);
-    l->options.env = l->env;
+    l->options = small_options(l->env);
     l->options.wal_mode = random_below(&l->random, 3);
-    l->options.write_buffer_size = 64 << 10;
-    l->options.table_size = 64 << 10;
-    l->options.level_base_size = 128 << 10;
     l->options.l0_compact = 1 + random_below(&l->random, 4);
     l->options.max_write_buffers = 2 + random_below(&l->random, 3);
     l->options.sync_interval_ms = one_in(&l->random, 4);

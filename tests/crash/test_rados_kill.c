@@ -12,8 +12,10 @@
 
 #include "disk/fake_cluster.h"
 #include "env_rados/env_rados.h"
+#include "from_env.h"
 #include "lsm.h"
 #include "quick_check.h"
+#include "small_options.h"
 
 #define PATH   "rados:pool/store"
 #define STRIPE 16384
@@ -57,14 +59,9 @@ static size_t value_of(uint32_t number, char value[9000])
 
 static void open_store(struct world *w)
 {
-    struct lsm_options options;
-    lsm_options_init(&options);
     w->process = fake_process_new(w->cluster);
     w->base = env_rados_new(fake_process_open, w->process, STRIPE, false);
-    options.env = w->base;
-    options.write_buffer_size = 64 << 10;
-    options.table_size = 64 << 10;
-    options.level_base_size = 128 << 10;
+    struct lsm_options options = small_options(w->base);
     options.blob_file_size = 64 << 10;
     int rc = lsm_open(PATH, &options, &w->db);
     CHECK(w, rc == 0);
@@ -153,9 +150,7 @@ static void run_world(uint64_t seed)
 
 START_TEST(test_lives)
 {
-    const char *count_text = getenv("LSM_HISTORIES"), *seed_text = getenv("LSM_SEED");
-    uint64_t count = count_text ? strtoull(count_text, NULL, 10) : 60;
-    uint64_t seed = seed_text ? strtoull(seed_text, NULL, 10) : 1;
+    uint64_t count = from_env("LSM_HISTORIES", 60), seed = from_env("LSM_SEED", 1);
     for (uint64_t i = 0; i < count; i++)
         run_world(seed + i);
 }

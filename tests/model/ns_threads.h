@@ -60,8 +60,7 @@ static inline struct ns *open_slowly(struct env *env)
 
 static inline uint64_t count_from_env(const char *name, uint64_t fallback, uint64_t in_long_runs)
 {
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 0) : getenv("LSMFS_LONG") ? in_long_runs : fallback;
+    return from_env(name, getenv("LSMFS_LONG") ? in_long_runs : fallback);
 }
 
 static inline struct ns_inode *make(struct ns *ns, struct ns_inode *dir, const char *name,

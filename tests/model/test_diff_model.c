@@ -415,24 +415,13 @@ static void run_history(uint64_t seed)
 
 START_TEST(test_random_histories)
 {
-    const char *count_text = getenv("LSM_HISTORIES"), *seed_text = getenv("LSM_SEED");
-    // A history here takes ten times as long as one of the namespace's model.
-    uint64_t count = ((count_text ? strtoull(count_text, NULL, 0) : 1500) + 9) / 10;
-    if (seed_text && !count_text)
-        count = 1;
-    uint64_t first = seed_text ? strtoull(seed_text, NULL, 0) : 1;
-    printf("diff_model: LSM_SEED=%" PRIu64 "\n", first);
-    for (uint64_t i = 0; i < count; i++)
-        run_history(first + i);
+    run_random_histories("diff_model", 1500, 10, run_history);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("difference of namespaces");
     TCase *tc = tcase_create("histories");
-    tcase_set_timeout(tc, 0);
     tcase_add_test(tc, test_random_histories);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("difference of namespaces", tc, 0);
 }

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "engine_util.h"
+#include "small_options.h"
 
 #define ACCOUNTS 64
 #define START    1000
@@ -329,12 +330,7 @@ static void run_mix(struct lsm_options *options, bool sync)
 
 static void run_with(void (*change)(struct lsm_options *), bool sync)
 {
-    struct lsm_options options;
-    lsm_options_init(&options);
-    options.env = env_fault_new();
-    options.write_buffer_size = 64 << 10;
-    options.table_size = 64 << 10;
-    options.level_base_size = 128 << 10;
+    struct lsm_options options = small_options(env_fault_new());
     options.block_cache_size = 64 << 10;
     options.max_open_tables = 16;
     options.compaction_threads = 2;

@@ -24,6 +24,7 @@
 
 #include "base/status.h"
 #include "disk/cluster_store.h"
+#include "small_options.h"
 #include "version/store_files.h"
 
 #define KEYS    40
@@ -346,7 +347,6 @@ static void step(struct world *w)
 static void world_init(struct world *w, uint64_t seed, bool in_cluster)
 {
     *w = (struct world){.path = "/db", .random.state = seed, .seed = seed};
-    lsm_options_init(&w->options);
     if (in_cluster) {
         w->path = CLUSTER_STORE_PATH;
         cluster_store_init(&w->store, seed);
@@ -355,11 +355,8 @@ static void world_init(struct world *w, uint64_t seed, bool in_cluster)
     } else {
         w->env = env_fault_new();
     }
-    w->options.env = in_cluster ? w->store.env : w->env;
+    w->options = small_options(in_cluster ? w->store.env : w->env);
     draw_wal_mode(w);
-    w->options.write_buffer_size = 64 << 10;
-    w->options.table_size = 64 << 10;
-    w->options.level_base_size = 128 << 10;
     w->options.l0_compact = 2;
     w->options.block_cache_size = 64 << 10;
     w->options.blob_min = one_in(&w->random, 2) ? 1000 : 0;

@@ -496,24 +496,13 @@ static void run_history(uint64_t seed)
 
 START_TEST(test_random_histories)
 {
-    const char *count_text = getenv("LSM_HISTORIES"), *seed_text = getenv("LSM_SEED");
-    uint64_t count = ((count_text ? strtoull(count_text, NULL, 0) : 10000) + 49) / 50;
-    if (seed_text && !count_text)
-        count = 1;
-    uint64_t first = seed_text ? strtoull(seed_text, NULL, 0) : 1;
-    printf("intake_live: LSM_SEED=%" PRIu64 "\n", first);
-    fflush(stdout);
-    for (uint64_t i = 0; i < count; i++)
-        run_history(first + i);
+    run_random_histories("intake_live", 10000, 50, run_history);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("changes taken in while in use");
     TCase *tc = tcase_create("histories");
-    tcase_set_timeout(tc, 0);
     tcase_add_test(tc, test_random_histories);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("changes taken in while in use", tc, 0);
 }

@@ -837,16 +837,11 @@ static void tell_hanging(int signal)
 // On a simulated disk (0), in a simulated cluster (1).
 START_TEST(test_random_histories)
 {
-    const char *count_text = getenv("LSM_HISTORIES"), *seed_text = getenv("LSM_SEED");
-    uint64_t count = count_text             ? strtoull(count_text, NULL, 0)
-                     : getenv("LSMFS_LONG") ? 200000
-                                            : 10000;
+    uint64_t count = histories_from_env(getenv("LSMFS_LONG") ? 200000 : 10000);
     uint64_t first = test_seed("ns_model", 1);
     bool in_cluster = _i == 1;
-    if (in_cluster)
+    if (in_cluster && count > 1)
         count = count / CLUSTER_ONE_IN + 1;
-    if (seed_text && !count_text)
-        count = 1;
     signal(SIGALRM, tell_hanging);
     for (uint64_t i = 0; i < count; i++) {
         snprintf(hanging, sizeof hanging, "hangs: LSM_SEED=%" PRIu64 "\n", first + i);

@@ -24,6 +24,7 @@
 #include "disk/fake_cluster.h"
 #include "disk/fake_schedule.h"
 #include "env_rados/env_rados.h"
+#include "from_env.h"
 #include "quick_check.h"
 
 #define PATH         "rados:pool/store"
@@ -364,9 +365,7 @@ static void run_histories(uint64_t seed, uint64_t count)
 // A share of the histories for each processor, in a process of its own.
 START_TEST(test_contenders)
 {
-    const char *count_text = getenv("LSM_HISTORIES"), *seed_text = getenv("LSM_SEED");
-    uint64_t count = count_text ? strtoull(count_text, NULL, 10) : 1000;
-    uint64_t seed = seed_text ? strtoull(seed_text, NULL, 10) : 1;
+    uint64_t count = from_env("LSM_HISTORIES", 1000), seed = from_env("LSM_SEED", 1);
     pid_t children[SHARES_MAX];
     unsigned shares = 0;
     cpu_set_t set;

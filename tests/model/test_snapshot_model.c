@@ -10,6 +10,7 @@
 // LSM_SEED replays one history (with LSM_HISTORIES=1); there are a tenth as many as LSM_HISTORIES
 // says.
 #include "engine_util.h"
+#include "small_options.h"
 
 #define KEYS      160
 #define SNAPSHOTS 12
@@ -69,11 +70,7 @@ static void draw_options(struct history *h)
 {
     struct random *r = &h->random;
     struct lsm_options *o = &h->options;
-    lsm_options_init(o);
-    o->env = h->env;
-    o->write_buffer_size = 64 << 10;
-    o->table_size = 64 << 10;
-    o->level_base_size = 128 << 10;
+    *o = small_options(h->env);
     o->level_ratio = 2 + random_below(r, 4);
     o->l0_compact = 1 + random_below(r, 3);
     o->block_size = 512;

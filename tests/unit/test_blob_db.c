@@ -1,6 +1,7 @@
 // Large values in a store, on a simulated disk: separation, slices, recovery, snapshots, iterators,
 // checkpoint, repair, check. Their reclaim is in test_blob_reclaim.c.
 #include "blob_util.h"
+#include "from_env.h"
 
 static const size_t sizes[] = {1,    1023,  1024,  1025,  4095,       4096,   4097,
                                8192, 65535, 65536, 65537, (1u << 20), 2500000};
@@ -432,8 +433,8 @@ START_TEST(test_bit_flips)
     uint8_t data[6000];
     struct lsm_buf got = {0};
     unsigned errors = 0;
-    const char *step = getenv("LSM_STEP");
-    for (uint64_t at = 0; at < stat.size; at += step ? strtoul(step, NULL, 10) : 61) {
+    uint64_t step = from_env("LSM_STEP", 61);
+    for (uint64_t at = 0; at < stat.size; at += step) {
         ck_assert_int_eq(env_fault_flip(env, path, at, at % 8), 0);
         open_db();
         unsigned failed = 0;

@@ -360,5 +360,5 @@ int main(void)
     tcase_add_test(tc, test_ranges);
     tcase_add_test(tc, test_passing_over_a_level);
     tcase_add_test(tc, test_gap_in_a_rewrite);
-    return run_case("compact_pick", tc);
+    return run_case("compact_pick", tc, 300);
 }

@@ -512,5 +512,5 @@ int main(void)
     tcase_add_test(tc, test_skewed_with_deletes_and_snapshots);
     tcase_add_test(tc, test_delete_everything);
     tcase_add_test(tc, test_odd_shapes);
-    return run_case("compact_sim", tc);
+    return run_case("compact_sim", tc, 300);
 }

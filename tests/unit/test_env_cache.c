@@ -15,6 +15,7 @@
 #include "env_cache/cache_format.h"
 #include "env_cache/env_cache.h"
 #include "env_rados/env_rados.h"
+#include "from_env.h"
 #include "quick_check.h"
 
 #define PATH     "rados:pool/store"
@@ -393,8 +394,7 @@ static struct env_file *open_segment(struct fixture *f, struct env **ret_dir)
 START_TEST(test_damage)
 {
     struct fixture f;
-    const char *text = getenv("LSM_STEP");
-    uint64_t step = text ? strtoull(text, NULL, 10) : 677, size = CACHE_BLOCK + 10000, length;
+    uint64_t step = from_env("LSM_STEP", 677), size = CACHE_BLOCK + 10000, length;
     begin(&f, 64 * MIB);
     make_file(f.inner, "1.sst", 1, size, 70000);
     expect_file(f.env, "1.sst", 1, size);

@@ -1,18 +1,11 @@
 // File content as extents: random writes, truncations, holes and copies against a flat buffer, with
 // background merging at random moments; fragmented files are merged; holes stay.
-#include "quick_check.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "disk/env_fault.h"
-#include "ns/keys/pathkey.h"
-#include "ns/namespace.h"
+#include "ns_util.h"
 
 #define FILE_MAX (6u << 20)
 
@@ -50,8 +43,7 @@ static struct ns_options options_of(struct env *env)
 // With `calm` nothing is merged in the background before it is asked for.
 static void world_open(struct world *w, bool calm)
 {
-    const char *text = getenv("LSM_SEED");
-    seed = text ? strtoull(text, NULL, 10) : (uint64_t)getpid();
+    seed = from_env("LSM_SEED", (uint64_t)getpid());
     printf("seed %llu\n", (unsigned long long)seed);
     w->env = env_fault_new();
     struct ns_options options = options_of(w->env);
@@ -77,24 +69,6 @@ static void world_reopen(struct world *w)
     ck_assert_int_eq(ns_close(w->ns), 0);
     ck_assert_int_eq(ns_open("/db", &options, &w->ns), 0);
     ck_assert_int_eq(ns_lookup(w->ns, ns_root(w->ns), "file", 4, &w->file, NULL), 0);
-}
-
-static unsigned count_extents(struct ns *ns)
-{
-    struct pathkey lower, upper;
-    struct lsm_iter *iter;
-    unsigned count = 0;
-    pathkey_type_bounds(KEY_EXTENT, &lower, &upper);
-    struct lsm_iter_options options = {.lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
-    ck_assert_int_eq(lsm_iter_new(ns_engine(ns), &options, &iter), 0);
-    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter))
-        count++;
-    ck_assert_int_eq(lsm_iter_status(iter), 0);
-    lsm_iter_free(iter);
-    return count;
 }
 
 static void fill(uint8_t *data, size_t size)
@@ -198,7 +172,7 @@ START_TEST(test_merged)
     uint8_t *want = calloc(1, SIZE), *space = malloc(FILE_MAX);
     fill(want, SIZE);
     ck_assert_int_eq(ns_write(w.ns, w.file, want, SIZE, 0, 0, NULL), SIZE);
-    unsigned fresh = count_extents(w.ns);
+    unsigned fresh = ns_test_count_keys(w.ns, KEY_EXTENT);
     for (int i = 0; i < 1500; i++) {
         size_t at = pick(SIZE / 4096) * 4096;
         fill(want + at, 4096);
@@ -207,11 +181,11 @@ START_TEST(test_merged)
     ck_assert_int_eq(
         ns_fallocate(w.ns, w.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HOLE, 65536), 0);
     memset(want + HOLE, 0, 65536);
-    ck_assert_uint_gt(count_extents(w.ns), 10 * fresh);
+    ck_assert_uint_gt(ns_test_count_keys(w.ns, KEY_EXTENT), 10 * fresh);
     struct ns_attr before, after;
     ck_assert_int_eq(ns_getattr(w.ns, w.file, &before), 0);
     ck_assert_int_eq(ns_wait_idle(w.ns), 0);
-    ck_assert_uint_le(count_extents(w.ns), fresh + 8);
+    ck_assert_uint_le(ns_test_count_keys(w.ns, KEY_EXTENT), fresh + 8);
     ck_assert_int_eq(ns_getattr(w.ns, w.file, &after), 0);
     ck_assert_mem_eq(&before, &after, sizeof before);
     ck_assert_int_eq(ns_seek(w.ns, w.file, 0, SEEK_HOLE), HOLE);
@@ -289,7 +263,7 @@ START_TEST(test_tail)
             struct ns_cred cred = {0};
             ck_assert_int_eq(ns_unlink(w.ns, ns_root(w.ns), "file", 4), 0);
             ck_assert_int_eq(ns_check(w.ns, on_problem, NULL, NULL), 0);
-            ck_assert_uint_eq(count_extents(w.ns), 0);
+            ck_assert_uint_eq(ns_test_count_keys(w.ns, KEY_EXTENT), 0);
             ck_assert_int_eq(
                 ns_mknod(w.ns, &cred, ns_root(w.ns), "file", 4, S_IFREG | 0644, 0, &w.file, NULL),
                 0);

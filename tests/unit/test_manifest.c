@@ -625,5 +625,5 @@ int main(void)
     tcase_add_test(tc, test_newer_manifest);
     tcase_add_test(tc, test_without_current);
     tcase_add_test(tc, test_logs_without_current);
-    return run_case("manifest", tc);
+    return run_case("manifest", tc, 300);
 }

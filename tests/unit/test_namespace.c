@@ -3,23 +3,7 @@
 #include "base/coding.h"
 #include "ns/keys/pathkey.h"
 #include "ns/keys/record.h"
-#include "ns_util.h"
-
-static struct env *env;
-static struct ns *ns;
-
-static void setup(void)
-{
-    env = env_fault_new();
-    ns = ns_test_open(env);
-}
-
-static void teardown(void)
-{
-    ns_expect_clean(ns, "at the end");
-    ck_assert_int_eq(ns_close(ns), 0);
-    env_fault_free(env);
-}
+#include "ns_fixture.h"
 
 static void reopen(bool killed)
 {
@@ -54,20 +38,7 @@ static bool has_marker(const char *prefix)
 
 static unsigned keys_of(enum pathkey_type type)
 {
-    struct pathkey lower, upper;
-    struct lsm_iter *iter;
-    unsigned count = 0;
-    pathkey_type_bounds(type, &lower, &upper);
-    struct lsm_iter_options options = {.lower = lower.data,
-                                       .lower_size = lower.size,
-                                       .upper = upper.data,
-                                       .upper_size = upper.size};
-    ck_assert_int_eq(lsm_iter_new(ns_engine(ns), &options, &iter), 0);
-    for (lsm_iter_seek_first(iter); lsm_iter_valid(iter); lsm_iter_next(iter))
-        count++;
-    ck_assert_int_eq(lsm_iter_status(iter), 0);
-    lsm_iter_free(iter);
-    return count;
+    return ns_test_count_keys(ns, type);
 }
 
 static uint64_t changes(void)
@@ -767,7 +738,7 @@ int main(void)
 {
     Suite *suite = suite_create("namespace");
     TCase *tc = tcase_create("namespace");
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, ns_setup, ns_teardown);
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_directory_rename_is_small);
     tcase_add_test(tc, test_a_new_directory_in_the_old_place);

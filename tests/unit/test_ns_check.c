@@ -6,17 +6,13 @@
 #include "ns/keys/pathkey.h"
 #include "ns/keys/record.h"
 #include "ns/upkeep/ino_set.h"
-#include "ns_util.h"
+#include "ns_fixture.h"
 #include "version_util.h"
-
-static struct env *env;
-static struct ns *ns;
 
 // A tree with one of everything.
 static void setup(void)
 {
-    env = env_fault_new();
-    ns = ns_test_open(env);
+    ns_setup();
     ck_assert_int_eq(ns_test_mkdir(ns, "/a"), 0);
     ck_assert_int_eq(ns_test_mkdir(ns, "/a/sub"), 0);
     ck_assert_int_eq(ns_test_create(ns, "/a/sub/leaf"), 0);
@@ -37,12 +33,6 @@ static void setup(void)
     ck_assert_int_eq(ns_test_create(ns, "/home/fresh"), 0);
     ck_assert_int_eq(ns_test_mknod(ns, "/pipe", S_IFIFO | 0600), 0);
     ns_expect_clean(ns, "the sound store");
-}
-
-static void teardown(void)
-{
-    ck_assert_int_eq(ns_close(ns), 0);
-    env_fault_free(env);
 }
 
 static struct pathkey entry_key(const char *prefix, const char *name)
@@ -708,7 +698,7 @@ int main(void)
 {
     Suite *suite = suite_create("ns_check");
     TCase *damage = tcase_create("damage"), *sets = tcase_create("sets");
-    tcase_add_checked_fixture(damage, setup, teardown);
+    tcase_add_checked_fixture(damage, setup, ns_end);
     tcase_set_timeout(damage, 120);
     tcase_add_test(damage, test_lost_file);
     tcase_add_test(damage, test_lost_file_with_extents);

@@ -4,17 +4,14 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
-#include "ns_util.h"
+#include "ns_fixture.h"
 #include "version_util.h"
 
-static struct env *env;
-static struct ns *ns;
 static struct ns_inode *file;
 
 static void setup(void)
 {
-    env = env_fault_new();
-    ns = ns_test_open(env);
+    ns_setup();
     ck_assert_int_eq(ns_test_create(ns, "/f"), 0);
     file = ns_test_get(ns, "/f");
 }
@@ -22,9 +19,7 @@ static void setup(void)
 static void teardown(void)
 {
     ns_inode_put(ns, file, 1);
-    ns_expect_clean(ns, "at the end");
-    ck_assert_int_eq(ns_close(ns), 0);
-    env_fault_free(env);
+    ns_teardown();
 }
 
 static struct ns_attr stat_of(struct ns_inode *inode)

@@ -1,21 +1,5 @@
 // Listings of directories that change meanwhile, and positions in them.
-#include "ns_util.h"
-
-static struct env *env;
-static struct ns *ns;
-
-static void setup(void)
-{
-    env = env_fault_new();
-    ns = ns_test_open(env);
-}
-
-static void teardown(void)
-{
-    ns_expect_clean(ns, "at the end");
-    ck_assert_int_eq(ns_close(ns), 0);
-    env_fault_free(env);
-}
+#include "ns_fixture.h"
 
 #define STABLE 1500
 
@@ -272,7 +256,7 @@ int main(void)
 {
     Suite *suite = suite_create("ns_listing");
     TCase *tc = tcase_create("ns_listing");
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, ns_setup, ns_teardown);
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, test_listing_of_a_changing_directory, 0, 2);
     tcase_add_loop_test(tc, test_listing_of_a_large_changing_directory, 0, 2);

@@ -522,8 +522,7 @@ static void history(void)
 
 START_TEST(test_histories)
 {
-    const char *text = getenv("LSM_HISTORIES");
-    unsigned count = text ? (unsigned)atoi(text) : 100;
+    unsigned count = (unsigned)from_env("LSM_HISTORIES", 100);
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     count = count < SANITIZED_MOST ? count : SANITIZED_MOST; // each takes a hundred times as long
 #endif

@@ -1,9 +1,6 @@
 // Resolving paths: one point get while no directory on the path has moved. Gets are counted by the
 // blocks they look up in the cache: everything is in one sorted level of compressed blocks.
-#include "ns_util.h"
-
-static struct env *env;
-static struct ns *ns;
+#include "ns_fixture.h"
 
 static const char leaf[] = "/a/b/c/d/e/f/leaf";
 
@@ -24,8 +21,7 @@ static void compact(void)
 static void setup(void)
 {
     char path[sizeof leaf];
-    env = env_fault_new();
-    ns = ns_test_open(env);
+    ns_setup();
     for (size_t i = 1; leaf[i]; i++) {
         if (leaf[i] == '/') {
             snprintf(path, i + 1, "%s", leaf);
@@ -39,12 +35,6 @@ static void setup(void)
         ck_assert_int_eq(ns_test_create(ns, path), 0);
         ck_assert_int_eq(ns_test_write(ns, path, 0, 1000, 'y'), 1000);
     }
-}
-
-static void teardown(void)
-{
-    ck_assert_int_eq(ns_close(ns), 0);
-    env_fault_free(env);
 }
 
 static uint64_t lookups(void)
@@ -135,7 +125,7 @@ int main(void)
 {
     Suite *suite = suite_create("ns_resolve");
     TCase *tc = tcase_create("all");
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, setup, ns_end);
     tcase_add_test(tc, test_one_get);
     tcase_add_test(tc, test_read);
     tcase_add_test(tc, test_moved);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "ns/inodes/inode_lock.h"
-#include "ns_util.h"
+#include "ns_fixture.h"
 
 // ------------------------------------------------------------------------------- locks
 
@@ -130,8 +130,6 @@ END_TEST
 
 #define SIZE (256u << 10)
 
-static struct env *env;
-static struct ns *ns;
 static struct ns_inode *file;
 
 struct reading {
@@ -155,8 +153,7 @@ static void expect_held(unsigned count)
 
 static void setup(void)
 {
-    env = env_fault_new();
-    ns = ns_test_open(env);
+    ns_setup();
     ck_assert_int_eq(ns_test_mkdir(ns, "/d"), 0);
     ck_assert_int_eq(ns_test_create(ns, "/d/f"), 0);
     file = ns_test_get(ns, "/d/f");
@@ -166,9 +163,7 @@ static void setup(void)
 static void teardown(void)
 {
     ns_inode_put(ns, file, 1);
-    ns_expect_clean(ns, "at the end");
-    ck_assert_int_eq(ns_close(ns), 0);
-    env_fault_free(env);
+    ns_teardown();
 }
 
 static bool all_are(const uint8_t *data, size_t size, int byte)

@@ -1,6 +1,7 @@
 // The slab: blocks do not overlap, keep what is in them, come back, outlive the slab's owner.
 #include "memory/slab.h"
 
+#include "from_env.h"
 #include "quick_check.h"
 #include <pthread.h>
 #include <stdint.h>
@@ -64,7 +65,7 @@ static void use(struct slab *slab, uint64_t seed, int rounds)
 START_TEST(random_sizes_keep_their_bytes)
 {
     struct slab *slab;
-    uint64_t seed = getenv("LSM_SEED") ? strtoull(getenv("LSM_SEED"), NULL, 0) : 1;
+    uint64_t seed = from_env("LSM_SEED", 1);
     printf("seed %llu\n", (unsigned long long)seed);
     ck_assert_int_eq(slab_new(false, &slab), 0);
     use(slab, seed, 8000);

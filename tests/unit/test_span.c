@@ -1,6 +1,7 @@
 // Spans: they do not overlap, keep what is in them, come back, share chunks.
 #include "memory/span.h"
 
+#include "from_env.h"
 #include "quick_check.h"
 #include <pthread.h>
 #include <stdint.h>
@@ -52,7 +53,7 @@ static void use(uint64_t seed, int rounds)
 
 START_TEST(random_sizes_keep_their_bytes)
 {
-    uint64_t seed = getenv("LSM_SEED") ? strtoull(getenv("LSM_SEED"), NULL, 0) : 1;
+    uint64_t seed = from_env("LSM_SEED", 1);
     printf("seed %llu\n", (unsigned long long)seed);
     use(seed, 500);
     span_free(NULL, 5);

@@ -275,5 +275,5 @@ int main(void)
     tcase_add_test(tc, test_a_reference_after_the_eviction);
     tcase_add_test(tc, test_errors);
     tcase_add_test(tc, test_threads);
-    return run_case("table_cache", tc);
+    return run_case("table_cache", tc, 300);
 }

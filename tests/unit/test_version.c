@@ -334,5 +334,5 @@ int main(void)
     tcase_add_test(tc, test_find_among_like_keys);
     tcase_add_test(tc, test_move_between_levels);
     tcase_add_test(tc, test_random_edits_against_a_model);
-    return run_case("version", tc);
+    return run_case("version", tc, 300);
 }

@@ -260,5 +260,5 @@ int main(void)
     tcase_add_test(tc, test_unknown_fields);
     tcase_add_test(tc, test_impossible_values);
     tcase_add_test(tc, test_mutations);
-    return run_case("version_edit", tc);
+    return run_case("version_edit", tc, 300);
 }
