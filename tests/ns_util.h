@@ -147,6 +147,24 @@ static inline ssize_t ns_test_write(struct ns *ns, const char *path, uint64_t of
     return n;
 }
 
+static inline int ns_test_fallocate(struct ns *ns, struct ns_inode *inode, int mode,
+                                    uint64_t offset, uint64_t length)
+{
+    return ns_fallocate_with(ns, inode, mode, offset, length, 0, NULL);
+}
+
+static inline ssize_t ns_test_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
+                                         struct ns_inode *to, uint64_t to_offset, uint64_t size)
+{
+    return ns_copy_range_from(ns, ns, from, from_offset, to, to_offset, size, 0, NULL);
+}
+
+static inline int ns_test_fsync(struct ns *ns, struct ns_inode *inode)
+{
+    ns_fsync_begins(inode);
+    return ns_sync(ns);
+}
+
 static inline struct ns_attr ns_test_stat(struct ns *ns, const char *path)
 {
     struct ns_attr attr = {0};

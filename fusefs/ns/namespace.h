@@ -292,11 +292,6 @@ ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t
 // ret_attr, if not NULL: afterwards.
 int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset,
                       uint64_t length, unsigned flags, struct ns_attr *ret_attr);
-static inline int ns_fallocate(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset,
-                               uint64_t length)
-{
-    return ns_fallocate_with(ns, inode, mode, offset, length, 0, NULL);
-}
 // SEEK_DATA / SEEK_HOLE; returns the offset or -errno (ENXIO past the end).
 int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int whence);
 // copy_file_range(2): shares bytes where it can. Returns bytes copied or -errno.
@@ -305,17 +300,6 @@ int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int when
 ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *from,
                            uint64_t from_offset, struct ns_inode *to, uint64_t to_offset,
                            uint64_t size, unsigned flags, struct ns_attr *ret_attr);
-static inline ssize_t ns_copy_range_with(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
-                                         struct ns_inode *to, uint64_t to_offset, uint64_t size,
-                                         unsigned flags, struct ns_attr *ret_attr)
-{
-    return ns_copy_range_from(ns, ns, from, from_offset, to, to_offset, size, flags, ret_attr);
-}
-static inline ssize_t ns_copy_range(struct ns *ns, struct ns_inode *from, uint64_t from_offset,
-                                    struct ns_inode *to, uint64_t to_offset, uint64_t size)
-{
-    return ns_copy_range_with(ns, from, from_offset, to, to_offset, size, 0, NULL);
-}
 // For who has buffered writes that could not be stored (ns_write has failed): what is lost. Reads
 // of it are -EIO from now on, and so they stay, over a remount too, until it is written; but what
 // is no content yet, beyond the end, only while the inode lives: the file ends where it did. What
@@ -324,14 +308,10 @@ int ns_lose(struct ns *ns, struct ns_inode *inode, uint64_t offset, uint64_t siz
 // Whether somebody who writes now should be told of a loss. Once, soon after it.
 bool ns_loss_to_tell(struct ns_inode *inode);
 
-// fsync is these two; who syncs for several files at once needs the second only once. (How often a
-// file is synced decides where its short writes go.) Durable when it returns 0.
+// fsync(2) of a file is ns_fsync_begins() and then ns_sync(): durable when ns_sync() returns 0. Who
+// syncs for several files at once calls ns_sync() once, after the first call for each of them. (How
+// often a file is synced decides where its short writes go.)
 void ns_fsync_begins(struct ns_inode *inode);
-static inline int ns_fsync(struct ns *ns, struct ns_inode *inode)
-{
-    ns_fsync_begins(inode);
-    return ns_sync(ns);
-}
 
 // ------------------------------------------------------------------------------- directories
 

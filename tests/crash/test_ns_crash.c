@@ -166,7 +166,7 @@ static int change_content(struct ns *ns, uint64_t *seed, const char *path)
     else if (what == 0)
         rc = ns_setattr(ns, inode, &(struct ns_attr){.size = offset}, NS_SET_SIZE, NULL);
     else if (what == 1)
-        rc = ns_fallocate(ns, inode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size);
+        rc = ns_test_fallocate(ns, inode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size);
     else if (what == 2)
         rc = ns_setxattr(ns, inode, "user.x", bytes, 1 + offset % 9, 0);
     else
@@ -299,7 +299,7 @@ static struct outcome run_workload(struct env *env, enum lsm_wal_mode mode, uint
         if (rc && !is_refusal(rc))
             break;
         out.done = i;
-        if (i % 13 == 0 && ns_fsync(ns, ns_root(ns)) == 0)
+        if (i % 13 == 0 && ns_test_fsync(ns, ns_root(ns)) == 0)
             out.synced = i;
         if (notes)
             notes->after[i].hash = describe(ns, NULL);

@@ -390,7 +390,7 @@ static void do_fallocate(struct history *h)
                                                                         : 0;
     struct ns_inode *inode = borrow(h, node);
     trace(h, "fallocate %u: mode %d, %zu at %zu", node->id, mode, length, offset);
-    int rc = ns_fallocate(h->ns, inode, mode, offset, length);
+    int rc = ns_test_fallocate(h->ns, inode, mode, offset, length);
     give(h, inode);
     if (is_gone(node, rc)) {
         trace(h, ": gone\n");
@@ -428,7 +428,7 @@ static void do_copy(struct history *h)
     struct ns_inode *from_inode = borrow(h, from), *to_inode = borrow(h, to);
     trace(h, "copy %zu from %u at %zu to %u at %zu", size, from->id, from_offset, to->id,
           to_offset);
-    ssize_t rc = ns_copy_range(h->ns, from_inode, from_offset, to_inode, to_offset, size);
+    ssize_t rc = ns_test_copy_range(h->ns, from_inode, from_offset, to_inode, to_offset, size);
     give(h, from_inode);
     give(h, to_inode);
     if (is_gone(from, rc) || is_gone(to, rc)) {

@@ -120,8 +120,9 @@ START_TEST(test_random)
             break;
         }
         case 1:
-            ck_assert_int_eq(
-                ns_fallocate(w.ns, w.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, n), 0);
+            ck_assert_int_eq(ns_test_fallocate(w.ns, w.file,
+                                               FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, n),
+                             0);
             memset(want + from, 0, from < size ? (from + n > size ? size - from : n) : 0);
             break;
         case 2: { // copy within the file
@@ -129,7 +130,7 @@ START_TEST(test_random)
             if (from >= size || (from < to + n && to < from + n))
                 break;
             n = from + n > size ? size - from : n;
-            ck_assert_int_eq(ns_copy_range(w.ns, w.file, from, w.file, to, n), (ssize_t)n);
+            ck_assert_int_eq(ns_test_copy_range(w.ns, w.file, from, w.file, to, n), (ssize_t)n);
             memcpy(want + to, want + from, n);
             size = to + n > size ? to + n : size;
             break;
@@ -179,7 +180,8 @@ START_TEST(test_merged)
         ck_assert_int_eq(ns_write(w.ns, w.file, want + at, 4096, at, 0, NULL), 4096);
     }
     ck_assert_int_eq(
-        ns_fallocate(w.ns, w.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HOLE, 65536), 0);
+        ns_test_fallocate(w.ns, w.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, HOLE, 65536),
+        0);
     memset(want + HOLE, 0, 65536);
     ck_assert_uint_gt(ns_test_count_keys(w.ns, KEY_EXTENT), 10 * fresh);
     struct ns_attr before, after;

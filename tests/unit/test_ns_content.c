@@ -135,14 +135,14 @@ START_TEST(test_inline_ranges_under_a_smaller_limit)
         memset(want, 0, sizeof want);
         make_inline(want, 60000);
         reopen_with(limits[l]);
-        ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 50000, 20000), 0);
+        ck_assert_int_eq(ns_test_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 50000, 20000), 0);
         memset(want + 50000, 0, 20000);
         expect_bytes(want, 70000);
 
         make_inline(want, 60000);
         reopen_with(limits[l]);
-        ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10, 50),
-                         0);
+        ck_assert_int_eq(
+            ns_test_fallocate(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10, 50), 0);
         memset(want + 10, 0, 50);
         expect_bytes(want, 60000);
         ck_assert_int_eq(truncate_to(59000), 0);
@@ -152,7 +152,7 @@ START_TEST(test_inline_ranges_under_a_smaller_limit)
 
         make_inline(want, 60000);
         reopen_with(limits[l]);
-        ck_assert_int_eq(ns_copy_range(ns, file, 0, file, 60000, 60000), 60000);
+        ck_assert_int_eq(ns_test_copy_range(ns, file, 0, file, 60000, 60000), 60000);
         memcpy(want + 60000, want, 60000);
         expect_bytes(want, 120000);
     }
@@ -197,7 +197,7 @@ static unsigned pieces_logged(unsigned count, bool sync)
     for (unsigned i = 0; i < count; i++) {
         write_at(i * 8192, 8192, 'a' + (int)i % 26);
         if (sync)
-            ck_assert_int_eq(ns_fsync(ns, file), 0);
+            ck_assert_int_eq(ns_test_fsync(ns, file), 0);
     }
     ck_assert(lsm_property_uint(ns_engine(ns), "wal-bytes-written", &after));
     return (unsigned)((after - before) / 8192);
@@ -210,7 +210,7 @@ START_TEST(test_synced_often)
     ck_assert_uint_eq(pieces_logged(20, true), 20);
     ck_assert_uint_eq(pieces_logged(16, false), 16);
     ck_assert_uint_eq(pieces_logged(1, false), 0); // too many by now
-    ck_assert_int_eq(ns_fsync(ns, file), 0);
+    ck_assert_int_eq(ns_test_fsync(ns, file), 0);
     ck_assert_uint_eq(pieces_logged(1, true), 0);
     ck_assert_uint_eq(pieces_logged(1, true), 1);
     for (uint64_t i = 0; i < 20; i++)
@@ -230,14 +230,15 @@ START_TEST(test_a_very_long_file)
     ck_assert_int_eq(ns_write(ns, file, "zz", 2, max - 1, 0, NULL), -EFBIG);
     ck_assert_int_eq(ns_write(ns, file, "z", 1, UINT64_MAX, 0, NULL), -EFBIG);
     ck_assert_int_eq(truncate_to(max + 1), -EFBIG);
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, max, 1), -EFBIG);
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, 1, UINT64_MAX), -EFBIG);
-    ck_assert_int_eq(ns_copy_range(ns, file, 0, file, max - 1, 2), -EFBIG);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, max, 1), -EFBIG);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 1, UINT64_MAX), -EFBIG);
+    ck_assert_int_eq(ns_test_copy_range(ns, file, 0, file, max - 1, 2), -EFBIG);
     ck_assert_uint_eq(stat_of(file).size, max);
     ck_assert_int_eq(ns_seek(ns, file, 0, SEEK_DATA), (int64_t)max - 1);
     ck_assert_int_eq(ns_seek(ns, file, 0, SEEK_HOLE), 0);
     ck_assert_int_eq(ns_seek(ns, file, max - 1, SEEK_HOLE), (int64_t)max);
-    ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, max), 0);
+    ck_assert_int_eq(
+        ns_test_fallocate(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, max), 0);
     ck_assert_uint_eq(stat_of(file).blocks, 0);
     ck_assert_int_eq(ns_seek(ns, file, 5, SEEK_DATA), -ENXIO);
     ck_assert_int_eq(truncate_to(max), 0);
@@ -256,7 +257,7 @@ START_TEST(test_holes)
     ck_assert_int_eq(ns_seek(ns, file, 510000, SEEK_HOLE), -ENXIO);
     ck_assert_int_eq(ns_seek(ns, file, 0, SEEK_SET), -EINVAL);
     int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    ck_assert_int_eq(ns_fallocate(ns, file, punch, 2000, 3000), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, punch, 2000, 3000), 0);
     ck_assert_uint_eq(stat_of(file).blocks, (17000 + 511) / 512);
     ck_assert_int_eq(ns_seek(ns, file, 0, SEEK_HOLE), 2000);
     ck_assert_int_eq(ns_seek(ns, file, 2000, SEEK_DATA), 5000);
@@ -264,15 +265,15 @@ START_TEST(test_holes)
     ck_assert_int_eq(byte_at(file, 2000), 0);
     ck_assert_int_eq(byte_at(file, 4999), 0);
     ck_assert_int_eq(byte_at(file, 5000), 'a');
-    ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 505000, 10000), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 505000, 10000), 0);
     ck_assert_uint_eq(stat_of(file).size, 515000);
     ck_assert_int_eq(byte_at(file, 504999), 'b');
     ck_assert_int_eq(byte_at(file, 505000), 0);
-    ck_assert_int_eq(ns_fallocate(ns, file, punch, 600000, 1000), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, punch, 600000, 1000), 0);
     ck_assert_uint_eq(stat_of(file).size, 515000);
-    ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_COLLAPSE_RANGE, 0, 4096), -EOPNOTSUPP);
-    ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_PUNCH_HOLE, 0, 4096), -EOPNOTSUPP);
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 0), -EINVAL);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, FALLOC_FL_COLLAPSE_RANGE, 0, 4096), -EOPNOTSUPP);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, FALLOC_FL_PUNCH_HOLE, 0, 4096), -EOPNOTSUPP);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 0, 0), -EINVAL);
 }
 END_TEST
 
@@ -318,7 +319,7 @@ static bool fill(char *path, size_t path_size, unsigned *ret_count)
 // What is promised counts, and writing to it adds nothing; it stays over a remount.
 START_TEST(test_promised_blocks)
 {
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, 4095, 2), 0); // both blocks
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 4095, 2), 0); // both blocks
     ck_assert_uint_eq(stat_of(file).size, 4097);
     ck_assert_uint_eq(blocks(), 16);
     ck_assert_int_eq(ns_seek(ns, file, 0, SEEK_DATA), -ENXIO);
@@ -330,20 +331,20 @@ START_TEST(test_promised_blocks)
     ck_assert_int_eq(byte_at(file, 4096), 'x');
     write_at(0, 8192, 'y');
     ck_assert_uint_eq(blocks(), 16);
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 8192), 0); // all there
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 0, 8192), 0); // all there
     ck_assert_uint_eq(blocks(), 16);
     ns_expect_clean(ns, "written");
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 1 << 20), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 0, 1 << 20), 0);
     ck_assert_uint_eq(blocks(), 2048);
     write_at(500001, 7, 'z');
     write_at(300000, 250000, 'z');
     ck_assert_uint_eq(blocks(), 2048);
-    ck_assert_int_eq(ns_copy_range(ns, file, 300000, file, 600000, 200000), 200000);
+    ck_assert_int_eq(ns_test_copy_range(ns, file, 300000, file, 600000, 200000), 200000);
     ck_assert_uint_eq(blocks(), 2048);
     ns_expect_clean(ns, "written in the middle");
-    ck_assert_int_eq(ns_fallocate(ns, file, PUNCH, 0, 1 << 20), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, PUNCH, 0, 1 << 20), 0);
     ck_assert_uint_eq(blocks(), 0);
-    ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 0, 65536), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 0, 65536), 0);
     ck_assert_uint_eq(blocks(), 128);
 }
 END_TEST
@@ -351,9 +352,9 @@ END_TEST
 START_TEST(test_promised_beyond_the_end)
 {
     write_at(0, 100, 'x');
-    ck_assert_int_eq(ns_fallocate(ns, file, KEEP, 0, 100), 0); // there already
+    ck_assert_int_eq(ns_test_fallocate(ns, file, KEEP, 0, 100), 0); // there already
     ck_assert_uint_eq(blocks(), 1);
-    ck_assert_int_eq(ns_fallocate(ns, file, KEEP, 0, 1000000), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, KEEP, 0, 1000000), 0);
     ck_assert_uint_eq(stat_of(file).size, 100);
     ck_assert_uint_eq(blocks(), 1003520 / 512);
     ck_assert_int_eq(byte_at(file, 99), 'x');
@@ -366,7 +367,7 @@ START_TEST(test_promised_beyond_the_end)
     ck_assert_uint_eq(blocks(), (200000 + 511) / 512);
     ck_assert_int_eq(truncate_to(0), 0);
     ck_assert_uint_eq(blocks(), 0);
-    ck_assert_int_eq(ns_fallocate(ns, file, KEEP, 0, 5000), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, KEEP, 0, 5000), 0);
     ck_assert_uint_eq(stat_of(file).size, 0);
     ck_assert_uint_eq(blocks(), 16);
     ck_assert_int_eq(ns_test_unlink(ns, "/f"), 0);
@@ -381,7 +382,7 @@ START_TEST(test_promised_space_comes_back)
     env_fault_limit(env, 64 << 20);
     uint64_t before = available();
     for (unsigned round = 0; round < 2; round++) {
-        ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 16 << 20), 0);
+        ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 0, 16 << 20), 0);
         ck_assert(available() + (16 << 20) <= before);
         for (uint64_t i = 0; round == 1 && i < 1500; i++) // very many ranges
             ck_assert_int_eq(ns_write(ns, file, "x", 1, i * 8192, 0, NULL), 1);
@@ -406,13 +407,13 @@ START_TEST(test_promises_are_kept)
     char path[32];
     unsigned count;
     env_fault_limit(env, 16 << 20);
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, available() * 2), -ENOSPC);
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, INT64_MAX), -ENOSPC);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 0, available() * 2), -ENOSPC);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 0, INT64_MAX), -ENOSPC);
     ck_assert_uint_eq(stat_of(file).size, 0);
     ck_assert_uint_eq(blocks(), 0);
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 4 << 20), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 0, 4 << 20), 0);
     ck_assert(fill(path, sizeof path, &count));
-    ck_assert_int_eq(ns_fallocate(ns, file, KEEP, 4 << 20, 4 << 20), -ENOSPC);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, KEEP, 4 << 20, 4 << 20), -ENOSPC);
     for (uint64_t at = 0; at < 4 << 20; at += 65536)
         write_at(at, 65536, 'p');
     ck_assert_uint_eq(blocks(), 8192);
@@ -428,7 +429,8 @@ START_TEST(test_punching_very_many_extents)
     for (uint64_t i = 0; i < 3000; i++)
         ck_assert_int_eq(ns_write(ns, file, "0123456789", 10, i * 200000, 0, NULL), 10);
     ck_assert_int_eq(
-        ns_fallocate(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5, 2998 * 200000), 0);
+        ns_test_fallocate(ns, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5, 2998 * 200000),
+        0);
     ck_assert_uint_eq(stat_of(file).blocks, (5 + 5 + 10 + 511) / 512);
     ck_assert_int_eq(byte_at(file, 4), '4');
     ck_assert_int_eq(byte_at(file, 5), 0);
@@ -491,7 +493,7 @@ START_TEST(test_copies)
     write_at(400000, 1000, 'b');
     ck_assert_int_eq(ns_test_create(ns, "/g"), 0);
     struct ns_inode *copy = ns_test_get(ns, "/g");
-    ck_assert_int_eq(ns_copy_range(ns, file, 100, copy, 1000, 1 << 30), 400900);
+    ck_assert_int_eq(ns_test_copy_range(ns, file, 100, copy, 1000, 1 << 30), 400900);
     ck_assert_uint_eq(stat_of(copy).size, 401900);
     ck_assert_uint_eq(stat_of(copy).blocks, (300000 - 100 + 1000 + 511) / 512);
     ck_assert_int_eq(byte_at(copy, 999), 0);
@@ -503,10 +505,10 @@ START_TEST(test_copies)
     ck_assert_int_eq(byte_at(copy, 200000), 'a');
     ck_assert_int_eq(ns_test_unlink(ns, "/f"), 0);
     ck_assert_int_eq(byte_at(copy, 200000), 'a');
-    ck_assert_int_eq(ns_copy_range(ns, copy, 401900, copy, 0, 10), 0);
-    ck_assert_int_eq(ns_copy_range(ns, copy, 0, copy, 10, 11), -EINVAL);
-    ck_assert_int_eq(ns_copy_range(ns, copy, 0, copy, 10, 10), 10);
-    ck_assert_int_eq(ns_copy_range(ns, ns_root(ns), 0, copy, 10, 10), -EISDIR);
+    ck_assert_int_eq(ns_test_copy_range(ns, copy, 401900, copy, 0, 10), 0);
+    ck_assert_int_eq(ns_test_copy_range(ns, copy, 0, copy, 10, 11), -EINVAL);
+    ck_assert_int_eq(ns_test_copy_range(ns, copy, 0, copy, 10, 10), 10);
+    ck_assert_int_eq(ns_test_copy_range(ns, ns_root(ns), 0, copy, 10, 10), -EISDIR);
     ns_inode_put(ns, copy, 1);
 }
 END_TEST
@@ -516,7 +518,7 @@ START_TEST(test_what_has_no_content)
     char bytes[10];
     ck_assert_int_eq(ns_read(ns, ns_root(ns), bytes, 1, 0), -EISDIR);
     ck_assert_int_eq(ns_write(ns, ns_root(ns), bytes, 1, 0, 0, NULL), -EISDIR);
-    ck_assert_int_eq(ns_fallocate(ns, ns_root(ns), 0, 0, 1), -EISDIR);
+    ck_assert_int_eq(ns_test_fallocate(ns, ns_root(ns), 0, 0, 1), -EISDIR);
     ck_assert_int_eq(ns_test_mknod(ns, "/pipe", S_IFIFO | 0600), 0);
     struct ns_inode *pipe = ns_test_get(ns, "/pipe");
     struct ns_attr attr = {.size = 1};
@@ -572,7 +574,7 @@ START_TEST(test_setuid_goes)
     ck_assert_int_eq(ns_setattr(ns, file, &attr, NS_SET_KILL_SUID, NULL), 0);
     ck_assert_uint_eq(stat_of(file).mode, S_IFREG | 0755);
     set_mode(file, 04755);
-    ck_assert_int_eq(ns_fallocate(ns, file, 0, 0, 100), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 0, 100), 0);
     ck_assert_uint_eq(stat_of(file).mode, S_IFREG | 0755);
 }
 END_TEST

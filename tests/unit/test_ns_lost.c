@@ -153,12 +153,12 @@ START_TEST(test_growing)
         else if (how == 1)
             ck_assert_int_eq(truncate_to(file, 20000), 0);
         else if (how == 2)
-            ck_assert_int_eq(ns_fallocate(ns, file, 0, 19000, 1000), 0);
+            ck_assert_int_eq(ns_test_fallocate(ns, file, 0, 19000, 1000), 0);
         else if (how == 3)
-            ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 15000, 5000), 0);
+            ck_assert_int_eq(ns_test_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 15000, 5000), 0);
         else {
             write_at(other, 0, 5000, 'o');
-            ck_assert_int_eq(ns_copy_range(ns, other, 0, file, 20000, 5000), 5000);
+            ck_assert_int_eq(ns_test_copy_range(ns, other, 0, file, 20000, 5000), 5000);
         }
         for (unsigned round = 0; round < 2; round++, reopen()) {
             ck_assert_int_eq(byte_at(file, 9999), 'a');
@@ -181,16 +181,16 @@ START_TEST(test_what_ends_it)
         if (how == 0) // in the middle of it
             write_at(file, 12000, 1000, 'b');
         else if (how == 1)
-            ck_assert_int_eq(ns_fallocate(ns, file, PUNCH, 12000, 1000), 0);
+            ck_assert_int_eq(ns_test_fallocate(ns, file, PUNCH, 12000, 1000), 0);
         else if (how == 2)
-            ck_assert_int_eq(ns_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 12000, 1000), 0);
+            ck_assert_int_eq(ns_test_fallocate(ns, file, FALLOC_FL_ZERO_RANGE, 12000, 1000), 0);
         else if (how == 3) {
             write_at(other, 0, 5000, 'b');
-            ck_assert_int_eq(ns_copy_range(ns, other, 0, file, 12000, 1000), 1000);
+            ck_assert_int_eq(ns_test_copy_range(ns, other, 0, file, 12000, 1000), 1000);
         } else if (how == 4)
             ck_assert_int_eq(truncate_to(file, 12000), 0);
         else // promised, and lost all the same
-            ck_assert_int_eq(ns_fallocate(ns, file, KEEP, 8192, 16384), 0);
+            ck_assert_int_eq(ns_test_fallocate(ns, file, KEEP, 8192, 16384), 0);
         reopen();
         ck_assert_int_eq(byte_at(file, 9999), 0);
         ck_assert_int_eq(byte_at(file, 11999), -EIO);
@@ -218,10 +218,10 @@ START_TEST(test_copying)
     ck_assert_int_eq(ns_seek(ns, file, 50500, SEEK_HOLE), 52000);
     ck_assert_int_eq(ns_seek(ns, file, 51500, SEEK_DATA), 51500);
     ck_assert_int_eq(ns_seek(ns, file, 52000, SEEK_DATA), -ENXIO);
-    ck_assert_int_eq(ns_copy_range(ns, file, 0, other, 0, 60000), 10000);
-    ck_assert_int_eq(ns_copy_range(ns, file, 10000, other, 10000, 50000), -EIO);
-    ck_assert_int_eq(ns_copy_range(ns, file, 20000, other, 20000, 60000), 31000);
-    ck_assert_int_eq(ns_copy_range(ns, file, 51000, other, 51000, 60000), -EIO);
+    ck_assert_int_eq(ns_test_copy_range(ns, file, 0, other, 0, 60000), 10000);
+    ck_assert_int_eq(ns_test_copy_range(ns, file, 10000, other, 10000, 50000), -EIO);
+    ck_assert_int_eq(ns_test_copy_range(ns, file, 20000, other, 20000, 60000), 31000);
+    ck_assert_int_eq(ns_test_copy_range(ns, file, 51000, other, 51000, 60000), -EIO);
     ck_assert_int_eq(byte_at(other, 50999), 'a');
 }
 END_TEST
@@ -231,7 +231,7 @@ START_TEST(test_very_many)
     write_at(file, 3000 * 10000, 1, 'z');
     for (uint64_t i = 0; i < 3000; i++)
         ck_assert_int_eq(ns_lose(ns, file, i * 10000, 5000), 0);
-    ck_assert_int_eq(ns_fallocate(ns, file, PUNCH, 0, 1500 * 10000), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, file, PUNCH, 0, 1500 * 10000), 0);
     ck_assert_int_eq(byte_at(file, 1499 * 10000), 0);
     ck_assert_int_eq(byte_at(file, 1500 * 10000), -EIO);
     ck_assert_int_eq(truncate_to(file, 2800 * 10000), 0);
@@ -296,10 +296,10 @@ START_TEST(test_broken_store)
 {
     write_at(file, 0, 1000, 'a');
     write_at(file, 100000, 1000, 'a');
-    ck_assert_int_eq(ns_fsync(ns, file), 0);
+    ck_assert_int_eq(ns_test_fsync(ns, file), 0);
     env_fault_fail_at(env, 1, LSM_IO_ERROR, true);
     write_at(other, 0, 1, 'b');
-    ck_assert_int_lt(ns_fsync(ns, other), 0);
+    ck_assert_int_lt(ns_test_fsync(ns, other), 0);
     ck_assert_int_lt(ns_write(ns, file, "lost", 4, 50000, NS_WRITE_LATE, NULL), 0);
     ck_assert_int_eq(ns_lose(ns, file, 50000, 4), 0);
     ck_assert_int_eq(byte_at(file, 50000), -EIO);
@@ -409,7 +409,7 @@ static void step_fallocate(unsigned i, size_t offset, size_t size)
     struct model *m = &models[i];
     int mode = modes[random_below(&rnd, 5)];
     size_t end = offset + size;
-    ck_assert_int_eq(ns_fallocate(ns, inode_of(i), mode, offset, size), 0);
+    ck_assert_int_eq(ns_test_fallocate(ns, inode_of(i), mode, offset, size), 0);
     if (mode & FALLOC_FL_ZERO_RANGE && !(mode & KEEP) && end > m->size) {
         model_grow(m, offset);
         model_set(m, m->size, end, HOLE, 0);
@@ -435,7 +435,7 @@ static void step_copy(unsigned i, unsigned k, size_t offset, size_t size)
         return;
     if (!want && model_lost(from, offset))
         want = -EIO;
-    n = ns_copy_range(ns, inode_of(i), offset, inode_of(k), target, size);
+    n = ns_test_copy_range(ns, inode_of(i), offset, inode_of(k), target, size);
     ck_assert_msg(n == want, "copied %zd of %zu at %zu, not %zd", n, size, offset, want);
     if (n <= 0)
         return;
