@@ -248,6 +248,16 @@ static void enter_backward(struct sst_iter *it, size_t index)
         settle(it, block_iter_seek_last(&it->block, &it->base.entry));
 }
 
+// Begins a search: the index of the block in which (key, tag) is, if it is anywhere; the number of
+// blocks if it lies behind all of them. *key gets a pointer that is not NULL, which memcmp() wants.
+static size_t search_begin(struct sst_iter *it, struct slice *key, uint64_t tag)
+{
+    if (!key->size)
+        key->data = (const uint8_t *)"";
+    readahead_reset(it);
+    return sst_index_seek(&it->reader->index, *key, tag);
+}
+
 // Opens block `index` for a search in it. False: it failed.
 static bool enter_for_search(struct sst_iter *it, size_t index)
 {
@@ -264,10 +274,7 @@ static bool enter_for_search(struct sst_iter *it, size_t index)
 static void seek(struct iter *base, struct slice key, uint64_t tag)
 {
     struct sst_iter *it = (struct sst_iter *)base;
-    if (!key.size)
-        key.data = (const uint8_t *)"";
-    size_t index = sst_index_seek(&it->reader->index, key, tag);
-    readahead_reset(it);
+    size_t index = search_begin(it, &key, tag);
     if (index == it->reader->index.count) {
         end(it);
         return;
@@ -284,10 +291,7 @@ static void seek(struct iter *base, struct slice key, uint64_t tag)
 static void seek_before(struct iter *base, struct slice key, uint64_t tag)
 {
     struct sst_iter *it = (struct sst_iter *)base;
-    if (!key.size)
-        key.data = (const uint8_t *)"";
-    size_t index = sst_index_seek(&it->reader->index, key, tag);
-    readahead_reset(it);
+    size_t index = search_begin(it, &key, tag);
     if (index == it->reader->index.count) {
         enter_backward(it, index - 1);
         return;

@@ -149,23 +149,42 @@ int content_move_out(struct ns *ns, struct op *op, struct ns_inode *inode, struc
     return rc;
 }
 
-// ------------------------------------------------------------------------------- size
+// ------------------------------------------------------------------------------- ranges
 
-// What is lost of [from, to) is so no more.
-static int unlose(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                  uint64_t from, uint64_t to) REQUIRES(inode_held)
+// Takes [from, to) out of the file's ranges of one type, KEY_LOST or KEY_UNWRITTEN, with a commit
+// after each full batch. `list` is room for a batch of them.
+static int drop_ranges(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                       enum pathkey_type type, uint64_t from, uint64_t to, struct extent_list *list)
+    REQUIRES(inode_held)
 {
+    const uint64_t *left = type == KEY_LOST ? &rec->lost_bytes : &rec->unwritten_bytes;
     int rc = 0;
-    while (!rc && rec->lost_bytes) {
-        rc = lost_list(ns, NULL, rec->ino, from, to, RANGE_BATCH, &op->extents);
+    while (!rc && *left) {
+        rc = ranges_list(ns, NULL, type, rec->ino, from, to, RANGE_BATCH, list);
         if (!rc)
-            rc = lost_trim(op, rec, &op->extents, from, to);
-        if (rc || op->extents.count < RANGE_BATCH)
+            rc = type == KEY_LOST ? lost_trim(op, rec, list, from, to)
+                                  : unwritten_trim(op, rec, list, from, to);
+        if (rc || list->count < RANGE_BATCH)
             break;
         rc = content_commit(ns, op, inode, rec);
     }
     return rc;
 }
+
+// What was lost of [from, to) is content or a hole from now on.
+static int unlose(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                  uint64_t from, uint64_t to) REQUIRES(inode_held)
+{
+    return drop_ranges(ns, op, inode, rec, KEY_LOST, from, to, &op->extents);
+}
+
+int content_unpromise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
+                      uint64_t from, uint64_t to)
+{
+    return drop_ranges(ns, op, inode, rec, KEY_UNWRITTEN, from, to, &op->unwritten);
+}
+
+// ------------------------------------------------------------------------------- size
 
 static int shrink(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
                   uint64_t size) REQUIRES(inode_held)
@@ -249,21 +268,6 @@ int content_zero(struct ns *ns, struct op *op, struct ns_inode *inode, struct re
 }
 
 // ------------------------------------------------------------------------------- promises
-
-int content_unpromise(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec,
-                      uint64_t from, uint64_t to)
-{
-    int rc = 0;
-    while (!rc && rec->unwritten_bytes) {
-        rc = unwritten_list(ns, rec->ino, from, to, RANGE_BATCH, &op->unwritten);
-        if (!rc)
-            rc = unwritten_trim(op, rec, &op->unwritten, from, to);
-        if (rc || op->unwritten.count < RANGE_BATCH)
-            break;
-        rc = content_commit(ns, op, inode, rec);
-    }
-    return rc;
-}
 
 // Up to where the list is complete: `to`, or, for a list that is full, the end of its last range.
 static uint64_t known_end(const struct extent_list *list, uint64_t to)
