@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "env_rados/env_rados_impl.h"
 #include "env_rados/remote.h"
 
 #define SCHEME   "rados:"

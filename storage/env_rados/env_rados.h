@@ -8,7 +8,6 @@
 #define LSM_ENV_RADOS_ENV_RADOS_H
 
 #include "env/env.h"
-#include "env_rados/cluster.h"
 
 // Whether a store's path means a store in a cluster.
 bool env_rados_named(const char *path);
@@ -24,16 +23,5 @@ struct env *env_rados(void);
 // What it reads is what the cluster holds at that moment, so a file that was removed meanwhile
 // reads LSM_CORRUPTION. Static; never freed.
 struct env *env_rados_following(void);
-// Over other clusters, for tests. Free after everything in it was closed.
-struct env *env_rados_following_new(cluster_open_fn *open, void *arg, uint64_t stripe);
-void env_rados_following_free(struct env *env);
-
-// Over other clusters, for tests, with objects of `stripe` bytes; `threaded`: each locked store has
-// a thread that keeps the lease, else env_rados_tick() does. Free after everything in it was
-// closed.
-struct env *env_rados_new(cluster_open_fn *open, void *arg, uint64_t stripe, bool threaded);
-void env_rados_free(struct env *env);
-void env_rados_tick(struct env *dir);
-uint64_t env_rados_epoch(struct env *dir); // of a store that is locked
 
 #endif

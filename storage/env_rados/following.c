@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "env_rados/env_rados_impl.h"
 #include "env_rados/remote.h"
 
 #define SAY_US 1000000u // between two signs

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "disk/fake_cluster.h"
-#include "env_rados/env_rados.h"
+#include "env_rados/env_rados_impl.h"
 #include "from_env.h"
 #include "lsm.h"
 #include "quick_check.h"

@@ -4,7 +4,7 @@
 #define TESTS_DISK_CLUSTER_STORE_H
 
 #include "disk/fake_cluster.h"
-#include "env_rados/env_rados.h"
+#include "env_rados/env_rados_impl.h"
 
 #define CLUSTER_STORE_PATH   "rados:pool/db"
 #define CLUSTER_STORE_STRIPE 16384

@@ -23,7 +23,7 @@
 #include "base/status.h"
 #include "disk/fake_cluster.h"
 #include "disk/fake_schedule.h"
-#include "env_rados/env_rados.h"
+#include "env_rados/env_rados_impl.h"
 #include "from_env.h"
 #include "quick_check.h"
 

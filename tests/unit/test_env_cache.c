@@ -14,7 +14,7 @@
 #include "disk/fake_cluster.h"
 #include "env_cache/cache_format.h"
 #include "env_cache/env_cache.h"
-#include "env_rados/env_rados.h"
+#include "env_rados/env_rados_impl.h"
 #include "from_env.h"
 #include "quick_check.h"
 

@@ -11,6 +11,7 @@
 #include "disk/fake_cluster.h"
 #include "disk/fake_objects.h"
 #include "env_rados/env_rados.h"
+#include "env_rados/env_rados_impl.h"
 #include "quick_check.h"
 
 #define PATH   "rados:pool/store"

@@ -11,7 +11,7 @@
 
 #include "base/status.h"
 #include "disk/fake_cluster.h"
-#include "env_rados/env_rados.h"
+#include "env_rados/env_rados_impl.h"
 #include "quick_check.h"
 
 #define PATH    "rados:pool/store"
