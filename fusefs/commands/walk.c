@@ -22,7 +22,7 @@ struct dir_reader {
     char last[NS_NAME_MAX];
     struct dir_entry *batch;
     size_t at, count, capacity;
-    int error; // of the callback
+    int rc; // of the callback; a negative errno
 };
 
 int dir_reader_new(struct ns *ns, struct ns_inode *dir, bool plus, struct dir_reader **ret_reader)
@@ -70,7 +70,7 @@ static bool batch_grow(struct dir_reader *reader)
         return false;
     if (array_grow(&reader->batch, &reader->capacity, reader->count, sizeof *reader->batch))
         return true;
-    reader->error = -ENOMEM;
+    reader->rc = -ENOMEM;
     return false;
 }
 
@@ -105,13 +105,13 @@ int dir_reader_more(struct dir_reader *reader)
     batch_clear(reader);
     if (!reader->dir)
         return 1;
-    reader->error = 0;
+    reader->rc = 0;
     int rc = reader->last_size
                  ? ns_list_behind(reader->ns, reader->dir, reader->last, reader->last_size,
                                   reader->plus, batch_add, reader)
                  : ns_list(reader->ns, reader->dir, 0, reader->plus, batch_add, reader);
     if (!rc)
-        rc = reader->error;
+        rc = reader->rc;
     if (!rc && reader->count < BATCH_MOST) // the directory ended; the batch is not full
         close_dir(reader);
     // What came before a failure is delivered; the next read meets the failure again.

@@ -251,10 +251,10 @@ static void enable_uring(const struct mount_options *options)
 // Commands on the mounted store. A store that is only read is open to others who read.
 static void start_control(struct lsmfs *fs)
 {
-    int error = fs->options.read_only ? 0 : control_start(fs, &fs->control);
-    if (error)
+    int rc = fs->options.read_only ? 0 : control_start(fs, &fs->control);
+    if (rc)
         messages_write(LOG_WARNING, "%s: lsmfsctl cannot be used while it is mounted: %s",
-                       fs->options.db, strerror(-error));
+                       fs->options.db, strerror(-rc));
 }
 
 // Everything between opening and closing the session. Returns whether it went well.

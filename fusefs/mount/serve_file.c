@@ -260,9 +260,9 @@ static bool keeps_suid(fuse_req_t req, struct ns_inode *inode)
 // Pages that could not be stored are clean for the kernel all the same; what they were to bring is
 // noted as lost, before it is told. What flags of the file forbid is not lost.
 static void lose_pages(struct lsmfs *fs, struct ns_inode *inode, uint64_t offset, size_t size,
-                       int error)
+                       int rc)
 {
-    if (error == -EPERM || error == -ESTALE)
+    if (rc == -EPERM || rc == -ESTALE)
         return;
     if (ns_lose(fs->ns, inode, offset, size) < 0)
         messages_write(LOG_ERR,

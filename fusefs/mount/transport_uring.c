@@ -109,7 +109,7 @@ struct uring {
     bool over GUARDED_BY(uring_mutex); // they shall not be, or are not needed any more
     // So many of those at the beginning have their ring, have registered their entries, or failed.
     unsigned reached[STEPS] GUARDED_BY(uring_mutex);
-    int error GUARDED_BY(uring_mutex); // the first, negative
+    int rc GUARDED_BY(uring_mutex); // the first failure, a negative errno
 };
 
 LOCK_FUNCTIONS(uring, struct uring, mutex, uring_mutex)
@@ -504,27 +504,27 @@ static int worker_loop(struct worker *worker)
     return 0;
 }
 
-// Counts that the worker has got so far or, with an error, that it has not. Waits
-// until the next step may be made; false: there is none.
-static bool worker_report(struct worker *worker, enum step step, int error)
+// Counts that the worker has got so far or, if `rc` is not 0, that it has not. Waits until the next
+// step may be made; false: there is none.
+static bool worker_report(struct worker *worker, enum step step, int rc)
 {
     struct uring *uring = uring_of(worker->transport);
     uring_lock(uring);
     uring->reached[step]++;
-    if (error && !uring->error)
-        uring->error = error;
+    if (rc && !uring->rc)
+        uring->rc = rc;
     pthread_cond_broadcast(&uring->changed);
-    while (!error && !uring->go && !uring->over)
+    while (!rc && !uring->go && !uring->over)
         pthread_cond_wait(&uring->changed, &uring->mutex);
-    bool goes_on = !error && !uring->over;
+    bool goes_on = !rc && !uring->over;
     uring_unlock(uring);
     return goes_on;
 }
 
 // Of a worker that could not start. The others go on without it.
-static void worker_failed(struct worker *worker, int error)
+static void worker_failed(struct worker *worker, int rc)
 {
-    messages_write(LOG_INFO, "a thread for io_uring could not start: %s", strerror(-error));
+    messages_write(LOG_INFO, "a thread for io_uring could not start: %s", strerror(-rc));
     if (worker->queue)
         atomic_fetch_sub(&worker->queue->serving, 1);
     if (worker->extra) {
@@ -583,15 +583,15 @@ static void uring_release(struct transport *transport)
     transport->state = NULL;
 }
 
-// Waits until as many as were started are counted. 0 or the first error.
+// Waits until as many as were started are counted. 0 or the first failure.
 static int wait_for_all(struct uring *uring, enum step step)
 {
     uring_lock(uring);
     while (uring->reached[step] < uring->started)
         pthread_cond_wait(&uring->changed, &uring->mutex);
-    int error = uring->error;
+    int rc = uring->rc;
     uring_unlock(uring);
-    return error;
+    return rc;
 }
 
 static int uring_prepare(struct transport *transport)

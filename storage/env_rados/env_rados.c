@@ -97,14 +97,14 @@ static int take_apart(const char *path, char pool[PART_MAX], char name[PART_MAX]
     return 0;
 }
 
-static int open_failed(const char *path, int error, const char *text)
+static int open_failed(const char *path, int answer, const char *text)
 {
     if (!text)
         return status_fail(LSM_NO_MEMORY, "%s: out of memory", path);
-    if (error == -ENOSYS || error == -ENOENT)
+    if (answer == -ENOSYS || answer == -ENOENT)
         return status_fail(LSM_INVALID, "%s: %s", path, text);
-    return status_fail(error == -EPERM || error == -EACCES ? LSM_PERMISSION : LSM_IO_ERROR,
-                       "%s: %s: %s", path, text, strerror(-error));
+    return status_fail(answer == -EPERM || answer == -EACCES ? LSM_PERMISSION : LSM_IO_ERROR,
+                       "%s: %s: %s", path, text, strerror(-answer));
 }
 
 int remote_connect(cluster_open_fn *open, void *arg, const char *path, struct cluster **ret_cluster)
@@ -114,8 +114,8 @@ int remote_connect(cluster_open_fn *open, void *arg, const char *path, struct cl
     int rc = take_apart(path, pool, name);
     if (rc)
         return rc;
-    int error = open(arg, pool, name, ret_cluster, &text);
-    return error ? open_failed(path, error, text) : 0;
+    int answer = open(arg, pool, name, ret_cluster, &text);
+    return answer ? open_failed(path, answer, text) : 0;
 }
 
 int env_rados_key(const char *path, char *key, size_t size)
@@ -125,9 +125,9 @@ int env_rados_key(const char *path, char *key, size_t size)
     int rc = take_apart(path, pool, name);
     if (rc)
         return rc;
-    int error = cluster_fsid_librados(fsid, &text);
-    if (error)
-        return open_failed(path, error, text);
+    int answer = cluster_fsid_librados(fsid, &text);
+    if (answer)
+        return open_failed(path, answer, text);
     snprintf(key, size, "%s,%s,%s", fsid, pool, name);
     return 0;
 }
@@ -349,10 +349,10 @@ static int rados_space(struct env *env, const char *path, uint64_t *ret_free, ui
 {
     struct remote *store = store_of(env);
     (void)path;
-    int error = store->cluster->ops->space(store->cluster, ret_free, ret_total);
-    return error ? status_fail(LSM_IO_ERROR, "%s: asking for free space: %s", store->path,
-                               strerror(-error))
-                 : 0;
+    int answer = store->cluster->ops->space(store->cluster, ret_free, ret_total);
+    return answer ? status_fail(LSM_IO_ERROR, "%s: asking for free space: %s", store->path,
+                                strerror(-answer))
+                  : 0;
 }
 
 // ---------------------------------------------------------------------------------------- locks

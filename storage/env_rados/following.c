@@ -161,10 +161,10 @@ static int look_at_end(const struct remote *store, uint64_t number, _Atomic uint
         char object[CLUSTER_NAME_MAX];
         uint64_t bytes = 0;
         stripe_name(object, number, stripe);
-        int error = store->cluster->ops->size(store->cluster, object, &bytes);
-        if (error && error != -ENOENT)
+        int answer = store->cluster->ops->size(store->cluster, object, &bytes);
+        if (answer && answer != -ENOENT)
             return status_fail(LSM_IO_ERROR, "%s: asking for object %s: %s", store->path, object,
-                               strerror(-error));
+                               strerror(-answer));
         if (bytes == 0 && stripe > 0 && stripe == first) { // it was cut, or is gone
             stripe = first = 0;
             continue;
@@ -261,11 +261,11 @@ static int look_behind(struct following_file *handle, uint64_t end, uint64_t *re
     if (rc || end <= *ret_known || first < *ret_known)
         return rc;
     stripe_name(object, handle->file.number, (uint32_t)((end - 1) / store->stripe));
-    int error = store->cluster->ops->size(store->cluster, object, &bytes);
-    if (error && error != -ENOENT)
+    int answer = store->cluster->ops->size(store->cluster, object, &bytes);
+    if (answer && answer != -ENOENT)
         return status_fail(LSM_IO_ERROR, "%s: asking for object %s: %s", store->path, object,
-                           strerror(-error));
-    if (!error && first + bytes >= end) {
+                           strerror(-answer));
+    if (!answer && first + bytes >= end) {
         *ret_known = end;
         atomic_store(&handle->file.size, end);
     }
@@ -352,10 +352,10 @@ static int following_space(struct env *env, const char *path, uint64_t *ret_free
 {
     struct cluster *cluster = env_of(env)->store->cluster;
     (void)path;
-    int error = cluster->ops->space(cluster, ret_free, ret_total);
-    return error ? status_fail(LSM_IO_ERROR, "%s: asking for free space: %s", env->path,
-                               strerror(-error))
-                 : 0;
+    int answer = cluster->ops->space(cluster, ret_free, ret_total);
+    return answer ? status_fail(LSM_IO_ERROR, "%s: asking for free space: %s", env->path,
+                                strerror(-answer))
+                  : 0;
 }
 
 // ------------------------------------------------------------------------------ what is refused

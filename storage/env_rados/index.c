@@ -320,19 +320,19 @@ int index_load(struct remote *store)
 {
     struct load load = {.store = store};
     bool more = true;
-    int error = 0;
+    int answer = 0;
     remote_lock(store);
     index_drop(store);
     remote_unlock(store); // the lease's beat goes on while a long index is read
-    while (more && !error && !load.rc)
-        error = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&load.last),
-                                         load_pair, &load, &more);
+    while (more && !answer && !load.rc)
+        answer = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&load.last),
+                                          load_pair, &load, &more);
     buf_release(&load.last);
-    if (error == -ENOENT)
+    if (answer == -ENOENT)
         return status_fail(LSM_NOT_FOUND, "%s does not exist", store->path);
-    if (error == -EPERM || error == -EACCES)
+    if (answer == -EPERM || answer == -EACCES)
         return status_fail(LSM_PERMISSION, "%s: the cluster denies access", store->path);
-    return error ? remote_failed(store, error, "reading the index") : load.rc;
+    return answer ? remote_failed(store, answer, "reading the index") : load.rc;
 }
 
 // ------------------------------------------------------------------------------- seen by others
@@ -376,11 +376,11 @@ static int see(const struct remote *store, char kind, const char *text, cluster_
     entry->found = false;
     if (n < 0 || (size_t)n >= sizeof key)
         return status_fail(LSM_INVALID, "%s: a name is too long", store->path);
-    int error =
+    int answer =
         store->cluster->ops->get(store->cluster, INDEX_OBJECT, slice_of(key, (size_t)n), fn, entry);
-    if (error && error != -ENOENT)
+    if (answer && answer != -ENOENT)
         return status_fail(LSM_IO_ERROR, "%s: reading the index: %s", store->path,
-                           strerror(-error));
+                           strerror(-answer));
     return entry->rc;
 }
 
@@ -428,15 +428,15 @@ int index_see_names(const struct remote *store, struct buf *names)
 {
     struct listing l = {.store = store};
     bool more = true;
-    int error = buf_assign(&l.last, "n", 1) ? -ENOMEM : 0;
-    while (!error && more && !l.over && !l.rc)
-        error = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&l.last),
-                                         list_name, &l, &more);
+    int answer = buf_assign(&l.last, "n", 1) ? -ENOMEM : 0;
+    while (!answer && more && !l.over && !l.rc)
+        answer = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&l.last),
+                                          list_name, &l, &more);
     buf_release(&l.last);
     *names = l.names;
-    if (error)
-        return status_fail(error == -ENOENT ? LSM_NOT_FOUND : LSM_IO_ERROR,
-                           "%s: reading the index: %s", store->path, strerror(-error));
+    if (answer)
+        return status_fail(answer == -ENOENT ? LSM_NOT_FOUND : LSM_IO_ERROR,
+                           "%s: reading the index: %s", store->path, strerror(-answer));
     return l.rc;
 }
 
@@ -508,8 +508,8 @@ static int apply(struct remote *store, const struct index_change *change, bool f
         .unset = change->unset,
         .unset_count = change->unset_count,
     };
-    int error = cluster_write(store->cluster, &write);
-    return error ? remote_failed(store, error, what) : 0;
+    int answer = cluster_write(store->cluster, &write);
+    return answer ? remote_failed(store, answer, what) : 0;
 }
 
 // In memory: a file has one name less.

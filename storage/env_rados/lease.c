@@ -93,12 +93,12 @@ static void see_attribute(void *arg, struct slice name, struct slice value)
 static int look(struct remote *store, struct seen *seen)
 {
     *seen = (struct seen){0};
-    int error = store->cluster->ops->attributes(store->cluster, INDEX_OBJECT, see_attribute, seen);
-    if (error == -ENOENT)
+    int answer = store->cluster->ops->attributes(store->cluster, INDEX_OBJECT, see_attribute, seen);
+    if (answer == -ENOENT)
         return status_fail(LSM_NOT_FOUND, "%s does not exist", store->path);
-    if (error)
+    if (answer)
         return status_fail(LSM_IO_ERROR, "%s: reading the lease: %s", store->path,
-                           strerror(-error));
+                           strerror(-answer));
     if (seen->newer)
         return status_fail(LSM_NEWER_FORMAT, "%s: the index is of another format", store->path);
     if (!seen->format_ok || strlen(seen->epoch) != EPOCH_DIGITS || !*seen->holder)
@@ -185,15 +185,15 @@ static int look_readers(struct remote *store, struct reader_list *list)
 {
     *list = (struct reader_list){.store = store, .all_gone = true};
     bool more = true;
-    int error = 0, rc = buf_assign(&list->last, "s", 1);
+    int answer = 0, rc = buf_assign(&list->last, "s", 1);
     if (rc)
         return rc;
-    while (!error && more && !list->rc)
-        error = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&list->last),
-                                         see_reader, list, &more);
-    if (error)
+    while (!answer && more && !list->rc)
+        answer = store->cluster->ops->map(store->cluster, INDEX_OBJECT, buf_slice(&list->last),
+                                          see_reader, list, &more);
+    if (answer)
         return status_fail(LSM_IO_ERROR, "%s: reading the lease: %s", store->path,
-                           strerror(-error));
+                           strerror(-answer));
     return list->rc;
 }
 
@@ -228,12 +228,12 @@ int lease_make(struct remote *store)
                                         .create = true,
                                         .attributes = attributes,
                                         .attribute_count = sizeof attributes / sizeof *attributes};
-    int error = cluster_write(store->cluster, &write);
-    if (error == -EEXIST)
+    int answer = cluster_write(store->cluster, &write);
+    if (answer == -EEXIST)
         return status_fail(LSM_EXISTS, "%s exists", store->path);
-    if (error == -EPERM || error == -EACCES)
+    if (answer == -EPERM || answer == -EACCES)
         return status_fail(LSM_PERMISSION, "%s: the cluster denies access", store->path);
-    return error ? remote_failed(store, error, "making the store") : 0;
+    return answer ? remote_failed(store, answer, "making the store") : 0;
 }
 
 // Whether nobody holds the lease, or this process does.
@@ -266,8 +266,8 @@ int lease_remove(struct remote *store)
     struct cluster_write write = {.object = INDEX_OBJECT, .remove = true, .force = true};
     write.guards[0] = guard("epoch", seen.epoch);
     write.guard_count = 1;
-    int error = cluster_write(store->cluster, &write);
-    return error && error != -ENOENT ? remote_failed(store, error, "removing the store") : 0;
+    int answer = cluster_write(store->cluster, &write);
+    return answer && answer != -ENOENT ? remote_failed(store, answer, "removing the store") : 0;
 }
 
 // ------------------------------------------------------------------------------------- taking
@@ -320,19 +320,19 @@ static int take_epoch(struct remote *store, const struct seen *seen, const struc
         .unset = gone,
         .unset_count = list->count,
     };
-    int error = cluster_write(store->cluster, &write);
+    int answer = cluster_write(store->cluster, &write);
     free(gone);
-    int rc = error ? look(store, &after) : 0;
+    int rc = answer ? look(store, &after) : 0;
     if (rc)
         return rc;
-    *ret_taken = !error || (strcmp(after.epoch, next) == 0 &&
-                            strncmp(after.holder, store->nonce, strlen(store->nonce)) == 0);
+    *ret_taken = !answer || (strcmp(after.epoch, next) == 0 &&
+                             strncmp(after.holder, store->nonce, strlen(store->nonce)) == 0);
     if (*ret_taken) {
         memcpy(store->epoch, next, sizeof store->epoch);
         store->identity = strtoull(*seen->identity ? seen->identity : identity, NULL, 16);
-    } else if (error != -ECANCELED)
-        return status_fail(error == -ENOSPC || error == -EDQUOT ? LSM_NO_SPACE : LSM_IO_ERROR,
-                           "%s: taking the lease: %s", store->path, strerror(-error));
+    } else if (answer != -ECANCELED)
+        return status_fail(answer == -ENOSPC || answer == -EDQUOT ? LSM_NO_SPACE : LSM_IO_ERROR,
+                           "%s: taking the lease: %s", store->path, strerror(-answer));
     return 0;
 }
 
@@ -453,11 +453,12 @@ static int become_reader(struct remote *store, bool *ret_done)
         .set = &entry,
         .set_count = 1,
     };
-    int error = cluster_write(store->cluster, &write);
-    if (error == -ECANCELED)
+    int answer = cluster_write(store->cluster, &write);
+    if (answer == -ECANCELED)
         return 0;
-    if (error)
-        return status_fail(LSM_IO_ERROR, "%s: taking the lease: %s", store->path, strerror(-error));
+    if (answer)
+        return status_fail(LSM_IO_ERROR, "%s: taking the lease: %s", store->path,
+                           strerror(-answer));
     store->shares = *ret_done = true;
     return 0;
 }
@@ -624,10 +625,10 @@ static void beat_writer(struct remote *store)
         .object = INDEX_OBJECT, .force = true, .attributes = attributes, .attribute_count = 2};
     write.guards[0] = guard("epoch", store->epoch);
     write.guard_count = 1;
-    int error = cluster_write(store->cluster, &write);
+    int answer = cluster_write(store->cluster, &write);
     // A beat that was missed does no harm; that the epoch is over does.
-    if (error == -ECANCELED || error == -ESHUTDOWN)
-        (void)!remote_failed(store, error, "the lease");
+    if (answer == -ECANCELED || answer == -ESHUTDOWN)
+        (void)!remote_failed(store, answer, "the lease");
 }
 
 static void beat_reader(struct remote *store)

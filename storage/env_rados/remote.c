@@ -37,9 +37,9 @@ static int end_changes(struct remote *store)
     return remote_check(store);
 }
 
-int remote_failed(struct remote *store, int error, const char *what)
+int remote_failed(struct remote *store, int answer, const char *what)
 {
-    switch (error) {
+    switch (answer) {
     case -ENOSPC:
     case -EDQUOT:
         return status_fail(LSM_NO_SPACE, "%s: %s: the pool is full", store->path, what);
@@ -56,7 +56,7 @@ int remote_failed(struct remote *store, int error, const char *what)
                            store->path);
         return end_changes(store);
     default:
-        (void)!status_fail(LSM_IO_ERROR, "%s: %s: %s", store->path, what, strerror(-error));
+        (void)!status_fail(LSM_IO_ERROR, "%s: %s: %s", store->path, what, strerror(-answer));
         return end_changes(store);
     }
 }

@@ -10,6 +10,9 @@
 //  - who becomes writer raises the epoch of the index first, and then of all objects of files that
 //    were being written (remote_file_seal()), and reads only after that.
 //
+// Names: `rc` is an lsm_status; `answer` is what the cluster has returned, 0 or a negative errno.
+// remote_failed() makes the one of the other.
+//
 // Locks: `mutex` guards all that can change here. It is not held while the cluster works. During
 // index_load() nobody but the lease's thread uses the store.
 // `change_mutex` is held around each change of the index, and taken before `mutex`.
@@ -127,7 +130,7 @@ static inline struct slice remote_epoch(const struct remote *store)
 int remote_check(struct remote *store);
 // What a failed operation of the cluster means. One that may have been done, or that says that the
 // lease is lost, ends all changes by this store.
-int remote_failed(struct remote *store, int error, const char *what);
+int remote_failed(struct remote *store, int answer, const char *what);
 // A store of which nothing is known but where it is, which is enough to look at it: the lease,
 // names as of now, files of known numbers. On success `cluster` is the store's, below too.
 int remote_new(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,

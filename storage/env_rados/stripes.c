@@ -124,11 +124,11 @@ static void note_made(struct remote *store, struct remote_file *file, uint32_t s
 
 // A stripe is there, or is not, against expectation: a write before this one has failed, or has
 // been done twice. Whether to try again.
-static bool touch_otherwise(int error, enum touch *touch)
+static bool touch_otherwise(int answer, enum touch *touch)
 {
-    if (error == -EEXIST && *touch == TOUCH_MAKE)
+    if (answer == -EEXIST && *touch == TOUCH_MAKE)
         *touch = TOUCH_RAISE;
-    else if (error == -ENOENT && *touch == TOUCH_RAISE)
+    else if (answer == -ENOENT && *touch == TOUCH_RAISE)
         *touch = TOUCH_MAKE;
     else
         return false;
@@ -148,8 +148,8 @@ static void see_epoch(void *arg, struct slice name, struct slice value)
 static int check_epoch(struct remote *store)
 {
     struct epoch_seen seen = {.store = store};
-    int error = store->cluster->ops->attributes(store->cluster, INDEX_OBJECT, see_epoch, &seen);
-    return error ? error : seen.is_ours ? 0 : -ECANCELED;
+    int answer = store->cluster->ops->attributes(store->cluster, INDEX_OBJECT, see_epoch, &seen);
+    return answer ? answer : seen.is_ours ? 0 : -ECANCELED;
 }
 
 // One operation on a stripe, touching it as it has to be.
@@ -159,19 +159,19 @@ static int touch_and(struct remote *store, struct remote_file *file, uint32_t st
     char object[CLUSTER_NAME_MAX];
     stripe_name(object, file->number, stripe);
     enum touch touch = touch_of(store, file, stripe);
-    int error;
+    int answer;
     do {
         struct cluster_write write = *what;
         struct cluster_pair pair;
         write.object = object;
         prepare(&write, store, touch, &pair);
-        error = cluster_write(store->cluster, &write);
-    } while (touch_otherwise(error, &touch));
-    if (!error && touch != TOUCH_NONE)
-        error = check_epoch(store);
-    if (!error)
+        answer = cluster_write(store->cluster, &write);
+    } while (touch_otherwise(answer, &touch));
+    if (!answer && touch != TOUCH_NONE)
+        answer = check_epoch(store);
+    if (!answer)
         note_made(store, file, stripe);
-    return error;
+    return answer;
 }
 
 // ------------------------------------------------------------------------------------- writing
@@ -261,9 +261,9 @@ static int fill_below(struct remote *store, struct remote_file *file, uint32_t s
     for (; i < stripe && !rc; i++) {
         if (is_begun(store, file, i, i >= may_be_begun) || touch_of(store, file, i) == TOUCH_NONE)
             continue;
-        int error = touch_and(store, file, i, &nothing);
-        if (error)
-            rc = remote_failed(store, error, "making an object");
+        int answer = touch_and(store, file, i, &nothing);
+        if (answer)
+            rc = remote_failed(store, answer, "making an object");
     }
     return rc;
 }
@@ -286,11 +286,11 @@ static int end_parts(struct remote *store, struct remote_file *file, struct stri
             rc = remote_failed(store, part->rc, "writing");
         touched = touched || part->touch != TOUCH_NONE;
     }
-    int error = touched ? check_epoch(store) : 0;
-    for (unsigned i = 0; i < count && !error; i++)
+    int answer = touched ? check_epoch(store) : 0;
+    for (unsigned i = 0; i < count && !answer; i++)
         if (!parts[i].rc)
             note_made(store, file, parts[i].stripe);
-    return rc || !error ? rc : remote_failed(store, error, "writing");
+    return rc || !answer ? rc : remote_failed(store, answer, "writing");
 }
 
 // One run of bytes on its way.
@@ -432,10 +432,10 @@ int remote_file_truncate(struct remote *store, struct remote_file *file, uint64_
         uint64_t left = i == keep ? size % store->stripe : 0;
         if (touch == TOUCH_MAKE)
             continue; // was never written
-        int error = touch_and(
+        int answer = touch_and(
             store, file, i, &(struct cluster_write){.truncate = true, .size = left, .force = true});
-        if (error)
-            rc = status_final(remote_failed(store, error, "cutting a file"));
+        if (answer)
+            rc = status_final(remote_failed(store, answer, "cutting a file"));
     }
     if (!rc && size > atomic_load(&file->size)) // so that it reads as zeros
         rc = fill_below(store, file, keep + (size % store->stripe != 0), UINT32_MAX);
@@ -475,12 +475,12 @@ int remote_file_read(struct remote *store, struct remote_file *file, const struc
         size_t got = 0;
         (void)cursor_take(&cursor, most, part, &part_count);
         stripe_name(object, file->number, (uint32_t)((offset + done) / store->stripe));
-        int error = store->cluster->ops->read(store->cluster, object, at, part, part_count, &got);
-        if (error == -ENOENT)
+        int answer = store->cluster->ops->read(store->cluster, object, at, part, part_count, &got);
+        if (answer == -ENOENT)
             return status_fail(LSM_CORRUPTION, "%s: object %s is gone", store->path, object);
-        if (error)
+        if (answer)
             return status_fail(LSM_IO_ERROR, "%s: reading object %s: %s", store->path, object,
-                               strerror(-error));
+                               strerror(-answer));
         zero_behind(part, part_count, got);
         done += most;
         left -= most;
@@ -499,14 +499,14 @@ static int seal_stripe(struct remote *store, const char *object, bool *ret_missi
         struct cluster_write raise = {.object = object, .force = true};
         struct cluster_write make = {.object = object, .force = true};
         prepare(&raise, store, TOUCH_RAISE, &pair);
-        int error = cluster_write(store->cluster, &raise);
-        *ret_missing = error == -ENOENT;
-        if (error != -ENOENT)
-            return error;
+        int answer = cluster_write(store->cluster, &raise);
+        *ret_missing = answer == -ENOENT;
+        if (answer != -ENOENT)
+            return answer;
         prepare(&make, store, TOUCH_MAKE, &pair);
-        error = cluster_write(store->cluster, &make);
-        if (error != -EEXIST) // else the earlier writer has just made it
-            return error;
+        answer = cluster_write(store->cluster, &make);
+        if (answer != -EEXIST) // else the earlier writer has just made it
+            return answer;
     }
 }
 
@@ -515,20 +515,20 @@ int remote_file_seal(struct remote *store, struct remote_file *file)
     char object[CLUSTER_NAME_MAX];
     uint64_t size = 0;
     uint32_t stripe = 0;
-    int error = 0;
-    for (unsigned missing = 0; missing < STRIPES_AT_ONE && !error; stripe++) {
+    int answer = 0;
+    for (unsigned missing = 0; missing < STRIPES_AT_ONE && !answer; stripe++) {
         bool was_missing;
         uint64_t bytes = 0;
         stripe_name(object, file->number, stripe);
-        error = seal_stripe(store, object, &was_missing);
-        if (!error && !was_missing)
-            error = store->cluster->ops->size(store->cluster, object, &bytes);
+        answer = seal_stripe(store, object, &was_missing);
+        if (!answer && !was_missing)
+            answer = store->cluster->ops->size(store->cluster, object, &bytes);
         if (bytes)
             size = stripe * store->stripe + bytes;
         missing = was_missing ? missing + 1 : 0;
     }
-    if (error)
-        return remote_failed(store, error, "sealing what the last writer was writing");
+    if (answer)
+        return remote_failed(store, answer, "sealing what the last writer was writing");
     atomic_store(&file->size, size);
     file->high = file->loaded = stripe;
     return index_note_file(store, file, false);
@@ -542,12 +542,12 @@ int trash_step(struct remote *store, struct trash *trash, bool *ret_done)
     assert(trash->done <= trash->high);
     if (trash->done < trash->high) {
         stripe_name(object, trash->number, trash->done);
-        int error =
+        int answer =
             cluster_write(store->cluster,
                           &(struct cluster_write){.object = object, .remove = true, .force = true});
-        if (error && error != -ENOENT)
+        if (answer && answer != -ENOENT)
             return status_fail(LSM_IO_ERROR, "%s: removing an object: %s", store->path,
-                               strerror(-error));
+                               strerror(-answer));
         trash->done++;
     }
     *ret_done = trash->done == trash->high;

@@ -26,7 +26,7 @@ struct reclaim_queue {
     bool stopping GUARDED_BY(reclaim_mutex);
     bool idle GUARDED_BY(reclaim_mutex);        // the thread waits for a first job
     unsigned waiters GUARDED_BY(reclaim_mutex); // of reclaim_queue_wait(); nothing is put off then
-    int error GUARDED_BY(reclaim_mutex);        // of the last attempt, negative errno
+    int last_rc GUARDED_BY(reclaim_mutex);      // of the last attempt; a negative errno
 };
 
 LOCK_FUNCTIONS(queue, struct reclaim_queue, mutex, reclaim_mutex)
@@ -74,10 +74,10 @@ int reclaim_queue_wait(struct reclaim_queue *queue)
     queue_lock(queue);
     queue->waiters++;
     pthread_cond_broadcast(&queue->changed);
-    while ((queue->count || queue->taken) && !is_passing(queue->error))
+    while ((queue->count || queue->taken) && !is_passing(queue->last_rc))
         pthread_cond_wait(&queue->changed, &queue->mutex);
     queue->waiters--;
-    int rc = queue->error;
+    int rc = queue->last_rc;
     queue_unlock(queue);
     return rc;
 }
@@ -128,7 +128,7 @@ void reclaim_queue_done(struct reclaim_queue *queue, const struct reclaim_job *j
     while (is_passing(rc) && count)
         queue->jobs[queue->count++] = jobs[--count];
     queue->taken = 0;
-    queue->error = rc;
+    queue->last_rc = rc;
     pthread_cond_broadcast(&queue->changed);
     if (is_passing(rc) && !queue->stopping)
         cond_wait_us(&queue->changed, &queue->mutex, PAUSE_US);
