@@ -57,7 +57,7 @@ struct clone {
 
 // What a batch adds to its directory.
 struct added {
-    struct ns_inode *from_dir, *to_dir; // from_dir: NULL: of what is cloned itself
+    struct ns_inode *from_dir, *to_dir; // from_dir NULL: the one name is that of the whole copy
     unsigned names, subdirs, files;
     struct pending_dir *dirs, *large;
 };
@@ -100,7 +100,8 @@ static struct slice iter_key(const struct lsm_iter *iter)
     return slice_of(key, size);
 }
 
-// The extents, as parts of those of the source. Files mostly come in the order of their numbers.
+// Adds the copy's extents to the batch, as parts of the source's. Files are mostly met in the order
+// of their numbers, so the iterator is often at the right extent already.
 static int copy_extents(struct clone *clone, struct op *op, uint64_t from, const struct record *rec)
 {
     struct lsm_iter *iter = clone->extents;
@@ -114,7 +115,8 @@ static int copy_extents(struct clone *clone, struct op *op, uint64_t from, const
         uint64_t ino, start;
         if (slice_compare(at, pathkey_slice(&upper)) >= 0)
             break;
-        if (!pathkey_parse_extent(at, &ino, &start) || start >= rec->size) // of a tail
+        if (!pathkey_parse_extent(at, &ino, &start) ||
+            start >= rec->size) // malformed, or of a tail
             continue;
         pathkey_extent(&key, rec->ino, start);
         rc = ns_err(lsm_batch_put_part_at(op->batch, key.data, key.size, clone->source->at.snapshot,
@@ -123,7 +125,7 @@ static int copy_extents(struct clone *clone, struct op *op, uint64_t from, const
     return rc ? rc : lsm_iter_valid(iter) ? 0 : ns_err(lsm_iter_status(iter));
 }
 
-// All keys of the type, lost ranges or attributes, as they are but for the number.
+// Copies all keys of the type (lost ranges or attributes) from one inode number to another.
 static int copy_keys(struct clone *clone, struct op *op, enum pathkey_type type, uint64_t from,
                      uint64_t to)
 {
@@ -164,7 +166,7 @@ static int wait_for(struct pending_dir **list, const struct added *added, struct
     return 0;
 }
 
-// Makes of a record that of its copy. True: the content is copied later.
+// Turns the record of a file into the record of its copy. True: the content is copied later.
 static bool reshape(const struct clone *clone, struct record *rec, uint64_t ino)
 {
     bool is_large = S_ISREG(rec->mode) && !rec->is_inline &&
@@ -178,7 +180,8 @@ static bool reshape(const struct clone *clone, struct record *rec, uint64_t ino)
     return is_large;
 }
 
-// The same, with a number of its own, and puts what belongs to it into the batch.
+// Turns the record into that of a copy with a new inode number, and adds the copy's attributes and
+// content to the batch, unless the content is copied later.
 static int copy_inode(struct clone *clone, struct op *op, struct added *added, struct slice name,
                       struct record *rec)
 {
@@ -200,7 +203,8 @@ static int copy_inode(struct clone *clone, struct op *op, struct added *added, s
     return rc;
 }
 
-// Makes of the record of a file whose copy has names already that of the copy.
+// Turns the record of a file with several names into that of its copy, which has some of its names
+// already.
 static int load_copy(struct clone *clone, const struct copied_link *link, struct record *rec)
 {
     struct pathkey key;
@@ -208,7 +212,7 @@ static int load_copy(struct clone *clone, const struct copied_link *link, struct
     pathkey_number(&key, KEY_INODE, link->to);
     int rc = op_load_key(clone->ns, &key, &now);
     reshape(clone, rec, link->to);
-    if (!rc) { // it may have been filled since
+    if (!rc) { // the copy's content may have been filled in since its first name was made
         rec->size = now.rec.size;
         rec->data_bytes = now.rec.data_bytes;
         rec->lost_bytes = now.rec.lost_bytes;
@@ -247,7 +251,7 @@ static int copy_link(struct clone *clone, struct op *op, struct added *added, st
     return rc ? rc : op_store_key(op, &key, &entry);
 }
 
-// Adds `name` to the batch, a copy of the file that *rec, which is changed, is the record of.
+// Adds `name` to the batch as a copy of the file whose record is *rec. Changes *rec.
 static int add_name(struct clone *clone, struct op *op, struct added *added, struct slice name,
                     struct record *rec)
 {
@@ -320,7 +324,7 @@ static int commit(struct clone *clone, struct op *op, struct added *added) REQUI
     return rc ? rc : op_commit_names(clone->ns, op, added->to_dir, added->to_dir);
 }
 
-// What a batch is about: names from an iterator, or one name.
+// What a batch adds: the names that an iterator gives, or one name.
 struct filling {
     struct lsm_iter *iter;
     struct slice name;
@@ -354,7 +358,7 @@ static int fill(struct clone *clone, struct op *op, struct added *added, struct 
     return rc || lsm_iter_valid(iter) ? rc : ns_err(lsm_iter_status(iter));
 }
 
-// One batch.
+// Makes and commits one batch.
 static int add_batch(struct clone *clone, struct ns_inode *from_dir, struct ns_inode *to_dir,
                      struct filling *filling)
 {
@@ -397,7 +401,7 @@ static int fill_dir(struct clone *clone, struct ns_inode *from, struct ns_inode 
     return rc;
 }
 
-// The content of a file, and its size, which a hole at the end belongs to.
+// Copies the content of a file. At the end the size is set, since a hole at the end is not copied.
 static int fill_file(struct clone *clone, struct ns_inode *from, struct ns_inode *to)
 {
     const unsigned flags = NS_WRITE_KEEP_SUID | NS_WRITE_KEEP_TIMES;
@@ -418,7 +422,7 @@ static int fill_file(struct clone *clone, struct ns_inode *from, struct ns_inode
     return rc;
 }
 
-// Fills what is waiting first in one of the lists.
+// Takes the first directory or file off the list, and fills its copy.
 static int fill_next(struct clone *clone, struct pending_dir **list,
                      int (*fn)(struct clone *clone, struct ns_inode *from, struct ns_inode *to))
 {

@@ -43,7 +43,7 @@ struct line {
     uint16_t key_size, old_key_size;
     uint8_t kind; // enum ns_change_kind
     uint8_t what, type;
-    bool moved_in; // a tree that has come out of an unfinished clone
+    bool moved_in; // the root of a tree that has been moved out of an unfinished clone
 };
 
 struct list {
@@ -59,8 +59,8 @@ struct diff {
     struct loaded old_rec, new_rec;
     struct buf keys;
     struct list notes, touched, lines;
-    struct path_set old_unfinished, new_unfinished; // clones
-    struct path_set moved_in;                       // what has come out of one
+    struct path_set old_unfinished, new_unfinished; // unfinished clones in `from`, and in `to`
+    struct path_set moved_in; // where trees are now that were moved out of a clone of the former
 };
 
 // ------------------------------------------------------------------------------- lists
@@ -147,7 +147,7 @@ static int look_at_entry(struct diff *diff, struct slice key)
     int is = load_at(diff, diff->to, key, &diff->new_rec);
     if ((was && was != -ENOENT) || (is && is != -ENOENT))
         return was && was != -ENOENT ? was : is;
-    if (was && is) // came and went in between
+    if (was && is) // in neither snapshot: it was made and removed between them
         return 0;
     bool same = !was && !is && old_rec->ino == new_rec->ino;
     if (same && old_rec->is_link && new_rec->is_link)
@@ -184,7 +184,7 @@ static int look_at(struct diff *diff, struct slice key)
     struct record rec = {0};
     switch (key.data[0]) {
     case KEY_ENTRY:
-        // Of a clone that is under way one entry says all: that of its uppermost directory.
+        // What is inside an unfinished clone is not told, so these entries need not be compared.
         if (path_set_owns(&diff->old_unfinished, key) || path_set_owns(&diff->new_unfinished, key))
             return 0;
         return look_at_entry(diff, key);
@@ -281,7 +281,8 @@ struct inode_notes { // notes about one inode
     bool record;
 };
 
-// The record that the inode has at a snapshot, of which `entry` (may be NULL) is an entry then.
+// Loads the record that the inode has in a snapshot. `entry`: one of its entries there; NULL: none
+// is known.
 static int load_full(struct diff *diff, const struct lsm_snapshot *snapshot, uint64_t ino,
                      const struct note *entry, struct loaded *ret_rec)
 {
@@ -299,7 +300,8 @@ static int load_full(struct diff *diff, const struct lsm_snapshot *snapshot, uin
     return load_at(diff, snapshot, pathkey_slice(&key), ret_rec);
 }
 
-// What has changed of the inode's record: 0 if nothing has, or if there is only one.
+// Tells what differs between the inode's two records: *ret_what is 0 if nothing does, or if only
+// one of the snapshots has the inode.
 static int compare_inode(struct diff *diff, uint64_t ino, const struct inode_notes *group,
                          unsigned *ret_what)
 {
@@ -330,7 +332,8 @@ struct names_of {
     unsigned what;
 };
 
-// One of the names of a changed file with several. What has come as a further name is told as that.
+// Adds a line for one of the names of a changed file with several names. A name that is new is left
+// out: it is told as created.
 static int add_changed_name(void *arg, struct slice key)
 {
     struct names_of *names = arg;
@@ -358,7 +361,7 @@ static int add_changed(struct diff *diff, uint64_t ino, const struct inode_notes
         struct names_of names = {diff, group, ino, (uint8_t)(rec->mode >> 12 & 15), what};
         return paths_places(&diff->new_paths, ino, rec->nlink, add_changed_name, &names);
     }
-    // The only name: the same, or the one it was renamed to.
+    // The file's only name: it is still the same, or the file was renamed to it.
     const struct note *n = group->same_count ? group->same : group->come;
     return add_line(diff, NS_CHANGED, n, NULL, what);
 }
@@ -408,7 +411,7 @@ static int path_of(const struct diff *diff, struct paths *paths, size_t at, size
                    struct buf *out)
 {
     struct slice prefix, name;
-    if (!size) { // the root
+    if (!size) { // no entry leads to the root
         out->size = 0;
         if (buf_append(out, "/", 2))
             return -ENOMEM;
@@ -420,7 +423,7 @@ static int path_of(const struct diff *diff, struct paths *paths, size_t at, size
     return paths_entry(paths, prefix, name, out);
 }
 
-// The path of a line, and the old one if it is of a rename.
+// Finds the path of a line, and the old path if the line is a rename.
 static int paths_of(struct diff *diff, const struct line *line, struct buf *path,
                     struct buf *old_path)
 {
@@ -444,9 +447,11 @@ static bool is_below(const struct path_set *set, const struct buf *path)
                            (size_t)(slash - (const char *)path->data));
 }
 
-// Whether the line is of a tree that has come out of a clone that was unfinished. What was in the
-// clone already is renamed. A directory that was made in it later has come, but what is in it has
-// keys that were passed over: those of its prefix.
+// Whether the line's name is the root of a tree that was inside an unfinished clone before. There
+// are two cases. If the older snapshot has the tree inside the clone, the line is a rename. If the
+// tree's directory was made in the clone after that snapshot, the line says that it was created;
+// then its prefix shows that it was made there, and the keys of what is in it were left out
+// (look_at).
 static int has_moved_in(struct diff *diff, const struct line *line, const struct buf *old_path,
                         bool *ret_has)
 {
@@ -460,7 +465,7 @@ static int has_moved_in(struct diff *diff, const struct line *line, const struct
     return rc;
 }
 
-// Finds what has come out of unfinished clones in between.
+// Finds all trees that were moved out of unfinished clones between the snapshots.
 static int find_moved_in(struct diff *diff)
 {
     struct line *lines = diff->lines.at;
@@ -491,7 +496,7 @@ static int tell(struct diff *diff, ns_change_fn *fn, void *arg)
         if (rc)
             break;
         if (line->moved_in) {
-            if (is_below(&diff->moved_in, &path)) // of a tree that is told
+            if (is_below(&diff->moved_in, &path)) // it is told with the tree around it
                 continue;
             struct slice key = slice_of(diff->keys.data + line->key, line->key_size);
             rc = tell_created(diff->db, diff->to, key, buf_slice(&path), fn, arg);

@@ -1,4 +1,4 @@
-// What differs between two snapshots of a namespace, as names.
+// What differs between two snapshots of a namespace, told name by name.
 //
 // A name is created, removed, or renamed; a file behind a name that both have is changed. A
 // directory that was renamed is one change: what is in it goes along. The cost follows the change:
@@ -23,22 +23,24 @@ enum { NS_CHANGED_CONTENT = 1, NS_CHANGED_ATTRIBUTES = 2 };
 
 struct ns_change {
     enum ns_change_kind kind;
-    unsigned what; // of NS_CHANGED
+    unsigned what; // for NS_CHANGED: what has changed; else 0
     uint64_t ino;
     uint32_t type;    // S_IFMT bits
-    const char *path; // absolute; of NS_REMOVED in the older snapshot, else in the newer
+    const char *path; // absolute; in the older snapshot for NS_REMOVED, else in the newer one
     size_t path_size;
-    const char *old_path; // of NS_RENAMED, in the older
+    const char *old_path; // for NS_RENAMED: in the older snapshot; else NULL
     size_t old_path_size;
 };
 
-// All is valid during the call. Other than 0 ends the diff, and is returned.
+// What `change` points to is valid during the call. A result that is not 0 ends the diff, which
+// returns it.
 typedef int ns_change_fn(void *arg, const struct ns_change *change);
 
-// Calls `fn` for each change from one snapshot to a newer one, in the order of keys, roughly by
-// directory; that of a name that is removed before one that comes in its place. Neither snapshot is
-// a brief one. Memory: about 100 bytes a change. At most `most` names and records may differ:
-// -EOVERFLOW if there are more, and nothing was told. 0, or -errno: it may have been told in part.
+// Calls `fn` for each change from one snapshot to a newer one, in the order of keys, which is
+// roughly by directory. If a name is removed and another file takes it, the removal is told first.
+// Neither snapshot may be a brief one. Memory: about 100 bytes a change. If more than `most` names
+// and records differ, nothing is told and the result is -EOVERFLOW. Returns 0, or another -errno,
+// after which some changes may have been told.
 int ns_diff(struct lsm *db, const struct lsm_snapshot *from, const struct lsm_snapshot *to,
             size_t most, ns_change_fn *fn, void *arg);
 

@@ -1,12 +1,13 @@
 // Following a tree that another process changes. See follow.h.
 //
-// Of a tree memory has little: where the records of live inodes are. The keys that have changed
-// tell who has moved: an entry that leads to a live inode is where its record is now, or a name of
-// it. If it is not known which keys have changed, a record is where it was or is not found (ESTALE)
-// until a lookup finds it (follow_found, in ns_lookup.c).
+// Memory holds little of a tree: where the records of live inodes are. The keys that the writer has
+// changed tell which of these places have changed: if a changed entry leads to a live inode, the
+// inode's record is there now, or the entry is one of its names. If it is not known which keys have
+// changed, no place is changed; a record that has moved is then not found (ESTALE) until a lookup
+// finds it (ns_found_at, in ns_lookup.c).
 //
-// Whoever finds no record where it was waits for a refresh that is under way, as its moves are not
-// noted yet (op_peek).
+// A reader that does not find a record in its place waits for a refresh that is under way, since
+// that may not have noted the new place yet (op_peek).
 //
 // Locks: follow_mutex, before inode locks. Readers take it only when they have found nothing.
 #include "ns/changes/follow.h"
@@ -18,7 +19,7 @@
 #include "ns/names/names.h"
 
 struct changes {
-    struct buf keys; // size, bytes
+    struct buf keys; // for each: its size, 4 bytes, and its bytes
     bool unknown;
 };
 
@@ -107,7 +108,7 @@ int ns_refresh(struct ns *ns, ns_stale_fn *fn, void *arg)
     size_t count = 0;
     following_lock(ns);
     int rc = lsm_refresh(ns->db, note_change, &changes);
-    // What could not be noted is found out by lookups.
+    // Where a place could not be noted, a lookup will find it.
     if (rc > 0 && !changes.unknown)
         changes.unknown = take_in(ns, &changes, &inos, &count) != 0;
     following_unlock(ns);

@@ -68,7 +68,7 @@ int intake_check(struct intake *intake, const struct lsm_change *change)
     return fits ? LSM_OK : status_fail(LSM_CORRUPTION, "the changes make no file system");
 }
 
-// The number of here stays unless that of there is larger.
+// Of the two stores' counts of reserved inode numbers the larger one is kept.
 static bool is_kept(void *arg, const void *key, size_t size)
 {
     const struct intake *intake = arg;

@@ -1,13 +1,14 @@
 // Taking in changes while the tree is in use. See intake.h.
 //
-// All that changes the tree, and all that looks for a file in it, is kept out (op_gate_close) while
-// the changes are applied and memory is brought up to date: of a tree memory has little. The keys
-// that differ from the base tell which live inodes are concerned: one that an entry leads to is
-// there now; one whose record is not where it was, and no entry leads to, has no name any more. It
-// reads as ESTALE, as if it had been removed while nobody had it open.
+// Operations that change the tree, or look for a file in it, are kept out (op_gate_close) while the
+// changes are applied and memory is brought up to date. Memory holds little of a tree: where the
+// records of live inodes are. The keys that differ from the base tell which live inodes are
+// concerned. If an entry leads to such an inode, that is its new place. If no entry does, and its
+// record is not in its old place either, it has no name any more: reading it is ESTALE, as if it
+// had been removed while nobody had it open.
 //
-// A failure after the changes are in, for lack of memory or of the disk, leaves live inodes whose
-// records are not found (EIO); the store is right.
+// If memory or the disk fails after the changes were applied, the records of some live inodes are
+// not found (EIO). What is stored is right.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@
 #include "ns/operation/places.h"
 #include "ns/upkeep/reclaim.h"
 
-// The difference of two snapshots, key by key, and what live directories there are.
+// The difference of two snapshots, key by key, and the live directories.
 struct taking {
     struct ns *ns;
     const struct lsm_snapshot *base, *now;
@@ -33,7 +34,7 @@ struct taking {
     struct loaded before, after;
     uint64_t *inos; // of live inodes that the keys name; some more than once
     size_t count, capacity;
-    struct ns_inode **dirs; // with a reference each, by their prefixes
+    struct ns_inode **dirs; // a reference each; sorted by their prefixes
     size_t dir_count;
 };
 
@@ -82,7 +83,7 @@ static struct ns_inode *dir_of(const struct taking *t, struct slice prefix)
     return NULL;
 }
 
-// The record that a key had. -ENOENT: none.
+// Loads the record under a key as of a snapshot. -ENOENT: there is none.
 static int load_at(const struct taking *t, const struct lsm_snapshot *at, struct slice key,
                    struct loaded *ret_rec)
 {
@@ -120,7 +121,7 @@ static int take_key(struct taking *t, struct slice key)
     return rc ? rc : note(t, ino);
 }
 
-// The record that the base had of an inode that has no name now.
+// Makes a ghost for an inode that has no name any more, from its record in the base.
 static int make_ghost(const struct taking *t, struct op *op, const struct ns_inode *inode,
                       struct loaded *rec, struct inode_ghost **ret_ghost) REQUIRES(inode_held)
 {
@@ -137,7 +138,8 @@ static int make_ghost(const struct taking *t, struct op *op, const struct ns_ino
     return rc ? rc : ns_ghost_make(op, &rec->rec, ret_ghost);
 }
 
-// Its record is looked for where it is to be.
+// Looks for the inode's record in its place, as that is known now. If the record is not there, the
+// inode has no name any more and gets a ghost.
 static int settle_held(const struct taking *t, struct op *op, struct ns_inode *inode)
     REQUIRES(inode_held)
 {
@@ -153,7 +155,7 @@ static int settle_held(const struct taking *t, struct op *op, struct ns_inode *i
     inode_record_key(inode, &key);
     int rc = op_load_key(t->ns, &key, &op->file);
     if (!rc && !op->file.rec.is_link && op->file.rec.ino == inode->ino) {
-        atomic_store(&inode->data_gone, false); // it may have been away before
+        atomic_store(&inode->data_gone, false); // earlier changes may have removed the file
         atomic_fetch_and(&inode->open_count, ~INODE_GOING);
         return 0;
     }
@@ -177,7 +179,8 @@ static int settle(const struct taking *t, struct op *op, struct ns_inode *inode)
     return rc;
 }
 
-// The directory's parent, with a reference; it comes to life by its path.
+// The parent of the directory `name`, with a reference. If the parent is not live it becomes so,
+// found by its path.
 static int find_parent(const struct taking *t, struct slice prefix, struct slice name,
                        struct ns_inode **ret_parent)
 {
@@ -191,7 +194,7 @@ static int find_parent(const struct taking *t, struct slice prefix, struct slice
     paths_init(&paths, t->ns->db, t->now);
     int rc = paths_entry(&paths, prefix, name, &path);
     if (!rc) {
-        *strrchr((char *)path.data, '/') = 0; // the parent's
+        *strrchr((char *)path.data, '/') = 0; // the parent's path is left
         rc = ns_resolve(t->ns, (const char *)path.data, ret_parent, NULL);
     }
     paths_release(&paths);
@@ -199,7 +202,7 @@ static int find_parent(const struct taking *t, struct slice prefix, struct slice
     return rc;
 }
 
-// A directory that was moved has another parent.
+// Notes the parent that the directory has now.
 static int settle_parent(const struct taking *t, struct ns_inode *dir)
 {
     struct pathkey key;
@@ -231,7 +234,7 @@ static int settle_all(struct taking *t)
         op_end(t->ns, op);
         ns_inode_drop(t->ns, inode);
     }
-    list_dirs(t); // those that have no names now are known
+    list_dirs(t); // only now is it known which of them have no name any more
     for (size_t i = 0; !rc && i < t->count; i++) {
         struct ns_inode *inode = inode_find(&t->ns->table, t->inos[i]);
         if (inode && inode_is_dir(inode))
@@ -241,7 +244,8 @@ static int settle_all(struct taking *t)
     return rc;
 }
 
-// Listings of before are known by the number that the directory had then.
+// Listings that were read before must not be used any more: their version is the directory's number
+// of that time (ns_inode.names), so each directory gets another number.
 static void step_names(struct taking *t)
 {
     for (size_t i = 0; i < t->dir_count; i++) {
@@ -253,12 +257,12 @@ static void step_names(struct taking *t)
     }
 }
 
-// What is kept of the store as a whole. An lsm_status.
+// Reads again what memory holds about the store as a whole. An lsm_status.
 static int read_whole(struct ns *ns, const struct intake *intake)
 {
     uint64_t unwritten = 0;
     numbers_lock(ns);
-    if (intake->reserved > ns->ino_next) // those below may be given out there
+    if (intake->reserved > ns->ino_next) // the other store may have given out the numbers below
         ns->ino_next = intake->reserved;
     if (intake->reserved > ns->ino_reserved)
         ns->ino_reserved = intake->reserved;
@@ -286,11 +290,11 @@ static int open_diff(struct taking *t, const char *base, const char *now)
     return rc ? rc : lsm_diff_new(t->ns->db, t->base, t->now, &t->diff);
 }
 
-// Memory of what has changed; behind the gate. An lsm_status or -errno.
+// Brings memory up to date with the changes; the gate is closed. An lsm_status or -errno.
 static int refresh(struct ns *ns, const struct intake *intake, const char *base, const char *now)
 {
     struct taking t = {.ns = ns};
-    inode_table_moved(&ns->table); // what was read before does not come to life
+    inode_table_moved(&ns->table); // a lookup that has read an entry before this reads it again
     int rc = read_whole(ns, intake);
     if (!rc)
         rc = open_diff(&t, base, now);
@@ -311,7 +315,7 @@ static int refresh(struct ns *ns, const struct intake *intake, const char *base,
     return rc;
 }
 
-// The number below which the base had given out all. An lsm_status.
+// The base's count of reserved inode numbers: all that it has given out are lower. An lsm_status.
 static int base_reserved(struct ns *ns, const char *base, uint64_t *ret_reserved)
 {
     struct pathkey key;
@@ -338,7 +342,7 @@ int intake_apply_live(struct ns *ns, struct intake *intake, struct lsm_ingest *i
     assert(!ns->read_only && !ns->at.snapshot);
     int rc = base_reserved(ns, base, &reserved);
     if (!rc)
-        rc = lsm_flush(ns->db); // while others go on
+        rc = lsm_flush(ns->db); // now, while operations still go on, so that they wait for less
     if (rc)
         return rc;
     op_gate_close(ns);
@@ -359,7 +363,8 @@ int intake_apply_live(struct ns *ns, struct intake *intake, struct lsm_ingest *i
 
 enum named_when { NAMED_ONLY, NAMED_BEFORE, NAMED_AFTER };
 
-// A live inode that was named, and what the kernel keeps of a file by itself: as it was, or is.
+// A live inode that is to be told, with the size and mtime of its record before or after the
+// changes: the kernel keeps these two itself.
 struct named {
     uint64_t ino, size;
     struct timespec mtime;
@@ -388,7 +393,7 @@ static int add_named(struct intake_telling *telling, struct named named)
     return 0;
 }
 
-// What a key with a record says of the file. `rc`: of reading it.
+// Adds the inode of a record. `rc` is what reading the record has returned.
 static int add_record(struct intake_telling *telling, int rc, const struct record *rec,
                       enum named_when when)
 {
@@ -400,7 +405,7 @@ static int add_record(struct intake_telling *telling, int rc, const struct recor
     return add_named(telling, named);
 }
 
-// Which live inodes the key names.
+// Adds the live inodes that the key belongs to, or leads to.
 static int find_inodes(struct intake_telling *telling, struct slice key)
 {
     struct taking *t = &telling->t;
@@ -424,8 +429,8 @@ static int tell_name(void *arg, struct slice entry_key)
     return 0;
 }
 
-// The names that the key concerns: an entry's, but that of a directory which is still there; all of
-// a file with a record of its own.
+// Tells the names that a changed key concerns. Key 'I', the record of a file with several names:
+// all its names. An entry: its name, unless it leads to the same directory in both snapshots.
 static int tell_names(struct intake_telling *telling, struct slice key)
 {
     struct taking *t = &telling->t;

@@ -1,5 +1,5 @@
-// See moved_in.h. A tree is walked with a stack of its directories: of each the prefix of its
-// entries and its path.
+// See moved_in.h. A tree is walked with a stack of directories whose entries are still to be told:
+// for each directory its prefix and its path.
 #include "ns/changes/moved_in.h"
 
 #include <assert.h>
@@ -39,7 +39,7 @@ bool path_set_made(const struct path_set *set, struct slice prefix)
     for (unsigned i = 0; i < set->count; i++, at += one) {
         memcpy(&one, set->paths.data + at, sizeof one);
         at += sizeof one;
-        // The prefix of the path is the path without its slash, and 01 is behind it in those below.
+        // The default prefix of /NAME is NAME; the prefixes of directories below it go on with 01.
         if (prefix.size >= one && prefix.data[one - 1] == 1 &&
             memcmp(prefix.data, set->paths.data + at + 1, one - 1) == 0)
             return true;
@@ -103,7 +103,7 @@ static void pop(struct telling *telling)
     free(level);
 }
 
-// One entry, whose path is telling->path.
+// Tells one entry, whose path is telling->path. If it is a directory, it is put on the stack.
 static int tell_entry(struct telling *telling, struct slice key, struct slice value)
 {
     struct pathkey_prefix space;
@@ -131,7 +131,7 @@ static int tell_entry(struct telling *telling, struct slice key, struct slice va
     return push(telling, own.size ? own : pathkey_prefix_slice(&space));
 }
 
-// The entries of the directory `level`, which is not on the stack any more.
+// Tells the entries of the directory `level`, which was taken off the stack.
 static int tell_dir(struct telling *telling, struct lsm *db, const struct lsm_snapshot *snapshot,
                     const struct untold_dir *level)
 {

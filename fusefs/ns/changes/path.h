@@ -4,8 +4,8 @@
 
 #include "ns/namespace.h"
 
-// One of the paths that lead to the inode at this moment; malloc'd. 0; -ENOENT: none does; another
-// negative errno.
+// *ret_path (malloc'd) is one of the paths that lead to the inode at this moment. -ENOENT: there is
+// none. 0 or another negative errno.
 int ns_path(struct ns *ns, struct ns_inode *inode, char **ret_path);
 
 #endif

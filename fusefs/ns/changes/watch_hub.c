@@ -1,10 +1,10 @@
 // See watch_hub.h.
 //
-// The thread waits until something is written, of which the commit tells it. Then it takes a
-// snapshot and tells the difference from the one before; then it pauses for a tenth of a second, or
-// for ten times as long as that has taken, so that it takes a tenth of a processor at most. A
-// difference that is too large for the ring is lost as a whole: `head` jumps, so that every watcher
-// is overtaken.
+// The thread waits until a commit tells it that something was written. Then it takes a snapshot and
+// puts the difference from the previous snapshot into the ring. Then it pauses: for a tenth of a
+// second, or for ten times as long as its work took, so that it uses a tenth of a processor at
+// most. A difference that is too large for the ring is lost as a whole: `head` jumps, so that every
+// watcher is overtaken.
 //
 // A change in the ring: `struct ring_change`, the path, the old path, both with their terminator.
 #include "ns/changes/watch_hub.h"
@@ -119,12 +119,13 @@ static void ring_get(const struct watch_hub *hub, uint64_t from, uint8_t *data, 
 
 // ------------------------------------------------------------------------------- the thread
 
-// Moves on to now. What cannot be told is lost.
+// Takes a new snapshot and puts what differs from the last one into the ring. If that cannot be
+// done, all watchers are made to see that something is lost.
 static void move_on(struct watch_hub *hub)
 {
     struct watch_point *old, *now;
     hub_lock(hub);
-    old = hub->point; // only this thread changes it
+    old = hub->point; // the lock is enough: only this thread changes it
     hub_unlock(hub);
     struct buf changes = {0};
     if (lsm_sequence(hub->ns->db) == old->sequence || point_new(hub->ns, &now))
@@ -160,8 +161,8 @@ static void pause_for(struct watch_hub *hub, uint64_t pause_us) REQUIRES(watch_h
         ;
 }
 
-// Until there is something that the point does not have. Whoever commits after the look at the
-// sequence number sees `armed`.
+// Waits until something is written that hub->point does not show. A commit that comes after the
+// sequence number was read sees `armed`, and wakes the thread.
 static void wait_for_write(struct watch_hub *hub) REQUIRES(watch_hub_mutex)
 {
     struct ns_watch *watch = &hub->ns->watch;
@@ -174,8 +175,8 @@ static void wait_for_write(struct watch_hub *hub) REQUIRES(watch_hub_mutex)
     atomic_store(&watch->armed, false);
 }
 
-// The first pause is for those that have committed without seeing that there is a watcher: what
-// they have written is seen after it.
+// The loop begins with a pause because of commits that have not seen yet that there is a watcher:
+// what they have written is in the store after the pause.
 static void *run(void *arg)
 {
     struct watch_hub *hub = arg;
@@ -205,7 +206,7 @@ static void set_ring(struct watch_hub *hub, uint8_t *ring, struct watch_point *p
     hub_unlock(hub);
 }
 
-// For the first watcher. `busy` is set: nobody else looks.
+// Starts the thread for the first watcher. `busy` is set, so no other thread starts or ends it.
 static int hub_start(struct watch_hub *hub)
 {
     struct watch_point *point;
@@ -244,7 +245,8 @@ void watch_hub_release(struct watch_hub *hub)
     pthread_mutex_destroy(&hub->mutex);
 }
 
-// One more watcher, and where it begins. 0 or -errno.
+// Adds a watcher: it begins at *ret_at in the ring, where *ret_point is shown (the caller's to
+// put). 0 or -errno.
 static int enter(struct watch_hub *hub, uint64_t *ret_at, struct watch_point **ret_point)
 {
     int rc = 0;
@@ -303,7 +305,7 @@ void watcher_leave(struct watcher *watcher)
         return;
     pthread_join(hub->thread, NULL);
     atomic_store(&hub->ns->watch.wanted, false);
-    hub_lock(hub); // `busy` keeps others out
+    hub_lock(hub); // who joins now waits until `busy` is false
     struct watch_point *point = hub->point;
     hub->point = NULL;
     free(hub->ring);
@@ -316,7 +318,7 @@ void watcher_leave(struct watcher *watcher)
     hub_unlock(hub);
 }
 
-// Copies what is there, a piece at most, or one change if that is larger.
+// Copies what the watcher has not read yet: a piece at most, or the next change if that is larger.
 static int take(struct watcher *watcher) REQUIRES(watch_hub_mutex)
 {
     const struct watch_hub *hub = watcher->hub;
@@ -336,7 +338,7 @@ static int take(struct watcher *watcher) REQUIRES(watch_hub_mutex)
     return 0;
 }
 
-// Tells the changes that have been copied as a whole.
+// Tells the changes in the piece; a change at its end that is not whole is copied again later.
 static int tell(struct watcher *watcher, ns_change_fn *fn, void *arg)
 {
     struct ring_change c;
