@@ -1,8 +1,8 @@
 // The check of the present and of all named snapshots.
 //
-// Each is walked as a tree of its own, by ns_check(), from the newest to the oldest. One from which
-// no key differs to the next newer is not walked again. So the cost is that of a walk over all
-// names for each snapshot between which something was written.
+// Each of them is checked as a tree of its own by ns_check(): the present first, then the snapshots
+// from the newest to the oldest. A snapshot is left out if no key differs between it and the next
+// newer tree. So the check costs a walk over all names for each snapshot that differs from that.
 //
 // A problem that a newer tree has too is told once.
 //
@@ -28,7 +28,7 @@ struct snapshot_names {
 struct snapshots_check {
     lsm_check_fn *report;
     lsm_progress_fn *progress;
-    void *arg;               // of both
+    void *arg;               // for report() and progress()
     const char *snapshot;    // NULL: the present
     struct number_list told; // hashes of the problems so far
     int64_t problems;
@@ -83,8 +83,8 @@ static void names_release(struct snapshot_names *names)
     free(names->at);
 }
 
-// Whether no key differs between a snapshot and a newer one, or the present (NULL). One that is
-// gone by now is the same as all.
+// *ret_same: no key differs between a snapshot and a newer one (NULL: the present). A snapshot that
+// was deleted meanwhile counts as the same: there is nothing left to check.
 static int is_same(struct lsm *db, const char *name, const char *newer, bool *ret_same)
 {
     const struct lsm_snapshot *from = NULL, *to = NULL;
@@ -109,7 +109,7 @@ static int is_same(struct lsm *db, const char *name, const char *newer, bool *re
     return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
 }
 
-// What keeps a snapshot from being read is a problem of its own. 0, -ECANCELED or -ENOMEM.
+// Checks one snapshot. If it cannot be read, that is told as a problem. 0, -ECANCELED or -ENOMEM.
 static int check_one(struct ns *ns, struct snapshots_check *checking, const char *name)
 {
     struct ns *view = NULL;

@@ -149,16 +149,17 @@ void ns_inode_closed(struct ns *ns, struct ns_inode *inode);
 // To be called while no other call is under way.
 void ns_keep_unlinked(struct ns *ns);
 
-// How many handles that may write the caller has counted; `change` is added. Nothing depends on it
-// here.
+// A count of the caller's, of handles that may write: adds `change` and returns the sum. The
+// namespace itself makes no use of it.
 uint32_t ns_inode_writers(struct ns_inode *inode, int change);
 
-// A word of the caller's own, 0 when the inode comes to life. Nothing depends on it here.
+// A word for the caller to use, 0 when the inode comes to life. The namespace makes no use of it.
 _Atomic uint32_t *ns_inode_word(struct ns_inode *inode);
 
-// The same for a directory and what has its only name in it: changes the word of the directory (of
-// a directory: its own) and returns it. `change` gives the word after from that before, and may be
-// called again. *ret_dir: the directory's number; 0: there is none, and nothing was done.
+// A word that a directory shares with the files that have their only name in it. If `inode` is a
+// directory this is its own word, else that of the directory with its only name. `change` makes the
+// new word from the old one, and may be called more than once; the new word is returned. *ret_dir:
+// the directory's number, or 0 if there is none: then nothing was done.
 typedef uint32_t ns_word_fn(void *arg, uint32_t before);
 uint32_t ns_dir_word(struct ns *ns, struct ns_inode *inode, ns_word_fn *change, void *arg,
                      uint64_t *ret_dir);
@@ -183,8 +184,8 @@ enum ns_set {
     NS_SET_KEEP_TIMES = 1024, // mtime and ctime move only if MTIME and CTIME set them
     NS_SET_EARLIER = 2048,    // passed on late: what was done before flags may forbid it
     NS_SET_KILL_SGID = 4096,  // clear setgid of what its group cannot execute, if that is attr->gid
-    NS_SET_CALLERS = 8192, // only times, which the caller knows himself: he will not ask for them
-                           // while he has a reference
+    NS_SET_CALLERS = 8192,    // only times are set, and the caller keeps them: it will not ask for
+                           // them while it has a reference
 };
 // Changes what `mask` names from `attr`; SIZE truncates or extends. ctime moves unless CTIME sets
 // it or KEEP_TIMES keeps it.
@@ -270,8 +271,9 @@ static inline ssize_t ns_read(struct ns *ns, struct ns_inode *inode, void *data,
 {
     return ns_read_with(ns, inode, data, size, offset, NS_ACCESS_IGNORED);
 }
-// For who is going to write to the end of the file, and needs what is around that: what is lost of
-// that, as zeros (ns_lose). -EIO if the range does not go to the end.
+// For a caller that is going to write at the end of the file, and has to read what is around there
+// first. Lost bytes (ns_lose) are read as zeros if the range reaches the end of the file; if it
+// does not, and some of it is lost, the result is -EIO.
 ssize_t ns_read_end(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
                     uint64_t offset);
 // For everything that changes content.
@@ -281,31 +283,33 @@ enum ns_write_flags {
     NS_WRITE_EARLIER = 4,    // passed on late: it was done before the file became immutable
     NS_WRITE_UNOPENED = 8, // nobody has looked at the file's flags when it was opened: append-only
                            // is refused too
-    NS_WRITE_LATE = 16,    // buffered before: -ENOSPC just after something before it was lost
-                           // (ns_lose), so that the file ends with what came before that
+    NS_WRITE_LATE = 16,    // the data was buffered: -ENOSPC if data at a lower offset was lost a
+                           // moment ago (ns_lose), so that the file ends before what was lost
 };
-// Writes all of it (one batch) or nothing; returns `size` or -errno. The new attributes into
-// ret_attr if not NULL.
+// Writes all of the data (in one batch) or nothing; returns `size` or -errno. *ret_attr (may be
+// NULL): the attributes after the write.
 ssize_t ns_write(struct ns *ns, struct ns_inode *inode, const void *data, size_t size,
                  uint64_t offset, unsigned flags, struct ns_attr *ret_attr);
 // fallocate(2): mode 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE (with or without KEEP_SIZE).
-// ret_attr, if not NULL: afterwards.
+// *ret_attr (may be NULL): the attributes after the change.
 int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t offset,
                       uint64_t length, unsigned flags, struct ns_attr *ret_attr);
 // SEEK_DATA / SEEK_HOLE; returns the offset or -errno (ENXIO past the end).
 int64_t ns_seek(struct ns *ns, struct ns_inode *inode, uint64_t offset, int whence);
 // copy_file_range(2): shares bytes where it can. Returns bytes copied or -errno.
-// ret_attr, if not NULL, is of `to`.
 // `source` is the namespace of `from`: `ns` itself, or a snapshot opened with ns_open_snapshot().
+// *ret_attr (may be NULL): the attributes of `to` after the copy.
 ssize_t ns_copy_range_from(struct ns *ns, struct ns *source, struct ns_inode *from,
                            uint64_t from_offset, struct ns_inode *to, uint64_t to_offset,
                            uint64_t size, unsigned flags, struct ns_attr *ret_attr);
-// For who has buffered writes that could not be stored (ns_write has failed): what is lost. Reads
-// of it are -EIO from now on, and so they stay, over a remount too, until it is written; but what
-// is no content yet, beyond the end, only while the inode lives: the file ends where it did. What
-// was overwritten keeps its old bytes. 0 or a negative errno.
+// For a caller that had buffered a write which could not be stored (ns_write has failed): notes the
+// range as lost. From now on, also after a remount, reading the range is -EIO until it is written.
+// Two parts are different. Bytes that the failed write would have overwritten keep their old
+// content. What lies beyond the end of the file is noted only while the inode is live: the file's
+// size stays as it is. 0 or a negative errno.
 int ns_lose(struct ns *ns, struct ns_inode *inode, uint64_t offset, uint64_t size);
-// Whether somebody who writes now should be told of a loss. Once, soon after it.
+// Whether a writer should be told now that earlier data was lost. True once for a loss, and only if
+// asked within a second after it.
 bool ns_loss_to_tell(struct ns_inode *inode);
 
 // fsync(2) of a file is ns_fsync_begins() and then ns_sync(): durable when ns_sync() returns 0. Who
@@ -334,7 +338,7 @@ typedef int ns_dirent_fn(void *arg, const struct ns_dirent *entry);
 // name before it is gone, and so much has been listed since that its place is not known any more.
 int ns_list(struct ns *ns, struct ns_inode *dir, uint64_t cookie, bool plus, ns_dirent_fn *fn,
             void *arg);
-// The same from behind a name, whatever has become of it: never ESTALE.
+// The same, for the entries behind `name`, which need not exist any more: never ESTALE.
 int ns_list_behind(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
                    bool plus, ns_dirent_fn *fn, void *arg);
 

@@ -16,14 +16,17 @@ bool ns_setattr_is_forbidden(const struct record *rec, const struct ns_attr *att
 
 // ---- access control lists (ns_acl.c); the first two use op->acl
 
-// A new file's permissions: the mode it was asked for, less the umask or what the directory's
-// default list does not give. Adds the lists it inherits to the batch.
+// Sets a new file's permissions: the mode that was asked for, less the umask or, if the directory
+// has a default list, less what that does not allow. Adds the lists that the file inherits to the
+// batch.
 int ns_acl_inherit(struct ns *ns, struct op *op, const struct record *dir, struct record *rec,
                    uint32_t umask);
-// Adds to the batch the list of a file whose mode was changed.
+// The file's mode was changed: adds the access control list that fits it to the batch.
 int ns_acl_chmod(struct ns *ns, struct op *op, struct record *rec) REQUIRES(inode_held);
-bool ns_acl_is(const char *name); // of an extended attribute
-// What setting such an attribute does to the record. *ret_keep: there is something to store.
+// Whether the extended attribute of that name is an access control list.
+bool ns_acl_is(const char *name);
+// Changes the record as setting such an attribute does. *ret_keep: the list itself has to be
+// stored.
 int ns_acl_set(struct record *rec, const char *name, struct slice list, bool kill_sgid,
                bool *ret_keep);
 

@@ -1,9 +1,9 @@
 // The flags of chattr(1): setting them, and what they forbid. The kernel keeps none for FUSE, so
 // every operation that changes a file looks at its record's, which it has loaded anyway.
 //
-// Writing is special: whether a write is at the end of an append-only file is known to who has
-// opened it; and with a write-back cache come writes and times that were set before the file became
-// immutable, which are not refused (NS_WRITE_EARLIER, NS_SET_EARLIER).
+// Writing is special. Whether a write goes to the end of an append-only file is known only to who
+// has opened the file. With a write-back cache, writes and times come late: those that were made
+// before the file became immutable are not refused (NS_WRITE_EARLIER, NS_SET_EARLIER).
 //
 // Locks: the inode's exclusively. Failure: nothing has changed.
 #include <assert.h>

@@ -59,7 +59,7 @@ static int setattr_store(struct ns *ns, struct op *op, struct ns_inode *inode, u
     REQUIRES(inode_held)
 {
     if (mask & NS_SET_CALLERS && inode_is_unlinked(inode) && !inode->is_nameless)
-        return 0; // they go with the file
+        return 0; // nobody will ask for these times any more
     if (inode_location(inode) == AT_NONE && !(mask & NS_SET_SIZE))
         return keep_in_ghost(ns, op, inode);
     int rc = op_store(op, inode, &op->file.rec);

@@ -103,7 +103,8 @@ static int set_locked(struct ns *ns, struct op *op, struct ns_inode *inode, cons
     const uint32_t mode = op->file.rec.mode;
     if (ns_acl_is(name))
         rc = ns_acl_set(&op->file.rec, name, value, flags & NS_XATTR_KILL_SGID, &keep);
-    // What says no more than the mode does, as cp sets it, changes nothing. ext4 too leaves ctime.
+    // A list that says no more than the mode (cp sets such lists) changes nothing, not even ctime.
+    // ext4 does the same.
     if (rc || (!keep && !op->file.rec.has_xattrs && op->file.rec.mode == mode))
         return rc;
     op->file.rec.has_xattrs |= keep;

@@ -32,8 +32,8 @@ enum {
     INTAKE_CHANGED = 1,  // nothing is done: what the store shows was changed since the base
     INTAKE_NAMELESS = 2, // nothing is done: a file without a name is open, and the changes might
                          // use its number or remove its content
-    INTAKE_HALF = 3, // the changes are applied, but memory is not up to date: live inodes may
-                     // fail with EIO
+    INTAKE_HALF = 3,     // the changes are applied, but memory is not up to date: live inodes may
+                         // fail with EIO
 };
 
 // Applies the changes to a store that is used for nothing else meanwhile. What was written here

@@ -98,7 +98,7 @@ int64_t content_seek(struct ns *ns, const struct lsm_snapshot *snapshot, struct 
             return (int64_t)at < 0 || lost.start < (uint64_t)at
                        ? (int64_t)(lost.start > offset ? lost.start : offset)
                        : at;
-        if (lost.start > from || from >= rec->size) // a hole, or the end
+        if (lost.start > from || from >= rec->size) // `from` is in a hole, or at the end
             break;
         from = lost.start + lost.size;
         at = from < rec->size ? seek_extents(ns, snapshot, op, rec, from, false)
@@ -278,7 +278,7 @@ static uint64_t known_end(const struct extent_list *list, uint64_t to)
     return last.start + last.size < to ? last.start + last.size : to;
 }
 
-// The next of two ascending lists, which do not overlap; NULL: no more.
+// The next range in two ascending lists whose ranges do not overlap; NULL: there are no more.
 static const struct extent *next_of(const struct extent_list *a, const struct extent_list *b,
                                     size_t *i, size_t *k)
 {
@@ -293,8 +293,8 @@ static int put_gap(struct op *op, struct record *rec, enum content_gap kind, uin
     return kind == GAP_LOST ? lost_put(op, rec, start, size) : unwritten_put(op, rec, start, size);
 }
 
-// The gaps of [from, to), as far as op's lists show them: *ret_bytes grows by that. *ret_end: how
-// far that is.
+// Finds the gaps in [from, to) between the ranges in op's lists, and adds their sizes to
+// *ret_bytes. The lists may end earlier: *ret_end is up to where they tell.
 static int gaps_batch(struct op *op, struct record *rec, uint64_t from, uint64_t to,
                       enum content_gap kind, bool fill, uint64_t *ret_bytes, uint64_t *ret_end)
 {

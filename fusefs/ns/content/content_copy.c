@@ -33,8 +33,8 @@ static int copy_piece(struct op *op, const struct content_copy *c, struct extent
     return rc;
 }
 
-// If a list of what begins at `from` has a batch's worth, there may be more: *size ends with its
-// last.
+// A list with a batch's worth of ranges may not be complete: shortens *size, counted from `from`,
+// to the end of the list's last range.
 static void shorten(const struct extent_list *list, uint64_t from, uint64_t *size)
 {
     if (list->count < COPY_BATCH_EXTENTS)
@@ -44,8 +44,8 @@ static void shorten(const struct extent_list *list, uint64_t from, uint64_t *siz
     *size = covered < *size ? covered : *size;
 }
 
-// Lists what the copy takes and what it replaces, written, promised or lost, and shortens it to a
-// batch's worth.
+// Lists the source's extents and what the copy replaces in the target: extents, promised and lost
+// ranges. Shortens the copy to a batch's worth of each.
 static int list_batch(struct ns *ns, struct op *op, struct content_copy *c, const struct record *to)
 {
     uint64_t from = c->from_offset;

@@ -38,17 +38,17 @@ void fragments_wait(struct fragments *fragments);
 
 // ---- for the thread
 
-// Takes the file whose turn it is off the list, or waits for one; false: the end. The one taken
-// before is done.
+// Waits until it is a file's turn and takes that file off the list. False: the thread is to end.
+// The file that was taken before counts as done.
 bool fragments_take(struct fragments *fragments, uint64_t *ret_ino);
-// Sleeps so long, or until somebody waits or the thread is to end.
+// Sleeps for that time; less if somebody begins to wait, or the thread is to end.
 void fragments_pause(struct fragments *fragments, uint64_t us);
 bool fragments_is_stopping(struct fragments *fragments);
 void fragments_stop(struct fragments *fragments); // the thread is to end
 
 // From now on changes of the cell, NS_EXTENT_MAX bytes at `cell`, are noted. Exclusive lock.
 void fragments_watch(struct fragments *fragments, uint64_t ino, uint64_t cell) REQUIRES(inode_held);
-// Whether there was one. Exclusive lock.
+// Whether the cell has been changed since. Exclusive lock.
 bool fragments_watched_changed(struct fragments *fragments) REQUIRES(inode_held);
 void fragments_unwatch(struct fragments *fragments);
 

@@ -7,13 +7,14 @@
 //                     inline; none lies beyond the size.
 //   beyond the end    a note in memory (lost_note.h), of one range: the file ends where it did.
 //                     If the file becomes longer later, the part of the note that is inside it
-//                     then becomes lost ranges. The note goes with the live inode, when nobody
-//                     believes any more that the file is longer.
+//                     then becomes lost ranges. The note goes with the live inode: whoever looks
+//                     at the file after that sees where it ends.
 //
-// Reading what is lost is EIO; SEEK_DATA takes it for data, so that whoever copies by that meets
-// the error. Writing, punching, zeroing and cutting it off end the loss. Lost ranges may overlap
-// unwritten ones. What cannot even be stored as lost is noted too (`unsaved`): then holes inside
-// the note are lost as well.
+// Reading a lost range is EIO. SEEK_DATA finds it as data, so that programs which copy only data
+// meet the error. A range is not lost any more when it is written, punched, zeroed or cut off. Lost
+// ranges may overlap unwritten ones. If a loss inside the file cannot be stored, it is noted in
+// memory too
+// (`unsaved`): then holes inside the noted range count as lost.
 //
 // Locks: changes under the inode's exclusive lock. All return 0 or a negative errno.
 #ifndef NS_LOST_H
@@ -22,8 +23,8 @@
 #include "ns/inodes/lost_note.h"
 #include "ns/operation/ns_internal.h"
 
-// Whether a file that becomes longer has lost anything between its old end and `to`; and what adds
-// that to the batch as lost ranges, before rec->size changes.
+// lost_before(): whether anything is lost between the file's end and `to`. lost_grow(): adds that
+// to the batch as lost ranges; for a file that becomes longer, before rec->size changes.
 bool lost_before(struct ns_inode *inode, const struct record *rec, uint64_t to);
 int lost_grow(struct ns *ns, struct op *op, struct ns_inode *inode, struct record *rec, uint64_t to)
     REQUIRES(inode_held);

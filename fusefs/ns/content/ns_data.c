@@ -24,8 +24,8 @@
 
 // ------------------------------------------------------------------------------- reading
 
-// -EIO: some of [offset, offset + size) is lost, by what is stored or by the note. op->file is
-// the file's record, as of the snapshot.
+// -EIO if some of [offset, offset + size) is lost, either in the store or by the note. op->file is
+// the file's record as of the snapshot.
 static int check_lost(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
                       struct lost_note note, uint64_t offset, size_t size)
 {
@@ -42,12 +42,13 @@ static int check_lost(struct ns *ns, const struct lsm_snapshot *snapshot, struct
         return 0;
     if (from >= rec->size)
         return -EIO;
-    int64_t hole = content_seek(ns, snapshot, op, rec, from, false); // it is unsaved
+    int64_t hole =
+        content_seek(ns, snapshot, op, rec, from, false); // a hole here is an unsaved loss
     return hole < 0 ? (int)hole : (uint64_t)hole < to ? -EIO : 0;
 }
 
-// With `at_end` what is lost is zeros, if the range goes to the end of what is believed to be the
-// file.
+// With `at_end` lost bytes are read as zeros, provided that the range reaches the end of the file,
+// and of what is noted as lost behind it.
 static ssize_t read_at(struct ns *ns, struct ns_inode *inode, void *data, size_t size,
                        uint64_t offset, enum ns_access access, bool at_end)
 {
@@ -120,8 +121,9 @@ static bool same_time(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-// Whether the record has to be written back, if no snapshot has been taken since it was: not when
-// cached pages are overwritten, whose times the kernel sends.
+// Whether a write has changed the record, so that it has to be stored (if no snapshot was taken
+// since it was stored last). It has not if existing bytes are overwritten and the kernel sends the
+// times.
 static bool record_differs(const struct record *a, const struct record *b)
 {
     return b->is_inline || a->is_inline || a->size != b->size || a->data_bytes != b->data_bytes ||
@@ -147,15 +149,15 @@ void ns_fsync_begins(struct ns_inode *inode)
         atomic_store_explicit(&inode->synced_often, n <= SYNCED_OFTEN, memory_order_relaxed);
 }
 
-// Whether what comes late is not to be stored behind what has just been lost; what has been
-// promised space is stored.
+// Whether to refuse a late write because something before it has just been lost (NS_WRITE_LATE). A
+// write into promised space is not refused.
 static bool is_refused(struct ns_inode *inode, const struct op *op, uint64_t offset, unsigned flags)
 {
     return flags & NS_WRITE_LATE && !op->frees_space && lost_note_just_before(inode, offset);
 }
 
-// Commits what was written, and the record if it has to be stored. A diff finds content that was
-// overwritten by the record, which is stored after a snapshot even if it says the same.
+// Commits the write, with the record if that has to be stored. A diff finds changed content by the
+// file's record; so the first write after a snapshot stores the record even if it is unchanged.
 static int commit_content(struct ns *ns, struct op *op, struct ns_inode *inode,
                           const struct record *before) REQUIRES(inode_held)
 {
@@ -207,7 +209,7 @@ static int write_locked(struct ns *ns, struct op *op, struct ns_inode *inode, st
     return 0;
 }
 
-// One try. With `on_promise` it may take what the disk has left.
+// Tries to write once. With `on_promise` the write may use the engine's reserve.
 static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, uint64_t offset,
                       unsigned flags, bool on_promise, struct ns_attr *ret_attr)
 {
@@ -231,7 +233,7 @@ static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, 
     return rc;
 }
 
-// Whether the range is promised.
+// *ret_promised: the whole range is promised space.
 static int look_at_promise(struct ns *ns, struct ns_inode *inode, uint64_t offset, size_t size,
                            bool *ret_promised)
 {
@@ -248,8 +250,9 @@ static int look_at_promise(struct ns *ns, struct ns_inode *inode, uint64_t offse
     return rc;
 }
 
-// Tries a write again that has met a full disk, if its range is promised: held space is given back
-// for it. Jobs of the engine may take that space for a moment, so it tries for a while.
+// For a write that has met a full disk: if its range is promised, gives space back to the disk that
+// was held for promises, and tries the write again. Jobs of the engine may take that space for a
+// moment, so it tries for a while.
 static int write_promised(struct ns *ns, struct ns_inode *inode, struct slice data, uint64_t offset,
                           unsigned flags, struct ns_attr *ret_attr)
 {

@@ -1,4 +1,4 @@
-// Losses: what the kernel had taken and the store could not take (lost.h).
+// Losses: data that the kernel has accepted from programs and the store could not take (lost.h).
 //
 // Locks: the inode's, exclusively. Failure: what cannot be stored as lost is noted in memory.
 #include <assert.h>
@@ -8,7 +8,7 @@
 #include "ns/content/lost.h"
 #include "ns/operation/ns_internal.h"
 
-// Stores what is lost inside the file.
+// Stores the part of a loss that is inside the file.
 static int lose_inside(struct ns *ns, struct op *op, struct ns_inode *inode, uint64_t from,
                        uint64_t to) REQUIRES(inode_held)
 {
@@ -36,8 +36,8 @@ static int lose_locked(struct ns *ns, struct op *op, struct ns_inode *inode, uin
     uint64_t size = rc ? 0 : rec->size, inside = to < size ? to : size;
     if (!rc && !rec->is_inline && from < size) {
         rc = lose_inside(ns, op, inode, from, inside);
-        // What small changes may have is used up, or its flush takes long. A hole that reads as
-        // zeros would be worse than a little less for deleting.
+        // The share of the reserve that small changes may use is spent, or its flush takes long.
+        // Now the reserve for deletes is used: lost bytes that read as zeros would be worse.
         op->frees_space = rc == -ENOSPC;
         if (op->frees_space && !(rc = op_load(ns, inode, &op->file)))
             rc = lose_inside(ns, op, inode, from, inside);

@@ -16,7 +16,7 @@
 #include "ns/content/lost.h"
 #include "ns/operation/ns_internal.h"
 
-#define COPY_MAX_BYTES (1u << 30) // of one call; the caller asks again for the rest
+#define COPY_MAX_BYTES (1u << 30) // in one call; the caller asks again for the rest
 
 // ------------------------------------------------------------------------------- fallocate
 
@@ -42,7 +42,7 @@ static int change_range(struct ns *ns, struct op *op, struct ns_inode *inode, in
     if (!rc && !(mode & FALLOC_FL_PUNCH_HOLE) && !short_enough)
         rc = content_promise(ns, op, inode, rec, offset, end, ret_promised);
     if (!rc && mode & FALLOC_FL_ZERO_RANGE && rec->size < size) {
-        if (rec->size < offset) // what lies before is not zeroed
+        if (rec->size < offset) // between the old end and `offset` losses stay lost
             rc = content_resize(ns, op, inode, rec, offset);
         op->is_zeroed = true;
     }
@@ -103,7 +103,7 @@ int ns_fallocate_with(struct ns *ns, struct ns_inode *inode, int mode, uint64_t 
 
 // ------------------------------------------------------------------------------- seek
 
-// What is lost, and only noted so, is data.
+// Finds data or a hole; what is noted as lost in memory counts as data.
 static int64_t seek_with(struct ns *ns, const struct lsm_snapshot *snapshot, struct op *op,
                          struct lost_note note, uint64_t offset, bool want_data)
 {
@@ -158,7 +158,7 @@ static int copy_batch(struct ns *ns, struct op *op, struct content_copy *c, unsi
     return content_commit(ns, op, c->to, to);
 }
 
-// Shortens *size to what is not lost of the source; -EIO: the first byte is.
+// Shortens *size so that nothing of it is lost in the source. -EIO: the first byte is lost.
 static int copy_until_lost(struct ns *source, struct op *op, const struct content_copy *c,
                            struct lost_note note, uint64_t *size)
 {
@@ -215,7 +215,7 @@ static ssize_t copy_locked(struct ns *ns, struct ns *source, struct op *op, stru
     return done ? (ssize_t)done : rc;
 }
 
-// A short source is read and written as any other data.
+// Copies from a source whose content is inline, by reading and writing.
 static ssize_t copy_plain(struct ns *ns, struct ns *source, const struct content_copy *c,
                           size_t size, unsigned flags, struct ns_attr *ret_attr)
 {

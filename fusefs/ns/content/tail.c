@@ -15,7 +15,7 @@
 
 #define TAIL_BATCH_EXTENTS 1024u
 
-// The sum of what begins at or after `from` in the file, before the batch.
+// The sum of the extents that begin at or after `from`, as stored: the batch is not applied yet.
 static int live_bytes(struct ns *ns, const struct record *rec, uint64_t from, uint64_t *ret_bytes)
 {
     struct extent_walk walk;

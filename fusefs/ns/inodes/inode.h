@@ -121,14 +121,15 @@ int inode_table_init(struct inode_table *table); // 0 or -errno
 // Drops every inode that is left.
 void inode_table_release(struct inode_table *table);
 uint64_t inode_table_count(struct inode_table *table);
-// The directories among them, with a reference each, in an array that is the caller's; NULL, and
-// *ret_count 0: there is none, or no memory.
+// All live directories, a reference each, in a malloc'd array. NULL, and *ret_count is 0: there is
+// no live directory, or no memory.
 struct ns_inode **inode_table_dirs(struct inode_table *table, size_t *ret_count);
 
-// Whether one of them has no name, and has something in the store or a number of `from` or above.
+// Whether a live inode has no name, and either something in the store or a number of at least
+// `from`.
 bool inode_table_nameless(struct inode_table *table, uint64_t from);
 
-// The numbers of all, in the same way.
+// The numbers of all live inodes in a malloc'd array; NULL as above.
 uint64_t *inode_table_numbers(struct inode_table *table, size_t *ret_count);
 
 // A new inode with one reference, not yet in the table. For AT_ENTRY it takes a reference on

@@ -12,7 +12,7 @@
 #include "base/lock_check.h"
 
 #define BURST_US 300000  // what else is on its way when a write fails comes within this
-#define TELL_US  1000000 // so long after a loss somebody who did not ask then is told
+#define TELL_US  1000000 // for this long after a loss a writer can be told of it
 
 extern struct lock_role lost_mutex;
 
@@ -78,7 +78,8 @@ int lost_note_add(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsav
         note->to = to > note->to ? to : note->to;
         note->unsaved |= unsaved;
     }
-    // What is refused for that reason does not make it last longer.
+    // A burst of losses counts from its first one: writes that are refused because of it (late
+    // ones, which then are lost too) do not make it last longer.
     uint64_t now = clock_us();
     if (now - lost->last_us >= BURST_US)
         lost->last_us = now;

@@ -7,7 +7,7 @@
 
 #include "ns/inodes/inode.h"
 
-// What is noted.
+// A range that was lost. `unsaved`: a loss inside the file too, which could not be stored.
 struct lost_note {
     uint64_t from, to; // from >= to: nothing
     bool unsaved;
@@ -16,7 +16,8 @@ struct lost_note {
 // the note into the store meanwhile is then seen at least once.
 struct lost_note lost_note_get(struct ns_inode *inode);
 
-// Where the part of the note begins that counts for a file of that size; it ends at note.to.
+// Where the lost range begins in a file of that size; it ends at note.to. What the file has by now
+// is not lost, unless it is unsaved.
 static inline uint64_t lost_note_from(struct lost_note note, uint64_t size)
 {
     return note.unsaved || note.from > size ? note.from : size;
@@ -26,7 +27,7 @@ static inline uint64_t lost_note_from(struct lost_note note, uint64_t size)
 // together with what was lost should not be stored behind it.
 bool lost_note_just_before(struct ns_inode *inode, uint64_t offset);
 
-// Adds to the note. -ENOMEM.
+// Widens the note to [from, to). 0 or -ENOMEM.
 int lost_note_add(struct ns_inode *inode, uint64_t from, uint64_t to, bool unsaved)
     REQUIRES(inode_held);
 void lost_note_free(struct inode_lost *lost); // NULL is legal

@@ -84,7 +84,7 @@ int reclaim_queue_wait(struct reclaim_queue *queue)
 
 // ------------------------------------------------------------------------------- the thread
 
-// Until there is something to do. A little later there is mostly more. Mutex held.
+// Waits for a job, and then a little longer, because more jobs often follow. Mutex held.
 static void wait_for_jobs(struct reclaim_queue *queue) REQUIRES(reclaim_mutex)
 {
     if (queue->count == 0) {

@@ -37,7 +37,7 @@ struct orphan_parts {
     bool unwritten, lost, xattrs;
 };
 
-// What of an orphan there may be to delete, by its record. -ENOENT: it is none any more.
+// Which kinds of keys an orphan may have, by its record. -ENOENT: it is no orphan any more.
 static int orphan_parts(struct ns *ns, uint64_t ino, struct orphan_parts *ret_parts)
 {
     struct loaded orphan = {0};
@@ -52,8 +52,9 @@ static int orphan_parts(struct ns *ns, uint64_t ino, struct orphan_parts *ret_pa
     return rc;
 }
 
-// Adds up to *left of the orphan's keys to the batch: extents, unwritten ranges (of *ret_promised
-// bytes), lost ones, attributes, and with the last of them its own; *ret_done then.
+// Adds the deletion of up to *left of the orphan's keys to the batch: extents, unwritten ranges
+// (*ret_promised is their sum), lost ranges, attributes. When nothing else is left the orphan's own
+// key is deleted too, and *ret_done is set.
 static int orphan_keys(struct ns *ns, uint64_t ino, struct lsm_batch *batch, unsigned *left,
                        uint64_t *ret_promised, bool *ret_done)
 {
@@ -64,7 +65,7 @@ static int orphan_keys(struct ns *ns, uint64_t ino, struct lsm_batch *batch, uns
     *ret_done = false;
     pathkey_ino_bounds(KEY_EXTENT, ino, &lower, &upper);
     int rc = orphan_parts(ns, ino, &parts);
-    if (rc == -ENOENT) { // what was taken in has made something else of the number
+    if (rc == -ENOENT) { // changes that were taken in (intake.h) use the number for another file
         *ret_done = true;
         return 0;
     }
@@ -96,7 +97,7 @@ static int orphan_keys(struct ns *ns, uint64_t ino, struct lsm_batch *batch, uns
     return rc;
 }
 
-// One batch of the orphans at the end of `jobs`; *count is how many are left.
+// Reclaims orphans from the end of `jobs` with one batch; *count becomes how many are left.
 static int orphans_step(struct ns *ns, const struct reclaim_job *jobs, size_t *count,
                         struct lsm_batch *batch)
 {
@@ -133,7 +134,7 @@ static int locked_tail_step(struct ns *ns, uint64_t ino, struct lsm_batch *batch
     return rc;
 }
 
-// Works off what was taken; what is left is in `jobs` afterwards.
+// Does the jobs that were taken; those that are not done are in `jobs` afterwards.
 static int reclaim_jobs(struct reclaim *reclaim)
 {
     int rc = 0;
