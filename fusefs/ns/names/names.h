@@ -6,25 +6,25 @@
 
 // ---- looking up (ns_lookup.c)
 
-// The live inode of the file whose entry is (dir, name); it becomes live if it is not. `rec` is the
-// entry's record, read under the inode's exclusive lock, which is held. *ret_inode has one
-// reference more, the caller's. 0 or a negative errno.
+// Finds the live inode of the file whose entry is (dir, name), or makes it live. `rec` is the
+// entry's record, which was read under the inode's exclusive lock; the caller holds it. *ret_inode:
+// with a reference for the caller. 0 or a negative errno.
 int ns_make_live(struct ns *ns, struct ns_inode *dir, struct slice name, const struct record *rec,
                  bool at_inode_key, struct ns_inode **ret_inode) REQUIRES(inode_held);
 
-// The inode that is `name` in `dir`, and its attributes. *ret_inode has one reference more, the
-// caller's. No lock needed. -ENOENT or another negative errno.
+// Finds the inode of `name` in `dir`, and its attributes. *ret_inode: with a reference for the
+// caller. No lock needed. 0, -ENOENT or another negative errno.
 int ns_lookup_name(struct ns *ns, struct ns_inode *dir, struct slice name,
                    struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
-// The same for a name that a scan has found, whose entry is `rec` (its time of access is brought up
-// to date). The scan saw the store as of some moment after `moves` was read from table.moves; dir
-// was not unlinked then. A name that has gone since may be found, or be -ENOENT.
+// The same for a name that a scan has found with the record `rec`, whose time of access is brought
+// up to date. `moves` was read from table.moves before the scan began, and `dir` was not unlinked
+// after that. A name that was removed since then may still be found, or be -ENOENT.
 int ns_lookup_scanned(struct ns *ns, struct ns_inode *dir, struct slice name, struct record *rec,
                       uint64_t moves, struct ns_inode **ret_inode, struct ns_attr *ret_attr);
 
-// Where a lookup puts the beginning of a file's content if it has read it anyway: short content is
-// in the record.
+// Space for the beginning of a file's content, which a lookup has read anyway if it is short: then
+// it is in the record.
 struct lookup_content {
     void *data;
     size_t size; // room
@@ -32,39 +32,42 @@ struct lookup_content {
     bool found; // a regular file was found, and `got` is set
 };
 
-// Finds the file, no directory, at the key (dir_prefix, name). When `moves` was table.moves the
-// caller knew that this is the key of what it looks for. -ESTALE: a directory is there, or that is
-// not sure any more. `head` may be NULL.
+// Finds the file (not a directory) whose entry has the key (dir_prefix, name). The caller knew that
+// this is the right key at a moment when table.moves was `moves`. -ESTALE: the key leads to a
+// directory, or something has moved since, so that the key may be wrong. `head` may be NULL.
 int ns_lookup_key(struct ns *ns, struct prefix *dir_prefix, struct slice name, uint64_t moves,
                   struct ns_inode **ret_inode, struct ns_attr *ret_attr,
                   struct lookup_content *head);
 
-// The prefix of the directory that `rec` is the record of, found under `name` in the directory
-// that owns `dir_prefix`. Points into rec or into space.
+// Finds the prefix of a directory. `rec` is its record, `name` its name in the directory that owns
+// `dir_prefix`. *ret_prefix points into `rec` or into `space`.
 int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice name,
                  struct pathkey_prefix *space, struct slice *ret_prefix);
 
 // ---- making (ns_create.c)
 
-// Fills in what a new file in `dir` gets; mode, number and what its type needs are there already.
+// Fills in owner, times and what else a new file in `dir` gets. The caller has set the mode, the
+// number and what the type of file needs.
 void ns_new_record(struct record *rec, const struct ns_cred *cred, const struct record *dir,
                    struct timespec now);
 
 // ---- a tree that another process changes (ns_lookup.c)
 
-// Notes that a live inode's record was found at the entry (or, with is_link, that the entry is one
-// of its names), in the live directory `dir` if that is known. With `moves`, that of the table
-// before the entry was read: -EAGAIN if something has moved since. 0 or -ENOMEM.
+// Notes that a live inode's record is at the entry (prefix, name) or, with is_link, that this is
+// one of its names and the record is at 'I'. `dir`: the live directory that owns the prefix; NULL
+// if that is not known. `moves` (may be NULL): table.moves before the entry was read; -EAGAIN:
+// something has moved since. 0 or another negative errno.
 int ns_found_at(struct ns *ns, struct ns_inode *inode, struct ns_inode *dir, struct slice prefix,
                 struct slice name, bool is_link, const uint64_t *moves);
 
 // ---- losing a name (ns_remove.c)
 
-// What becomes of an inode that loses a name: prepared into the batch, finished after the commit.
+// What happens to an inode that loses a name. It is prepared in the batch, and finished in memory
+// after the commit.
 struct removal {
     uint64_t ino;
     struct ns_inode *live; // a reference; may be NULL if other names are left
-    // The record it keeps in memory if nothing of the file stays in the store.
+    // The inode's record, kept in memory if nothing of the file stays in the store.
     struct inode_ghost *ghost;
     bool unlinked;  // its last name goes
     bool orphaned;  // space is left to be reclaimed
@@ -72,9 +75,10 @@ struct removal {
     bool is_marked; // a directory whose marker goes
     struct pathkey_prefix prefix;
 };
-// Adds to the batch all that goes with the last name, or the lower link count. `rec` is the full
-// record (changed here); from_inode_key: it is at 'I'. The entry key and the parent are the
-// caller's. `dir`, `name`: where it is. Exclusive lock held. removal_release in any case.
+// Adds to the batch what is deleted together with the last name or, if other names are left, the
+// record with a lower link count. The caller itself deletes the entry and changes the parent.
+// `rec`: the file's full record, which is changed; from_inode_key: it is at 'I'. `dir`, `name`: the
+// entry. The caller holds the exclusive lock, and calls removal_release() in any case.
 int removal_prepare(struct ns *ns, struct op *op, struct record *rec, bool from_inode_key,
                     struct ns_inode *dir, struct slice name, struct timespec now,
                     struct removal *ret_removal) REQUIRES(inode_held);

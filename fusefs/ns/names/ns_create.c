@@ -85,7 +85,8 @@ static int make_live(struct ns *ns, struct ns_inode *dir, struct slice name,
     return 0;
 }
 
-// `dir` is locked exclusively. `rec` has ino, mode, and what its type needs.
+// Makes a file. `dir` is locked exclusively; `rec` has the number, the mode and what the type
+// needs.
 static int create_locked(struct ns *ns, struct op *op, const struct ns_cred *cred,
                          struct ns_inode *dir, struct slice name, struct record *rec,
                          struct ns_inode **ret_inode) REQUIRES(inode_held)
@@ -200,7 +201,7 @@ int ns_symlink(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, 
     return create(ns, cred, dir, name, name_size, &rec, ret_inode, ret_attr);
 }
 
-// The directory's record gives group and permissions.
+// Makes a file without a name. The directory's record decides on its group and permissions.
 static int tmpfile(struct ns *ns, struct op *op, const struct ns_cred *cred, struct ns_inode *dir,
                    struct record *rec, struct ns_inode **ret_inode)
 {
@@ -257,7 +258,8 @@ int ns_tmpfile(struct ns *ns, const struct ns_cred *cred, struct ns_inode *dir, 
     return 0;
 }
 
-// Adds to the batch that the record moves to 'I': its entry becomes a link, or its orphan key goes.
+// Adds to the batch that the record moves to 'I': its entry becomes a link to it, or, if it is an
+// orphan, the orphan's key is deleted.
 static int link_leave(struct ns *ns, struct op *op, const struct ns_inode *inode)
     REQUIRES(inode_held)
 {

@@ -1,19 +1,19 @@
 // Listing directories.
 //
-// A listing goes in key order, without a handle: each call is told behind which name to go on. So
-// each name that is there throughout appears exactly once, whatever happens meanwhile. A position
-// is the hash of that name (listing.h). It leads to the name by a piece of a listing that is kept,
-// by a bookmark, or by reading the directory until the name comes. Only a position behind a name
-// that has gone is lost, when all of these were dropped since: ESTALE.
+// A listing goes in key order, without a handle: each call says behind which name to go on. So each
+// name that exists throughout appears exactly once, whatever happens meanwhile. The caller gives a
+// position, which is the hash of that name (listing.h). The name is found in a piece of a listing
+// that was kept, by a bookmark, or by reading the directory until a name has this hash. Only if the
+// name was removed, and neither a piece nor a bookmark is left, the position is not known: ESTALE.
 //
-// A piece shows the names as they were when it was made, and no listing is shown a state from
-// before it began: it begins with a piece that is made for it, or with one since which no name has
-// changed (ns_inode.names). With `plus` a piece is always made: the scan that makes it brings the
-// attributes too, and ends where the caller has had enough.
+// A piece shows the names as they were when it was made. No listing may show a state from before it
+// began: so it begins with a new piece, or with one that was made since the last change of a name
+// in the directory (ns_inode.names). With `plus` a new piece is always made: the scan that makes it
+// reads the attributes too, and ends when the caller has enough.
 //
-// Thread safety: no lock is taken: nobody gets the prefix of a removed directory before it is
-// marked as unlinked, so one that is not, after it was read, owned its prefix then. Failure: the
-// same read may be tried again.
+// Thread safety: no lock is taken. A directory is marked as unlinked before another one can get its
+// prefix. So if it is not marked after the entries were read, it owned its prefix at that moment.
+// Failure: the same read may be tried again.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ struct listed_entry {
     struct slice name;
     uint64_t ino;
     uint32_t type;
-    struct record rec; // if a scan is on the entry
+    struct record rec; // only if a scan has read the entry
 };
 
 // ------------------------------------------------------------------------------- reading entries
@@ -69,7 +69,7 @@ static int listing_entry(struct lsm_iter *iter, struct listed_entry *ret_found)
     return 0;
 }
 
-// Puts the iterator on the first entry behind `name`, on the first of all without one.
+// Puts the iterator on the first entry behind `name`; if that is empty, on the first entry.
 static void listing_behind(const struct ns_inode *dir, struct lsm_iter *iter, struct slice name)
 {
     struct pathkey key;
@@ -114,8 +114,8 @@ struct dir_reading {
     char last[NS_NAME_MAX];
 };
 
-// Passes one entry on: 0, 1 if the callback stopped before it, or -errno. `inode`, of which it
-// takes the caller's reference, and `attr` may be NULL.
+// Passes one entry to the callback. Returns 0, 1 if the callback stopped before it, or -errno. The
+// caller's reference to `inode` is used up. `inode` and `attr` may be NULL.
 static int deliver(struct dir_reading *reading, const struct listed_entry *found, uint64_t cookie,
                    struct ns_inode *inode, const struct ns_attr *attr)
 {
@@ -164,7 +164,7 @@ static int deliver_dots(struct dir_reading *reading, uint64_t cookie)
     return deliver(reading, &found, COOKIE_DOTS, NULL, NULL);
 }
 
-// Passes on what a scan is on, with inode and attributes. As deliver().
+// Passes on the entry that a scan is at, with inode and attributes; returns the same.
 static int deliver_scanned(struct dir_reading *reading, struct listed_entry *found, uint64_t cookie,
                            uint64_t moves)
 {
@@ -179,8 +179,8 @@ static int deliver_scanned(struct dir_reading *reading, struct listed_entry *fou
 
 // ------------------------------------------------------------------------------- pieces
 
-// Takes what the iterator comes to into the piece and, with `reading`, passes it on until that is
-// enough: 1 then. `moves` was table.moves before the iterator was made.
+// Takes entries from the iterator into the piece. With `reading`, passes them on too; 1: the
+// callback has stopped. `moves` was table.moves before the iterator was made.
 static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece *piece,
                       struct dir_reading *reading, uint64_t moves)
 {
@@ -199,8 +199,9 @@ static int piece_fill(struct ns *ns, struct lsm_iter *iter, struct listing_piece
     return rc < 0 ? rc : 0;
 }
 
-// Makes the piece behind `name` or, without one, behind the position; from the beginning if that is
-// 0 too. With `reading`, that gets the piece's entries too; 1 if it has had enough.
+// Makes the piece that begins behind `name`; if that is empty, behind the position `cookie`; if
+// that is 0, at the beginning. With `reading`, passes the entries on too; 1: the callback has
+// stopped.
 static int piece_make(struct ns *ns, struct ns_inode *dir, struct slice name, uint64_t cookie,
                       struct dir_reading *reading, struct listing_piece **ret_piece)
 {
@@ -249,7 +250,8 @@ static int deliver_piece(struct dir_reading *reading, const struct listing_piece
     return rc;
 }
 
-// The piece to go on with, and where in it. `name` is that of the position, if it is known.
+// Finds or makes the piece in which the listing goes on, and the index in it. `name` is the name of
+// the position, or empty if it is not known.
 static int find_piece(struct ns *ns, struct ns_inode *dir, uint64_t cookie, struct slice name,
                       struct listing_piece **ret_piece, size_t *ret_index)
 {
@@ -259,7 +261,7 @@ static int find_piece(struct ns *ns, struct ns_inode *dir, uint64_t cookie, stru
     uint64_t version = atomic_load(&dir->names);
     if (!begins)
         *ret_piece = listings_find(ns->listings, dir->ino, cookie, ret_index);
-    else if (version % 2 == 0 && !ns->follows) // else a change may be visible to others already
+    else if (version % 2 == 0 && !ns->follows) // else a change may just be becoming visible
         *ret_piece = listings_beginning(ns->listings, dir->ino, version);
     else
         *ret_piece = NULL;
@@ -270,7 +272,7 @@ static int find_piece(struct ns *ns, struct ns_inode *dir, uint64_t cookie, stru
     return piece_make(ns, dir, name, begins ? 0 : cookie, NULL, ret_piece);
 }
 
-// Reads on from the position without inodes.
+// Lists from the position on, without inodes.
 static int list_names(struct dir_reading *reading, uint64_t cookie, struct slice name)
 {
     struct ns *ns = reading->ns;
@@ -292,8 +294,8 @@ static int list_names(struct dir_reading *reading, uint64_t cookie, struct slice
     return rc;
 }
 
-// The name of the position, in `space` of NS_NAME_MAX bytes. Empty: not known. True: nothing is
-// behind it.
+// Finds the name of the position, which is put into `space` (NS_NAME_MAX bytes); *ret_name is empty
+// if it is not known. True: no name is behind it.
 static bool find_name(struct ns *ns, const struct ns_inode *dir, uint64_t cookie, char *space,
                       struct slice *ret_name)
 {
@@ -312,7 +314,7 @@ static bool find_name(struct ns *ns, const struct ns_inode *dir, uint64_t cookie
     return is_end;
 }
 
-// Reads on from the position with inodes.
+// Lists from the position on, with inodes.
 static int list_files(struct dir_reading *reading, uint64_t cookie, struct slice name)
 {
     struct ns *ns = reading->ns;

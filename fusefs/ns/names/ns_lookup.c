@@ -1,16 +1,17 @@
 // From names and paths to live inodes, and from live inodes to attributes.
 //
-// A lookup must never bring a stale location to life, and should cost one get and no lock: it is
-// not to wait for whoever changes the file. It reads the entry, which tells the inode number. If
-// that inode is live already, its own location is right by construction, and the name was its at
-// the moment of the read. If not, the lookup brings it to life, unless anything has moved since
-// before the read: then it reads again. Whoever takes an inode away from an entry key (unlink,
-// rename, link) holds its lock exclusively, has it live from before the write until after it, and
-// bumps table.moves after the write. So the lookup finds it live, with the place of before or
-// after, or finds that something has moved; both under the mutex of the inode's shard.
+// A lookup must never make an inode live with an outdated location. It should cost one get and no
+// lock, so that it does not wait for operations that change the file. It reads the entry, which
+// tells the inode number. If that inode is live, its own location is right, and the inode had the
+// name at the moment of the read. If it is not live, the lookup makes it live, unless something has
+// moved since before the read: then the lookup reads again. An operation that takes an inode away
+// from an entry key (unlink, rename, link) holds the inode's lock exclusively, keeps the inode live
+// from before the write until after it, and raises table.moves after the write. So a lookup finds
+// the inode live, with its old or its new place, or finds that something has moved; it looks for
+// both under the mutex of the inode's shard.
 //
-// A removed directory's prefix may have a new owner; its location, which changes before anyone else
-// can take the prefix, tells the old live inode from it.
+// The prefix of a removed directory may have a new owner. The old directory's live inode can be
+// told from it: its location changes before another directory can get the prefix.
 //
 // Thread safety: any thread. Failure: nothing is changed, no reference is kept.
 #include <assert.h>
@@ -35,8 +36,9 @@ int ns_prefix_of(const struct record *rec, struct slice dir_prefix, struct slice
     return 0;
 }
 
-// A new inode for the entry at (dir_prefix, name), not yet in the table. `rec` is the file's record
-// or that of a name that leads to it; `dir` is its parent and may be NULL if it is not a directory.
+// Makes an inode for the entry (dir_prefix, name), which is not yet in the table. `rec` is the
+// entry's record: the file's own, or a link to it. `dir` is the parent; NULL is allowed if the file
+// is no directory.
 static int make_inode(struct ns_inode *dir, struct prefix *dir_prefix, struct slice name,
                       const struct record *rec, bool at_inode_key, struct ns_inode **ret_inode)
 {
@@ -133,8 +135,8 @@ int ns_found_at(struct ns *ns, struct ns_inode *inode, struct ns_inode *dir, str
     return rc;
 }
 
-// Of a tree that another process changes: whether the directory is still one of it. Its prefix may
-// have another owner.
+// For a tree that another process changes: whether the directory still exists there. If it does
+// not, its prefix may have another owner.
 static int check_dir(struct ns *ns, struct ns_inode *dir, struct loaded *rec)
 {
     return ns->follows && dir != ns->root ? op_peek(ns, dir, rec, NULL) : 0;
@@ -159,7 +161,7 @@ static void lookup_content_fill(struct lookup_content *head, const struct record
     head->found = true;
 }
 
-// Whether the entry that was read is that of the directory, or of the path, that was asked for.
+// Whether the entry that was read is in the directory, or at the path, that was asked for.
 static int check_place(struct ns *ns, const struct lookup *lookup, const struct record *rec)
 {
     if (lookup->dir)
@@ -245,7 +247,7 @@ int ns_lookup_scanned(struct ns *ns, struct ns_inode *dir, struct slice name, st
 {
     struct ns_inode *inode = NULL;
     int rc = 0;
-    if (ns->follows) // the place of one that is live may have to be corrected
+    if (ns->follows) // the place of a live inode may have changed
         return ns_lookup_name(ns, dir, name, ret_inode, ret_attr);
     if (!rec->is_link)
         inode = inode_find(&ns->table, rec->ino);

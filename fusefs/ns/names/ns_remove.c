@@ -26,8 +26,8 @@ static bool close_for_good(struct ns_inode *inode)
            count == INODE_GOING;
 }
 
-// Whether the content may go with the last name. What is in the record stays with a live inode in
-// any case (its ghost).
+// Whether the content may be deleted together with the last name. Inline content stays in memory as
+// long as the inode is live, in its ghost.
 static bool may_go(struct ns *ns, struct ns_inode *live, const struct record *rec)
 {
     if (ns->keep_unlinked && rec->data_bytes > 0)

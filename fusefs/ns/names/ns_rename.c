@@ -111,8 +111,8 @@ static int check_types(const struct renaming *r)
     return 0;
 }
 
-// The error, if flags, or a target directory that is not empty, forbid the rename. All records are
-// loaded.
+// The errno if flags of the files forbid the rename, or the target is a directory that is not
+// empty; else 0. All records are loaded.
 static int check_files(const struct renaming *r)
 {
     const struct side *from = &r->from, *to = &r->to;
@@ -154,7 +154,7 @@ static int load_full(struct ns *ns, struct side *side, struct loaded *space)
     return rc == -ENOENT ? -EIO : rc;
 }
 
-// The entry of from's inode goes to to's name: what says where it is goes with it.
+// Moves the place (places.h) of from's inode to the name that its entry gets.
 static int move_place(struct ns *ns, struct op *op, const struct side *from, const struct side *to,
                       bool had, bool has)
 {

@@ -106,8 +106,8 @@ uint32_t ns_dir_word(struct ns *ns, struct ns_inode *inode, ns_word_fn *change, 
     bool is_dir = inode_is_dir(inode);
     struct prefix *prefix =
         is_dir ? prefix_ref(inode->own_prefix) : inode_dir_prefix(&ns->table, inode);
-    // A directory that was forgotten and looked up again has a prefix of its own. Files that were
-    // held meanwhile still have the one before.
+    // If the directory was forgotten and looked up again, it has a new struct prefix; files that
+    // were live all the time still refer to the old one.
     struct ns_inode *dir = prefix && !is_dir ? inode_find(&ns->table, prefix->dir) : NULL;
     if (dir) {
         prefix_put(prefix);

@@ -28,9 +28,10 @@
 #define NS_INO_RANGE       4096u
 #define NS_FORMAT_VERSION  1u
 
-// The number of linked inodes, spread so that creators do not wait for each other. The mutex is
-// held over lsm_write(), so that the values in the store are written in order; a write may wait for
-// the disk, so who only wants to know the number does without the mutex.
+// A part of the count of files that have names. The count is spread over several counters, so that
+// threads which create files do not wait for each other. The mutex is held during lsm_write(), so
+// that values reach the store in order. A write may wait for the disk; so the value is read without
+// it.
 struct counter {
     pthread_mutex_t mutex;
     const struct op *holder; // of the mutex, for assertions: clang cannot follow it; NULL: nobody
@@ -39,12 +40,13 @@ struct counter {
 
 extern struct lock_role ns_rename_mutex, ns_ino_mutex, ns_op_mutex, ns_follow_mutex;
 
-// Someone who is told of the next commit. While `wanted` is not set this costs a commit one load.
+// A function to be called after the next commit. While `wanted` is not set, a commit only reads
+// that.
 struct ns_watch {
-    _Atomic bool wanted; // there is someone; written before the first time `armed` is
-    _Atomic bool armed;  // and they are to be told, once
-    void (*tell)(
-        void *arg); // called without locks, by whoever has committed; constant while wanted
+    _Atomic bool wanted; // `tell` may be needed; set before `armed` is set for the first time
+    _Atomic bool armed;  // the next commit clears this and calls `tell`
+    // Called without locks by the thread that has committed. Constant while `wanted` is set.
+    void (*tell)(void *arg);
     void *arg;
 };
 
@@ -73,8 +75,8 @@ struct ns {
 
     struct counter counters[NS_COUNTER_STRIPES]; // after the inode locks
 
-    // How many markers hash to each bucket: what is 0 has none. Raised before a marker is written,
-    // lowered after it was removed. `all_marked`: too many to count at ns_open.
+    // How many markers hash to each bucket; 0: none. Raised before a marker is written, lowered
+    // after one was removed. `all_marked`: there were too many to count them at ns_open.
     _Atomic uint32_t markers[NS_MARKER_BUCKETS];
     bool all_marked;
 
@@ -84,8 +86,8 @@ struct ns {
     pthread_mutex_t op_mutex; // leaf
     struct op *idle_ops GUARDED_BY(ns_op_mutex);
     unsigned idle_op_count GUARDED_BY(ns_op_mutex);
-    // The gate (op_pass): who is behind it, and whether it is closed. Signalled when either
-    // changes.
+    // The gate (op_pass): how many are behind it, and whether it is closed. gate_changed is
+    // signalled when nobody is behind a closed gate any more, and when the gate is opened.
     pthread_cond_t gate_changed;
     unsigned passed GUARDED_BY(ns_op_mutex);
     bool gate_closed GUARDED_BY(ns_op_mutex);
@@ -149,13 +151,12 @@ struct extent_list {
 struct op {
     struct op *next;
     struct lsm_batch *batch;
-    struct lsm_batch
-        *staged; // extents of a long write, in blob files already; empty if it is short
+    struct lsm_batch *staged; // a long write's extents, in blob files already; else empty
     // The records that the operation holds.
-    struct loaded file;  // of the file that it is about
+    struct loaded file;  // of the file that the operation is about
     struct loaded entry; // under the file's name: its record, or one that leads to it
     struct loaded dir;   // of the directory with that name
-    // The same of what a file is copied to, or a name is moved to.
+    // The same for the target of a copy or a rename.
     struct loaded target_file, target_entry, target_dir;
     struct lsm_buf acl; // an access control list (ns_acl.c)
     struct buf out;     // a record being encoded
@@ -167,16 +168,17 @@ struct op {
     uint32_t mode_cleared; // by ns_content_changed
     bool batch_was_large;  // do not keep it for later
     bool sync_soon;        // op_commit's batch is likely to be synced at once
-    bool is_zeroed;        // what the file grows by is zeroes, and not lost
+    bool is_zeroed;        // the file grows by zeros: no loss noted there counts any more
     bool frees_space;      // op_commit may use the engine's reserve for a full disk
     bool small_change;     // ... a little of it: no more than records are changed
 };
 
-// The gate, which all pass who are going to change the tree. Closing it waits until nobody is
-// behind it, and keeps others out until it is opened again. Who is behind it, or has closed it, may
-// pass again. No lock of an inode, nor the rename mutex, is held when it is passed.
+// The gate: an operation that may change the tree passes it first, and comes back at its end.
+// Closing the gate waits until nobody is behind it, and keeps others out until it is opened again.
+// A thread that is behind the gate, or has closed it, may pass it again. No inode's lock and no
+// rename mutex may be held when it is passed.
 void op_pass(struct ns *ns);
-void op_passed(struct ns *ns); // comes back
+void op_passed(struct ns *ns); // comes back from behind the gate
 void op_gate_close(struct ns *ns);
 void op_gate_open(struct ns *ns);
 
@@ -184,19 +186,21 @@ struct op *op_begin(struct ns *ns); // passes the gate. NULL: no memory
 void op_end(struct ns *ns, struct op *op);
 void op_free_idle(struct ns *ns); // at close
 
-// The record under `key`, or of a live inode (lock held). -ENOENT only from op_load_key.
+// Load the record under `key`, or that of a live inode whose lock is held. -ENOENT: there is none;
+// only op_load_key() returns that.
 int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec);
 int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
     REQUIRES_SHARED(inode_held);
 
-// A live inode's record without its lock, as of some moment during the call. With `ret_snapshot`,
-// that moment as a snapshot, which is the caller's to free (NULL on failure): what else is read
-// through it goes with the record. So nobody who changes the file waits for who reads it from disk.
+// Loads a live inode's record without its lock, as it was at some moment during the call.
+// *ret_snapshot, unless that is NULL: a snapshot of that moment, for reading what belongs to the
+// record; to be ended by the caller with ns_moment_end(); NULL on failure. So an operation that
+// changes the file need not wait for another one that reads it from disk.
 int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
             const struct lsm_snapshot **ret_snapshot);
 
-// Add to the batch. op_store writes the record back to where the inode's record is; one that is
-// nowhere any more (AT_NONE) comes back as an orphan, for which op_stored must follow the commit.
+// These add to the batch. op_store() writes the inode's record to its place. If the record is only
+// in memory (AT_NONE) it is stored as an orphan; then op_stored() must follow the commit.
 int op_store_key(struct op *op, const struct pathkey *key, const struct record *rec);
 int op_store(struct op *op, const struct ns_inode *inode, const struct record *rec)
     REQUIRES(inode_held);
@@ -210,10 +214,10 @@ int op_delete(struct op *op, const struct pathkey *key);
 // lsm_status.
 int ns_delete_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey *lower,
                    const struct pathkey *upper, unsigned most, unsigned *ret_count);
-int op_count(struct ns *ns, struct op *op, int64_t delta); // at most once in an op; last before
-                                                           // op_commit
-int op_commit(struct ns *ns, struct op *op);               // the batch is empty afterwards
-void op_tell_watcher(struct ns *ns);                       // that something was committed
+// Changes the count of files. At most once in an operation, as the last call before the commit.
+int op_count(struct ns *ns, struct op *op, int64_t delta);
+int op_commit(struct ns *ns, struct op *op); // the batch is empty afterwards
+void op_tell_watcher(struct ns *ns);         // that something was committed
 // The same for a batch that changes names of the two directories, which may be one.
 int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other)
     REQUIRES(inode_held);
@@ -249,14 +253,14 @@ int counters_read(struct ns *ns);
 int ns_name_check(const char *name, size_t name_size);     // 0, -EINVAL or -ENAMETOOLONG
 void ns_inode_drop(struct ns *ns, struct ns_inode *inode); // puts one reference; NULL is legal
 
-// A directory's record after it gained or lost entries.
+// Changes a directory's record after it has gained or lost entries.
 void ns_touch_parent(struct record *dir, struct timespec now, int entries, int subdirs);
 
-// Clears setuid, and setgid of what is executable by its group, but for directories.
+// Clears setuid, and setgid if the group may execute the file. Does nothing to a directory.
 void ns_kill_suid(struct record *rec);
 
-// What every change of content does to the record, but for what ns_write_flags in `flags` say; and
-// its attributes afterwards.
+// ns_content_changed() does to the record what every change of content does, as far as `flags`
+// (ns_write_flags) allow. ns_changed_attr() gives the attributes afterwards.
 void ns_content_changed(struct op *op, struct record *rec, unsigned flags);
 void ns_changed_attr(const struct op *op, const struct record *rec, struct ns_attr *ret_attr);
 

@@ -1,9 +1,9 @@
 // The context of an operation: records in, one batch out.
 //
 // Every operation that changes something takes a struct op, loads records into it, changes them,
-// adds what changed to the batch and commits the batch once. Nothing in memory changes before the
-// commit succeeded, so a failure leaves everything as it was; but a directory's count of changes
-// rises before it too (op_commit_names).
+// adds what changed to the batch and commits the batch once. Memory is changed only after the
+// commit has succeeded, so a failure leaves everything as it was. The one exception: a directory's
+// count of changes is raised before the commit and after it (op_commit_names).
 //
 // Contexts are kept on a short list between operations together with their buffers; a buffer that
 // grew large is released. Thread safety: a context belongs to one thread; the list has a mutex.
@@ -42,7 +42,8 @@ static void op_free(struct op *op)
     free(op);
 }
 
-// How often the thread is behind the gate of a tree that can be changed. It has one such tree.
+// How often this thread is behind the gate. (Of the trees that it uses, one at most can be
+// changed.)
 static _Thread_local unsigned passes;
 
 // With the mutex.
@@ -226,7 +227,7 @@ int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
     return rc;
 }
 
-// Takes over the copy.
+// Decodes the record in the ghost, which *ret_rec owns from now on.
 static int load_ghost(struct inode_ghost *ghost, struct loaded *ret_rec)
 {
     struct lsm_buf *raw = &ret_rec->raw;
@@ -235,7 +236,8 @@ static int load_ghost(struct inode_ghost *ghost, struct loaded *ret_rec)
     return ns_err(record_decode(ghost->record, ghost->size, &ret_rec->rec));
 }
 
-// What was found under the key is the inode's record, unless it was moving just then: *ret_found.
+// Tries once to read the inode's record. *ret_found is false if it was being moved just then: its
+// place had changed after it was asked for.
 static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
                 const struct lsm_snapshot **ret_snapshot, bool *ret_found)
 {
@@ -281,7 +283,8 @@ int op_peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
         else if (i)
             sched_yield();
         rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
-        if (!rc && !found && ns->follows && i) { // it is not where it was
+        if (!rc && !found && ns->follows &&
+            i) { // the writer has moved it, or a refresh is under way
             following_lock(ns);
             following_unlock(ns);
             rc = peek(ns, inode, ret_rec, ret_snapshot, &found);
@@ -365,7 +368,8 @@ int op_count(struct ns *ns, struct op *op, int64_t delta)
     return op_put(op, &key, slice_of(value, sizeof(value)));
 }
 
-// Pairs with the fence of watch_hub.c: who looks for a commit after arming sees it, or is told.
+// The fence pairs with that in watch_hub.c: its thread sets `armed` and then looks for commits; it
+// sees this one, or this call sees `armed`.
 void op_tell_watcher(struct ns *ns)
 {
     struct ns_watch *watch = &ns->watch;
@@ -396,8 +400,8 @@ int op_commit(struct ns *ns, struct op *op)
     return ns_err(rc);
 }
 
-// Whoever has seen the change, in a lookup, is not shown a listing from before it (ns_dir.c): such
-// a listing is known by the number that the directory had then.
+// Both counts are raised before the commit and after it. So whoever has seen the change by a lookup
+// is not shown a listing from before it (ns_dir.c), whose version is an earlier count.
 int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other)
 {
     assert(inode_is_held(&ns->table.locks, dir->ino, true));

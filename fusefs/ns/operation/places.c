@@ -1,7 +1,8 @@
 // See places.h.
 //
-// A path is put together from its end: a prefix that is marked, or fresh, names the directory that
-// owns it, whose place says where it is; from any other the parent's prefix and the name follow.
+// A path is put together from its end. From the prefix of a directory follows its name and the
+// prefix of its parent; or, if the prefix is marked or fresh, the number of the directory that owns
+// it, whose place tells both.
 #include "ns/operation/places.h"
 
 #include <assert.h>
@@ -13,7 +14,7 @@
 #include "base/numbers.h"
 #include "base/status.h"
 
-#define DEPTH_MAX 65536u // steps up: a store of which that is not the end is damaged
+#define DEPTH_MAX 65536u // steps up to the root; if it takes more the store is damaged
 
 int place_add(struct ns *ns, struct op *op, uint64_t ino, struct slice prefix, struct slice name)
 {
@@ -62,13 +63,14 @@ static int range_iter(const struct paths *paths, const struct pathkey *lower,
     return rc;
 }
 
-// Whether an entry may have a place: a further name of a file, or a directory away from home.
+// Whether an entry with this record may have a place: it is one of several names of a file, or a
+// directory away from home.
 static bool is_stray(const struct record *rec)
 {
     return rec->is_link || (S_ISDIR(rec->mode) && rec->prefix.size);
 }
 
-// Whether the inode has the entry. 1, 0 or -errno.
+// Whether the entry exists, leads to the inode, and may have a place. 1, 0 or -errno.
 static int has_entry(struct paths *paths, uint64_t ino, const struct pathkey *key)
 {
     struct lsm_read_options options = {.snapshot = paths->snapshot};
@@ -140,7 +142,8 @@ static int for_strays(struct paths *paths, uint64_t ino, place_fn *fn, void *arg
     return rc;
 }
 
-// Gathers the entries of the inode that places name, as sizes of 4 bytes and keys.
+// Collects the keys of the inode's entries as its places tell them; each key with its size, 4
+// bytes, before it.
 static int gather_places(struct paths *paths, uint64_t ino, struct buf *ret_keys,
                          uint32_t *ret_count)
 {
@@ -201,7 +204,7 @@ static int keep_key(void *arg, struct slice key)
     return buf_assign(kept, key.data, key.size) ? -ENOMEM : 0;
 }
 
-// The number of the directory that owns a marked or fresh prefix; 0: it is neither.
+// *ret_ino: the number of the directory that owns the prefix, if that is marked or fresh; else 0.
 static int owner_of(struct paths *paths, struct slice prefix, uint64_t *ret_ino)
 {
     struct lsm_read_options options = {.snapshot = paths->snapshot};
@@ -226,7 +229,8 @@ static int put_name(struct buf *names, struct slice name)
     return buf_append(names, name.data, name.size) || buf_append(names, &size, 1) ? -ENOMEM : 0;
 }
 
-// One step up: *prefix becomes the parent's, and the name goes to `names`.
+// Goes up one step: appends the name of the directory with this prefix to `names`, and replaces the
+// prefix by the parent's.
 static int step_up(struct paths *paths, struct buf *prefix, struct buf *names)
 {
     uint64_t ino;
@@ -250,12 +254,12 @@ static int step_up(struct paths *paths, struct buf *prefix, struct buf *names)
     if (!rc && ino)
         rc = buf_assign(prefix, parent.data, parent.size) ? -ENOMEM : 0;
     else if (!rc)
-        prefix->size = parent.size; // it is the beginning
+        prefix->size = parent.size; // the parent's prefix is the beginning of this one
     buf_release(&key);
     return rc;
 }
 
-// Fills in prefix and path of the directory.
+// Finds the path of the directory that owns the prefix: fills in paths->prefix and paths->path.
 static int dir_path(struct paths *paths, struct slice prefix)
 {
     struct buf names = {0}, at = {0};

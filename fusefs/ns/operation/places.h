@@ -1,9 +1,10 @@
-// Places: where an inode's entries are, for those that a path cannot be made of without them. A
-// directory away from home has one; a file whose record is at 'I' has one for each of its names.
+// Places: keys that tell where an inode's entries are, if that does not follow from the prefix
+// alone. A directory away from home has one place; a file whose record is at 'I' has one for each
+// of its names.
 //
-// They are written with the entries, in the same batch, since FEATURE_PLACES; a store that an older
-// version has made may lack some. So who reads them compares with the entry, and with the link
-// count, and where they do not fit, all entries are read once instead.
+// A place is written in the same batch as its entry, since FEATURE_PLACES; a store that an older
+// version has made may lack some. So readers compare places with the entries and with the link
+// count. Where these do not fit, all entries of the store are read once instead.
 //
 // Thread safety: as of the operation; `struct paths` belongs to one thread.
 #ifndef NS_PLACES_H
@@ -11,8 +12,8 @@
 
 #include "ns/operation/ns_internal.h"
 
-// Add to the batch that the inode has, or has no longer, an entry `name` in the directory that owns
-// `prefix`. 0 or -errno.
+// Add to the batch that the inode has (or does not have any more) an entry `name` in the directory
+// that owns `prefix`. 0 or -errno.
 int place_add(struct ns *ns, struct op *op, uint64_t ino, struct slice prefix, struct slice name);
 int place_remove(struct op *op, uint64_t ino, struct slice prefix, struct slice name);
 
@@ -28,7 +29,7 @@ struct paths {
     struct lsm *db;
     const struct lsm_snapshot *snapshot;
     struct lsm_buf raw;
-    struct buf prefix, path; // of the directory asked for last
+    struct buf prefix, path; // of the directory that was asked for last
     bool known;              // these two are filled in
     // All entries that have or should have a place, by inode number: filled when one is missing.
     bool all_read;
@@ -43,8 +44,8 @@ void paths_release(struct paths *paths);
 // store do not fit together; or another errno.
 int paths_entry(struct paths *paths, struct slice prefix, struct slice name, struct buf *out);
 
-// Calls `fn` for the places of an inode, with an entry's key, of which there should be `count`. 0,
-// what fn returned, or -errno.
+// Calls `fn` with the key of each entry of an inode that has places; there should be `count` of
+// them. 0, what fn returned, or -errno.
 typedef int place_fn(void *arg, struct slice entry_key);
 int paths_places(struct paths *paths, uint64_t ino, uint32_t count, place_fn *fn, void *arg);
 

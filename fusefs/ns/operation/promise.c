@@ -1,11 +1,12 @@
 // Holding space for unwritten ranges. See promise.h.
 //
-// Held is what is unwritten or about to be, and what the store adds when it writes that (keys, the
-// checksums of pages): PROMISE_SHARE of it. Writes take from what is unwritten all the time; what
-// is held follows in steps of HELD_STEP, so that a write seldom waits for the file to be cut.
+// The space that is held is for all bytes that are unwritten, or are just being promised, and for
+// what the store adds when it writes them (keys, checksums of pages): PROMISE_SHARE of them. Writes
+// lower the number of unwritten bytes all the time. The held space follows in steps of HELD_STEP,
+// so that a write seldom waits until the file that holds it is cut.
 //
-// Failure: what cannot be held when the store is opened, or again after a write that failed, is
-// counted only, until the next promise.
+// Failure: if space cannot be held when the store is opened, or not held again after a write that
+// failed, promises are only counted until the next one is made.
 #include "ns/operation/promise.h"
 
 #include <assert.h>
@@ -79,7 +80,8 @@ int promise_space(struct ns *ns, uint64_t *ret_free, uint64_t *ret_available, ui
         return rc;
     uint64_t held = atomic_load_explicit(&ns->promise.held, memory_order_relaxed);
     uint64_t wanted = with_share(unwritten_now(&ns->promise));
-    uint64_t missing = wanted > held ? wanted - held : 0; // the disk below shows it as free
+    uint64_t missing =
+        wanted > held ? wanted - held : 0; // promised and not held: free by the disk's count
     *ret_free = *ret_free > missing ? *ret_free - missing : 0;
     *ret_available = *ret_available > missing ? *ret_available - missing : 0;
     return 0;
@@ -130,7 +132,7 @@ void promise_changed(struct ns *ns, int64_t bytes)
     uint64_t wanted = with_share(unwritten_now(promise));
     if (bytes > 0 || !held || (wanted && held < wanted + HELD_STEP))
         return;
-    // Whoever holds the mutex adjusts the held space itself.
+    // If another thread holds the mutex, that thread will adjust the held space.
     if (!promise_try(promise))
         return;
     // Bytes that are being spent are not held any more, and these may be among them.

@@ -32,7 +32,8 @@ bool super_has(struct ns *ns, enum ns_feature feature)
 
 int ns_mark_feature(struct ns *ns, enum ns_feature feature)
 {
-    // What is lost is lost on a full disk, and renaming goes on there.
+    // With the reserve: losses happen on a full disk (FEATURE_LOST), and renames must work there
+    // (FEATURE_PLACES).
     struct lsm_write_options options = {.use_little = feature != FEATURE_UNWRITTEN};
     uint8_t super[NS_SUPER_SIZE];
     struct pathkey key;

@@ -18,7 +18,7 @@ void unfinished_key(uint64_t ino, struct pathkey *ret_key)
     pathkey_xattr(ret_key, ino, slice_str(UNFINISHED_ATTRIBUTE));
 }
 
-// The number in such a name; 0: it is another name.
+// The number in the name of an unfinished clone; 0: the name is of another form.
 static uint64_t number_in(struct slice name)
 {
     const size_t head = sizeof UNFINISHED_NAME - 1;

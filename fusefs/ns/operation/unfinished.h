@@ -1,9 +1,9 @@
 // Unfinished clones: where they grow, and how they are kept out of sight.
 //
 // A clone is made in a directory of the root that has the name UNFINISHED_NAME and its own number,
-// decimal, and an attribute that nobody else can set. Nobody finds it by its name or in a listing,
-// neither in the present nor in a snapshot; what was cut off is removed when the store is opened
-// next (upkeep/sweep.h).
+// decimal, and an attribute that nobody else can set. It is found neither by its name nor in a
+// listing, neither in the present nor in a snapshot. A clone that was cut off is removed when the
+// store is opened next (upkeep/sweep.h).
 //
 // Thread safety: any thread.
 #ifndef NS_UNFINISHED_H

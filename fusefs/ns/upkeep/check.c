@@ -23,8 +23,8 @@
 
 // ------------------------------------------------------------------------------- ranges
 
-// Called with a key of a range; looks at it, and moves the iterator on: to the next, or behind keys
-// that need no look. 0 or -errno.
+// Looks at the key that the iterator is at, and moves the iterator on: to the next key, or behind
+// keys that need not be looked at. 0 or -errno.
 typedef int key_fn(struct check *check, void *arg, struct lsm_iter *iter, struct slice key);
 
 // NULL as bounds: all there is.
@@ -206,8 +206,8 @@ static int check_marker_pair(struct check *check, void *arg, struct slice key, s
     return rc;
 }
 
-// An entry that a place names is there, and is the inode's. Older versions wrote no places, so that
-// some may be missing.
+// A place must lead to an entry that exists and is the inode's. A missing place is no problem:
+// older versions wrote none.
 static int check_place_pair(struct check *check, void *arg, struct slice key, struct slice value)
 {
     struct loaded *entry = arg;

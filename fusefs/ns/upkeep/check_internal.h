@@ -69,9 +69,9 @@ check_problem(struct check *check, const struct check_subject *subject, const ch
 // Appends bytes, those that could upset a terminal or a line as \ooo.
 int check_print(struct buf *line, struct slice bytes);
 
-// What every full record must satisfy: its number is in range and new, its content matches its
-// extents (not asked of orphans, which may be half reclaimed). *ret_new: nothing else has its
-// number. 0 or -errno.
+// Checks what must be true of every full record: no other record has its number, which is below
+// `reserved`, and its content matches its extents (except for an orphan, which may be half
+// reclaimed). *ret_new: no other record has its number. 0 or -errno.
 int check_record(struct check *check, const struct check_subject *subject, const struct record *rec,
                  bool *ret_new);
 

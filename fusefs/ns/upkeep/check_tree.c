@@ -48,7 +48,8 @@ static int push(struct descent *descent, const struct record *rec, struct slice 
     return ns_err(number_list_add(&descent->check->dirs, hash64(prefix.data, prefix.size)));
 }
 
-// All of the top directory's entries were seen: compares, and goes on behind it in its parent.
+// The top directory's entries were all seen: compares their number with its record, and goes on in
+// its parent behind it.
 static int pop(struct descent *descent)
 {
     assert(descent->depth > 0);
@@ -240,7 +241,7 @@ int check_tree(struct check *check)
 
 // ------------------------------------------------------------------------------- the rest
 
-// Entries of one prefix that is no directory's.
+// A run of entries whose prefix belongs to no directory.
 struct strays {
     struct buf prefix, name; // of the first
     uint64_t count;

@@ -12,9 +12,9 @@
 // The files are those that fragments.h notes. One that is not live when its turn comes is passed
 // over: its record cannot be found by number.
 //
-// One thread, which rests after each merged cell for as long as that took, or, while others write,
-// REST_BUSY times as long: they need the disk, too, for what was merged is written to it later.
-// Failure: the file stays as it is.
+// One thread, which rests after each merged cell for as long as the merging took. While others
+// write it rests REST_BUSY times as long: they need the disk too, and what was merged is written to
+// it later. Failure: the file stays as it is.
 #include "ns/upkeep/defrag.h"
 
 #include <assert.h>
@@ -89,7 +89,8 @@ static int merge_runs(struct ns *ns, const struct lsm_snapshot *snapshot, struct
     return rc;
 }
 
-// The file as of now, from which on changes of the cell are noted; no change is under way.
+// Takes a snapshot of the file, and has changes of the cell noted from then on. Under the inode's
+// lock, so that no change is under way.
 static int watch_begin(struct defrag *defrag, struct ns_inode *inode, uint64_t cell,
                        const struct lsm_snapshot **ret_snapshot)
 {

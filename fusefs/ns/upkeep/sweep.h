@@ -4,8 +4,8 @@
 
 #include "ns/operation/ns_internal.h"
 
-// When the store is opened to be written, before anybody else sees it: so no kernel has to be told.
-// 0 or -errno.
+// Removes clones that were cut off. Called when the store is opened for writing, before anybody
+// else uses it, so no kernel has to be told. 0 or -errno.
 int sweep_leftovers(struct ns *ns);
 
 // Removes the directory `name` of `dir` with all that is below it. 0 or -errno.
