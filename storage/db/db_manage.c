@@ -1,4 +1,16 @@
 // Operations on the whole store: manual compaction, check.
+//
+// A manual compaction runs in its caller's thread. It sets jobs.manual_running, which keeps
+// automatic compactions off, waits for those that run, and then compacts the range level by level,
+// from the top down. With a progress function it goes in pieces, and lets automatic compactions go
+// on between two of them while level 0 needs them (manual_pause).
+//
+// A check reads the manifest, and all tables and blobs that a view of the store refers to. It goes
+// on after a problem. While it reads the manifest no edit is appended; else nobody waits for it.
+//
+// Thread safety: any thread. Lock: the store's mutex, which is released during I/O; a second manual
+// compaction waits for the first. Failure: a compaction that fails or is cancelled leaves a store
+// that is compacted in part, and automatic compactions go on. A check changes nothing.
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>

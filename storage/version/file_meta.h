@@ -18,7 +18,7 @@ extern struct lock_role table_cache_mutex; // of the table cache; a leaf
 extern struct lock_role db_mutex;          // of the store that has the table (db/db_roles.h)
 
 struct file_meta {
-    // Set once, before the struct is shared; but for the reader.
+    // Set once, before the struct is shared, except for the reader.
     struct slice smallest, largest;      // user keys, in this allocation
     _Atomic(struct sst_reader *) reader; // the open table or NULL; owned by the table cache:
                                          // stored with release under its lock, loaded with acquire
@@ -32,7 +32,7 @@ struct file_meta {
     uint64_t smallest_tag, largest_tag;
     struct blob_ref *blobs; // blob files it points into, by number; owned. Their `file` is
     size_t blob_count;      // NULL until the owner has looked it up
-    uint64_t blob_bytes;    // referenced in all of them
+    uint64_t blob_bytes;    // the sum of the bytes that it references in them
 
     struct kept_range *kept; // what only snapshots need, as the table was written; owned
     size_t kept_count;
@@ -53,11 +53,12 @@ struct file_meta {
 struct file_meta *file_meta_new(struct slice smallest, struct slice largest);
 // Copies what the table references of blob files. 0 or LSM_NO_MEMORY. Before the struct is shared.
 int file_meta_set_blobs(struct file_meta *file, const struct blob_ref *blobs, size_t count);
-// The same for what it keeps for snapshots.
+// The same for the ranges of snapshots that it keeps versions for (kept.h).
 int file_meta_set_kept(struct file_meta *file, const struct kept_range *kept, size_t count);
 void file_meta_ref(struct file_meta *file);
-// At zero calls the hook, which finds the struct intact but must not revive it, and frees it. May
-// run in an epoch callback: the hook must not wait for anything long.
+// The last reference calls the hook and frees the struct. The hook finds the struct intact but must
+// not take a reference. It may run in an epoch callback, so it must not wait for anything that
+// takes long.
 void file_meta_unref(struct file_meta *file);
 
 // Over half of the entries are deletes: worth compacting even when no level is too large.

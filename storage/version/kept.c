@@ -22,7 +22,7 @@ static void remove_at(struct kept_ranges *kept, size_t i)
     memmove(kept->at + i, kept->at + i + 1, (kept->count - i) * sizeof *kept->at);
 }
 
-// Makes one of the two neighbours with the fewest bytes.
+// Joins two neighbours to one range: those that have the fewest bytes together.
 static void merge_smallest(struct kept_ranges *kept)
 {
     size_t best = 0;
@@ -36,13 +36,13 @@ static void merge_smallest(struct kept_ranges *kept)
     uint64_t bytes = a->bytes + b->bytes;
     remove_at(kept, best);
     remove_at(kept, best);
-    kept_add(kept, first, last, bytes); // where its new end puts it
+    kept_add(kept, first, last, bytes); // its new end may put it in another place
 }
 
 void kept_add(struct kept_ranges *kept, uint64_t first, uint64_t last, uint64_t bytes)
 {
     assert(first <= last && kept->count <= KEPT_RANGES_MAX);
-    size_t at = 0, high = kept->count; // sought: the first greater one
+    size_t at = 0, high = kept->count; // `at` becomes the index of the first greater range
     while (at < high) {
         size_t middle = at + (high - at) / 2;
         if (compare(&kept->at[middle], first, last) <= 0)

@@ -1,6 +1,6 @@
-// What a table holds only for the sake of snapshots: versions that a newer one of the same table
-// supersedes, by the snapshots that see them. When these are gone the bytes are garbage, and a
-// rewrite of the table gives them back.
+// What a table holds only because snapshots need it: old versions of keys, of which the same table
+// has newer ones. They are counted by the snapshots that see them. When these snapshots are gone
+// the bytes are garbage, and rewriting the table gives them back.
 #ifndef LSM_VERSION_KEPT_H
 #define LSM_VERSION_KEPT_H
 

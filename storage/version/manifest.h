@@ -23,8 +23,9 @@ struct manifest_state {
 // Drops the version and the snapshots; leaves zeros.
 void manifest_state_release(struct manifest_state *state);
 
-// Reads CURRENT and the manifest it names. next_file is beyond every number in use by then, also
-// those of the manifest and its tables. Writes nothing. Fails with, and leaves *ret_state alone:
+// Reads CURRENT and the manifest that it names. ret_state->next_file is larger than every number in
+// use, those of the manifest and its tables included. Writes nothing. A failure leaves *ret_state
+// untouched:
 //   LSM_NOT_FOUND     there is no CURRENT, and no trace of a store that has lost it (the remains of
 //                     a creation that was interrupted before CURRENT count as nothing)
 //   LSM_CORRUPTION    something is damaged or missing; the detail says what and where
@@ -34,15 +35,15 @@ void manifest_state_release(struct manifest_state *state);
 int manifest_recover(struct env *env, struct manifest_state *ret_state);
 
 // Reads one manifest, whatever CURRENT says. Fails as above, with LSM_NOT_FOUND if there is no such
-// file. *ret_incomplete (may be NULL) tells on LSM_CORRUPTION whether it is one whose first record
-// was never completed, and so never was in force.
+// file. *ret_incomplete (may be NULL), with LSM_CORRUPTION: the manifest's first record was never
+// completed, so the manifest never was in force.
 int manifest_read(struct env *env, uint64_t number, struct manifest_state *ret_state,
                   bool *ret_incomplete);
 
-// Brings `state`, which was read from the manifest that CURRENT named then, up to what a process
-// that has the store open has appended since. *ret_changed: there was something. A record that is
-// not whole is taken for one that is being written. LSM_NOT_FOUND: CURRENT names another manifest
-// now. After this and any other failure `state` is good for nothing but release.
+// For a store that another process has open: brings `state`, which was read from the manifest that
+// CURRENT named, up to date with the records that were appended since. *ret_changed: there were
+// some. A record that is not whole counts as one that is still being written. LSM_NOT_FOUND:
+// CURRENT names another manifest now. After any failure `state` can only be released.
 int manifest_follow(struct env *env, struct manifest_state *state, bool *ret_changed);
 
 // Starts manifest `number` (not in use by any file that matters) with a snapshot of `state`,
@@ -55,12 +56,13 @@ int manifest_create(struct env *env, uint64_t number, const struct manifest_stat
 
 // Appends an edit and syncs it. LSM_NO_SPACE, LSM_NO_MEMORY, LSM_NO_FILES, LSM_TRY_AGAIN: nothing
 // has changed. After any other failure the manifest is unusable (later calls fail too) and nobody
-// knows whether the edit is in it. The caller must then delete neither the files that the edit adds
+// knows whether the edit is in it. Then the caller must delete neither the files that the edit adds
 // nor those that it removes, until a manifest_create() with the wanted state has succeeded.
 int manifest_append(struct manifest *manifest, const struct version_edit *edit);
 
-// Whether manifest_append() may take an edit that adds snapshots: an older program would ignore
-// them and drop what they keep. If not, start a new manifest with the state wanted.
+// Whether manifest_append() may be given an edit that adds snapshots. If not, a new manifest with
+// the wanted state is needed: its version keeps out older programs, which would ignore the
+// snapshots and drop what they keep.
 bool manifest_takes_snapshots(const struct manifest *manifest);
 uint64_t manifest_size(const struct manifest *manifest); // bytes; start anew when it grows large
 uint64_t manifest_number(const struct manifest *manifest);

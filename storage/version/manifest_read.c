@@ -23,7 +23,7 @@
 #include "version/store_files.h"
 #include "wal/wal_reader.h"
 
-// Prefixes the present detail with the place.
+// Puts the file and the offset before the detail of the failure.
 static int fail_at(int status, const char *path, size_t offset)
 {
     return status_fail(status, "%s: at byte %zu: %s", path, offset, lsm_error_detail());
@@ -33,7 +33,7 @@ static int fail_at(int status, const char *path, size_t offset)
 
 enum record_state { RECORD_VALID, RECORD_CUT_SHORT, RECORD_BAD };
 
-// Looks at a record at data + offset.
+// Whether a record begins at data + offset, and its payload.
 static enum record_state examine(const uint8_t *data, size_t size, size_t offset,
                                  struct slice *ret_payload)
 {
@@ -53,7 +53,7 @@ static enum record_state examine(const uint8_t *data, size_t size, size_t offset
     return RECORD_VALID;
 }
 
-// Whether some sector's part of [offset, size) holds nothing but zeros.
+// Whether in [offset, size) the bytes of some sector are all zeros.
 static bool has_hole(const uint8_t *data, size_t size, size_t offset)
 {
     while (offset < size) {
@@ -254,8 +254,8 @@ static int read_appended(struct manifest_state *state, struct env_file *file, bo
 
 // --------------------------------------------------------------------------------------- CURRENT
 
-// Reads the digits at *p, at least one, and passes over `stop`, which has to follow them. False if
-// they are not so, or the number is above `max`.
+// Reads the number at *p and the `stop` behind it, and moves *p on. False: there is no number,
+// something else follows it, or it is above `max`.
 static bool take_number(const char **p, char stop, uint64_t max, uint64_t *ret_number)
 {
     uint64_t number;
@@ -282,7 +282,8 @@ static bool crc_line_holds(const char *text, size_t size)
     return memcmp(line, wanted, sizeof(wanted)) == 0;
 }
 
-// Whether CURRENT is of LevelDB or a descendant of it: these keep just the manifest's name there.
+// Whether CURRENT was written by LevelDB or a descendant of it: their CURRENT is only the
+// manifest's name.
 static bool is_foreign_current(const char *text, size_t size)
 {
     static const char prefix[] = "MANIFEST-";
@@ -325,8 +326,8 @@ static int parse_current(const char *path, const char *text, size_t size, uint64
 
 // ------------------------------------------------------------------------------- without CURRENT
 
-// What a directory without CURRENT holds. Collected first, examined after: the listing may hold
-// locks that reading files takes.
+// What a directory without CURRENT holds. The names are collected first and the files examined
+// after that: while a directory is listed, locks may be held that reading a file takes.
 struct remains {
     bool table;                 // there is a table or a blob file
     struct buf manifests, logs; // numbers, 8 bytes each
@@ -357,7 +358,7 @@ static int stop_at_record(void *arg, uint64_t sequence, struct slice payload, ui
     return LSM_CLOSED;
 }
 
-// Whether a log may hold acknowledged writes. Damage counts as such.
+// Whether a log may hold acknowledged writes; a damaged one may.
 static int log_has_records(struct env *env, uint64_t number, bool *ret_has)
 {
     char name[STORE_NAME_MAX];
@@ -373,7 +374,7 @@ static int log_has_records(struct env *env, uint64_t number, bool *ret_has)
     return 0;
 }
 
-// Whether a manifest says that there ever were tables. Damage counts as such.
+// Whether the store of a manifest may have had tables; that of a damaged one may.
 static int manifest_has_tables(struct env *env, uint64_t number, bool *ret_has)
 {
     struct manifest_state state;

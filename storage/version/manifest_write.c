@@ -158,7 +158,7 @@ int manifest_create(struct env *env, uint64_t number, const struct manifest_stat
     return 0;
 }
 
-// Takes back what a write that failed with `status` has let through of a record.
+// Cuts off what a write that failed with `status` has put into the file.
 static int undo_append(struct manifest *manifest, int status)
 {
     struct status_kept kept;

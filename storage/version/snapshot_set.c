@@ -40,7 +40,7 @@ static int reserve(struct snapshot_set *set)
                : status_no_memory((set->count + 1) * sizeof *set->at);
 }
 
-// Where the first record is whose id is not below `id`.
+// The index of the first record whose id is at least `id`.
 static size_t find_id(const struct snapshot_set *set, uint64_t id)
 {
     size_t at = set->count;
@@ -130,7 +130,7 @@ int snapshot_set_sequences(const struct snapshot_set *set, uint64_t **ret_sequen
     return LSM_OK;
 }
 
-// Not by adding one by one: each addition looks through all names.
+// Records are not added one by one, because each addition looks through all names.
 int snapshot_set_copy(const struct snapshot_set *set, struct snapshot_set *ret_copy)
 {
     struct snapshot_set copy = {.next_id = set->next_id, .capacity = set->count};

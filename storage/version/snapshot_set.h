@@ -31,11 +31,11 @@ bool snapshot_name_legal(struct slice name);
 
 void snapshot_set_release(struct snapshot_set *set); // leaves an empty one
 
-// Puts in a record with a copy of the name, and raises next_id beyond its id. LSM_CORRUPTION if id,
-// sequence or name cannot be, LSM_EXISTS if the id or the name is taken, LSM_NO_MEMORY.
+// Adds a copy of the record and its name, and raises next_id above its id. LSM_CORRUPTION if id,
+// sequence or name are impossible; LSM_EXISTS if the id or the name is taken; LSM_NO_MEMORY.
 int snapshot_set_add(struct snapshot_set *set, uint64_t id, uint64_t sequence, uint64_t created_us,
                      struct slice name);
-// Gives a record its identity; false: there is none with that id.
+// Sets a record's identity; false: no record has that id.
 bool snapshot_set_identify(struct snapshot_set *set, uint64_t id,
                            const uint8_t identity[LSM_SNAPSHOT_IDENTITY]);
 bool snapshot_set_remove(struct snapshot_set *set, uint64_t id); // false: there is none

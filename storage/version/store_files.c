@@ -40,8 +40,7 @@ void store_file_name(char name[STORE_NAME_MAX], enum store_file kind, uint64_t n
     (void)n;
 }
 
-// Whether `name` is what store_file_name() makes of the kind and a number, which is *ret_number
-// then.
+// Whether `name` is a name that store_file_name() makes for the kind; *ret_number: its number.
 static bool is_of_kind(const char *name, enum store_file kind, uint64_t *ret_number)
 {
     const size_t size = strlen(name), before = strlen(forms[kind].prefix),

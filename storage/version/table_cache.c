@@ -1,10 +1,10 @@
 // The table cache: which tables are open, and closing the ones least in use.
 //
-// A table's open reader hangs on its file_meta; the cache is a clock (second chance) over the files
-// that have one. `slots` has room for `capacity` files from the start, [0, count) are taken, and
-// file->cache_slot is the file's index plus one. An opening that finds the clock full turns it: a
-// file marked as used loses the mark and stays, the first without one is closed and its slot
-// reused. A forgotten file's slot is filled with the last one.
+// A table's file_meta points to its open reader. The cache is a clock (second chance) over the
+// files that have a reader. `slots` has room for `capacity` files from the start, [0, count) are
+// taken, and file->cache_slot is the file's index plus one. An opening that finds the clock full
+// turns it: a file marked as used loses the mark and stays, the first without one is closed and its
+// slot reused. A forgotten file's slot is filled with the last one.
 //
 // Invariants, under the mutex: file->reader is not NULL exactly if the file has a slot; the cache
 // holds one reference of each reader; `memory` is the sum over the slots.
@@ -86,7 +86,8 @@ static void set_slot(struct table_cache *cache, unsigned index, struct slot slot
     slot.file->cache_slot = (void *)(uintptr_t)(index + 1);
 }
 
-// Takes the file of a slot out of its hands; the caller fills the slot and drops the reader.
+// Detaches the reader of the file in a slot, and returns it. The caller fills the slot and drops
+// the reader.
 static struct sst_reader *unlink_reader(struct table_cache *cache, unsigned index)
     REQUIRES(table_cache_mutex)
 {
@@ -114,8 +115,8 @@ static unsigned find_victim(struct table_cache *cache) REQUIRES(table_cache_mute
     }
 }
 
-// Hangs `reader` on the file unless another thread was faster. Returns the reader to use; *ret_drop
-// is one to unref after the mutex is released, or NULL.
+// Gives the file its reader, unless another thread has done so meanwhile. Returns the reader to
+// use. *ret_drop: a reader to unref after the mutex is released, or NULL.
 static struct sst_reader *install(struct table_cache *cache, struct file_meta *file,
                                   struct sst_reader *reader, struct sst_reader **ret_drop)
     REQUIRES(table_cache_mutex)

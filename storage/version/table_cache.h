@@ -1,6 +1,6 @@
-// Keeps at most `capacity` tables open. A table's open reader hangs on its file_meta, so that a hit
-// is one atomic load; the cache only opens on a miss and closes the least recently used (second
-// chance) when there are too many.
+// Keeps at most `capacity` tables open. A table's file_meta points to its open reader, so that a
+// hit is one atomic load. The cache opens a table on a miss, and closes the least recently used one
+// (second chance) when there are too many.
 //
 // Lock: one mutex for misses, evictions and forgets; taken alone. Opening does its I/O outside of
 // it.

@@ -180,7 +180,7 @@ static bool is_added(const struct sorted_edit *sorted, uint64_t number)
     return low < sorted->added_count && sorted->by_number[low].file->number == number;
 }
 
-// Appends `file`, which comes after all that is there.
+// Appends `file`, which comes after all tables of `out`.
 static int level_push(struct version_level *out, unsigned level, struct file_meta *file, bool check)
 {
     if (check && level > 0 && out->count > 0) {
@@ -200,7 +200,7 @@ static int level_push(struct version_level *out, unsigned level, struct file_met
     return 0;
 }
 
-// What becomes of a table of the base: *ret_keep tells whether it stays.
+// Decides about a table of the base: *ret_keep tells whether it stays.
 static int judge(const struct sorted_edit *sorted, unsigned level, const struct file_meta *file,
                  bool *ret_keep)
 {
@@ -214,7 +214,7 @@ static int judge(const struct sorted_edit *sorted, unsigned level, const struct 
     return 0;
 }
 
-// Merges what stays of a level with the additions `added` .. `added + count`, both in order.
+// Merges the tables of a level that stay with those that are added; both are in the level's order.
 static int apply_level(const struct version_level *base, unsigned level,
                        const struct sorted_edit *sorted, const struct version_edit_file *added,
                        unsigned count, struct version_level *out)
@@ -246,7 +246,7 @@ static int apply_level(const struct version_level *base, unsigned level,
     return rc;
 }
 
-// For version_find().
+// Makes what version_find() searches in.
 static int level_prefixes(struct version_level *level)
 {
     if (level->count == 0)

@@ -4,9 +4,9 @@
 // of tables that do not.
 //
 // In a sorted run, tables are disjoint as ranges of (key, tag). Two neighbours may hold versions of
-// one user key: it is then the largest of the first and the smallest of the second, the first has
-// the newer versions. A point get that finds no visible version in the first goes on to the second
-// (version_next_shares); compactions always take both (compact_pick.h).
+// one user key: then it is the largest key of the first table and the smallest of the second, and
+// the first has the newer versions. A point get that finds no visible version in the first goes on
+// to the second (version_next_shares); compactions always take both (compact_pick.h).
 #ifndef LSM_VERSION_VERSION_H
 #define LSM_VERSION_VERSION_H
 
@@ -19,8 +19,9 @@
 struct version_level {
     struct file_meta **files; // level 0: newest first (by max_sequence, then number); else by key
     unsigned count;
-    struct slice common; // what all largest keys of a sorted level begin with; borrowed of one
-    uint64_t *prefixes;  // the 8 bytes of each after that (entry/key_prefix.h); NULL in level 0
+    struct slice common; // sorted levels: what all largest keys begin with; points into one of them
+    uint64_t *prefixes;  // of each largest key the 8 bytes behind `common` (entry/key_prefix.h);
+                        // NULL in level 0
     unsigned tombstone_heavy; // how many tables of the level are tombstone-heavy
     uint64_t bytes;
     uint64_t blob_bytes; // bytes of blobs that the tables reference
@@ -49,8 +50,8 @@ struct version_edit {
     } * removed;
     unsigned removed_count;
     size_t removed_capacity;
-    struct snapshot_set snapshots_added; // after the removals, so that a new name is both;
-                                         // its next_id is logged if it is not 0
+    struct snapshot_set snapshots_added; // applied after the removals: a snapshot that gets another
+                                         // name is in both; next_id is logged if it is not 0
     uint64_t *snapshots_removed;         // ids
     unsigned snapshots_removed_count;
     size_t snapshots_removed_capacity;
@@ -62,8 +63,8 @@ int version_edit_add(struct version_edit *edit, unsigned level, struct file_meta
 int version_edit_remove(struct version_edit *edit, unsigned level, uint64_t number);
 int version_edit_remove_snapshot(struct version_edit *edit, uint64_t id);
 int version_edit_encode(const struct version_edit *edit, struct buf *out); // appends
-// The whole of `in` as one edit; version_edit_format.h has the layout. LSM_CORRUPTION with the
-// place in the detail, or LSM_NO_MEMORY; *ret_edit is then untouched.
+// Decodes all of `in` as one edit (version_edit_format.h). LSM_CORRUPTION, with the place in the
+// detail, or LSM_NO_MEMORY: *ret_edit is untouched.
 int version_edit_decode(struct slice in, struct version_edit *ret_edit);
 
 // Whether the edit changes which snapshots there are.
@@ -72,25 +73,27 @@ static inline bool version_edit_has_snapshots(const struct version_edit *edit)
     return edit->snapshots_added.count > 0 || edit->snapshots_removed_count > 0;
 }
 
-// Applies the edit's changes of snapshots to `set`. LSM_CORRUPTION if it removes what is not there
-// or adds what is; `set` is then good for nothing but release.
+// Applies the edit's changes of snapshots to `set`. LSM_CORRUPTION: the edit removes a snapshot
+// that is not there, or adds one that is. After any failure `set` can only be released.
 int version_edit_apply_snapshots(const struct version_edit *edit, struct snapshot_set *set);
 
 // An empty version with one reference.
 int version_new(struct version **ret_version);
-// `base` with `edit` applied (removals first), one reference. LSM_CORRUPTION if the edit removes
-// what is not there, adds what is, or makes a sorted level overlap (the detail names the files).
-// Base is unchanged.
+// `base`, which does not change, with `edit` applied (removals first); one reference.
+// LSM_CORRUPTION: the edit removes a table that is not there, adds one that is, or makes tables of
+// a sorted level overlap (the detail names them).
 int version_apply(const struct version *base, const struct version_edit *edit,
                   struct version **ret_version);
 void version_ref(struct version *version);
-// Frees at once at zero: the grace period is the read view's business.
+// The last reference frees the version at once; readers are kept safe by the read view's grace
+// period.
 void version_unref(struct version *version);
 
 // Index of the first table of a sorted level whose largest key is >= `key` (== count if none).
 unsigned version_find(const struct version_level *level, struct slice key);
 
-// Whether the table after `index` of a sorted level goes on with the same user key.
+// Whether the table after `index` of a sorted level begins with the user key that this one ends
+// with.
 static inline bool version_next_shares(const struct version_level *level, unsigned index)
 {
     return index + 1 < level->count &&

@@ -274,7 +274,8 @@ static int corrupt(const char *what)
     return status_fail(LSM_CORRUPTION, "version edit: %s", what);
 }
 
-// Varints from *p on, each into the next of `count` outputs; moves *p on, or returns false.
+// Reads `count` varints from *p on into the outputs, and moves *p on; false: they are not all
+// there.
 static bool get_numbers(const uint8_t **p, const uint8_t *end, uint64_t *const *outputs,
                         size_t count)
 {
@@ -462,7 +463,7 @@ static int decode_snapshot(struct slice in, struct version_edit *edit)
         get_slice(p, end, &name) != end)
         return corrupt("malformed snapshot");
     int rc = snapshot_set_add(&edit->snapshots_added, id, sequence, created_us, name);
-    // The next id that the edit itself gives, not one derived from the records.
+    // Adding records has raised next_id; the edit's own next id is what counts.
     edit->snapshots_added.next_id = next;
     return rc == LSM_EXISTS ? corrupt("a snapshot twice") : rc;
 }
