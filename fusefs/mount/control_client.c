@@ -111,7 +111,7 @@ static int64_t ask(struct client_session *session, enum wire_type type, const vo
     return (int64_t)result;
 }
 
-// The same of a question that is answered with 0 or a negative errno.
+// The same for a question whose answer is 0 or a negative errno.
 static int ask_rc(struct client_session *session, enum wire_type type, const void *data,
                   size_t size)
 {

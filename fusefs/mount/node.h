@@ -31,7 +31,7 @@ int node_attr(const struct node *node, struct ns_attr *ret_attr);
 int node_lookup(const struct node *dir, const char *name, struct ns_inode **ret_inode,
                 struct ns_attr *ret_attr);
 
-// Replies with an inode of the node's namespace, whose one reference becomes the kernel's.
+// Replies with an inode of the node's namespace. The caller's reference to it becomes the kernel's.
 void node_reply_entry(fuse_req_t req, const struct node *node, struct ns_inode *inode,
                       const struct ns_attr *attr);
 

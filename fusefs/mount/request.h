@@ -26,7 +26,7 @@ static inline struct lsmfs *lsmfs_of(fuse_req_t req)
 // more, or NULL after replying ESTALE, if the kernel named an inode that it does not hold, or
 // EROFS, if it is not of the present.
 struct ns_inode *request_inode(fuse_req_t req, fuse_ino_t ino);
-// The same of a directory in which a name is changed; EROFS too if that is the directory of
+// The same for a directory in which `name` is changed; also EROFS if `name` is the directory of
 // snapshots.
 struct ns_inode *request_dir(fuse_req_t req, fuse_ino_t ino, const char *name);
 // Who makes the request, for what it creates.
@@ -36,21 +36,21 @@ void request_done(fuse_req_t req, struct ns_inode *inode);
 
 void attr_to_stat(const struct ns_attr *attr, struct stat *ret_stat);
 
-// What the kernel is told about an inode it may keep; it may do so without asking again, as all
-// changes go through it.
+// What the kernel is told about an inode that it may keep without asking again: changes go through
+// it, or it is told of them.
 void fill_entry(struct lsmfs *fs, const struct ns_attr *attr, struct fuse_entry_param *ret_entry);
 
 // Replies with the inode, whose one reference becomes the kernel's; if the kernel does not take the
 // reply (the caller was killed), the reference is given back.
 void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *attr);
 
-// What a handler calls, before it replies, after a change that may have cleared setuid or setgid on
-// its own: the kernel does not expect that, except of SETATTR, and would keep showing the old mode.
+// To be called before the reply, after a change that may have cleared setuid or setgid by itself.
+// The kernel expects that only of SETATTR, and would go on showing the old mode.
 void request_mode_changed(struct lsmfs *fs, const struct ns_attr *attr);
 
-// The same after a change of content by somebody without CAP_FSETID, with *attr as they were after
-// it. What the namespace does not know: setgid of what its group cannot execute goes too, if the
-// caller is not in the group.
+// The same after a change of content by a caller without CAP_FSETID; *attr: the attributes after
+// it. Setgid of a file that its group cannot execute is cleared too if the caller is not in the
+// group, which the namespace cannot know.
 void request_content_changed(fuse_req_t req, struct ns_inode *inode, struct ns_attr *attr);
 
 // What reading the inode does to its time of access, by the mount's options and the handle's flags.

@@ -265,7 +265,7 @@ void compaction_free(struct compaction *compaction)
 
 // ----------------------------------------------------------------------------------- sorted runs
 
-// The overlap of `run` in the output level, and the range of both.
+// The tables of the output level that overlap `run`; *ret_range is the range of these and of `run`.
 static struct run output_of(const struct version *version, unsigned level, unsigned output_level,
                             struct run run, struct range *ret_range)
 {

@@ -17,20 +17,20 @@ struct version_edit;
 int db_flush_oldest(struct lsm *db) EXCLUDES(db_mutex);
 // Removes the tables that a flush which failed has added.
 void db_remove_added(struct lsm *db, const struct version_edit *edit);
-// Who is told how many entries have been merged, and may cancel the compaction.
+// A function that is told how many entries have been merged, and may cancel the compaction.
 struct db_progress {
     lsm_progress_fn *tell;
     void *arg;
     uint64_t done; // entries of the jobs that have ended
 };
-// Runs a picked compaction; its inputs are marked compacting. Takes it over. `progress` NULL:
-// nobody is told.
+// Runs a picked compaction, whose inputs are marked as compacting, and frees it. `progress` may be
+// NULL.
 int db_run_compaction(struct lsm *db, struct version *version, struct compaction *compaction,
                       struct db_progress *progress) EXCLUDES(db_mutex);
-// Writes a memtable to a level-0 table; the edit gets it added. For flush and recovery.
+// Writes a memtable to a table of level 0, and adds the table to the edit. For flush and recovery.
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
     EXCLUDES(db_mutex);
-// The same of what an iterator yields, which is not freed.
+// The same for the entries of an iterator, which is not freed.
 int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit)
     EXCLUDES(db_mutex);
 

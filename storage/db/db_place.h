@@ -12,12 +12,13 @@ struct db_place {
     bool current, unfinished, lock;
     bool data;    // tables, logs, blob files
     bool sources; // tables, logs: repair makes a store of them
-    bool rest;    // other names of ours
-    bool foreign; // names that are no store's
+    bool rest;    // other files of a store
+    bool foreign; // names that no store uses
 };
 // What directories are looked up from: the options' env, or the one that the path means.
 struct env *db_base_env(const struct lsm_options *options, const char *path);
-// The same beside a store that is open: its own, for a path of the same kind.
+// The same for a path that is used beside an open store: the store's own env, if the path is of the
+// same kind as the store's.
 struct env *db_env_for(const struct lsm *db, const char *path);
 int db_place_look(struct env *dir, struct db_place *ret_place);
 int db_place_unfinished(const struct env *dir); // LSM_NOT_A_STORE, with what to do
@@ -34,7 +35,7 @@ int db_place_remove(struct env *base, const char *path, struct env *dir, bool di
 // it somebody else may have made a store there: that stays.
 int db_place_make(struct env *base, const char *path, const char *note, struct env **ret_dir,
                   struct env_lock **ret_lock);
-// Lets go of it; with `failed` it is removed, as far as that can be done.
+// Unlocks and closes the directory; with `failed` removes it, as far as that can be done.
 void db_place_leave(struct env *base, const char *path, bool failed, struct env *dir,
                     struct env_lock *lock);
 

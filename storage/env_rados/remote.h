@@ -126,16 +126,16 @@ static inline struct slice remote_epoch(const struct remote *store)
 }
 
 // ---- remote.c
-// Whether changes can be made; else why not.
+// 0 if changes can be made; else a status that says why not.
 int remote_check(struct remote *store);
-// What a failed operation of the cluster means. One that may have been done, or that says that the
-// lease is lost, ends all changes by this store.
+// The status for a failed operation of the cluster. If the operation may have been done all the
+// same, or its answer says that the lease is lost, this store makes no changes any more.
 int remote_failed(struct remote *store, int answer, const char *what);
-// A store of which nothing is known but where it is, which is enough to look at it: the lease,
-// names as of now, files of known numbers. On success `cluster` is the store's, below too.
+// A store whose index is not loaded. That is enough to look at the lease, at names as they are now,
+// and at files of known numbers. On success the store owns `cluster`; so it does for remote_open().
 int remote_new(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
                struct remote **ret_store);
-// The same with its index loaded.
+// The same, and loads the index.
 int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
                 struct remote **ret_store);
 void remote_ref(struct remote *store);
