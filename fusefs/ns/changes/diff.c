@@ -128,23 +128,12 @@ static int note(struct diff *diff, enum note_kind kind, const struct record *rec
     return 0;
 }
 
-// 0, -ENOENT or another -errno.
-static int load_at(struct diff *diff, const struct lsm_snapshot *snapshot, struct slice key,
-                   struct loaded *ret_rec)
-{
-    struct lsm_read_options options = {.snapshot = snapshot};
-    int rc = lsm_get(diff->db, &options, key.data, key.size, &ret_rec->raw);
-    if (!rc)
-        rc = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
-    return ns_err(rc);
-}
-
 static int look_at_entry(struct diff *diff, struct slice key)
 {
     struct record *old_rec = &diff->old_rec.rec, *new_rec = &diff->new_rec.rec;
     size_t at;
-    int was = load_at(diff, diff->from, key, &diff->old_rec);
-    int is = load_at(diff, diff->to, key, &diff->new_rec);
+    int was = op_load_at(diff->db, diff->from, key, &diff->old_rec);
+    int is = op_load_at(diff->db, diff->to, key, &diff->new_rec);
     if ((was && was != -ENOENT) || (is && is != -ENOENT))
         return was && was != -ENOENT ? was : is;
     if (was && is) // in neither snapshot: it was made and removed between them
@@ -289,15 +278,15 @@ static int load_full(struct diff *diff, const struct lsm_snapshot *snapshot, uin
     struct pathkey key;
     int rc = -ENOENT;
     if (entry)
-        rc = load_at(diff, snapshot, slice_of(diff->keys.data + entry->key, entry->key_size),
-                     ret_rec);
+        rc = op_load_at(diff->db, snapshot, slice_of(diff->keys.data + entry->key, entry->key_size),
+                        ret_rec);
     if (entry && (rc || !ret_rec->rec.is_link))
         return rc;
     if (ino == NS_ROOT_INO)
         pathkey_single(&key, KEY_ROOT);
     else
         pathkey_number(&key, KEY_INODE, ino);
-    return load_at(diff, snapshot, pathkey_slice(&key), ret_rec);
+    return op_load_at(diff->db, snapshot, pathkey_slice(&key), ret_rec);
 }
 
 // Tells what differs between the inode's two records: *ret_what is 0 if nothing does, or if only
@@ -459,7 +448,7 @@ static int has_moved_in(struct diff *diff, const struct line *line, const struct
     if (line->kind != NS_CREATED || line->type != S_IFDIR >> 12)
         return 0;
     struct slice key = slice_of(diff->keys.data + line->key, line->key_size);
-    int rc = load_at(diff, diff->to, key, &diff->new_rec);
+    int rc = op_load_at(diff->db, diff->to, key, &diff->new_rec);
     if (!rc)
         *ret_has = path_set_made(&diff->old_unfinished, diff->new_rec.rec.prefix);
     return rc;

@@ -35,17 +35,12 @@ static void note_change(void *arg, const void *key, size_t size)
 
 int follow_entry(struct ns *ns, struct slice key, struct loaded *rec, uint64_t *ret_ino)
 {
-    struct pathkey entry;
     *ret_ino = 0;
-    if (key.size > sizeof entry.data)
+    if (key.size > PATHKEY_MAX)
         return 0;
-    memcpy(entry.data, key.data, key.size);
-    entry.size = key.size;
-    int rc = lsm_get(ns->db, NULL, key.data, key.size, &rec->raw);
-    if (!rc)
-        rc = record_decode(rec->raw.data, rec->raw.size, &rec->rec);
+    int rc = op_load_at(ns->db, NULL, key, rec);
     if (rc)
-        return rc == LSM_NOT_FOUND ? 0 : ns_err(rc);
+        return rc == -ENOENT ? 0 : rc;
     *ret_ino = rec->rec.ino;
     struct slice prefix, name;
     struct ns_inode *inode = inode_find(&ns->table, rec->rec.ino);

@@ -83,17 +83,6 @@ static struct ns_inode *dir_of(const struct taking *t, struct slice prefix)
     return NULL;
 }
 
-// Loads the record under a key as of a snapshot. -ENOENT: there is none.
-static int load_at(const struct taking *t, const struct lsm_snapshot *at, struct slice key,
-                   struct loaded *ret_rec)
-{
-    struct lsm_read_options options = {.snapshot = at};
-    int rc = lsm_get(t->ns->db, &options, key.data, key.size, &ret_rec->raw);
-    if (!rc)
-        rc = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
-    return ns_err(rc);
-}
-
 // ------------------------------------------------------------------------------- memory
 
 static int note(struct taking *t, uint64_t ino)
@@ -113,7 +102,7 @@ static int take_key(struct taking *t, struct slice key)
     uint64_t ino = 0;
     if (key.data[0] != KEY_ENTRY)
         return note(t, follow_ino_of(key));
-    int rc = load_at(t, t->base, key, &t->before);
+    int rc = op_load_at(t->ns->db, t->base, key, &t->before);
     if (!rc)
         rc = note(t, t->before.rec.ino);
     if (!rc || rc == -ENOENT)
@@ -127,7 +116,7 @@ static int make_ghost(const struct taking *t, struct op *op, const struct ns_ino
 {
     struct pathkey key;
     inode_record_key(inode, &key);
-    int rc = load_at(t, t->base, slice_of(key.data, key.size), rec);
+    int rc = op_load_at(t->ns->db, t->base, slice_of(key.data, key.size), rec);
     if (rc == -ENOENT || (!rc && (rec->rec.is_link || rec->rec.ino != inode->ino))) {
         rec->rec = (struct record){.ino = inode->ino, .mode = inode->type};
         rc = 0;
@@ -411,10 +400,11 @@ static int find_inodes(struct intake_telling *telling, struct slice key)
     struct taking *t = &telling->t;
     if (key.data[0] != KEY_ENTRY && key.data[0] != KEY_INODE)
         return add_named(telling, (struct named){.ino = follow_ino_of(key)});
-    int rc =
-        add_record(telling, load_at(t, t->base, key, &t->before), &t->before.rec, NAMED_BEFORE);
+    int rc = add_record(telling, op_load_at(t->ns->db, t->base, key, &t->before), &t->before.rec,
+                        NAMED_BEFORE);
     return rc ? rc
-              : add_record(telling, load_at(t, t->now, key, &t->after), &t->after.rec, NAMED_AFTER);
+              : add_record(telling, op_load_at(t->ns->db, t->now, key, &t->after), &t->after.rec,
+                           NAMED_AFTER);
 }
 
 static int tell_name(void *arg, struct slice entry_key)
@@ -437,7 +427,8 @@ static int tell_names(struct intake_telling *telling, struct slice key)
     bool is_entry = key.data[0] == KEY_ENTRY;
     if (!is_entry && key.data[0] != KEY_INODE)
         return 0;
-    int was = load_at(t, t->base, key, &t->before), is = load_at(t, t->now, key, &t->after);
+    int was = op_load_at(t->ns->db, t->base, key, &t->before),
+        is = op_load_at(t->ns->db, t->now, key, &t->after);
     if (is && is != -ENOENT)
         return is;
     if (is_entry)

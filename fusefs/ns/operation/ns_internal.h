@@ -189,6 +189,10 @@ void op_free_idle(struct ns *ns); // at close
 // Load the record under `key`, or that of a live inode whose lock is held. -ENOENT: there is none;
 // only op_load_key() returns that.
 int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec);
+// The record under `key` as of a snapshot; NULL: as it is now. 0, -ENOENT or another negative
+// errno.
+int op_load_at(struct lsm *db, const struct lsm_snapshot *snapshot, struct slice key,
+               struct loaded *ret_rec);
 int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
     REQUIRES_SHARED(inode_held);
 

@@ -191,11 +191,11 @@ void ns_moment_end(struct ns *ns, const struct lsm_snapshot *snapshot)
         lsm_snapshot_free(ns->db, snapshot);
 }
 
-static int load_key_at(struct ns *ns, const struct lsm_snapshot *snapshot,
-                       const struct pathkey *key, struct loaded *ret_rec)
+int op_load_at(struct lsm *db, const struct lsm_snapshot *snapshot, struct slice key,
+               struct loaded *ret_rec)
 {
-    struct lsm_read_options options = {.snapshot = snapshot ? snapshot : ns->at.snapshot};
-    int rc = lsm_get(ns->db, &options, key->data, key->size, &ret_rec->raw);
+    struct lsm_read_options options = {.snapshot = snapshot};
+    int rc = lsm_get(db, &options, key.data, key.size, &ret_rec->raw);
     if (!rc)
         rc = record_decode(ret_rec->raw.data, ret_rec->raw.size, &ret_rec->rec);
     return ns_err(rc);
@@ -203,7 +203,7 @@ static int load_key_at(struct ns *ns, const struct lsm_snapshot *snapshot,
 
 int op_load_key(struct ns *ns, const struct pathkey *key, struct loaded *ret_rec)
 {
-    return load_key_at(ns, NULL, key, ret_rec);
+    return op_load_at(ns->db, ns->at.snapshot, pathkey_slice(key), ret_rec);
 }
 
 int op_load(struct ns *ns, const struct ns_inode *inode, struct loaded *ret_rec)
@@ -253,7 +253,8 @@ static int peek(struct ns *ns, struct ns_inode *inode, struct loaded *ret_rec,
     else if (ghost)
         rc = load_ghost(ghost, ret_rec);
     else
-        rc = load_key_at(ns, ret_snapshot ? *ret_snapshot : NULL, &key, ret_rec);
+        rc = op_load_at(ns->db, ret_snapshot ? *ret_snapshot : ns->at.snapshot, pathkey_slice(&key),
+                        ret_rec);
     if (rc == -ENOENT || (!rc && (ret_rec->rec.is_link || ret_rec->rec.ino != inode->ino))) {
         *ret_found = false;
         rc = 0;
