@@ -124,6 +124,12 @@ void status_restore(const struct status_kept *kept)
     memcpy(thread_detail, kept->detail, sizeof(thread_detail));
 }
 
+void status_describe(int status, const char *what, char text[STATUS_DETAIL_MAX])
+{
+    const char *detail = *thread_detail ? thread_detail : lsm_strerror(status);
+    snprintf(text, STATUS_DETAIL_MAX, "%s: %.400s", what, detail);
+}
+
 int status_no_memory(size_t size)
 {
     return status_fail(LSM_NO_MEMORY, "cannot allocate %zu bytes", size);

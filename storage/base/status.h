@@ -47,6 +47,10 @@ struct status_kept {
 void status_keep(struct status_kept *ret_kept);
 void status_restore(const struct status_kept *kept);
 
+// Puts "<what>: <detail>" into `text`, for a failure with `status` of the calling thread that
+// others are told of later. If there is no detail, the status in words takes its place.
+void status_describe(int status, const char *what, char text[STATUS_DETAIL_MAX]);
+
 // Shorthand for a failed allocation of `size` bytes.
 int status_no_memory(size_t size);
 

@@ -15,7 +15,6 @@
 // seconds unless there is more room or something else to compact.
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -49,8 +48,7 @@ static void retry_begin(struct lsm *db, int rc, unsigned job, const char *what) 
     db->jobs.retry.jobs |= job;
     db->jobs.retry.count++;
     db->jobs.retry.status = rc;
-    snprintf(db->jobs.retry.detail, sizeof db->jobs.retry.detail, "%s: %.400s", what,
-             lsm_error_detail());
+    status_describe(rc, what, db->jobs.retry.detail);
 }
 
 // Mutex held.

@@ -3,7 +3,6 @@
 #include "db/db_error.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include "base/clock.h"
 #include "db/db.h"
@@ -14,9 +13,7 @@ void db_set_error(struct lsm *db, int status, const char *what)
     if (db->failure.status || status == LSM_CLOSED)
         return;
     db->failure.status = status;
-    const char *detail = lsm_error_detail();
-    snprintf(db->failure.detail, sizeof db->failure.detail, "%s: %.400s", what,
-             *detail ? detail : lsm_strerror(status));
+    status_describe(status, what, db->failure.detail);
     atomic_store_explicit(&db->pace.pressure, DB_PRESSURE_STOP, memory_order_release);
     logger_log(&db->logger, LSM_LOG_ERROR, "the store is read-only from now on: %s",
                db->failure.detail);
