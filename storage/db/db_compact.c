@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "compaction/compact_job.h"
 #include "compaction/level_iter.h"
@@ -245,6 +246,7 @@ struct merge {
     unsigned done;            // so many of these are gone
     struct file_meta **added; // by earlier steps: marked as inputs are, and a reference to each
     unsigned added_count;
+    size_t added_capacity;
     unsigned outputs;
     uint64_t bytes_written;
     uint64_t move_left; // bytes of blobs that it may still move
@@ -309,15 +311,13 @@ static struct compact_job step_job(const struct merge *merge, unsigned end, bool
 // Keeps other compactions off what a step has added. Before it is in a version: nobody else has it.
 static int keep_added(struct merge *merge, const struct compact_job *run) NOT_CHECKED
 {
-    size_t size = (merge->added_count + run->output_count) * sizeof(struct file_meta *);
-    struct file_meta **added = realloc(merge->added, size);
-    if (!added)
-        return status_no_memory(size);
-    merge->added = added;
+    size_t count = merge->added_count + run->output_count;
+    if (!array_reserve(&merge->added, &merge->added_capacity, count, sizeof *merge->added))
+        return status_no_memory(count * sizeof *merge->added);
     for (unsigned i = 0; i < run->output_count; i++) {
         run->outputs[i]->compacting = true;
         file_meta_ref(run->outputs[i]);
-        added[merge->added_count++] = run->outputs[i];
+        merge->added[merge->added_count++] = run->outputs[i];
     }
     return LSM_OK;
 }
