@@ -7,7 +7,7 @@
 #   - every header compiles alone, with every warning an error, in gcc and in clang;
 #   - no source file is longer than 1,000 lines;
 #   - one word is one thing: no two files and no two types of the same name, and what the latest call
-#     returned is called `rc`;
+#     returned is called `rc`; `error` is a positive errno;
 #   - scripts read a list in /proc whole: a loop that forks goes back to an offset that has moved, if
 #     somebody mounts meanwhile, and misses lines.
 # One line per problem; exit 1 if there is any.
@@ -149,6 +149,9 @@ check_words() {
         problem "${line%%:*}: ${line##*:}: what a call returned is called rc"
     done < <(grep -rnE '^[[:space:]]+int ((status|result) =|(ret|err|res|retval|rv)( =|;|,))' \
         --include='*.[ch]' storage fusefs bench)
+    while IFS= read -r line; do
+        problem "${line%%:*}: ${line##*:}: an errno that is negative is not called error"
+    done < <(grep -rnE '\<error (==|!=) -E|strerror\(-error\)' --include='*.[ch]' storage fusefs bench)
 }
 
 check_lists() {
