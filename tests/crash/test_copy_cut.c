@@ -260,13 +260,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("copy_cut");
     TCase *tc = tcase_create("copy_cut");
-    tcase_set_timeout(tc, 300);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, backups);
     tcase_add_test(tc, deletions);
     tcase_add_test(tc, receives);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("copy_cut", tc, 300);
 }

@@ -341,12 +341,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("failing calls");
     TCase *tc = tcase_create("failing calls");
-    tcase_set_timeout(tc, 3600);
     tcase_add_loop_test(tc, test_io_error, 0, 8);
     tcase_add_loop_test(tc, test_full_disk, 0, 8);
     tcase_add_loop_test(tc, test_passing, 0, 8);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("failing calls", tc, 3600);
 }

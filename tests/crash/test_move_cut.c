@@ -292,9 +292,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("move_cut");
     TCase *tc = tcase_create("move_cut");
-    tcase_set_timeout(tc, 300);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_loop_test(tc, test_restore, 0, FATES);
     tcase_add_loop_test(tc, test_receive, 0, FATES);
@@ -302,6 +300,5 @@ int main(void)
     tcase_add_test(tc, test_cut_off);
     tcase_add_loop_test(tc, test_backup, 0, FATES);
     tcase_add_test(tc, test_full_pool);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("move_cut", tc, 300);
 }

@@ -307,11 +307,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("failing allocations");
     TCase *tc = tcase_create("failing allocations");
-    tcase_set_timeout(tc, 3600);
     tcase_add_loop_test(tc, test_allocations, 0, 3);
     tcase_add_test(tc, test_writes_allocate_nothing);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("failing allocations", tc, 3600);
 }

@@ -441,9 +441,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("opening");
     TCase *tc = tcase_create("opening");
-    tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, test_races, 0, ACTS);
     tcase_add_loop_test(tc, test_interrupted_destroy, 0, ENDS);
     tcase_add_loop_test(tc, test_interrupted_checkpoint, 0, ENDS);
@@ -451,6 +449,5 @@ int main(void)
     tcase_add_test(tc, test_destroy_of_remains);
     tcase_add_test(tc, test_failed_creation);
     tcase_add_test(tc, test_discard);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("opening", tc, 120);
 }

@@ -283,9 +283,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("power cut");
     TCase *tc = tcase_create("power cut");
-    tcase_set_timeout(tc, 600);
     tcase_add_test(tc, test_power_cut_mapped);
     tcase_add_test(tc, test_power_cut_written);
     tcase_add_test(tc, test_power_cut_held);
@@ -296,6 +294,5 @@ int main(void)
     tcase_add_test(tc, test_killed_at_creation);
     tcase_add_loop_test(tc, test_power_cut_blobs, 0, 3);
     tcase_add_loop_test(tc, test_kill_blobs, 0, 3);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("power cut", tc, 600);
 }

@@ -316,10 +316,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("power cycles");
     TCase *tc = tcase_create("lives");
-    tcase_set_timeout(tc, 3600);
     tcase_add_test(tc, test_lives);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("power cycles", tc, 3600);
 }

@@ -158,10 +158,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("rados kill");
     TCase *tc = tcase_create("lives");
-    tcase_set_timeout(tc, 3600);
     tcase_add_test(tc, test_lives);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("rados kill", tc, 3600);
 }

@@ -367,11 +367,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("engine threads");
     TCase *tc = tcase_create("threads");
-    tcase_set_timeout(tc, 600);
     tcase_add_test(tc, test_mapped);
     tcase_add_test(tc, test_written_and_synced);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("engine threads", tc, 600);
 }

@@ -648,9 +648,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("follow");
     TCase *tc = tcase_create("follow");
-    tcase_set_timeout(tc, 300);
     tcase_add_test(tc, test_histories);
     tcase_add_test(tc, test_cluster);
     tcase_add_test(tc, test_nothing_kept);
@@ -658,6 +656,5 @@ int main(void)
     tcase_add_loop_test(tc, test_every_call, 0, 4);
     tcase_add_test(tc, test_made_anew);
     tcase_add_loop_test(tc, test_threads, 0, 2);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("follow", tc, 300);
 }

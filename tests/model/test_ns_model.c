@@ -854,10 +854,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("namespace model");
     TCase *tc = tcase_create("histories");
-    tcase_set_timeout(tc, 0);
     tcase_add_loop_test(tc, test_random_histories, 0, 2);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("namespace model", tc, 0);
 }

@@ -508,11 +508,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("namespace threads");
     TCase *tc = tcase_create("threads");
-    tcase_set_timeout(tc, 0);
     tcase_add_test(tc, test_the_checker_can_fail);
     tcase_add_test(tc, test_linearizable);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("namespace threads", tc, 0);
 }

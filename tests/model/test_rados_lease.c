@@ -400,10 +400,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("rados lease");
     TCase *tc = tcase_create("contenders");
-    tcase_set_timeout(tc, 36000);
     tcase_add_test(tc, test_contenders);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("rados lease", tc, 36000);
 }

@@ -517,10 +517,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("snapshot model");
     TCase *tc = tcase_create("histories");
-    tcase_set_timeout(tc, 3600);
     tcase_add_test(tc, test_histories);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("snapshot model", tc, 3600);
 }

@@ -159,13 +159,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("arena");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_alignment_and_bytes);
     tcase_add_test(tc, test_huge_page_chunks);
     tcase_add_test(tc, test_pool);
     tcase_add_test(tc, test_threads);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("arena", tc, 120);
 }

@@ -527,9 +527,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("blob db");
     TCase *tc = tcase_create("blob db");
-    tcase_set_timeout(tc, 300);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, test_sizes, 0, 3);
     tcase_add_loop_test(tc, test_ranges, 0, 3);
@@ -546,6 +544,5 @@ int main(void)
     tcase_add_test(tc, test_bit_flips);
     tcase_add_test(tc, test_small_sync_is_one_sync);
     tcase_add_loop_test(tc, test_synced_values_are_separated, 0, 2);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("blob db", tc, 300);
 }

@@ -398,9 +398,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("blob reclaim");
     TCase *tc = tcase_create("blob reclaim");
-    tcase_set_timeout(tc, 300);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_all_deleted_all_gone);
     tcase_add_test(tc, test_small_files_rest);
@@ -410,6 +408,5 @@ int main(void)
     tcase_add_test(tc, test_drain_with_snapshots);
     tcase_add_test(tc, test_race);
     tcase_add_test(tc, test_live_bytes_after_reopening);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("blob reclaim", tc, 300);
 }

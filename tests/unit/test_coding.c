@@ -114,14 +114,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("coding");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_fixed);
     tcase_add_test(tc, test_varint);
     tcase_add_test(tc, test_varint_malformed);
     tcase_add_test(tc, test_slice_coding);
     tcase_add_test(tc, test_into_buf);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("coding", tc, 120);
 }

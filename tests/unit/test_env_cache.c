@@ -662,9 +662,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("env_cache");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 600);
     tcase_add_test(tc, test_reading);
     tcase_add_test(tc, test_writing);
     tcase_add_test(tc, test_growing);
@@ -678,6 +676,5 @@ int main(void)
     tcase_add_test(tc, test_full_disk);
     tcase_add_test(tc, test_threads);
     tcase_add_test(tc, test_golden);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("env_cache", tc, 600);
 }

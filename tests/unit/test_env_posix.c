@@ -400,9 +400,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("env_posix");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_files);
     tcase_add_test(tc, test_mapping);
@@ -415,6 +413,5 @@ int main(void)
     tcase_add_test(tc, test_whole_files);
     tcase_add_test(tc, test_file_of_another);
     tcase_add_test(tc, test_writer);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("env_posix", tc, 120);
 }

@@ -717,9 +717,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("env_rados");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_names);
     tcase_add_test(tc, test_following);
     tcase_add_test(tc, test_bytes);
@@ -733,6 +731,5 @@ int main(void)
     tcase_add_test(tc, test_each_failure);
     tcase_add_test(tc, test_golden);
     tcase_add_test(tc, test_paths);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("env_rados", tc, 120);
 }

@@ -281,12 +281,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("file data");
     TCase *tc = tcase_create("file data");
-    tcase_set_timeout(tc, 300);
     tcase_add_test(tc, test_random);
     tcase_add_test(tc, test_merged);
     tcase_add_test(tc, test_tail);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("file data", tc, 300);
 }

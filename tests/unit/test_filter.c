@@ -118,14 +118,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("filter");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_rates);
     tcase_add_test(tc, test_few_keys);
     tcase_add_test(tc, test_none);
     tcase_add_test(tc, test_malformed);
     tcase_add_test(tc, test_golden);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("filter", tc, 120);
 }

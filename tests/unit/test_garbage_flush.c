@@ -78,13 +78,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("garbage_flush");
     TCase *t = tcase_create("garbage_flush");
-    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_logs_stay_small);
     tcase_add_test(t, test_a_large_store_waits_for_a_full_memtable);
     tcase_add_test(t, test_new_keys_are_no_garbage);
-    suite_add_tcase(s, t);
-    return run_suite(s);
+    return run_case("garbage_flush", t, 60);
 }

@@ -32,11 +32,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("hash");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_known_values);
     tcase_add_test(tc, test_all_lengths);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("hash", tc, 120);
 }

@@ -311,15 +311,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("ingest");
     TCase *tc = tcase_create("ingest");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_whole);
     tcase_add_test(tc, test_given_up);
     tcase_add_test(tc, test_refused);
     tcase_add_test(tc, test_nothing);
     tcase_add_test(tc, test_power_cuts);
     tcase_add_test(tc, test_failing_calls);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("ingest", tc, 120);
 }

@@ -221,14 +221,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("iter_versions");
     TCase *t = tcase_create("versions");
-    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_a_movement_passes_any_number_of_versions, 0, 8);
     tcase_add_test(t, test_a_hundred_thousand_cost_what_a_few_do);
     tcase_add_test(t, test_deleted_keys);
     tcase_add_loop_test(t, test_every_small_number_of_versions, 0, 4);
-    suite_add_tcase(s, t);
-    return run_suite(s);
+    return run_case("iter_versions", t, 60);
 }

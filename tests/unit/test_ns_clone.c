@@ -451,15 +451,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("ns_clone");
     TCase *tc = tcase_create("clone");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_copy);
     tcase_add_test(tc, test_large_file);
     tcase_add_test(tc, test_cancelled);
     tcase_add_test(tc, test_unseen);
     tcase_add_test(tc, test_told_from_any_moment);
     tcase_add_test(tc, test_cut_off);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("ns_clone", tc, 120);
 }

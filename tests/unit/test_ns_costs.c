@@ -350,9 +350,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("ns_costs");
     TCase *t = tcase_create("ns_costs");
-    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_reading);
     tcase_add_test(t, test_a_first_cat);
@@ -361,6 +359,5 @@ int main(void)
     tcase_add_test(t, test_reclaimed);
     tcase_add_test(t, test_appends);
     tcase_add_test(t, test_no_table_is_mapped);
-    suite_add_tcase(s, t);
-    return run_suite(s);
+    return run_case("ns_costs", t, 60);
 }

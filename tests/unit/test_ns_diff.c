@@ -128,12 +128,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("ns_diff");
     TCase *tc = tcase_create("ns_diff");
-    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_overwritten_in_place);
     tcase_add_loop_test(tc, test_beside_snapshots, 0, 5);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("ns_diff", tc, 60);
 }

@@ -312,9 +312,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pathkey");
     TCase *tc = tcase_create("pathkey");
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_golden_keys);
     tcase_add_test(tc, test_golden_prefixes);
     tcase_add_test(tc, test_places);
@@ -326,6 +324,5 @@ int main(void)
     tcase_add_test(tc, test_names);
     tcase_add_test(tc, test_prefix_limit);
     tcase_add_test(tc, test_random_paths);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("pathkey", tc, 60);
 }

@@ -293,9 +293,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("record");
     TCase *tc = tcase_create("record");
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_golden_regular);
     tcase_add_test(tc, test_golden_flags);
     tcase_add_test(tc, test_golden_times);
@@ -304,6 +302,5 @@ int main(void)
     tcase_add_test(tc, test_encode_reuses_its_buffer);
     tcase_add_test(tc, test_refused_fields);
     tcase_add_test(tc, test_refused_bytes);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("record", tc, 60);
 }

@@ -131,14 +131,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("slab");
     TCase *tc = tcase_create("slab");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, blocks_are_as_large_as_asked_and_little_larger);
     tcase_add_test(tc, random_sizes_keep_their_bytes);
     tcase_add_test(tc, freed_memory_is_used_again);
     tcase_add_test(tc, blocks_outlive_the_owner);
     tcase_add_test(tc, threads_share_a_slab);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("slab", tc, 120);
 }

@@ -108,13 +108,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("slice");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, test_compare);
     tcase_add_test(tc, test_buf);
     tcase_add_test(tc, test_status);
     tcase_add_test(tc, test_logger);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("slice", tc, 120);
 }

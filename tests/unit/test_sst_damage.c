@@ -332,9 +332,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("sst_damage");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 300);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_every_bit);
     tcase_add_test(tc, test_every_length);
@@ -342,6 +340,5 @@ int main(void)
     tcase_add_test(tc, test_newer_version);
     tcase_add_test(tc, test_footer_geometry);
     tcase_add_test(tc, test_golden);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("sst_damage", tc, 300);
 }

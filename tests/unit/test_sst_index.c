@@ -140,11 +140,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("sst_index");
     TCase *tc = tcase_create("sst_index");
-    tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, test_seek, 0, 4);
     tcase_add_test(tc, test_lower_bound);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("sst_index", tc, 120);
 }
