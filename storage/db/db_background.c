@@ -304,11 +304,13 @@ static uint64_t free_space(struct lsm *db)
 }
 
 // After a compaction that found no room: until it may fare better, since there is more room, or
-// another compaction has changed the version. Mutex held, released meanwhile.
+// another compaction has changed the version, or it may have the reserve now. Mutex held, released
+// meanwhile.
 static void wait_for_room(struct lsm *db) REQUIRES(db_mutex)
 {
     const struct version *tried = db->version; // no reference is held: only the pointer is compared
     uint64_t before = 0, now = 0;
+    bool urgent = db_disk_is_full(db);
     for (unsigned i = 0; i <= RETRY_COMPACTIONS && now <= before; i++) {
         if (db->jobs.stopping || db->version != tried || db_has_failed(db))
             break;
@@ -320,6 +322,8 @@ static void wait_for_room(struct lsm *db) REQUIRES(db_mutex)
         now += db_reserve_bytes(db);
         if (!i)
             before = now;
+        if (!urgent && db_disk_is_full(db))
+            break;
     }
 }
 

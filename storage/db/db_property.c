@@ -286,6 +286,20 @@ static void print_levels(struct lsm *db, FILE *out)
     db_view_unref(view);
 }
 
+// What is kept for deleting (db_reserve.c), and who has met a full disk.
+static void print_space(struct lsm *db, FILE *out)
+{
+    db_lock(db);
+    unsigned full = db->space.full;
+    bool spent = db->space.reserve == RESERVE_SPENT;
+    uint64_t bytes = db_reserve_bytes(db);
+    db_unlock(db);
+    fprintf(out, "space        %" PRIu64 " bytes are kept for deleting%s%s%s%s\n", bytes,
+            spent ? ", which is not enough" : "", full & DB_FULL_LOW ? "; writes find no room" : "",
+            full & DB_FULL_FLUSH ? "; flushes find no room" : "",
+            full & DB_FULL_COMPACTION ? "; compactions find no room" : "");
+}
+
 static void print_latency(struct lsm *db, FILE *out)
 {
     fprintf(out, "latency       timed      p50 us      p99 us    p99.9 us      max us\n");
@@ -340,6 +354,7 @@ static void print_stats(struct lsm *db, FILE *out)
             " steps)\n",
             reads.gets, reads.iters, reads.searches, reads.steps);
     fprintf(out, "disk         %" PRIu64 " bytes in all files\n", disk_bytes(db));
+    print_space(db, out);
     fprintf(out,
             "written      user %" PRIu64 ", log %" PRIu64 ", flush %" PRIu64 ", compaction %" PRIu64
             " bytes (write amplification %.2f)\n",

@@ -4,8 +4,8 @@
 // Lock: the store's mutex, but for what is held: `hold_mutex`, which is taken before it and held
 // across calls that change the file of held space.
 //
-// Touched by: db_background db_hold db_little db_open db_queue db_recover db_reserve
-//   db_space db_write
+// Touched by: db_background db_hold db_little db_open db_property db_queue db_recover
+//   db_reserve db_space db_write
 #ifndef LSM_DB_DB_SPACE_H
 #define LSM_DB_DB_SPACE_H
 
