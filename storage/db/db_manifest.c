@@ -32,11 +32,8 @@ static int manifest_roll(struct lsm *db, struct version *version,
     struct manifest *manifest;
     char name[STORE_NAME_MAX];
     int rc = manifest_create(db->env, number, &state, &manifest);
-    if (status_is_clean(rc)) { // the old manifest is still in force
-        if (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest.writer))
-            return rc;
+    if (status_is_clean(rc)) // the old manifest is still in force
         return manifest_append(db->manifest.writer, edit);
-    }
     if (rc)
         return rc;
     manifest_free(db->manifest.writer);
@@ -125,13 +122,12 @@ static void install(struct lsm *db, const struct view_change *change,
     db_update_pressure(db);
 }
 
-// Logs the edit, by a new manifest if the present one is long or cannot have it.
+// Logs the edit, by a new manifest if the present one is long.
 static int manifest_log(struct lsm *db, struct version *version,
                         const struct snapshot_set *snapshots, const struct version_edit *edit)
     REQUIRES(db_manifest_lead)
 {
-    if (manifest_size(db->manifest.writer) > MANIFEST_MAX_BYTES ||
-        (edit->snapshots_added.count && !manifest_takes_snapshots(db->manifest.writer)))
+    if (manifest_size(db->manifest.writer) > MANIFEST_MAX_BYTES)
         return manifest_roll(db, version, snapshots, edit);
     return manifest_append(db->manifest.writer, edit);
 }

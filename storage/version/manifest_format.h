@@ -4,7 +4,7 @@
 //
 //   offset  size  field
 //   0       8     magic "tlsmMANI"
-//   8       4     format version: 2 if the first record has snapshots, else 1
+//   8       4     format version: 2 if a record has snapshots, else 1
 //   12      4     crc32 of the other 28 bytes
 //   16      8     manifest number, as in the name
 //   24      8     zero
@@ -19,6 +19,9 @@
 //
 // The first record is a snapshot: an edit that makes the whole version from an empty one. A record
 // is written by one write and synced before the next is, so only the last one can be incomplete.
+//
+// A record that is the first with snapshots is synced together with the header's new version, so a
+// last record that nobody was told of may have some below a version of 1.
 //
 // Telling a torn end from damage: after a power cut an unsynced write has left a prefix, or has
 // holes: whole sectors of zeros. Lengths have a checksum of their own, so that a damaged one cannot

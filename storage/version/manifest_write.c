@@ -8,6 +8,10 @@
 // for a reason that passes, is cut off again. Any other failure is kept: bytes of unknown extent
 // may be in the file, and writing after them could turn a torn end into damage in the middle.
 //
+// The first append that adds snapshots raises the format in the header, within one sector, and its
+// sync covers both. If the power goes before that, either may be there without the other: a program
+// that knows snapshots reads both, and one that does not refuses both the format and the edit.
+//
 // One thread at a time.
 #include <assert.h>
 #include <inttypes.h>
@@ -38,12 +42,9 @@ void manifest_state_release(struct manifest_state *state)
     *state = (struct manifest_state){0};
 }
 
-static int append_header(struct buf *out, uint32_t format, uint64_t number)
+static void encode_header(uint8_t header[MANIFEST_HEADER_SIZE], uint32_t format, uint64_t number)
 {
-    int rc = buf_reserve(out, MANIFEST_HEADER_SIZE);
-    if (rc)
-        return rc;
-    uint8_t header[MANIFEST_HEADER_SIZE] = {0};
+    memset(header, 0, MANIFEST_HEADER_SIZE);
     memcpy(header, MANIFEST_MAGIC, 8);
     put_fixed32(header + 8, format);
     put_fixed64(header + 16, number);
@@ -52,7 +53,6 @@ static int append_header(struct buf *out, uint32_t format, uint64_t number)
     memcpy(covered, header, 12);
     memcpy(covered + 12, header + 16, MANIFEST_HEADER_SIZE - 16);
     put_fixed32(header + 12, crc32_of(covered, sizeof(covered)));
-    return buf_append(out, header, sizeof(header));
 }
 
 static int append_record(struct buf *out, const struct version_edit *edit)
@@ -99,9 +99,11 @@ static int build_snapshot(const struct manifest_state *state, uint32_t format, u
                           struct buf *out)
 {
     struct version_edit edit = {0};
+    uint8_t header[MANIFEST_HEADER_SIZE];
     int rc = snapshot_edit(state, number, &edit);
+    encode_header(header, format, number);
     if (!rc)
-        rc = append_header(out, format, number);
+        rc = buf_append(out, header, sizeof(header));
     assert(rc || out->size == MANIFEST_HEADER_SIZE); // records begin behind it
     if (!rc)
         rc = append_record(out, &edit);
@@ -169,17 +171,34 @@ static int undo_append(struct manifest *manifest, int status)
     return manifest->status ? manifest->status : status;
 }
 
+// For a record with snapshots, which older programs would drop: the header's format and checksum.
+static int raise_format(struct manifest *manifest)
+{
+    static_assert(MANIFEST_HEADER_SIZE <= MANIFEST_SECTOR, "a disk tears no sector");
+    uint8_t header[MANIFEST_HEADER_SIZE];
+    if (manifest->format == MANIFEST_FORMAT)
+        return 0;
+    encode_header(header, MANIFEST_FORMAT, manifest->number);
+    int rc = env_pwrite(manifest->file, header + 8, 8, 8);
+    if (rc && !status_is_clean(rc))
+        manifest->status = rc = status_final(rc);
+    if (!rc)
+        manifest->format = MANIFEST_FORMAT;
+    return rc;
+}
+
 int manifest_append(struct manifest *manifest, const struct version_edit *edit)
 {
     if (manifest->status)
         return status_fail(manifest->status, "%s: an earlier write failed (%s)",
                            manifest->file->path, lsm_strerror(manifest->status));
-    assert(edit->snapshots_added.count == 0 || manifest_takes_snapshots(manifest));
     struct buf *record = &manifest->record;
     record->size = 0;
     int rc = append_record(record, edit);
+    if (!rc && edit->snapshots_added.count)
+        rc = raise_format(manifest);
     if (rc)
-        return rc; // nothing was written
+        return rc; // no part of the record was written
     rc = env_pwrite(manifest->file, record->data, record->size, manifest->size);
     if (status_is_clean(rc))
         return undo_append(manifest, rc);
@@ -191,11 +210,6 @@ int manifest_append(struct manifest *manifest, const struct version_edit *edit)
     }
     manifest->size += record->size;
     return 0;
-}
-
-bool manifest_takes_snapshots(const struct manifest *manifest)
-{
-    return manifest->format > MANIFEST_FORMAT_PLAIN;
 }
 
 uint64_t manifest_size(const struct manifest *manifest)

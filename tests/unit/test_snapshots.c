@@ -211,6 +211,33 @@ START_TEST(test_manifest_format)
 }
 END_TEST
 
+static _Thread_local unsigned syncs_counted; // of this thread: background work makes some as well
+
+static void count_syncs(void *arg, const char *what, const char *path)
+{
+    (void)arg;
+    (void)path;
+    if (strstr(what, "sync"))
+        syncs_counted++;
+}
+
+// Also the first one of a store: the log, and the manifest.
+START_TEST(test_two_syncs)
+{
+    static const char *const names[] = {"one", "two"};
+    open_db();
+    for (int i = 0; i < 2; i++) {
+        put("a", names[i]);
+        ck_assert_int_eq(lsm_wait_idle(db), 0);
+        syncs_counted = 0;
+        env_fault_on_call(env, count_syncs, NULL);
+        ck_assert_int_eq(lsm_snapshot_create(db, names[i]), 0);
+        env_fault_on_call(env, NULL, NULL);
+        ck_assert_uint_eq(syncs_counted, 2);
+    }
+}
+END_TEST
+
 static int append_usage(void *arg, const struct lsm_snapshot_info *info, uint64_t refers,
                         uint64_t own)
 {
@@ -396,6 +423,71 @@ START_TEST(test_power_cuts)
 }
 END_TEST
 
+static void prepare_first(void)
+{
+    store_setup();
+    open_db();
+    put("a", "1");
+    ck_assert_int_eq(lsm_wait_idle(db), 0);
+}
+
+// The first snapshot of a store is there or not, and an older program sees that it cannot go on
+// with a store that has one.
+static void check_first(bool acknowledged)
+{
+    char text[512] = "";
+    if (acknowledged)
+        ck_assert_uint_eq(manifest_format(), 2);
+    open_db();
+    ck_assert_int_eq(lsm_snapshot_list(db, append_name, text), 0);
+    ck_assert(strcmp(text, "one=1 ") == 0 || (!*text && !acknowledged));
+    if (*text)
+        check_named("one", "a", "1");
+    ck_assert_uint_eq(manifest_format(), *text ? 2 : 1);
+}
+
+START_TEST(test_first_power_cuts)
+{
+    teardown();
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        int rc = -1;
+        for (uint64_t call = 1; rc; call++) {
+            prepare_first();
+            env_fault_cut_at(env, call);
+            rc = lsm_snapshot_create(db, "one");
+            env_fault_power_cut(env, seed);
+            (void)!lsm_close(db);
+            check_first(rc == 0);
+            teardown();
+        }
+    }
+    store_setup(); // for the fixture
+}
+END_TEST
+
+START_TEST(test_first_failing_calls)
+{
+    static const int failures[] = {LSM_NO_SPACE, LSM_IO_ERROR};
+    teardown();
+    for (int kind = 0; kind < 2; kind++) {
+        for (uint64_t call = 1; call < 20; call++) {
+            prepare_first();
+            env_fault_fail_at(env, call, failures[kind], false);
+            int rc = lsm_snapshot_create(db, "one");
+            env_fault_fail_at(env, 0, 0, false);
+            if (rc == LSM_NO_SPACE) {
+                rc = lsm_snapshot_create(db, "one");
+                ck_assert_int_eq(rc, 0);
+            }
+            (void)!lsm_close(db);
+            check_first(rc == 0);
+            teardown();
+        }
+    }
+    store_setup(); // for the fixture
+}
+END_TEST
+
 // A failure changes nothing that was acknowledged; after a full disk all goes on.
 START_TEST(test_failing_calls)
 {
@@ -525,12 +617,15 @@ int main(void)
     tcase_add_test(tc, test_identity);
     tcase_add_test(tc, test_read_only);
     tcase_add_test(tc, test_manifest_format);
+    tcase_add_test(tc, test_two_syncs);
     tcase_add_test(tc, test_usage);
     tcase_add_test(tc, test_space_of_small_values);
     tcase_add_test(tc, test_space_of_blobs);
     tcase_add_test(tc, test_space_of_unnamed);
     tcase_add_test(tc, test_rollback);
     tcase_add_test(tc, test_entered);
+    tcase_add_test(tc, test_first_power_cuts);
+    tcase_add_test(tc, test_first_failing_calls);
     tcase_add_test(tc, test_power_cuts);
     tcase_add_test(tc, test_failing_calls);
     suite_add_tcase(suite, tc);
