@@ -15,8 +15,8 @@
 //  - The library never prints, never exits and installs no signal handler.
 //
 // Durability: what a write call has acknowledged survives the death of the process (unless wal_mode
-// is HELD). What was written with `sync`, or before a successful lsm_sync(), survives power loss; of
-// what came after, a prefix in write order survives. A batch is atomic under both.
+// is HELD). What was written with `sync`, or before a successful lsm_sync(), survives power loss;
+// of what came after, a prefix in write order survives. A batch is atomic under both.
 //
 // Failure: the first failed background write or sync makes the store read-only (LSM_READ_ONLY with
 // the cause in the detail); reads go on. Running out of space is not such a failure: writes return
@@ -90,6 +90,8 @@ enum lsm_compression {
     LSM_COMPRESSION_ZLIB = 2
 };
 enum lsm_checksums { LSM_CHECKSUMS_ONCE = 0, LSM_CHECKSUMS_ALWAYS = 1, LSM_CHECKSUMS_NEVER = 2 };
+// AUTO: MAPPED where the file system can pre-allocate, else WRITTEN; in a cluster writes gather in
+// memory while the log is written, go there together, and return when they are there.
 // HELD: what is acknowledged survives the death of the process only once it is synced, by anybody
 // or by sync_interval_ms; a write costs no call of the file system before. A prefix survives. For
 // stores whose writes take long: in a cluster.
@@ -131,7 +133,7 @@ struct lsm_options {
     unsigned l0_slowdown;        // 12 [2, 1000]: ... that begin to slow writers
     unsigned l0_stop;            // 24 [3, 1000]: ... that stop writers until one is gone
     unsigned compaction_threads; // 1 [1, 16]: beside the flush thread
-    enum lsm_wal_mode wal_mode;  // AUTO: mapped where the file system can pre-allocate
+    enum lsm_wal_mode wal_mode;  // AUTO
     // Following: the store is read while another process has it open and writes (lsm_refresh()).
     bool follow;               // default false; read_only as well. No lock is taken that a writer
                                // needs. Also for stores in a cluster
@@ -483,6 +485,12 @@ LSM_NODISCARD LSM_API int lsm_iter_read(const struct lsm_iter *iter, uint64_t of
 
 // ---------------------------------------------------------------------------------------- writing
 
+// A write that has still to get into the log. Zero: none.
+struct lsm_pending {
+    void *log;
+    uint64_t end;
+};
+
 struct lsm_write_options {
     bool sync;        // durable when the call returns
     bool sync_soon;   // an lsm_sync() is going to follow at once, and the disk begins with it. As
@@ -493,6 +501,11 @@ struct lsm_write_options {
                       // disk
     bool use_little;  // this write takes next to no space in the end (it replaces a small value):
                       // it may use a little of the reserve, which is refused when that is used up
+    // NULL, or zero or an earlier write's: in a cluster the call does not wait for the log then,
+    // but leaves that to lsm_write_end(), so that a caller can do that without its locks. Others
+    // see the write at once. It counts as acknowledged after lsm_write_end(). Without effect on
+    // `sync`.
+    struct lsm_pending *pending;
 };
 
 // `wo` may be NULL (no sync). Deleting an absent key is no error.
@@ -552,6 +565,11 @@ LSM_NODISCARD LSM_API int lsm_stage(struct lsm *db, struct lsm_batch *batch);
 // It keeps memory for the next time, at most 1 MiB.
 LSM_NODISCARD LSM_API int lsm_write(struct lsm *db, const struct lsm_write_options *wo,
                                     struct lsm_batch *batch);
+
+// Waits until a pending write, and all before it, are in the log; what it was is zero then. After a
+// failure, which makes the store read-only, what is there when it is opened again may have the
+// write or not. To be called for each pending write before lsm_close().
+LSM_NODISCARD LSM_API int lsm_write_end(struct lsm *db, struct lsm_pending *pending);
 
 // Everything acknowledged before the call is durable when it returns 0.
 LSM_NODISCARD LSM_API int lsm_sync(struct lsm *db);

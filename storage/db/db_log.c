@@ -6,6 +6,10 @@
 //
 // Power-loss prefix: logs are synced oldest first, so whenever a record is durable, so is all that
 // came before it. A log is kept alive by references while a sync of it runs.
+//
+// In a cluster an append takes as long as several disks, one after another. So there the log is one
+// that is held (wal_writer.h), and a write has been logged when it is synced, which in a cluster
+// costs no more: what was appended meanwhile goes as one write.
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +17,7 @@
 
 #include "db/db.h"
 #include "db/db_blob.h"
+#include "env_rados/env_rados.h"
 #include "wal/wal_format.h"
 
 #define CAPACITY_MIN ((size_t)1 << 20)
@@ -36,13 +41,18 @@ void db_log_note_used(struct lsm *db, uint64_t bytes)
         db->logs.used = bytes;
 }
 
+bool db_log_gathers(const struct lsm *db)
+{
+    return db->options.wal_mode == LSM_WAL_AUTO && env_rados_named(db->dir);
+}
+
 // A file for the log, that of log `recycle` if that is not 0. Each attempt has a number of its own:
 // whoever follows may have opened the file of the one before, and finds the next by its number.
 static int open_wal(struct lsm *db, struct db_log *log, size_t capacity, uint64_t recycle)
 {
     char old_name[STORE_NAME_MAX];
     struct wal_options options = {.env = db->env,
-                                  .mode = db->options.wal_mode,
+                                  .mode = db_log_gathers(db) ? LSM_WAL_HELD : db->options.wal_mode,
                                   .capacity = capacity,
                                   .growth = GROWTH,
                                   .before_sync = db_blob_before_sync,

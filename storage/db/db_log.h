@@ -39,6 +39,8 @@ int db_log_new(struct lsm *db, struct db_log **ret_log)
     EXCLUDES(db_mutex); // creates the file; no locks held
 // Stands for the logs first .. last, which recovery has read into a memtable without a table.
 int db_log_old(uint64_t first, uint64_t last, struct db_log **ret_log);
+// Whether appends gather in memory, so that whoever has written waits for the log to be written.
+bool db_log_gathers(const struct lsm *db);
 uint64_t db_log_bytes(const struct db_log *log); // of records; 0 for NULL and logs of earlier runs
 void db_log_ref(struct db_log *log);
 void db_log_unref(struct lsm *db, struct db_log *log);

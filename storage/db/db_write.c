@@ -7,7 +7,8 @@
 //
 // A writer that asked for it syncs after that, outside of the lead: the log's sync is a group
 // commit of its own, and the next group is appended meanwhile. A reader may thus see a write that
-// is not durable yet; its writer has not been told that it is.
+// is not durable yet; its writer has not been told that it is. In a cluster all do so (db_log.c),
+// or later, without their own locks (lsm_write_end()).
 //
 // Large values are written to blob files before the batch queues (db_resolve.c).
 //
@@ -389,13 +390,21 @@ static enum reserve_use reserve_use(const struct lsm_write_options *wo)
     return wo && wo->use_little ? RESERVE_USE_LITTLE : RESERVE_USE_NOT;
 }
 
+// Leaves waiting for the log to lsm_write_end(); takes over the writer's reference. What was
+// pending before is older, so the new one stands for it too.
+static void leave_pending(struct lsm *db, const struct writer *writer, struct lsm_pending *pending)
+{
+    db_log_unref(db, pending->log);
+    *pending = (struct lsm_pending){writer->sync_log, writer->sync_end};
+}
+
 static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
                        const struct lsm_batch *batch)
 {
     struct status_kept kept;
     assert(batch->count > 0 && batch->unresolved == 0);
     struct writer writer = {.batch = batch,
-                            .sync = wo && wo->sync,
+                            .sync = (wo && wo->sync) || db_log_gathers(db),
                             .sync_soon = wo && wo->sync_soon,
                             .reserve = reserve_use(wo),
                             .kept = &kept};
@@ -406,7 +415,9 @@ static int write_batch(struct lsm *db, const struct lsm_write_options *wo,
         return writer.status;
     }
     int rc = writer.status;
-    if (writer.sync_log) {
+    if (writer.sync_log && wo && wo->pending && !wo->sync && db_log_gathers(db)) {
+        leave_pending(db, &writer, wo->pending);
+    } else if (writer.sync_log) {
         if (writer.sync)
             rc = db_log_sync(db, writer.sync_log, writer.sync_end);
         else
@@ -453,6 +464,15 @@ int lsm_write(struct lsm *db, const struct lsm_write_options *wo, struct lsm_bat
     uint64_t start = latency_begin();
     int rc = write_any(db, wo, batch);
     latency_end(&db->latency[LATENCY_WRITE], start);
+    return rc;
+}
+
+int lsm_write_end(struct lsm *db, struct lsm_pending *pending)
+{
+    struct db_log *log = pending->log;
+    int rc = log ? db_log_sync(db, log, pending->end) : LSM_OK;
+    db_log_unref(db, log);
+    *pending = (struct lsm_pending){0};
     return rc;
 }
 

@@ -54,10 +54,11 @@ int manifest_follow(struct env *env, struct manifest_state *state, bool *ret_cha
 int manifest_create(struct env *env, uint64_t number, const struct manifest_state *state,
                     struct manifest **ret_manifest);
 
-// Appends an edit and syncs it; one that adds snapshots raises the manifest's format. LSM_NO_SPACE, LSM_NO_MEMORY, LSM_NO_FILES, LSM_TRY_AGAIN: nothing
-// has changed. After any other failure the manifest is unusable (later calls fail too) and nobody
-// knows whether the edit is in it. The caller must then delete neither the files that the edit adds
-// nor those that it removes, until a manifest_create() with the wanted state has succeeded.
+// Appends an edit and syncs it; one that adds snapshots raises the manifest's format. LSM_NO_SPACE,
+// LSM_NO_MEMORY, LSM_NO_FILES, LSM_TRY_AGAIN: nothing has changed. After any other failure the
+// manifest is unusable (later calls fail too) and nobody knows whether the edit is in it. The
+// caller must then delete neither the files that the edit adds nor those that it removes, until a
+// manifest_create() with the wanted state has succeeded.
 int manifest_append(struct manifest *manifest, const struct version_edit *edit);
 
 uint64_t manifest_size(const struct manifest *manifest); // bytes; start anew when it grows large

@@ -1,5 +1,5 @@
-// The engine under many threads at once, on a simulated disk, with invariants that hold at every
-// moment:
+// The engine under many threads at once, on a simulated disk and in a simulated cluster, with
+// invariants that hold at every moment:
 //
 //  transfers   each batch moves an amount between two accounts: every reader that looks at one
 //              moment (a snapshot, an iterator) sees the same sum
@@ -12,7 +12,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "disk/cluster_store.h"
 #include "engine_util.h"
+#include "env_rados/env_rados.h"
 #include "small_options.h"
 
 #define ACCOUNTS 64
@@ -28,7 +30,7 @@ struct shared {
     _Atomic bool stop;
     _Atomic uint64_t acknowledged[COUNTERS]; // stored after the write returned
     _Atomic uint64_t operations;
-    bool sync;
+    bool sync, in_cluster;
 };
 
 struct thread {
@@ -43,9 +45,15 @@ static pthread_mutex_t transfer_mutex = PTHREAD_MUTEX_INITIALIZER; // read, then
 
 #define OK(call) EXPECT((call) == LSM_OK, "%s", lsm_error_detail())
 
-static struct lsm_write_options write_options(struct thread *t)
+// Some writes leave it to lsm_write_end() to wait for the log, which only in a cluster has to be.
+static void write_batch(struct thread *t, struct lsm_batch *batch)
 {
-    return (struct lsm_write_options){.sync = t->shared->sync && one_in(&t->random, 10)};
+    struct lsm_pending pending = {0};
+    bool later = one_in(&t->random, 2);
+    const struct lsm_write_options wo = {.sync = t->shared->sync && one_in(&t->random, 10),
+                                         .pending = later ? &pending : NULL};
+    OK(lsm_write(t->shared->db, &wo, batch));
+    OK(lsm_write_end(t->shared->db, &pending));
 }
 
 static size_t name(char *key, const char *kind, unsigned i)
@@ -77,7 +85,6 @@ static uint64_t get_number(struct thread *t, const struct lsm_snapshot *snapshot
 
 static void transfer(struct thread *t)
 {
-    struct lsm_write_options wo = write_options(t);
     struct lsm_batch *batch;
     unsigned from = random_below(&t->random, ACCOUNTS), to = random_below(&t->random, ACCOUNTS);
     if (from == to)
@@ -88,7 +95,7 @@ static void transfer(struct thread *t)
     uint64_t amount = random_below(&t->random, have + 1);
     put_number(batch, "account", from, have - amount);
     put_number(batch, "account", to, get_number(t, NULL, "account", to) + amount);
-    OK(lsm_write(t->shared->db, &wo, batch));
+    write_batch(t, batch);
     pthread_mutex_unlock(&transfer_mutex);
     lsm_batch_free(batch);
 }
@@ -139,13 +146,12 @@ static void sum_by_iterator(struct thread *t)
 
 static void count_up(struct thread *t)
 {
-    struct lsm_write_options wo = write_options(t);
     struct lsm_batch *batch;
     unsigned i = t->id % COUNTERS;
     uint64_t next = atomic_load(&t->shared->acknowledged[i]) + 1;
     OK(lsm_batch_new(&batch));
     put_number(batch, "counter", i, next);
-    OK(lsm_write(t->shared->db, &wo, batch));
+    write_batch(t, batch);
     atomic_store(&t->shared->acknowledged[i], next);
     lsm_batch_free(batch);
 }
@@ -169,7 +175,6 @@ static void watch_counters(struct thread *t)
 
 static void set_group(struct thread *t)
 {
-    struct lsm_write_options wo = write_options(t);
     struct lsm_batch *batch;
     unsigned group = random_below(&t->random, GROUPS);
     uint64_t number = random_next(&t->random);
@@ -182,7 +187,7 @@ static void set_group(struct thread *t)
         else
             put_number(batch, "group", group * GROUP + i, number);
     }
-    OK(lsm_write(t->shared->db, &wo, batch));
+    write_batch(t, batch);
     lsm_batch_free(batch);
 }
 
@@ -224,6 +229,8 @@ static void checkpoint(struct thread *t)
     char path[32];
     struct lsm *copy;
     struct lsm_options options;
+    if (t->shared->in_cluster) // that is refused
+        return;
     snprintf(path, sizeof path, "/copy%u", atomic_fetch_add(&number, 1));
     OK(lsm_checkpoint(t->shared->db, path));
     lsm_options_init(&options);
@@ -294,7 +301,7 @@ static void set_up(struct shared *shared)
     lsm_batch_free(batch);
 }
 
-static void run_mix(struct lsm_options *options, bool sync)
+static void run_mix(const char *path, struct lsm_options *options, bool sync)
 {
     static void (*const rounds[THREADS])(struct thread *) = {
         transfer,       transfer,        count_up,        count_up,
@@ -303,9 +310,9 @@ static void run_mix(struct lsm_options *options, bool sync)
         watch_counters, look_at_group,   look_at_group,   manage};
     uint64_t seed = seed_from_env();
     struct timespec time = {.tv_sec = (time_t)from_env("LSM_SECONDS", 2)};
-    struct shared shared = {.env = options->env, .sync = sync};
+    struct shared shared = {.env = options->env, .sync = sync, .in_cluster = env_rados_named(path)};
     struct thread threads[THREADS];
-    OK(lsm_open("/db", options, &shared.db));
+    OK(lsm_open(path, options, &shared.db));
     set_up(&shared);
     for (unsigned i = 0; i < THREADS; i++) {
         threads[i] =
@@ -318,7 +325,7 @@ static void run_mix(struct lsm_options *options, bool sync)
         pthread_join(threads[i].handle, NULL);
     // Everything acknowledged is there when the store is opened again.
     OK(lsm_close(shared.db));
-    OK(lsm_open("/db", options, &shared.db));
+    OK(lsm_open(path, options, &shared.db));
     sum_by_snapshot(&threads[0]);
     for (unsigned i = 0; i < COUNTERS; i++)
         EXPECT(get_number(&threads[0], NULL, "counter", i) == atomic_load(&shared.acknowledged[i]),
@@ -328,15 +335,16 @@ static void run_mix(struct lsm_options *options, bool sync)
     OK(lsm_close(shared.db));
 }
 
-static void run_with(void (*change)(struct lsm_options *), bool sync)
+static void run_with(void (*change)(struct lsm_options *), bool sync, struct cluster_store *cluster)
 {
-    struct lsm_options options = small_options(env_fault_new());
+    struct lsm_options options = small_options(cluster ? cluster->env : env_fault_new());
     options.block_cache_size = 64 << 10;
     options.max_open_tables = 16;
     options.compaction_threads = 2;
     change(&options);
-    run_mix(&options, sync);
-    env_fault_free(options.env);
+    run_mix(cluster ? CLUSTER_STORE_PATH : "/db", &options, sync);
+    if (!cluster)
+        env_fault_free(options.env);
 }
 
 static void mapped(struct lsm_options *options)
@@ -355,13 +363,28 @@ static void written(struct lsm_options *options)
 
 START_TEST(test_mapped)
 {
-    run_with(mapped, false);
+    run_with(mapped, false, NULL);
 }
 END_TEST
 
 START_TEST(test_written_and_synced)
 {
-    run_with(written, true);
+    run_with(written, true, NULL);
+}
+END_TEST
+
+static void gathered(struct lsm_options *options)
+{
+    options->wal_mode = LSM_WAL_AUTO;
+    options->blob_file_size = 256 << 10;
+}
+
+START_TEST(test_in_a_cluster)
+{
+    struct cluster_store cluster;
+    cluster_store_init(&cluster, 1);
+    run_with(gathered, true, &cluster);
+    cluster_store_release(&cluster);
 }
 END_TEST
 
@@ -370,5 +393,6 @@ int main(void)
     TCase *tc = tcase_create("threads");
     tcase_add_test(tc, test_mapped);
     tcase_add_test(tc, test_written_and_synced);
+    tcase_add_test(tc, test_in_a_cluster);
     return run_case("engine threads", tc, 600);
 }

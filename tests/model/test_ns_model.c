@@ -679,7 +679,7 @@ static void draw_options(struct history *h)
     }
     engine->wal_mode = one_in(h, 2) ? LSM_WAL_MAPPED : LSM_WAL_WRITTEN;
     if (h->in_cluster) // which cannot map
-        engine->wal_mode = LSM_WAL_WRITTEN;
+        engine->wal_mode = one_in(h, 2) ? LSM_WAL_AUTO : LSM_WAL_WRITTEN;
     engine->blob_min = one_in(h, 2) ? blob_min[below(h, 5)] : 1 + (size_t)below(h, 4000);
     engine->blob_file_size = one_in(h, 4) ? 4 << 10 : 64 << 10;
     engine->blob_compression = below(h, 3);

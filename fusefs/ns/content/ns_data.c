@@ -6,7 +6,9 @@
 //
 // Locks: writes take the inode's exclusively; reads go by a snapshot, without any: nobody who
 // changes the file waits for a read from disk, and a read sees the whole of a write or nothing of
-// it. Failure: a write that fails has changed nothing.
+// it. A write waits for the engine's log (in a cluster) without the lock, so those of one file wait
+// together. Failure: a write that fails has changed nothing; but if the log fails, what was written
+// can be seen until the store is opened again, and changes nothing any more.
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
@@ -219,6 +221,7 @@ static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, 
     struct inode_lock lock;
     op->sync_soon = data.size < CONTENT_SHORT_WRITE && note_short_write(inode);
     op->frees_space = on_promise;
+    op->ends_later = true;
     // Staged bytes are written without the reserve.
     int rc = is_refused(inode, op, offset, flags) ? -ENOSPC : 0;
     if (!rc && !on_promise)
@@ -227,6 +230,8 @@ static int write_once(struct ns *ns, struct ns_inode *inode, struct slice data, 
     if (!rc)
         rc = write_locked(ns, op, inode, data, offset, flags);
     inode_release(&ns->table.locks, &lock);
+    int ended = op_commit_end(ns, op);
+    rc = rc ? rc : ended;
     if (!rc)
         ns_changed_attr(op, &op->file.rec, ret_attr);
     op_end(ns, op);

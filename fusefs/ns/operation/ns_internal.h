@@ -171,6 +171,8 @@ struct op {
     bool is_zeroed;        // the file grows by zeros: no loss noted there counts any more
     bool frees_space;      // op_commit may use the engine's reserve for a full disk
     bool small_change;     // ... a little of it: no more than records are changed
+    bool ends_later;       // op_commit does not wait for the log; op_commit_end() follows
+    struct lsm_pending pending;
 };
 
 // The gate: an operation that may change the tree passes it first, and comes back at its end.
@@ -221,7 +223,10 @@ int ns_delete_keys(struct ns *ns, struct lsm_batch *batch, const struct pathkey 
 // Changes the count of files. At most once in an operation, as the last call before the commit.
 int op_count(struct ns *ns, struct op *op, int64_t delta);
 int op_commit(struct ns *ns, struct op *op); // the batch is empty afterwards
-void op_tell_watcher(struct ns *ns);         // that something was committed
+// After op_commit with `ends_later`, failed or not, without the inode's lock: waits for the log.
+// The change can be seen since op_commit.
+int op_commit_end(struct ns *ns, struct op *op);
+void op_tell_watcher(struct ns *ns); // that something was committed
 // The same for a batch that changes names of the two directories, which may be one.
 int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other)
     REQUIRES(inode_held);

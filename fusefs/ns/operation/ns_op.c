@@ -384,8 +384,10 @@ void op_tell_watcher(struct ns *ns)
 
 int op_commit(struct ns *ns, struct op *op)
 {
-    struct lsm_write_options options = {
-        .use_reserve = op->frees_space, .use_little = op->small_change, .sync_soon = op->sync_soon};
+    struct lsm_write_options options = {.use_reserve = op->frees_space,
+                                        .use_little = op->small_change,
+                                        .sync_soon = op->sync_soon,
+                                        .pending = op->ends_later ? &op->pending : NULL};
     int rc = ns->at.snapshot ? LSM_READ_ONLY : lsm_write(ns->db, &options, op->batch);
     assert(!op->counter || op->counter->holder == op);
     if (!rc && op->counter)
@@ -399,6 +401,12 @@ int op_commit(struct ns *ns, struct op *op)
     if (!rc)
         op_tell_watcher(ns);
     return ns_err(rc);
+}
+
+int op_commit_end(struct ns *ns, struct op *op)
+{
+    op->ends_later = false;
+    return ns_err(lsm_write_end(ns->db, &op->pending));
 }
 
 // Both counts are raised before the commit and after it. So whoever has seen the change by a lookup
