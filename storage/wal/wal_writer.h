@@ -4,7 +4,8 @@
 //           memcpy into the page cache. Survives the death of the process at once.
 //  written  an append is a pwrite. For file systems that cannot pre-allocate, or on request.
 //  held     an append is a copy in memory. A sync writes what has gathered, and so does an append
-//           that finds much of it. The death of the process loses what was not written.
+//           that finds much of it. The death of the process loses what was not written. In a
+//           cluster all writers sync.
 //
 // AUTO takes mapped and falls back to written when allocation is not supported. A mapped log never
 // stores to a page whose disk space is not allocated: a full disk shows as LSM_NO_SPACE from

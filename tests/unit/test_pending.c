@@ -62,25 +62,22 @@ static void die(void)
 
 START_TEST(test_seen_before_it_is_logged)
 {
-    uint64_t writes = fake_process_writes(store.process);
     struct lsm_pending pending = put_pending("a");
     ck_assert_ptr_nonnull(pending.log);
     ck_assert_int_eq(get("a"), 0);
-    ck_assert_uint_eq(fake_process_writes(store.process), writes);
     ck_assert_int_eq(lsm_write_end(db, &pending), 0);
     ck_assert_ptr_null(pending.log);
-    ck_assert_uint_eq(fake_process_writes(store.process), writes + 1);
     ck_assert_int_eq(lsm_write_end(db, &pending), 0); // nothing is pending
     die();
     ck_assert_int_eq(get("a"), 0);
 }
 END_TEST
 
-// Whoever has been told that it is written has all that was written before it.
+// Whoever has been told that it is written has all that was written before it: a dead process can
+// end that.
 START_TEST(test_ends_all_before)
 {
     struct lsm_pending first = put_pending("a"), second = put_pending("b");
-    uint64_t writes = fake_process_writes(store.process);
     switch (_i) {
     case 0:
         ck_assert_int_eq(lsm_put(db, NULL, "c", 1, "v", 1), 0);
@@ -91,10 +88,9 @@ START_TEST(test_ends_all_before)
     default:
         ck_assert_int_eq(lsm_write_end(db, &second), 0);
     }
-    ck_assert_uint_eq(fake_process_writes(store.process), writes + 1);
+    fake_process_kill(store.process);
     ck_assert_int_eq(lsm_write_end(db, &first), 0);
     ck_assert_int_eq(lsm_write_end(db, &second), 0);
-    ck_assert_uint_eq(fake_process_writes(store.process), writes + 1);
     die();
     ck_assert_int_eq(get("a"), 0);
     ck_assert_int_eq(get("b"), 0);
