@@ -342,6 +342,17 @@ static void look_for_room(struct lsm *db) REQUIRES(db_mutex)
     }
 }
 
+// Gives back what the active log has allocated ahead. Not if a writer leads just now: it may be
+// waiting for this thread.
+static void give_back_active(struct lsm *db)
+{
+    struct writer writer;
+    if (!db_lead_try(db, &writer))
+        return;
+    (void)wal_give_back(db_active_log_as_lead(db)->wal);
+    db_lead_release(db, &writer);
+}
+
 // Whether the reserve was given back for a compaction that found no room in small steps either. The
 // flush thread leaves it to the compaction until that has ended. Mutex held, released meanwhile.
 static bool lend_reserve(struct lsm *db) REQUIRES(db_mutex)
@@ -351,6 +362,8 @@ static bool lend_reserve(struct lsm *db) REQUIRES(db_mutex)
     db->space.lent++;
     db_unlock(db);
     bool released = db_reserve_release(db);
+    if (released)
+        give_back_active(db);
     db_lock(db);
     if (!released)
         db->space.lent--;
@@ -396,6 +409,7 @@ static void *compaction_thread(void *arg)
         db_unlock(db);
         int rc = db_run_compaction(db, version, compaction, NULL);
         db_remove_obsolete(db);
+        bool had_reserve = lent;
         db_lock(db);
         end_loan(db, &lent);
         db_unlock(db);
@@ -416,7 +430,7 @@ static void *compaction_thread(void *arg)
             db->jobs.no_room_bytes = input_bytes;
             continue;
         }
-        lent = lend_reserve(db);
+        lent = !had_reserve && lend_reserve(db); // not again before there is more room
         db->jobs.no_way = !lent;
         if (!lent)
             wait_for_room(db);

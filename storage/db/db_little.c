@@ -55,7 +55,7 @@ static bool is_settled(struct lsm *db) REQUIRES(db_mutex)
 static bool settle(struct lsm *db, uint64_t wait_us) REQUIRES(db_lead)
 {
     uint64_t give_up_us = clock_us() + wait_us, now;
-    db_log_drop_recyclable(db); // a log that is kept for recycling is only a convenience
+    db_log_give_back(db);
     db_lock(db);
     bool due = memtable_entries(db_active(db)) > 0;
     bool settled = true;

@@ -207,6 +207,23 @@ void db_log_drop_recyclable(struct lsm *db)
     }
 }
 
+void db_log_give_back(struct lsm *db)
+{
+    db_log_drop_recyclable(db);
+    db_lock(db);
+    struct db_log *spare = db->logs.spare_state == SPARE_NONE ? db->logs.spare : NULL;
+    if (spare)
+        db->logs.spare_state = SPARE_MAKING; // nobody takes it meanwhile
+    db_unlock(db);
+    if (!spare)
+        return;
+    (void)wal_give_back(spare->wal);
+    db_lock(db);
+    db->logs.spare_state = SPARE_NONE;
+    pthread_cond_broadcast(&db->changed);
+    db_unlock(db);
+}
+
 // Drops the spare log, which is made again when it is needed; it may be small then, since logs
 // grow.
 void db_log_settle(struct lsm *db)

@@ -50,6 +50,9 @@ void db_log_retire(struct lsm *db, struct db_log *log) EXCLUDES(db_mutex);
 // Tells that a log of `bytes` was filled, for the size of later ones; mutex held.
 void db_log_note_used(struct lsm *db, uint64_t bytes) REQUIRES(db_mutex);
 void db_log_drop_recyclable(struct lsm *db) EXCLUDES(db_mutex); // no locks held
+// Gives back what logs only take for speed: old files, and what the next log has allocated ahead.
+// No locks held.
+void db_log_give_back(struct lsm *db) EXCLUDES(db_mutex);
 // Gives back what logs only take in a busy store. No locks held; by the flush thread.
 void db_log_settle(struct lsm *db) EXCLUDES(db_mutex);
 // Makes everything up to `end` of `log` durable, and all logs before it.

@@ -333,7 +333,7 @@ bool db_reserve_release(struct lsm *db)
     if (!held && !part)
         return false;
     (void)!db->env->ops->unlink(db->env, name);
-    db_log_drop_recyclable(db);
+    db_log_give_back(db);
     return true;
 }
 
