@@ -353,13 +353,14 @@ static void give_back_active(struct lsm *db)
     db_lead_release(db, &writer);
 }
 
-// Whether the reserve was given back for a compaction that found no room in small steps either. The
-// flush thread leaves it to the compaction until that has ended. Mutex held, released meanwhile.
+// Whether the reserve was given back for a compaction that found no room in small steps either, or
+// for another one. It is left to them until they have ended. Mutex held, released meanwhile.
 static bool lend_reserve(struct lsm *db) REQUIRES(db_mutex)
 {
     if (!db_disk_is_full(db))
         return false;
-    db->space.lent++;
+    if (db->space.lent++)
+        return true;
     db_unlock(db);
     bool released = db_reserve_release(db);
     if (released)
@@ -370,14 +371,19 @@ static bool lend_reserve(struct lsm *db) REQUIRES(db_mutex)
     return released;
 }
 
-// Mutex held.
-static void end_loan(struct lsm *db, bool *lent) REQUIRES(db_mutex)
+// The end of a compaction, or of a loan for which there is none: the reserve is made again before
+// anything else, while `jobs` (0 or 1) of this thread count as running. Mutex held, released
+// meanwhile.
+static void return_loan(struct lsm *db, bool *lent, unsigned jobs) REQUIRES(db_mutex)
 {
-    if (!*lent)
-        return;
-    assert(db->space.lent > 0);
-    db->space.lent--;
-    *lent = false;
+    if (*lent) {
+        assert(db->space.lent > 0);
+        db->space.lent--;
+        *lent = false;
+    }
+    db_unlock(db);
+    db_reserve_renew(db, jobs);
+    db_lock(db);
 }
 
 static void *compaction_thread(void *arg)
@@ -398,9 +404,9 @@ static void *compaction_thread(void *arg)
                 db->jobs.no_room_bytes = 0;
                 db->jobs.no_way = false;
             }
-            if (picked)
-                end_loan(db, &lent);
-            if (picked)
+            if (picked && lent)
+                return_loan(db, &lent, 0);
+            else if (picked)
                 wait_work(db, IDLE_WAKE_S * 1000);
             continue;
         }
@@ -411,12 +417,12 @@ static void *compaction_thread(void *arg)
         db_remove_obsolete(db);
         bool had_reserve = lent;
         db_lock(db);
-        end_loan(db, &lent);
-        db_unlock(db);
-        db_reserve_renew(db, 1);
-        if (!rc)
+        return_loan(db, &lent, 1);
+        if (!rc) {
+            db_unlock(db);
             db_reserve_grow(db);
-        db_lock(db);
+            db_lock(db);
+        }
         assert(db->jobs.compactions_running > 0);
         db->jobs.compactions_running--;
         bool pause = job_ended(db, rc, DB_FULL_COMPACTION, "compaction failed");
@@ -435,7 +441,8 @@ static void *compaction_thread(void *arg)
         if (!lent)
             wait_for_room(db);
     }
-    end_loan(db, &lent);
+    if (lent)
+        return_loan(db, &lent, 0);
     db_unlock(db);
     return NULL;
 }
