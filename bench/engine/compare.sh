@@ -8,6 +8,8 @@
 #     --memory=SIZE    write buffer, and cache where it is not to hold everything (64M)
 #     --rounds=N       (3)
 #     --engines=LIST   (tinylsm,leveldb,rocksdb,lmdb)
+#     --before=FILE    lsm_bench of another commit, as the engine "before": tinylsm is measured
+#                      against that (engines: before,tinylsm)
 #     --groups=LIST    (fillseq,main,cached,delete,plain,mixed,sync)
 #     --bin=FILE       (build/bin/lsm_bench)
 #     --db=DIR         where the stores are made: DIR/lsm_compare.* (/tmp)
@@ -17,11 +19,14 @@
 # Leaves a non-zero status when engines disagree or one fails.
 . "$(dirname "$0")/../common.sh"
 
-num=1000000 reads=0 memory=64M rounds=3 engines=tinylsm,leveldb,rocksdb,lmdb bin=$root/build/bin/lsm_bench db=/tmp
+num=1000000 reads=0 memory=64M rounds=3 engines='' before='' bin=$root/build/bin/lsm_bench db=/tmp
 groups=fillseq,main,cached,delete,plain,mixed,sync name=$(date +%F) keep=''
-parse_options "num reads memory rounds engines groups bin db name keep" "$@"
+parse_options "num reads memory rounds engines before groups bin db name keep" "$@"
 out=${arguments[0]:-$root/bench/results}
 [ -x "$bin" ] || die "$bin: build it first (Release)"
+[ -z "$before" ] || [ -x "$before" ] || die "$before: there is no such program"
+[ -n "$engines" ] || engines=${before:+before,tinylsm}
+[ -n "$engines" ] || engines=tinylsm,leveldb,rocksdb,lmdb
 IFS=, read -ra engine_list <<<"$engines"
 IFS=, read -ra group_list <<<"$groups"
 
@@ -35,7 +40,9 @@ warm=readseq,readrandom,readrandom,readhot,readseq,readreverse,seekrandom,scan10
 # The runs of a group, on one engine. "cached" and "delete" use the store that "main" left. "mixed"
 # starts with every key present, so that what its readers find does not depend on the writer.
 run() { # engine group
-  local b=("$bin" --engine="$1" --num="$num" --reads="$reads" --write_buffer_size="$memory"
+  local program=("$bin" --engine="$1")
+  [ "$1" != before ] || program=("$before" --engine=tinylsm)
+  local b=("${program[@]}" --num="$num" --reads="$reads" --write_buffer_size="$memory"
     --cache_size="$memory" --db="$work/$1.db")
   case $2 in
   fillseq) "${b[@]}" --db="$work/$1.seq" --benchmarks=fillseq,waitidle,readseq,stats ;;

@@ -58,8 +58,8 @@ SECTIONS = {
     "plain": "Reads of a compacted store without compression",
 }
 
-NAMES = {"tinylsm": "tinylsm", "leveldb": "LevelDB", "rocksdb": "RocksDB", "lmdb": "LMDB"}
-COLORS = {"tinylsm": "#1f6f8b", "leveldb": "#d9822b", "rocksdb": "#b5a642", "lmdb": "#8c8c8c"}
+NAMES = {"before": "before", "tinylsm": "tinylsm", "leveldb": "LevelDB", "rocksdb": "RocksDB", "lmdb": "LMDB"}
+COLORS = {"before": "#d9822b", "tinylsm": "#1f6f8b", "leveldb": "#d9822b", "rocksdb": "#b5a642", "lmdb": "#8c8c8c"}
 PACKAGES = ["libleveldb1d", "librocksdb7.8", "liblmdb0", "libsnappy1v5", "liblz4-1", "libxxhash0"]
 
 # As the project's issue gives it: LevelDB's newest source on a machine of the same kind.
@@ -146,10 +146,16 @@ def collect(runs, engines, groups, rounds):
     return rows
 
 
+def peers_of(row):
+    """Who tinylsm is measured against: if it was run, another build of its own."""
+    if "before" in row["rate"]:
+        return ("before",)
+    return ("leveldb", "rocksdb") if row["against"] == "lsm" else ("lmdb",)
+
+
 def reference(row):
     """(rate, name) of who tinylsm is measured against."""
-    peers = ("leveldb", "rocksdb") if row["against"] == "lsm" else ("lmdb",)
-    rates = [(row["rate"][p], NAMES[p]) for p in peers if p in row["rate"]]
+    rates = [(row["rate"][p], NAMES[p]) for p in peers_of(row) if p in row["rate"]]
     return max(rates) if rates else (None, "")
 
 
@@ -209,8 +215,10 @@ def table(rows, engines):
         if with_ratio:
             rate, name = reference(row)
             ratio = row["rate"].get("tinylsm", 0) / rate if rate else None
-            mark = "" if ratio is None or ratio >= row["aim"] else " (missed)"
-            cells += [f"**{ratio:.2f}**{mark}" if ratio else "-", name, f"{row['aim']:.1f}"]
+            aim = None if name == NAMES["before"] else row["aim"]
+            mark = "" if ratio is None or aim is None or ratio >= aim else " (missed)"
+            cells += [f"**{ratio:.2f}**{mark}" if ratio else "-", name,
+                      "-" if aim is None else f"{aim:.1f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -233,8 +241,7 @@ def cpu_times(rows, engines):
     lines = ["| workload | " + " | ".join(NAMES[e] for e in engines) + " | ratio |",
              "|---|" + "---:|" * (len(engines) + 1)]
     for row in rows:
-        peers = ("leveldb", "rocksdb") if row["against"] == "lsm" else ("lmdb",)
-        best = min((row["cpu"][p] for p in peers if p in row["cpu"]), default=None)
+        best = min((row["cpu"][p] for p in peers_of(row) if p in row["cpu"]), default=None)
         own = row["cpu"].get("tinylsm")
         ratio = f"{best / own:.2f}" if best and own else "-"
         cells = [f"{row['cpu'][e]:.3g}" if e in row["cpu"] else "-" for e in engines]
@@ -289,7 +296,9 @@ def markdown(args, runs, rows, engines, problems):
             if key[1] == engine and "engine" in extra:
                 out.append(f"- {extra['engine']}")
                 break
-    out += ["", f"![Rates relative to the better of LevelDB and RocksDB]({os.path.basename(args.svg)})"]
+    if "before" not in engines:
+        out += ["", "![Rates relative to the better of LevelDB and RocksDB]"
+                f"({os.path.basename(args.svg)})"]
     shown = []
     for group in SECTIONS:
         if not any(r["group"] == group for r in rows):
@@ -403,8 +412,9 @@ def main():
                 runs[round_, engine, group] = read_log(f"{args.logs}/{round_}.{engine}.{group}.log")
     problems = check_equal(runs, engines, groups, args.rounds)
     rows = collect(runs, engines, groups, args.rounds)
-    with open(args.svg, "w", encoding="utf-8") as file:
-        file.write(svg(rows, engines))
+    if "before" not in engines:
+        with open(args.svg, "w", encoding="utf-8") as file:
+            file.write(svg(rows, engines))
     with open(args.markdown, "w", encoding="utf-8") as file:
         file.write(markdown(args, runs, rows, engines, problems))
     for line in table(rows, engines):

@@ -41,4 +41,18 @@ memory           : write buffer 1.0 MiB, cache 3.0 MiB, 0 bloom bits
 *"
 check "made where it was told" test -s db/CURRENT
 
+# Two builds side by side: a table with the rates of both, their ratio, and no aim.
+"$root/bench/engine/compare.sh" --bin="$bin/lsm_bench" --before="$bin/lsm_bench" --num=2000 \
+    --rounds=1 --groups=fillseq --db="$work" --name=both "$work/results" >out 2>err
+same "compare.sh --before: status" $? 0
+matches "both builds" "$(cat out)" "| workload | before | tinylsm | ratio | to | wanted |
+*
+| fillseq | *"
+matches "their ratio" "$(grep fillseq out)" "| fillseq | * | * | \*\**\*\** | before | - |"
+check "the report" test -s "$work/results/engine-both.md"
+check_not "no chart against others" test -e "$work/results/engine-both.svg"
+"$root/bench/engine/compare.sh" --bin="$bin/lsm_bench" --before=/nowhere "$work/results" 2>err
+same "no such build: status" $? 2
+same "no such build" "$(cat err)" "compare.sh: /nowhere: there is no such program"
+
 finish
