@@ -206,8 +206,9 @@ LSM_API void lsm_lock_note(struct lsm *db, const char *note);
 // whether all acknowledged writes are durable. NULL is allowed.
 LSM_API int lsm_close(struct lsm *db);
 
-// The same, but a store that was made when this handle was opened is removed again, and so is its
-// directory, if that was made too. The store is locked until it is gone.
+// Closes the store like lsm_close(). If the store was made when this handle was opened, it is
+// removed again, and so is its directory, if that was made too; the store is locked until it is
+// gone.
 LSM_API int lsm_discard(struct lsm *db);
 
 // Removes the store's files from `path` and the directory if it is then empty. Refuses a store in
@@ -314,9 +315,9 @@ LSM_NODISCARD LSM_API int lsm_snapshot_new(struct lsm *db,
                                            const struct lsm_snapshot **ret_snapshot);
 LSM_API void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot);
 
-// The same for a few reads that belong together, to be freed soon: takes no lock, so it waits for
-// nobody; in exchange the memtables and tables of this moment stay until it is freed, as for an
-// iterator.
+// A snapshot for a few reads that belong together, to be freed soon. It takes no lock, so it waits
+// for nobody; in exchange the memtables and tables of this moment stay until it is freed, as they
+// do for an iterator.
 LSM_NODISCARD LSM_API int lsm_snapshot_brief(struct lsm *db,
                                              const struct lsm_snapshot **ret_snapshot);
 
@@ -340,12 +341,12 @@ LSM_API void lsm_snapshots_leave(struct lsm *db, uint64_t entered);
 // they are deleted. A name is 1 to LSM_SNAPSHOT_NAME_MAX bytes without '/' and control characters,
 // neither "." nor "..".
 
-// Makes one of what has been acknowledged by now; durable when it returns 0. Takes two syncs,
-// whatever the store's size. LSM_EXISTS, LSM_INVALID for a name that cannot be.
+// Makes a named snapshot of what has been acknowledged by now; durable when it returns 0. Takes two
+// syncs, whatever the store's size. LSM_EXISTS, LSM_INVALID for a name that cannot be.
 LSM_NODISCARD LSM_API int lsm_snapshot_create(struct lsm *db, const char *name);
 struct lsm_snapshot_info;
-// The same in a store whose content is that of `origin`, a snapshot of another store: it gets the
-// identity and the time of `origin`.
+// Makes a named snapshot in a store whose content is that of `origin`, a snapshot of another store:
+// the new one gets the identity and the time of `origin`.
 LSM_NODISCARD LSM_API int lsm_snapshot_create_as(struct lsm *db, const char *name,
                                                  const struct lsm_snapshot_info *origin);
 // LSM_NOT_FOUND if there is none. What only it could see is given back in the background. Snapshots
@@ -523,8 +524,9 @@ LSM_API size_t lsm_batch_count(const struct lsm_batch *batch);
 LSM_API size_t lsm_batch_size(const struct lsm_batch *batch); // bytes it takes in the log
 LSM_NODISCARD LSM_API int lsm_batch_put(struct lsm_batch *batch, const void *key, size_t key_size,
                                         const void *value, size_t value_size);
-// The same without a copy: the value's bytes are the caller's and must stay as they are until the
-// batch is cleared or freed. For large values, which go from there straight to a blob file.
+// Puts a value without copying it into the batch: its bytes are the caller's and must stay as they
+// are until the batch is cleared or freed. For large values, which go from there straight to a blob
+// file.
 LSM_NODISCARD LSM_API int lsm_batch_put_borrowed(struct lsm_batch *batch, const void *key,
                                                  size_t key_size, const void *value,
                                                  size_t value_size);
@@ -540,8 +542,9 @@ LSM_NODISCARD LSM_API int lsm_batch_put_part(struct lsm_batch *batch, const void
                                              size_t key_size, const void *src_key,
                                              size_t src_key_size, uint64_t offset, uint64_t length);
 
-// The same of the value `src_key` had at the snapshot (NULL: as above). Other writers may change it
-// meanwhile; the snapshot is freed after lsm_write().
+// Like lsm_batch_put_part(), but with the value that `src_key` had at the snapshot (NULL: when the
+// batch is written). Other writers may change the source meanwhile. The snapshot is freed after
+// lsm_write().
 LSM_NODISCARD LSM_API int lsm_batch_put_part_at(struct lsm_batch *batch, const void *key,
                                                 size_t key_size,
                                                 const struct lsm_snapshot *snapshot,
@@ -589,9 +592,9 @@ LSM_NODISCARD LSM_API int lsm_flush(struct lsm *db);
 LSM_NODISCARD LSM_API int lsm_compact_range(struct lsm *db, const void *lower, size_t lower_size,
                                             const void *upper, size_t upper_size);
 
-// The same, with entries merged so far told to `progress`. In pieces, between which what others
-// write gets on its way: a store in use does not wait for it. What had been done when it is
-// cancelled stays.
+// Like lsm_compact_range(), but tells `progress` how many entries are merged, and works in pieces:
+// between two of them the store's other jobs go on, so a store in use does not wait for it. If it
+// is cancelled, what had been done stays.
 LSM_NODISCARD LSM_API int lsm_compact_range_with(struct lsm *db, const void *lower,
                                                  size_t lower_size, const void *upper,
                                                  size_t upper_size, lsm_progress_fn *progress,

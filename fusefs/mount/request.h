@@ -48,9 +48,9 @@ void reply_inode(fuse_req_t req, struct ns_inode *inode, const struct ns_attr *a
 // The kernel expects that only of SETATTR, and would go on showing the old mode.
 void request_mode_changed(struct lsmfs *fs, const struct ns_attr *attr);
 
-// The same after a change of content by a caller without CAP_FSETID; *attr: the attributes after
-// it. Setgid of a file that its group cannot execute is cleared too if the caller is not in the
-// group, which the namespace cannot know.
+// request_mode_changed() after a change of content by a caller without CAP_FSETID; *attr: the
+// attributes after it. Setgid of a file that its group cannot execute is cleared too if the caller
+// is not in the group, which the namespace cannot know.
 void request_content_changed(fuse_req_t req, struct ns_inode *inode, struct ns_attr *attr);
 
 // What reading the inode does to its time of access, by the mount's options and the handle's flags.

@@ -47,7 +47,7 @@ void snapdir_free(struct snapdir *snapdir); // stopped; closes the snapshots
 // The snapshot called `name`, opened if it is not; for one request, until snapdir_done(). 0 or a
 // negative errno.
 int snapdir_open(struct snapdir *snapdir, const char *name, struct snapdir_snapshot **ret_shown);
-// The same of one that is open, by number; NULL: it is not.
+// The snapshot of that number if it is open, until snapdir_done(); NULL: it is not.
 struct snapdir_snapshot *snapdir_use(struct snapdir *snapdir, uint64_t id);
 void snapdir_done(struct snapdir *snapdir, struct snapdir_snapshot *shown);
 

@@ -268,8 +268,8 @@ static void *errand_run(void *arg)
     return NULL;
 }
 
-// The same by a thread that nobody waits for: it may be kept as long as what it asks for. It holds
-// the mount meanwhile, and so it is the last means.
+// Has the kernel send a request, by a thread that nobody waits for: it may be kept as long as what
+// it asks for. It holds the mount meanwhile, and so it is the last means.
 static bool queue_request(struct transport *transport, const struct queue *queue)
 {
     size_t size = strlen(transport->mountpoint) + 1;

@@ -40,7 +40,7 @@ int uring_entry_request(struct uring_entry *entry, struct fuse_buf *ret_buf);
 // Puts the reply in: a fuse_out_header and what belongs to it. One that is too long becomes EIO.
 void uring_entry_reply(struct uring_entry *entry, const struct iovec *iov, int count);
 
-// The same of an error, positive.
+// Puts a reply in that says only that the request has failed, with a positive errno.
 void uring_entry_fail(struct uring_entry *entry, int error);
 
 // Gives the memory behind the reply back to the system, after a large request that may be long the

@@ -68,14 +68,14 @@ int ns_open(const char *path, const struct ns_options *options, struct ns **ret_
 // has open and keeps open for longer. Nothing can be changed (EROFS). Inodes are its own: the same
 // number is another struct ns_inode here. Fails as ns_open(), and with LSM_NOT_FOUND.
 int ns_open_snapshot(struct ns *live, const char *name, struct ns **ret_ns);
-// The same of a snapshot that the caller has from lsm_snapshot_open() or lsm_snapshot_new(), and
-// that is the namespace's from here on, whatever is returned.
+// Opens the tree as a snapshot has it that the caller has from lsm_snapshot_open() or
+// lsm_snapshot_new(), and that is the namespace's from here on, whatever is returned.
 int ns_open_at(struct ns *live, const struct lsm_snapshot *snapshot, struct ns **ret_ns);
 
 // Stops background work, closes the store; all inodes must have been put (those that were not are
 // dropped). Returns lsm_close()'s status.
 int ns_close(struct ns *ns);
-// The same, but what ns_open() has made is removed again: lsm_discard().
+// Closes like ns_close(), and removes what ns_open() has made: lsm_discard().
 int ns_discard(struct ns *ns);
 
 // Makes the tree what the named snapshot shows, at once; numbers of inodes that were given out
@@ -185,7 +185,7 @@ enum ns_set {
     NS_SET_EARLIER = 2048,    // passed on late: what was done before flags may forbid it
     NS_SET_KILL_SGID = 4096,  // clear setgid of what its group cannot execute, if that is attr->gid
     NS_SET_CALLERS = 8192,    // only times are set, and the caller keeps them: it will not ask for
-                           // them while it has a reference
+                              // them while it has a reference
 };
 // Changes what `mask` names from `attr`; SIZE truncates or extends. ctime moves unless CTIME sets
 // it or KEEP_TIMES keeps it.
@@ -338,7 +338,7 @@ typedef int ns_dirent_fn(void *arg, const struct ns_dirent *entry);
 // name before it is gone, and so much has been listed since that its place is not known any more.
 int ns_list(struct ns *ns, struct ns_inode *dir, uint64_t cookie, bool plus, ns_dirent_fn *fn,
             void *arg);
-// The same, for the entries behind `name`, which need not exist any more: never ESTALE.
+// Lists the entries behind `name`, which need not exist any more: never ESTALE.
 int ns_list_behind(struct ns *ns, struct ns_inode *dir, const char *name, size_t name_size,
                    bool plus, ns_dirent_fn *fn, void *arg);
 
@@ -376,9 +376,9 @@ int ns_statfs(struct ns *ns, struct statvfs *ret_stat);
 // Each problem is one line to `report`; returns how many there were or -errno.
 int64_t ns_check(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress, void *arg);
 
-// The same for the present and then for each named snapshot, whose problems begin with "snapshot
-// NAME: "; what a newer tree has too is told once. Costs one walk over all names for each snapshot
-// between which something was written. `ns` may be a snapshot of a store that is in use.
+// Checks the tree as it is now, and then as each named snapshot has it, whose problems begin with
+// "snapshot NAME: "; what a newer tree has too is told once. Costs one walk over all names for each
+// snapshot between which something was written. `ns` may be a snapshot of a store that is in use.
 int64_t ns_check_all(struct ns *ns, lsm_check_fn *report, lsm_progress_fn *progress, void *arg);
 
 // Waits until the background has nothing left to do: unlinked files reclaimed, fragmented ones

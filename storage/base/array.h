@@ -15,7 +15,7 @@ static inline bool array_grow(void *ret_items, size_t *capacity, size_t count, s
     return count < *capacity || array_double(ret_items, capacity, item_size);
 }
 
-// The same for `count` items in all. False: no memory; the items are there still.
+// Makes room for `count` items in all. False: no memory; the items are there still.
 static inline bool array_reserve(void *ret_items, size_t *capacity, size_t count, size_t item_size)
 {
     while (*capacity < count)

@@ -23,7 +23,7 @@
 
 #define GUARDED_BY(role)      LOCK_ATTRIBUTE(guarded_by(role)) // a field: only with the lock
 #define GUARDED_BY_BOTH(a, b) GUARDED_BY(a) GUARDED_BY(b) // changed with both, read with either
-#define REQUIRES(role)        LOCK_ATTRIBUTE(requires_capability(role)) // a function: called with it
+#define REQUIRES(role)        LOCK_ATTRIBUTE(requires_capability(role)) // a function: with it
 #define EXCLUDES(role)        LOCK_ATTRIBUTE(locks_excluded(role))      // ... without it
 #define ACQUIRES(role)        LOCK_ATTRIBUTE(acquire_capability(role))
 #define RELEASES(role)        LOCK_ATTRIBUTE(release_capability(role))

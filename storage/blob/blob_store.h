@@ -53,7 +53,8 @@ bool blob_store_knows(struct blob_store *store, uint64_t number);
 void blob_file_ref(struct blob_file *file);
 void blob_file_unref(struct blob_file *file);
 void blob_refs_unref(struct blob_refs *set); // drops the references of all its elements
-// The same for a set whose bytes count as referenced from memory (blob_file_add_mem()).
+// Drops the references of all its elements, whose bytes no longer count as referenced from memory
+// (blob_file_add_mem()).
 void blob_refs_drop(struct blob_refs *set);
 
 // Whether what is alive in the file is to be moved elsewhere, so that it can go.
@@ -78,8 +79,9 @@ bool blob_store_has_unused(struct blob_store *store);
 // Gives the file system back what it keeps behind the ends of files that are complete and synced.
 // No locks held.
 void blob_store_trim(struct blob_store *store);
-// The same for all files, also if it means that a stream begins a new one, and waits for the writes
-// that are under way. Returns whether it has found anything. For when space is low.
+// Gives the file system back what it keeps behind the ends of all files, for when space is low. A
+// stream may have to begin a new file for that. Waits for the writes that are under way. Returns
+// whether there was anything to give back.
 bool blob_store_give_back(struct blob_store *store);
 
 // ---- content
@@ -102,7 +104,8 @@ int blob_file_verify_head(struct blob_file *file, const struct blob_pointer *poi
 // Makes everything whose append returned before the call durable. A group commit for each file;
 // no call at all if nothing is outstanding. The first failure is final.
 int blob_store_sync(struct blob_store *store);
-// The same for files of which it is not known whether they were synced (after a restart).
+// Makes the set's files durable. For files of which it is not known whether they were synced, after
+// a restart.
 int blob_refs_sync(const struct blob_refs *set);
 
 // Ends the current files: later appends go to new ones.

@@ -27,9 +27,9 @@ uint8_t *cached_block_room(struct cached_block *block);
 void cached_block_discard(struct cached_block *block); // NULL is allowed
 
 // Takes over `block`, whose room begins with `size` bytes of data. If the block is there already
-// (another thread was faster), discards it and returns that one. The caller must be pinned. With
-// capacity 0, or when the block alone exceeds a shard, or if `keep` is false, the entry is valid
-// while pinned or referenced but is not found by later lookups.
+// (another thread was faster), discards `block` and returns the one that is there. The caller must
+// be pinned. With capacity 0, or when the block alone exceeds a shard, or if `keep` is false, the
+// entry is valid while pinned or referenced but is not found by later lookups.
 struct cached_block *block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t offset,
                                         struct cached_block *block, size_t size, bool keep);
 

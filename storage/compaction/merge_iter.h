@@ -7,7 +7,7 @@
 #include "entry/iter.h"
 
 // Takes over the `count` sources and frees them with itself (also on failure). The array is copied.
-// With one source that one is returned as it is; with none, an empty iterator. The merge's entry
+// With one source, the source is returned as it is; with none, an empty iterator. The merge's entry
 // points into the leading source's. A failed source ends the merge with its status.
 int merge_iter_new(struct iter **sources, size_t count, struct iter **ret_iter);
 

@@ -30,7 +30,8 @@ int db_run_compaction(struct lsm *db, struct version *version, struct compaction
 // Writes a memtable to a table of level 0, and adds the table to the edit. For flush and recovery.
 int db_write_level0(struct lsm *db, struct memtable *memtable, struct version_edit *edit)
     EXCLUDES(db_mutex);
-// The same for the entries of an iterator, which is not freed.
+// Writes an iterator's entries to a table of level 0, and adds the table to the edit. The iterator
+// is not freed.
 int db_write_level0_from(struct lsm *db, struct iter *input, struct version_edit *edit)
     EXCLUDES(db_mutex);
 

@@ -36,11 +36,12 @@ int db_apply_edit(struct lsm *db, struct version_edit *edit, bool drop_immutable
 // Adds to an edit what it makes of the named snapshots as they are then. It is called with the
 // manifest lead, without locks; a failure of its own changes nothing and is returned.
 typedef int db_edit_fn(const struct snapshot_set *set, struct version_edit *edit, void *arg);
-// The same for an edit of the named snapshots and nothing else.
+// Logs and applies an edit of the named snapshots, which `change` makes. Called without locks.
 int db_change_snapshots(struct lsm *db, db_edit_fn *change, void *arg) EXCLUDES(db_mutex);
-// The same for an edit that adds tables of what is newer than all writes, up to `sequence`, as if
-// it had been written: readers see it from then on, and writes go on behind it. All memtables are
-// empty. `add` may be NULL. A failure changes nothing; the tables are the caller's to remove.
+// Logs and applies an edit that adds tables. What is in them is newer than all writes, up to
+// `sequence`, as if it had been written: readers see it from then on, and writes go on behind it.
+// `add` (NULL: nothing) may change named snapshots in the same edit. All memtables are empty. A
+// failure changes nothing; the tables are the caller's to remove.
 int db_publish(struct lsm *db, struct version_edit *edit, uint64_t sequence, db_edit_fn *add,
                void *arg) REQUIRES(db_lead) EXCLUDES(db_mutex);
 

@@ -17,8 +17,8 @@ struct db_place {
 };
 // What directories are looked up from: the options' env, or the one that the path means.
 struct env *db_base_env(const struct lsm_options *options, const char *path);
-// The same for a path that is used beside an open store: the store's own env, if the path is of the
-// same kind as the store's.
+// What directories beside an open store are looked up from: the store's own env, if `path` and the
+// store's path are of one kind (local, or in a cluster).
 struct env *db_env_for(const struct lsm *db, const char *path);
 int db_place_look(struct env *dir, struct db_place *ret_place);
 int db_place_unfinished(const struct env *dir); // LSM_NOT_A_STORE, with what to do

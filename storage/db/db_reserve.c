@@ -160,7 +160,8 @@ static int take_space(struct lsm *db, uint64_t number, uint64_t from, uint64_t s
     return size > from ? resize_file(db, number, size, false) : LSM_OK;
 }
 
-// The same, as large as there is room for. Returns how large that is; `from` if there is none.
+// Makes file `number`, or has it grow from `from` bytes, as large as there is room for. Returns its
+// size then: `from` if there is no room.
 static uint64_t take_part(struct lsm *db, uint64_t number, uint64_t from)
 {
     uint64_t more, total;

@@ -102,7 +102,7 @@ struct env_ops {
     int (*pread)(struct env_file *file, void *data, size_t size, uint64_t offset,
                  size_t *ret_size); // short only at the end of the file
     int (*pwrite)(struct env_file *file, const void *data, size_t size, uint64_t offset);
-    // The same from and into up to ENV_PIECES_MAX pieces of memory, as one call.
+    // Reads into, and writes from, up to ENV_PIECES_MAX pieces of memory with one call.
     int (*preadv)(struct env_file *file, const struct iovec *pieces, int count, uint64_t offset,
                   size_t *ret_size);
     int (*pwritev)(struct env_file *file, const struct iovec *pieces, int count, uint64_t offset);

@@ -11,7 +11,7 @@
 // in it was closed.
 struct env *env_rados_new(cluster_open_fn *open, void *arg, uint64_t stripe, bool threaded);
 void env_rados_free(struct env *env);
-// The same for who follows a store.
+// An env for who follows a store (env_rados_following()).
 struct env *env_rados_following_new(cluster_open_fn *open, void *arg, uint64_t stripe);
 void env_rados_following_free(struct env *env);
 

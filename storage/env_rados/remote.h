@@ -135,7 +135,7 @@ int remote_failed(struct remote *store, int answer, const char *what);
 // and at files of known numbers. On success the store owns `cluster`; so it does for remote_open().
 int remote_new(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
                struct remote **ret_store);
-// The same, and loads the index.
+// Makes a store as remote_new() does, and loads the index.
 int remote_open(struct cluster *cluster, const char *path, uint64_t stripe, bool threaded,
                 struct remote **ret_store);
 void remote_ref(struct remote *store);

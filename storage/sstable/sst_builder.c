@@ -160,7 +160,8 @@ static int add_index_entry(struct sst_builder *b, struct slice key, uint64_t tag
     return rc;
 }
 
-// The same with a separator between the last entry and `next`, the first of the next block.
+// Adds the last block's index entry. Its key is a separator between the last entry and `next`, the
+// first of the next block.
 static int separate(struct sst_builder *b, struct slice next)
 {
     struct slice last = buf_slice(&b->data.last_key);

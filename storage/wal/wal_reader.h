@@ -39,7 +39,7 @@ void wal_tail_free(struct wal_tail *tail); // NULL is allowed
 int wal_tail_read(struct wal_tail *tail, wal_record_fn *fn, void *arg, uint64_t *ret_count);
 uint64_t wal_tail_number(const struct wal_tail *tail);
 // Up to where the log says that it was synced: the highest durable offset in any record that there
-// is, also of those that wal_tail_read() has still to hand out. Fails as that one does.
+// is, also of those that wal_tail_read() has still to hand out. Fails as wal_tail_read() does.
 int wal_tail_ahead(struct wal_tail *tail, uint64_t *ret_durable);
 
 #endif

@@ -15,12 +15,12 @@ int extent_list_add(struct extent_list *list, struct extent extent); // 0 or -EN
 // nobody can reach the inode).
 int extents_list(struct ns *ns, uint64_t ino, uint64_t from, uint64_t to, size_t most,
                  struct extent_list *list);
-// The same as of a snapshot, for which no lock is needed.
+// The extents as of a snapshot, for which no lock is needed.
 int extents_list_at(struct ns *ns, const struct lsm_snapshot *snapshot, uint64_t ino, uint64_t from,
                     uint64_t to, size_t most, struct extent_list *list);
 
-// The same one by one: `at` is the current extent (size 0 at the end), whose value is the
-// iterator's. On failure there is nothing to end.
+// A walk over extents, one by one: `at` is the current extent (size 0 at the end), whose value is
+// the iterator's. On failure there is nothing to end.
 struct extent_walk {
     struct lsm_iter *iter;
     struct extent at;
@@ -52,7 +52,7 @@ int extents_trim(struct op *op, struct record *rec, uint64_t from, uint64_t to);
 // are until the commit. data_bytes follows.
 int extents_put(struct op *op, struct record *rec, uint64_t offset, struct slice data);
 
-// The same in two steps: the bytes go to blob files, for which no lock is needed; then their
+// extents_put() in two steps: the bytes go to blob files, for which no lock is needed; then their
 // extents, `size` bytes in all, into the batch.
 int extents_stage(struct ns *ns, struct op *op, uint64_t ino, uint64_t offset, struct slice data);
 int extents_put_staged(struct op *op, struct record *rec, size_t size);

@@ -209,8 +209,8 @@ static inline bool inode_is_regular(const struct ns_inode *inode)
 void inode_record_key(const struct ns_inode *inode, struct pathkey *ret_key)
     REQUIRES_SHARED(inode_held);
 
-// The same without the lock: the key under which the record was a moment ago, or for AT_NONE a copy
-// of the ghost, malloc'd (else NULL). 0 or -ENOMEM.
+// What can be said of that key without the lock: the key under which the record was a moment ago,
+// or for AT_NONE a copy of the ghost, malloc'd (else NULL). 0 or -ENOMEM.
 int inode_locate(struct inode_table *table, const struct ns_inode *inode, struct pathkey *ret_key,
                  struct inode_ghost **ret_ghost);
 

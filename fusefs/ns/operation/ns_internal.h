@@ -227,7 +227,7 @@ int op_commit(struct ns *ns, struct op *op); // the batch is empty afterwards
 // The change can be seen since op_commit.
 int op_commit_end(struct ns *ns, struct op *op);
 void op_tell_watcher(struct ns *ns); // that something was committed
-// The same for a batch that changes names of the two directories, which may be one.
+// op_commit() for a batch that changes names of the two directories, which may be one.
 int op_commit_names(struct ns *ns, struct op *op, struct ns_inode *dir, struct ns_inode *other)
     REQUIRES(inode_held);
 
