@@ -179,9 +179,11 @@ static void end_current(struct blob_store *store, struct blob_file *file) REQUIR
     (void)before;
 }
 
-// Whether a round is under way, or else due, and then of how many bytes.
-static bool is_round_running(const struct blob_store *store, unsigned percent, bool *ret_due,
-                             uint64_t *ret_bytes) REQUIRES(blob_mutex)
+// The files for the next round, as find_candidates() gives them. NULL: one is under way
+// (*ret_running), none is due, or there is no memory; the counts are 0 then.
+static struct drain_candidate *next_round(const struct blob_store *store, unsigned percent,
+                                          bool *ret_running, size_t *ret_count, size_t *ret_first)
+    REQUIRES(blob_mutex)
 {
     bool running = false;
     uint64_t bytes = 0, garbage = 0;
@@ -195,41 +197,37 @@ static bool is_round_running(const struct blob_store *store, unsigned percent, b
             }
         }
     }
-    *ret_due = !running && garbage * 100 > bytes * percent;
-    *ret_bytes = bytes;
-    return running;
+    *ret_running = running;
+    *ret_count = *ret_first = 0;
+    if (running || garbage * 100 <= bytes * percent)
+        return NULL;
+    return find_candidates(store, percent, bytes, ret_count, ret_first);
 }
 
 bool blob_store_wants_drain(struct blob_store *store, unsigned percent)
 {
-    bool due;
-    uint64_t bytes;
+    bool wanted;
     size_t count, first;
     store_lock(store);
-    bool wanted = is_round_running(store, percent, &due, &bytes);
-    struct drain_candidate *found =
-        due ? find_candidates(store, percent, bytes, &count, &first) : NULL;
-    for (size_t i = 0; found && i < first && !wanted; i++)
+    struct drain_candidate *found = next_round(store, percent, &wanted, &count, &first);
+    for (size_t i = 0; i < first && !wanted; i++)
         wanted = is_live_in_tables(found[i].file);
     store_unlock(store);
     free(found);
     return wanted;
 }
 
+// Without memory, the files are looked at again the next time.
 bool blob_store_choose_drain(struct blob_store *store, unsigned percent)
 {
-    bool due;
-    uint64_t bytes;
+    bool running;
     size_t count, first;
     store_lock(store);
-    bool running = is_round_running(store, percent, &due, &bytes);
-    // Without memory, the files are looked at again in the next round.
-    struct drain_candidate *found =
-        due ? find_candidates(store, percent, bytes, &count, &first) : NULL;
-    for (size_t i = 0; found && i < count; i++)
+    struct drain_candidate *found = next_round(store, percent, &running, &count, &first);
+    for (size_t i = 0; i < count; i++)
         if (found[i].file->current)
             end_current(store, found[i].file);
-    for (size_t i = 0; found && i < first; i++) {
+    for (size_t i = 0; i < first; i++) {
         atomic_store_explicit(&found[i].file->draining, true, memory_order_relaxed);
         running = running || is_live_in_tables(found[i].file);
     }

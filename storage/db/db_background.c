@@ -372,18 +372,17 @@ static bool lend_reserve(struct lsm *db) REQUIRES(db_mutex)
 }
 
 // The end of a compaction, or of a loan for which there is none: the reserve is made again before
-// anything else, while `jobs` (0 or 1) of this thread count as running. Mutex held, released
-// meanwhile.
-static void return_loan(struct lsm *db, bool *lent, unsigned jobs) REQUIRES(db_mutex)
+// anything else, while `jobs` (0 or 1) of this thread count as running. No locks held.
+static void return_loan(struct lsm *db, bool *lent, unsigned jobs) EXCLUDES(db_mutex)
 {
     if (*lent) {
+        db_lock(db);
         assert(db->space.lent > 0);
         db->space.lent--;
+        db_unlock(db);
         *lent = false;
     }
-    db_unlock(db);
     db_reserve_renew(db, jobs);
-    db_lock(db);
 }
 
 static void *compaction_thread(void *arg)
@@ -404,10 +403,13 @@ static void *compaction_thread(void *arg)
                 db->jobs.no_room_bytes = 0;
                 db->jobs.no_way = false;
             }
-            if (picked && lent)
+            if (picked && lent) {
+                db_unlock(db);
                 return_loan(db, &lent, 0);
-            else if (picked)
+                db_lock(db);
+            } else if (picked) {
                 wait_work(db, IDLE_WAKE_S * 1000);
+            }
             continue;
         }
         uint64_t input_bytes = compaction->input_bytes;
@@ -416,13 +418,10 @@ static void *compaction_thread(void *arg)
         int rc = db_run_compaction(db, version, compaction, NULL);
         db_remove_obsolete(db);
         bool had_reserve = lent;
-        db_lock(db);
         return_loan(db, &lent, 1);
-        if (!rc) {
-            db_unlock(db);
+        if (!rc)
             db_reserve_grow(db);
-            db_lock(db);
-        }
+        db_lock(db);
         assert(db->jobs.compactions_running > 0);
         db->jobs.compactions_running--;
         bool pause = job_ended(db, rc, DB_FULL_COMPACTION, "compaction failed");
@@ -441,9 +440,9 @@ static void *compaction_thread(void *arg)
         if (!lent)
             wait_for_room(db);
     }
+    db_unlock(db);
     if (lent)
         return_loan(db, &lent, 0);
-    db_unlock(db);
     return NULL;
 }
 

@@ -317,9 +317,8 @@ bool db_reserve_release(struct lsm *db)
     store_file_name(name, STORE_RECYCLED, db->space.reserve_number);
     bool held = db->space.reserve == RESERVE_HELD;
     assert(!held || db->space.reserve_number);
-    bool part = db->space.reserve == RESERVE_SPENT && db->space.reserve_number;
-    if (held || part)
-        db->space.reserve_number = 0;
+    bool any = db->space.reserve_number; // all of it or a part
+    db->space.reserve_number = 0;
     if (held) {
         db->space.reserve = RESERVE_SPENT;
         db->space.spent_end = wal_end(db_active_log(db)->wal);
@@ -331,7 +330,7 @@ bool db_reserve_release(struct lsm *db)
                    db->dir);
     }
     db_unlock(db);
-    if (!held && !part)
+    if (!any)
         return false;
     (void)!db->env->ops->unlink(db->env, name);
     db_log_give_back(db);

@@ -445,11 +445,12 @@ static int append_mapped(struct wal_writer *wal, const struct wal_record *record
 
 bool wal_give_back(struct wal_writer *wal)
 {
-    if (!wal->mapped || !wal_window_shrink(&wal->window, wal_end(wal)))
+    if (!wal->mapped)
         return false;
-    if (wal->prepared > wal->window.limit)
+    bool given = wal_window_shrink(&wal->window, wal_end(wal));
+    if (wal->prepared > wal->window.limit) // also if the file could not be cut
         wal->prepared = wal->window.limit;
-    return true;
+    return given;
 }
 
 int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t count,

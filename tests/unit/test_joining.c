@@ -223,7 +223,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("joining");
     TCase *tc = tcase_create("all");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_joined);
@@ -231,6 +230,5 @@ int main(void)
     tcase_add_loop_test(tc, test_no_hole, 0, 2);
     tcase_add_test(tc, test_few_at_once);
     tcase_add_test(tc, test_taken_over);
-    suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_case("joining", tc, 60);
 }

@@ -60,6 +60,14 @@ static void die(void)
     open_db();
 }
 
+// The process dies, and its successor has "a" and "b".
+static void expect_both(void)
+{
+    die();
+    ck_assert_int_eq(get("a"), 0);
+    ck_assert_int_eq(get("b"), 0);
+}
+
 START_TEST(test_seen_before_it_is_logged)
 {
     struct lsm_pending pending = put_pending("a");
@@ -91,9 +99,7 @@ START_TEST(test_ends_all_before)
     fake_process_kill(store.process);
     ck_assert_int_eq(lsm_write_end(db, &first), 0);
     ck_assert_int_eq(lsm_write_end(db, &second), 0);
-    die();
-    ck_assert_int_eq(get("a"), 0);
-    ck_assert_int_eq(get("b"), 0);
+    expect_both();
 }
 END_TEST
 
@@ -107,9 +113,7 @@ START_TEST(test_one_place)
         ck_assert_int_eq(lsm_flush(db), 0); // the second goes to another log
     ck_assert_int_eq(lsm_put(db, &later, "b", 1, "v", 1), 0);
     ck_assert_int_eq(lsm_write_end(db, &pending), 0);
-    die();
-    ck_assert_int_eq(get("a"), 0);
-    ck_assert_int_eq(get("b"), 0);
+    expect_both();
 }
 END_TEST
 
