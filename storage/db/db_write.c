@@ -88,6 +88,27 @@ static bool take_of_reserve(struct lsm *db, const struct writer *writer, bool *r
     return *ret_counted;
 }
 
+// Before another attempt of what found no room and may use the reserve: gives that back or, if a
+// flush or a compaction has it, waits a moment for what those give back. False after `give_up_us`.
+static bool may_try_again(struct lsm *db, uint64_t give_up_us) EXCLUDES(db_mutex)
+{
+    if (clock_us() >= give_up_us)
+        return false;
+    if (!db_reserve_release(db))
+        usleep(SPACE_RETRY_US);
+    return true;
+}
+
+// Where space is short the next log is made only now, and a job may have all the space just then.
+static int switch_memtable(struct lsm *db, bool use_reserve) REQUIRES(db_lead) EXCLUDES(db_mutex)
+{
+    uint64_t give_up_us = clock_us() + SPACE_WAIT_US;
+    int rc = db_switch_memtable(db);
+    while (rc == LSM_NO_SPACE && use_reserve && may_try_again(db, give_up_us))
+        rc = db_switch_memtable(db);
+    return rc;
+}
+
 static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *ret_counted)
     REQUIRES(db_lead)
 {
@@ -131,9 +152,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             continue;
         }
         uint64_t start = clock_us(), began = clock_ns();
-        rc = db_switch_memtable(db);
-        if (rc == LSM_NO_SPACE && use_reserve && db_reserve_release(db))
-            rc = db_switch_memtable(db);
+        rc = switch_memtable(db, use_reserve);
         // Counted as a stall: the next log may not be ready.
         counter_add(&db->counters.stall_us, clock_us() - start);
         wait_end(WAIT_STALL, began);
@@ -285,8 +304,7 @@ static int group_register_blobs(struct lsm *db, struct write_group *group) REQUI
     return rc;
 }
 
-// Logs the group. One that may use the reserve gets it, and, if a flush or a compaction has it just
-// now, waits a while for what those give back.
+// Logs the group. One that may use the reserve gets it, or waits a while for it.
 static int group_log(struct lsm *db, const struct write_group *group, uint64_t *ret_end)
     REQUIRES(db_lead)
 {
@@ -297,11 +315,8 @@ static int group_log(struct lsm *db, const struct write_group *group, uint64_t *
     if (use != RESERVE_USE_ALL)
         return rc;
     uint64_t give_up_us = clock_us() + SPACE_WAIT_US;
-    while (rc == LSM_NO_SPACE && clock_us() < give_up_us) {
-        if (!db_reserve_release(db))
-            usleep(SPACE_RETRY_US);
+    while (rc == LSM_NO_SPACE && may_try_again(db, give_up_us))
         rc = wal_append(db_active_log_as_lead(db)->wal, group->records, group->count, ret_end);
-    }
     return rc;
 }
 
@@ -448,7 +463,8 @@ static int write_any(struct lsm *db, const struct lsm_write_options *wo, struct 
         rc = db_resolve(db, batch, min);
     if (rc == LSM_NO_SPACE && use == RESERVE_USE_LITTLE)
         rc = db_resolve(db, batch, SIZE_MAX);
-    if (rc == LSM_NO_SPACE && use == RESERVE_USE_ALL && db_reserve_release(db))
+    uint64_t give_up_us = clock_us() + SPACE_WAIT_US;
+    while (rc == LSM_NO_SPACE && use == RESERVE_USE_ALL && may_try_again(db, give_up_us))
         rc = db_resolve(db, batch, min);
     if (rc == LSM_NO_SPACE)
         db_note_full(db);

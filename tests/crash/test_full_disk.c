@@ -91,7 +91,8 @@ static void delete_one(struct test *t, int i)
     struct lsm_write_options wo = {.use_reserve = true};
     char key[32];
     int rc = lsm_delete(t->db, &wo, key, key_of(t, key, i));
-    EXPECT(rc == 0, "delete %d of %d: %d %s", i, t->count, rc, lsm_error_detail());
+    EXPECT(rc == 0, "delete %d of %d: %d %s\n%s", i, t->count, rc, lsm_error_detail(),
+           lsm_property(t->db, "stats"));
     t->deleted[i] = true;
 }
 
@@ -334,6 +335,16 @@ static void fill_by_other(struct test *t)
     EXPECT(env_close(file) == 0, "%s", lsm_error_detail());
 }
 
+static void give_some(struct test *t, uint64_t bytes)
+{
+    struct env_file *file;
+    uint64_t size;
+    EXPECT(env_open(t->env, "/other", ENV_WRITE, &file) == 0, "%s", lsm_error_detail());
+    EXPECT(file->ops->size(file, &size) == 0, "%s", lsm_error_detail());
+    EXPECT(file->ops->truncate(file, size - bytes) == 0, "%s", lsm_error_detail());
+    EXPECT(env_close(file) == 0, "%s", lsm_error_detail());
+}
+
 // The disk is full from one moment to the next, and the memtable as large as it happens to be: it
 // has to be flushed all the same for the deletes to make room.
 START_TEST(test_filled_by_others)
@@ -359,6 +370,53 @@ START_TEST(test_filled_by_others)
     expect_all(t);
     expect_writable(t);
     EXPECT(t->env->ops->unlink(t->env, "/other") == 0, "%s", lsm_error_detail());
+    expect_writable(t);
+    expect_all(t);
+    test_end(t);
+}
+END_TEST
+
+struct thief {
+    struct test *t;
+    _Atomic int logs; // that were to be made
+};
+
+// Takes all that is free whenever a log is to be made; gives it back for the twentieth.
+static void steal(void *arg, const char *what, const char *path)
+{
+    struct thief *thief = arg;
+    size_t size = strlen(path);
+    if (strcmp(what, "open") || size < 4 || strcmp(path + size - 4, ".log"))
+        return;
+    int logs = ++thief->logs;
+    if (logs < 20)
+        fill_by_other(thief->t);
+    else if (logs == 20)
+        give_some(thief->t, 4 << 20);
+}
+
+// Deletes need another log just when somebody else has the last byte, as a compaction may for a
+// moment: they wait.
+START_TEST(test_log_finds_no_room)
+{
+    uint64_t peak = 0;
+    struct test *t = test_new(_i % 2 ? LSM_WAL_WRITTEN : LSM_WAL_MAPPED, 0, 32 << 20);
+    struct thief thief = {t, 0};
+    struct lsm_write_options wo = {.use_reserve = true};
+    char key[1000];
+    open_store(t);
+    put_more(t, 500, 1500, &peak);
+    fill_by_other(t);
+    env_fault_on_call(t->env, steal, &thief);
+    for (int i = 0; i < 2000 && thief.logs < 20; i++) {
+        memset(key, 'a' + i % 26, sizeof key);
+        int rc = lsm_delete(t->db, &wo, key, sizeof key);
+        EXPECT(rc == 0, "delete %d, log %d: %s", i, thief.logs, lsm_error_detail());
+    }
+    env_fault_on_call(t->env, NULL, NULL);
+    printf("%d logs were to be made\n", thief.logs);
+    EXPECT(thief.logs >= 20, "no log was needed");
+    delete_most(t, t->count);
     expect_writable(t);
     expect_all(t);
     test_end(t);
@@ -608,16 +666,6 @@ static int is_reserve(void *arg, const char *name)
     return 0;
 }
 
-static void give_some(struct test *t, uint64_t bytes)
-{
-    struct env_file *file;
-    uint64_t size;
-    EXPECT(env_open(t->env, "/other", ENV_WRITE, &file) == 0, "%s", lsm_error_detail());
-    EXPECT(file->ops->size(file, &size) == 0, "%s", lsm_error_detail());
-    EXPECT(file->ops->truncate(file, size - bytes) == 0, "%s", lsm_error_detail());
-    EXPECT(env_close(file) == 0, "%s", lsm_error_detail());
-}
-
 // A store without a reserve on a full disk: no try leaves less space than there was. With a few
 // pages it opens, though the log's entries do not fit into a table; they stay in their logs,
 // through kills and power cuts, until there is room.
@@ -726,6 +774,7 @@ int main(void)
     tc = tcase_create("filled by others");
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, test_filled_by_others, 0, 12);
+    tcase_add_loop_test(tc, test_log_finds_no_room, 0, 2);
     suite_add_tcase(suite, tc);
     tc = tcase_create("any store");
     tcase_set_timeout(tc, 600);
