@@ -7,14 +7,14 @@
 // Locks, in the order they are taken:
 //   write queue  (queue.mutex)  who leads the next group of writers; held for a few instructions
 //   the lead                    not a lock: being the write leader. Owns the active log's append
-//                               side, the active memtable's insert hint and last_sequence
+//                               side, the active memtable's insert hint and queue.last_sequence
 //   manifest lead               not a lock: `manifest.busy` under mutex. Owns the manifest's
 //                               writing side; held across its I/O
 //   follow->mutex               reading a store that is followed (db_follow.c); held across I/O
 //   space.hold_mutex            the file of held space (db_hold.c); held across that file's calls
-//   note_mutex                  what LOCK says of the holder; held across the writing of that file
-//   mutex                       all other shared state; never held across I/O
-//   files.mutex                 the list of files to remove; a leaf, taken in epoch callbacks
+//   claim.note_mutex                  what LOCK says of the holder; held across the writing of that
+//   file mutex                       all other shared state; never held across I/O files.mutex the
+//   list of files to remove; a leaf, taken in epoch callbacks
 //
 // Readers take none of them: they pin an epoch and load `readers.view`.
 #ifndef LSM_DB_DB_H
@@ -27,6 +27,7 @@
 #include "base/status.h"
 #include "cache/block_cache.h"
 #include "compaction/compact_pick.h"
+#include "db/db_claim.h"
 #include "db/db_compact.h"
 #include "db/db_error.h"
 #include "db/db_files.h"
@@ -73,12 +74,6 @@ struct lsm {
     bool cached;      // there is one
     struct lsm_options options;
     struct logger logger;
-    struct env_lock *lock;
-    bool made_dir; // the directory was made by this handle
-    bool fresh;    // the store was made by this handle; decided under the lock
-    // What LOCK says of this holder; NULL: nothing.
-    pthread_mutex_t note_mutex;
-    char *lock_note GUARDED_BY(db_note_mutex);
     struct block_cache *block_cache;
     struct sst_map_budget map_budget;
     struct table_cache *table_cache;
@@ -87,6 +82,7 @@ struct lsm {
     struct arena_pool arenas; // what flushed memtables leave to the next
 
     // The parts, each with the lock that its header names.
+    struct db_claim claim;
     struct db_readers readers;
     struct db_memtables memtables;
     struct db_queue queue;
@@ -99,14 +95,10 @@ struct lsm {
     struct db_snapshots snapshots;
     struct db_failure failure;
 
-    // The lead's.
-    uint64_t last_sequence GUARDED_BY(db_lead);
-
-    // mutex
+    // The lock of most parts, and what is waited for with it.
     pthread_mutex_t mutex;
     pthread_cond_t work;    // background threads wait: something may be due
     pthread_cond_t changed; // users wait: a flush or compaction ended, state moved on
-    struct version *version GUARDED_BY(db_mutex); // current; also in the view
 
     // Figures.
     struct db_counters counters;
@@ -118,7 +110,7 @@ LOCK_FUNCTIONS(db, struct lsm, mutex, db_mutex)
 LOCK_FUNCTIONS(db_queue, struct lsm, queue.mutex, db_queue_mutex)
 LOCK_FUNCTIONS(db_files, struct lsm, files.mutex, db_files_mutex)
 LOCK_FUNCTIONS(db_hold, struct lsm, space.hold_mutex, db_hold_mutex)
-LOCK_FUNCTIONS(db_note, struct lsm, note_mutex, db_note_mutex)
+LOCK_FUNCTIONS(db_note, struct lsm, claim.note_mutex, db_note_mutex)
 
 static inline void db_wait(struct lsm *db, pthread_cond_t *cond) REQUIRES(db_mutex)
 {
@@ -134,6 +126,24 @@ static inline int db_wait_us(struct lsm *db, pthread_cond_t *cond, uint64_t us) 
 static inline bool db_has_failed(const struct lsm *db) REQUIRES(db_mutex)
 {
     return db->failure.status != LSM_OK;
+}
+
+// The current version; no reference is taken.
+static inline struct version *db_version(const struct lsm *db) REQUIRES(db_mutex)
+{
+    return db->manifest.version;
+}
+
+// How many tables level 0 has, by which writers are slowed and compactions begun.
+static inline unsigned db_level0_tables(const struct lsm *db) REQUIRES(db_mutex)
+{
+    return db->manifest.version->levels[0].count;
+}
+
+// The number of the last operation written.
+static inline uint64_t db_last_sequence(const struct lsm *db) REQUIRES(db_lead)
+{
+    return db->queue.last_sequence;
 }
 
 // ---- what two locks are held to change, and either one to read
@@ -159,14 +169,6 @@ static inline struct db_log *db_active_log_as_lead(const struct lsm *db)
     REQUIRES(db_lead) NOT_CHECKED
 {
     return db->logs.active;
-}
-
-// `log` may be NULL: of a store that is followed.
-static inline void db_set_active(struct lsm *db, struct memtable *memtable, struct db_log *log)
-    REQUIRES(db_lead) REQUIRES(db_mutex)
-{
-    db->memtables.active = memtable;
-    db->logs.active = log;
 }
 
 static inline uint64_t db_manifest_sequence(const struct lsm *db) REQUIRES(db_mutex) NOT_CHECKED

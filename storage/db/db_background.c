@@ -99,7 +99,7 @@ static bool job_ended(struct lsm *db, int rc, unsigned full, const char *what) R
 
 bool db_flush_due(struct lsm *db)
 {
-    return db->memtables.immutable_count > 0 && !db_has_failed(db);
+    return db_immutables(db) > 0 && !db_has_failed(db);
 }
 
 // Mutex held; released meanwhile.
@@ -122,7 +122,7 @@ static void make_spare(struct lsm *db) REQUIRES(db_mutex)
 static bool is_quiet(struct lsm *db) REQUIRES(db_mutex)
 {
     // A compaction that found no room may wait for just the deletes that the memtable holds.
-    return db_nothing_written(db) && db->memtables.immutable_count == 0 && !db_has_failed(db) &&
+    return db_nothing_written(db) && db_immutables(db) == 0 && !db_has_failed(db) &&
            !(db->space.full & ~(unsigned)DB_FULL_COMPACTION);
 }
 
@@ -136,7 +136,7 @@ static bool idle_flush_due(struct lsm *db) REQUIRES(db_mutex)
         return memtable_entries(db_active(db)) > 0;
     uint64_t entries = 0;
     for (unsigned level = 0; level < VERSION_LEVELS; level++)
-        entries += version_level_entries(&db->version->levels[level]);
+        entries += version_level_entries(&db_version(db)->levels[level]);
     return memtable_deletes(db_active(db)) > entries / IDLE_SHARE;
 }
 
@@ -165,8 +165,8 @@ static void push_deletes(struct lsm *db)
 {
     struct writer writer;
     db_lock(db);
-    bool wait = db->jobs.compactions_running || db->memtables.immutable_count ||
-                db->jobs.manual_running || db->version->levels[0].count >= db->options.l0_compact;
+    bool wait = db->jobs.compactions_running || db_immutables(db) || db->jobs.manual_running ||
+                db_level0_tables(db) >= db->options.l0_compact;
     db_unlock(db);
     if (wait || !db_lead_try(db, &writer))
         return;
@@ -292,8 +292,8 @@ static struct compaction *next_compaction(struct lsm *db, struct version **ret_v
     for (unsigned side = 0; side < 2; side++)
         for (unsigned i = 0; i < compaction->input_count[side]; i++)
             compaction->inputs[side][i]->compacting = true;
-    *ret_version = db->version;
-    version_ref(db->version);
+    *ret_version = db_version(db);
+    version_ref(db_version(db));
     return compaction;
 }
 
@@ -308,11 +308,12 @@ static uint64_t free_space(struct lsm *db)
 // meanwhile.
 static void wait_for_room(struct lsm *db) REQUIRES(db_mutex)
 {
-    const struct version *tried = db->version; // no reference is held: only the pointer is compared
+    const struct version *tried =
+        db_version(db); // no reference is held: only the pointer is compared
     uint64_t before = 0, now = 0;
     bool urgent = db_disk_is_full(db);
     for (unsigned i = 0; i <= RETRY_COMPACTIONS && now <= before; i++) {
-        if (db->jobs.stopping || db->version != tried || db_has_failed(db))
+        if (db->jobs.stopping || db_version(db) != tried || db_has_failed(db))
             break;
         if (i)
             wait_work(db, RETRY_MS);

@@ -26,7 +26,7 @@ static int begin(struct lsm *db)
     struct env *env;
     struct status_kept kept;
     char *note = NULL;
-    assert(db->lock && !db->cached);
+    assert(db->claim.lock && !db->cached);
     if (asprintf(&note, "a cache for %s", db->dir) < 0)
         return status_no_memory(strlen(db->dir));
     int rc = disk_cache_open(env_posix(), options->disk_cache_dir, options->disk_cache_size, note,
@@ -64,7 +64,7 @@ int db_cache_begin(struct lsm *db)
 
 void db_cache_end(struct lsm *db)
 {
-    assert(!db->cached || db->lock);
+    assert(!db->cached || db->claim.lock);
     if (db->cached)
         db->env = env_cache_free(db->env);
     db->cached = false;

@@ -135,10 +135,10 @@ void db_remove_added(struct lsm *db, const struct version_edit *edit)
 int db_flush_oldest(struct lsm *db)
 {
     db_lock(db);
-    assert(db->memtables.immutable_count > 0);
-    struct memtable *memtable = db->memtables.immutables[0].memtable;
-    uint64_t next_log = db->memtables.immutable_count > 1 ? db->memtables.immutables[1].log->number
-                                                          : db_active_log(db)->number;
+    assert(db_immutables(db) > 0);
+    struct memtable *memtable = db_immutable(db, 0);
+    uint64_t next_log =
+        db_immutables(db) > 1 ? db_immutable_log(db, 1)->number : db_active_log(db)->number;
     uint64_t last = db_manifest_sequence(db);
     db_unlock(db);
 

@@ -41,8 +41,8 @@ static int blobs_of(const struct version *version, struct blob_refs *refs)
 static int hold(struct lsm *db, struct held *held)
 {
     db_lock(db);
-    held->state.version = db->version;
-    version_ref(db->version);
+    held->state.version = db_version(db);
+    version_ref(db_version(db));
     held->state.last_sequence = db_manifest_sequence(db);
     int rc = snapshot_set_copy(db_named(db), &held->state.snapshots);
     db_unlock(db);

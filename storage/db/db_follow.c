@@ -385,15 +385,13 @@ static void install(struct lsm *db, const struct followed *f, struct read_view *
     struct memtable *active = f->memtables[f->count - 1].memtable;
     db_set_active(db, active, NULL);
     memtable_ref(active);
-    db->memtables.immutable_count = f->count - 1;
-    for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
-        db->memtables.immutables[i].memtable = f->memtables[i].memtable;
-        db->memtables.immutables[i].log = NULL;
-        memtable_ref(db->memtables.immutables[i].memtable);
+    for (unsigned i = 0; i + 1 < f->count; i++) {
+        db_add_immutable(db, f->memtables[i].memtable, NULL);
+        memtable_ref(f->memtables[i].memtable);
     }
-    db->version = f->state.version;
-    version_ref(db->version);
-    db->last_sequence = f->sequence;
+    db->manifest.version = f->state.version;
+    version_ref(db->manifest.version);
+    db->queue.last_sequence = f->sequence;
     view->sequence = f->sequence;
     atomic_store_explicit(&db->readers.visible, f->sequence, memory_order_release);
     db_view_install(db, view);
@@ -417,11 +415,11 @@ static int publish(struct lsm *db, struct followed *f) NOT_CHECKED
         return rc;
     }
     db_lock(db);
-    for (unsigned i = 0; i < db->memtables.immutable_count; i++)
-        old[count++] = db->memtables.immutables[i].memtable;
+    for (; db_immutables(db); db_drop_oldest_immutable(db))
+        old[count++] = db_immutable(db, 0);
     if (db_active(db))
         old[count++] = db_active(db);
-    struct version *version = db->version;
+    struct version *version = db->manifest.version;
     db_swap_named(db, &named);
     install(db, f, view);
     db_unlock(db);

@@ -145,7 +145,7 @@ static int write_local(struct lsm *db, struct applying *a) REQUIRES(db_lead)
     struct db_undo undo = {.then = a->base,
                            .now = a->now,
                            .shown = a->base,
-                           .sequence = db->last_sequence + 1,
+                           .sequence = db_last_sequence(db) + 1,
                            .fixed = is_fixed,
                            .arg = (void *)(uintptr_t)a->rules};
     struct db_undo again = {.then = a->base,
@@ -181,7 +181,7 @@ static int edit_ingest(const struct snapshot_set *set, struct version_edit *edit
 // With the lead, all memtables empty.
 static int apply(struct lsm *db, struct applying *a) REQUIRES(db_lead)
 {
-    if (db->last_sequence + 1 >= a->ingest->sequence)
+    if (db_last_sequence(db) + 1 >= a->ingest->sequence)
         return status_fail(LSM_TRY_AGAIN, "too much was written while the changes were read");
     // A brief one waits for nobody, who may be waiting for the lead.
     int rc = lsm_snapshot_brief(db, &a->now);

@@ -46,8 +46,7 @@ static bool is_settled(struct lsm *db) REQUIRES(db_mutex)
 {
     // Such a compaction is tried again only now and then, so it is not waited for.
     if (db->space.full & DB_FULL_COMPACTION)
-        return !db->memtables.immutable_count && !db->jobs.flush_running &&
-               !db->jobs.compactions_running;
+        return !db_immutables(db) && !db->jobs.flush_running && !db->jobs.compactions_running;
     return db_jobs_done(db);
 }
 

@@ -250,8 +250,8 @@ static int sync_older(struct lsm *db, const struct db_log *log)
     struct db_log *older[DB_MAX_IMMUTABLES];
     unsigned count = 0;
     db_lock(db);
-    for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
-        struct db_log *each = db->memtables.immutables[i].log;
+    for (unsigned i = 0; i < db_immutables(db); i++) {
+        struct db_log *each = db_immutable_log(db, i);
         if (each->wal && each->number < log->number &&
             wal_durable(each->wal) < wal_end(each->wal)) {
             assert(count == 0 || older[count - 1]->number < each->number);

@@ -2,7 +2,7 @@
 //
 // Lock: the store's mutex. The active log's appending side belongs to the lead.
 //
-// Touched by: db_background db_log db_open db_queue db_recover
+// Touched by: db_background db_log db_memtables db_open db_queue db_recover
 #ifndef LSM_DB_DB_LOG_H
 #define LSM_DB_DB_LOG_H
 

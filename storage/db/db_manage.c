@@ -80,7 +80,7 @@ static int compact_level(struct lsm *db, unsigned level, unsigned output, struct
     db_lock(db);
     assert(db->jobs.manual_running);
     struct pick_options options = db_pick_options(db);
-    struct version *version = db->version;
+    struct version *version = db_version(db);
     int rc = compact_pick_range(version, &options, level, output, lower, upper, &compaction);
     if (!rc && compaction) {
         version_ref(version);
@@ -100,7 +100,7 @@ static bool piece_end(struct lsm *db, unsigned level, struct slice lower, struct
 {
     bool found = false;
     db_lock(db);
-    const struct version_level *l = &db->version->levels[level];
+    const struct version_level *l = &db_version(db)->levels[level];
     for (unsigned i = 0, seen = 0; i < l->count && !found; i++) {
         const struct file_meta *file = l->files[i];
         if (lower.size && slice_compare(file->smallest, lower) < 0)
@@ -116,7 +116,7 @@ static bool piece_end(struct lsm *db, unsigned level, struct slice lower, struct
 static int manual_pause(struct lsm *db, struct db_progress *progress)
 {
     db_lock(db);
-    bool due = db->version->levels[0].count >= db->options.l0_compact;
+    bool due = db_level0_tables(db) >= db->options.l0_compact;
     if (due) {
         db->jobs.manual_running = false;
         pthread_cond_broadcast(&db->changed);
@@ -124,7 +124,7 @@ static int manual_pause(struct lsm *db, struct db_progress *progress)
     }
     bool goes_on = true;
     while (due && goes_on && !db_has_failed(db) && !db->jobs.stopping &&
-           db->version->levels[0].count >= db->options.l0_compact)
+           db_level0_tables(db) >= db->options.l0_compact)
         goes_on = wait_change(db, progress);
     db_unlock(db);
     if (!due)
@@ -167,16 +167,16 @@ static unsigned last_level(struct lsm *db, struct slice lower, struct slice uppe
     unsigned last = 0, levels = 0;
     db_lock(db);
     struct pick_options options = db_pick_options(db);
-    pick_targets(db->version, &options, &targets);
+    pick_targets(db_version(db), &options, &targets);
     for (unsigned n = 0; n < VERSION_LEVELS; n++) {
-        if (version_overlaps(db->version, n, lower, upper)) {
+        if (version_overlaps(db_version(db), n, lower, upper)) {
             last = n;
             levels++;
         }
     }
     bool deletes = false;
-    for (unsigned i = 0; i < db->version->levels[last].count; i++)
-        deletes = deletes || db->version->levels[last].files[i]->deletes;
+    for (unsigned i = 0; i < db_version(db)->levels[last].count; i++)
+        deletes = deletes || db_version(db)->levels[last].files[i]->deletes;
     db_unlock(db);
     *ret_rewrite = levels == 1 && last > 0 && deletes;
     return last ? last : targets.base_level;
@@ -187,7 +187,7 @@ static unsigned next_level(struct lsm *db, unsigned level, unsigned last, struct
 {
     unsigned next = level + 1;
     db_lock(db);
-    while (level == 0 && next < last && !version_overlaps(db->version, next, lower, upper))
+    while (level == 0 && next < last && !version_overlaps(db_version(db), next, lower, upper))
         next++;
     db_unlock(db);
     return next;

@@ -83,8 +83,8 @@ static bool lead_take(struct lsm *db, struct version **ret_base, int *ret_status
     *ret_status = db_check_error(db);
     bool usable = !*ret_status;
     if (usable) {
-        *ret_base = db->version;
-        version_ref(db->version);
+        *ret_base = db->manifest.version;
+        version_ref(db->manifest.version);
     } else {
         db_manifest_end(db);
     }
@@ -107,13 +107,9 @@ static void install(struct lsm *db, const struct view_change *change,
 {
     db_manifest_set(db, edit->has_log_number ? edit->log_number : db_manifest_log_as_lead(db),
                     edit->has_last_sequence ? edit->last_sequence : db_manifest_sequence(db));
-    db->version = change->version;
-    if (change->drop_immutable) {
-        assert(db->memtables.immutable_count > 0);
-        db->memtables.immutable_count--;
-        for (unsigned i = 0; i < db->memtables.immutable_count; i++)
-            db->memtables.immutables[i] = db->memtables.immutables[i + 1];
-    }
+    db->manifest.version = change->version;
+    if (change->drop_immutable)
+        db_drop_oldest_immutable(db);
     db_view_install(db, change->view);
     if (change->publish) { // before a compaction or a snapshot can come in: they need the mutex
         atomic_fetch_add(&db->readers.snapshots_taken, 1); // as lsm_snapshot_new() does
@@ -162,9 +158,9 @@ static int view_change_end(struct lsm *db, struct version_edit *edit, struct vie
         mark_obsolete(change->base, edit);
         db_blob_account(change->base, edit);
         if (change->drop_immutable) {
-            memtable = db->memtables.immutables[0].memtable;
+            memtable = db_immutable(db, 0);
             db_blob_flushed(memtable);
-            log = db->memtables.immutables[0].log;
+            log = db_immutable_log(db, 0);
         }
         if (version_edit_has_snapshots(edit))
             db_swap_named(db, &change->named);
@@ -237,12 +233,12 @@ int db_publish(struct lsm *db, struct version_edit *edit, uint64_t sequence, db_
                void *arg)
 {
     assert(memtable_entries(db_active_as_lead(db)) == 0);
-    assert(sequence > db->last_sequence);
+    assert(sequence > db->queue.last_sequence);
     edit->has_last_sequence = true;
     edit->last_sequence = sequence;
     int rc = apply_edit_with(db, edit, add, arg, true);
     if (!rc)
-        db->last_sequence = sequence;
+        db->queue.last_sequence = sequence;
     return rc;
 }
 

@@ -1,10 +1,10 @@
-// Changing the current version, and writing that down.
+// The current version, changing it, and writing that down.
 //
-// Lock: `busy` under the store's mutex is the manifest lead, which owns the manifest's writing side
-// across its I/O. What is both the lead's and the mutex's is changed with both, and read with
-// either.
+// Lock: the store's mutex for the version, which others read by db_version(). `busy` under the
+// store's mutex is the manifest lead, which owns the manifest's writing side across its I/O. What
+// is both the lead's and the mutex's is changed with both, and read with either.
 //
-// Touched by: db_manifest db_open db_recover
+// Touched by: db_follow db_manifest db_open db_recover
 #ifndef LSM_DB_DB_MANIFEST_H
 #define LSM_DB_DB_MANIFEST_H
 
@@ -17,6 +17,7 @@
 struct lsm;
 
 struct db_manifest {
+    struct version *version GUARDED_BY(db_mutex); // the current one, a reference; also in the view
     struct manifest *writer GUARDED_BY(db_manifest_lead);
     bool busy GUARDED_BY(db_mutex);
     // As the manifest has them. db_manifest_sequence(), ..._as_lead(), db_manifest_set()

@@ -18,15 +18,16 @@
 #include "db/db_place.h"
 #include "env_rados/env_rados.h"
 
-// Open files that are left for logs, for writing, and for the program that uses the library.
-#define BLOB_DISK_SHARE   128                   // of a disk is as large as a blob file may be
-#define BLOB_LEAST        ((uint64_t)512 << 10) // but so large it may be
-#define BUFFER_DISK_SHARE 16                    // as large as a memtable may be
+// The largest sizes are shares of the disk (1/128 of it for a blob file), but never below these
+// bytes.
+#define BLOB_DISK_SHARE   128
+#define BLOB_LEAST        ((uint64_t)512 << 10)
+#define BUFFER_DISK_SHARE 16 // a memtable
 #define BUFFER_LEAST      ((uint64_t)256 << 10)
-#define TABLE_DISK_SHARE  64 // as large as a table may be
+#define TABLE_DISK_SHARE  64
 #define TABLE_LEAST       ((uint64_t)256 << 10)
-#define FILES_SPARE       128
-#define FILES_LEAST       8
+#define FILES_SPARE       128 // open files for logs, for writing, and for the library's user
+#define FILES_LEAST       8   // tables that may be open, and blob files, whatever the limit is
 #define ENTER_TRIES       100
 #define ENTER_PAUSE_US    1000
 
@@ -37,14 +38,14 @@ static int place_open(struct lsm *db)
 {
     struct env *base = db->base;
     bool may_create = db->options.create_if_missing && !db->options.read_only;
-    db->made_dir = false;
+    db->claim.made_dir = false;
     int rc = base->ops->open_dir(base, db->dir, &db->env);
     if (rc != LSM_NOT_FOUND)
         return rc;
     if (!may_create)
         return status_fail(LSM_NOT_A_STORE, "%s does not exist", db->dir);
     rc = base->ops->mkdir(base, db->dir);
-    db->made_dir = !rc;
+    db->claim.made_dir = !rc;
     if (!rc || rc == LSM_EXISTS) // somebody else has just made the directory: that is as good
         rc = base->ops->open_dir(base, db->dir, &db->env);
     return rc;
@@ -60,7 +61,7 @@ static int place_judge(struct lsm *db, bool *ret_fresh)
         return rc;
     // The lock is not held yet: another process may be making a store there.
     bool takes_unfinished = options->unfinished && !options->error_if_exists;
-    if (place.unfinished && !takes_unfinished && (db->lock || !place.lock))
+    if (place.unfinished && !takes_unfinished && (db->claim.lock || !place.lock))
         return db_place_unfinished(db->env);
     bool fresh = !place.current && !place.data && !place.unfinished;
     if (fresh && place.foreign)
@@ -100,7 +101,7 @@ static void locks_init(struct lsm *db)
     pthread_mutex_init(&db->queue.mutex, NULL);
     pthread_mutex_init(&db->files.mutex, NULL);
     pthread_mutex_init(&db->space.hold_mutex, NULL);
-    pthread_mutex_init(&db->note_mutex, NULL);
+    pthread_mutex_init(&db->claim.note_mutex, NULL);
     cond_init(&db->work);
     cond_init(&db->changed);
 }
@@ -206,9 +207,9 @@ static void free_obsolete_list(struct lsm *db) NOT_CHECKED
 
 static void free_logs(struct lsm *db) NOT_CHECKED
 {
-    for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
-        memtable_unref(db->memtables.immutables[i].memtable);
-        db_log_unref(db, db->memtables.immutables[i].log);
+    for (; db_immutables(db); db_drop_oldest_immutable(db)) {
+        memtable_unref(db_immutable(db, 0));
+        db_log_unref(db, db_immutable_log(db, 0));
     }
     if (db->logs.spare)
         db->logs.spare->remove = true;
@@ -227,11 +228,11 @@ static void handle_close(struct lsm *db) NOT_CHECKED
     db_follow_close(db);
     struct read_view *view = atomic_exchange(&db->readers.view, NULL);
     db_view_unref(view);
-    if (db->memtables.active)
-        memtable_unref(db->memtables.active);
+    if (db_active(db))
+        memtable_unref(db_active(db));
     free_logs(db);
-    if (db->version)
-        version_unref(db->version);
+    if (db->manifest.version)
+        version_unref(db->manifest.version);
     manifest_free(db->manifest.writer);
     epoch_barrier();
     free_obsolete_list(db);
@@ -249,10 +250,10 @@ static void handle_free(struct lsm *db) NOT_CHECKED
 {
     assert(!atomic_load(&db->readers.view));
     db_cache_end(db);
-    if (db->lock)
-        db->env->ops->unlock(db->env, db->lock);
+    if (db->claim.lock)
+        db->env->ops->unlock(db->env, db->claim.lock);
     db->base->ops->close_dir(db->env);
-    free(db->lock_note);
+    free(db->claim.note);
     for (unsigned i = 0; i < VERSION_LEVELS; i++)
         buf_release(&db->jobs.cursors[i]);
     snapshot_set_release(&db->snapshots.named);
@@ -260,7 +261,7 @@ static void handle_free(struct lsm *db) NOT_CHECKED
     pthread_cond_destroy(&db->changed);
     pthread_cond_destroy(&db->work);
     pthread_mutex_destroy(&db->files.mutex);
-    pthread_mutex_destroy(&db->note_mutex);
+    pthread_mutex_destroy(&db->claim.note_mutex);
     pthread_mutex_destroy(&db->space.hold_mutex);
     pthread_mutex_destroy(&db->queue.mutex);
     pthread_mutex_destroy(&db->mutex);
@@ -280,7 +281,8 @@ static int take_lock(struct lsm *db, bool *ret_waited)
     bool again;
     unsigned tries = 0;
     do {
-        rc = db->env->ops->lock(db->env, name, options->read_only, options->lock_note, &db->lock);
+        rc = db->env->ops->lock(db->env, name, options->read_only, options->lock_note,
+                                &db->claim.lock);
         again = rc == LSM_BUSY;
         if (again && options->follow && (again = ++tries < ENTER_TRIES))
             usleep(ENTER_PAUSE_US);
@@ -289,13 +291,13 @@ static int take_lock(struct lsm *db, bool *ret_waited)
     } while (again);
     if (!rc && options->lock_note) {
         db_note_lock(db);
-        db->lock_note = strdup(options->lock_note);
+        db->claim.note = strdup(options->lock_note);
         db_note_unlock(db);
     }
     return rc;
 }
 
-// Comes out with the lock, and with db->fresh, which is decided under it. A directory that is
+// Comes out with the lock, and with claim.fresh, which is decided under it. A directory that is
 // removed in between is looked for, or made, again; but a store that was waited for is not made
 // anew.
 static int place_enter(struct lsm *db)
@@ -317,7 +319,7 @@ static int place_enter(struct lsm *db)
     }
     db->options.lock_note = NULL; // the string is the caller's and must not be kept
     if (!rc)
-        rc = place_judge(db, &db->fresh);
+        rc = place_judge(db, &db->claim.fresh);
     if (awaited && (rc == LSM_NOT_FOUND || rc == LSM_NOT_A_STORE))
         return status_fail(LSM_NOT_FOUND, "%s: the store was removed while it was waited for",
                            db->dir);
@@ -327,9 +329,9 @@ static int place_enter(struct lsm *db)
 void lsm_lock_note(struct lsm *db, const char *note)
 {
     db_note_lock(db);
-    free(db->lock_note);
-    db->lock_note = note ? strdup(note) : NULL;
-    db->env->ops->lock_note(db->env, db->lock, note ? note : "");
+    free(db->claim.note);
+    db->claim.note = note ? strdup(note) : NULL;
+    db->env->ops->lock_note(db->env, db->claim.lock, note ? note : "");
     db_note_unlock(db);
 }
 
@@ -339,8 +341,8 @@ static void say_closing(struct lsm *db)
     static const char closing[] = "closing";
     char *note = NULL;
     db_note_lock(db);
-    bool said = db->lock_note && strncmp(db->lock_note, closing, sizeof closing - 1) == 0;
-    if (!said && db->lock_note && asprintf(&note, "%s; %s", closing, db->lock_note) < 0)
+    bool said = db->claim.note && strncmp(db->claim.note, closing, sizeof closing - 1) == 0;
+    if (!said && db->claim.note && asprintf(&note, "%s; %s", closing, db->claim.note) < 0)
         note = NULL;
     db_note_unlock(db);
     if (!said)
@@ -353,9 +355,9 @@ static int open_run(struct lsm *db)
     int rc = place_enter(db);
     if (!rc)
         rc = db_cache_begin(db);
-    if (!rc && db->fresh && db->options.unfinished)
+    if (!rc && db->claim.fresh && db->options.unfinished)
         rc = db_place_begin(db->env);
-    if (!rc && db->fresh)
+    if (!rc && db->claim.fresh)
         rc = create_store(db);
     if (!rc)
         rc = caches_new(db);
@@ -373,10 +375,10 @@ static int open_run(struct lsm *db)
 static int undo_creation(struct lsm *db)
 {
     char name[STORE_NAME_MAX];
-    if (db->fresh)
-        return db_place_remove(db->base, db->dir, db->env, db->made_dir);
+    if (db->claim.fresh)
+        return db_place_remove(db->base, db->dir, db->env, db->claim.made_dir);
     store_file_name(name, STORE_LOCK, 0);
-    if (db->lock)
+    if (db->claim.lock)
         (void)!db->env->ops->unlink(db->env, name);
     // The directory stays if somebody has put something there.
     return db->base->ops->rmdir(db->base, db->dir);
@@ -409,7 +411,7 @@ int lsm_open(const char *path, const struct lsm_options *options, struct lsm **r
         status_keep(&kept);
         db_background_stop(db);
         handle_close(db);
-        if (db->fresh || db->made_dir)
+        if (db->claim.fresh || db->claim.made_dir)
             (void)!undo_creation(db);
         handle_free(db);
         status_restore(&kept);
@@ -471,7 +473,7 @@ int lsm_close(struct lsm *db)
 
 int lsm_discard(struct lsm *db)
 {
-    if (!db || !db->fresh)
+    if (!db || !db->claim.fresh)
         return lsm_close(db);
     say_closing(db);
     db_background_stop(db);

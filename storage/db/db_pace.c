@@ -77,7 +77,7 @@ void db_keep_pace(struct lsm *db)
     if (bytes == db->pace.bytes)
         return;
     db_lock(db);
-    bool flush_needed = db->memtables.immutable_count + 1 >= db->options.max_write_buffers;
+    bool flush_needed = db_immutables(db) + 1 >= db->options.max_write_buffers;
     db_unlock(db);
     uint64_t allowed = FREE_PART + flush_progress(db) * (PER_MILLE - FREE_PART) / PER_MILLE;
     if (flush_needed && bytes < size && bytes * PER_MILLE / size > allowed)
@@ -129,7 +129,7 @@ static unsigned blob_pressure(struct lsm *db) REQUIRES(db_mutex)
 // a flush.
 static uint64_t garbage_max(struct lsm *db) REQUIRES(db_mutex)
 {
-    uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
+    uint64_t store = version_bytes(db_version(db)) + blob_store_bytes(db->blobs);
     uint64_t little = db->options.write_buffer_size / GARBAGE_BUFFER_SHARE;
     if (little < GARBAGE_MIN)
         little = GARBAGE_MIN;
@@ -139,7 +139,7 @@ static uint64_t garbage_max(struct lsm *db) REQUIRES(db_mutex)
 void db_update_pressure(struct lsm *db)
 {
     atomic_store_explicit(&db->pace.garbage_max, garbage_max(db), memory_order_relaxed);
-    unsigned count = db->version->levels[0].count, pressure = 0;
+    unsigned count = db_level0_tables(db), pressure = 0;
     unsigned slow = db->options.l0_slowdown, stop = db->options.l0_stop;
     if (count >= slow)
         pressure = count >= stop ? DB_PRESSURE_STOP

@@ -49,7 +49,7 @@ static int pick(struct lsm *db, bool drain, struct buf cursors[VERSION_LEVELS], 
     int rc = db_count_dead(db);
     *ret_compaction = NULL;
     if (!rc && options.reclaim)
-        rc = compact_pick_kept(db->version, &options, ret_compaction);
+        rc = compact_pick_kept(db_version(db), &options, ret_compaction);
     if (rc || *ret_compaction)
         return rc;
     // While space is short, what is deleted is to reach the values first: they need not be moved
@@ -57,13 +57,13 @@ static int pick(struct lsm *db, bool drain, struct buf cursors[VERSION_LEVELS], 
     bool drain_waits = (options.reclaim || options.small) && !db->jobs.no_way;
     *drain_first = drain && !drain_waits && !*drain_first;
     if (*drain_first)
-        rc = compact_pick_drain(db->version, &options, ret_compaction);
+        rc = compact_pick_drain(db_version(db), &options, ret_compaction);
     if (!rc && !*ret_compaction)
-        rc = compact_pick(db->version, &options, cursors, ret_compaction);
+        rc = compact_pick(db_version(db), &options, cursors, ret_compaction);
     if (!rc && !*ret_compaction && drain)
-        rc = compact_pick_drain(db->version, &options, ret_compaction);
+        rc = compact_pick_drain(db_version(db), &options, ret_compaction);
     if (!rc && !*ret_compaction)
-        rc = compact_pick_kept(db->version, &options, ret_compaction);
+        rc = compact_pick_kept(db_version(db), &options, ret_compaction);
     assert(!*ret_compaction || (!rc && !(*ret_compaction)->inputs[0][0]->compacting));
     assert(!*ret_compaction || (*ret_compaction)->level <= (*ret_compaction)->output_level);
     return rc;
@@ -80,7 +80,7 @@ bool db_jobs_done(struct lsm *db)
 {
     if (db_has_failed(db))
         return true;
-    if (db->memtables.immutable_count || db->jobs.flush_running || db->jobs.compactions_running ||
+    if (db_immutables(db) || db->jobs.flush_running || db->jobs.compactions_running ||
         db->jobs.manual_running)
         return false;
     // While nothing runs, a table that refers to a file to drain can be picked.

@@ -24,18 +24,18 @@ static struct totals totals_gather(struct lsm *db)
     t.disk_full = db_disk_is_full(db);
     t.stalled = db->pace.stalled;
     t.retries = db->jobs.retry.count;
-    t.tables = version_files(db->version);
-    t.table_bytes = version_bytes(db->version);
+    t.tables = version_files(db_version(db));
+    t.table_bytes = version_bytes(db_version(db));
     t.memtable_bytes = memtable_bytes(db_active(db));
     t.entries = memtable_entries(db_active(db));
     t.wal_bytes = db_log_bytes(db_active_log(db));
-    for (unsigned i = 0; i < db->memtables.immutable_count; i++) {
-        t.memtable_bytes += memtable_bytes(db->memtables.immutables[i].memtable);
-        t.entries += memtable_entries(db->memtables.immutables[i].memtable);
-        t.wal_bytes += db_log_bytes(db->memtables.immutables[i].log);
+    for (unsigned i = 0; i < db_immutables(db); i++) {
+        t.memtable_bytes += memtable_bytes(db_immutable(db, i));
+        t.entries += memtable_entries(db_immutable(db, i));
+        t.wal_bytes += db_log_bytes(db_immutable_log(db, i));
     }
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
-        t.entries += version_level_entries(&db->version->levels[n]);
+        t.entries += version_level_entries(&db_version(db)->levels[n]);
     for (struct lsm_snapshot *s = db->snapshots.list.next; s != &db->snapshots.list; s = s->next)
         t.snapshots++;
     db_unlock(db);
@@ -100,8 +100,8 @@ static uint64_t space_amp_x100(struct lsm *db, uint64_t table_bytes)
     uint64_t largest = 0;
     db_lock(db);
     for (unsigned n = 0; n < VERSION_LEVELS; n++)
-        if (db->version->levels[n].bytes > largest)
-            largest = db->version->levels[n].bytes;
+        if (db_version(db)->levels[n].bytes > largest)
+            largest = db_version(db)->levels[n].bytes;
     db_unlock(db);
     uint64_t wanted = largest + blobs.live;
     return wanted ? (table_bytes + blobs.bytes) * 100 / wanted : 100;
@@ -139,7 +139,7 @@ static bool level_property(struct lsm *db, const char *name, uint64_t *ret_value
     if (!end || *end || level >= VERSION_LEVELS)
         return false;
     db_lock(db);
-    *ret_value = db->version->levels[level].count;
+    *ret_value = db_version(db)->levels[level].count;
     db_unlock(db);
     return true;
 }

@@ -4,7 +4,6 @@
 // it whose batches it has written (LevelDB's write queue; db_write.c). Others than writers lead
 // too, to switch the memtable.
 #include <assert.h>
-#include <string.h>
 
 #include "base/waits.h"
 #include "db/db.h"
@@ -125,14 +124,10 @@ int db_switch_memtable(struct lsm *db)
     if (space_short) // the flush may need what nobody is going to write to
         (void)wal_give_back(db_active_log_as_lead(db)->wal);
     db_lock(db);
-    assert(db->memtables.immutable_count < DB_MAX_IMMUTABLES &&
-           log->number > db_active_log(db)->number);
-    db->memtables.immutables[db->memtables.immutable_count].memtable = db_active(db);
-    db->memtables.immutables[db->memtables.immutable_count].log = db_active_log(db);
-    db->memtables.immutable_count++;
+    assert(log->number > db_active_log(db)->number);
+    db_add_immutable(db, db_active(db), db_active_log(db));
     db_log_note_used(db, wal_end(db_active_log(db)->wal));
     db_set_active(db, memtable, log);
-    memset(&db->memtables.hint, 0, sizeof db->memtables.hint);
     db->pace.watched_blobs = 0;
     db->space.spent_end = wal_end(log->wal);
     db_view_install(db, view);

@@ -1,9 +1,9 @@
-// The write queue: who waits to write, and who leads.
+// The write queue: who waits to write, who leads, and which number the leader has come to.
 //
-// Lock: `mutex`, held for a few instructions. A writer's fields are its own until it is in the
-// queue, then the leader's until `done`.
+// Lock: `mutex`, held for a few instructions; the lead for the number. A writer's fields are its
+// own until it is in the queue, then the leader's until `done`.
 //
-// Touched by: db_open db_property db_queue
+// Touched by: db_follow db_manifest db_open db_property db_queue db_recover db_write
 #ifndef LSM_DB_DB_QUEUE_H
 #define LSM_DB_DB_QUEUE_H
 
@@ -37,6 +37,7 @@ struct db_queue {
     pthread_mutex_t mutex;
     struct writer *head GUARDED_BY(db_queue_mutex); // leads
     struct writer *tail GUARDED_BY(db_queue_mutex);
+    uint64_t last_sequence GUARDED_BY(db_lead); // of the last operation written
 };
 
 // Waits until the writer leads, or another leader has written its batch (false).

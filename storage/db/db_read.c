@@ -351,7 +351,7 @@ uint64_t lsm_sequence(struct lsm *db)
 // Whether there is a table that the end of the oldest snapshot lets compaction pick; mutex held.
 static bool snapshots_hold_back(struct lsm *db) REQUIRES(db_mutex)
 {
-    return db->version->levels[VERSION_LEVELS - 1].tombstone_heavy > 0 || db_space_short(db);
+    return db_version(db)->levels[VERSION_LEVELS - 1].tombstone_heavy > 0 || db_space_short(db);
 }
 
 void lsm_snapshot_free(struct lsm *db, const struct lsm_snapshot *snapshot)

@@ -197,8 +197,8 @@ static int sweep_name(void *arg, const char *name) NOT_CHECKED
         keep = blob_store_knows(db->blobs, number);
     if (kind == STORE_TABLE) {
         for (unsigned n = 0; n < VERSION_LEVELS && !keep; n++)
-            for (unsigned i = 0; i < db->version->levels[n].count && !keep; i++)
-                keep = db->version->levels[n].files[i]->number == number;
+            for (unsigned i = 0; i < db->manifest.version->levels[n].count && !keep; i++)
+                keep = db->manifest.version->levels[n].files[i]->number == number;
     }
     if (keep)
         return LSM_OK;
@@ -290,10 +290,8 @@ static int make_immutable(struct lsm *db, struct replay *replay, uint64_t first)
         memtable_unref(fresh);
         return rc;
     }
-    assert(db->memtables.immutable_count == 0);
-    db->memtables.immutables[0].memtable = replay->memtable;
-    db->memtables.immutables[0].log = old;
-    db->memtables.immutable_count = 1;
+    assert(db_immutables(db) == 0);
+    db_add_immutable(db, replay->memtable, old);
     replay->memtable = fresh;
     return LSM_OK;
 }
@@ -308,11 +306,11 @@ static int start_writing(struct lsm *db, struct replay *replay, const struct fou
     for (unsigned i = 0; i < replay->edit.added_count && !rc; i++)
         rc = db_adopt_file(db, replay->edit.added[i].file);
     if (!rc)
-        rc = version_apply(db->version, &replay->edit, &version);
+        rc = version_apply(db->manifest.version, &replay->edit, &version);
     if (rc)
         return rc;
-    version_unref(db->version);
-    db->version = version;
+    version_unref(db->manifest.version);
+    db->manifest.version = version;
     rc = db_log_new(db, &db->logs.active);
     if (!rc && replay->in_memory)
         rc = make_immutable(db, replay, old->log_number);
@@ -321,7 +319,7 @@ static int start_writing(struct lsm *db, struct replay *replay, const struct fou
     db->manifest.log_number = replay->in_memory ? old->log_number : db->logs.active->number;
     db->manifest.last_sequence = replay->in_memory ? old->last_sequence : replay->sequence;
     db->manifest.new_number = db_new_file_number(db);
-    struct manifest_state state = {.version = db->version,
+    struct manifest_state state = {.version = db->manifest.version,
                                    .log_number = db->manifest.log_number,
                                    .next_file = atomic_load(&db->files.next),
                                    .last_sequence = db->manifest.last_sequence,
@@ -346,10 +344,10 @@ static int recover_run(struct lsm *db, struct found_files *found,
                        struct manifest_state *state) NOT_CHECKED
 {
     struct replay replay = {.db = db, .sequence = state->last_sequence};
-    db->version = state->version;
+    db->manifest.version = state->version;
     db->snapshots.named = state->snapshots;
     db->snapshots.dead_stale = true;
-    int rc = adopt_version(db, db->version);
+    int rc = adopt_version(db, db->manifest.version);
     if (!rc)
         rc = db_memtable_new(db, &replay.memtable);
     if (rc)
@@ -362,8 +360,8 @@ static int recover_run(struct lsm *db, struct found_files *found,
     if (!rc && !db->options.read_only)
         rc = start_writing(db, &replay, found, state);
     if (!rc) {
-        db->memtables.active = replay.memtable;
-        db->last_sequence = replay.sequence;
+        db_set_active(db, replay.memtable, db->logs.active);
+        db->queue.last_sequence = replay.sequence;
         atomic_store(&db->readers.visible, replay.sequence);
         struct read_view *view;
         rc = db_view_new(&view);
@@ -375,7 +373,7 @@ static int recover_run(struct lsm *db, struct found_files *found,
         memtable_unref(replay.memtable);
     }
     if (!rc)
-        db_blob_account_version(db->version);
+        db_blob_account_version(db->manifest.version);
     if (!rc && !db->options.read_only) {
         db->logs.spare_state = SPARE_WANTED;
         db->files.followed = db_look_for_followers(db);

@@ -57,13 +57,13 @@ static uint64_t round_up(uint64_t bytes, uint64_t step)
 // What has to be covered now. Mutex held.
 static uint64_t to_cover(const struct lsm *db) REQUIRES(db_mutex)
 {
-    uint64_t store = version_bytes(db->version) + blob_store_bytes(db->blobs);
+    uint64_t store = version_bytes(db_version(db)) + blob_store_bytes(db->blobs);
     uint64_t bytes = store < db->options.write_buffer_size ? store : db->options.write_buffer_size;
     if (memtable_bytes(db_active(db)) > bytes)
         bytes = memtable_bytes(db_active(db));
-    for (unsigned i = 0; i < db->memtables.immutable_count; i++)
-        if (memtable_bytes(db->memtables.immutables[i].memtable) > bytes)
-            bytes = memtable_bytes(db->memtables.immutables[i].memtable);
+    for (unsigned i = 0; i < db_immutables(db); i++)
+        if (memtable_bytes(db_immutable(db, i)) > bytes)
+            bytes = memtable_bytes(db_immutable(db, i));
     return round_up(bytes, db_reserve_step(db));
 }
 
@@ -236,7 +236,7 @@ void db_reserve_renew(struct lsm *db, unsigned jobs)
     db_lock(db);
     bool spent = db->space.reserve == RESERVE_SPENT && !db->space.lent;
     bool part = db->jobs.compactions_running + db->jobs.flush_running == jobs &&
-                !db->jobs.manual_running && db->memtables.immutable_count == 0;
+                !db->jobs.manual_running && db_immutables(db) == 0;
     db_unlock(db);
     if (spent)
         make(db, part);
@@ -343,8 +343,8 @@ void db_reserve_leave(struct lsm *db)
     uint64_t covers = to_cover(db), most = db->options.write_buffer_size / CLOSED_SHARE;
     if (covers > most)
         covers = most;
-    for (unsigned i = 0; i <= db->memtables.immutable_count; i++) {
-        struct memtable *memtable = i ? db->memtables.immutables[i - 1].memtable : db_active(db);
+    for (unsigned i = 0; i <= db_immutables(db); i++) {
+        struct memtable *memtable = i ? db_immutable(db, i - 1) : db_active(db);
         if (memtable_bytes(memtable) > covers)
             covers = memtable_bytes(memtable);
     }

@@ -90,7 +90,7 @@ static const struct iter_ops undo_ops = {.seek_first = undo_next, .next = undo_n
 int db_undo_write(struct lsm *db, struct db_undo *undo, struct version_edit *edit)
 {
     assert(undo->shown == undo->then || undo->shown == undo->now);
-    assert(undo->sequence > db->last_sequence);
+    assert(undo->sequence > db_last_sequence(db));
     struct undo_iter it = {.iter.ops = &undo_ops, .db = db, .undo = undo};
     int rc = lsm_diff_new(db, undo->then, undo->now, &it.diff);
     if (!rc)
@@ -114,7 +114,7 @@ bool db_lead_when_flushed(struct lsm *db, struct writer *writer, int *ret_status
             return false;
         db_lead_acquire(db, writer);
         db_lock(db);
-        bool empty = db->memtables.immutable_count == 0 && memtable_entries(db_active(db)) == 0;
+        bool empty = db_immutables(db) == 0 && memtable_entries(db_active(db)) == 0;
         db_unlock(db);
         if (empty)
             return true;
@@ -126,7 +126,7 @@ bool db_lead_when_flushed(struct lsm *db, struct writer *writer, int *ret_status
 static int rollback_to(struct lsm *db, struct db_undo *undo) REQUIRES(db_lead)
 {
     struct version_edit edit = {0};
-    undo->sequence = db->last_sequence + 1;
+    undo->sequence = db_last_sequence(db) + 1;
     undo->shown = undo->then;
     int rc = lsm_snapshot_brief(db, &undo->now); // one of another kind would wait for writers
     if (!rc)

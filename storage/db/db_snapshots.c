@@ -259,7 +259,7 @@ int db_count_dead(struct lsm *db)
     if (rc)
         return rc;
     for (unsigned n = 0; n < VERSION_LEVELS; n++) {
-        const struct version_level *level = &db->version->levels[n];
+        const struct version_level *level = &db_version(db)->levels[n];
         for (unsigned i = 0; i < level->count; i++) {
             struct file_meta *file = level->files[i];
             file->dead_bytes = kept_dead_bytes(file->kept, file->kept_count, sequences, count);

@@ -22,7 +22,7 @@ bool db_disk_is_full(const struct lsm *db)
 {
     assert(!(db->space.full & ~(DB_FULL_JOBS | DB_FULL_LOW)));
     return (db->space.full & (DB_FULL_FLUSH | DB_FULL_LOW)) || db->space.reserve == RESERVE_SPENT ||
-           (db->space.full && db->version->levels[0].count >= db->options.l0_slowdown);
+           (db->space.full && db_level0_tables(db) >= db->options.l0_slowdown);
 }
 
 bool db_space_short(const struct lsm *db)
@@ -43,7 +43,7 @@ void db_little_end(struct lsm *db)
 static uint64_t low_mark(struct lsm *db, uint64_t total)
 {
     db_lock(db);
-    unsigned memtables = db->memtables.immutable_count + 1;
+    unsigned memtables = db_immutables(db) + 1;
     db_unlock(db);
     return db_space_bounded((uint64_t)(memtables + 1) * db->options.write_buffer_size, total);
 }

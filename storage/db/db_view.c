@@ -47,11 +47,11 @@ void db_view_install(struct lsm *db, struct read_view *view)
     assert(!view->active && !view->version && view->immutable_count == 0);
     view->active = db_active(db);
     memtable_ref(view->active);
-    for (unsigned i = db->memtables.immutable_count; i-- > 0;) {
-        view->immutables[view->immutable_count++] = db->memtables.immutables[i].memtable;
-        memtable_ref(db->memtables.immutables[i].memtable);
+    for (unsigned i = db_immutables(db); i-- > 0;) {
+        view->immutables[view->immutable_count++] = db_immutable(db, i);
+        memtable_ref(db_immutable(db, i));
     }
-    view->version = db->version;
+    view->version = db_version(db);
     version_ref(view->version);
     struct read_view *old = atomic_exchange_explicit(&db->readers.view, view, memory_order_acq_rel);
     if (old)

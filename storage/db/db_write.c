@@ -39,8 +39,8 @@
 // Whether a full memtable has to wait before it can be switched; mutex held.
 static bool must_wait(struct lsm *db) REQUIRES(db_mutex)
 {
-    return db->memtables.immutable_count + 1 >= db->options.max_write_buffers ||
-           db->version->levels[0].count >= db->options.l0_stop;
+    return db_immutables(db) + 1 >= db->options.max_write_buffers ||
+           db_level0_tables(db) >= db->options.l0_stop;
 }
 
 // A memtable with many blobs is full before its arena is, as is one of mostly superseded entries;
@@ -64,14 +64,14 @@ static bool memtable_full(struct lsm *db, bool wait) REQUIRES(db_lead)
 // The jobs that a full memtable waits for; mutex held.
 static unsigned jobs_waited_for(struct lsm *db) REQUIRES(db_mutex)
 {
-    return db->version->levels[0].count >= db->options.l0_stop ? DB_FULL_JOBS : DB_FULL_FLUSH;
+    return db_level0_tables(db) >= db->options.l0_stop ? DB_FULL_JOBS : DB_FULL_FLUSH;
 }
 
 // Whether what a full memtable waits for cannot go on for lack of space; mutex held.
 static bool is_stuck(struct lsm *db) REQUIRES(db_mutex)
 {
-    return db->space.full & DB_FULL_FLUSH || (db->space.full & DB_FULL_COMPACTION &&
-                                              db->version->levels[0].count >= db->options.l0_stop);
+    return db->space.full & DB_FULL_FLUSH ||
+           (db->space.full & DB_FULL_COMPACTION && db_level0_tables(db) >= db->options.l0_stop);
 }
 
 // Whether the writer may write while space is short; a small change takes its bytes of what small
@@ -129,7 +129,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
         bool cramped = memtable_entries(db_active(db)) > 0 && db_reserve_cramped(db);
         if (!memtable_full(db, wait) && !cramped)
             break;
-        if (wait || (cramped && db->memtables.immutable_count > 0)) {
+        if (wait || (cramped && db_immutables(db) > 0)) {
             if (is_stuck(db) && clock_us() >= give_up_us) {
                 rc = status_fail(LSM_NO_SPACE, "%s: the disk is full", db->dir);
                 break;
@@ -216,7 +216,7 @@ struct write_group {
 static void group_collect(struct lsm *db, struct writer *leader, struct write_group *group)
     REQUIRES(db_lead)
 {
-    group->next_sequence = db->last_sequence + 1;
+    group->next_sequence = db->queue.last_sequence + 1;
     db_queue_lock(db);
     for (struct writer *w = leader; w && group->count < GROUP_MAX_BATCHES; w = w->next) {
         if (!w->batch || w->reserve != leader->reserve || (group->counted && w != leader))
@@ -347,9 +347,9 @@ static int group_write(struct lsm *db, struct write_group *group) REQUIRES(db_le
         db_unlock(db);
         return rc;
     }
-    assert(group->count > 0 && group->next_sequence - 1 > db->last_sequence);
-    db->last_sequence = group->next_sequence - 1;
-    atomic_store_explicit(&db->readers.visible, db->last_sequence, memory_order_release);
+    assert(group->count > 0 && group->next_sequence - 1 > db->queue.last_sequence);
+    db->queue.last_sequence = group->next_sequence - 1;
+    atomic_store_explicit(&db->readers.visible, db->queue.last_sequence, memory_order_release);
     for (unsigned i = 0; i < group->count; i++) {
         if (group->writers[i]->sync || (i == 0 && group->writers[i]->sync_soon)) {
             db_log_ref(db_active_log_as_lead(db));
@@ -574,8 +574,7 @@ int lsm_flush(struct lsm *db)
     db_lead_release(db, &writer);
 
     db_lock(db);
-    while (!rc && db->memtables.immutable_count &&
-           db->memtables.immutables[0].log->number <= number) {
+    while (!rc && db_immutables(db) && db_immutable_log(db, 0)->number <= number) {
         // Looked at before each wait, because after a failure nothing is flushed any more.
         rc = db_check_error(db);
         if (!rc && db->space.full & DB_FULL_FLUSH)

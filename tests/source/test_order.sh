@@ -121,5 +121,5 @@ while read -r type part; do
     check_part "$part" "$type"
     parts=$((parts + 1))
 done < <(sed -nE '/[/][/] The parts/,/[/][/] Figures/s/^    struct (db_[a-z]+) ([a-z]+);/\1 \2/p' storage/db/db.h)
-[ "$parts" -ge 11 ] || { echo "only $parts parts found in storage/db/db.h"; exit 2; }
+[ "$parts" -ge 12 ] || { echo "only $parts parts found in storage/db/db.h"; exit 2; }
 exit $((problems > 0))
