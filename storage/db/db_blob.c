@@ -62,20 +62,10 @@ int db_memtable_new(struct lsm *db, struct memtable **ret_memtable)
 int db_blob_register(struct memtable *memtable, const struct blob_refs *refs, uint64_t written)
 {
     struct memtable_blobs *blobs = memtable_owner(memtable);
-    for (size_t i = 0; i < refs->count; i++) {
-        struct blob_ref *ref;
-        int rc = blob_refs_add(&blobs->set, refs->refs[i].number, refs->refs[i].bytes, &ref);
-        if (rc)
-            return rc;
-        if (!ref->file) {
-            ref->file = refs->refs[i].file;
-            blob_file_ref(ref->file);
-        }
-        assert(ref->file == refs->refs[i].file);
-        blob_file_add_mem(ref->file, (int64_t)refs->refs[i].bytes);
-    }
-    atomic_fetch_add_explicit(&blobs->written, written, memory_order_relaxed);
-    return LSM_OK;
+    int rc = batch_pin(&blobs->set, refs);
+    if (!rc)
+        atomic_fetch_add_explicit(&blobs->written, written, memory_order_relaxed);
+    return rc;
 }
 
 uint64_t db_memtable_blob_bytes(const struct memtable *memtable)
@@ -106,6 +96,7 @@ const struct blob_refs *db_memtable_blobs(const struct memtable *memtable)
 void db_blob_flushed(struct memtable *memtable)
 {
     struct memtable_blobs *blobs = memtable_owner(memtable);
+    assert(blobs);
     for (size_t i = 0; i < blobs->set.count; i++) {
         blob_file_add_mem(blobs->set.refs[i].file, -(int64_t)blobs->set.refs[i].bytes);
         blobs->set.refs[i].bytes = 0;

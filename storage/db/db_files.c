@@ -80,6 +80,15 @@ int db_adopt_file(struct lsm *db, struct file_meta *file)
     return LSM_OK;
 }
 
+int db_adopt_tables(struct lsm *db, const struct version *version)
+{
+    int rc = LSM_OK;
+    for (unsigned n = 0; n < VERSION_LEVELS; n++)
+        for (unsigned i = 0; i < version->levels[n].count && !rc; i++)
+            rc = db_adopt_file(db, version->levels[n].files[i]);
+    return rc;
+}
+
 // Nobody who follows waits for this lock, and it is held for a moment.
 bool db_look_for_followers(struct lsm *db)
 {

@@ -16,6 +16,7 @@
 #include "version/store_files.h"
 
 struct lsm;
+struct version;
 
 // What a file_meta's owner points to, and later the entry in the list of files to remove.
 struct obsolete_file {
@@ -45,5 +46,6 @@ bool db_look_for_followers(struct lsm *db);
 // Ties a table that is going to be part of a version to this store: when its last reference goes,
 // its reader is closed and, if it is obsolete, its file is put on the list of files to remove.
 int db_adopt_file(struct lsm *db, struct file_meta *file);
+int db_adopt_tables(struct lsm *db, const struct version *version); // all tables of the version
 
 #endif

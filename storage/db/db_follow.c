@@ -297,15 +297,6 @@ static int read_logs(struct lsm *db, struct followed *f)
 
 // ------------------------------------------------------------------------------------- manifest
 
-static int adopt_tables(struct lsm *db, const struct version *version)
-{
-    int rc = LSM_OK;
-    for (unsigned n = 0; n < VERSION_LEVELS; n++)
-        for (unsigned i = 0; i < version->levels[n].count && !rc; i++)
-            rc = db_adopt_file(db, version->levels[n].files[i]);
-    return rc;
-}
-
 // What is in tables by now, and was not read from a log, is passed over. Returns whether there may
 // be more to read in logs then.
 static bool skip_to_tables(struct db_follow *follow, struct followed *f) REQUIRES(db_follow_mutex)
@@ -339,7 +330,7 @@ static int catch_up(struct lsm *db, struct followed *f) REQUIRES(db_follow_mutex
         if (!rc)
             rc = manifest_follow(db->env, &f->state, &changed);
         if (!rc && changed)
-            rc = adopt_tables(db, f->state.version);
+            rc = db_adopt_tables(db, f->state.version);
         db->follow->unpublished = db->follow->unpublished || changed;
     }
     return rc || !changed ? rc : status_fail(LSM_TRY_AGAIN, "%s: changes all the time", db->dir);
@@ -353,7 +344,7 @@ static int load_once(struct lsm *db, struct followed *f) REQUIRES(db_follow_mute
         return rc;
     f->loading = true;
     f->sequence = f->state.last_sequence;
-    rc = adopt_tables(db, f->state.version);
+    rc = db_adopt_tables(db, f->state.version);
     if (!rc)
         rc = catch_up(db, f);
     f->loading = false;
@@ -452,7 +443,7 @@ static int refresh(struct lsm *db) REQUIRES(db_follow_mutex)
     int rc = follow->lost ? LSM_NOT_FOUND : manifest_follow(db->env, &f->state, &changed);
     follow->unpublished = follow->unpublished || changed;
     if (!rc && changed)
-        rc = adopt_tables(db, f->state.version);
+        rc = db_adopt_tables(db, f->state.version);
     if (!rc)
         rc = catch_up(db, f);
     if (!rc)

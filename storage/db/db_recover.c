@@ -210,17 +210,6 @@ static int sweep_name(void *arg, const char *name) NOT_CHECKED
 
 // ------------------------------------------------------------------------------------- the whole
 
-static int adopt_version(struct lsm *db, struct version *version)
-{
-    for (unsigned n = 0; n < VERSION_LEVELS; n++)
-        for (unsigned i = 0; i < version->levels[n].count; i++) {
-            int rc = db_adopt_file(db, version->levels[n].files[i]);
-            if (rc)
-                return rc;
-        }
-    return LSM_OK;
-}
-
 // The logs' entries in tables, but for what fits into a memtable.
 static int replay_to_tables(struct replay *replay, const struct found_files *found,
                             const struct manifest_state *state)
@@ -347,7 +336,7 @@ static int recover_run(struct lsm *db, struct found_files *found,
     db->manifest.version = state->version;
     db->snapshots.named = state->snapshots;
     db->snapshots.dead_stale = true;
-    int rc = adopt_version(db, db->manifest.version);
+    int rc = db_adopt_tables(db, db->manifest.version);
     if (!rc)
         rc = db_memtable_new(db, &replay.memtable);
     if (rc)
