@@ -32,10 +32,10 @@ struct blob_file {
     // NULL: not open. Stays while there are users; a dirty file is one of its own.
     struct env_file *handle GUARDED_BY(blob_mutex);
     unsigned users GUARDED_BY(blob_mutex); // of the handle
-    bool used GUARDED_BY(blob_mutex);      // since the clock passed
+    bool used GUARDED_BY(blob_mutex);      // has been read since the clock (evict_handle()) passed
     bool current GUARDED_BY(blob_mutex);   // of a stream
-    bool syncing GUARDED_BY(blob_mutex);   // a thread is at it
-    bool trimming GUARDED_BY(blob_mutex);  // the same; no append begins meanwhile
+    bool syncing GUARDED_BY(blob_mutex);   // a thread syncs the file
+    bool trimming GUARDED_BY(blob_mutex);  // a thread cuts the file; no append begins then
     // Nothing is kept on disk behind its end, as far as can be done.
     bool trimmed GUARDED_BY(blob_mutex);
     bool listed GUARDED_BY(blob_mutex);        // on the list of unused files

@@ -73,7 +73,7 @@ void blob_file_add_mem(struct blob_file *file, int64_t bytes);
 
 // Removes files that lost their last reference before `until_us` (of clock_us()). No locks held.
 void blob_store_remove_unused(struct blob_store *store, uint64_t until_us);
-// Whether there are any that have lost it.
+// Whether any file has lost its last reference and is not removed yet.
 bool blob_store_has_unused(struct blob_store *store);
 
 // Gives the file system back what it keeps behind the ends of files that are complete and synced.
@@ -116,7 +116,7 @@ void blob_store_seal(struct blob_store *store);
 // being drained: those with the most garbage, enough to be worth a pass over the tables. Returns
 // whether any file with live bytes in tables is marked, now or from before.
 bool blob_store_choose_drain(struct blob_store *store, unsigned percent);
-// Whether it would return true. Marks nothing.
+// Whether blob_store_choose_drain() would return true. Marks nothing.
 bool blob_store_wants_drain(struct blob_store *store, unsigned percent);
 
 struct blob_stats {

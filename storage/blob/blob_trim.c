@@ -55,8 +55,9 @@ bool blob_file_cut(struct blob_file *file)
     return found;
 }
 
-// The first file of the list that no stream writes to any more and that is not trimmed; of those up
-// to `number` only; `ready`: that can be trimmed without waiting. Mutex held.
+// The first file of the list that no stream writes to any more and that is not trimmed yet. Only
+// files with numbers up to `number` count and, with `ready`, only those that can be trimmed without
+// waiting. Mutex held.
 static struct blob_file *next_untrimmed(struct blob_store *store, uint64_t number, bool ready)
     REQUIRES(blob_mutex)
 {

@@ -1,18 +1,20 @@
 // Background threads.
 //
-//  flush       writes immutable memtables to level 0, oldest first; makes the memtable immutable
-//              when nothing is written and it may free space; gives back then what only a busy
-//              store needs
+//  flush       writes immutable memtables to level 0, oldest first. When nothing has been written
+//              for a while, makes the active memtable immutable if its flush may free space, and
+//              gives back what only a busy store needs
 //  log         makes the next log while the active one fills: making one takes syncs, and flushes
 //              do not wait for them
-//  compaction  asks compact_pick what to do and does it; as many as the options say
+//  compaction  asks compact_pick what to do and does it; as many threads as the options say
 //  sync        with sync_interval_ms: syncs the log that often
 //
-// They sleep on `work`. A failure is sticky, except one that may pass, after which the job is tried
-// again soon and then ever more seldom while writers are slowed, and a full disk: then the job is
-// tried again at once with the reserve given back, and every second after that. A compaction, which
-// costs more to try, is tried in small steps first (db_compact.c), and then waits for up to 16
-// seconds unless there is more room or something else to compact.
+// They sleep on `work`. What a failed job leads to:
+//  - a failure that may pass: the job is tried again soon, and then ever more seldom; writers are
+//    slowed meanwhile;
+//  - a full disk: the reserve is given back and the job is tried again at once, then every second.
+//    A compaction, which costs more to try, is tried in small steps first (db_compact.c), and then
+//    waits for up to 16 seconds unless there is more room or something else to compact;
+//  - any other failure is sticky: the store is read-only from then on.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -61,8 +63,8 @@ static void retry_end(struct lsm *db, unsigned job, const char *what) REQUIRES(d
         logger_log(&db->logger, LSM_LOG_INFO, "%s no more", what ? what : "background work waits");
 }
 
-// Sleeps until a job that failed for a reason that may pass is to be tried again: however often
-// others are woken. Mutex held, released meanwhile.
+// Sleeps until a job that failed for a reason that may pass is to be tried again, also if `work` is
+// signalled before that. Mutex held, released meanwhile.
 static void retry_pause(struct lsm *db) REQUIRES(db_mutex)
 {
     uint64_t until_us = clock_us() + (uint64_t)db->jobs.retry.pause_ms * 1000;
@@ -70,8 +72,8 @@ static void retry_pause(struct lsm *db) REQUIRES(db_mutex)
         db_wait_us(db, &db->work, until_us - now);
 }
 
-// What became of a background job of kind `full`; mutex held. True if the thread should pause
-// before trying again.
+// Takes note of how a background job has ended: `full` is DB_FULL_FLUSH or DB_FULL_COMPACTION, `rc`
+// its status. Mutex held. True if the thread should pause before it tries again.
 static bool job_ended(struct lsm *db, int rc, unsigned full, const char *what) REQUIRES(db_mutex)
 {
     bool pause = false;
@@ -170,15 +172,16 @@ static void push_deletes(struct lsm *db)
     db_unlock(db);
     if (wait || !db_lead_try(db, &writer))
         return;
-    // A failure is not reported: the flush thread tries again soon. Where there is no room for a
-    // log that deletes wait for, the reserve is what it is kept for.
+    // A failure is not reported: the flush thread tries again soon. If there is no room for the
+    // next log, it gets that of the reserve, which is kept for just this.
     if (memtable_deletes(db_active_as_lead(db)) && db_switch_memtable(db) == LSM_NO_SPACE &&
         db_reserve_release(db))
         (void)!db_switch_memtable(db);
     db_lead_release(db, &writer);
 }
 
-// On a disk that was full: whether it is not any more, and what can be done about it.
+// While the disk counts as full: makes the reserve again if there is room, lets writes go on if
+// there is room for them, and else has deletes flushed, which makes room.
 static void ease_full_disk(struct lsm *db)
 {
     db_reserve_renew(db, 0);
@@ -355,7 +358,8 @@ static void give_back_active(struct lsm *db)
 }
 
 // Whether the reserve was given back for a compaction that found no room in small steps either, or
-// for another one. It is left to them until they have ended. Mutex held, released meanwhile.
+// for another one. The reserve is not made again until these have ended. Mutex held, released
+// meanwhile.
 static bool lend_reserve(struct lsm *db) REQUIRES(db_mutex)
 {
     if (!db_disk_is_full(db))

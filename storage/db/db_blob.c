@@ -74,9 +74,11 @@ uint64_t db_memtable_blob_bytes(const struct memtable *memtable)
     return blobs ? atomic_load_explicit(&blobs->written, memory_order_relaxed) : 0;
 }
 
-// What a memtable supersedes is not known to be garbage before it is flushed and compacted: it is
-// not to hold more than a small share of all. Bounded, so that recovery has not too much to verify.
-// Much less will do if blob files cannot go before the flush.
+// That an entry of a memtable has made an older blob garbage is found out when the memtable is
+// flushed and its table compacted. So a memtable may refer to no more than a small share of all
+// blobs; and to no more than some files' worth of them, so that recovery has not too much to
+// verify. It may refer to much less while blob files cannot be removed before it is flushed
+// (flush_soon).
 uint64_t db_blob_flush_bytes(struct lsm *db)
 {
     uint64_t bytes = blob_store_bytes(db->blobs) / 64, size = db->options.blob_file_size;

@@ -34,15 +34,16 @@ int db_blob_open(struct lsm *db, struct slice encoded, struct blob_pointer *ret_
 int db_memtable_new(struct lsm *db, struct memtable **ret_memtable);
 int db_blob_register(struct memtable *memtable, const struct blob_refs *refs, uint64_t written);
 uint64_t db_memtable_blob_bytes(const struct memtable *memtable); // appended for it
-uint64_t db_blob_flush_bytes(struct lsm *db); // ... beyond which it had better be flushed
+uint64_t db_blob_flush_bytes(struct lsm *db); // with more than these the memtable is full
 const struct blob_refs *db_memtable_blobs(const struct memtable *memtable);
 void db_blob_flushed(struct memtable *memtable);
 // Takes and drops a table's references to blob files.
 int db_blob_adopt(struct lsm *db, struct file_meta *file);
 void db_blob_abandon(struct file_meta *file);
-// Keeps count of what the current version references. Mutex held.
+// Count what the current version references of each blob file: that of a whole version, and what an
+// edit changes of version `base`. Mutex held.
 void db_blob_account_version(const struct version *version);
 void db_blob_account(const struct version *base, const struct version_edit *edit);
-int db_blob_before_sync(void *db);
+int db_blob_before_sync(void *db); // syncs the blob files: wal_options.before_sync
 
 #endif

@@ -1,10 +1,11 @@
 // The cache on the local disk between a store in a cluster and the engine.
 //
-// It comes after the store's lock, since a store gets what tells it from others with its first
-// writer, and goes before that: whoever gets the lock next may use the same directory.
+// The cache is opened after the store's lock has been taken: copies in it are named after the
+// store's identity, which a new store gets when its first writer takes the lock. It is closed
+// before the lock is given up: whoever takes the lock next may use the same directory.
 //
-// Failure: a directory that cannot be used is a wrong option, and opening fails. But who stands by
-// takes another's place without a cache rather than not at all.
+// Failure: a directory that cannot be used is a wrong option, and opening fails. But a process that
+// has waited for the store (lock_wait) goes on without a cache.
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static int begin(struct lsm *db)
     int rc = disk_cache_open(env_posix(), options->disk_cache_dir, options->disk_cache_size, note,
                              db->logger, &cache);
     free(note);
-    if (rc == LSM_BUSY) { // not the store is busy: it is of no use to wait
+    if (rc == LSM_BUSY) { // the cache's directory is busy, not the store: waiting is of no use
         status_keep(&kept);
         return status_fail(LSM_INVALID, "%s: each mount needs a directory of its own for its cache",
                            kept.detail);

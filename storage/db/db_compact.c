@@ -17,11 +17,11 @@
 #include "db/db.h"
 #include "db/db_blob.h"
 
-// Bytes of blobs that one job moves: level 0 has to wait for it. More, if the tables to rewrite for
-// it are large.
+// Bytes of blobs that one job moves at most, since level 0 has to wait for the job; or this many
+// times the bytes of the tables that it rewrites for the move, if that is more.
 #define MOVE_JOB_BYTES  (32u << 20)
 #define MOVE_PER_TABLE  4
-#define MOVE_FREE_SHARE 4 // of what a compaction in steps does not need itself
+#define MOVE_FREE_SHARE 4 // 1/4 of the free space that a compaction in steps does not need itself
 
 static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *ret_count)
 {
@@ -52,10 +52,10 @@ static struct compact_job run_init(struct lsm *db, bool bottom)
 
 // ------------------------------------------------------------------------------------- flush
 
-// What a flush does with values: large ones go to blob files, since each compaction would rewrite
-// those that were kept in the log for the sake of a sync, and those in draining files are moved.
-// Neither while space is short: what a flush that fails has appended to blob files is not given
-// back.
+// What a flush does with values. Large ones that are in the log (a write that syncs keeps them
+// there) go to blob files, or each compaction would rewrite them. Values in draining blob files are
+// moved. Neither is done while space is short: if the flush fails, what it has appended to blob
+// files is not given back.
 static void set_blobs(struct lsm *db, struct compact_job *run)
 {
     db_lock(db);
@@ -308,7 +308,8 @@ static struct compact_job step_job(const struct merge *merge, unsigned end, bool
     return run;
 }
 
-// Keeps other compactions off what a step has added. Before it is in a version: nobody else has it.
+// Keeps other compactions off the tables that a step adds. They are in no version yet, so nobody
+// else has them, and the mutex is not needed.
 static int keep_added(struct merge *merge, const struct compact_job *run) NOT_CHECKED
 {
     size_t count = merge->added_count + run->output_count;
@@ -452,7 +453,7 @@ int db_run_compaction(struct lsm *db, struct version *version, struct compaction
     db_lock(db);
     for (unsigned side = 0; side < 2; side++) {
         for (unsigned i = 0; i < c->input_count[side]; i++) {
-            if (!c->inputs[side][i]) // gone before
+            if (!c->inputs[side][i]) // an earlier step has removed the table
                 continue;
             assert(c->inputs[side][i]->compacting);
             c->inputs[side][i]->compacting = false;

@@ -1,10 +1,10 @@
 // Copies of the store as of one moment: a checkpoint, which links the files, and the list of them
 // for somebody else to copy.
 //
-// The memtable is flushed, so that the tables hold all that was written before; the references of a
-// version keep its tables, and they the blob files, while writes and compactions go on. Current
-// blob files are ended: what is appended later is not of the copy. A copy has no log, and a
-// manifest of its own that begins with the version.
+// The memtable is flushed, so that the tables hold all that was written before. A reference to the
+// version keeps its tables, and these keep their blob files, while writes and compactions go on.
+// Current blob files are ended: what is appended later is not part of the copy. A copy has no log,
+// and a manifest of its own that begins with the version.
 //
 // Thread safety: any thread; a struct lsm_files belongs to one.
 #include <assert.h>

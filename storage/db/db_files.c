@@ -5,8 +5,8 @@
 // left to background threads, since it may wait for the disk.
 //
 // Whoever follows the store (db_follow.c) has FOLLOWERS locked, shared. While somebody has, files
-// are removed follow_keep_ms after they were let go; on a full disk at once. It is asked only when
-// there is something to remove, by trying to lock the file.
+// are removed follow_keep_ms after they were let go; on a full disk at once. Whether somebody has
+// is looked at only when there is something to remove, by trying to lock FOLLOWERS.
 //
 // Thread safety: all functions may be called by any thread without locks.
 #include <assert.h>
@@ -89,7 +89,8 @@ int db_adopt_tables(struct lsm *db, const struct version *version)
     return rc;
 }
 
-// Nobody who follows waits for this lock, and it is held for a moment.
+// The lock is held for a moment only; who begins to follow just then tries again (take_lock() in
+// db_open.c).
 bool db_look_for_followers(struct lsm *db)
 {
     char name[STORE_NAME_MAX];
@@ -110,7 +111,7 @@ bool db_look_for_followers(struct lsm *db)
     return followed;
 }
 
-// Files that were let go up to this moment can be removed; 0: none.
+// Files that were let go before this moment (of clock_us()) can be removed; 0: none can.
 static uint64_t removable_until(struct lsm *db)
 {
     uint64_t now = clock_us(), keep = (uint64_t)db->options.follow_keep_ms * 1000;

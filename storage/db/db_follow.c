@@ -17,7 +17,7 @@
 // was recycled meanwhile, and what the writer had acknowledged when the refresh began was there to
 // be found: in a table or in such a log.
 //
-// What can happen beneath it, and how it is seen:
+// What can happen to the files meanwhile, and how that is seen:
 //  - a record that is being written: its checksum does not hold yet; it is the end for now
 //  - a log is recycled: the last record read is not there any more, or there are no more records,
 //    and the manifest says that the log is not needed. What was not read is in tables: the sequence
@@ -72,7 +72,7 @@ struct followed {
     struct wal_tail *next;     // the one after it, which is made before it is used; NULL: not found
     bool loading;              // from the start: not all may be there
     bool torn;                 // what was read ends before a record that lacks its blobs
-    bool doubted;              // it did when it was read before
+    bool doubted;              // the logs were torn when they were read before
 };
 
 struct db_follow {
@@ -81,7 +81,7 @@ struct db_follow {
     bool lost GUARDED_BY(db_follow_mutex);        // `now` cannot be read on
     bool unpublished GUARDED_BY(db_follow_mutex); // there is something that readers do not see
     struct buf keys GUARDED_BY(db_follow_mutex);  // changed since the last publication: size, bytes
-    bool unknown GUARDED_BY(db_follow_mutex);     // others may have as well
+    bool unknown GUARDED_BY(db_follow_mutex);     // other keys may have changed as well
 };
 
 LOCK_FUNCTIONS(follow, struct db_follow, mutex, db_follow_mutex)
@@ -157,7 +157,7 @@ struct log_reading {
     struct lsm *db;
     struct followed *f;
     uint64_t log;
-    uint64_t durable; // what lies before it in the log was synced
+    uint64_t durable; // the log was synced up to this offset
     bool gap;         // the next record does not continue those before
 };
 

@@ -183,7 +183,7 @@ static int apply(struct lsm *db, struct applying *a) REQUIRES(db_lead)
 {
     if (db_last_sequence(db) + 1 >= a->ingest->sequence)
         return status_fail(LSM_TRY_AGAIN, "too much was written while the changes were read");
-    // A brief one waits for nobody, who may be waiting for the lead.
+    // A brief snapshot: the making of any other waits for writers, and they may wait for the lead.
     int rc = lsm_snapshot_brief(db, &a->now);
     if (!rc)
         rc = write_local(db, a);

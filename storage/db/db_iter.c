@@ -156,7 +156,7 @@ static void search_before(struct lsm_iter *it, struct slice key, uint64_t tag)
     iter_seek_before(it->merge, key, tag);
 }
 
-// Before the newest version that may be seen.
+// With this tag a search leads to the newest version of its key that may be seen.
 static uint64_t newest_tag(const struct lsm_iter *it)
 {
     return tag_seek(it->sequence);
@@ -243,7 +243,7 @@ static void find_forward(struct lsm_iter *it, bool skip)
     iter_end(it);
 }
 
-// Back over what versions of it->key the merge stands at.
+// Moves the merge back over the versions of it->key, if it stands at any.
 static void pass_back(struct lsm_iter *it)
 {
     for (unsigned steps = 0; at_key(it, &it->key); steps++) {

@@ -6,7 +6,8 @@
 // on between two of them while level 0 needs them (manual_pause).
 //
 // A check reads the manifest, and all tables and blobs that a view of the store refers to. It goes
-// on after a problem. While it reads the manifest no edit is appended; else nobody waits for it.
+// on after a problem. While it reads the manifest no edit is appended; nothing else waits for a
+// check.
 //
 // Thread safety: any thread. Lock: the store's mutex, which is released during I/O; a second manual
 // compaction waits for the first. Failure: a compaction that fails or is cancelled leaves a store

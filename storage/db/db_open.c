@@ -1,9 +1,9 @@
 // Opening and closing a store.
 //
 // Before anything is written the directory is looked at: it must be absent or empty (a new store is
-// made), or hold a store. The lock is taken next, and what counts is what is there then. A store
-// that was to be made and then did not open is removed again, as is one that is not wanted after
-// all: under the same lock, so that nobody else's work can be in it.
+// made), or hold a store. The lock is taken next, and what counts is what is there then. If the
+// opening of a new store fails, or the caller discards it (lsm_discard()), it is removed under the
+// same lock, so nobody else's work can be in it.
 #include <assert.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -269,9 +269,9 @@ static void handle_free(struct lsm *db) NOT_CHECKED
     free(db);
 }
 
-// Whoever follows needs no lock, but tells the writer that there is somebody. The writer holds that
-// file for a moment when it looks (db_look_for_followers). *ret_waited: somebody else had the
-// store.
+// Takes the lock. Whoever follows takes none of the store's, but a shared one of FOLLOWERS, by
+// which the writer sees that there is somebody; the writer has that file locked for a moment when
+// it looks (db_look_for_followers). *ret_waited: somebody else had the store.
 static int take_lock(struct lsm *db, bool *ret_waited)
 {
     char name[STORE_NAME_MAX];
@@ -297,9 +297,9 @@ static int take_lock(struct lsm *db, bool *ret_waited)
     return rc;
 }
 
-// Comes out with the lock, and with claim.fresh, which is decided under it. A directory that is
-// removed in between is looked for, or made, again; but a store that was waited for is not made
-// anew.
+// Opens or makes the directory and takes its lock; claim.fresh is decided under the lock. A
+// directory that is removed in between is looked for, or made, again; but a store that was waited
+// for is not made anew.
 static int place_enter(struct lsm *db)
 {
     bool fresh = false, waited = false, awaited = false;
@@ -335,7 +335,7 @@ void lsm_lock_note(struct lsm *db, const char *note)
     db_note_unlock(db);
 }
 
-// Whoever finds the store in use from now on may wait for it.
+// Writes into LOCK that the store is being closed: whoever finds it in use then may wait for it.
 static void say_closing(struct lsm *db)
 {
     static const char closing[] = "closing";

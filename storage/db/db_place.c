@@ -4,11 +4,11 @@
 // make, fill, close or remove a store there. It is looked at before as well, but only to refuse: so
 // that nothing, not even LOCK, is written into a directory that is none of ours.
 //
-// A directory that is being filled by a copy, or emptied, has a file UNFINISHED. It is there
-// before anything else is not what it should be, durably, and goes when all is done. A store with
-// it is neither opened nor repaired: part of it may be missing without a trace. Removing it is all
-// that can be done. While that is going on LOCK is held, and goes last but for UNFINISHED: whoever
-// makes and takes a new LOCK meets UNFINISHED, or an empty directory.
+// A directory that is being filled by a copy, or emptied, has a file UNFINISHED. That file is made
+// durable before anything else is changed, and is removed when all is done. A store with UNFINISHED
+// is neither opened nor repaired: part of it may be missing without a trace. It can only be
+// removed. During the removal LOCK is held; LOCK is removed last but one, UNFINISHED last. So
+// whoever makes and takes a new LOCK finds UNFINISHED, or an empty directory.
 //
 // Thread-safe: no state. On failure outputs are untouched.
 #include "db/db_place.h"
@@ -109,7 +109,8 @@ struct magic_search {
 static_assert(sizeof SST_MAGIC == 9 && sizeof WAL_MAGIC == 9, "find_magic() compares 8 bytes");
 static_assert(sizeof BLOB_MAGIC == 9 && sizeof MANIFEST_MAGIC == 9, "and these too");
 
-// Stops with 1 at a file that begins, a table: ends, as one of ours.
+// Stops with 1 at a file that has the magic bytes of its kind: at its beginning or, in a table,
+// near its end.
 static int find_magic(void *arg, const char *name)
 {
     static const char nothing[12];
@@ -344,8 +345,8 @@ int db_place_make(struct env *base, const char *path, const char *note, struct e
     return rc;
 }
 
-// After a failure in a cluster nothing can be changed any more by who has met it: then it is tried
-// by a new client.
+// A client of a cluster that has met a failure can change nothing any more: then a new client
+// removes the store.
 void db_place_leave(struct env *base, const char *path, bool failed, struct env *dir,
                     struct env_lock *lock)
 {

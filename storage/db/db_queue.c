@@ -59,7 +59,7 @@ void db_lead_end(struct lsm *db, struct writer *leader, struct writer *last) NOT
 void db_lead_acquire(struct lsm *db, struct writer *writer) NOT_CHECKED
 {
     *writer = (struct writer){0};
-    (void)db_lead_or_wait(db, writer); // without a batch nobody else can do
+    (void)db_lead_or_wait(db, writer); // true: nobody else can lead for one without a batch
 }
 
 bool db_lead_try(struct lsm *db, struct writer *writer) NOT_CHECKED
@@ -78,7 +78,8 @@ void db_lead_release(struct lsm *db, struct writer *writer) NOT_CHECKED
     db_lead_end(db, writer, writer);
 }
 
-// Without room for it, it is made of what the active log has allocated ahead.
+// The log that was made ahead, or a new one. If the disk has no room for it, the active log gives
+// back what it has allocated ahead.
 static int take_next_log(struct lsm *db, struct db_log **ret_log) REQUIRES(db_lead)
 {
     db_lock(db);
@@ -121,7 +122,7 @@ int db_switch_memtable(struct lsm *db)
     db_lock(db);
     bool space_short = db_space_short(db);
     db_unlock(db);
-    if (space_short) // the flush may need what nobody is going to write to
+    if (space_short) // the flush may need what the old log has allocated ahead
         (void)wal_give_back(db_active_log_as_lead(db)->wal);
     db_lock(db);
     assert(log->number > db_active_log(db)->number);

@@ -77,8 +77,8 @@ static int replay_flush(struct replay *replay)
 {
     if (memtable_entries(replay->memtable) == 0)
         return LSM_OK;
-    // The process that wrote them may have died before it synced: they may be in the page cache
-    // only.
+    // The blobs may be in the page cache only: the process that wrote them may have died before it
+    // synced them.
     int rc = blob_refs_sync(db_memtable_blobs(replay->memtable));
     if (!rc)
         rc = db_write_level0(replay->db, replay->memtable, &replay->edit);
@@ -210,7 +210,8 @@ static int sweep_name(void *arg, const char *name) NOT_CHECKED
 
 // ------------------------------------------------------------------------------------- the whole
 
-// The logs' entries in tables, but for what fits into a memtable.
+// Replays the logs and puts all entries into tables; a store that is opened read-only keeps them in
+// the memtable.
 static int replay_to_tables(struct replay *replay, const struct found_files *found,
                             const struct manifest_state *state)
 {
@@ -248,8 +249,9 @@ static int sync_file(struct lsm *db, const char *name)
     return rc;
 }
 
-// Makes the logs that were read into memory what the new log can continue: durable, for a sync of
-// that says so, and without those that were dropped behind a gap.
+// Prepares the logs that were read into memory for the new log to come after them. They are made
+// durable, since a sync of the new log promises that all older logs are; those behind a gap, whose
+// records were dropped, are removed.
 static int settle_logs(struct replay *replay, const struct found_files *found, uint64_t first)
 {
     struct lsm *db = replay->db;

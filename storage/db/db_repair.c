@@ -3,9 +3,9 @@
 // Repair trusts nothing but what verifies: every table that opens and checks, every log record that
 // is valid. All of it is merged by key and sequence number, so the newest surviving version of each
 // key wins wherever it was, and is written to the last level as one sorted run, with a new manifest
-// on top. What does not verify goes to the folder `lost`, never away. It needs room for a second
-// copy of what the tables hold; blob files stay as they are: an entry is kept if the record it
-// points to is there, also when pages of it are damaged, which reading them reports.
+// on top. What does not verify is moved to the folder `lost` and never deleted. Repair needs room
+// for a second copy of what the tables hold. Blob files stay as they are: an entry is kept if the
+// record it points to is there, also if pages of the record are damaged; reading these reports it.
 //
 // Which tables and logs count is said by the manifest that CURRENT names or, without CURRENT, by
 // the newest one that is whole (a manifest is complete, with all it refers to, before CURRENT names
@@ -38,8 +38,8 @@ struct repair {
     const char *dir; // for messages
     struct block_cache *cache;
     struct blob_store *blobs;
-    bool log_ended;    // a record of the log lacks its blobs: it is the torn end
-    size_t logs_ended; // such logs
+    bool log_ended;    // a record of the current log lacks its blobs: the log ends before it
+    size_t logs_ended; // logs that have ended so
     size_t missing;    // tables that the manifest names
     uint64_t dropped;  // entries that point at what is not there
     struct lsm_options options;

@@ -12,7 +12,7 @@
 #include "db/db_blob.h"
 
 // References the blob files that the pointers name and, with `verify`, reads what they point to.
-// *ret_there: it is there.
+// *ret_there: whether all of it is there.
 static int replay_blobs(struct lsm *db, struct memtable *memtable, struct slice payload,
                         bool verify, bool *ret_there)
 {

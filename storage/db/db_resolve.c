@@ -28,7 +28,8 @@ struct resolving {
     size_t min; // values of this size or more are separated
 };
 
-// Takes over the caller's reference to `file`, and with `appended` its bytes, which count already.
+// Adds a pointer's file and bytes to the batch's pins. Takes over the caller's reference to `file`.
+// `appended`: blob_store_append() has counted the bytes as referenced from memory already.
 static int pin(struct resolving *to, struct blob_file *file, const struct blob_pointer *pointer,
                bool appended)
 {
@@ -203,7 +204,7 @@ int lsm_stage(struct lsm *db, struct lsm_batch *batch)
     if (rc)
         return rc;
     struct lsm_batch *resolved = batch->resolved, before = *batch;
-    *batch = *resolved; // what it was becomes what is kept for its memory
+    *batch = *resolved; // the batch as it was is kept in its place, for the memory
     *resolved = before;
     batch->resolved = resolved;
     resolved->resolved = NULL;

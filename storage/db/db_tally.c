@@ -1,4 +1,5 @@
-// What readers count (db.h): each thread has a line of its own among a few, taken in turn.
+// What readers count (struct db_tally of db.h). Each thread counts in one of a few cache lines,
+// which threads take in turn.
 #include <assert.h>
 
 #include "db/db.h"

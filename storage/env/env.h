@@ -81,7 +81,7 @@ struct env_ops {
     int (*link)(struct env *env, const char *from, struct env *to_dir, const char *to);
     int (*mkdir)(struct env *env, const char *path); // LSM_EXISTS if present
     int (*rmdir)(struct env *env, const char *path);
-    // Calls `fn` for each name in directory `path`, ENV_HERE for the env's own, but "." and "..".
+    // Calls `fn` for each name in directory `path` (ENV_HERE: the env's own), except "." and "..".
     int (*list)(struct env *env, const char *path, env_list_fn *fn, void *arg);
     int (*sync_dir)(struct env *env, const char *path);
     // A lock on file `path` (created if absent), held until unlock or process death: exclusive, or
@@ -94,7 +94,7 @@ struct env_ops {
     void (*lock_note)(struct env *env, struct env_lock *lock, const char *note); // another note
     void (*unlock)(struct env *env, struct env_lock *lock);
     // How many files this process may have open at once, and how large it may make one. UINT64_MAX:
-    // as it likes.
+    // there is no limit.
     void (*limits)(struct env *env, uint64_t *ret_files, uint64_t *ret_file_size);
     // Bytes free to this user and in all on the file system that holds `path`.
     int (*space)(struct env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);

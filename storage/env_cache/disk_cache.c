@@ -68,7 +68,8 @@ void spread_put(struct spread *to, const uint8_t *data, size_t size)
 
 // ------------------------------------------------------------------------------------- failures
 
-// Without the lock. What passes by itself is no news.
+// Logs the first failure of reading, or of writing, and draws its consequences. A failure that
+// passes by itself has none. Called without the lock.
 static void failed(struct disk_cache *cache, int rc, bool writing) EXCLUDES(disk_cache_mutex)
 {
     if (status_is_passing(rc))
@@ -91,7 +92,8 @@ static void failed(struct disk_cache *cache, int rc, bool writing) EXCLUDES(disk
 
 // ------------------------------------------------------------------------------------- removing
 
-// Of a segment that is leaving and has no users. The lock is released meanwhile.
+// Removes a segment that is leaving and has no users, with its file. The lock is released
+// meanwhile.
 static void remove_segment(struct disk_cache *cache, struct segment *segment)
     REQUIRES(disk_cache_mutex)
 {
@@ -112,7 +114,7 @@ static void remove_segment(struct disk_cache *cache, struct segment *segment)
     pthread_cond_broadcast(&cache->changed);
 }
 
-// Room for so much more, or false.
+// Makes room for `size` bytes more. False: too much is in use.
 static bool evict_for(struct disk_cache *cache, uint64_t size) REQUIRES(disk_cache_mutex)
 {
     while (cache->stats.bytes + size > cache->stats.capacity) {

@@ -49,7 +49,7 @@ void disk_cache_close(struct disk_cache *cache); // NULL is allowed
 // Bytes [offset, offset + size) of a block into `to`, false (and nothing) if they are not there.
 bool disk_cache_read(struct disk_cache *cache, struct cached_id id, uint64_t block, size_t offset,
                      size_t size, struct spread *to);
-// Whether they may be there.
+// Whether the block, or a part of it, may be there.
 bool disk_cache_has(struct disk_cache *cache, struct cached_id id, uint64_t block);
 // Keeps a copy of a block: all of it, as it is in the file for ever.
 void disk_cache_write(struct disk_cache *cache, struct cached_id id, uint64_t block,
@@ -57,7 +57,7 @@ void disk_cache_write(struct disk_cache *cache, struct cached_id id, uint64_t bl
 // Drops all of a file that had `size` bytes at most. `durably`: it does not come back after a power
 // cut.
 void disk_cache_drop(struct disk_cache *cache, struct cached_id id, uint64_t size, bool durably);
-// Drops what belongs to none of these files of the store; `files` in ascending order.
+// Drops what belongs to files of the store that are not among these; `files` in ascending order.
 void disk_cache_keep(struct disk_cache *cache, uint64_t store, const uint64_t *files, size_t count);
 
 void disk_cache_stats(struct disk_cache *cache, struct disk_cache_stats *ret_stats);

@@ -165,7 +165,7 @@ static int cache_pread(struct env_file *file, void *data, size_t size, uint64_t 
 
 // ------------------------------------------------------------------------------------- writing
 
-// What is gathered is a whole block, or the file's last one.
+// Puts what is gathered into the cache: a whole block, or the file's last one.
 static void keep_gathered(struct cached_file *file) REQUIRES(gather_mutex)
 {
     assert(file->end > 0 && file->gathered);
@@ -174,7 +174,7 @@ static void keep_gathered(struct cached_file *file) REQUIRES(gather_mutex)
                      (size_t)(file->end - block * CACHE_BLOCK));
 }
 
-// The next bytes of the file behind what is gathered.
+// Gathers the bytes that come next in the file, behind those that are gathered already.
 static void gather_bytes(struct cached_file *file, const uint8_t *data, size_t size)
     REQUIRES(gather_mutex)
 {
@@ -190,7 +190,7 @@ static void gather_bytes(struct cached_file *file, const uint8_t *data, size_t s
     }
 }
 
-// After the inner file has taken it.
+// Gathers what the inner file has just taken.
 static void gather(struct cached_file *file, const struct iovec *pieces, int count, uint64_t offset)
     REQUIRES(gather_mutex)
 {
@@ -214,7 +214,7 @@ static void gather(struct cached_file *file, const struct iovec *pieces, int cou
         file->end = UINT64_MAX; // has not come to the next block: nothing is gathered
 }
 
-// What has been copied of the file may not be in it any more.
+// Drops the copies of the file, and makes no more: what was copied may not be in the file any more.
 static void spoil(struct cached_file *file)
 {
     struct status_kept kept;
@@ -264,7 +264,7 @@ static int cache_truncate(struct env_file *base, uint64_t size)
     return file->inner->ops->truncate(file->inner, size);
 }
 
-// The last block of a file that nobody writes to any more.
+// Keeps a copy of the last block of a file that nobody writes to any more.
 static void keep_last(struct cached_file *file) NOT_CHECKED
 {
     uint64_t size;
@@ -544,7 +544,7 @@ static const struct env_ops cache_ops = {
 
 // ------------------------------------------------------------------------------------- opening
 
-// Files of the inner env that there are.
+// The files that the inner env has.
 struct census {
     struct cache_env *env;
     uint64_t store;

@@ -269,7 +269,8 @@ static inline int take(struct block_iter *it, const uint8_t *p, const struct dec
     return 0;
 }
 
-// The entry after a step back builds on the key that step left in the run.
+// After a step back the entry's key is in the run. The next entry is decoded on top of that key, so
+// the key is copied to the key buffer first.
 static int key_from_run(struct block_iter *it)
 {
     assert(it->run_position < it->run->count);

@@ -94,7 +94,8 @@ int sst_block_fill(struct sst_reader *reader, const struct sst_place *place, con
 int sst_block_read(struct sst_reader *reader, const struct sst_place *place, const uint8_t *stored,
                    struct buf *out);
 
-// The same from the file itself, past the mapping, verified whatever the options say.
+// Reads and decompresses any block into `out` as sst_block_read() does, but from the file itself,
+// past the mapping, and verifies it whatever the options say.
 int sst_block_reread(struct sst_reader *reader, const struct sst_place *place, struct buf *out);
 
 // pread of exactly `size` bytes.

@@ -64,7 +64,7 @@
 #define GATHER_PAUSE       16u                // syncs without a wait for company after one in vain
 
 extern struct lock_role wal_sync_mutex; // of the log's writing side; a leaf
-extern struct lock_role wal_out_mutex;  // of a held log, while it is written; before that one
+extern struct lock_role wal_out_mutex;  // of a held log, while it is written; before wal_sync_mutex
 
 struct wal_writer {
     // The appender's.
@@ -250,7 +250,8 @@ fail:
     return rc;
 }
 
-// Nobody else has it any more. What is held still is of no use.
+// Nobody else has the log any more. Records that a held log still has in memory are dropped:
+// whoever wanted them to be durable has synced.
 void wal_writer_free(struct wal_writer *wal, bool trim) NOT_CHECKED
 {
     if (!wal)
