@@ -23,7 +23,7 @@ enum backup_mode {
 };
 
 // Opens the backup in directory `path` and takes its lock; with BACKUP_CHANGE and BACKUP_CREATE
-// what an interrupted command has left half written is removed. False, with a message: cannot be.
+// what an interrupted command has left half written is removed. False, with a message: failed.
 // Both strings have to stay until it is closed.
 bool backup_open(struct ctl *ctl, const char *path, const char *shown, enum backup_mode mode,
                  struct backup *ret_backup);

@@ -133,7 +133,7 @@ static bool parse(struct ctl *ctl, int argc, char **argv, enum exit_status *ret_
     return false;
 }
 
-// That no store in a cluster is named where a directory has to be. False, with a message.
+// Checks that no store in a cluster is named where a directory has to be. False, with a message.
 static bool check_places(const struct ctl *ctl)
 {
     unsigned flags = ctl->command->flags, both = COMMAND_LOCAL_DB | COMMAND_LOCAL_ARG;

@@ -96,8 +96,8 @@ static bool find(struct ctl *ctl, const char *path, char inside[PATH_MAX],
     return true;
 }
 
-// What a command of the store would do elsewhere than the paths say: it knows no snapshots, and
-// works on the present, whatever the mount shows.
+// Refuses, with a message, what the command cannot do: it works on the present of the store, knows
+// nothing of .snapshots, and would not mind a mount that is read-only.
 static bool may_clone(struct ctl *ctl, const char *from, const char *to, bool from_snapshot,
                       bool to_read_only)
 {

@@ -43,7 +43,7 @@
 struct served {
     struct served *next;
     struct control *control;
-    bool gone; // the control thread's
+    bool gone; // the client has gone away; only the control thread looks at this
     struct control_client client;
 };
 
@@ -174,7 +174,8 @@ static void take_client(struct control *control)
     close(fd);
 }
 
-// What to poll: the stop, the socket, and the clients, who have sent what they had to or are asked.
+// Fills in what to poll: the stop, the socket, and of each client that is served whether it has
+// gone away. What clients send is their own threads' to read.
 static nfds_t gather(struct control *control, struct pollfd *fds, struct served **served)
 {
     nfds_t n = 2;

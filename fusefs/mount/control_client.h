@@ -10,7 +10,7 @@ struct client_session;
 struct control_client {
     struct front front; // first; any thread may set `cancelled`
     int fd;
-    uid_t uid; // who it is, by the kernel
+    uid_t uid; // the client's, as the kernel tells it
     gid_t gid;
     _Atomic bool stopping;          // set before front.cancelled: the reason is that the mount ends
     struct client_session *session; // while the command runs

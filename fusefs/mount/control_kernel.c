@@ -41,11 +41,11 @@ static void forget_name(struct lsmfs *fs, struct ns_inode *dir, const char *name
         return;
     memcpy(text, name, name_size);
     text[name_size] = 0;
-    // That the kernel does not know it is no failure, and of others it has no notion here.
+    // A failure does not matter: it says that the kernel does not know the name.
     fuse_lowlevel_notify_inval_entry(fs->session, ns_inode_ino(dir), text, name_size);
 }
 
-// Pages are written out, then dropped, as are the attributes.
+// Makes the kernel write out the file's pages, and then drop them and the attributes.
 static void forget_pages(struct lsmfs *fs, struct ns_inode *inode)
 {
     assert(!transport_is_serving());
@@ -74,13 +74,14 @@ static bool kernel_content_begin(struct live *live, struct ns_inode *dir, const 
     if (!fs->writeback)
         return true;
     forget_name(fs, dir, name, name_size);
-    // FORGET comes by itself, soon.
+    // The kernel sends a FORGET by itself, soon after it has dropped the name.
     for (int i = 0; i < FORGET_TRIES && ns_inode_refs(inode) > 1; i++)
         nanosleep(&moment, NULL);
     return ns_inode_refs(inode) <= 1;
 }
 
-// The kernel's size of the file is at least what it is in the store, and its pages are none.
+// Raises the size that the kernel has of the file to that in the store, and makes the kernel drop
+// the file's pages.
 static void tell_size(struct lsmfs *fs, struct ns_inode *inode)
 {
     struct ns_attr attr;
@@ -94,8 +95,9 @@ static void tell_size(struct lsmfs *fs, struct ns_inode *inode)
     forget_pages(fs, inode);
 }
 
-// To forget the name waits for lookups under way. One of them may have brought the file back as it
-// was in between, and somebody may hold it.
+// The kernel forgets a name only when the lookups under way have ended. One of these may have
+// brought the file back as it was before its new content, and somebody may hold it: so its size is
+// told again after that.
 static void kernel_content_end(struct live *live, struct ns_inode *dir, const char *name,
                                size_t name_size, struct ns_inode *inode)
 {
@@ -106,7 +108,7 @@ static void kernel_content_end(struct live *live, struct ns_inode *dir, const ch
     forget_pages(fs, dir);
 }
 
-// What programs have written is to be in the snapshot, though the kernel may not have passed it on.
+// Makes the kernel pass on what programs have written: it is to be in the snapshot.
 static void kernel_snapshot_begin(struct live *live)
 {
     session_sync(&fs_of(live)->options);
@@ -138,9 +140,10 @@ static void was_taken(void *arg, struct ns_inode *dir, const void *name, size_t 
     }
 }
 
-// To forget a name waits for lookups under way. So the first time ends all that were answered from
-// before the changes; a file that the kernel knows still is open, or it may have its old size and
-// times. It gets another generation, and its names are forgotten once more.
+// The kernel forgets a name only when the lookups under way have ended. So after the first round no
+// lookup is left that was answered from before the changes. A file that the kernel still knows then
+// is open, or the kernel may have its old size and times: the file gets another generation, and in
+// a second round its names are forgotten once more.
 static int kernel_changes_taken(struct live *live, const char *base, const char *snapshot)
 {
     struct lsmfs *fs = fs_of(live);

@@ -20,7 +20,7 @@ struct counted {
     unsigned op;
     uint64_t nodeid;
     uint64_t start_ns;
-    uint64_t waits[WAITS];  // before
+    uint64_t waits[WAITS];  // the thread's, before the request
     char name[COUNTS_NAME]; // the request's, if it has one and slow ones are logged
 };
 

@@ -3,14 +3,15 @@
 //
 // The kernel asks for SEEK_DATA and SEEK_HOLE without passing on first what it has gathered, so
 // that written pages would be taken for holes, and be lost to whoever copies the file by them. So
-// where the store has a hole, or the end, at or before the place that was asked for, it is looked
-// at again after a notification that makes the kernel write out, and drop, the pages that lie
-// there. Where the store has data there is data: dense files are seeked at the price of their last
-// page. A direct WRITE waits for one that drops what it has made stale (pages.h). Listings are
-// dropped in the same way (relist.h).
+// where the store has a hole, or the end, at or before the place that was asked for, the store is
+// looked at again after a notification that makes the kernel write out, and drop, the pages that
+// lie there. Where the store has data there is data: dense files are seeked at the price of their
+// last page. A direct WRITE waits for a notification that drops the pages which it has made stale
+// (pages.h). Listings are dropped by notifications too (relist.h).
 //
-// That blocks until WRITEs and READs of the pages have been served, which is why no serving thread
-// may do it: all of them could be waiting for each other. One extra thread can: it serves nothing.
+// A notification blocks until WRITEs and READs of the pages have been served, which is why no
+// serving thread may send one: all of them could be waiting for each other. One extra thread can:
+// it serves nothing.
 //
 // Locks: the mutex, a leaf; not held while the kernel is waited for.
 #include "mount/flusher.h"
@@ -42,7 +43,7 @@ extern struct lock_role flusher_mutex;
 struct flusher {
     struct lsmfs *fs;
     pthread_t thread;
-    bool joined; // flusher_stop's
+    bool joined; // only flusher_stop() uses it
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct flush_waiter *first GUARDED_BY(flusher_mutex);

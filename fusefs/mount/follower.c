@@ -46,7 +46,7 @@ struct stale {
 struct follower {
     struct lsmfs *fs;
     pthread_t thread;
-    bool joined;                 // follower_stop's
+    bool joined;                 // only follower_stop() uses it
     uint64_t every_us, limit_us; // constant
     dev_t device;                // of the store's directory; constant, as is the next one
     ino_t directory;

@@ -21,23 +21,22 @@ struct lsmfs {
     struct ns *ns;
     struct mount_options options;
     struct fuse_session *session; // from the mount to its end
-    struct transport *transport;  // as long
+    struct transport *transport;  // as long as the session
     struct flusher *flusher;      // while requests are served, as `syncer`
     struct syncer *syncer;
     struct snapdir *snapdir;   // from before requests are served to the end; NULL: no .snapshots
-    struct control *control;   // while they are; NULL: there is none
+    struct control *control;   // while requests are served; NULL: there is none
     struct watch_hub watch;    // for commands, while there is a control
     struct follower *follower; // NULL: the store is not followed
     struct generations generations;
-    double keep_s;             // how long the kernel may keep entries and attributes
-    int holder_fd;             // holder.h; main thread
-    bool acl;     // agreed with the kernel: it checks access control lists, and leaves applying the
-                  // umask to us; set by INIT
-    bool no_open; // the kernel opens files without asking (serve_file.c); set by INIT
-    bool
-        no_opendir; // nor asks for directories, and keeps their listings (serve_dir.c); by INIT too
-    bool writeback; // agreed with the kernel: it gathers writes and keeps sizes and times of
-                    // regular files; set by INIT, before there are threads
+    double keep_s; // how long the kernel may keep entries and attributes
+    int holder_fd; // holder.h; only the main thread uses it
+
+    // Agreed with the kernel; set by INIT, before there are threads.
+    bool acl;        // the kernel checks access control lists, and leaves applying the umask to us
+    bool no_open;    // the kernel opens files without asking (serve_file.c)
+    bool no_opendir; // nor does it ask for directories; it keeps their listings (serve_dir.c)
+    bool writeback;  // the kernel gathers writes, and keeps sizes and times of regular files
 };
 
 #endif

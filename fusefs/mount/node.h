@@ -16,7 +16,7 @@ struct node {
     struct lsmfs *fs;
     struct ns *ns;
     struct ns_inode *inode;         // one reference
-    uint64_t base;                  // its number in the mount, less that in the tree
+    uint64_t base;                  // added to a number in the tree it gives that in the mount
     struct snapdir_snapshot *shown; // NULL: it is of the present
 };
 

@@ -1,14 +1,15 @@
 // Which listings the kernel is not to keep.
 //
 // With the write-back cache the kernel forgets how many blocks a file has whenever the file is
-// closed (fuse_flush: STATX_BLOCKS), and its time of access whenever it is read. Whoever then asks
-// for attributes costs a GETATTR for each file, where one READDIRPLUS would bring those of a whole
-// directory; but a listing that the kernel has kept is no READDIRPLUS. So of directories whose
-// files are read, or asked for after they were used, the kernel is made to forget the listing. If
-// they were asked for although nobody had read them since the last listing, closing them has made
-// them stale, which is not seen here: then the next few listings are forgotten too as soon as they
-// end, twice as many each time it happens again. Where names and attributes are only looked at
-// nothing is forgotten.
+// closed (fuse_flush: STATX_BLOCKS), and its time of access whenever the file is read. Who then
+// asks for the attributes of a directory's files costs a GETATTR for each file. One READDIRPLUS
+// would bring those of a whole directory; but while the kernel keeps a listing, it sends no
+// READDIRPLUS. So the kernel is made to forget the listings of some directories:
+//  - if files of the directory are read, or attributes of several are asked for: once;
+//  - if the attributes were asked for although no file was read since the last listing: closing the
+//    files must have made the attributes stale, and no request tells of that. Then the next few
+//    listings are forgotten too, as soon as they end; twice as many each time this happens again.
+// Where names and attributes are only looked at nothing is forgotten.
 //
 // State: the word of the directory (ns_dir_word). Only where the kernel keeps listings
 // (fs->no_opendir). Thread safety: any thread.

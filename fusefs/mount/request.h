@@ -13,8 +13,8 @@
 #include "mount/fuse_api.h"
 #include "mount/lsmfs.h"
 
-// How long the kernel may keep entries and attributes: 31 years. Changes go through it, or it is
-// told of them (lsmfsctl's). Of a store that is followed: fs->keep_s.
+// How long the kernel may keep entries and attributes: 31 years. Changes go through the kernel, or
+// it is told of them (those that lsmfsctl makes). Of a store that is followed: fs->keep_s.
 #define CACHE_FOREVER_S 1e9
 
 static inline struct lsmfs *lsmfs_of(fuse_req_t req)
@@ -26,8 +26,8 @@ static inline struct lsmfs *lsmfs_of(fuse_req_t req)
 // more, or NULL after replying ESTALE, if the kernel named an inode that it does not hold, or
 // EROFS, if it is not of the present.
 struct ns_inode *request_inode(fuse_req_t req, fuse_ino_t ino);
-// The same for a directory in which `name` is changed; also EROFS if `name` is the directory of
-// snapshots.
+// As request_inode(), for a directory in which `name` is changed; also EROFS if `name` is the
+// directory of snapshots.
 struct ns_inode *request_dir(fuse_req_t req, fuse_ino_t ino, const char *name);
 // Who makes the request, for what it creates.
 struct ns_cred cred_of(fuse_req_t req);

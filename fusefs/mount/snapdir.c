@@ -43,7 +43,7 @@ struct written_pages {
 struct snapdir {
     struct lsmfs *fs;
     pthread_t thread;
-    bool joined; // snapdir_stop's
+    bool joined; // only snapdir_stop() uses it
     pthread_mutex_t mutex;
     pthread_cond_t changed; // of anything below
     struct snapdir_snapshot *buckets[BUCKETS] GUARDED_BY(snapdir_mutex);
@@ -91,7 +91,8 @@ bool is_snapdir_name(const struct lsmfs *fs, uint64_t parent, const char *name, 
 
 // ------------------------------------------------------------------------------- opening
 
-// With the mutex, which is not held meanwhile. `snapshot` is taken over. *ret_shown has one user.
+// Opens the namespace of `snapshot`, which is taken over. *ret_shown has one user. The mutex is
+// held by the caller, and released while the namespace is opened.
 static int open_one(struct snapdir *snapdir, const struct lsm_snapshot *snapshot,
                     struct snapdir_snapshot **ret_shown) REQUIRES(snapdir_mutex)
 {
@@ -207,7 +208,7 @@ static void mark_gone(struct snapdir *snapdir) REQUIRES(snapdir_mutex)
         for (struct snapdir_snapshot *shown = snapdir->buckets[i]; shown; shown = shown->next)
             shown->is_gone = true;
     int rc = lsm_snapshot_list(ns_engine(snapdir->fs->ns), still_there, snapdir);
-    if (rc) // those that are there are closed a little early, that is all
+    if (rc) // harmless: snapshots that were not deleted are closed a little early
         messages_write(LOG_WARNING, "snapshots cannot be listed: %s", lsm_error_detail());
 }
 

@@ -1,4 +1,4 @@
-// Requests that do not end keep nobody else waiting.
+// How many threads serve a queue: requests that do not end must keep nobody else waiting.
 //
 // Those who serve the requests of one queue are a crew. `threads` of them serve at once, which is
 // enough while requests end. On a disk that takes no writes (frozen, or a network's that is gone)
@@ -12,9 +12,10 @@
 // Members that were added leave again when as many as `threads` are idle without them
 // (crew_leave()), unless their kind cannot let them go.
 //
-// Thread safety: the counters are atomic. Of one who becomes the last to be busy and then looks at
-// `watching`, and the guard, which clears that and then looks at the crews, at least one sees the
-// other. What else the guard has is its own.
+// Thread safety: the counters are atomic. The thread that takes a crew's last idle place lowers
+// `idle` first and then looks at `watching`; the guard clears `watching` first and then looks at
+// the crews. So at least one of the two sees what the other has done, and no crew is left alone.
+// The guard's other fields are used by the guard alone.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -54,7 +55,7 @@ void crew_watch(struct transport *transport)
 int crew_add(struct transport *transport, struct crew *crew,
              int (*body)(struct transport *transport, void *arg))
 {
-    atomic_fetch_add(&crew->idle, 1); // it will be soon
+    atomic_fetch_add(&crew->idle, 1); // the new member, which is idle when it begins
     int rc = transport_thread(transport, body, crew);
     if (rc < 0)
         atomic_fetch_sub(&crew->idle, 1);
@@ -81,7 +82,8 @@ struct crew *crew_of_device(struct transport *transport, unsigned i)
 
 // --------------------------------------------------------------------------------------- the guard
 
-// Adds to a crew that does not get on. Returns whether it is to be looked at again.
+// Adds members to a crew that has nobody idle and ends next to no requests. Returns whether the
+// crew is to be looked at again.
 static bool look_after(struct transport *transport, struct crew *crew)
 {
     if (transport_ends(transport))
@@ -96,8 +98,8 @@ static bool look_after(struct transport *transport, struct crew *crew)
             atomic_fetch_sub(&crew->overlooked, 1);
         return atomic_load(&crew->overlooked) > 0;
     }
-    // Of one that was not short until now it is not known. Where none can begin, for want of memory
-    // or of files, one at a time is tried.
+    // Whether a crew makes progress is known only after one interval with nobody idle. If a new
+    // member could not begin, for want of memory or of files, one at a time is tried.
     if (!stuck || crew->wave == 0 || atomic_exchange(&crew->failed, false)) {
         crew->wave = 1;
         return true;

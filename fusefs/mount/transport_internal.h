@@ -17,22 +17,22 @@ struct uring_entry;
 extern struct lock_role transport_mutex;
 extern struct lock_role guard_mutex;
 
-// Those who serve the requests of one queue. See transport_crew.c.
+// The threads that serve the requests of one queue. See transport_crew.c.
 struct crew {
-    atomic_int idle;       // without a request
+    atomic_int idle;       // threads without a request
     atomic_uint done;      // requests that were served
-    atomic_int overlooked; // so many became idle, and requests may wait all the same
+    atomic_int overlooked; // threads that became idle although requests may be waiting
     atomic_bool failed;    // a member that the guard has added could not begin
-    unsigned seen;         // the guard's: `done` when it looked last
-    unsigned wave;         // the same: so many are to be added next
+    unsigned seen;         // `done` when the guard looked last; only the guard uses it
+    unsigned wave;         // so many members are to be added next; only the guard uses it
 };
 
 // Adds members to crews that do not get on.
 struct guard {
     pthread_t thread;
-    atomic_bool watching;  // it is awake
-    atomic_uint extra;     // members that it has added
-    bool runs;             // the main thread's
+    atomic_bool watching;  // the guard is awake
+    atomic_uint extra;     // members that the guard has added
+    bool runs;             // only the main thread uses it
     pthread_mutex_t mutex; // a leaf
     pthread_cond_t changed;
     bool stopping GUARDED_BY(guard_mutex);
@@ -40,8 +40,8 @@ struct guard {
 
 LOCK_FUNCTIONS(guard, struct guard, mutex, guard_mutex)
 
-// Of a thread. One that has ended is about to return, if it has not, and can be joined without
-// waiting.
+// The place of a thread. A thread whose seat is SEAT_ENDED has returned or is about to, and can be
+// joined without waiting.
 struct seat {
     pthread_t id;
     enum { SEAT_FREE, SEAT_RUNS, SEAT_ENDED } state;
@@ -73,7 +73,7 @@ struct transport {
 
 LOCK_FUNCTIONS(transport, struct transport, mutex, transport_mutex)
 
-// One transport. Those that start() has not begun to serve with can be given up for another.
+// A kind of transport. A kind can be given up for another one until its start() has succeeded.
 struct transport_kind {
     const char *name;
     // Before INIT is answered: makes ready what may fail. 0 or a negative errno. May be NULL.
@@ -85,8 +85,8 @@ struct transport_kind {
     struct crew *(*crew)(struct transport *transport, unsigned i);
     // Adds a member. 0 or a negative errno.
     int (*reinforce)(struct transport *transport, struct crew *crew);
-    // Has requests of a crew that is `overlooked` go to who is idle. False: that cannot be done
-    // now. NULL: no crew is.
+    // Brings waiting requests to an idle thread, for a crew that is `overlooked`. False: that
+    // cannot be done now. NULL for a kind of which no crew is ever overlooked.
     bool (*urge)(struct transport *transport, struct crew *crew);
     // Takes a reply that does not go out by the device; false: it does. May be NULL.
     bool (*reply)(struct transport *transport, const struct iovec *iov, int count);
@@ -113,7 +113,8 @@ int transport_thread(struct transport *transport,
 // when the connection has ended; a negative errno.
 int transport_serve_one(struct transport *transport, struct fuse_buf *buf);
 
-// The second half of it: serves what fuse_session_receive_buf() has put into `buf`, returning `n`.
+// The second half of transport_serve_one(): serves what fuse_session_receive_buf(), which has
+// returned `n`, has put into `buf`.
 int transport_serve_received(struct transport *transport, struct fuse_buf *buf, int n);
 
 // The handler of one request, which libfuse calls.
@@ -130,7 +131,8 @@ void crew_watch(struct transport *transport);
 // Starts a thread that runs body(transport, crew) as an additional member. 0 or a negative errno.
 int crew_add(struct transport *transport, struct crew *crew,
              int (*body)(struct transport *transport, void *arg));
-// Asked by an additional member without a request: true: it is none any more, and is to return.
+// For an additional member without a request. True: it does not belong to the crew any more, and
+// returns.
 bool crew_leave(struct transport *transport, struct crew *crew);
 // For the kinds of which only one queue has requests.
 struct crew *crew_of_device(struct transport *transport, unsigned i);
@@ -139,7 +141,7 @@ void guard_init(struct guard *guard);
 void guard_release(struct guard *guard);
 // After the kind's start(). 0 or a negative errno.
 int guard_start(struct transport *transport);
-// Waits for it. It need not run.
+// Ends the guard, if it runs, and waits for it.
 void guard_stop(struct transport *transport);
 
 // Whether the threads are to end.

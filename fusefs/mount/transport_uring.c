@@ -85,9 +85,10 @@ struct worker {
     // is none, or it has been answered.
     struct uring_entry *entry;
     _Atomic uint64_t unique;
-    // While it waits for an answer that depends on other requests, which may be in the queue: that
-    // queue and the file. Of two, one who makes an entry ready and one who begins to wait, at least
-    // one sees the other.
+    // While the worker waits for an answer that depends on other requests, which may be in its
+    // queue: that queue and the file that the answer is about. Stored before the worker looks at
+    // `idle`; who makes an entry ready raises `idle` before looking here. So at least one of the
+    // two sees the other.
     _Atomic uint64_t depends;
     _Atomic(const struct queue *) waits_in;
     pthread_mutex_t mutex;   // a leaf: for waiting until somebody else has set `unique` to 0
@@ -250,7 +251,7 @@ static bool queue_nudge(struct transport *transport, const struct queue *queue)
     return false;
 }
 
-// Makes a request of the mount itself, and so from here, on processor `cpu`.
+// A statfs(2) of the mount by this process itself, on processor `cpu`: a request comes of it.
 struct errand {
     unsigned cpu;
     char path[];
@@ -268,8 +269,9 @@ static void *errand_run(void *arg)
     return NULL;
 }
 
-// Has the kernel send a request, by a thread that nobody waits for: it may be kept as long as what
-// it asks for. It holds the mount meanwhile, and so it is the last means.
+// Has the kernel send a request on the queue, by a system call of a new thread. Nobody waits for
+// that thread, since its call may take as long as other requests do. The call keeps the mount in
+// use meanwhile, so this is done only where nothing else helps.
 static bool queue_request(struct transport *transport, const struct queue *queue)
 {
     size_t size = strlen(transport->mountpoint) + 1;
@@ -287,8 +289,8 @@ static bool queue_request(struct transport *transport, const struct queue *queue
     return true;
 }
 
-// For the guard: does what a worker could not do, if somebody is at a request still. Else there is
-// nothing in the queue: who ends a request takes the next one.
+// For the guard: has a request sent on the queue where a worker could not. Not needed if all
+// workers are idle: who ends a request takes the next one, so nothing waits in the queue then.
 static bool uring_urge(struct transport *transport, struct crew *crew)
 {
     struct queue *queue = (struct queue *)crew;

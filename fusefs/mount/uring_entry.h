@@ -19,7 +19,7 @@ struct uring_headers;
 struct uring_entry {
     struct uring_headers *headers;
     uint8_t *payload;
-    struct iovec iov[2]; // the two, as the kernel wants to be told of them
+    struct iovec iov[2]; // headers and payload, as the kernel wants to be told of them
     uint64_t commit_id;  // names the request that is being answered
     size_t taken;        // bytes of the payload that belong to the request
     uint16_t qid;
