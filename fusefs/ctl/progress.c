@@ -13,27 +13,32 @@
 #include <unistd.h>
 
 #include "base/cond.h"
+#include "base/lock_check.h"
 #include "ctl/terminal.h"
 
 #define FIRST_US 1000000u
 #define EVERY_US 250000u
 
+extern struct lock_role progress_mutex; // held by the caller from _pause() to _resume()
+
 static struct {
     const char *command; // set before the thread starts
-    bool running;        // main thread
+    bool running;        // only the main thread uses it
     pthread_t thread;
     struct timespec start;
 
     pthread_mutex_t mutex;
     pthread_cond_t changed; // of stopping
-    bool stopping;          // mutex
-    bool visible;           // mutex: the terminal shows a line of ours
+    bool stopping GUARDED_BY(progress_mutex);
+    bool visible GUARDED_BY(progress_mutex); // the terminal shows a line of ours
 
     _Atomic uint64_t done, total; // relaxed
     _Atomic int unit;             // relaxed
 } progress = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-static void erase(void)
+STATIC_LOCK_FUNCTIONS(progress, progress.mutex, progress_mutex)
+
+static void erase(void) REQUIRES(progress_mutex)
 {
     if (progress.visible)
         fputs("\r\033[K", stderr);
@@ -59,7 +64,7 @@ static void amount_text(uint64_t amount, char *text, size_t size)
         snprintf(text, size, "%" PRIu64, amount);
 }
 
-static void show(void)
+static void show(void) REQUIRES(progress_mutex)
 {
     char amount[32], line[160];
     struct timespec now;
@@ -83,7 +88,7 @@ static void *show_thread(void *arg)
     (void)arg;
     struct timespec until = time_after_us(FIRST_US);
     assert(progress.command);
-    pthread_mutex_lock(&progress.mutex);
+    progress_lock();
     while (!progress.stopping) {
         if (pthread_cond_timedwait(&progress.changed, &progress.mutex, &until) == 0)
             continue;
@@ -91,11 +96,12 @@ static void *show_thread(void *arg)
         until = time_after_us(EVERY_US);
     }
     erase();
-    pthread_mutex_unlock(&progress.mutex);
+    progress_unlock();
     return NULL;
 }
 
-bool terminal_progress_start(const char *command, bool wanted)
+// The thread that shows does not run yet.
+bool terminal_progress_start(const char *command, bool wanted) NOT_CHECKED
 {
     if (!wanted || !isatty(STDERR_FILENO))
         return false;
@@ -112,10 +118,10 @@ void terminal_progress_stop(void)
 {
     if (!progress.running)
         return;
-    pthread_mutex_lock(&progress.mutex);
+    progress_lock();
     progress.stopping = true;
     pthread_cond_signal(&progress.changed);
-    pthread_mutex_unlock(&progress.mutex);
+    progress_unlock();
     pthread_join(progress.thread, NULL);
     pthread_cond_destroy(&progress.changed);
     progress.running = false;
@@ -128,13 +134,13 @@ void terminal_progress_show(enum progress_unit unit, uint64_t done, uint64_t tot
     atomic_store_explicit(&progress.total, total, memory_order_relaxed);
 }
 
-void terminal_progress_pause(void)
+void terminal_progress_pause(void) ACQUIRES(progress_mutex)
 {
-    pthread_mutex_lock(&progress.mutex);
+    progress_lock();
     erase();
 }
 
-void terminal_progress_resume(void)
+void terminal_progress_resume(void) RELEASES(progress_mutex)
 {
-    pthread_mutex_unlock(&progress.mutex);
+    progress_unlock();
 }

@@ -49,6 +49,8 @@
 #define COUNTER_STRIPES  16
 #define MISSES_PER_BLOCK 2 // remembered, for each block that the cache has room for
 
+extern struct lock_role cache_shard; // the lock of a shard; a leaf, taken one at a time
+
 // Header and data in one piece, so that a hit touches few lines and pages.
 struct cached_block {
     _Atomic(struct cached_block *) chain; // written under the lock, release; read with acquire
@@ -59,8 +61,9 @@ struct cached_block {
     _Atomic uint32_t refs; // acq_rel at zero
     _Atomic bool mark;     // used since it was last looked at; relaxed
     union {
-        struct {
-            struct cached_block *newer, *older; // the shard's lock
+        struct { // in the shard's list; `older` also of blocks that one thread has unlinked
+            struct cached_block *newer GUARDED_BY(cache_shard);
+            struct cached_block *older GUARDED_BY(cache_shard);
         };
         struct epoch_node retired; // once unlinked
     };
@@ -72,8 +75,6 @@ static size_t charge_of(const struct cached_block *block)
 {
     return slab_block_size(sizeof(*block) + block->room);
 }
-
-extern struct lock_role cache_shard; // the lock of a shard; a leaf, taken one at a time
 
 struct shard {
     pthread_mutex_t lock;
@@ -392,7 +393,9 @@ static void evict(struct block_cache *cache, struct shard *shard, size_t charge,
 
 // -------------------------------------------------------------------------------------------------
 
-static void retire_all(struct cached_block *block)
+// The blocks were unlinked by the calling thread, so nobody else has their list, and no lock is
+// held.
+static void retire_all(struct cached_block *block) NOT_CHECKED
 {
     while (block) {
         struct cached_block *older = block->older; // shares its place with `retired`
