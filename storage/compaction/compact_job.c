@@ -35,8 +35,8 @@ struct output {
     char name[STORE_NAME_MAX];
 };
 
-struct run_state {
-    struct compact_job *run;
+struct job_state {
+    struct compact_job *job;
     struct output out;
     struct buf key; // last user key seen
     bool has_key;
@@ -50,21 +50,21 @@ struct run_state {
     uint8_t pointer[BLOB_POINTER_MAX];
 };
 
-static int output_open(struct run_state *state)
+static int output_open(struct job_state *state)
 {
-    struct compact_job *run = state->run;
+    struct compact_job *job = state->job;
     struct output *out = &state->out;
     assert(!out->builder && !out->file);
-    out->number = run->new_number(run->arg);
+    out->number = job->new_number(job->arg);
     store_file_name(out->name, STORE_TABLE, out->number);
-    int rc = env_open(run->env, out->name, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &out->file);
+    int rc = env_open(job->env, out->name, ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &out->file);
     if (rc)
         return rc;
-    rc = sst_builder_new(out->file, out->number, &run->build, &out->builder);
+    rc = sst_builder_new(out->file, out->number, &job->build, &out->builder);
     if (rc) {
         env_close(out->file);
         out->file = NULL;
-        run->env->ops->unlink(run->env, out->name);
+        job->env->ops->unlink(job->env, out->name);
     }
     state->overlapped_bytes = 0;
     state->blobs.count = 0;
@@ -73,7 +73,7 @@ static int output_open(struct run_state *state)
 }
 
 // Closes the current output's file; removes it unless it is to be kept.
-static int output_close(struct run_state *state, bool keep)
+static int output_close(struct job_state *state, bool keep)
 {
     struct output *out = &state->out;
     sst_builder_free(out->builder);
@@ -81,7 +81,7 @@ static int output_close(struct run_state *state, bool keep)
     int rc = env_close(out->file);
     out->file = NULL;
     if (rc || !keep)
-        state->run->env->ops->unlink(state->run->env, out->name);
+        state->job->env->ops->unlink(state->job->env, out->name);
     return rc;
 }
 
@@ -112,16 +112,16 @@ static int output_to_meta(const struct output *out, const struct sst_info *info,
     return LSM_OK;
 }
 
-static int output_finish(struct run_state *state)
+static int output_finish(struct job_state *state)
 {
-    struct compact_job *run = state->run;
+    struct compact_job *job = state->job;
     struct sst_info info = {0};
     struct file_meta *file = NULL;
     assert(state->out.builder);
     int rc = sst_builder_finish(state->out.builder, &info);
     if (!rc) {
         rc = output_to_meta(&state->out, &info, &state->blobs, &state->kept, &file);
-        if (!rc && !array_grow(&run->outputs, &run->output_capacity, run->output_count,
+        if (!rc && !array_grow(&job->outputs, &job->output_capacity, job->output_count,
                                sizeof(struct file_meta *))) {
             rc = status_no_memory(sizeof(struct file_meta *));
             file_meta_unref(file);
@@ -135,41 +135,41 @@ static int output_finish(struct run_state *state)
         file_meta_unref(file);
         return close_rc;
     }
-    run->bytes_written += file->size;
-    run->entries_out += file->entries;
-    run->outputs[run->output_count++] = file;
+    job->bytes_written += file->size;
+    job->entries_out += file->entries;
+    job->outputs[job->output_count++] = file;
     return LSM_OK;
 }
 
 // Before a new user key: whether the current output should end here.
-static bool output_full(struct run_state *state, struct slice key)
+static bool output_full(struct job_state *state, struct slice key)
 {
-    struct compact_job *run = state->run;
-    while (state->grandparent < run->grandparent_count &&
-           slice_compare(run->grandparents[state->grandparent]->largest, key) < 0)
-        state->overlapped_bytes += run->grandparents[state->grandparent++]->size;
+    struct compact_job *job = state->job;
+    while (state->grandparent < job->grandparent_count &&
+           slice_compare(job->grandparents[state->grandparent]->largest, key) < 0)
+        state->overlapped_bytes += job->grandparents[state->grandparent++]->size;
     if (!state->out.builder)
         return false;
-    return sst_builder_size(state->out.builder) >= run->table_size ||
-           state->overlapped_bytes / GRANDPARENT_TABLES_MAX > run->table_size;
+    return sst_builder_size(state->out.builder) >= job->table_size ||
+           state->overlapped_bytes / GRANDPARENT_TABLES_MAX > job->table_size;
 }
 
 // The number of snapshots older than `sequence`: versions with equal numbers are seen by the same
 // readers. `near` is where to look first: what follows in a table was often written at that time.
 // Whatever is newer or older than all snapshots is not searched for at all.
-static size_t stratum_of(const struct compact_job *run, uint64_t sequence, size_t near)
+static size_t stratum_of(const struct compact_job *job, uint64_t sequence, size_t near)
 {
-    size_t low = 0, high = run->snapshot_count;
-    if (high == 0 || run->snapshots[0] >= sequence)
+    size_t low = 0, high = job->snapshot_count;
+    if (high == 0 || job->snapshots[0] >= sequence)
         return 0;
-    if (run->snapshots[high - 1] < sequence)
+    if (job->snapshots[high - 1] < sequence)
         return high;
-    if ((near == 0 || run->snapshots[near - 1] < sequence) &&
-        (near == high || run->snapshots[near] >= sequence))
+    if ((near == 0 || job->snapshots[near - 1] < sequence) &&
+        (near == high || job->snapshots[near] >= sequence))
         return near;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (run->snapshots[middle] < sequence)
+        if (job->snapshots[middle] < sequence)
             low = middle + 1;
         else
             high = middle;
@@ -178,9 +178,9 @@ static size_t stratum_of(const struct compact_job *run, uint64_t sequence, size_
 }
 
 // After each step of moving, a pause as long as the step took.
-static void move_pause(struct run_state *state, uint32_t bytes)
+static void move_pause(struct job_state *state, uint32_t bytes)
 {
-    const struct compact_job *run = state->run;
+    const struct compact_job *job = state->job;
     uint64_t now = clock_us();
     if (state->moved_bytes == 0)
         state->move_start_us = now;
@@ -189,7 +189,7 @@ static void move_pause(struct run_state *state, uint32_t bytes)
         return;
     uint64_t pause = now - state->move_start_us;
     state->moved_bytes = 0;
-    if (!run->pressure || atomic_load_explicit(run->pressure, memory_order_relaxed))
+    if (!job->pressure || atomic_load_explicit(job->pressure, memory_order_relaxed))
         return;
     if (pause > MOVE_PAUSE_MAX_US)
         pause = MOVE_PAUSE_MAX_US;
@@ -197,17 +197,17 @@ static void move_pause(struct run_state *state, uint32_t bytes)
 }
 
 // Puts a value into a blob file, and a pointer to there in its place.
-static int append_blob(struct run_state *state, enum blob_stream stream,
+static int append_blob(struct job_state *state, enum blob_stream stream,
                        struct blob_pointer *pointer, struct slice *value)
 {
-    struct compact_job *run = state->run;
+    struct compact_job *job = state->job;
     struct blob_file *file;
     struct blob_ref *ref = NULL;
-    int rc = blob_store_append(run->blobs, stream, *value, pointer, &file);
+    int rc = blob_store_append(job->blobs, stream, *value, pointer, &file);
     if (rc)
         return rc;
     uint64_t bytes = blob_pointer_bytes(pointer); // count until the outputs are in a version
-    rc = blob_refs_add(&run->moved, pointer->file, bytes, &ref);
+    rc = blob_refs_add(&job->moved, pointer->file, bytes, &ref);
     if (rc)
         blob_file_add_mem(file, -(int64_t)bytes);
     if (rc || ref->file)
@@ -221,10 +221,10 @@ static int append_blob(struct run_state *state, enum blob_stream stream,
 }
 
 // Copies a value to another blob file, or hands it out to be kept in the table.
-static int move_blob(struct run_state *state, struct blob_file *from, struct blob_pointer *pointer,
+static int move_blob(struct job_state *state, struct blob_file *from, struct blob_pointer *pointer,
                      enum entry_type *type, struct slice *value)
 {
-    struct compact_job *run = state->run;
+    struct compact_job *job = state->job;
     move_pause(state, pointer->length);
     state->value.size = 0;
     if (buf_reserve(&state->value, pointer->length))
@@ -233,22 +233,22 @@ static int move_blob(struct run_state *state, struct blob_file *from, struct blo
     if (rc)
         return rc;
     *value = slice_of(state->value.data, pointer->length);
-    if (pointer->length < run->inline_size) {
+    if (pointer->length < job->inline_size) {
         *type = ENTRY_PUT;
         return LSM_OK;
     }
     return append_blob(state, BLOB_MOVES, pointer, value);
 }
 
-static int move_if_draining(struct run_state *state, struct blob_pointer *pointer,
+static int move_if_draining(struct job_state *state, struct blob_pointer *pointer,
                             enum entry_type *type, struct slice *value)
 {
     struct blob_file *file;
-    int rc = blob_store_get(state->run->blobs, pointer->file, &file);
+    int rc = blob_store_get(state->job->blobs, pointer->file, &file);
     if (rc)
         return rc;
     if (blob_file_draining(file)) {
-        state->run->moved_bytes += pointer->length;
+        state->job->moved_bytes += pointer->length;
         rc = move_blob(state, file, pointer, type, value);
         // A damaged value stays where it is, and is reported when it is read. It must not stop
         // compaction.
@@ -262,21 +262,21 @@ static int move_if_draining(struct run_state *state, struct blob_pointer *pointe
 }
 
 // An entry whose value is a pointer, on its way into the output. *ret_drop: it is not to go there.
-static int run_pointer(struct run_state *state, enum entry_type *type, struct slice *value,
+static int job_pointer(struct job_state *state, enum entry_type *type, struct slice *value,
                        struct blob_ref *ret_ref, bool *ret_drop)
 {
-    struct compact_job *run = state->run;
+    struct compact_job *job = state->job;
     struct blob_pointer pointer;
     if (blob_pointer_decode(*value, &pointer))
         return status_fail(LSM_CORRUPTION, "%s: a malformed blob pointer in a table",
-                           run->env->path);
+                           job->env->path);
     bool keep = true;
-    int rc = run->keep_pointer ? run->keep_pointer(run->arg, &pointer, &keep) : LSM_OK;
+    int rc = job->keep_pointer ? job->keep_pointer(job->arg, &pointer, &keep) : LSM_OK;
     if (rc || !keep) {
         *ret_drop = !keep;
         return rc;
     }
-    if (run->moved_bytes < run->move_bytes)
+    if (job->moved_bytes < job->move_bytes)
         rc = move_if_draining(state, &pointer, type, value);
     if (!rc && *type == ENTRY_BLOB)
         *ret_ref = (struct blob_ref){.number = pointer.file, .bytes = blob_pointer_bytes(&pointer)};
@@ -284,13 +284,13 @@ static int run_pointer(struct run_state *state, enum entry_type *type, struct sl
 }
 
 // Where an entry's value is to be: sets tag, value and reference for the output.
-static int run_value(struct run_state *state, uint64_t *tag, struct slice *value,
+static int job_value(struct job_state *state, uint64_t *tag, struct slice *value,
                      struct blob_ref *ret_ref, bool *ret_drop)
 {
-    struct compact_job *run = state->run;
+    struct compact_job *job = state->job;
     enum entry_type type = tag_type(*tag);
     int rc = LSM_OK;
-    if (type == ENTRY_PUT && run->separate_size && value->size >= run->separate_size) {
+    if (type == ENTRY_PUT && job->separate_size && value->size >= job->separate_size) {
         struct blob_pointer pointer;
         rc = append_blob(state, BLOB_WRITES, &pointer, value);
         if (!rc)
@@ -298,24 +298,24 @@ static int run_value(struct run_state *state, uint64_t *tag, struct slice *value
                 (struct blob_ref){.number = pointer.file, .bytes = blob_pointer_bytes(&pointer)};
         type = ENTRY_BLOB;
     } else if (type == ENTRY_BLOB) {
-        rc = run_pointer(state, &type, value, ret_ref, ret_drop);
+        rc = job_pointer(state, &type, value, ret_ref, ret_drop);
     }
     *tag = tag_make(tag_sequence(*tag), type);
     return rc;
 }
 
-static int run_entry(struct run_state *state, const struct entry *entry)
+static int job_entry(struct job_state *state, const struct entry *entry)
 {
-    struct compact_job *run = state->run;
+    struct compact_job *job = state->job;
     uint64_t tag = entry->tag;
-    size_t stratum = stratum_of(run, tag_sequence(tag), state->stratum);
+    size_t stratum = stratum_of(job, tag_sequence(tag), state->stratum);
     bool same_key = state->has_key && slice_equal(buf_slice(&state->key), entry->key);
 
     if (same_key && stratum == state->stratum)
         return LSM_OK; // a newer version hides this one from all readers
     if (same_key && stratum > state->stratum)
         return status_fail(LSM_CORRUPTION, "%s: versions of a key are out of order",
-                           run->env->path);
+                           job->env->path);
     if (!same_key) {
         if (buf_assign(&state->key, entry->key.data, entry->key.size))
             return status_no_memory(entry->key.size);
@@ -331,11 +331,11 @@ static int run_entry(struct run_state *state, const struct entry *entry)
     uint64_t first = 0, last = 0;
     bool kept = same_key;
     if (kept) {
-        first = run->snapshots[stratum];
-        last = run->snapshots[state->stratum - 1];
+        first = job->snapshots[stratum];
+        last = job->snapshots[state->stratum - 1];
     }
     state->stratum = stratum;
-    if (run->bottom && stratum == 0) {
+    if (job->bottom && stratum == 0) {
         if (tag_type(tag) == ENTRY_DELETE)
             return LSM_OK;
         tag = tag_make(0, tag_type(tag));
@@ -343,7 +343,7 @@ static int run_entry(struct run_state *state, const struct entry *entry)
     struct slice value = entry->value;
     struct blob_ref ref = {0};
     bool drop = false;
-    int rc = run_value(state, &tag, &value, &ref, &drop);
+    int rc = job_value(state, &tag, &value, &ref, &drop);
     if (rc || drop)
         return rc;
     if (!state->out.builder)
@@ -358,26 +358,26 @@ static int run_entry(struct run_state *state, const struct entry *entry)
 }
 
 // Tells how far it is, and sees whether it should go on.
-static int check_stop(struct compact_job *run)
+static int check_stop(struct compact_job *job)
 {
-    if (run->progress)
-        atomic_store_explicit(run->progress, run->entries_in, memory_order_relaxed);
-    if (run->cancel && atomic_load_explicit(run->cancel, memory_order_relaxed))
+    if (job->progress)
+        atomic_store_explicit(job->progress, job->entries_in, memory_order_relaxed);
+    if (job->cancel && atomic_load_explicit(job->cancel, memory_order_relaxed))
         return status_fail(LSM_CLOSED, "cancelled: the store is closing");
-    if (run->told && run->told(run->told_arg, run->entries_in))
+    if (job->told && job->told(job->told_arg, job->entries_in))
         return status_fail(LSM_CANCELLED, "cancelled");
     return LSM_OK;
 }
 
-static int run_loop(struct run_state *state, struct iter *input)
+static int job_loop(struct job_state *state, struct iter *input)
 {
-    struct compact_job *run = state->run;
+    struct compact_job *job = state->job;
     for (; input->valid; iter_next(input)) {
-        if (run->until.data && slice_compare(input->entry.key, run->until) > 0)
+        if (job->until.data && slice_compare(input->entry.key, job->until) > 0)
             break;
-        int rc = run->entries_in++ % CHECK_ENTRIES ? LSM_OK : check_stop(run);
+        int rc = job->entries_in++ % CHECK_ENTRIES ? LSM_OK : check_stop(job);
         if (!rc)
-            rc = run_entry(state, &input->entry);
+            rc = job_entry(state, &input->entry);
         if (rc)
             return rc;
     }
@@ -386,18 +386,18 @@ static int run_loop(struct run_state *state, struct iter *input)
     return state->out.builder ? output_finish(state) : LSM_OK;
 }
 
-int compact_job_run(struct compact_job *run, struct iter *input)
+int compact_job_run(struct compact_job *job, struct iter *input)
 {
-    struct run_state state = {.run = run};
-    assert(!run->outputs && !run->moved.count);
-    for (size_t i = 1; i < run->snapshot_count; i++)
-        assert(run->snapshots[i - 1] <= run->snapshots[i]);
-    int rc = run_loop(&state, input);
+    struct job_state state = {.job = job};
+    assert(!job->outputs && !job->moved.count);
+    for (size_t i = 1; i < job->snapshot_count; i++)
+        assert(job->snapshots[i - 1] <= job->snapshots[i]);
+    int rc = job_loop(&state, input);
     assert(rc || !state.out.builder);
-    if (!rc && run->moved.count)
-        rc = blob_store_sync(run->blobs);
-    if (!rc && run->output_count)
-        rc = run->env->ops->sync_dir(run->env, ENV_HERE);
+    if (!rc && job->moved.count)
+        rc = blob_store_sync(job->blobs);
+    if (!rc && job->output_count)
+        rc = job->env->ops->sync_dir(job->env, ENV_HERE);
     buf_release(&state.key);
     buf_release(&state.value);
     blob_refs_release(&state.blobs);
@@ -406,25 +406,25 @@ int compact_job_run(struct compact_job *run, struct iter *input)
         status_keep(&kept);
         if (state.out.builder)
             output_close(&state, false);
-        compact_job_release(run, true);
+        compact_job_release(job, true);
         status_restore(&kept);
     }
     return rc;
 }
 
-void compact_job_release(struct compact_job *run, bool remove)
+void compact_job_release(struct compact_job *job, bool remove)
 {
-    for (unsigned i = 0; i < run->output_count; i++) {
+    for (unsigned i = 0; i < job->output_count; i++) {
         char name[STORE_NAME_MAX];
-        store_file_name(name, STORE_TABLE, run->outputs[i]->number);
+        store_file_name(name, STORE_TABLE, job->outputs[i]->number);
         if (remove)
-            run->env->ops->unlink(run->env, name);
-        file_meta_unref(run->outputs[i]);
+            job->env->ops->unlink(job->env, name);
+        file_meta_unref(job->outputs[i]);
     }
-    free(run->outputs);
-    run->outputs = NULL;
-    run->output_count = 0;
-    run->output_capacity = 0;
-    blob_refs_drop(&run->moved);
-    blob_refs_release(&run->moved);
+    free(job->outputs);
+    job->outputs = NULL;
+    job->output_count = 0;
+    job->output_capacity = 0;
+    blob_refs_drop(&job->moved);
+    blob_refs_release(&job->moved);
 }

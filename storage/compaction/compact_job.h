@@ -23,18 +23,21 @@ struct compact_job {
     struct file_meta **grandparents; // tables below the output, ascending; outputs are cut so that
     unsigned grandparent_count;      // none overlaps more than ten tables' worth of them
     const _Atomic bool *cancel;      // becomes true to stop with LSM_CLOSED
-    _Atomic uint64_t *progress;      // NULL or told entries_in now and then
-    int (*told)(void *arg, uint64_t entries_in); // NULL, or the same; other than 0: stop with
-    void *told_arg;                              // LSM_CANCELLED
-    uint64_t (*new_number)(void *arg);           // a fresh file number
+    _Atomic uint64_t *progress;      // NULL, or gets entries_in now and then
+    // NULL, or called with entries_in now and then. A result other than 0 stops with LSM_CANCELLED.
+    int (*told)(void *arg, uint64_t entries_in);
+    void *told_arg;
+    uint64_t (*new_number)(void *arg); // a fresh file number
     void *arg;
     struct blob_store *blobs; // NULL: pointers are kept as they are
-    uint64_t move_bytes;      // values in draining blob files are moved to others, up to about so
-                              // many bytes of them
-    const _Atomic unsigned *pressure; // NULL, or while it is 0 half the time is left to others
-    size_t inline_size;               // ... or into the table, if they are smaller than this
-    size_t separate_size;             // values of this size or more go to blob files; 0: none
-    // NULL, or asked for every pointer (repair). *ret_keep false: the entry is dropped.
+    // Values in draining blob files are moved, up to about so many bytes of them: to other blob
+    // files or, if they are smaller than inline_size, into the table.
+    uint64_t move_bytes;
+    size_t inline_size;
+    // NULL, or while it is 0 the moving pauses half of the time, for the sake of others.
+    const _Atomic unsigned *pressure;
+    size_t separate_size; // values of this size or more go to blob files; 0: none
+    // NULL, or called for every pointer (repair). *ret_keep false: the entry is dropped.
     int (*keep_pointer)(void *arg, const struct blob_pointer *pointer, bool *ret_keep);
 
     // Results. On failure all output files have been removed again.
@@ -47,13 +50,13 @@ struct compact_job {
     struct blob_refs moved; // files that values went to, with a reference each
 };
 
-// Consumes `input` (not freed), which yields internal entries in order, from where it stands to the
-// end or behind `until`. An empty result (all
-// dropped) gives no output. The directory has been synced if there are outputs, and so have the
-// blobs moved. Outputs know what they reference of blob files.
-int compact_job_run(struct compact_job *run, struct iter *input);
+// Consumes `input` (not freed), which yields internal entries in order, from where it stands to its
+// end or to the last entry of key `until`. If all entries were dropped there is no output. If there
+// are outputs, they, their names in the directory and the blobs moved have been synced. Each output
+// knows what it references of blob files.
+int compact_job_run(struct compact_job *job, struct iter *input);
 
 // Drops the references to the outputs and to blob files and, if `remove`, the outputs' files.
-void compact_job_release(struct compact_job *run, bool remove);
+void compact_job_release(struct compact_job *job, bool remove);
 
 #endif

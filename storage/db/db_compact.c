@@ -33,7 +33,7 @@ static int snapshots_collect(struct lsm *db, uint64_t **ret_sequences, size_t *r
     return rc;
 }
 
-static struct compact_job run_init(struct lsm *db, bool bottom)
+static struct compact_job job_init(struct lsm *db, bool bottom)
 {
     return (struct compact_job){
         .env = db->env,
@@ -56,13 +56,13 @@ static struct compact_job run_init(struct lsm *db, bool bottom)
 // there) go to blob files, or each compaction would rewrite them. Values in draining blob files are
 // moved. Neither is done while space is short: if the flush fails, what it has appended to blob
 // files is not given back.
-static void set_blobs(struct lsm *db, struct compact_job *run)
+static void set_blobs(struct lsm *db, struct compact_job *job)
 {
     db_lock(db);
     bool space_short = db_space_short(db);
     db_unlock(db);
-    run->separate_size = space_short ? 0 : db_blob_min(db, NULL);
-    run->move_bytes = space_short ? 0 : MOVE_JOB_BYTES;
+    job->separate_size = space_short ? 0 : db_blob_min(db, NULL);
+    job->move_bytes = space_short ? 0 : MOVE_JOB_BYTES;
 }
 
 // `progress` may be NULL.
@@ -70,24 +70,24 @@ static int write_level0(struct lsm *db, struct iter *input, _Atomic uint64_t *pr
                         struct version_edit *edit)
 {
     uint64_t *snapshots;
-    struct compact_job run = run_init(db, false);
-    int rc = snapshots_collect(db, &snapshots, &run.snapshot_count);
+    struct compact_job job = job_init(db, false);
+    int rc = snapshots_collect(db, &snapshots, &job.snapshot_count);
     if (rc)
         return rc;
-    run.snapshots = snapshots;
-    set_blobs(db, &run);
-    run.progress = progress;
-    run.cancel = &db->jobs.cancel; // nothing is lost: the log, or the caller, still has the entries
+    job.snapshots = snapshots;
+    set_blobs(db, &job);
+    job.progress = progress;
+    job.cancel = &db->jobs.cancel; // nothing is lost: the log, or the caller, still has the entries
     iter_seek_first(input);
-    rc = compact_job_run(&run, input);
+    rc = compact_job_run(&job, input);
     free(snapshots);
     if (rc)
         return rc;
     if (progress)
-        atomic_store_explicit(progress, run.entries_in, memory_order_relaxed);
+        atomic_store_explicit(progress, job.entries_in, memory_order_relaxed);
     rc = blob_store_sync(db->blobs);
-    for (unsigned i = 0; i < run.output_count && !rc; i++) {
-        struct file_meta *file = run.outputs[i];
+    for (unsigned i = 0; i < job.output_count && !rc; i++) {
+        struct file_meta *file = job.outputs[i];
         rc = db_adopt_file(db, file); // holds its blob files from now on
         if (!rc)
             rc = version_edit_add(edit, 0, file);
@@ -95,8 +95,8 @@ static int write_level0(struct lsm *db, struct iter *input, _Atomic uint64_t *pr
             edit->last_sequence = file->max_sequence;
         edit->has_last_sequence = true;
     }
-    counter_add(&db->counters.flush_bytes, run.bytes_written);
-    compact_job_release(&run, rc != LSM_OK);
+    counter_add(&db->counters.flush_bytes, job.bytes_written);
+    compact_job_release(&job, rc != LSM_OK);
     return rc;
 }
 
@@ -288,43 +288,43 @@ static struct compact_job step_job(const struct merge *merge, unsigned end, bool
 {
     const struct compaction *c = merge->c;
     struct lsm *db = merge->db;
-    struct compact_job run = run_init(db, c->bottom);
-    run.snapshots = merge->snapshots;
-    run.snapshot_count = merge->snapshot_count;
-    run.table_size = db->options.table_size;
-    run.cancel = &db->jobs.cancel;
-    run.pressure = &db->pace.pressure;
+    struct compact_job job = job_init(db, c->bottom);
+    job.snapshots = merge->snapshots;
+    job.snapshot_count = merge->snapshot_count;
+    job.table_size = db->options.table_size;
+    job.cancel = &db->jobs.cancel;
+    job.pressure = &db->pace.pressure;
     if (!in_steps) { // else these may be gone
-        run.grandparents = c->grandparents;
-        run.grandparent_count = c->grandparent_count;
+        job.grandparents = c->grandparents;
+        job.grandparent_count = c->grandparent_count;
     } else if (end < c->input_count[merge->side]) {
-        run.until = c->inputs[merge->side][end - 1]->largest;
+        job.until = c->inputs[merge->side][end - 1]->largest;
     }
     if (merge->progress) {
-        run.told = tell_merged;
-        run.told_arg = merge->progress;
+        job.told = tell_merged;
+        job.told_arg = merge->progress;
     }
-    run.move_bytes = merge->move_left;
-    return run;
+    job.move_bytes = merge->move_left;
+    return job;
 }
 
 // Keeps other compactions off the tables that a step adds. They are in no version yet, so nobody
 // else has them, and the mutex is not needed.
-static int keep_added(struct merge *merge, const struct compact_job *run) NOT_CHECKED
+static int keep_added(struct merge *merge, const struct compact_job *job) NOT_CHECKED
 {
-    size_t count = merge->added_count + run->output_count;
+    size_t count = merge->added_count + job->output_count;
     if (!array_reserve(&merge->added, &merge->added_capacity, count, sizeof *merge->added))
         return status_no_memory(count * sizeof *merge->added);
-    for (unsigned i = 0; i < run->output_count; i++) {
-        run->outputs[i]->compacting = true;
-        file_meta_ref(run->outputs[i]);
-        merge->added[merge->added_count++] = run->outputs[i];
+    for (unsigned i = 0; i < job->output_count; i++) {
+        job->outputs[i]->compacting = true;
+        file_meta_ref(job->outputs[i]);
+        merge->added[merge->added_count++] = job->outputs[i];
     }
     return LSM_OK;
 }
 
 // The outputs take the place of inputs up to `end`; with the last of these, of all inputs.
-static int step_apply(struct merge *merge, const struct compact_job *run, unsigned end)
+static int step_apply(struct merge *merge, const struct compact_job *job, unsigned end)
 {
     const struct compaction *c = merge->c;
     struct version_edit edit = {0};
@@ -333,10 +333,10 @@ static int step_apply(struct merge *merge, const struct compact_job *run, unsign
     int rc = edit_remove(&edit, c, merge->side, merge->done, end);
     if (!rc && last)
         rc = edit_remove(&edit, c, !merge->side, 0, c->input_count[!merge->side]);
-    for (unsigned i = 0; i < run->output_count && !rc; i++)
-        rc = version_edit_add(&edit, c->output_level, run->outputs[i]);
-    if (!rc && !last && run->output_count)
-        rc = keep_added(merge, run);
+    for (unsigned i = 0; i < job->output_count && !rc; i++)
+        rc = version_edit_add(&edit, c->output_level, job->outputs[i]);
+    if (!rc && !last && job->output_count)
+        rc = keep_added(merge, job);
     if (!rc)
         rc = db_apply_edit(merge->db, &edit, false);
     for (; rc && merge->added_count > kept; merge->added_count--)
@@ -347,23 +347,23 @@ static int step_apply(struct merge *merge, const struct compact_job *run, unsign
 
 static int merge_step(struct merge *merge, unsigned end, bool in_steps)
 {
-    struct compact_job run = step_job(merge, end, in_steps);
-    int rc = compact_job_run(&run, merge->input);
+    struct compact_job job = step_job(merge, end, in_steps);
+    int rc = compact_job_run(&job, merge->input);
     if (rc)
         return rc;
     if (merge->progress)
-        merge->progress->done += run.entries_in;
-    rc = step_apply(merge, &run, end);
+        merge->progress->done += job.entries_in;
+    rc = step_apply(merge, &job, end);
     if (!rc) {
-        merge->outputs += run.output_count;
-        merge->move_left -= run.moved_bytes < merge->move_left ? run.moved_bytes : merge->move_left;
-        merge->bytes_written += run.bytes_written;
-        counter_add(&merge->db->counters.compact_written, run.bytes_written);
+        merge->outputs += job.output_count;
+        merge->move_left -= job.moved_bytes < merge->move_left ? job.moved_bytes : merge->move_left;
+        merge->bytes_written += job.bytes_written;
+        counter_add(&merge->db->counters.compact_written, job.bytes_written);
     }
     bool remove = rc && !atomic_load_explicit(&merge->db->files.keep, memory_order_acquire);
     struct status_kept kept;
     status_keep(&kept);
-    compact_job_release(&run, remove);
+    compact_job_release(&job, remove);
     status_restore(&kept);
     return rc;
 }

@@ -365,7 +365,7 @@ static int keep_pointer(void *arg, const struct blob_pointer *pointer, bool *ret
     return LSM_OK;
 }
 
-static int write_manifest(struct repair *repair, const struct compact_job *run)
+static int write_manifest(struct repair *repair, const struct compact_job *job)
 {
     struct env_stat stat;
     struct version *empty, *version = NULL;
@@ -374,8 +374,8 @@ static int write_manifest(struct repair *repair, const struct compact_job *run)
     int rc = version_new(&empty);
     if (rc)
         return rc;
-    for (unsigned i = 0; i < run->output_count && !rc; i++)
-        rc = version_edit_add(&edit, VERSION_LEVELS - 1, run->outputs[i]);
+    for (unsigned i = 0; i < job->output_count && !rc; i++)
+        rc = version_edit_add(&edit, VERSION_LEVELS - 1, job->outputs[i]);
     if (!rc)
         rc = version_apply(empty, &edit, &version);
     if (!rc) {
@@ -436,7 +436,7 @@ static void report(struct repair *repair, uint64_t kept)
 
 static int rewrite(struct repair *repair)
 {
-    struct compact_job run = {
+    struct compact_job job = {
         .env = repair->env,
         .build = {.block_size = repair->options.block_size,
                   .restart_interval = repair->options.restart_interval,
@@ -453,13 +453,13 @@ static int rewrite(struct repair *repair)
     int rc = snapshot_set_sequences(&repair->snapshots, &sequences);
     if (rc)
         return rc;
-    run.snapshots = sequences;
-    run.snapshot_count = repair->snapshots.count;
+    job.snapshots = sequences;
+    job.snapshot_count = repair->snapshots.count;
     rc = merge_iter_new(repair->sources, repair->source_count, &input);
     repair->source_count = 0; // the merge has taken the sources over
     if (!rc) {
         iter_seek_first(input);
-        rc = compact_job_run(&run, input);
+        rc = compact_job_run(&job, input);
         iter_free(input);
     }
     free(sequences);
@@ -467,14 +467,14 @@ static int rewrite(struct repair *repair)
         return rc;
     rc = repair->env->ops->list(repair->env, ENV_HERE, sync_blob, repair);
     if (!rc)
-        rc = write_manifest(repair, &run);
+        rc = write_manifest(repair, &job);
     if (!rc) {
         (void)!repair->env->ops->list(repair->env, ENV_HERE, remove_superseded, repair);
-        report(repair, run.entries_out);
+        report(repair, job.entries_out);
     }
     struct status_kept kept;
     status_keep(&kept);
-    compact_job_release(&run, rc && !repair->unknown);
+    compact_job_release(&job, rc && !repair->unknown);
     status_restore(&kept);
     return rc;
 }

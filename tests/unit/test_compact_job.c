@@ -50,7 +50,7 @@ static int merge(const uint64_t *sequences, size_t count, uint64_t *ret_entries)
     uint64_t number = 0;
     ck_assert_int_eq(env->ops->mkdir(env, "/t"), 0);
     ck_assert_int_eq(env->ops->open_dir(env, "/t", &dir), 0);
-    struct compact_job run = {.env = dir,
+    struct compact_job job = {.env = dir,
                               .build = {.block_size = 4096, .restart_interval = 16},
                               .table_size = UINT64_MAX,
                               .snapshots = snapshots,
@@ -58,9 +58,9 @@ static int merge(const uint64_t *sequences, size_t count, uint64_t *ret_entries)
                               .new_number = next_number,
                               .arg = &number};
     list_first(&it.base);
-    int rc = compact_job_run(&run, &it.base);
-    *ret_entries = run.entries_out;
-    compact_job_release(&run, true);
+    int rc = compact_job_run(&job, &it.base);
+    *ret_entries = job.entries_out;
+    compact_job_release(&job, true);
     env->ops->close_dir(dir);
     env_fault_free(env);
     return rc;
