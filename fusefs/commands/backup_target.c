@@ -342,7 +342,8 @@ void generation_set_release(struct generation_set *set)
 {
     for (size_t i = 0; i < set->count; i++)
         generation_release(&set->at[i].generation);
-    for (size_t i = 0; set->at && i <= set->count; i++) // of one that could not be read as well
+    // One more than `count`: reading that one may have failed halfway.
+    for (size_t i = 0; set->at && i <= set->count; i++)
         buf_release(&set->at[i].bytes);
     free(set->at);
     *set = (struct generation_set){0};

@@ -36,7 +36,7 @@ struct receiving {
     struct ctl *ctl;
     struct stream_reader reader;
     struct stream_begin begin;
-    ssize_t source_rc;         // the last read's
+    ssize_t source_rc;         // what the last read returned
     char *db, *beside;         // directories
     struct lsm *old;           // of a stream of changes: DB, locked
     struct lsm *staged;        // of a whole snapshot: the one that is made

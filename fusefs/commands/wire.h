@@ -33,7 +33,7 @@ enum wire_type {
     WIRE_COMPLAINT = 19,    // two strings: program, text
     WIRE_TIME = 20,         // i64 seconds since 1970, string: a format for strftime(3)
     WIRE_USER = 21,         // u32 number, u32 width
-    WIRE_GROUP = 22,        // the same
+    WIRE_GROUP = 22,        // u32 number, u32 width
     WIRE_PROGRESS = 23,     // u32 unit, u64 done, u64 total
     WIRE_HOLD_SIGNALS = 24, // nothing
     WIRE_EXIT = 25,         // u32 status, or WIRE_STATUS_UNMOUNTED

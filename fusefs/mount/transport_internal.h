@@ -49,7 +49,7 @@ struct seat {
 
 struct transport {
     const struct transport_kind *kind;
-    void *state; // the kind's
+    void *state; // belongs to the kind
     struct fuse_session *session;
     enum transport_choice choice;
     const char *mountpoint;

@@ -107,7 +107,7 @@ struct uring {
     pthread_mutex_t mutex;            // a leaf
     pthread_cond_t changed;
     bool go GUARDED_BY(uring_mutex);   // INIT was answered: the entries can be registered
-    bool over GUARDED_BY(uring_mutex); // they shall not be, or are not needed any more
+    bool over GUARDED_BY(uring_mutex); // the entries are not needed, or not any more
     // So many of those at the beginning have their ring, have registered their entries, or failed.
     unsigned reached[STEPS] GUARDED_BY(uring_mutex);
     int rc GUARDED_BY(uring_mutex); // the first failure, a negative errno

@@ -32,7 +32,7 @@ struct uring_entry {
 int uring_entry_init(struct uring_entry *entry, unsigned qid);
 void uring_entry_release(struct uring_entry *entry);
 
-// Makes one piece, as libfuse wants it, of the request that has come. It lies in the entry and is
+// Makes of the request that has come one piece, as libfuse wants it. It lies in the entry and is
 // good until the reply. 0; -EPROTO if its lengths do not fit, which nothing but uring_entry_fail()
 // may follow.
 int uring_entry_request(struct uring_entry *entry, struct fuse_buf *ret_buf);

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-bool array_double(void *ret_items, size_t *capacity, size_t item_size); // array_grow()'s
+bool array_double(void *ret_items, size_t *capacity, size_t item_size); // for array_grow()
 
 // Makes room for one more item than `count`. `ret_items` is the address of the pointer to the first
 // item, which is NULL while *capacity is 0. The room doubles, so that adding is amortised O(1).

@@ -9,7 +9,7 @@
 
 uint8_t *put_varint64_slow(uint8_t *p, uint64_t v)
 {
-    assert(v >= 0x80); // what is shorter is the inline function's
+    assert(v >= 0x80); // the inline function writes those of one byte
     while (v >= 0x80) {
         *p++ = (uint8_t)(v | 0x80);
         v >>= 7;

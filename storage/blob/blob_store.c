@@ -699,7 +699,7 @@ static int sync_file(struct blob_store *store, struct blob_file *file, uint64_t 
         }
         file->syncing = true;
         uint64_t upto = file->written;
-        struct env_file *handle = file->handle; // stays: a dirty file's
+        struct env_file *handle = file->handle; // stays open: the file is dirty
         store_unlock(store);
         int rc = env_sync(handle);
         store_lock(store);

@@ -255,8 +255,8 @@ int lsm_get_range(struct lsm *db, const struct lsm_read_options *ro, const void 
 
 // ------------------------------------------------------------------------------------- snapshots
 
-// Waits for those that entered before the last snapshot was taken. Whoever enters meanwhile counts
-// in the other place, so that it ends. Mutex held.
+// Waits for those that entered (lsm_snapshots_enter()) before the last snapshot was taken and have
+// not left. Whoever enters meanwhile is counted in the other place, so the wait ends. Mutex held.
 static void wait_for_entered(struct lsm *db) REQUIRES(db_mutex)
 {
     atomic_fetch_add(&db->readers.entered_waits, 1);
@@ -267,8 +267,8 @@ static void wait_for_entered(struct lsm *db) REQUIRES(db_mutex)
 
 int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
 {
-    if (db->options
-            .follow) // whoever compacts does not know of it: the view has to keep what it sees
+    // The process that compacts does not know of the snapshot: the view has to keep what it sees.
+    if (db->options.follow)
         return lsm_snapshot_brief(db, ret_snapshot);
     struct lsm_snapshot *snapshot = malloc(sizeof *snapshot);
     if (!snapshot)
@@ -277,7 +277,8 @@ int lsm_snapshot_new(struct lsm *db, const struct lsm_snapshot **ret_snapshot)
     snapshot->id = 0;
     db_lock(db);
     wait_for_entered(db);
-    // Pairs with the fence of lsm_snapshots_taken(): who has written before, or sees the new count.
+    // Pairs with the fence of lsm_snapshots_taken(). A writer that calls it after its write has
+    // either made the write visible before the load below, or gets the new count.
     atomic_fetch_add(&db->readers.snapshots_taken, 1);
     atomic_thread_fence(memory_order_seq_cst);
     snapshot->sequence = atomic_load_explicit(&db->readers.visible, memory_order_acquire);
@@ -327,7 +328,7 @@ uint64_t lsm_snapshots_enter(struct lsm *db)
         atomic_fetch_add(&db->readers.entered[taken % 2], 1);
         if (atomic_load(&db->readers.snapshots_taken) == taken)
             return taken + 1;
-        leave(db, taken); // counted in a place that a snapshot may not have looked at
+        leave(db, taken); // a snapshot was taken meanwhile, and may not have waited for this place
     }
 }
 
@@ -348,7 +349,8 @@ uint64_t lsm_sequence(struct lsm *db)
     return sequence;
 }
 
-// Whether there is a table that the end of the oldest snapshot lets compaction pick; mutex held.
+// Whether there may be a table that compaction can pick once the oldest snapshot is gone; mutex
+// held.
 static bool snapshots_hold_back(struct lsm *db) REQUIRES(db_mutex)
 {
     return db_version(db)->levels[VERSION_LEVELS - 1].tombstone_heavy > 0 || db_space_short(db);

@@ -93,7 +93,8 @@ int lsm_snapshot_create(struct lsm *db, const char *name)
 {
     struct lsm_snapshot_info creation = {.created_us = wall_clock_us()};
     uint8_t identity[LSM_SNAPSHOT_IDENTITY];
-    // Without, it is made of what else is known of the snapshot (db_snapshot_info).
+    // Without random bytes the identity is made of what else is known of the snapshot
+    // (db_snapshot_info).
     if (getrandom(identity, sizeof identity, GRND_NONBLOCK) == (ssize_t)sizeof identity)
         memcpy(creation.identity, identity, sizeof identity);
     return snapshot_create(db, name, &creation);

@@ -7,8 +7,8 @@
 //
 // A writer that asked for it syncs after that, outside of the lead: the log's sync is a group
 // commit of its own, and the next group is appended meanwhile. A reader may thus see a write that
-// is not durable yet; its writer has not been told that it is. In a cluster all do so (db_log.c),
-// or later, without their own locks (lsm_write_end()).
+// is not durable yet; its writer has not been told that it is. In a cluster all writers sync
+// (db_log.c), some of them later, when they have given up locks of their own (lsm_write_end()).
 //
 // Large values are written to blob files before the batch queues (db_resolve.c).
 //
@@ -43,9 +43,10 @@ static bool must_wait(struct lsm *db) REQUIRES(db_mutex)
            db_level0_tables(db) >= db->options.l0_stop;
 }
 
-// A memtable with many blobs is full before its arena is, as is one of mostly superseded entries;
-// and one that keeps drained blob files from going is with little in it. While it cannot be
-// switched at once, it may take some more.
+// Whether the active memtable is full. It is when it has reached its size; and before that when it
+// refers to many blob bytes, when most of its entries are superseded, or, with little in it, when
+// drained blob files cannot be removed before it is flushed. `wait`: it cannot be switched at once,
+// so it may take some more.
 static bool memtable_full(struct lsm *db, bool wait) REQUIRES(db_lead)
 {
     size_t size = db->options.write_buffer_size, little = size / SOON_SHARE;
@@ -211,8 +212,9 @@ struct write_group {
     bool counted; // the write is a small change that db_little_take() has admitted
 };
 
-// Collects the leader's batch and those waiting behind it. Stops at one that must not share the
-// leader's fate: without a batch, or with another right to the reserve, or when those are counted.
+// Collects the leader's batch and those waiting behind it. Stops at a writer that must not share
+// the leader's fate: one without a batch, or with another right to the reserve. A small change that
+// is counted goes alone.
 static void group_collect(struct lsm *db, struct writer *leader, struct write_group *group)
     REQUIRES(db_lead)
 {
@@ -233,8 +235,8 @@ static void group_collect(struct lsm *db, struct writer *leader, struct write_gr
     db_queue_unlock(db);
 }
 
-// The memory for the large entries of a batch that is so long that there may be some. Adds up what
-// is needed for the others.
+// Sets memory aside for the large entries of a batch, and adds up what its other entries need.
+// Called only for a batch that is long enough to have large entries.
 static int batch_reserve(struct lsm *db, struct slice payload, size_t *count_sum, size_t *bytes_sum)
     REQUIRES(db_lead)
 {

@@ -105,7 +105,7 @@ static void remove_segment(struct disk_cache *cache, struct segment *segment)
     disk_cache_unlock(cache);
     (void)env_close(file);
     int rc = cache->dir->ops->unlink(cache->dir, name);
-    if (rc && rc != LSM_NOT_FOUND) // it is overwritten, or counted at the next start
+    if (rc && rc != LSM_NOT_FOUND) // the file is overwritten, or counted at the next start
         failed(cache, rc, false);
     disk_cache_lock(cache);
     assert(cache->stats.bytes >= segment->bytes);

@@ -44,8 +44,8 @@ struct cached_file {
     struct disk_cache *cache;
     struct cached_id id;
     bool writable;
-    bool fresh;            // it was empty when it was opened
-    _Atomic bool complete; // it does not change any more; release, with `size` before
+    bool fresh;            // the file was empty when it was opened
+    _Atomic bool complete; // the file does not change any more; stored with release, after `size`
     uint64_t size;         // in bytes, valid once it is complete
     pthread_mutex_t mutex; // of writable files
     uint8_t *gathered GUARDED_BY(gather_mutex); // CACHE_BLOCK bytes, from a block's beginning
@@ -382,7 +382,7 @@ static int cache_open(struct env *base, const char *name, int flags, struct env_
         return rc;
     }
     struct cached_file *file = calloc(1, sizeof *file);
-    if (!file) { // it does without
+    if (!file) { // no memory: the file is used without the cache
         *ret_file = inner;
         return 0;
     }

@@ -36,8 +36,8 @@ size_t sst_index_memory(const struct sst_index *index)
 struct making {
     size_t count;
     uint64_t *locations; // as in the index
-    uint64_t *key_ends;  // likewise, of `keys`
-    uint64_t *tags;      // likewise
+    uint64_t *key_ends;  // as in the index, but into `keys`
+    uint64_t *tags;      // as in the index
     struct buf keys;
 };
 
@@ -279,7 +279,6 @@ int sst_separator(struct slice a, struct slice b, struct buf *out)
     int rc = buf_assign(out, a.data, k + 1);
     if (!rc)
         out->data[k]++;
-    assert(rc ||
-           (slice_compare(a, buf_slice(out)) <= 0 && slice_compare(buf_slice(out), b) < 0));
+    assert(rc || (slice_compare(a, buf_slice(out)) <= 0 && slice_compare(buf_slice(out), b) < 0));
     return rc;
 }

@@ -22,9 +22,10 @@ struct sst_map_budget {
 
 struct sst_read_options {
     enum lsm_checksums checksums;
-    struct block_cache *cache;         // borrowed; outlives the reader
-    struct sst_map_budget *map_budget; // likewise; NULL: no compressed table is read so
-    bool unmapped;                     // no table is mapped at all, whatever the budget
+    struct block_cache *cache; // borrowed; outlives the reader
+    struct sst_map_budget
+        *map_budget; // borrowed too; NULL: no compressed table is read through a mapping
+    bool unmapped;   // no table is mapped at all, whatever the budget
 };
 
 // Opens table `number`, file `path` of `file_size` bytes as the manifest has it. One reference, the

@@ -163,7 +163,7 @@ NOT_CHECKED void listings_free(struct listings *listings)
 
 void listings_keep(struct listings *listings, struct listing_piece *piece)
 {
-    // Most directories are small.
+    // Gives back the room for names that the piece does not have: most directories are small.
     struct listed_name *names = realloc(piece->names, (piece->count + 1) * sizeof *names);
     if (names)
         piece->names = names;
