@@ -308,7 +308,7 @@ static void run_workload(struct bench *b, const struct workload *workload, unsig
     free(tasks);
 }
 
-// ------------------------------------------------------------------------ compact, waitidle, stats
+// -------------------------------------------------------------- compact, snapshot, waitidle, stats
 
 static uint64_t proc_number(const char *path, const char *name)
 {
@@ -361,6 +361,8 @@ static void run_benchmark(struct bench *b, const char *name, unsigned place)
     open_store(b, false, b->sync);
     if (strcmp(name, "compact") == 0)
         run_timed(b, name, b->ops->compact);
+    else if (strcmp(name, "snapshot") == 0)
+        run_timed(b, name, b->ops->snapshot);
     else if (strcmp(name, "waitidle") == 0)
         run_timed(b, name, b->ops->wait_idle);
     else if (strcmp(name, "stats") == 0)

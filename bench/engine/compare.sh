@@ -10,7 +10,7 @@
 #     --engines=LIST   (tinylsm,leveldb,rocksdb,lmdb)
 #     --before=FILE    lsm_bench of another commit, as the engine "before": tinylsm is measured
 #                      against that (engines: before,tinylsm)
-#     --groups=LIST    (fillseq,main,cached,delete,plain,mixed,sync)
+#     --groups=LIST    (fillseq,main,cached,delete,plain,mixed,sync); also: kept
 #     --bin=FILE       (build/bin/lsm_bench)
 #     --db=DIR         where the stores are made: DIR/lsm_compare.* (/tmp)
 #     --name=NAME      of the files written: engine-NAME.md, engine-NAME.svg (today's date)
@@ -38,7 +38,8 @@ trap 'rm -rf "$work"' EXIT
 warm=readseq,readrandom,readrandom,readhot,readseq,readreverse,seekrandom,scan100
 
 # The runs of a group, on one engine. "cached" and "delete" use the store that "main" left. "mixed"
-# starts with every key present, so that what its readers find does not depend on the writer.
+# starts with every key present, so that what its readers find does not depend on the writer. "kept"
+# overwrites what a snapshot keeps (tinylsm only).
 run() { # engine group
   local program=("$bin" --engine="$1")
   [ "$1" != before ] || program=("$before" --engine=tinylsm)
@@ -62,6 +63,10 @@ run() { # engine group
     "${b[@]}" --use_existing_db --threads=2 --write_rate=20000 --benchmarks=readwhilewriting
     "${b[@]}" --use_existing_db --threads=2 --benchmarks=readwhilewriting
     ;;
+  kept)
+    b+=(--db="$work/$1.kept")
+    "${b[@]}" --benchmarks=fillrandom,compact,snapshot,overwrite,overwrite,overwrite,readrandom,waitidle,compact,readrandom,stats
+    ;;
   delete) "${b[@]}" --use_existing_db --benchmarks=deleterandom,readrandom,deleteseq,readrandom ;;
   sync)
     "${b[@]}" --db="$work/$1.sync" --sync_num=4000 --benchmarks=fillsync
@@ -69,7 +74,7 @@ run() { # engine group
     ;;
   *) echo "compare.sh: no such group: $2" >&2; return 2 ;;
   esac
-  rm -rf "$work/$1".{seq,plain,mixed,sync}
+  rm -rf "$work/$1".{seq,plain,mixed,sync,kept}
 }
 
 for ((round = 1; round <= rounds; round++)); do

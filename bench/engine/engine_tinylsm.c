@@ -190,6 +190,13 @@ static void tinylsm_compact(struct engine *engine)
     check(lsm_compact_range(engine->db, NULL, 0, NULL, 0), "compact");
 }
 
+static void tinylsm_snapshot(struct engine *engine)
+{
+    char name[32];
+    snprintf(name, sizeof name, "s%llu", (unsigned long long)bench_now_ns());
+    check(lsm_snapshot_create(engine->db, name), "snapshot");
+}
+
 static void tinylsm_wait_idle(struct engine *engine)
 {
     check(lsm_wait_idle(engine->db), "wait");
@@ -221,6 +228,7 @@ const struct engine_ops engine_tinylsm = {
     .next = tinylsm_next,
     .prev = tinylsm_prev,
     .compact = tinylsm_compact,
+    .snapshot = tinylsm_snapshot,
     .wait_idle = tinylsm_wait_idle,
     .stats = tinylsm_stats,
 };

@@ -46,6 +46,8 @@ struct engine_ops {
 
     void (*compact)(struct engine *engine);   // everything to one sorted run; waits. NULL: no such
                                               // thing
+    void (*snapshot)(struct engine *engine);  // makes one that keeps what is there. NULL: no such
+                                              // thing
     void (*wait_idle)(struct engine *engine); // until background work has ended
     void (*stats)(struct engine *engine);     // prints what the engine tells about itself
 };

@@ -2,7 +2,8 @@
 # What 1,000 named snapshots cost the present, and how long making one takes.
 #   bench/fs/snapshots.sh prepare DIR    makes two stores with the same history in DIR, one of which has a
 #                                        snapshot after each of its 1,000 steps
-#   bench/fs/snapshots.sh measure DIR    three rounds on copies of both: processor time of a read and a write
+#   bench/fs/snapshots.sh measure DIR    three rounds on copies of both: processor time of a read and a write,
+#                                        and what compactions write
 #   bench/fs/snapshots.sh create DIR     how long `snapshot create` takes with 1,000 and with 100,000 files, and
 #                                        in turn how long dd takes to write and sync a page on that disk
 #   bench/fs/snapshots.sh diff DIR       how long `diff` takes of 100 changed files among 1,000,000 (which it
@@ -49,7 +50,7 @@ measure() {
     done | sort -k 1,2 -k 3n | awk '{ k = $2 " " $1; all[k] = all[k] " " $3; jobs[$2] = 1
                                        if (++n[k] == 2) middle[k] = $3 }
         END { for (j in jobs) {
-                  printf "%s, ns: without%s, with%s: %+.1f %%\n", j, all[j " none"], all[j " many"],
+                  printf "%s: without%s, with%s: %+.1f %%\n", j, all[j " none"], all[j " many"],
                          100 * middle[j " many"] / middle[j " none"] - 100 } }'
 }
 

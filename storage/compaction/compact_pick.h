@@ -3,8 +3,8 @@
 // Leveled compaction with dynamic level targets (as RocksDB's
 // level_compaction_dynamic_level_bytes): targets are derived from the size of the last level
 // upwards, so that the last level holds about (ratio-1)/ratio of all data and space amplification
-// stays near 1.1. Level 0 compacts by count, or when the blobs its entries may have superseded are
-// worth it.
+// stays near 1.1. Level 0 compacts by count, which is larger where much is kept for snapshots, or
+// when the blobs its entries may have superseded are worth it.
 //
 // It may be called at any time with a version of any shape. Applied until it picks nothing, it
 // comes to an end: each pick moves tables to a deeper level, or rids a last level's tables of their
@@ -16,6 +16,7 @@
 
 struct pick_options {
     unsigned l0_compact;
+    unsigned l0_most; // tables that level 0 may gather at most when it waits for snapshots' sake
     uint64_t level_base_size;
     unsigned level_ratio;
     uint64_t table_size;
@@ -30,6 +31,7 @@ struct pick_options {
 
 struct level_targets {
     unsigned base_level;             // where level 0 compacts to; 1 .. VERSION_LEVELS-1
+    unsigned l0_compact;             // tables of level 0 that start a compaction
     uint64_t target[VERSION_LEVELS]; // bytes; 0: the level is to be emptied. None for level 0
     double score[VERSION_LEVELS];    // >= 1 wants compaction; tables already compacting not counted
 };

@@ -17,6 +17,11 @@
 // blob bytes, unless that is less than what the compaction would have to rewrite; and, when nothing
 // is being written, as soon as it could free any.
 //
+// Snapshots. A compaction of level 0 rewrites its part of the base level, and with it the versions
+// that only snapshots see. So that each table of level 0 has to pay for no more than without them,
+// level 0 gathers more tables first, by as much as these versions make the base level larger. Not
+// when nothing is being written, when space is short, and not beyond l0_most.
+//
 // Pure functions.
 #include "compaction/compact_pick.h"
 
@@ -99,6 +104,25 @@ static double blob_score(const struct version *version, const struct pick_option
     return options->idle && useful && score < 1 ? 1 : score;
 }
 
+// How many tables of level 0 start a compaction. `base`: where they go.
+static unsigned l0_count(const struct version_level *base, const struct pick_options *options)
+    REQUIRES(db_mutex)
+{
+    double all = 0, kept = 0;
+    if (options->idle || options->reclaim || options->small)
+        return options->l0_compact;
+    for (unsigned i = 0; i < base->count; i++) {
+        const struct file_meta *file = base->files[i];
+        all += (double)(file->raw_bytes + file->blob_bytes);
+        if (file->kept_bytes > file->dead_bytes)
+            kept += (double)(file->kept_bytes - file->dead_bytes);
+    }
+    double most = options->l0_most, count = options->l0_compact;
+    if (kept > 0 && most > count)
+        count = kept < all && count * all < most * (all - kept) ? count * all / (all - kept) : most;
+    return (unsigned)count;
+}
+
 void pick_targets(const struct version *version, const struct pick_options *options,
                   struct level_targets *ret_targets)
 {
@@ -107,7 +131,8 @@ void pick_targets(const struct version *version, const struct pick_options *opti
     unsigned count;
     set_targets(version, options, &targets);
     double bytes = (double)idle_bytes(&version->levels[0], &count);
-    targets.score[0] = count / (double)options->l0_compact;
+    targets.l0_compact = l0_count(&version->levels[targets.base_level], options);
+    targets.score[0] = count / (double)targets.l0_compact;
     if (bytes / base_size > targets.score[0])
         targets.score[0] = bytes / base_size;
     double blobs = blob_score(version, options, targets.base_level);

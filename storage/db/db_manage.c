@@ -113,19 +113,27 @@ static bool piece_end(struct lsm *db, unsigned level, struct slice lower, struct
     return found;
 }
 
+// Whether level 0 has as many tables as start a compaction.
+static bool level_0_due(struct lsm *db) REQUIRES(db_mutex)
+{
+    struct level_targets targets;
+    struct pick_options options = db_pick_options(db);
+    pick_targets(db_version(db), &options, &targets);
+    return db_level0_tables(db) >= targets.l0_compact;
+}
+
 // Lets automatic compactions go on until level 0 needs none.
 static int manual_pause(struct lsm *db, struct db_progress *progress)
 {
     db_lock(db);
-    bool due = db_level0_tables(db) >= db->options.l0_compact;
+    bool due = level_0_due(db);
     if (due) {
         db->jobs.manual_running = false;
         pthread_cond_broadcast(&db->changed);
         pthread_cond_broadcast(&db->work);
     }
     bool goes_on = true;
-    while (due && goes_on && !db_has_failed(db) && !db->jobs.stopping &&
-           db_level0_tables(db) >= db->options.l0_compact)
+    while (due && goes_on && !db_has_failed(db) && !db->jobs.stopping && level_0_due(db))
         goes_on = wait_change(db, progress);
     db_unlock(db);
     if (!due)

@@ -31,6 +31,7 @@ struct pick_options db_pick_options(struct lsm *db)
 {
     return (struct pick_options){
         .l0_compact = db->options.l0_compact,
+        .l0_most = (db->options.l0_compact + db->options.l0_slowdown) / 2,
         .level_base_size = db->options.level_base_size,
         .level_ratio = db->options.level_ratio,
         .table_size = db->options.table_size,

@@ -55,6 +55,9 @@ int file_meta_set_kept(struct file_meta *file, const struct kept_range *kept, si
         return status_no_memory(count * sizeof *copy);
     if (count)
         memcpy(copy, kept, count * sizeof *copy);
+    file->kept_bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        file->kept_bytes += kept[i].bytes;
     free(file->kept);
     file->kept = copy;
     file->kept_count = count;

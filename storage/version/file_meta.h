@@ -36,6 +36,7 @@ struct file_meta {
 
     struct kept_range *kept; // what only snapshots need, as the table was written; owned
     size_t kept_count;
+    uint64_t kept_bytes; // the sum of their bytes
 
     _Atomic uint32_t refs;                    // versions (and edits in flight) that hold it
     _Atomic uint32_t used;                    // mark of recent use, for the table cache's eviction

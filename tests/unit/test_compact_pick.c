@@ -112,6 +112,73 @@ START_TEST(test_level_0)
 }
 END_TEST
 
+// Level 0 with `count` tables over a table of 1,000 bytes of which only snapshots see `kept`.
+static struct version *with_kept(unsigned count, uint64_t kept)
+{
+    struct version_edit edit = {0};
+    struct file_meta *base = make_file(1, 0, 999, 1000, 1);
+    if (kept)
+        ck_assert_int_eq(file_meta_set_kept(base, &(struct kept_range){1, 1, kept}, 1), 0);
+    edit_add_new(&edit, 6, base);
+    for (unsigned i = 0; i < count; i++)
+        edit_add_new(&edit, 0, make_file(10 + i, 0, 999, 10, 10 + i));
+    return build(&edit);
+}
+
+static unsigned l0_compact(struct version *v, const struct pick_options *options)
+{
+    struct level_targets t;
+    find_targets(v, options, &t);
+    return t.l0_compact;
+}
+
+static void set_dead(struct version *v, uint64_t bytes) NOT_CHECKED
+{
+    v->levels[6].files[0]->dead_bytes = bytes;
+}
+
+START_TEST(test_level_0_gathers_for_snapshots)
+{
+    const struct {
+        uint64_t kept;
+        unsigned count;
+    } cases[] = {{0, 4}, {100, 4}, {200, 5}, {400, 6}, {500, 8}, {900, 8}, {1000, 8}, {2000, 8}};
+    struct buf cursors[VERSION_LEVELS] = {{0}};
+    struct pick_options options = small;
+    options.l0_most = 8;
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct version *v = with_kept(0, cases[i].kept);
+        ck_assert_uint_eq(l0_compact(v, &options), cases[i].count);
+        version_unref(v);
+        v = with_kept(cases[i].count - 1, cases[i].kept);
+        ck_assert_ptr_null(pick(v, &options, cursors));
+        version_unref(v);
+        v = with_kept(cases[i].count, cases[i].kept);
+        struct compaction *c = pick(v, &options, cursors);
+        ck_assert(c && c->level == 0 && c->input_count[0] == cases[i].count);
+        compaction_free(c);
+        version_unref(v);
+    }
+
+    struct version *v = with_kept(4, 500);
+    ck_assert_uint_eq(l0_compact(v, &options), 8);
+    set_dead(v, 400); // that goes with the next merge
+    ck_assert_uint_eq(l0_compact(v, &options), 4);
+    set_dead(v, 0);
+    options.l0_most = 3;
+    ck_assert_uint_eq(l0_compact(v, &options), 4);
+    options.l0_most = 8;
+    bool *const now[] = {&options.idle, &options.reclaim, &options.small};
+    for (unsigned i = 0; i < 3; i++) { // there is time, or no room
+        *now[i] = true;
+        ck_assert_uint_eq(l0_compact(v, &options), 4);
+        *now[i] = false;
+    }
+    version_unref(v);
+    release_cursors(cursors);
+}
+END_TEST
+
 START_TEST(test_oldest_of_many_level_0_tables)
 {
     struct buf cursors[VERSION_LEVELS] = {{0}};
@@ -352,6 +419,7 @@ int main(void)
     TCase *tc = tcase_create("all");
     tcase_add_test(tc, test_targets);
     tcase_add_test(tc, test_level_0);
+    tcase_add_test(tc, test_level_0_gathers_for_snapshots);
     tcase_add_test(tc, test_oldest_of_many_level_0_tables);
     tcase_add_test(tc, test_least_overlap_and_round_robin);
     tcase_add_test(tc, test_inputs_grow_for_the_same_output);
