@@ -2,7 +2,7 @@
 // this folder.
 //
 // Threads: user threads; one flush thread; one that makes logs; options.compaction_threads
-// compaction threads; with sync_interval_ms one sync thread.
+// compaction threads; one that syncs the log.
 //
 // Locks, in the order they are taken:
 //   write queue  (queue.mutex)  who leads the next group of writers; held for a few instructions
@@ -27,6 +27,7 @@
 #include "base/status.h"
 #include "cache/block_cache.h"
 #include "compaction/compact_pick.h"
+#include "db/db_behind.h"
 #include "db/db_claim.h"
 #include "db/db_compact.h"
 #include "db/db_error.h"
@@ -92,6 +93,7 @@ struct lsm {
     struct db_space space;
     struct db_pace pace;
     struct db_jobs jobs;
+    struct db_behind behind;
     struct db_snapshots snapshots;
     struct db_failure failure;
 

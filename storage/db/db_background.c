@@ -6,7 +6,7 @@
 //  log         makes the next log while the active one fills: making one takes syncs, and flushes
 //              do not wait for them
 //  compaction  asks compact_pick what to do and does it; as many threads as the options say
-//  sync        with sync_interval_ms: syncs the log that often
+//  sync        syncs the log though nobody asks for it (db_behind.c)
 //
 // They sleep on `work`. What a failed job leads to:
 //  - a failure that may pass: the job is tried again soon, and then ever more seldom; writers are
@@ -451,27 +451,6 @@ static void *compaction_thread(void *arg)
     return NULL;
 }
 
-static void *sync_thread(void *arg)
-{
-    struct lsm *db = arg;
-    uint64_t interval_us = (uint64_t)db->options.sync_interval_ms * 1000;
-    uint64_t next_us = clock_us() + interval_us;
-    db_lock(db);
-    while (!db->jobs.stopping) {
-        uint64_t now_us = clock_us();
-        if (now_us < next_us) {
-            wait_work(db, (unsigned)((next_us - now_us) / 1000 + 1));
-            continue;
-        }
-        db_unlock(db);
-        (void)!lsm_sync(db); // a failure is sticky
-        next_us = clock_us() + interval_us;
-        db_lock(db);
-    }
-    db_unlock(db);
-    return NULL;
-}
-
 static int start_thread(struct lsm *db, void *(*run)(void *), const char *name)
 {
     assert(db->jobs.thread_count < DB_MAX_THREADS);
@@ -490,8 +469,8 @@ int db_background_start(struct lsm *db)
         rc = start_thread(db, log_thread, "lsm-log");
     for (unsigned i = 0; i < db->options.compaction_threads && !rc; i++)
         rc = start_thread(db, compaction_thread, "lsm-compact");
-    if (!rc && db->options.sync_interval_ms)
-        rc = start_thread(db, sync_thread, "lsm-sync");
+    if (!rc && (db->options.sync_interval_ms || !db_log_gathers(db)))
+        rc = start_thread(db, db_behind_run, "lsm-sync");
     return rc;
 }
 
@@ -502,6 +481,7 @@ void db_background_stop(struct lsm *db)
     atomic_store(&db->jobs.cancel, true);
     pthread_cond_broadcast(&db->work);
     pthread_cond_broadcast(&db->changed);
+    db_behind_wake(db);
     db_unlock(db);
     for (unsigned i = 0; i < db->jobs.thread_count; i++)
         pthread_join(db->jobs.threads[i], NULL);

@@ -2,8 +2,8 @@
 //
 // Lock: the store's mutex. Threads sleep on its `work`.
 //
-// Touched by: db_background db_compact db_error db_little db_log db_manage db_open db_pace
-//   db_pick db_property db_reserve
+// Touched by: db_background db_behind db_compact db_error db_little db_log db_manage db_open
+//   db_pace db_pick db_property db_reserve
 #ifndef LSM_DB_DB_JOBS_H
 #define LSM_DB_DB_JOBS_H
 

@@ -269,7 +269,8 @@ static int sync_older(struct lsm *db, const struct db_log *log)
     return rc;
 }
 
-int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
+// `asked`: somebody waits for it.
+static int log_sync(struct lsm *db, struct db_log *log, uint64_t end, bool asked)
 {
     // That a record of this log is durable says that the older logs are. Without one it says
     // nothing.
@@ -278,8 +279,9 @@ int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
     int rc = sync_older(db, log);
     uint64_t start = clock_ns();
     if (!rc)
-        rc = wal_sync(log->wal, end);
-    latency_add(&db->latency[LATENCY_SYNC], start);
+        rc = asked ? wal_sync(log->wal, end) : wal_sync_behind(log->wal);
+    if (asked)
+        latency_add(&db->latency[LATENCY_SYNC], start);
     if (rc) {
         db_lock(db);
         db_set_error(db, rc, "sync of the log failed");
@@ -288,10 +290,25 @@ int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
     return rc;
 }
 
-int lsm_sync(struct lsm *db)
+int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
 {
-    if (db->options.read_only)
-        return LSM_OK;
+    return log_sync(db, log, end, true);
+}
+
+uint64_t db_log_unsynced(const struct lsm *db)
+{
+    const struct db_log *log = db_active_log(db);
+    uint64_t bytes = wal_end(log->wal) - wal_durable(log->wal);
+    for (unsigned i = 0; i < db_immutables(db); i++) {
+        log = db_immutable_log(db, i);
+        if (log->wal)
+            bytes += wal_end(log->wal) - wal_durable(log->wal);
+    }
+    return bytes;
+}
+
+int db_log_sync_active(struct lsm *db, bool asked)
+{
     db_lock(db);
     int rc = db_check_error(db);
     struct db_log *log = db_active_log(db);
@@ -299,7 +316,12 @@ int lsm_sync(struct lsm *db)
     uint64_t end = wal_end(log->wal);
     db_unlock(db);
     if (!rc)
-        rc = db_log_sync(db, log, end);
+        rc = log_sync(db, log, end, asked);
     db_log_unref(db, log);
     return rc;
+}
+
+int lsm_sync(struct lsm *db)
+{
+    return db->options.read_only ? LSM_OK : db_log_sync_active(db, true);
 }

@@ -57,5 +57,8 @@ void db_log_give_back(struct lsm *db) EXCLUDES(db_mutex);
 void db_log_settle(struct lsm *db) EXCLUDES(db_mutex);
 // Makes everything up to `end` of `log` durable, and all logs before it.
 int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end) EXCLUDES(db_mutex);
+// The same with all that was appended; `asked`: somebody waits for it.
+int db_log_sync_active(struct lsm *db, bool asked) EXCLUDES(db_mutex);
+uint64_t db_log_unsynced(const struct lsm *db) REQUIRES(db_mutex); // bytes, of all logs
 
 #endif

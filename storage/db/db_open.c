@@ -104,6 +104,7 @@ static void locks_init(struct lsm *db)
     pthread_mutex_init(&db->claim.note_mutex, NULL);
     cond_init(&db->work);
     cond_init(&db->changed);
+    cond_init(&db->behind.work);
 }
 
 // Nobody else has the handle yet.
@@ -258,6 +259,7 @@ static void handle_free(struct lsm *db) NOT_CHECKED
         buf_release(&db->jobs.cursors[i]);
     snapshot_set_release(&db->snapshots.named);
     arena_pool_free(&db->arenas);
+    pthread_cond_destroy(&db->behind.work);
     pthread_cond_destroy(&db->changed);
     pthread_cond_destroy(&db->work);
     pthread_mutex_destroy(&db->files.mutex);

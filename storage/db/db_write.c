@@ -361,6 +361,7 @@ static int group_write(struct lsm *db, struct write_group *group) REQUIRES(db_le
     }
     counter_add(&db->counters.user_bytes, group->bytes);
     counter_add(&db->counters.wal_bytes, end - start);
+    db_behind_appended(db, atomic_load_explicit(&db->counters.wal_bytes, memory_order_relaxed));
     counter_add(&db->counters.writes, group->count);
     counter_add(&db->counters.groups, 1);
     return LSM_OK;

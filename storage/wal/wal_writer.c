@@ -53,11 +53,11 @@
 #define PREPARE            ((uint64_t)64 << 10)
 #define PREPARE_AFTER      ((uint64_t)256 << 10) // bytes not synced
 #define PREPARE_SYNCED     ((uint64_t)1 << 20)
-#define PREPARE_SYNCS      8u                   // during the last PREPARE bytes
-#define PREPARE_ALIGN      ((uint64_t)65536)    // whole pages of any size
-#define LET_GO             ((uint64_t)8 << 20)  // of the mapping at a time
-#define LET_GO_ALIGN       ((uint64_t)65536)    // of pages of any size
-#define WRITE_OUT_MAX      ((uint64_t)64 << 10) // more is no single short write
+#define PREPARE_SYNCS      8u                    // during the last PREPARE bytes
+#define PREPARE_ALIGN      ((uint64_t)65536)     // whole pages of any size
+#define LET_GO             ((uint64_t)512 << 10) // of the mapping at a time
+#define LET_GO_ALIGN       ((uint64_t)65536)     // of pages of any size
+#define WRITE_OUT_MAX      ((uint64_t)64 << 10)  // more is no single short write
 #define GATHER_US_MAX      10000u
 #define HELD_MAX           ((size_t)1 << 20)  // bytes of a held log that were not written
 #define HELD_PIECE         ((size_t)64 << 10) // a full pool of a cluster takes that much at a time
@@ -96,7 +96,8 @@ struct wal_writer {
     unsigned pending GUARDED_BY(wal_sync_mutex); // threads in wal_sync whom no sync has served
     // How many of them there are once all threads of the last group are back.
     unsigned expected GUARDED_BY(wal_sync_mutex);
-    _Atomic uint64_t syncs;                      // begun; written under sync_mutex
+    _Atomic uint64_t syncs; // begun; written under sync_mutex
+    _Atomic uint64_t asked; // up to where somebody has waited for a sync; written under sync_mutex
     unsigned pause GUARDED_BY(wal_sync_mutex);   // syncs until the next gathering
     uint64_t sync_us GUARDED_BY(wal_sync_mutex); // what a sync takes, averaged; 0: not known yet
 
@@ -386,7 +387,8 @@ static int append_held(struct wal_writer *wal, const struct wal_record *records,
 }
 
 // Gives back the mapping's pages below `end`: the page cache keeps them, and in the mapping they
-// would count as memory of this process.
+// would count as memory of this process. And a sync would take them from the mapping one by one,
+// each with a word to every processor.
 static void let_go_behind(struct wal_writer *wal, uint64_t end)
 {
     if (wal->let_go < wal->window.start)
@@ -399,12 +401,12 @@ static void let_go_behind(struct wal_writer *wal, uint64_t end)
     wal->let_go = to;
 }
 
-// While nobody syncs, the pages ahead are made writable 16 at a time: one system call instead of 16
-// page faults. With frequent syncs each sync would have to write all of them. But while each sync
-// covers only a little of a fresh file, 256 pages are made writable at a time: the next sync writes
-// them all. After that the file system knows these blocks as written, and later syncs need not
-// change its records of them. (The first write to a block that was only allocated changes these
-// records, and a sync has to write the change as well.)
+// While nobody asks for a sync, the pages ahead are made writable 16 at a time: one system call
+// instead of 16 page faults. With frequent syncs each sync would have to write all of them. But
+// while each sync covers only a little of a fresh file, 256 pages are made writable at a time: the
+// next sync writes them all. After that the file system knows these blocks as written, and later
+// syncs need not change its records of them. (The first write to a block that was only allocated
+// changes these records, and a sync has to write the change as well.)
 //
 // Whatever is stored to is in memory by then, as a frozen file system asks: see env_posix.c.
 static void prepare_ahead(struct wal_writer *wal, uint64_t at, uint64_t size)
@@ -412,7 +414,8 @@ static void prepare_ahead(struct wal_writer *wal, uint64_t at, uint64_t size)
     uint64_t syncs = atomic_load_explicit(&wal->syncs, memory_order_relaxed);
     uint64_t from = at > wal->prepared ? at - at % PREPARE_ALIGN : wal->prepared;
     uint64_t to = from + PREPARE;
-    bool write = at - atomic_load_explicit(&wal->durable, memory_order_relaxed) >= PREPARE_AFTER;
+    uint64_t asked = atomic_load_explicit(&wal->asked, memory_order_relaxed);
+    bool write = at - asked >= PREPARE_AFTER;
     if (!write && syncs - wal->prepared_syncs >= PREPARE_SYNCS && at >= wal->fresh_from) {
         write = true;
         to = from + PREPARE_SYNCED;
@@ -535,7 +538,8 @@ static void gather(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
     wal->expected = wal->pending; // nobody else has come in time: those who are here are the group
 }
 
-int wal_sync(struct wal_writer *wal, uint64_t end)
+// `asked`: somebody waits for it.
+static int sync_up_to(struct wal_writer *wal, uint64_t end, bool asked)
 {
     // Nothing beyond the end of the log can become durable.
     uint64_t appended = wal_end(wal);
@@ -545,6 +549,8 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
         uint64_t began = clock_ns();
         sync_lock(wal);
         wal->pending++;
+        if (asked && atomic_load_explicit(&wal->asked, memory_order_relaxed) < end)
+            atomic_store_explicit(&wal->asked, end, memory_order_relaxed);
         uint64_t syncs = wal->syncs;
         while (wal_durable(wal) < end && !atomic_load(&wal->status)) {
             bool complete = wal->pending >= wal->expected || wal->pause;
@@ -566,6 +572,16 @@ int wal_sync(struct wal_writer *wal, uint64_t end)
     }
     int rc = atomic_load_explicit(&wal->status, memory_order_acquire);
     return rc ? failed(wal, rc) : 0;
+}
+
+int wal_sync(struct wal_writer *wal, uint64_t end)
+{
+    return sync_up_to(wal, end, true);
+}
+
+int wal_sync_behind(struct wal_writer *wal)
+{
+    return sync_up_to(wal, wal_end(wal), false);
 }
 
 // What fails is left dirty, or noted by the file, for the sync to find.

@@ -53,6 +53,10 @@ int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t 
 // Returns when everything up to offset `end` is durable.
 int wal_sync(struct wal_writer *wal, uint64_t end);
 
+// Makes what is appended durable though nobody has asked for it. To appending, it is no sign that
+// syncs are frequent.
+int wal_sync_behind(struct wal_writer *wal);
+
 // Has the disk begin with what is appended up to `end` and not durable, because a sync of it
 // follows at once: that has less to wait for. Only a hint: does nothing while there is a sync under
 // way, whose successor writes all, or if there is much to write.
