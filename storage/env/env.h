@@ -42,7 +42,9 @@ enum env_advice {
     ENV_ADVISE_SEQUENTIAL,
     ENV_ADVISE_WILLNEED,
     ENV_ADVISE_DONTNEED,
-    ENV_ADVISE_PRESENT, // of a file: it is brought into memory before the call returns
+    // Of a file: it is brought into memory before the call returns. Of a mapping of what is in
+    // memory: only a lack of memory takes it away again.
+    ENV_ADVISE_PRESENT,
     // Of a shared mapping whose first page is in memory: it is made writable before the call
     // returns. Nobody else stores to the first byte meanwhile.
     ENV_ADVISE_WRITE,

@@ -269,6 +269,9 @@ static int posix_msync(struct env_file *file, void *addr, size_t size)
                                                                 : 0;
 }
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 // Linux 5.14; an older kernel refuses it, which does no harm
 #endif
@@ -291,7 +294,7 @@ static void posix_advise_map(struct env_file *file, void *addr, size_t size, enu
     static const int how[] = {
         [ENV_ADVISE_NORMAL] = MADV_NORMAL,         [ENV_ADVISE_RANDOM] = MADV_RANDOM,
         [ENV_ADVISE_SEQUENTIAL] = MADV_SEQUENTIAL, [ENV_ADVISE_WILLNEED] = MADV_WILLNEED,
-        [ENV_ADVISE_DONTNEED] = MADV_DONTNEED,     [ENV_ADVISE_PRESENT] = MADV_NORMAL,
+        [ENV_ADVISE_DONTNEED] = MADV_DONTNEED,     [ENV_ADVISE_PRESENT] = MADV_POPULATE_READ,
     };
     (void)file;
     if (advice == ENV_ADVISE_COMPLETE)
@@ -304,7 +307,8 @@ static void posix_advise_map(struct env_file *file, void *addr, size_t size, enu
     (void)madvise((char *)addr - before, size + before, how[advice]);
 }
 
-// Brings the range's pages into the page cache before it returns.
+// Brings the range's pages into the page cache before it returns. Until they are mapped, they go
+// when somebody asks the kernel to drop its caches.
 static void read_pages(struct env_file *file, uint64_t offset, uint64_t size)
 {
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -427,9 +427,8 @@ static void prepare_ahead(struct wal_writer *wal, uint64_t at, uint64_t size)
     wal->prepared = to;
     wal->prepared_syncs = syncs;
     wal->file->ops->advise(wal->file, from, write ? 1 : to - from, ENV_ADVISE_PRESENT);
-    if (write)
-        wal->file->ops->advise_map(wal->file, wal_window_at(&wal->window, from),
-                                   (size_t)(to - from), ENV_ADVISE_WRITE);
+    wal->file->ops->advise_map(wal->file, wal_window_at(&wal->window, from), (size_t)(to - from),
+                               write ? ENV_ADVISE_WRITE : ENV_ADVISE_PRESENT);
     let_go_behind(wal, at);
 }
 

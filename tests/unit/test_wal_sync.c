@@ -1,11 +1,13 @@
 // Syncs of the log: what they make durable, that threads share them, what ends waiting, and that
 // what is about to be synced goes to the disk before.
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "wal_fixture.h"
@@ -230,6 +232,39 @@ START_TEST(test_failure_ends_waiting)
 }
 END_TEST
 
+// The pages that the next records go to stay in memory when the kernel's caches are dropped: a
+// store to one that is not would hold up all other threads on a frozen disk (env_posix.c).
+START_TEST(test_pages_stay)
+{
+    enum { AHEAD = 16 };
+    char dir[] = "/var/tmp/lsm-test.XXXXXX", path[64];
+    unsigned char present[AHEAD];
+    struct wal_writer *wal;
+    uint64_t end;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/7.log", dir);
+    struct wal_options options = {.env = env_posix(), .mode = LSM_WAL_MAPPED, .capacity = 1 << 20};
+    ck_assert_int_eq(wal_writer_new(&options, path, 7, NULL, &wal), 0);
+    struct wal_record record = {1, slice_str("a record")};
+    ck_assert_int_eq(wal_append(wal, &record, 1, &end), 0);
+    ck_assert_int_eq(wal_sync(wal, end), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = AHEAD * 4096;
+    ck_assert_int_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ck_assert_ptr_ne(map, MAP_FAILED);
+    ck_assert_int_eq(mincore(map, size, present), 0);
+    for (size_t i = 0; i < size / page; i++)
+        ck_assert_msg(present[i] & 1, "page %zu is not in memory", i);
+    munmap(map, size);
+    close(fd);
+    wal_writer_free(wal, false);
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
 // Concurrent syncs on the real disk.
 START_TEST(test_posix)
 {
@@ -275,6 +310,7 @@ int main(void)
     tcase_add_loop_test(tc, test_concurrent_sync, 0, 3);
     tcase_add_test(tc, test_syncs_are_shared);
     tcase_add_loop_test(tc, test_failure_ends_waiting, 0, 3);
+    tcase_add_test(tc, test_pages_stay);
     tcase_add_loop_test(tc, test_posix, 0, 3);
     return run_case("wal sync", tc, 120);
 }
