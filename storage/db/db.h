@@ -12,9 +12,9 @@
 //                               writing side; held across its I/O
 //   follow->mutex               reading a store that is followed (db_follow.c); held across I/O
 //   space.hold_mutex            the file of held space (db_hold.c); held across that file's calls
-//   claim.note_mutex                  what LOCK says of the holder; held across the writing of that
-//   file mutex                       all other shared state; never held across I/O files.mutex the
-//   list of files to remove; a leaf, taken in epoch callbacks
+//   claim.note_mutex            what LOCK says of the holder; held across the writing of LOCK
+//   mutex                       all other shared state; never held across I/O
+//   files.mutex                 the list of files to remove; a leaf, taken in epoch callbacks
 //
 // Readers take none of them: they pin an epoch and load `readers.view`.
 #ifndef LSM_DB_DB_H
