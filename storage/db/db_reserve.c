@@ -177,6 +177,14 @@ static uint64_t take_part(struct lsm *db, uint64_t number, uint64_t from)
     return from;
 }
 
+// Has file `number` of `from` bytes grow to `size`, or as near to that as there is room.
+static void grow_up_to(struct lsm *db, uint64_t number, uint64_t from, uint64_t size)
+{
+    uint64_t more = size - from;
+    while (more >= DB_SPACE_MIN && resize_file(db, number, from + more, false) == LSM_NO_SPACE)
+        more -= more / 16 + DB_SPACE_MIN / 2;
+}
+
 // What became of making the reserve. Mutex held.
 static void note_made(struct lsm *db, int rc, uint64_t number, uint64_t size, uint64_t covers)
     REQUIRES(db_mutex)
@@ -356,10 +364,15 @@ void db_reserve_leave(struct lsm *db)
 void db_reserve_free(struct lsm *db)
 {
     db_lock(db);
-    uint64_t number = db->space.reserve_number;
+    uint64_t number = db->space.reserve_number, from = db->space.reserve_size;
     db_unlock(db);
-    if (number && db->space.reserve_left)
-        (void)!resize_file(db, number, db->space.reserve_left, true);
-    else if (db->space.reserve_left)
-        db_reserve_file(db->env, db_new_file_number(db), db->space.reserve_left);
+    uint64_t left = db->space.reserve_left;
+    if (!left)
+        return;
+    if (!number)
+        db_reserve_file(db->env, db_new_file_number(db), left);
+    else if (left <= from)
+        (void)!resize_file(db, number, left, true);
+    else // only a part could be made, and closing has given back more
+        grow_up_to(db, number, from, left);
 }
