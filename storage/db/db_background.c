@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "db/db.h"
 #include "db/db_pick.h"
+#include "env_rados/env_rados.h"
 
 #define IDLE_WAKE_S       5  // idle threads look for garbage this often
 #define IDLE_SHARE        64 // an idle store flushes deletes of 1/64 of all its entries
@@ -469,7 +470,7 @@ int db_background_start(struct lsm *db)
         rc = start_thread(db, log_thread, "lsm-log");
     for (unsigned i = 0; i < db->options.compaction_threads && !rc; i++)
         rc = start_thread(db, compaction_thread, "lsm-compact");
-    if (!rc && (db->options.sync_interval_ms || !db_log_gathers(db)))
+    if (!rc && (db->options.sync_interval_ms || !env_rados_named(db->dir)))
         rc = start_thread(db, db_behind_run, "lsm-sync");
     return rc;
 }

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "db/db.h"
+#include "env_rados/env_rados.h"
 
 #define STEP    ((uint64_t)1 << 20)
 #define MANY    (4 * STEP) // that little steps do not keep up with
@@ -27,6 +28,8 @@ void db_behind_appended(struct lsm *db, uint64_t appended)
     if (appended - db->behind.told < STEP)
         return;
     db->behind.told = appended; // the thread is woken once for many appends
+    if (env_rados_named(db->dir))
+        return; // there a sync costs several disks' time
     db_lock(db);
     db->behind.wanted = true;
     db_behind_wake(db);

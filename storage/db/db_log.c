@@ -295,15 +295,18 @@ int db_log_sync(struct lsm *db, struct db_log *log, uint64_t end)
     return log_sync(db, log, end, true);
 }
 
+// `durable` is read first, since both grow meanwhile.
+static uint64_t unsynced(const struct db_log *log)
+{
+    uint64_t durable = log->wal ? wal_durable(log->wal) : 0;
+    return log->wal ? wal_end(log->wal) - durable : 0;
+}
+
 uint64_t db_log_unsynced(const struct lsm *db)
 {
-    const struct db_log *log = db_active_log(db);
-    uint64_t bytes = wal_end(log->wal) - wal_durable(log->wal);
-    for (unsigned i = 0; i < db_immutables(db); i++) {
-        log = db_immutable_log(db, i);
-        if (log->wal)
-            bytes += wal_end(log->wal) - wal_durable(log->wal);
-    }
+    uint64_t bytes = unsynced(db_active_log(db));
+    for (unsigned i = 0; i < db_immutables(db); i++)
+        bytes += unsynced(db_immutable_log(db, i));
     return bytes;
 }
 

@@ -93,7 +93,10 @@ static bool take_of_reserve(struct lsm *db, const struct writer *writer, bool *r
 // flush or a compaction has it, waits a moment for what those give back. False after `give_up_us`.
 static bool may_try_again(struct lsm *db, uint64_t give_up_us) EXCLUDES(db_mutex)
 {
-    if (clock_us() >= give_up_us)
+    db_lock(db);
+    bool failed = db_has_failed(db);
+    db_unlock(db);
+    if (failed || clock_us() >= give_up_us)
         return false;
     if (!db_reserve_release(db))
         usleep(SPACE_RETRY_US);
@@ -101,9 +104,9 @@ static bool may_try_again(struct lsm *db, uint64_t give_up_us) EXCLUDES(db_mutex
 }
 
 // Where space is short the next log is made only now, and a job may have all the space just then.
-static int switch_memtable(struct lsm *db, bool use_reserve) REQUIRES(db_lead) EXCLUDES(db_mutex)
+static int switch_memtable(struct lsm *db, bool use_reserve, uint64_t give_up_us) REQUIRES(db_lead)
+    EXCLUDES(db_mutex)
 {
-    uint64_t give_up_us = clock_us() + SPACE_WAIT_US;
     int rc = db_switch_memtable(db);
     while (rc == LSM_NO_SPACE && use_reserve && may_try_again(db, give_up_us))
         rc = db_switch_memtable(db);
@@ -153,7 +156,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             continue;
         }
         uint64_t start = clock_us(), began = clock_ns();
-        rc = switch_memtable(db, use_reserve);
+        rc = switch_memtable(db, use_reserve, give_up_us);
         // Counted as a stall: the next log may not be ready.
         counter_add(&db->counters.stall_us, clock_us() - start);
         wait_end(WAIT_STALL, began);

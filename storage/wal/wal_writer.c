@@ -93,11 +93,12 @@ struct wal_writer {
     pthread_cond_t sync_done;
     bool syncing GUARDED_BY(wal_sync_mutex);     // a leader is at work
     bool gathering GUARDED_BY(wal_sync_mutex);   // a leader waits for company
+    bool behind GUARDED_BY(wal_sync_mutex);      // a thread is in wal_sync_behind(); one at a time
     unsigned pending GUARDED_BY(wal_sync_mutex); // threads in wal_sync whom no sync has served
     // How many of them there are once all threads of the last group are back.
     unsigned expected GUARDED_BY(wal_sync_mutex);
     _Atomic uint64_t syncs; // begun; written under sync_mutex
-    _Atomic uint64_t asked; // up to where somebody has waited for a sync; written under sync_mutex
+    _Atomic uint64_t asked; // up to where wal_sync() had to sync; written under sync_mutex
     unsigned pause GUARDED_BY(wal_sync_mutex);   // syncs until the next gathering
     uint64_t sync_us GUARDED_BY(wal_sync_mutex); // what a sync takes, averaged; 0: not known yet
 
@@ -451,8 +452,7 @@ bool wal_give_back(struct wal_writer *wal)
     if (!wal->mapped)
         return false;
     bool given = wal_window_shrink(&wal->window, wal_end(wal));
-    if (wal->prepared > wal->window.limit) // also if the file could not be cut
-        wal->prepared = wal->window.limit;
+    wal->prepared = 0; // of what is mapped anew nothing is, also if the file could not be cut
     return given;
 }
 
@@ -508,8 +508,10 @@ static void lead_sync(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
     if (!rc)
         atomic_store_explicit(&wal->durable, target, memory_order_release);
     uint64_t us = clock_us() - start;
-    wal->sync_us = wal->sync_us ? wal->sync_us - wal->sync_us / 8 + us / 8 : us;
-    wal->expected = wal->pending; // the group, and who has come meanwhile
+    if (group > 1 || !wal->behind)
+        wal->sync_us = wal->sync_us ? wal->sync_us - wal->sync_us / 8 + us / 8 : us;
+    // The group, and who has come meanwhile. The one that nobody asks does not come back.
+    wal->expected = wal->pending - (wal->behind ? 1 : 0);
     assert(wal->pending >= group);
     wal->pending -= group;
     if (wal->pause)
@@ -537,7 +539,7 @@ static void gather(struct wal_writer *wal) REQUIRES(wal_sync_mutex)
     wal->expected = wal->pending; // nobody else has come in time: those who are here are the group
 }
 
-// `asked`: somebody waits for it.
+// `asked`: by wal_sync(), and not by wal_sync_behind().
 static int sync_up_to(struct wal_writer *wal, uint64_t end, bool asked)
 {
     // Nothing beyond the end of the log can become durable.
@@ -548,6 +550,8 @@ static int sync_up_to(struct wal_writer *wal, uint64_t end, bool asked)
         uint64_t began = clock_ns();
         sync_lock(wal);
         wal->pending++;
+        if (!asked)
+            wal->behind = true;
         if (asked && atomic_load_explicit(&wal->asked, memory_order_relaxed) < end)
             atomic_store_explicit(&wal->asked, end, memory_order_relaxed);
         uint64_t syncs = wal->syncs;
@@ -555,7 +559,7 @@ static int sync_up_to(struct wal_writer *wal, uint64_t end, bool asked)
             bool complete = wal->pending >= wal->expected || wal->pause;
             if (wal->syncing || (wal->gathering && !complete))
                 pthread_cond_wait(&wal->sync_done, &wal->sync_mutex);
-            else if (complete)
+            else if (complete || !asked)
                 lead_sync(wal);
             else
                 gather(wal);
@@ -566,6 +570,8 @@ static int sync_up_to(struct wal_writer *wal, uint64_t end, bool asked)
             assert(wal->pending > 0);
             wal->pending--;
         }
+        if (!asked)
+            wal->behind = false;
         sync_unlock(wal);
         wait_end(WAIT_SYNC, began);
     }

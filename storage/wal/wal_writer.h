@@ -54,7 +54,7 @@ int wal_append(struct wal_writer *wal, const struct wal_record *records, size_t 
 int wal_sync(struct wal_writer *wal, uint64_t end);
 
 // Makes what is appended durable though nobody has asked for it. To appending, it is no sign that
-// syncs are frequent.
+// syncs are frequent. Called by one thread at a time.
 int wal_sync_behind(struct wal_writer *wal);
 
 // Has the disk begin with what is appended up to `end` and not durable, because a sync of it
