@@ -2,7 +2,7 @@
 // this folder.
 //
 // Threads: user threads; one flush thread; one that makes logs; options.compaction_threads
-// compaction threads; one that syncs the log.
+// compaction threads; one that syncs the log (in a cluster with sync_interval_ms).
 //
 // Locks, in the order they are taken:
 //   write queue  (queue.mutex)  who leads the next group of writers; held for a few instructions

@@ -104,9 +104,9 @@ static bool may_try_again(struct lsm *db, uint64_t give_up_us) EXCLUDES(db_mutex
 }
 
 // Where space is short the next log is made only now, and a job may have all the space just then.
-static int switch_memtable(struct lsm *db, bool use_reserve, uint64_t give_up_us) REQUIRES(db_lead)
-    EXCLUDES(db_mutex)
+static int switch_memtable(struct lsm *db, bool use_reserve) REQUIRES(db_lead) EXCLUDES(db_mutex)
 {
+    uint64_t give_up_us = clock_us() + SPACE_WAIT_US;
     int rc = db_switch_memtable(db);
     while (rc == LSM_NO_SPACE && use_reserve && may_try_again(db, give_up_us))
         rc = db_switch_memtable(db);
@@ -156,7 +156,7 @@ static int make_room_slowly(struct lsm *db, const struct writer *writer, bool *r
             continue;
         }
         uint64_t start = clock_us(), began = clock_ns();
-        rc = switch_memtable(db, use_reserve, give_up_us);
+        rc = switch_memtable(db, use_reserve);
         // Counted as a stall: the next log may not be ready.
         counter_add(&db->counters.stall_us, clock_us() - start);
         wait_end(WAIT_STALL, began);
